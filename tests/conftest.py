@@ -1,0 +1,34 @@
+"""Shared rules of every test: deterministic torch, one thread, no network, default dtype left alone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _house_rules():
+    """Seeded, deterministic, and the default dtype must survive the test."""
+    torch.manual_seed(0)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    yield
+    assert torch.get_default_dtype() == torch.float32
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of sample portraits, speech and videos; tests that need it are skipped without it."""
+    folder = Path(os.environ.get("ACTALKER_SHARED", ROOT.parent / "shared"))
+    if not (folder / "samples").is_dir():
+        pytest.skip(f"no sample folder at {folder}; set ACTALKER_SHARED to run this test")
+    return folder
