@@ -1,0 +1,28 @@
+"""Driving signals: raw input at its own rate to tokens at the video's frame times."""
+
+from .audio import AudioConfig, AudioEncoder, loudness_reference
+from .expression import ExpressionConfig, ExpressionEncoder, augment
+from .identity import IdentityConfig, IdentityEncoder
+from .script import Phase, Script, parse_script
+from .signal import SIGNALS, Signal, SignalEncoder
+from .text import TextConfig, TextEncoder, TextInput
+
+__all__ = [
+    "SIGNALS",
+    "AudioConfig",
+    "AudioEncoder",
+    "ExpressionConfig",
+    "ExpressionEncoder",
+    "IdentityConfig",
+    "IdentityEncoder",
+    "Phase",
+    "Script",
+    "Signal",
+    "SignalEncoder",
+    "TextConfig",
+    "TextEncoder",
+    "TextInput",
+    "augment",
+    "loudness_reference",
+    "parse_script",
+]

@@ -1,0 +1,97 @@
+"""Facial motion of a driving video to tokens, through a code too small to carry who it is.
+
+Letters: b batch, f frames, n tokens a frame, d width, k numbers of the code, s side of a crop in pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .signal import repeat_null
+
+POSE = 6    # head pose at the end of the code: yaw, pitch, roll, x, y, log scale
+
+
+@dataclass(frozen=True)
+class ExpressionConfig:
+    width: int = 64         # d of the tokens
+    tokens: int = 2         # n tokens a frame
+    code: int = 24          # numbers for the face's motion: lids, brows, gaze, lips fit; a likeness does not
+    channels: tuple[int, ...] = (24, 48, 96, 128)   # one stride of 2 each
+    size: int = 64          # side of the crops, pixels
+
+
+class ExpressionEncoder(nn.Module):
+    """Face crops (b, f, 3, s, s) in [-1, 1] to tokens (b, f, n, d) and the code (b, f, code + 6).
+
+    The tokens see the picture only through the code; its last six numbers are the head pose (`POSE`).
+    """
+
+    name = "expression"
+
+    def __init__(self, config: ExpressionConfig):
+        super().__init__()
+        self.config = config
+        layers: list[nn.Module] = []
+        for before, after in zip((3, *config.channels), config.channels, strict=False):
+            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.GroupNorm(8, after), nn.SiLU()]
+        side = config.size // 2 ** len(config.channels)
+        self.net = nn.Sequential(*layers, nn.Flatten())
+        self.code = nn.Linear(config.channels[-1] * side * side, config.code + POSE)
+        self.project = nn.Sequential(nn.Linear(config.code + POSE, 2 * config.width), nn.SiLU(),
+                                     nn.Linear(2 * config.width, config.tokens * config.width))
+        self.norm = nn.LayerNorm(config.width)
+        self.null = nn.Parameter(0.02 * torch.randn(config.tokens, config.width))
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        b, f = crops.shape[:2]
+        code = self.code(self.net(crops.flatten(0, 1))).view(b, f, -1)
+        return self.tokens(code), code
+
+    def tokens(self, code: Tensor) -> Tensor:
+        """Tokens (b, f, n, d) of a code (b, f, k): also of one that was changed by hand."""
+        z = self.project(code).unflatten(-1, (self.config.tokens, self.config.width))
+        return self.norm(z)
+
+    def absent(self, b: int, f: int) -> Tensor:
+        """Tokens of a clip without a driving video, (b, f, n, d)."""
+        return repeat_null(self.null, b, f)
+
+
+def augment(crops: Tensor, generator: torch.Generator) -> Tensor:
+    """Change how a face looks and is framed, not how it moves: what keeps identity out of the code.
+
+    Colour, contrast, grey, scale, shift, blur and one covered patch; drawn once a clip, the same for all its
+    frames (a change between frames would be motion). Never mirrored: left and right lids are different
+    motions. crops: (b, f, 3, s, s) in [-1, 1]; the result too.
+    """
+    b, f, c, s, _ = crops.shape
+
+    def uniform(low: float, high: float, *shape: int) -> Tensor:
+        draw = torch.rand(b, *shape, generator=generator, device=generator.device)
+        return (low + (high - low) * draw).to(crops)
+
+    scale, shift = uniform(0.9, 1.1, 1), uniform(-0.06, 0.06, 2)           # of half a side
+    theta = torch.cat([torch.diag_embed(scale.expand(b, 2)), shift[..., None]], dim=2)
+    grid = F.affine_grid(theta, [b, f * c, s, s], align_corners=False)
+    out = F.grid_sample(crops.reshape(b, f * c, s, s), grid, padding_mode="border", align_corners=False)
+
+    soft = F.avg_pool2d(F.pad(out, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    out = torch.lerp(out, soft, uniform(-0.5, 1.0, 1, 1, 1).clamp(min=0)).view(b, f, c, s, s)
+
+    grey = out.mean(dim=2, keepdim=True)
+    out = torch.lerp(out, grey.expand_as(out), (uniform(-0.5, 1.5, 1, 1, 1, 1)).clamp(0, 1))
+    mean = out.mean(dim=(1, 2, 3, 4), keepdim=True)
+    out = (out - mean) * uniform(0.7, 1.3, 1, 1, 1, 1) + mean                # contrast
+    out = out * uniform(0.8, 1.2, 1, c, 1, 1) + uniform(-0.25, 0.25, 1, c, 1, 1)
+
+    axis = torch.arange(s, device=crops.device) / s
+    corner, side = uniform(-0.2, 1.0, 2, 1), uniform(0.0, 0.25, 2, 1)       # often off the picture
+    covered = (axis >= corner) & (axis < corner + side)                      # (b, 2, s)
+    patch = covered[:, 0, :, None] & covered[:, 1, None, :]
+    fill = uniform(-1.0, 1.0, 1, c, 1, 1)
+    return torch.where(patch[:, None, None], fill, out).clamp(-1, 1)

@@ -1,0 +1,217 @@
+"""A script: what the face does, and when. Base text for the whole clip, phases for stretches of it.
+
+    a woman speaks calmly | 0-1.2: smiles | 1.2-2.5: raises brows, then nods
+
+or a YAML file with `base:` and `phases: [{start, end, text}, ...]`. Times are exact seconds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError, one_of
+
+_NUMBER = r"[0-9]{1,9}(?:\.[0-9]{0,12}|/[0-9]{1,9})?|\.[0-9]{1,12}"
+_INTERVAL = re.compile(rf"\s*(?P<start>{_NUMBER})\s*s?\s*[-\u2013]\s*(?:(?P<stop>{_NUMBER})\s*s?)?\s*")
+_THEN = re.compile(r",\s*then\s+", re.IGNORECASE)
+_TIME_LIKE = re.compile(r"[\s0-9./\u2013-]*[0-9][\s0-9./s\u2013-]*")   # meant as a time, well written or not
+_LIMIT = 1 << 20            # characters: a script is written by hand
+
+
+def parse_interval(text: str) -> tuple[Fraction, Fraction | None]:
+    """Read START-STOP or START- (open end), in seconds: `0-1.2`, `1.2 - 2s`, `1001/240-5`.
+
+    Raises InputError for what is no such time, negative, or does not end after its start.
+
+    >>> parse_interval("0.5-1.2")
+    (Fraction(1, 2), Fraction(6, 5))
+    """
+    shown = text.strip()[:40]
+    match = _INTERVAL.fullmatch(text)
+    if match is None:
+        negative = re.match(r"\s*[-\u2013]\s*[0-9.]", text) or re.search(r"[-\u2013]\s*[-\u2013]", text)
+        what = "is negative" if negative else "cannot be read"
+        raise InputError(f"time '{shown}' {what}; write START-STOP in seconds from 0 on, for example 0-1.2")
+    try:
+        start, stop = (None if word is None else Fraction(word) for word in match.group("start", "stop"))
+    except ZeroDivisionError:
+        raise InputError(f"time '{shown}' divides by zero; write seconds, for example 0-1.2") from None
+    assert start is not None
+    if stop is not None and stop <= start:
+        raise InputError(f"time '{shown}' ends at {format_seconds(stop)} s, not after its start at "
+                         f"{format_seconds(start)} s; swap them or move the end")
+    return start, stop
+
+
+def format_seconds(value: Fraction) -> str:
+    """The shortest exact way to write a time: a decimal where there is one, else a fraction."""
+    rest = value.denominator
+    for prime in (2, 5):
+        while rest % prime == 0:
+            rest //= prime
+    if rest != 1 or value.denominator > 10**12:
+        return str(value)
+    places = next(n for n in range(40) if 10**n % value.denominator == 0)
+    digits = str(value.numerator * 10**places // value.denominator).rjust(places + 1, "0")
+    return f"{digits[:-places]}.{digits[-places:]}" if places else digits
+
+
+def format_interval(start: Fraction, stop: Fraction | None) -> str:
+    """What `parse_interval` reads: "0-1.2", "1.2-"."""
+    return f"{format_seconds(start)}-{'' if stop is None else format_seconds(stop)}"
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of time, [start, stop) in exact seconds, with its own text."""
+
+    text: str
+    start: Fraction
+    stop: Fraction
+    where: str = field(default="phase", compare=False)      # its place in the user's script, for messages
+
+    def __post_init__(self) -> None:
+        if not self.text.strip() or "|" in self.text:
+            raise InputError(f"{self.where}: text '{self.text[:40]}' is empty or holds '|'; say what "
+                             "happens, for example 0-1.2: smiles")
+        if not 0 <= self.start < self.stop:
+            raise InputError(f"{self.where}: {self.start} to {self.stop} s; a phase starts at 0 or later and "
+                             "ends after its start")
+
+    def steps(self) -> list[Phase]:
+        """The phase cut at ", then ": equal, consecutive parts of its time, one text each.
+
+        >>> [str(step) for step in Phase("nods, then smiles", Fraction(1), Fraction(2)).steps()]
+        ['1-1.5: nods', '1.5-2: smiles']
+        """
+        texts = [text for text in (piece.strip() for piece in _THEN.split(self.text)) if text] or [self.text]
+        each = Fraction(self.stop - self.start, len(texts))
+        return [Phase(text, self.start + k * each, self.start + (k + 1) * each, self.where)
+                for k, text in enumerate(texts)]
+
+    def __str__(self) -> str:
+        return f"{format_interval(self.start, self.stop)}: {self.text}"
+
+
+@dataclass(frozen=True)
+class Script:
+    """Base text (may be empty) and phases, in the order written; they may overlap or leave gaps."""
+
+    base: str
+    phases: tuple[Phase, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.base.strip() and not self.phases:
+            raise InputError("the script is empty; write what is to be seen, "
+                             "for example 'a man speaks | 0-1: nods'")
+        if "|" in self.base or _is_phase(self.base):
+            raise InputError(f"base text '{self.base[:40]}' holds '|' or starts like a phase; "
+                             "put times into phases")
+
+    @property
+    def steps(self) -> list[Phase]:
+        """All phases, cut at their ", then ": what the text encoder reads."""
+        return [step for phase in self.phases for step in phase.steps()]
+
+    def check(self, duration: Fraction) -> None:
+        """Raise InputError if a phase ends after the clip does (duration in seconds)."""
+        for phase in self.phases:
+            if phase.stop > duration:
+                raise InputError(f"{phase.where}: '{str(phase)[:60]}' ends at "
+                                 f"{format_seconds(phase.stop)} s, the clip at {float(duration):g} s; end it there, or leave its end open: "
+                                 f"{format_interval(phase.start, None)}")
+
+    def __str__(self) -> str:
+        return " | ".join([self.base, *map(str, self.phases)] if self.base else map(str, self.phases))
+
+
+def parse_script(source: str | Path, duration: Fraction | None = None) -> Script:
+    """Read a script from its text, or from a YAML file (a Path, or text that ends in .yaml or .yml).
+
+    duration: of the clip, in seconds; with it, phases may have an open end (`1.2-: nods`) and are checked
+    against it. Raises InputError with the place: the column in the text, or the entry in the file.
+    """
+    path = Path(source) if isinstance(source, Path) or re.search(r"\S\.ya?ml\s*$", source) else None
+    base, entries = _from_text(str(source)) if path is None else _from_file(path)
+    phases = []
+    for where, time, text in entries:
+        try:
+            start, stop = parse_interval(time)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
+        if stop is None:
+            if duration is None:
+                raise InputError(f"{where}: '{time.strip()}' has no end; write it, "
+                                 "the clip's length is not known here")
+            stop = Fraction(duration)
+        phases.append(Phase(_tidy(text), start, stop, where))
+    script = Script(_tidy(base), tuple(phases))
+    if duration is not None:
+        script.check(duration)
+    return script
+
+
+def _tidy(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _is_phase(text: str) -> bool:
+    head, colon, _ = text.partition(":")
+    return bool(colon and _TIME_LIKE.fullmatch(head))
+
+
+def _from_text(text: str) -> tuple[str, list[tuple[str, str, str]]]:
+    """Base and (where, time, text) of each phase, as written."""
+    if len(text) > _LIMIT:
+        raise InputError(f"the script has {len(text)} characters; at most {_LIMIT} are read")
+    base, entries, column = "", [], 1
+    for k, piece in enumerate(text.split("|")):
+        where = f"script, column {column + len(piece) - len(piece.lstrip())}"
+        column += len(piece) + 1
+        if k == 0 and not _is_phase(piece):
+            base = piece
+            continue
+        time, colon, words = piece.partition(":")
+        if not colon:
+            raise InputError(f"{where}: cannot read '{piece.strip()[:40]}'; write START-STOP: TEXT, "
+                             "for example 0-1.2: smiles")
+        entries.append((where, time, words))
+    return base, entries
+
+
+def _from_file(path: Path) -> tuple[str, list[tuple[str, str, str]]]:
+    """The same from a YAML file; every value is taken as text, so 1.2 stays exactly 6/5."""
+    import yaml
+
+    try:
+        raw = path.read_text(encoding="utf-8")
+        content: Any = yaml.load(raw[:_LIMIT], Loader=yaml.BaseLoader)
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as text ({error}); "
+                         "give a YAML file with base: and phases:") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise InputError(f"{path}: is not YAML ({_tidy(str(error))[:120]})") from None
+    if not isinstance(content, Mapping):
+        raise InputError(f"{path}: holds no 'base:' and 'phases:'; write them, or give the script as text")
+    for key in content:
+        one_of(str(key), ["base", "phases"], f"{path}: entry")
+    phases = content.get("phases") or []
+    if not isinstance(phases, list) or not isinstance(content.get("base", ""), str):
+        raise InputError(f"{path}: 'base' must be text and 'phases' a list of {{start, end, text}}")
+    entries = []
+    for k, entry in enumerate(phases):
+        where = f"{path}: phases[{k}]"
+        if not isinstance(entry, Mapping) or not all(isinstance(v, str) for v in entry.values()):
+            raise InputError(f"{where}: must be {{start: SECONDS, end: SECONDS, text: WORDS}}")
+        for key in entry:
+            one_of(str(key), ["start", "end", "text"], f"{where}: entry")
+        missing = [key for key in ("start", "text") if key not in entry]
+        if missing:
+            raise InputError(f"{where}: has no '{missing[0]}'; write {{start: 0, end: 1.2, text: smiles}}")
+        entries.append((where, f"{entry['start']}-{entry.get('end', '')}", entry["text"]))
+    return content.get("base", ""), entries
