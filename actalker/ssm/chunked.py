@@ -1,0 +1,171 @@
+"""The selective scan in plain PyTorch: any device, any step size, no compiler.
+
+The sequence is cut into chunks that advance side by side: `chunk` steps for all of them, then one step from
+chunk to chunk, then `chunk` steps again from the right state. Only products of decays are formed, never a
+quotient, so no step size overflows (cumulative sums in log space, which others use, do).
+
+Letters: b batch, l length, d channels, n state size, g groups, w channels a group (d = g w), k steps in a chunk,
+j chunks, p pieces (the chunks of all items, p = b j).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .reference import scan_reference
+
+SPAN_STATES = 2**23          # states held at once (32 MB in float32): longer sequences go span by span
+
+
+def scan_chunked(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
+    """u, delta: (b, l, d); A: (d, n); B, C: (b, l, g, n). Returns (b, l, d) in the dtype of u.
+
+    The state is float32 (float64 for float64). Differentiable twice; the second time by the slow loop.
+    Source: Gu & Dao 2023, section 3.3.2 (a work-efficient scan that recomputes its states in the backward).
+    """
+    dtype = torch.promote_types(u.dtype, torch.float32)
+    return ChunkedScan.apply(*(t.to(dtype) for t in (u, delta, A, B, C))).to(u.dtype)
+
+
+class ChunkedScan(torch.autograd.Function):
+    """Keeps one state a chunk; the backward computes decays and states again, span by span from the end."""
+
+    @staticmethod
+    def forward(ctx: Any, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
+        rate = by_group(A, B.shape[2])
+        state = u.new_zeros(u.shape[0], *rate.shape)
+        y, starts = [], []
+        for span in spans(u, A):
+            out, start, state = forward_span(*in_chunks(span, u, delta, B, C), rate, state)
+            y.append(out[:, : span.stop - span.start])
+            starts.append(start)
+        ctx.save_for_backward(u, delta, A, B, C, *starts)
+        return torch.cat(y, 1)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        u, delta, A, B, C, *starts = ctx.saved_tensors
+        if torch.is_grad_enabled():                          # create_graph: somebody differentiates the gradient
+            return differentiable_backward(ctx.needs_input_grad, dy, u, delta, A, B, C)
+        rate = by_group(A, B.shape[2])
+        dstate = u.new_zeros(u.shape[0], *rate.shape)
+        drate = torch.zeros_like(rate)
+        parts = []
+        for span, start in zip(reversed(spans(u, A)), reversed(starts), strict=True):
+            *grads, drate_part, dstate = backward_span(*in_chunks(span, u, delta, B, C, dy), rate, start, dstate)
+            drate += drate_part
+            parts.append([t[:, : span.stop - span.start] for t in grads])
+        du, ddelta, dB, dC = (torch.cat(part[::-1], 1) for part in zip(*parts, strict=True))
+        return du, ddelta, drate.transpose(1, 2).reshape(A.shape), dB, dC
+
+
+def differentiable_backward(needed: tuple[bool, ...], dy: Tensor, *inputs: Tensor) -> tuple[Tensor | None, ...]:
+    """The same gradients, through the slow loop, as a graph that can be differentiated again."""
+    own = [t.view_as(t) for t in inputs]      # aliases: where delta comes from u, that path is not ours to follow
+    wanted = [t for t, need in zip(own, needed, strict=True) if need]
+    found = iter(torch.autograd.grad(scan_reference(*own), wanted, dy, create_graph=True))
+    return tuple(next(found) if need else None for need in needed)
+
+
+def by_group(A: Tensor, groups: int) -> Tensor:
+    """(d, n) -> (g, n, w): channels last, so that every step works on contiguous rows."""
+    return A.unflatten(0, (groups, -1)).transpose(1, 2).contiguous()
+
+
+def spans(u: Tensor, A: Tensor) -> list[slice]:
+    """The stretches of time that are worked on at once."""
+    b, l, _ = u.shape
+    count = math.ceil(b * l * A.numel() / SPAN_STATES)
+    size = math.ceil(l / count)
+    return [slice(t, min(t + size, l)) for t in range(0, l, size)]
+
+
+def in_chunks(span: slice, u: Tensor, delta: Tensor, B: Tensor, C: Tensor, *dy: Tensor) -> tuple[Tensor, ...]:
+    """Cut one span into chunks, steps first: (k, p, g, w) for u, delta, dy and (k, p, g, n) for B, C."""
+    chunk = max(1, round(math.sqrt(span.stop - span.start)))      # k + j steps: least where k = j
+    rows = (t[:, span].unflatten(2, (B.shape[2], -1)) for t in (u, delta, *dy))
+    out = []
+    for t in (*rows, B[:, span], C[:, span]):
+        t = F.pad(t, (0, 0, 0, 0, 0, -t.shape[1] % chunk))        # steps of size 0 leave the state alone
+        out.append(t.unflatten(1, (-1, chunk)).movedim(2, 0).flatten(1, 2))
+    return tuple(out)
+
+
+def whole(t: Tensor, b: int) -> Tensor:
+    """Back from chunks: (k, p, g, x) -> (b, k j, g x)."""
+    return t.unflatten(1, (b, -1)).movedim(0, 2).flatten(3).flatten(1, 2)
+
+
+def forward_span(
+    u: Tensor, delta: Tensor, B: Tensor, C: Tensor, rate: Tensor, state: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns y (b, k j, d), the state entering every chunk (b, j, g, n, w), the state after the span."""
+    b = state.shape[0]
+    decay = torch.exp(delta[..., None, :] * rate)                               # (k, p, g, n, w)
+    drive = delta * u
+    h = torch.zeros_like(decay[0])
+    for decay_k, drive_k, B_k in zip(decay, drive, B, strict=True):
+        h.mul_(decay_k).addcmul_(B_k[..., None], drive_k[..., None, :])
+    start, state = carry(decay_of_chunks(delta, rate), h, state)
+    h = start.flatten(0, 1).clone()
+    y = torch.empty_like(u)
+    for k in range(len(u)):
+        h.mul_(decay[k]).addcmul_(B[k][..., None], drive[k][..., None, :])
+        y[k] = (C[k][..., None, :] @ h).squeeze(-2)
+    return whole(y, b), start, state
+
+
+def decay_of_chunks(delta: Tensor, rate: Tensor) -> Tensor:
+    """What is left of a state after a whole chunk, (p, g, n, w)."""
+    return torch.exp(delta.sum(0)[..., None, :] * rate)
+
+
+def carry(decay: Tensor, add: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    """From chunk to chunk: the state entering each, (b, j, g, n, w), and the state after the last, (b, g, n, w)."""
+    decay, add = (t.unflatten(0, (len(state), -1)) for t in (decay, add))
+    before = torch.empty_like(add)
+    for j in range(add.shape[1]):
+        before[:, j] = state
+        state = torch.addcmul(add[:, j], decay[:, j], state)
+    return before, state
+
+
+def backward_span(
+    u: Tensor, delta: Tensor, dy: Tensor, B: Tensor, C: Tensor, rate: Tensor, start: Tensor, dstate: Tensor
+) -> tuple[Tensor, ...]:
+    """Returns du, ddelta (b, k j, d), dB, dC (b, k j, g, n), drate (g, n, w) and dstate before the span."""
+    b, groups, steps = len(start), len(rate), range(len(u))
+    decay = torch.exp(delta[..., None, :] * rate)                               # (k, p, g, n, w)
+    drive = delta * u
+    h = torch.empty(len(u) + 1, *decay.shape[1:], dtype=u.dtype, device=u.device)   # h[k] enters step k
+    h[0] = start.flatten(0, 1)
+    for k in steps:
+        torch.mul(h[k], decay[k], out=h[k + 1]).addcmul_(B[k][..., None], drive[k][..., None, :])
+
+    q = torch.zeros_like(h[0])                                                  # dL/dh, no gradient from later chunks
+    for k in reversed(steps):
+        q.addcmul_(C[k][..., None], dy[k][..., None, :]).mul_(decay[k])
+    turned = (t.unflatten(0, (b, -1)).flip(1).flatten(0, 1) for t in (decay_of_chunks(delta, rate), q))
+    after, dstate = carry(*turned, dstate)
+    q = after.flip(1).flatten(0, 1)
+
+    ddrive, ddelta, dB, dC = (torch.empty_like(t) for t in (drive, delta, B, C))
+    drate = torch.zeros_like(q)
+    for k in reversed(steps):
+        q.addcmul_(C[k][..., None], dy[k][..., None, :])
+        dC[k] = (h[k + 1] @ dy[k][..., None]).squeeze(-1)
+        dB[k] = (q @ drive[k][..., None]).squeeze(-1)
+        ddrive[k] = (B[k][..., None, :] @ q).squeeze(-2)
+        q.mul_(decay[k])
+        dexponent = q * h[k]                                                    # of exp(delta rate)
+        drate.addcmul_(dexponent, delta[k][..., None, :])
+        ddelta[k] = dexponent.mul_(rate).sum(-2)
+    ddelta.addcmul_(ddrive, u)
+    du = ddrive.mul_(delta)
+    dB, dC = (whole(t, b).unflatten(-1, (groups, -1)) for t in (dB, dC))
+    return whole(du, b), whole(ddelta, b), dB, dC, drate.sum(0), dstate

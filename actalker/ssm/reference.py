@@ -1,0 +1,26 @@
+"""The recurrence as the paper writes it, one step at a time: the truth in tests (float64), and slow.
+
+Letters, as in the Mamba paper: b batch, l length, d channels, g groups, n state size.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def scan_reference(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
+    """h_t = exp(δ_t A) h_{t-1} + δ_t B_t u_t, y_t = C_t h_t in the input's dtype.
+
+    u, delta: (b, l, d), l >= 1; A: (d, n); B, C: (b, l, g, n). Returns (b, l, d).
+    """
+    b, _, d = u.shape
+    share = d // B.shape[2]                                          # channels that read one group
+    h = u.new_zeros(b, d, A.shape[1])
+    y = []
+    # unbind, not an index per step: the gradient of an index is a tensor of full size, l of them
+    for u_t, delta_t, B_t, C_t in zip(*(t.unbind(1) for t in (u, delta, B, C)), strict=True):
+        B_t, C_t = B_t.repeat_interleave(share, 1), C_t.repeat_interleave(share, 1)         # (b, d, n)
+        h = torch.exp(delta_t[..., None] * A) * h + (delta_t * u_t)[..., None] * B_t
+        y.append((h * C_t).sum(-1))
+    return torch.stack(y, 1)
