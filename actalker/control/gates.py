@@ -74,7 +74,7 @@ class Gates:
         return Gates({**self.pieces, **gates})
 
     def values(self, name: str, frames: int, fps: Fraction, start: int = 0) -> np.ndarray:
-        """The gate of `name` at frames start .. start + frames, float32 (f,); frame k is at exactly k / fps s."""
+        """Gate of `name` at frames start .. start + frames, float32 (f,); frame k at exactly k / fps s."""
         one_of(name, self.pieces, "signal in gates")
         out = np.ones(frames, dtype=np.float32)
         for begin, stop, value in self.pieces[name]:

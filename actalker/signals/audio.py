@@ -21,7 +21,7 @@ from .signal import repeat_null
 RATE = 16000            # Hz: speech holds little above 8 kHz that a face could show
 HOP = 160               # samples, 10 ms
 WINDOW = 400            # samples, 25 ms; as Whisper, whose extractor is the reference in the tests
-SILENCE = -7.0          # log10 of mean mel power, about -76 dBFS: nothing below it is taken for speech
+SILENCE = -6.0          # log10 of mean mel power, about -66 dBFS: nothing below it is taken for speech
 BLOCK = 6000            # hops read at once (one minute): bounds the memory for hours of sound
 
 

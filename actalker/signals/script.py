@@ -122,8 +122,8 @@ class Script:
         """Raise InputError if a phase ends after the clip does (duration in seconds)."""
         for phase in self.phases:
             if phase.stop > duration:
-                raise InputError(f"{phase.where}: '{str(phase)[:60]}' ends at "
-                                 f"{format_seconds(phase.stop)} s, the clip at {float(duration):g} s; end it there, or leave its end open: "
+                raise InputError(f"{phase.where}: '{str(phase)[:60]}' ends after the clip, which has "
+                                 f"{float(duration):g} s; end it there, or leave the end open: "
                                  f"{format_interval(phase.start, None)}")
 
     def __str__(self) -> str:

@@ -120,8 +120,9 @@ class TextEncoder(nn.Module):
         z = self.mix(z, src_key_padding_mask=~own)
         hashed = (ids[:, :-2] * 961 + ids[:, 1:-1] * 31 + ids[:, 2:]) % self.config.buckets
         pooled = torch.cat([(z * weight).sum(1), (self.triples(hashed) * weight).sum(1)], dim=-1)
-        out = pooled.new_zeros(held.shape[0], pooled.shape[-1] // 2)
-        out[held.any(1)] = self.join(pooled)
+        joined = self.join(pooled)                                          # under autocast: its own dtype
+        out = joined.new_zeros(held.shape[0], joined.shape[-1])
+        out[held.any(1)] = joined
         return out
 
     def forward(self, bytes: Tensor, timing: Tensor) -> Tensor:

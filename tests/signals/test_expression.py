@@ -1,0 +1,95 @@
+"""The motion code is a bottleneck; augmentation changes looks, not motion, and the same way in all frames."""
+
+import pytest
+import torch
+
+from actalker.signals.expression import POSE, ExpressionConfig, ExpressionEncoder, augment
+from actalker.signals.identity import IdentityConfig, IdentityEncoder
+
+
+@pytest.fixture
+def encoder():
+    return ExpressionEncoder(ExpressionConfig())
+
+
+def clip(b=2, f=3, seed=0):
+    """Smooth random pictures."""
+    coarse = torch.rand(b * f, 3, 8, 8, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+    return torch.nn.functional.interpolate(coarse, (64, 64), mode="bilinear").view(b, f, 3, 64, 64)
+
+
+def test_tokens_see_the_picture_only_through_the_code(encoder):
+    tokens, code = encoder(clip())
+    assert code.shape == (2, 3, 24 + POSE)
+    assert torch.equal(encoder.tokens(code), tokens)
+    assert tokens.shape == encoder.absent(2, 3).shape
+
+
+def test_each_frame_is_read_on_its_own(encoder):
+    x = clip()
+    y = x.clone()
+    y[0, 2] = -y[0, 2]
+    assert (encoder(x)[1] != encoder(y)[1]).any(-1).nonzero().tolist() == [[0, 2]]
+
+
+def test_a_code_learns_where_something_is(encoder):
+    """A bright dot's place is read off after a few steps, on clips not seen before."""
+    generator = torch.Generator().manual_seed(0)
+    optimizer = torch.optim.Adam(encoder.parameters(), 2e-3)
+
+    def dots():
+        at = torch.rand(1, 32, 2, generator=generator) * 1.2 - 0.6
+        axis = torch.linspace(-1, 1, 64)
+        dx, dy = axis[None, :] - at[0, :, :1], axis[None, :] - at[0, :, 1:]
+        dot = torch.exp(-(dx[:, None, :] ** 2 + dy[:, :, None] ** 2) / 0.05)
+        return (2 * dot - 1)[None, :, None].expand(1, 32, 3, 64, 64), at
+
+    for _ in range(60):
+        crops, at = dots()
+        loss = (encoder(crops)[1][..., :2] - at).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    crops, at = dots()
+    assert (encoder(crops)[1][..., :2] - at).abs().mean() < 0.15      # 0.3 for a guess of the middle
+
+
+def test_augmentation_is_the_same_for_all_frames_of_a_clip():
+    one = clip(b=4, f=1)
+    out = augment(one.expand(4, 5, 3, 64, 64), torch.Generator().manual_seed(3))
+    assert (out == out[:, :1]).all()
+    assert out.abs().max() <= 1
+    assert all((out[k] - one[k]).abs().mean() > 0.02 for k in range(4))
+
+
+def test_augmentation_differs_between_clips_and_follows_the_generator():
+    same = clip(b=1).expand(2, 3, 3, 64, 64)
+    a, b, c = (augment(same, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    assert torch.equal(a, b) and not torch.equal(a, c) and not torch.equal(a[0], a[1])
+
+
+def test_augmentation_never_mirrors():
+    """A bright left half stays the bright half in every draw: image-left and right lids stay apart."""
+    crops = torch.full((64, 1, 3, 64, 64), -0.8)
+    crops[..., :32] = 0.8
+    out = augment(crops, torch.Generator().manual_seed(0)).median(dim=3).values         # over rows
+    assert (out[..., 8:24].mean((1, 2, 3)) > out[..., 40:56].mean((1, 2, 3)) + 0.3).all()
+
+
+def test_augmentation_keeps_a_point_near_its_place():
+    crops = torch.full((32, 1, 3, 64, 64), -1.0)
+    crops[..., 30:34, 30:34] = 1.0
+    out = augment(crops, torch.Generator().manual_seed(0)).mean(2)[:, 0]
+    place = out[:, 20:44, 20:44].flatten(1).argmax(1)
+    row, column = place // 24 + 20, place % 24 + 20
+    near = ((row - 31.5).abs() < 5) & ((column - 31.5).abs() < 5)
+    assert near.float().mean() > 0.85           # a covering patch may hide it
+
+
+def test_identity_tokens_are_of_the_picture_not_of_its_size():
+    encoder = IdentityEncoder(IdentityConfig()).eval()
+    small = clip(b=2, f=1)[:, 0]
+    large = small.repeat_interleave(3, dim=2).repeat_interleave(3, dim=3)
+    torch.testing.assert_close(encoder(large), encoder(small), atol=1e-5, rtol=1e-5)
+    assert (encoder(small)[0] - encoder(small)[1]).abs().max() > 1e-2
+    assert encoder.absent(2).shape == encoder(small).shape

@@ -1,0 +1,145 @@
+"""The text encoder: exact times, each phrase on its own, and no word reaches a frame outside its phase."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actalker.errors import InputError
+from actalker.signals.script import parse_script
+from actalker.signals.text import LENGTH, TextConfig, TextEncoder, phrase_bytes
+
+F25 = Fraction(25)
+tokenize = TextEncoder.tokenize
+
+
+@pytest.fixture
+def encoder():
+    torch.manual_seed(0)
+    encoder = TextEncoder(TextConfig()).eval()
+    torch.nn.init.normal_(encoder.phase)        # as after training: zero would hide a wrong e_k
+    return encoder
+
+
+def read(encoder, text, frames=50, start=0, phases=None):
+    ids, timing = tokenize(parse_script(text), F25, frames, start, phases)
+    with torch.no_grad():
+        return encoder(torch.from_numpy(ids)[None], torch.from_numpy(timing)[None])[0]
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("text", ["smiles", "hebt die brauen \u00fcber", "\u7b11\u3046", ""])
+def test_ids_are_byt5s(text):
+    from transformers import ByT5Tokenizer
+
+    theirs = ByT5Tokenizer()(text, padding="max_length", max_length=LENGTH)["input_ids"]
+    assert phrase_bytes(text).tolist() == (theirs if text else [0] * LENGTH)    # no phrase: no end mark either
+
+
+def test_long_phrases_are_cut_with_a_warning(caplog):
+    ids = phrase_bytes("a" * 100)
+    assert ids[-1] == 1 and (ids[:-1] == ord("a") + 3).all() and "cut to 63 bytes" in caplog.text
+
+
+@settings(max_examples=60)
+@given(fps=st.sampled_from([Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001), Fraction(12)]),
+       start=st.integers(0, 40), times=st.lists(st.integers(0, 250), min_size=2, max_size=2, unique=True))
+def test_timing_is_that_of_exact_fractions(fps, start, times):
+    a, b = sorted(Fraction(t, 100) for t in times)
+    script = parse_script(f"x | {a}-{b}: nods")
+    timing = tokenize(script, fps, 30, start).timing[:, 0]
+    for k in range(30):
+        t = (start + k) / fps
+        row = [1, t - a, b - t, (t - a) / (b - a)] if a <= t < b else [0] * 4
+        np.testing.assert_allclose(timing[k], [float(v) for v in row], atol=1e-5)
+
+
+def test_a_phase_that_ends_at_a_frame_does_not_hold_there():
+    """Frame 30 at 25 fps is at 1.2 s exactly; 30 / 25 · 25 in floats need not be."""
+    timing = tokenize(parse_script("x | 0-1.2: a | 1.2-2: b"), F25, 50).timing
+    assert timing[:, 0, 0].nonzero()[0].max() == 29 and timing[:, 1, 0].nonzero()[0].min() == 30
+
+
+def test_frames_outside_a_phase_never_feel_its_text(encoder):
+    one = read(encoder, "a man speaks | 0.4-1.2: smiles | 1-1.6: nods")
+    other = read(encoder, "a man speaks | 0.4-1.2: closes both eyes slowly | 1-1.6: nods")
+    same = (one == other).all(dim=(1, 2))
+    assert same.tolist() == [not 10 <= k < 30 for k in range(50)]       # bit for bit
+
+
+def test_not_even_what_is_not_a_number(encoder):
+    ids, timing = (torch.from_numpy(x)[None] for x in tokenize(parse_script("x | 0-0.4: a | 1-2: b"), F25, 50))
+    with torch.no_grad():
+        encoder.phase[0] = torch.nan
+        bad = encoder(ids, timing)[0].isnan().any(dim=(1, 2))
+    assert bad.tolist() == [k < 10 for k in range(50)]
+
+
+def test_the_base_text_reaches_every_frame_in_its_own_token(encoder):
+    one, other = read(encoder, "a man speaks | 0-1: smiles"), read(encoder, "she whispers | 0-1: smiles")
+    assert (one[:, 0] == one[:1, 0]).all() and torch.equal(one[:, 1], other[:, 1])
+    assert (one[:, 0] != other[:, 0]).any()
+
+
+def test_frames_without_a_phase_have_the_learned_token(encoder):
+    tokens, none = read(encoder, "x | 1-2: nods"), read(encoder, "x")
+    assert torch.equal(tokens[:25], none[:25])
+    assert torch.equal(none[0, 1], encoder.norm(encoder.no_phase))
+
+
+def test_a_phrase_is_encoded_on_its_own(encoder):
+    """Its vector depends neither on the other phrases nor on how far it is padded."""
+    alone = torch.from_numpy(phrase_bytes("raises brows"))[None]
+    others = torch.from_numpy(np.stack([phrase_bytes(t) for t in ["x" * 60, "raises brows", "", "nods"]]))
+    with torch.no_grad():
+        z = encoder.encode(others)
+        torch.testing.assert_close(z[1:2], encoder.encode(alone), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(z[1:2], encoder.encode(alone[:, :13]), atol=1e-5, rtol=1e-5)
+    assert (z[2] == 0).all()
+
+
+def test_order_of_words_counts(encoder):
+    with torch.no_grad():
+        a, b = encoder.encode(torch.from_numpy(np.stack(
+            [phrase_bytes("left lid, right brow"), phrase_bytes("right lid, left brow")])))
+    assert (a - b).abs().max() > 1e-3
+
+
+def test_padding_phases_and_batches_change_nothing(encoder):
+    text = "a man speaks | 0-1: smiles, then nods | 1.5-2: blinks"
+    torch.testing.assert_close(read(encoder, text, phases=7), read(encoder, text), atol=1e-5, rtol=1e-5)
+    with pytest.raises(InputError, match="has 3 phases.*at most 2"):
+        read(encoder, text, phases=2)
+
+
+def test_a_range_is_cut_from_the_whole(encoder):
+    text = "x | 0-0.8: smiles | 0.9-2: nods, then blinks"
+    torch.testing.assert_close(read(encoder, text, 15, 20), read(encoder, text)[20:35], atol=1e-5, rtol=1e-5)
+
+
+def test_phase_embeddings_start_at_zero_and_go_round(encoder):
+    assert (TextEncoder(TextConfig()).phase == 0).all()
+    many = " | ".join(["x", *(f"{k}-{k + 1}: nods" for k in range(9))])
+    tokens = read(encoder, many, 225)[:, 1]
+    assert torch.equal(tokens[8 * 25 + 3], tokens[3]) and not torch.equal(tokens[25 + 3], tokens[3])
+
+
+def test_thirty_phrases_are_told_apart_after_little_training():
+    torch.manual_seed(0)
+    parts = ["left brow", "right brow", "both brows", "jaw", "lip corners", "left lid", "right lid", "both lids",
+             "head", "eyes"]
+    phrases = [f"{verb} {part}" for verb in ("raises", "lowers", "holds") for part in parts]
+    ids = torch.from_numpy(np.stack([phrase_bytes(p) for p in phrases]))
+    encoder = TextEncoder(TextConfig())
+    head = torch.nn.Linear(64, len(phrases))
+    optimizer = torch.optim.Adam([*encoder.parameters(), *head.parameters()], 3e-3)
+    for _ in range(30):
+        loss = torch.nn.functional.cross_entropy(head(encoder.encode(ids)), torch.arange(len(phrases)))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert (head(encoder.encode(ids)).argmax(1) == torch.arange(len(phrases))).all()
+    assert torch.equal(encoder.absent(2, 3)[1, 2], encoder.null)
