@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..errors import InputError, one_of
 from .chunked import scan_chunked
+from .cpu import numba_refuses, scan_numba
 from .package import mamba_refuses, scan_mamba
 from .packs import as_lengths, scan_plain
 from .reference import scan_reference
@@ -29,6 +30,7 @@ class Backend:
 
 BACKENDS = {                                  # fastest first: `auto` takes the first that can run
     "mamba": Backend(partial(scan_plain, scan_mamba), mamba_refuses),
+    "numba": Backend(scan_numba, numba_refuses),
     "chunked": Backend(partial(scan_plain, scan_chunked), lambda u: None),
     "reference": Backend(partial(scan_plain, scan_reference), lambda u: None),
 }
