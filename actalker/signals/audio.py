@@ -22,6 +22,8 @@ RATE = 16000            # Hz: speech holds little above 8 kHz that a face could 
 HOP = 160               # samples, 10 ms
 WINDOW = 400            # samples, 25 ms; as Whisper, whose extractor is the reference in the tests
 SILENCE = -6.0          # log10 of mean mel power, about -66 dBFS: nothing below it is taken for speech
+MELS = 64               # bands up to 8 kHz
+CONTEXT = 16            # hops (160 ms) around a frame: a phone and its neighbours
 BLOCK = 6000            # hops read at once (one minute): bounds the memory for hours of sound
 
 
@@ -44,7 +46,7 @@ def mel_filters(mels: int) -> np.ndarray:
     return np.maximum(0, np.minimum(rise, fall)) * 2 / (high - low)
 
 
-def mel_power(mono: np.ndarray, first: int, hops: int, mels: int) -> np.ndarray:
+def mel_power(mono: np.ndarray, first: int, hops: int, mels: int = MELS) -> np.ndarray:
     """Mel power of hops `first` to `first + hops`, float64 (hops, mels); silence outside the sound.
 
     Reads only the samples that it needs, so `mono` (n,) may be a memmap of hours.
@@ -64,20 +66,20 @@ def mel_power(mono: np.ndarray, first: int, hops: int, mels: int) -> np.ndarray:
     return np.abs(np.fft.rfft(windows * hann)) ** 2 @ mel_filters(mels)
 
 
-def _loudness(mono: np.ndarray, mels: int) -> Iterator[np.ndarray]:
+def _loudness(mono: np.ndarray) -> Iterator[np.ndarray]:
     hops = len(mono) // HOP + 1
     for first in range(0, hops, BLOCK):
-        power = mel_power(mono, first, min(BLOCK, hops - first), mels)
+        power = mel_power(mono, first, min(BLOCK, hops - first))
         yield np.log10(np.maximum(power.mean(axis=1), 1e-20))
 
 
-def loudness_reference(mono: np.ndarray, mels: int = 64) -> float:
+def loudness_reference(mono: np.ndarray) -> float:
     """How loud a sound's speech is: the 95th percentile over its audible hops of log10 mean mel power.
 
     A percentile, so that one click does not set the level; audible hops only, so that long pauses do not
     either. Never below `SILENCE`. mono: (n,) at 16 kHz; read in blocks of a minute.
     """
-    loudness = np.concatenate(list(_loudness(mono, mels)))
+    loudness = np.concatenate(list(_loudness(mono)))
     audible = loudness[loudness > SILENCE]
     return float(np.percentile(audible, 95)) if audible.size else SILENCE
 
@@ -96,33 +98,32 @@ def first_steps(fps: Fraction, frames: int, start: int, rate: int, offset: Fract
 
 @dataclass(frozen=True)
 class AudioConfig:
+    """The form of the features is fixed (`CONTEXT`, `MELS`): stored ones fit every encoder."""
+
     width: int = 64         # d of the tokens
     tokens: int = 2         # n tokens a frame: jaw and lips move apart
-    window: int = 16        # hops (160 ms) around a frame: a phone and its neighbours
-    mels: int = 64          # bands up to 8 kHz
     hidden: int = 96        # channels of the two convolutions over time
 
 
 class AudioEncoder(nn.Module):
-    """Log-mel windows (b, f, window, mels) to tokens (b, f, n, d)."""
+    """Log-mel windows (b, f, CONTEXT, MELS) to tokens (b, f, n, d)."""
 
     name = "audio"
 
     def __init__(self, config: AudioConfig):
         super().__init__()
         self.config = config
-        steps = -(-config.window // 4)                      # two strides of 2, rounded up
         self.net = nn.Sequential(
-            nn.Conv1d(config.mels, config.hidden, 3, stride=2, padding=1), nn.SiLU(),
+            nn.Conv1d(MELS, config.hidden, 3, stride=2, padding=1), nn.SiLU(),
             nn.Conv1d(config.hidden, config.hidden, 3, stride=2, padding=1), nn.SiLU(),
-            nn.Flatten(), nn.Linear(steps * config.hidden, config.tokens * config.width))
+            nn.Flatten(), nn.Linear(CONTEXT // 4 * config.hidden, config.tokens * config.width))
         self.norm = nn.LayerNorm(config.width)
         self.null = nn.Parameter(0.02 * torch.randn(config.tokens, config.width))
 
     @staticmethod
-    def features(mono: np.ndarray, fps: Fraction, frames: int, start: int = 0, reference: float | None = None,
-                 window: int = 16, mels: int = 64) -> np.ndarray:
-        """Log-mel windows of frames start .. start + frames, float32 (f, window, mels) in [-1, 1].
+    def features(mono: np.ndarray, fps: Fraction, frames: int, start: int = 0,
+                 reference: float | None = None) -> np.ndarray:
+        """Log-mel windows of frames start .. start + frames, float32 (f, CONTEXT, MELS) in [-1, 1].
 
         Window k is centred on (start + k) / fps seconds, to the nearest hop. Levels are relative to
         `reference` (default: `loudness_reference(mono)`; give it when reading a long sound in ranges), so
@@ -131,12 +132,12 @@ class AudioEncoder(nn.Module):
         """
         if frames < 1 or start < 0:
             raise InputError(f"frames {start} to {start + frames}: ask for at least one, from 0 on")
-        level = loudness_reference(mono, mels) if reference is None else reference
-        first = first_steps(fps, frames, start, RATE // HOP, Fraction(1 - window, 2))
-        power = mel_power(mono, int(first[0]), int(first[-1] - first[0]) + window, mels)
+        level = loudness_reference(mono) if reference is None else reference
+        first = first_steps(fps, frames, start, RATE // HOP, Fraction(1 - CONTEXT, 2))
+        power = mel_power(mono, int(first[0]), int(first[-1] - first[0]) + CONTEXT)
         relative = np.log10(np.maximum(power, 1e-20)) - level
         scaled = np.clip((relative + 2) / 4, -1, 1).astype(np.float32)
-        return scaled[(first - first[0])[:, None] + np.arange(window)]
+        return scaled[(first - first[0])[:, None] + np.arange(CONTEXT)]
 
     def forward(self, features: Tensor) -> Tensor:
         b, f, _, _ = features.shape

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..errors import InputError, one_of
 
-_NUMBER = r"[0-9]{1,9}(?:\.[0-9]{0,12}|/[0-9]{1,9})?|\.[0-9]{1,12}"
+_NUMBER = r"[0-9]{1,20}/[0-9]{1,20}|[0-9]{1,9}(?:\.[0-9]{0,20})?|\.[0-9]{1,20}"
 _INTERVAL = re.compile(rf"\s*(?P<start>{_NUMBER})\s*s?\s*[-\u2013]\s*(?:(?P<stop>{_NUMBER})\s*s?)?\s*")
 _THEN = re.compile(r",\s*then\s+", re.IGNORECASE)
 _TIME_LIKE = re.compile(r"[\s0-9./\u2013-]*[0-9][\s0-9./s\u2013-]*")   # meant as a time, well written or not
@@ -54,7 +54,7 @@ def format_seconds(value: Fraction) -> str:
     for prime in (2, 5):
         while rest % prime == 0:
             rest //= prime
-    if rest != 1 or value.denominator > 10**12:
+    if rest != 1 or value.denominator > 10**9:
         return str(value)
     places = next(n for n in range(40) if 10**n % value.denominator == 0)
     digits = str(value.numerator * 10**places // value.denominator).rjust(places + 1, "0")
@@ -136,7 +136,8 @@ def parse_script(source: str | Path, duration: Fraction | None = None) -> Script
     duration: of the clip, in seconds; with it, phases may have an open end (`1.2-: nods`) and are checked
     against it. Raises InputError with the place: the column in the text, or the entry in the file.
     """
-    path = Path(source) if isinstance(source, Path) or re.search(r"\S\.ya?ml\s*$", source) else None
+    named = isinstance(source, Path) or ("|" not in source and re.search(r"\S\.ya?ml\s*$", source))
+    path = Path(str(source).strip()) if named else None
     base, entries = _from_text(str(source)) if path is None else _from_file(path)
     phases = []
     for where, time, text in entries:
@@ -171,7 +172,8 @@ def _from_text(text: str) -> tuple[str, list[tuple[str, str, str]]]:
         raise InputError(f"the script has {len(text)} characters; at most {_LIMIT} are read")
     base, entries, column = "", [], 1
     for k, piece in enumerate(text.split("|")):
-        where = f"script, column {column + len(piece) - len(piece.lstrip())}"
+        blank = len(piece) - len(piece.lstrip()) if piece.strip() else 0
+        where = f"script, column {column + blank}"
         column += len(piece) + 1
         if k == 0 and not _is_phase(piece):
             base = piece

@@ -101,13 +101,13 @@ class TextEncoder(nn.Module):
         empty = [phrase_bytes("")] * ((phases or len(steps)) - len(steps))
         rate = Fraction(fps)
         timing = np.zeros((frames, len(steps) + len(empty), 4), dtype=np.float32)
-        k = np.arange(start, start + frames)
         for slot, step in enumerate(steps):
-            first, last = math.ceil(step.start * rate), math.ceil(step.stop * rate)
-            inside = (k >= first) & (k < last)
-            t = k[inside] / float(rate)
-            since, length = t - float(step.start), float(step.stop - step.start)
-            timing[inside, slot] = np.stack([np.ones_like(t), since, length - since, since / length], axis=-1)
+            first = max(math.ceil(step.start * rate), start)                # frames first .. last - 1 hold it
+            last = min(math.ceil(step.stop * rate), start + frames)
+            since = np.arange(first, last) / float(rate) - float(step.start)
+            length = float(step.stop - step.start)
+            row = np.stack([np.ones_like(since), since, length - since, since / length], axis=-1)
+            timing[first - start: max(last, first) - start, slot] = row
         return TextInput(np.stack(rows + empty), timing)
 
     def encode(self, ids: Tensor) -> Tensor:

@@ -100,6 +100,6 @@ def _load(config: WhisperConfig) -> tuple[Any, Any]:
                          "config.json, preprocessor_config.json and model.safetensors") from None
     states, channels = encoder.config.encoder_layers + 1, encoder.config.d_model
     if (states, channels) != (config.states, config.channels):
-        raise InputError(f"{config.folder}: has {states} states of {channels} channels, not "
-                         f"{config.states} of {config.channels}; set states: {states} and channels: {channels}")
+        raise InputError(f"{config.folder}: {states} states of {channels} channels, the config says "
+                         f"{config.states} of {config.channels}; set states: {states}, channels: {channels}")
     return extract, encoder.eval().requires_grad_(False)

@@ -53,6 +53,7 @@ def test_power_is_that_of_whispers_extractor():
     np.testing.assert_allclose(ours[2:198], theirs[2:198], atol=2e-5)     # it mirrors the sound at its ends
 
 
+@settings(deadline=None)
 @given(fps=st.sampled_from([Fraction(25), Fraction(30000, 1001), Fraction(24000, 1001), Fraction(25, 2)]),
        k=st.integers(0, 10**6), window=st.integers(1, 20))
 def test_window_is_the_nearest_one_to_its_frame(fps, k, window):
@@ -97,7 +98,7 @@ def test_pauses_and_one_bang_do_not_move_the_reference():
     assert loudness_reference(padded) == pytest.approx(loudness_reference(mono), abs=0.1)
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(start=st.integers(0, 60), frames=st.integers(1, 20))
 def test_a_range_is_cut_from_the_whole(start, frames):
     mono, fps = voice(2.0), Fraction(24000, 1001)
@@ -139,8 +140,8 @@ def test_stereo_is_refused():
 
 
 def test_a_frames_tokens_depend_on_its_window_alone():
-    encoder = AudioEncoder(AudioConfig(window=10, mels=24))
-    x = torch.rand(2, 6, 10, 24)
+    encoder = AudioEncoder(AudioConfig(hidden=24, tokens=3, width=8))
+    x = torch.rand(2, 6, 16, 64)
     y = x.clone()
     y[1, 3] += 1
     changed = (encoder(x) != encoder(y)).any(dim=(2, 3))

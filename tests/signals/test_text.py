@@ -36,7 +36,7 @@ def test_ids_are_byt5s(text):
     from transformers import ByT5Tokenizer
 
     theirs = ByT5Tokenizer()(text, padding="max_length", max_length=LENGTH)["input_ids"]
-    assert phrase_bytes(text).tolist() == (theirs if text else [0] * LENGTH)    # no phrase: no end mark either
+    assert phrase_bytes(text).tolist() == (theirs if text else [0] * LENGTH)    # no phrase, no end mark
 
 
 def test_long_phrases_are_cut_with_a_warning(caplog):
@@ -44,7 +44,7 @@ def test_long_phrases_are_cut_with_a_warning(caplog):
     assert ids[-1] == 1 and (ids[:-1] == ord("a") + 3).all() and "cut to 63 bytes" in caplog.text
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(fps=st.sampled_from([Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001), Fraction(12)]),
        start=st.integers(0, 40), times=st.lists(st.integers(0, 250), min_size=2, max_size=2, unique=True))
 def test_timing_is_that_of_exact_fractions(fps, start, times):
@@ -71,7 +71,8 @@ def test_frames_outside_a_phase_never_feel_its_text(encoder):
 
 
 def test_not_even_what_is_not_a_number(encoder):
-    ids, timing = (torch.from_numpy(x)[None] for x in tokenize(parse_script("x | 0-0.4: a | 1-2: b"), F25, 50))
+    script = parse_script("x | 0-0.4: a | 1-2: b")
+    ids, timing = (torch.from_numpy(x)[None] for x in tokenize(script, F25, 50))
     with torch.no_grad():
         encoder.phase[0] = torch.nan
         bad = encoder(ids, timing)[0].isnan().any(dim=(1, 2))
@@ -86,8 +87,8 @@ def test_the_base_text_reaches_every_frame_in_its_own_token(encoder):
 
 def test_frames_without_a_phase_have_the_learned_token(encoder):
     tokens, none = read(encoder, "x | 1-2: nods"), read(encoder, "x")
-    assert torch.equal(tokens[:25], none[:25])
-    assert torch.equal(none[0, 1], encoder.norm(encoder.no_phase))
+    torch.testing.assert_close(tokens[:25], none[:25], atol=1e-5, rtol=1e-5)
+    assert torch.equal(tokens[0, 1], none[0, 1]) and torch.equal(none[0, 1], encoder.norm(encoder.no_phase))
 
 
 def test_a_phrase_is_encoded_on_its_own(encoder):
@@ -129,8 +130,8 @@ def test_phase_embeddings_start_at_zero_and_go_round(encoder):
 
 def test_thirty_phrases_are_told_apart_after_little_training():
     torch.manual_seed(0)
-    parts = ["left brow", "right brow", "both brows", "jaw", "lip corners", "left lid", "right lid", "both lids",
-             "head", "eyes"]
+    parts = ["left brow", "right brow", "both brows", "jaw", "lip corners", "left lid", "right lid",
+             "both lids", "head", "eyes"]
     phrases = [f"{verb} {part}" for verb in ("raises", "lowers", "holds") for part in parts]
     ids = torch.from_numpy(np.stack([phrase_bytes(p) for p in phrases]))
     encoder = TextEncoder(TextConfig())

@@ -63,7 +63,7 @@ def test_whispers_weights_are_not_stored_with_the_model(encoder):
 
 
 @pytest.mark.parametrize("change, says", [({"folder": "/nowhere/whisper"}, "no Whisper model there"),
-                                          ({"states": 5}, "set states: 2 and channels: 16")])
+                                          ({"states": 5}, "set states: 2, channels: 16")])
 def test_a_wrong_model_is_named(folder, change, says):
     encoder = WhisperAudio(WhisperConfig(**{"folder": folder, "states": 2, "channels": 16, **change}))
     with pytest.raises(InputError, match=says):
