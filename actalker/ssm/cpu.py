@@ -106,7 +106,7 @@ def scan_backward(dy, states, u, delta, A, B, C, D, bias, lengths, softplus, rev
     (b, l, d), n = u.shape, plan.n
     du, ddelta = u.new_empty(b, l, d), u.new_empty(b, l, d)
     dB, dC = (u.new_empty(b, l, plan.groups, plan.parts, n) for _ in range(2))
-    dA, dD, dbias = u.new_empty(b, n, d), u.new_empty(b, d), u.new_empty(b, d)
+    dA, dD, dbias = u.new_empty(b, d // kernels().LANES, n, kernels().LANES), u.new_empty(b, d), u.new_empty(b, d)
 
     def work(first: int, last: int) -> None:
         space = scratch(kernels().backward_vectors(n, blocks(plan)))
@@ -117,7 +117,7 @@ def scan_backward(dy, states, u, delta, A, B, C, D, bias, lengths, softplus, rev
 
     spread(work, plan, b)
     dB, dC = (t.sum(3) if plan.parts > 1 else t.squeeze(3) for t in (dB, dC))
-    return du, ddelta, dA.sum(0).t().contiguous(), dB, dC, dD.sum(0), dbias.sum(0)
+    return du, ddelta, dA.sum(0).transpose(1, 2).reshape(d, n), dB, dC, dD.sum(0), dbias.sum(0)
 
 
 @scan_backward.register_fake
@@ -159,7 +159,7 @@ def blocks(plan: Any) -> int:
 def weights(D: Tensor | None, bias: Tensor | None, A: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor]:
     """D and bias as they are, A (d, n) as (n, d) times log2(e), because exp2 is what a CPU does fast."""
     D, bias = (None if t is None else t.contiguous() for t in (D, bias))
-    return D, bias, (A.t() * kernels().LOG2E).contiguous()
+    return D, bias, (A * kernels().LOG2E).unflatten(0, (-1, kernels().LANES)).transpose(1, 2).contiguous()
 
 
 def walkable(t: Tensor) -> Tensor:

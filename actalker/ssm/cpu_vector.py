@@ -82,10 +82,13 @@ operation(operator.sub, "fsub")
 operation(operator.mul, "fmul")
 
 
+def emit_call(builder: Any, name: str, *args: Any) -> Any:
+    kind = ir.FunctionType(FLOATS, [x.type for x in args])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
+
+
 def emit_fma(builder: Any, x: Any, y: Any, z: Any) -> Any:
-    # fmuladd, not fma: without the instruction fma becomes a slow library call
-    function = ir.FunctionType(FLOATS, [FLOATS] * 3)
-    return builder.call(cgutils.get_or_insert_function(builder.module, function, "llvm.fmuladd.v16f32"), (x, y, z))
+    return emit_call(builder, "llvm.fmuladd.v16f32", x, y, z)     # llvm.fma: a slow library call on older CPUs
 
 
 def emit_polynomial(builder: Any, x: Any, coefficients: tuple[float, ...]) -> Any:
@@ -96,24 +99,30 @@ def emit_polynomial(builder: Any, x: Any, coefficients: tuple[float, ...]) -> An
     return y
 
 
-def emit_exp2(builder: Any, x: Any) -> Any:
-    """2^x within 2e-7 for x in [-126, 128]; smaller x as -126 (1e-38), larger ones give inf, NaN stays NaN."""
+def emit_exp2(context: Any, builder: Any, x: Any) -> Any:
+    """2^x within 2e-7; where it is below 1e-38 that or 0, above the largest float inf; NaN stays NaN."""
+    # around the nearest whole number: near x = 0 the error then shrinks with x, and a slow decay compounds none
+    best = (0.0013300264330902145, 0.009669708463637385, 0.055505599941115556, 0.2402228160658189, LN2, 1.0)
+    if "+avx512dq" in context.codegen().magic_tuple()[2]:          # what numba compiles for here
+        mask, usual, nearest = ir.Constant(ir.IntType(16), -1), INT(4), INT(8)
+        rest = emit_call(builder, "llvm.x86.avx512.mask.reduce.ps.512", x, nearest, x, mask, usual)
+        y, whole = emit_polynomial(builder, rest, best), builder.fsub(x, rest)
+        return emit_call(builder, "llvm.x86.avx512.mask.scalef.ps.512", y, whole, y, mask, usual)   # y 2^whole
     for bound, beyond in ((-126.0, "<"), (128.0, ">")):
         x = builder.select(builder.fcmp_ordered(beyond, x, constant(bound)), constant(bound), x)
     magic = constant(1.5 * 2**23)              # adding it leaves the nearest whole number in the low bits
     whole = builder.fadd(x, magic)
     rest = builder.fsub(x, builder.fsub(whole, magic))                             # in [-1/2, 1/2]
-    y = emit_polynomial(builder, rest, (0.0013300264330902145, 0.009669708463637385, 0.055505599941115556,
-                                        0.2402228160658189, LN2, 1.0))
+    y = emit_polynomial(builder, rest, best)
     exponent = builder.shl(builder.bitcast(whole, INTS), integers([23] * LANES))
     return builder.bitcast(builder.add(builder.bitcast(y, INTS), exponent), FLOATS)
 
 
-def emit_softplus(builder: Any, x: Any) -> tuple[Any, Any]:
+def emit_softplus(context: Any, builder: Any, x: Any) -> tuple[Any, Any]:
     """log(1 + e^x) and its derivative, the sigmoid: log1p(e) = 2 artanh(e / (e + 2)), no cancellation anywhere."""
     zero, one = constant(0.0), constant(1.0)
     negative = builder.fcmp_ordered("<", x, zero)
-    e = emit_exp2(builder, builder.fmul(builder.select(negative, x, builder.fsub(zero, x)), constant(LOG2E)))
+    e = emit_exp2(context, builder, builder.fmul(builder.select(negative, x, builder.fsub(zero, x)), constant(LOG2E)))
     s = builder.fdiv(e, builder.fadd(e, constant(2.0)))
     series = emit_polynomial(builder, builder.fmul(s, s), tuple(2 / k for k in (13, 11, 9, 7, 5, 3, 1)))
     sigmoid = builder.fdiv(builder.select(negative, e, one), builder.fadd(e, one))
@@ -189,6 +198,18 @@ def store(typing: Any, address: Any, value: Any) -> Any:
 
 
 @intrinsic
+def prefetch(typing: Any, address: Any) -> Any:
+    """Fetch the cache line at the address, which may be nobody's."""
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        pointer, bits = emit_pointer(builder, args[0], ir.IntType(8)), [INT(0), INT(3), INT(1)]
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, INT, INT, INT])
+        builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0"), [pointer, *bits])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), generate
+
+
+@intrinsic
 def zero(typing: Any) -> Any:
     return V(), lambda context, builder, sig, args: constant(0.0)
 
@@ -210,17 +231,17 @@ def fma(typing: Any, x: Any, y: Any, z: Any) -> Any:
 
 @intrinsic
 def exp2(typing: Any, x: Any) -> Any:
-    return V(V), lambda context, builder, sig, args: emit_exp2(builder, *args)
+    return V(V), lambda context, builder, sig, args: emit_exp2(context, builder, *args)
 
 
 @intrinsic
 def softplus(typing: Any, x: Any) -> Any:
-    return V(V), lambda context, builder, sig, args: emit_softplus(builder, *args)[0]
+    return V(V), lambda context, builder, sig, args: emit_softplus(context, builder, *args)[0]
 
 
 @intrinsic
 def sigmoid(typing: Any, x: Any) -> Any:
-    return V(V), lambda context, builder, sig, args: emit_softplus(builder, *args)[1]
+    return V(V), lambda context, builder, sig, args: emit_softplus(context, builder, *args)[1]
 
 
 # ---------------------------------------------------------------- the kernels
@@ -267,41 +288,45 @@ def job_of(job, plan):
 def scan_forward(jobs, lengths, plan, u, delta, B, C, y, A, D, bias, states, scratch):
     """Write y, zero past an item's length, and the state before every CHUNK steps to `states` unless that is 0.
 
-    jobs: first and last + 1; A: (n, d) times log2(e); D, bias: (d,) or 0; states: (b, chunks, n, d) or 0, all as
-    addresses; scratch: n vectors a block of the largest job.
+    Addresses: A (d / 16, n, 16), times log2(e); D, bias (d,) or 0; states (b, chunks, d / 16, n, 16) or 0;
+    scratch, n vectors a block of the largest job. jobs: the first and the last + 1.
     """
-    n, row = plan.n, plan.d * 4
-    chunks = (plan.l + CHUNK - 1) // CHUNK
+    n, l = plan.n, plan.l
+    bundle = n * SIZE                             # the states of a block
     for job in range(jobs[0], jobs[1]):
         item, group, column, blocks = job_of(job, plan)
         length = lengths[item]
         u_0, delta_0, y_0 = u.at + item * u.item, delta.at + item * delta.item, y.at + item * y.item
         B_0, C_0 = B.at + item * B.item + group * n * 4, C.at + item * C.item + group * n * 4
         fill_zero(scratch, blocks * n)
-        for t_0 in range(0, length, CHUNK):       # chunks outside, channels inside: rows stay in cache and TLB
+        for chunk in range((length + CHUNK - 1) // CHUNK):   # chunks outside, channels inside: rows stay in cache
             for block in range(blocks):
-                o, h = column + block * SIZE, scratch + block * n * SIZE
+                o, h = column + block * SIZE, scratch + block * bundle
+                rate = A + o * n
                 shift = load(bias + o) if bias else zero()
                 skip = load(D + o) if D else zero()
                 if states:
-                    kept = states + (item * chunks + t_0 // CHUNK) * n * row + o
-                    for i in range(n):
-                        store(kept + i * row, load(h + i * SIZE))
-                for t in range(t_0, min(t_0 + CHUNK, length)):
+                    kept = states + ((item * ((l + CHUNK - 1) // CHUNK) + chunk) * plan.d * 4 + o) * n
+                    for i in range(0, bundle, SIZE):
+                        store(kept + i, load(h + i))
+                for t in range(chunk * CHUNK, min((chunk + 1) * CHUNK, length)):
                     at = length - 1 - t if plan.reverse else t
-                    x = load(u_0 + at * u.step + o)
-                    dt = load(delta_0 + at * delta.step + o) + shift
+                    u_t, delta_t, y_t = u_0 + at * u.step + o, delta_0 + at * delta.step + o, y_0 + at * y.step + o
+                    prefetch(u_t + SIZE)
+                    prefetch(delta_t + SIZE)
+                    prefetch(y_t + SIZE)
+                    x, dt = load(u_t), load(delta_t) + shift
                     if plan.softplus:
                         dt = softplus(dt)
                     drive, out = dt * x, skip * x
                     B_t, C_t = B_0 + at * B.step, C_0 + at * C.step
                     for i in range(n):
-                        decay = exp2(dt * load(A + i * row + o))
-                        state = fma(decay, load(h + i * SIZE), drive * spread(B_t + i * 4))
-                        store(h + i * SIZE, state)
+                        m = i * SIZE
+                        state = fma(exp2(dt * load(rate + m)), load(h + m), drive * spread(B_t + i * 4))
+                        store(h + m, state)
                         out = fma(state, spread(C_t + i * 4), out)
-                    store(y_0 + at * y.step + o, out)
-        for t in range(length, plan.l):
+                    store(y_t, out)
+        for t in range(length, l):
             fill_zero(y_0 + t * y.step + column, blocks)
 
 
@@ -311,81 +336,88 @@ def scan_backward(
 ):
     """Write every gradient, zero past an item's length.
 
-    dB, dC: (b, l, groups, parts, n) rows, to be summed over parts. dA: (b, n, d), dD, dbias: (b, d) addresses, to
-    be summed over b. scratch: `backward_vectors` vectors. The rest as in `scan_forward`.
+    dB, dC: (b, l, groups, parts, n), to be summed over parts. Addresses: dA (b, d / 16, n, 16), dD, dbias (b, d),
+    to be summed over b; scratch, `backward_vectors` vectors. The rest as in `scan_forward`.
     """
-    n, row = plan.n, plan.d * 4
-    chunks = (plan.l + CHUNK - 1) // CHUNK
-    wide = CHUNK * n * SIZE
-    decay_k, state_k, dB_k, dC_k = scratch, scratch + wide, scratch + 2 * wide, scratch + 3 * wide   # (k, n)
-    dt_k = scratch + 4 * wide                                                                        # (k,)
-    slope_k = dt_k + CHUNK * SIZE                                                                    # (k,)
-    dh_block = slope_k + CHUNK * SIZE                                                                # (blocks, n)
+    n, l = plan.n, plan.l
+    bundle, row = n * SIZE, plan.d * 4
+    dB_k = scratch                                                                              # (k, n)
+    dC_k, decay_k, state_k = dB_k + CHUNK * bundle, dB_k + 2 * CHUNK * bundle, dB_k + 3 * CHUNK * bundle
+    dt_k = state_k + (CHUNK + 1) * bundle      # state_k: before each step and after the last;    (k,)
+    slope_k = dt_k + CHUNK * SIZE                                                               # (k,)
+    dh_block = slope_k + CHUNK * SIZE                                                           # (blocks, n)
     for job in range(jobs[0], jobs[1]):
         item, group, column, blocks = job_of(job, plan)
         length, part = lengths[item], job % plan.parts
-        dA_block = dh_block + blocks * n * SIZE                                                      # (blocks, n)
-        dD_block = dA_block + blocks * n * SIZE                                                      # (blocks,)
-        dbias_block = dD_block + blocks * SIZE                                                       # (blocks,)
-        fill_zero(dh_block, blocks * (2 * n + 2))
         u_0, delta_0, dy_0 = u.at + item * u.item, delta.at + item * delta.item, dy.at + item * dy.item
         du_0, ddelta_0 = du.at + item * du.item, ddelta.at + item * ddelta.item
         B_0, C_0 = B.at + item * B.item + group * n * 4, C.at + item * C.item + group * n * 4
         place = (group * plan.parts + part) * n * 4
         dB_0, dC_0 = dB.at + item * dB.item + place, dC.at + item * dC.item + place
+        fill_zero(dh_block, blocks * n)
+        fill_zero(dA + (item * row + column) * n, blocks * n)
+        fill_zero(dD + item * row + column, blocks)
+        fill_zero(dbias + item * row + column, blocks)
         for chunk in range((length + CHUNK - 1) // CHUNK - 1, -1, -1):
             t_0 = chunk * CHUNK
             steps = min(CHUNK, length - t_0)
             fill_zero(dB_k, steps * n)
             fill_zero(dC_k, steps * n)
             for block in range(blocks):
-                o, dh = column + block * SIZE, dh_block + block * n * SIZE
-                dA_sum = dA_block + block * n * SIZE
+                o, dh = column + block * SIZE, dh_block + block * bundle
+                rate, dA_o, dD_o, dbias_o = A + o * n, dA + (item * row + o) * n, dD + item * row + o, dbias + item * row + o
                 shift = load(bias + o) if bias else zero()
                 skip = load(D + o) if D else zero()
-                kept = states + (item * chunks + chunk) * n * row + o
+                kept = states + ((item * ((l + CHUNK - 1) // CHUNK) + chunk) * row + o) * n
+                for i in range(0, bundle, SIZE):
+                    store(state_k + i, load(kept + i))
                 for k in range(steps):                                                # the states again
                     at = length - 1 - t_0 - k if plan.reverse else t_0 + k
-                    dt = load(delta_0 + at * delta.step + o) + shift
+                    u_t, delta_t = u_0 + at * u.step + o, delta_0 + at * delta.step + o
+                    prefetch(u_t + SIZE)
+                    prefetch(delta_t + SIZE)
+                    prefetch(dy_0 + at * dy.step + o)
+                    prefetch(du_0 + at * du.step + o)
+                    prefetch(ddelta_0 + at * ddelta.step + o)
+                    dt = load(delta_t) + shift
                     slope = one()
                     if plan.softplus:
                         slope = sigmoid(dt)
                         dt = softplus(dt)
                     store(dt_k + k * SIZE, dt)
                     store(slope_k + k * SIZE, slope)
-                    drive, B_t, q = dt * load(u_0 + at * u.step + o), B_0 + at * B.step, k * n * SIZE
-                    before, gap = (state_k + q - n * SIZE, SIZE) if k else (kept, row)
+                    drive, B_t = dt * load(u_t), B_0 + at * B.step
                     for i in range(n):
-                        decay = exp2(dt * load(A + i * row + o))
-                        store(decay_k + q + i * SIZE, decay)
-                        store(state_k + q + i * SIZE,
-                              fma(decay, load(before + i * gap), drive * spread(B_t + i * 4)))
-                dD_sum, dbias_sum = load(dD_block + block * SIZE), load(dbias_block + block * SIZE)
+                        m = k * bundle + i * SIZE
+                        decay = exp2(dt * load(rate + i * SIZE))
+                        store(decay_k + m, decay)
+                        state = fma(decay, load(state_k + m), drive * spread(B_t + i * 4))
+                        store(state_k + bundle + m, state)
+                dD_sum, dbias_sum = load(dD_o), load(dbias_o)
                 for k in range(steps - 1, -1, -1):                                    # the adjoint, backwards
                     at = length - 1 - t_0 - k if plan.reverse else t_0 + k
-                    B_t, C_t, q = B_0 + at * B.step, C_0 + at * C.step, k * n * SIZE
+                    B_t, C_t = B_0 + at * B.step, C_0 + at * C.step
                     x, dy_t, dt = load(u_0 + at * u.step + o), load(dy_0 + at * dy.step + o), load(dt_k + k * SIZE)
                     drive, ddrive, dexponent = dt * x, zero(), zero()
-                    before, gap = (state_k + q - n * SIZE, SIZE) if k else (kept, row)
                     for i in range(n):
-                        m = q + i * SIZE
-                        grad = fma(dy_t, spread(C_t + i * 4), load(dh + i * SIZE))    # dL/dh of this step
-                        store(dC_k + m, fma(dy_t, load(state_k + m), load(dC_k + m)))
+                        s, m = i * SIZE, k * bundle + i * SIZE
+                        grad = fma(dy_t, spread(C_t + i * 4), load(dh + s))           # dL/dh of this step
+                        store(dC_k + m, fma(dy_t, load(state_k + bundle + m), load(dC_k + m)))
                         store(dB_k + m, fma(grad, drive, load(dB_k + m)))
                         ddrive = fma(grad, spread(B_t + i * 4), ddrive)
                         grad = grad * load(decay_k + m)
-                        store(dh + i * SIZE, grad)
+                        store(dh + s, grad)
                         # not h - drive B, which is the same but loses all digits where decay is small
-                        grad = grad * load(before + i * gap)
-                        dexponent = fma(grad, load(A + i * row + o), dexponent)
-                        store(dA_sum + i * SIZE, fma(grad, dt, load(dA_sum + i * SIZE)))
+                        grad = grad * load(state_k + m)
+                        dexponent = fma(grad, load(rate + s), dexponent)
+                        store(dA_o + s, fma(grad, dt, load(dA_o + s)))
                     store(du_0 + at * du.step + o, fma(dt, ddrive, skip * dy_t))
                     ddt = fma(x, ddrive, dexponent * ln2()) * load(slope_k + k * SIZE)
                     store(ddelta_0 + at * ddelta.step + o, ddt)
                     dbias_sum = dbias_sum + ddt
                     dD_sum = fma(dy_t, x, dD_sum)
-                store(dD_block + block * SIZE, dD_sum)
-                store(dbias_block + block * SIZE, dbias_sum)
+                store(dD_o, dD_sum)
+                store(dbias_o, dbias_sum)
             for total in (dB_k, dC_k):                                                # over lanes, in place
                 for i in range(0, steps * n, LANES):
                     store(total + i * 4, sums(total + i * SIZE))
@@ -394,13 +426,7 @@ def scan_backward(
                 for i in range(n):
                     store(dB_0 + at * dB.step + i * 4, load_number(dB_k + (k * n + i) * 4))
                     store(dC_0 + at * dC.step + i * 4, load_number(dC_k + (k * n + i) * 4))
-        for block in range(blocks):
-            o = column + block * SIZE
-            for i in range(n):
-                store(dA + (item * n + i) * row + o, load(dA_block + (block * n + i) * SIZE))
-            store(dD + item * row + o, load(dD_block + block * SIZE))
-            store(dbias + item * row + o, load(dbias_block + block * SIZE))
-        for t in range(length, plan.l):
+        for t in range(length, l):
             fill_zero(du_0 + t * du.step + column, blocks)
             fill_zero(ddelta_0 + t * ddelta.step + column, blocks)
             for i in range(n):
@@ -410,4 +436,4 @@ def scan_backward(
 
 def backward_vectors(n: int, blocks: int) -> int:
     """Vectors of scratch that `scan_backward` needs for a job of so many blocks."""
-    return CHUNK * (4 * n + 2) + blocks * (2 * n + 2)
+    return CHUNK * (4 * n + 2) + n + blocks * n
