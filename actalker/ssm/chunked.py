@@ -4,8 +4,8 @@ The sequence is cut into chunks that advance side by side: `chunk` steps for all
 chunk to chunk, then `chunk` steps again from the right state. Only products of decays are formed, never a
 quotient, so no step size overflows (cumulative sums in log space, which others use, do).
 
-Letters: b batch, l length, d channels, n state size, g groups, w channels a group (d = g w), k steps in a chunk,
-j chunks, p pieces (the chunks of all items, p = b j).
+Letters: b batch, l length, d channels, n state size, g groups, w channels a group (d = g w), k steps in a
+chunk, j chunks, p pieces (the chunks of all items, p = b j).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class ChunkedScan(torch.autograd.Function):
         state = u.new_zeros(u.shape[0], *rate.shape)
         y, starts = [], []
         for span in spans(u, A):
-            out, start, state = forward_span(*in_chunks(span, u, delta, B, C), rate, state)
+            out, start, state = forward_span(rate, state, *in_chunks(span, u, delta, B, C))
             y.append(out[:, : span.stop - span.start])
             starts.append(start)
         ctx.save_for_backward(u, delta, A, B, C, *starts)
@@ -50,23 +50,26 @@ class ChunkedScan(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         u, delta, A, B, C, *starts = ctx.saved_tensors
-        if torch.is_grad_enabled():                          # create_graph: somebody differentiates the gradient
+        if torch.is_grad_enabled():                          # create_graph: to be differentiated again
             return differentiable_backward(ctx.needs_input_grad, dy, u, delta, A, B, C)
         rate = by_group(A, B.shape[2])
         dstate = u.new_zeros(u.shape[0], *rate.shape)
         drate = torch.zeros_like(rate)
         parts = []
         for span, start in zip(reversed(spans(u, A)), reversed(starts), strict=True):
-            *grads, drate_part, dstate = backward_span(*in_chunks(span, u, delta, B, C, dy), rate, start, dstate)
+            pieces = in_chunks(span, u, delta, B, C, dy)
+            *grads, drate_part, dstate = backward_span(rate, start, dstate, *pieces)
             drate += drate_part
             parts.append([t[:, : span.stop - span.start] for t in grads])
         du, ddelta, dB, dC = (torch.cat(part[::-1], 1) for part in zip(*parts, strict=True))
         return du, ddelta, drate.transpose(1, 2).reshape(A.shape), dB, dC
 
 
-def differentiable_backward(needed: tuple[bool, ...], dy: Tensor, *inputs: Tensor) -> tuple[Tensor | None, ...]:
+def differentiable_backward(
+    needed: tuple[bool, ...], dy: Tensor, *inputs: Tensor
+) -> tuple[Tensor | None, ...]:
     """The same gradients, through the slow loop, as a graph that can be differentiated again."""
-    own = [t.view_as(t) for t in inputs]      # aliases: where delta comes from u, that path is not ours to follow
+    own = [t.view_as(t) for t in inputs]      # aliases: where delta comes from u, that path is not ours
     wanted = [t for t, need in zip(own, needed, strict=True) if need]
     found = iter(torch.autograd.grad(scan_reference(*own), wanted, dy, create_graph=True))
     return tuple(next(found) if need else None for need in needed)
@@ -102,7 +105,7 @@ def whole(t: Tensor, b: int) -> Tensor:
 
 
 def forward_span(
-    u: Tensor, delta: Tensor, B: Tensor, C: Tensor, rate: Tensor, state: Tensor
+    rate: Tensor, state: Tensor, u: Tensor, delta: Tensor, B: Tensor, C: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Returns y (b, k j, d), the state entering every chunk (b, j, g, n, w), the state after the span."""
     b = state.shape[0]
@@ -111,7 +114,7 @@ def forward_span(
     h = torch.zeros_like(decay[0])
     for decay_k, drive_k, B_k in zip(decay, drive, B, strict=True):
         h.mul_(decay_k).addcmul_(B_k[..., None], drive_k[..., None, :])
-    start, state = carry(decay_of_chunks(delta, rate), h, state)
+    start, state = carry(state, decay_of_chunks(delta, rate), h)
     h = start.flatten(0, 1).clone()
     y = torch.empty_like(u)
     for k in range(len(u)):
@@ -125,8 +128,8 @@ def decay_of_chunks(delta: Tensor, rate: Tensor) -> Tensor:
     return torch.exp(delta.sum(0)[..., None, :] * rate)
 
 
-def carry(decay: Tensor, add: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-    """From chunk to chunk: the state entering each, (b, j, g, n, w), and the state after the last, (b, g, n, w)."""
+def carry(state: Tensor, decay: Tensor, add: Tensor) -> tuple[Tensor, Tensor]:
+    """From chunk to chunk: the state before each, (b, j, g, n, w), and after the last, (b, g, n, w)."""
     decay, add = (t.unflatten(0, (len(state), -1)) for t in (decay, add))
     before = torch.empty_like(add)
     for j in range(add.shape[1]):
@@ -136,7 +139,7 @@ def carry(decay: Tensor, add: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def backward_span(
-    u: Tensor, delta: Tensor, dy: Tensor, B: Tensor, C: Tensor, rate: Tensor, start: Tensor, dstate: Tensor
+    rate: Tensor, start: Tensor, dstate: Tensor, u: Tensor, delta: Tensor, dy: Tensor, B: Tensor, C: Tensor
 ) -> tuple[Tensor, ...]:
     """Returns du, ddelta (b, k j, d), dB, dC (b, k j, g, n), drate (g, n, w) and dstate before the span."""
     b, groups, steps = len(start), len(rate), range(len(u))
@@ -147,11 +150,11 @@ def backward_span(
     for k in steps:
         torch.mul(h[k], decay[k], out=h[k + 1]).addcmul_(B[k][..., None], drive[k][..., None, :])
 
-    q = torch.zeros_like(h[0])                                                  # dL/dh, no gradient from later chunks
+    q = torch.zeros_like(h[0])                                          # dL/dh, later chunks left out
     for k in reversed(steps):
         q.addcmul_(C[k][..., None], dy[k][..., None, :]).mul_(decay[k])
     turned = (t.unflatten(0, (b, -1)).flip(1).flatten(0, 1) for t in (decay_of_chunks(delta, rate), q))
-    after, dstate = carry(*turned, dstate)
+    after, dstate = carry(dstate, *turned)
     q = after.flip(1).flatten(0, 1)
 
     ddrive, ddelta, dB, dC = (torch.empty_like(t) for t in (drive, delta, B, C))

@@ -21,12 +21,12 @@ WORTH_THREADS = 2**18        # states in all, below which handing out the work t
 
 @cache
 def kernels() -> Any:
-    """The module of compiled kernels, or the reason why there is none: numba is optional, only this needs it."""
+    """The module of kernels, or the reason why there is none: numba is optional and only this needs it."""
     try:
-        from . import cpu_vector
+        from . import cpu_kernels
     except Exception as error:           # a numba that does not fit its numpy raises more than ImportError
         return f"numba does not import ({type(error).__name__}: {error}); pip install 'actalker[cpu]'"
-    return cpu_vector
+    return cpu_kernels
 
 
 def numba_refuses(u: Tensor) -> str | None:
@@ -72,7 +72,7 @@ GIVEN = ("Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D, Tenso
 @torch.library.custom_op("actalker::scan_forward", mutates_args=(),
                          schema=f"({GIVEN}, bool keep) -> (Tensor, Tensor)")
 def scan_forward(u, delta, A, B, C, D, bias, lengths, softplus, reverse, keep):
-    """Returns y (b, l, d) and, with `keep`, the state before every chunk (b, chunks, n, d) for the backward."""
+    """Returns y (b, l, d) and, with `keep`, the state before every chunk, for the backward."""
     u, delta, B, C = (walkable(t) for t in (u, delta, B, C))
     D, bias, rate = weights(D, bias, A)
     y, states = forward_results(u, delta, A, B, C, D, bias, lengths, softplus, reverse, keep)
@@ -93,31 +93,32 @@ def forward_results(u, delta, A, B, C, D, bias, lengths, softplus, reverse, keep
     """Empty tensors of the right shapes."""
     (b, l, d), n = u.shape, A.shape[1]
     chunks = (l + kernels().CHUNK - 1) // kernels().CHUNK
-    return u.new_empty(b, l, d), u.new_empty(b if keep else 0, chunks, n, d)
+    return u.new_empty(b, l, d), u.new_empty(b if keep else 0, chunks, d, n)
 
 
 @torch.library.custom_op("actalker::scan_backward", mutates_args=(),
                          schema=f"(Tensor dy, Tensor states, {GIVEN}) -> ({', '.join(['Tensor'] * 7)})")
 def scan_backward(dy, states, u, delta, A, B, C, D, bias, lengths, softplus, reverse):
-    """The gradients of u, delta, A, B, C, D and bias from dy (b, l, d) and the states that the forward kept."""
+    """The gradients of u, delta, A, B, C, D, bias from dy (b, l, d) and the states that the forward kept."""
     u, delta, B, C, dy = (walkable(t) for t in (u, delta, B, C, dy))
     D, bias, rate = weights(D, bias, A)
     plan = plan_of(u, B, softplus, reverse)
     (b, l, d), n = u.shape, plan.n
     du, ddelta = u.new_empty(b, l, d), u.new_empty(b, l, d)
     dB, dC = (u.new_empty(b, l, plan.groups, plan.parts, n) for _ in range(2))
-    dA, dD, dbias = u.new_empty(b, d // kernels().LANES, n, kernels().LANES), u.new_empty(b, d), u.new_empty(b, d)
+    dA, dD, dbias = u.new_empty(b, d, n), u.new_empty(b, d), u.new_empty(b, d)
 
     def work(first: int, last: int) -> None:
         space = scratch(kernels().backward_vectors(n, blocks(plan)))
         kernels().scan_backward(
             (first, last), lengths.numpy(), plan, rows(u), rows(delta), rows(B), rows(C), rows(dy),
-            rows(du), rows(ddelta), rows(dB), rows(dC), address(rate), address(D), address(bias), address(states),
-            address(dA), address(dD), address(dbias), address(space))
+            rows(du), rows(ddelta), rows(dB), rows(dC), address(rate), address(D), address(bias),
+            address(states), address(dA), address(dD), address(dbias), address(space))
 
     spread(work, plan, b)
     dB, dC = (t.sum(3) if plan.parts > 1 else t.squeeze(3) for t in (dB, dC))
-    return du, ddelta, dA.sum(0).transpose(1, 2).reshape(d, n), dB, dC, dD.sum(0), dbias.sum(0)
+    dA = dA.sum(0).view(-1, n, kernels().LANES).transpose(1, 2).reshape(d, n)
+    return du, ddelta, dA, dB, dC, dD.sum(0), dbias.sum(0)
 
 
 @scan_backward.register_fake
@@ -157,13 +158,14 @@ def blocks(plan: Any) -> int:
 
 
 def weights(D: Tensor | None, bias: Tensor | None, A: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor]:
-    """D and bias as they are, A (d, n) as (n, d) times log2(e), because exp2 is what a CPU does fast."""
+    """D, bias (d,) as they are; A (d, n) by blocks, (d / 16, n, 16), and for exp2, cheaper than exp."""
     D, bias = (None if t is None else t.contiguous() for t in (D, bias))
-    return D, bias, (A * kernels().LOG2E).unflatten(0, (-1, kernels().LANES)).transpose(1, 2).contiguous()
+    rate = (A * math.log2(math.e)).unflatten(0, (-1, kernels().LANES)).transpose(1, 2)
+    return D, bias, rate.contiguous()
 
 
 def walkable(t: Tensor) -> Tensor:
-    """Items and steps may lie anywhere, so slices of a projection need no copy; the rest lies side by side."""
+    """Items and steps may lie anywhere (slices of a projection need no copy), the rest lies side by side."""
     return t if t[0, 0].is_contiguous() else t.contiguous()
 
 

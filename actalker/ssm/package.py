@@ -42,16 +42,15 @@ def trial(device: torch.device) -> str | None:
         if not torch.allclose(y[0, 0].cpu(), torch.tensor(expected), atol=1e-4):
             return "selective_scan_cuda of mamba-ssm gives wrong numbers in a trial; reinstall mamba-ssm"
     except Exception as error:            # whatever a foreign binary raises: it is then not usable
-        return f"selective_scan_cuda of mamba-ssm fails in a trial ({type(error).__name__}: {error}); {INSTALL}"
+        return f"selective_scan_cuda of mamba-ssm fails ({type(error).__name__}: {error}); {INSTALL}"
     return None
 
 
 def scan_mamba(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
     """u, delta: (b, l, d); A: (d, n); B, C: (b, l, g, n). Returns (b, l, d) in the dtype of u."""
-    first = (t.to(u.dtype).transpose(1, 2) for t in (u, delta))                        # (b, d, l)
-    u_first, delta_first = first
-    B, C = (t.to(u.dtype).permute(0, 2, 3, 1) for t in (B, C))                         # (b, g, n, l)
-    return PackageScan.apply(u_first, delta_first, A.float(), B, C).transpose(1, 2)
+    rows = [t.to(u.dtype).transpose(1, 2) for t in (u, delta)]                          # (b, d, l)
+    B, C = (t.to(u.dtype).permute(0, 2, 3, 1) for t in (B, C))                          # (b, g, n, l)
+    return PackageScan.apply(*rows, A.float(), B, C).transpose(1, 2)
 
 
 class PackageScan(torch.autograd.Function):

@@ -15,13 +15,14 @@ from ..errors import InputError
 
 
 def as_lengths(lengths: Tensor | Sequence[int] | None, u: Tensor) -> Tensor | None:
-    """The lengths as an int64 tensor (b,) beside u (b, l, d). Raises: InputError on a wrong count or value."""
+    """The lengths as int64 (b,) on the device of u (b, l, d). Raises: InputError if they do not fit u."""
     if lengths is None:
         return None
     b, l = u.shape[:2]
     given = torch.as_tensor(lengths)
     if given.shape != (b,) or given.is_floating_point():
-        raise InputError(f"lengths: {tuple(given.shape)} {given.dtype}; give one whole number an item, ({b},)")
+        found = f"{tuple(given.shape)} {given.dtype}"
+        raise InputError(f"lengths: {found}; give one whole number an item, ({b},)")
     # looking at values on an accelerator would wait for it
     if given.device.type == "cpu" and b and not 0 <= int(given.min()) <= int(given.max()) <= l:
         raise InputError(f"lengths: {given.tolist()}; give numbers from 0 to the sequence length {l}")
@@ -38,10 +39,10 @@ def scan_plain(
     u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None, delta_bias: Tensor | None,
     delta_softplus: bool, lengths: Tensor | None, reverse: bool,
 ) -> Tensor:
-    """Run a core that knows the recurrence alone: u, delta (b, l, d), A (d, n), B, C (b, l, g, n) -> (b, l, d).
+    """Run a core that knows the recurrence alone; B, C (b, l, g, n). Returns (b, l, d).
 
-    A step with delta 0, u 0 neither moves the state nor adds to it, so padding is inert wherever it stands and
-    `reverse` is a flip of the whole tensor. Padding is filled, never multiplied: it may hold NaN.
+    A step with delta 0 and u 0 neither moves the state nor adds to it, so padding is inert wherever it stands
+    and `reverse` is a flip of the whole tensor. Padding is filled, never multiplied: it may hold NaN.
     """
     past = None if lengths is None else padding(lengths, u.shape[1])[..., None]
     if past is not None:

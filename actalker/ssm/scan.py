@@ -24,7 +24,7 @@ from .reference import scan_reference
 class Backend:
     """A way to compute the scan."""
 
-    run: Callable[..., Tensor]                # arguments of `selective_scan`, B and C (b, l, g, n), lengths a tensor
+    run: Callable[..., Tensor]                # `selective_scan` with B, C (b, l, g, n) and lengths a tensor
     refuses: Callable[[Tensor], str | None]   # why it cannot run on this u, or None
 
 
@@ -56,7 +56,7 @@ def selective_scan(
             else delta + delta_bias. Any float dtype; the state is float32 (float64 for float64).
         A: (d, n), negative. D, delta_bias: (d,).
         B, C: (b, l, n), or (b, l, g, n) where channel j reads group j // (d // g).
-        lengths: (b,) whole numbers in 0..l: steps past an item's length are inert, give 0 and get no gradient,
+        lengths: (b,) whole numbers in 0..l: steps past an item's length are inert, give 0 and get gradient 0,
             whatever they hold.
         reverse: run from each item's last step to its first.
         backend: a name in `BACKENDS`, or "auto" for the fastest that can run this call.
@@ -70,8 +70,8 @@ def selective_scan(
     check(u, delta, A, B, C, D, delta_bias)
     lengths = as_lengths(lengths, u)
     if not u.numel():                         # nothing to scan: empty, with gradients that are 0 and not None
-        given = (t for t in (delta, A, B, C, D, delta_bias) if t is not None)
-        return u * sum(t.sum() for t in given).to(u.dtype)
+        sums = [t.sum() for t in (delta, A, B, C, D, delta_bias) if t is not None]
+        return u * torch.stack(sums).sum().to(u.dtype)
     with torch.autocast(u.device.type, enabled=False):          # it would put the products in bf16
         return chosen.run(u, delta, A, B, C, D, delta_bias, delta_softplus, lengths, reverse)
 
@@ -98,6 +98,7 @@ def check(
               "D": (D, (d,)), "delta_bias": (delta_bias, (d,))}
     for name, (t, shape) in needed.items():
         if t is not None and t.shape != shape:
-            raise InputError(f"scan: {name} is {tuple(t.shape)}; u {tuple(u.shape)} and A {tuple(A.shape)} need {shape}")
+            sizes = f"u {tuple(u.shape)} and A {tuple(A.shape)}"
+            raise InputError(f"scan: {name} is {tuple(t.shape)}; {sizes} need {shape}")
     if not g or d % g:
         raise InputError(f"scan: {d} channels do not divide into {g} groups")
