@@ -72,7 +72,7 @@ class TextEncoder(nn.Module):
         self.config = config
         d = config.width
         self.embed = nn.Embedding(256 + OFFSET, d)
-        self.place = nn.Parameter(0.02 * torch.randn(LENGTH, d))
+        self.place = nn.Parameter(0.5 * torch.randn(LENGTH, d))   # large enough that order counts
         layer = nn.TransformerEncoderLayer(d, config.heads, 2 * d, dropout=0.0, activation="gelu",
                                            batch_first=True, norm_first=True)
         self.mix = nn.TransformerEncoder(layer, config.layers, enable_nested_tensor=False)

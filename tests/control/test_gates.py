@@ -125,6 +125,11 @@ def test_wrong_gates_in_code_are_refused_too(gate, says):
         Gates({"audio": gate})
 
 
+def test_the_same_gate_written_otherwise_is_equal():
+    assert Gates({"text": [(1, None, 0), (0, 1, 0)]}) == Gates({"text": 0})
+    assert Gates({"text": [(0, 2, 1)]}) == Gates.all_open(["text"]) != Gates({"text": [(0, 2, 0)]})
+
+
 def test_which_signals_are_open():
     gates = Gates.parse(["audio=0@0-1", "text=0", "expression=0@0-1,0@1-"], SIGNALS)
     assert gates.open_signals() == ("audio",)           # open from 1 s on; two closed halves are closed

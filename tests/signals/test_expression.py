@@ -93,3 +93,11 @@ def test_identity_tokens_are_of_the_picture_not_of_its_size():
     torch.testing.assert_close(encoder(large), encoder(small), atol=1e-5, rtol=1e-5)
     assert (encoder(small)[0] - encoder(small)[1]).abs().max() > 1e-2
     assert encoder.absent(2).shape == encoder(small).shape
+
+
+def test_identity_sees_the_mean_of_fine_detail():
+    """A checkerboard of single pixels is grey, not what every second pixel happens to be."""
+    encoder = IdentityEncoder(IdentityConfig())
+    checker = (torch.arange(128)[:, None] + torch.arange(128)) % 2 * 2.0 - 1
+    grey = encoder(torch.zeros(1, 3, 128, 128))
+    torch.testing.assert_close(encoder(checker.expand(1, 3, 128, 128)), grey, atol=1e-5, rtol=1e-5)
