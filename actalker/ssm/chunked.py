@@ -19,7 +19,9 @@ from torch.nn import functional as F
 
 from .reference import scan_reference
 
-SPAN_STATES = 2**23          # states held at once (32 MB in float32): longer sequences go span by span
+# States held at once; longer sequences go span by span. CPUs want them in cache, accelerators few and long steps.
+SPAN_STATES = {"cpu": 2**21}
+SPAN_STATES_ELSEWHERE = 2**26
 
 
 def scan_chunked(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
@@ -58,7 +60,8 @@ class ChunkedScan(torch.autograd.Function):
         parts = []
         for span, start in zip(reversed(spans(u, A)), reversed(starts), strict=True):
             pieces = in_chunks(span, u, delta, B, C, dy)
-            *grads, drate_part, dstate = backward_span(rate, start, dstate, *pieces)
+            with torch.autocast(u.device.type, enabled=False):              # the caller's may be on again here
+                *grads, drate_part, dstate = backward_span(rate, start, dstate, *pieces)
             drate += drate_part
             parts.append([t[:, : span.stop - span.start] for t in grads])
         du, ddelta, dB, dC = (torch.cat(part[::-1], 1) for part in zip(*parts, strict=True))
@@ -83,7 +86,7 @@ def by_group(A: Tensor, groups: int) -> Tensor:
 def spans(u: Tensor, A: Tensor) -> list[slice]:
     """The stretches of time that are worked on at once."""
     b, l, _ = u.shape
-    count = math.ceil(b * l * A.numel() / SPAN_STATES)
+    count = math.ceil(b * l * A.numel() / SPAN_STATES.get(u.device.type, SPAN_STATES_ELSEWHERE))
     size = math.ceil(l / count)
     return [slice(t, min(t + size, l)) for t in range(0, l, size)]
 
@@ -109,7 +112,7 @@ def forward_span(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Returns y (b, k j, d), the state entering every chunk (b, j, g, n, w), the state after the span."""
     b = state.shape[0]
-    decay = torch.exp(delta[..., None, :] * rate)                               # (k, p, g, n, w)
+    decay = (delta[..., None, :] * rate).exp_()                                  # (k, p, g, n, w)
     drive = delta * u
     h = torch.zeros_like(decay[0])
     for decay_k, drive_k, B_k in zip(decay, drive, B, strict=True):
@@ -143,7 +146,7 @@ def backward_span(
 ) -> tuple[Tensor, ...]:
     """Returns du, ddelta (b, k j, d), dB, dC (b, k j, g, n), drate (g, n, w) and dstate before the span."""
     b, groups, steps = len(start), len(rate), range(len(u))
-    decay = torch.exp(delta[..., None, :] * rate)                               # (k, p, g, n, w)
+    decay = (delta[..., None, :] * rate).exp_()                                  # (k, p, g, n, w)
     drive = delta * u
     h = torch.empty(len(u) + 1, *decay.shape[1:], dtype=u.dtype, device=u.device)   # h[k] enters step k
     h[0] = start.flatten(0, 1)
@@ -165,7 +168,7 @@ def backward_span(
         dB[k] = (q @ drive[k][..., None]).squeeze(-1)
         ddrive[k] = (B[k][..., None, :] @ q).squeeze(-2)
         q.mul_(decay[k])
-        dexponent = q * h[k]                                                    # of exp(delta rate)
+        dexponent = h[k].mul_(q)                                                # of exp(delta rate)
         drate.addcmul_(dexponent, delta[k][..., None, :])
         ddelta[k] = dexponent.mul_(rate).sum(-2)
     ddelta.addcmul_(ddrive, u)
