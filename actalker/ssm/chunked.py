@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from .reference import scan_reference
 
-# States held at once; longer sequences go span by span. CPUs want them in cache, accelerators few and long steps.
+# States held at once, longer sequences go span by span: CPUs want them in cache, accelerators few, wide steps.
 SPAN_STATES = {"cpu": 2**21}
 SPAN_STATES_ELSEWHERE = 2**26
 
@@ -60,7 +60,7 @@ class ChunkedScan(torch.autograd.Function):
         parts = []
         for span, start in zip(reversed(spans(u, A)), reversed(starts), strict=True):
             pieces = in_chunks(span, u, delta, B, C, dy)
-            with torch.autocast(u.device.type, enabled=False):              # the caller's may be on again here
+            with torch.autocast(u.device.type, enabled=False):             # the caller's may be on again
                 *grads, drate_part, dstate = backward_span(rate, start, dstate, *pieces)
             drate += drate_part
             parts.append([t[:, : span.stop - span.start] for t in grads])
@@ -168,7 +168,7 @@ def backward_span(
         dB[k] = (q @ drive[k][..., None]).squeeze(-1)
         ddrive[k] = (B[k][..., None, :] @ q).squeeze(-2)
         q.mul_(decay[k])
-        dexponent = h[k].mul_(q)                                                # of exp(delta rate)
+        dexponent = torch.mul(q, h[k], out=h[k + 1])                            # of exp(delta rate)
         drate.addcmul_(dexponent, delta[k][..., None, :])
         ddelta[k] = dexponent.mul_(rate).sum(-2)
     ddelta.addcmul_(ddrive, u)
