@@ -19,19 +19,18 @@ from torch.nn import functional as F
 
 from .reference import scan_reference
 
-# States held at once, longer sequences go span by span: CPUs want them in cache, accelerators few, wide steps.
+# States held at once; longer sequences go span by span. CPUs want them in cache, GPUs want few, wide steps.
 SPAN_STATES = {"cpu": 2**21}
 SPAN_STATES_ELSEWHERE = 2**26
 
 
 def scan_chunked(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
-    """u, delta: (b, l, d); A: (d, n); B, C: (b, l, g, n). Returns (b, l, d) in the dtype of u.
+    """u, delta: (b, l, d), l >= 1; A: (d, n); B, C: (b, l, g, n), all of one dtype. Returns (b, l, d).
 
-    The state is float32 (float64 for float64). Differentiable twice; the second time by the slow loop.
+    Differentiable twice; the second time by the slow loop.
     Source: Gu & Dao 2023, section 3.3.2 (a work-efficient scan that recomputes its states in the backward).
     """
-    dtype = torch.promote_types(u.dtype, torch.float32)
-    return ChunkedScan.apply(*(t.to(dtype) for t in (u, delta, A, B, C))).to(u.dtype)
+    return ChunkedScan.apply(u, delta, A, B, C)
 
 
 class ChunkedScan(torch.autograd.Function):

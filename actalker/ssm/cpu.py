@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -82,7 +83,7 @@ def scan_forward(u, delta, A, B, C, D, bias, lengths, softplus, reverse, keep):
         space = scratch(plan.n * blocks(plan))
         kernels().scan_forward(
             (first, last), lengths.numpy(), plan, rows(u), rows(delta), rows(B), rows(C), rows(y),
-            address(rate), address(D), address(bias), address(states), address(space))
+            address(rate), address(D), address(bias), address(states), space.ctypes.data)
 
     spread(work, plan, len(u))
     return y, states
@@ -113,7 +114,7 @@ def scan_backward(dy, states, u, delta, A, B, C, D, bias, lengths, softplus, rev
         kernels().scan_backward(
             (first, last), lengths.numpy(), plan, rows(u), rows(delta), rows(B), rows(C), rows(dy),
             rows(du), rows(ddelta), rows(dB), rows(dC), address(rate), address(D), address(bias),
-            address(states), address(dA), address(dD), address(dbias), address(space))
+            address(states), address(dA), address(dD), address(dbias), space.ctypes.data)
 
     spread(work, plan, b)
     dB, dC = (t.sum(3) if plan.parts > 1 else t.squeeze(3) for t in (dB, dC))
@@ -177,8 +178,8 @@ def address(t: Tensor | None) -> int:
     return 0 if t is None or not t.numel() else t.data_ptr()
 
 
-def scratch(vectors: int) -> Tensor:
-    return torch.empty(vectors * kernels().LANES)
+def scratch(vectors: int) -> np.ndarray:
+    return np.empty(vectors * kernels().LANES, np.float32)      # torch.empty fills it if deterministic
 
 
 # Threads of our own: numba's abort in a forked process (as the workers of a DataLoader are).

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .packs import inert
+
 INSTALL = "install it beside a CUDA build of PyTorch: pip install --no-build-isolation 'actalker[cuda]'"
 
 
@@ -46,26 +48,37 @@ def trial(device: torch.device) -> str | None:
     return None
 
 
-def scan_mamba(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
-    """u, delta: (b, l, d); A: (d, n); B, C: (b, l, g, n). Returns (b, l, d) in the dtype of u."""
-    rows = [t.to(u.dtype).transpose(1, 2) for t in (u, delta)]                          # (b, d, l)
-    B, C = (t.to(u.dtype).permute(0, 2, 3, 1) for t in (B, C))                          # (b, g, n, l)
-    return PackageScan.apply(*rows, A.float(), B, C).transpose(1, 2)
+def scan_mamba(
+    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None, delta_bias: Tensor | None,
+    delta_softplus: bool, lengths: Tensor | None, reverse: bool,
+) -> Tensor:
+    """As `selective_scan`, with B, C (b, l, g, n). Returns (b, l, d) in the dtype of u."""
+    given = inert(lengths, *(t.to(u.dtype) for t in (u, delta, B, C)))
+    # channels first: u, delta (b, d, l), B, C (b, g, n, l)
+    u, delta, B, C = (t.flip(1).movedim(1, -1) if reverse else t.movedim(1, -1) for t in given)
+    D, delta_bias = (None if t is None else t.float() for t in (D, delta_bias))
+    y = PackageScan.apply(delta_softplus, u, delta, A.float(), B, C, D, delta_bias).movedim(-1, 1)
+    return y.flip(1) if reverse else y
 
 
 class PackageScan(torch.autograd.Function):
     """The package's kernels, channels first, without its Python layer."""
 
     @staticmethod
-    def forward(ctx: Any, *inputs: Tensor) -> Tensor:
-        inputs = tuple(t.contiguous() for t in inputs)
-        y, states, *_ = import_module("selective_scan_cuda").fwd(*inputs, None, None, None, False)
-        ctx.save_for_backward(*inputs, states)
+    def forward(ctx: Any, softplus: bool, *inputs: Tensor | None) -> Tensor:
+        *given, D, bias = (None if t is None else t.contiguous() for t in inputs)
+        gate = None
+        y, states, *_ = import_module("selective_scan_cuda").fwd(*given, D, gate, bias, softplus)
+        ctx.softplus = softplus
+        ctx.save_for_backward(*given, D, bias, states)
         return y
 
     @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, ...]:
-        *inputs, states = ctx.saved_tensors
-        kernel = import_module("selective_scan_cuda")
-        grads = kernel.bwd(*inputs, None, None, None, dy.contiguous(), states, None, None, False, False)
-        return tuple(grad.to(t.dtype) for grad, t in zip(grads, inputs, strict=False))
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        *given, D, bias, states = ctx.saved_tensors
+        gate = output = gate_gradient = None
+        grads = import_module("selective_scan_cuda").bwd(
+            *given, D, gate, bias, dy.contiguous(), states, output, gate_gradient, ctx.softplus, False)
+        found = [None if t is None else grad.to(t.dtype)
+                 for grad, t in zip(grads, (*given, D, bias), strict=False)]
+        return (None, *found)

@@ -29,9 +29,18 @@ def as_lengths(lengths: Tensor | Sequence[int] | None, u: Tensor) -> Tensor | No
     return given.to(u.device, torch.int64)
 
 
-def padding(lengths: Tensor, l: int) -> Tensor:
-    """Where the steps past each item's length are, (b, l) bool."""
-    return torch.arange(l, device=lengths.device) >= lengths[:, None]
+def inert(lengths: Tensor | None, u: Tensor, delta: Tensor, B: Tensor, C: Tensor) -> tuple[Tensor, ...]:
+    """The same with zeros past each item's length, filled and not multiplied: padding may hold NaN.
+
+    With u, B and C zero a step adds nothing to the state and reads nothing from it. Nor does its decay
+    matter: padding stands after the last step or, in a reversed scan, before the first, where the state is 0.
+    """
+    if lengths is None:
+        return u, delta, B, C
+    past = torch.arange(u.shape[1], device=u.device) >= lengths[:, None]                          # (b, l)
+    u, delta = (t.masked_fill(past[..., None], 0) for t in (u, delta))
+    B, C = (t.masked_fill(past[..., None, None], 0) for t in (B, C))
+    return u, delta, B, C
 
 
 def scan_plain(
@@ -39,25 +48,14 @@ def scan_plain(
     u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None, delta_bias: Tensor | None,
     delta_softplus: bool, lengths: Tensor | None, reverse: bool,
 ) -> Tensor:
-    """Run a core that knows the recurrence alone; B, C (b, l, g, n). Returns (b, l, d).
-
-    A step with delta 0 and u 0 neither moves the state nor adds to it, so padding is inert wherever it stands
-    and `reverse` is a flip of the whole tensor. Padding is filled, never multiplied: it may hold NaN.
-    """
-    past = None if lengths is None else padding(lengths, u.shape[1])[..., None]
-    if past is not None:
-        u, delta = u.masked_fill(past, 0), delta.masked_fill(past, 0)
-        B, C = B.masked_fill(past[..., None], 0), C.masked_fill(past[..., None], 0)
+    """`selective_scan` by a core that knows the recurrence alone. B, C (b, l, g, n). Returns (b, l, d)."""
+    dtype = torch.promote_types(u.dtype, torch.float32)
+    given, A = u.dtype, A.to(dtype)
+    u, delta, B, C = inert(lengths, *(t.to(dtype) for t in (u, delta, B, C)))
     if delta_bias is not None:
-        delta = delta + delta_bias
+        delta = delta + delta_bias.to(dtype)
     if delta_softplus:
         delta = F.softplus(delta)
-    if past is not None:
-        delta = delta.masked_fill(past, 0)        # again: bias and softplus made it a step
-    x = u
-    if reverse:
-        x, delta, B, C = (t.flip(1) for t in (u, delta, B, C))
-    y = core(x, delta, A, B, C)
-    if reverse:
-        y = y.flip(1)
-    return y if D is None else y + D * u
+    turn = (lambda t: t.flip(1)) if reverse else (lambda t: t)
+    y = turn(core(turn(u), turn(delta), A, turn(B), turn(C)))
+    return (y if D is None else y + D.to(dtype) * u).to(given)

@@ -1,4 +1,4 @@
-"""The recurrence as the paper writes it, one step at a time: the truth in tests (float64), and slow.
+"""The recurrence as the paper writes it, one step at a time: the truth in tests, in float64, and slow.
 
 Letters, as in the Mamba paper: b batch, l length, d channels, g groups, n state size.
 """
@@ -10,9 +10,9 @@ from torch import Tensor
 
 
 def scan_reference(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
-    """h_t = exp(δ_t A) h_{t-1} + δ_t B_t u_t, y_t = C_t h_t in the input's dtype.
+    """h_t = exp(δ_t A) h_{t-1} + δ_t B_t u_t, y_t = C_t h_t.
 
-    u, delta: (b, l, d), l >= 1; A: (d, n); B, C: (b, l, g, n). Returns (b, l, d).
+    u, delta: (b, l, d), l >= 1; A: (d, n); B, C: (b, l, g, n), all of one dtype. Returns (b, l, d).
     """
     b, _, d = u.shape
     share = d // B.shape[2]                                          # channels that read one group

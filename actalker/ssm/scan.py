@@ -29,7 +29,7 @@ class Backend:
 
 
 BACKENDS = {                                  # fastest first: `auto` takes the first that can run
-    "mamba": Backend(partial(scan_plain, scan_mamba), mamba_refuses),
+    "mamba": Backend(scan_mamba, mamba_refuses),
     "numba": Backend(scan_numba, numba_refuses),
     "chunked": Backend(partial(scan_plain, scan_chunked), lambda u: None),
     "reference": Backend(partial(scan_plain, scan_reference), lambda u: None),
