@@ -241,6 +241,9 @@ def test_second_order_keeps_apart_inputs_that_come_from_one_another():
     inputs = make(l=5, d=4, n=2)
     A, B, C = (inputs[name].detach() for name in "ABC")
     scan = lambda u: selective_scan(u, u.sigmoid(), A, B, C, backend="chunked")          # noqa: E731
+    once, twice = (torch.autograd.grad(scan(inputs["u"]).sum(), inputs["u"], create_graph=again)[0]
+                   for again in (False, True))
+    torch.testing.assert_close(twice, once)
     assert torch.autograd.gradgradcheck(scan, (inputs["u"],))
 
 
