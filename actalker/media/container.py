@@ -1,0 +1,87 @@
+"""Media files opened and decoded by PyAV, whose errors become one line that names the file and the fix.
+
+Only plain files on disk are opened: a playlist cannot make the reader fetch from elsewhere.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container import InputContainer
+
+from ..errors import InputError
+from ..provenance import check_readable
+
+log = logging.getLogger("actalker")
+REFUSED = ("tty", "hls", "dash", "concat", "image2")      # text drawn as video, lists of other files
+FIX = {
+    "sound": "export it as WAV",
+    "video": "export it as MP4 (H.264)",
+}
+
+
+@contextmanager
+def open_media(path: str | Path, what: str) -> Iterator[InputContainer]:
+    """Open a media file for reading. what: `sound` or `video`, for messages.
+
+    Raises: InputError for files that are not there, empty or no media, and for FFmpeg's errors in the block.
+    """
+    path = check_readable(path, what)
+    try:
+        whole = str(path.absolute())      # so that a colon in the name is no protocol
+        container = av.open(whole, options={"protocol_whitelist": "file"}, metadata_errors="ignore")
+    except (av.FFmpegError, ValueError, OSError) as error:
+        raise InputError(f"{path}: cannot be read as {what} ({reason(error)}); {FIX[what]}") from None
+    with container:
+        name = container.format.name
+        if name in REFUSED or name.endswith("_pipe"):
+            kind = "a picture" if name.endswith("_pipe") else "text or a list of files"
+            raise InputError(f"{path}: is {kind}, not a {what}; {FIX[what]}")
+        try:
+            yield container
+        except av.FFmpegError as error:
+            raise InputError(f"{path}: the {what} cannot be decoded ({reason(error)}); {FIX[what]}") from None
+
+
+def decoded(container: InputContainer, stream: Any, path: str | Path) -> Iterator[Any]:
+    """The stream's frames in order. Damaged packets are left out, with one warning.
+
+    Raises: InputError when more packets are damaged than whole.
+    """
+    packets = container.demux(stream)
+    good = bad = 0
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.FFmpegError:            # the file ends in the middle of a packet
+            bad += 1
+            break
+        if packet is None:
+            break
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            bad += 1
+            continue
+        good += len(frames)
+        yield from frames
+    if bad > good:
+        raise InputError(f"{path}: is damaged, {bad} of its {bad + good} packets cannot be decoded; "
+                         "copy or export it again")
+    if bad:
+        log.warning("%s: %d damaged packets were left out", path, bad)
+
+
+def is_cover(stream: Any) -> bool:
+    """Whether a video stream is the picture on a record's sleeve."""
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def reason(error: BaseException) -> str:
+    """What FFmpeg says, in a few words."""
+    return str(getattr(error, "strerror", None) or error).lower()[:120]

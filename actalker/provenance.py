@@ -1,0 +1,134 @@
+"""Where a file comes from and that it is whole: hashes, versions, sidecars, writing beside and renaming."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from . import __version__
+from .errors import InputError
+
+RECORDED = ("torch", "numpy", "diffusers", "transformers", "av", "soxr", "scikit-image", "mediapipe")
+
+
+def file_hash(path: str | Path) -> str:
+    """`sha256:` and the digest of a file's bytes. Raises: InputError for files that cannot be read."""
+    digest = hashlib.sha256()
+    with open(check_readable(path, "file"), "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def folder_hash(folder: str | Path) -> str:
+    """`sha256:` over the names and hashes of all files in a folder: equal for equal trees, wherever they lie.
+
+    Raises: InputError when there is no such folder.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder; check the path")
+    digest = hashlib.sha256()
+    names = sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file())
+    for name in names:
+        digest.update(f"{name}\0{file_hash(root / name)}\n".encode())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def versions() -> dict[str, str]:
+    """Versions of this package, Python, the system and the installed packages that results depend on."""
+    found = {"actalker": __version__, "python": platform.python_version(), "system": platform.platform()}
+    for name in RECORDED:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def check_readable(path: str | Path, what: str) -> Path:
+    """The path of a plain file that is there, can be read and is not empty; else InputError.
+
+    what: `picture`, `sound`, ... for the message.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder; give a {what}, or a path to one")
+        if not path.exists():
+            raise InputError(f"{path}: no such file; check the path of the {what}")
+        if not path.is_file():
+            raise InputError(f"{path}: is not a plain file; give a {what} on disk")
+        if path.stat().st_size == 0:
+            raise InputError(f"{path}: is empty (0 bytes); copy or export the {what} again")
+        with open(path, "rb"):
+            pass
+    except (OSError, ValueError) as error:        # ValueError: a zero byte in the name
+        if isinstance(error, InputError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{str(path)[:300]!r}: cannot be read ({reason}); check the {what}'s path") from None
+    return path
+
+
+def check_writable(path: str | Path, overwrite: bool = False) -> Path:
+    """The path as it will be written, links followed: to be checked before long work.
+
+    Raises: InputError when it exists and may not be overwritten, or its folder cannot be written to.
+    """
+    target = Path(os.path.realpath(path))
+    if target.exists():
+        if target.is_dir():
+            raise InputError(f"{path}: is a folder; add a file name")
+        if not target.is_file():
+            raise InputError(f"{path}: is not a plain file; give another name")
+        if not overwrite:
+            raise InputError(f"{path}: exists already; give another name, or allow --overwrite")
+    parent = target.parent
+    if not parent.is_dir():
+        raise InputError(f"{path}: there is no folder {parent}; make it first")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise InputError(f"{path}: the folder {parent} cannot be written to; choose another one")
+    return target
+
+
+@contextmanager
+def whole_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
+    """A path beside `path`, with the same suffix, that takes its name when the block ends well.
+
+    On any exception, Ctrl-C too, it is removed and `path` stays as it was.
+    Raises: InputError when `path` exists and may not be overwritten, or its folder cannot be written to.
+    """
+    target = check_writable(path, overwrite)
+    work = target.with_name(f".{target.stem[:60]}-{secrets.token_hex(4)}{target.suffix}")
+    try:
+        yield work
+        os.replace(work, target)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error}); check the disk") from error
+    finally:
+        with suppress(OSError):
+            work.unlink()
+
+
+def write_sidecar(path: str | Path, content: Mapping[str, Any], overwrite: bool = True) -> Path:
+    """Write the JSON beside an output: `clip.mp4` has `clip.mp4.json`. Returns its path.
+
+    Fractions and paths are written as text, arrays as lists. The order of the keys is the caller's.
+    """
+    path = Path(path)
+    sidecar = path if path.suffix == ".json" else path.with_name(path.name + ".json")
+    text = json.dumps(content, indent=2, ensure_ascii=False, default=_plain) + "\n"
+    with whole_file(sidecar, overwrite) as work:
+        work.write_text(text, encoding="utf-8")
+    return sidecar
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else str(value)

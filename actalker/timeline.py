@@ -1,0 +1,102 @@
+"""Exact time: frame k of a clip is at k / fps seconds, as fractions, so that nothing drifts."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+from .errors import InputError
+
+SLOWEST, FASTEST = 1, 240                 # frames a second
+FILM = (24, 30, 48, 60, 120)              # television slows these by 1000/1001: 23.976, 29.97 ...
+LONGEST = Fraction(24 * 3600)             # seconds
+_CLOCK = re.compile(r"(?:(?P<h>\d+):)?(?P<m>\d+):(?P<s>\d+(?:\.\d*)?)")
+
+
+def parse_rate(value: str | int | float | Fraction) -> Fraction:
+    """A frame rate, frames a second. The rounded names of television's rates become what they stand for.
+
+    >>> parse_rate("29.97"), parse_rate(23.976), parse_rate("30000/1001"), parse_rate(25)
+    (Fraction(30000, 1001), Fraction(24000, 1001), Fraction(30000, 1001), Fraction(25, 1))
+
+    Raises: InputError for what is no number, and outside 1 to 240.
+    """
+    rate = _number(value)
+    if rate is None:
+        raise InputError(f"frame rate '{str(value)[:40]}' is no number; write for example 25 or 30000/1001")
+    if not SLOWEST <= rate <= FASTEST:
+        raise InputError(f"frame rate {_short(rate)} is outside {SLOWEST} to {FASTEST} frames a second; "
+                         "write for example 25 or 30000/1001")
+    if "/" not in str(value) or isinstance(value, float):
+        for whole in FILM:
+            slowed = Fraction(whole * 1000, 1001)
+            if rate != whole and abs(rate - slowed) < Fraction(1, 200):
+                return slowed
+    return rate.limit_denominator(10**5)  # 33.333333 is 100/3, and containers hold 32 bits of it
+
+
+def parse_seconds(text: str | int | float | Fraction) -> Fraction:
+    """A time of 0 to 24 hours: `1.2`, `1.2s`, `1001/240`, `1:30` or `0:01:30.5`. Decimals are exact.
+
+    >>> parse_seconds("1.2"), parse_seconds("1:30.5")
+    (Fraction(6, 5), Fraction(181, 2))
+
+    Raises: InputError for what is no such time.
+    """
+    word = str(text).strip()
+    clock = _CLOCK.fullmatch(word)
+    if clock is not None:
+        hours, minutes, seconds = (Fraction(part or 0) for part in clock.group("h", "m", "s"))
+        found: Fraction | None = hours * 3600 + minutes * 60 + seconds
+    else:
+        found = _number(word[:-1].rstrip() if word.endswith("s") else word)
+    if found is None:
+        raise InputError(f"time '{word[:40]}' cannot be read; write seconds, for example 1.2, or 1:30")
+    if not 0 <= found <= LONGEST:
+        raise InputError(f"time {_short(found)} s is outside 0 to 24 hours")
+    return found
+
+
+def frame_time(k: int, fps: Fraction) -> Fraction:
+    """When frame k is shown, in seconds."""
+    return k / Fraction(fps)
+
+
+def frame_count(seconds: Fraction | float, fps: Fraction) -> int:
+    """How many frames come nearest to this duration: at least 1, a half is rounded up."""
+    exact = seconds if isinstance(seconds, Fraction) else Fraction(str(seconds))
+    return max(1, math.floor(exact * fps + Fraction(1, 2)))
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The time from `start` until before `stop`, in seconds; stop None: without end."""
+
+    start: Fraction
+    stop: Fraction | None = None
+
+    def __post_init__(self) -> None:
+        if self.start < 0 or (self.stop is not None and self.stop <= self.start):
+            stop = "" if self.stop is None else _short(self.stop)
+            raise InputError(f"time {_short(self.start)}-{stop} s: start at 0 or later, end after the start")
+
+    def contains(self, t: Fraction) -> bool:
+        """Whether time t lies in it."""
+        return self.start <= t and (self.stop is None or t < self.stop)
+
+
+def _number(value: str | int | float | Fraction) -> Fraction | None:
+    if isinstance(value, bool):
+        return None
+    try:
+        if "e" in str(value).lower() and abs(int(str(value).lower().split("e")[1])) > 99:
+            return None                   # 1e999999999 would be written out in digits
+        return Fraction(str(value).strip())      # by way of its text: 1.2 is 6/5, not the float beside it
+    except (ValueError, ZeroDivisionError):
+        return None
+
+
+def _short(value: Fraction) -> str:
+    return f"{float(value):.6g}" if abs(value) < 10**30 else "of 30 digits"
