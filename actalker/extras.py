@@ -20,9 +20,9 @@ def need(extra: str, package: str) -> ModuleType:
     try:
         return importlib.import_module(package)
     except ModuleNotFoundError as error:
-        missing = error.name or package
-        if missing.partition(".")[0] == package.partition(".")[0]:
-            raise InputError(f"{package} is not installed; {install}") from None
+        missing, root = error.name or package, package.partition(".")[0]
+        if missing.partition(".")[0] == root:
+            raise InputError(f"{root} is not installed; {install}") from None
         raise InputError(f"{package} needs {missing}, which is not installed; {install}") from None
     except (ImportError, OSError, RuntimeError) as error:     # a system library, or another torch's binary
         reason = " ".join(str(error).split())[:200]

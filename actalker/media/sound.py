@@ -122,7 +122,7 @@ def read_sound(path: str | Path, limit: Fraction | None = None) -> Sound:
             _check_whole(path, container, stream, store.length)
         samples = store.samples(channels)[:, :most]
     if samples.shape[1] < SHORTEST * rate:
-        found = f"only {1000 * samples.shape[1] / rate:.3g} ms of sound" if samples.size else "no sound at all"
+        found = f"only {1000 * samples.shape[1] / rate:.3g} ms of sound" if samples.size else "no sound in it"
         raise InputError(f"{path}: {found}; give at least {1000 * SHORTEST} ms")
     if peak > 1:
         for k in range(0, samples.shape[1], BLOCK):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -97,7 +98,7 @@ def _limited(pictures: Iterator[np.ndarray], limit: int | None) -> Iterator[np.n
 def _at_constant_rate(
     frames: Iterator[tuple[Fraction, Fraction, np.ndarray]], fps: Fraction
 ) -> Iterator[np.ndarray]:
-    """Frames at k / fps, k = 0 .. frame_count(end, fps) - 1, holding only those that the next k may need."""
+    """Frames at k / fps, k = 0 .. frame_count(end, fps) - 1. Holds two or three pictures at any rates."""
     held: deque[tuple[Fraction, np.ndarray]] = deque()
     k, end = 0, Fraction(0)
 
@@ -107,6 +108,8 @@ def _at_constant_rate(
         return held[0][1]
 
     for start, length, picture in frames:
+        if held and math.ceil(held[-1][0] * fps) == math.ceil(start * fps):
+            held.pop()                    # no k falls between the two: never shown
         held.append((start, picture))
         end = max(end, start + length)
         while frame_time(k, fps) < start and frame_count(start, fps) > k:     # k counts, whatever follows

@@ -1,0 +1,8 @@
+"""`python -m actalker`: the same program as the console script."""
+
+import sys
+
+from .cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+"""Hang control layers on a network without copying its source.
+
+A hook runs the layer on a module's output; the conditions reach it through a scope that the network's own
+`forward` opens around each call. Nothing is left behind on a module: a layer that runs outside a scope (a
+recomputation under another pass, say) raises, instead of reading some other pass's conditions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from torch import nn
+
+_scope: ContextVar[tuple[nn.Module, Any] | None] = ContextVar("control_scope", default=None)
+
+
+@contextmanager
+def control_scope(network: nn.Module, conditions: Any) -> Iterator[None]:
+    """Inside, the hooks of `network` see `conditions`; scopes of other networks may nest."""
+    token = _scope.set((network, conditions))
+    try:
+        yield
+    finally:
+        _scope.reset(token)
+
+
+def attach(network: nn.Module, site: nn.Module, apply: Callable[[Any, Any], Any]) -> None:
+    """After every call of `site`, replace its output by `apply(output, conditions)`."""
+    def hook(_: nn.Module, __: Any, output: Any) -> Any:
+        current = _scope.get()
+        if current is None or current[0] is not network:
+            raise RuntimeError(
+                "a control layer ran outside its network's forward: recompute whole forward passes, "
+                "not single modules"
+            )
+        return apply(output, current[1])
+
+    site.register_forward_hook(hook)

@@ -1,0 +1,29 @@
+"""What a backbone is to the rest: a network from scaled noisy latents to a raw estimate.
+
+Letters: b batch, f frames, c h w a latent's channels and size.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+from ..control.conditions import Conditions
+
+
+class Estimate(NamedTuple):
+    """A network's raw output (b, f, c, h, w), and the motion field (b, f, 2, 2h, 2w) if it has one.
+
+    The field is in latent positions, x right and y down: where in the reference each place comes from,
+    relative to itself.
+    """
+
+    output: Tensor
+    flow: Tensor | None
+
+
+class Network(Protocol):
+    """F(c_in·x; c_noise, conditions) of Karras et al. 2022, eq. 7."""
+
+    def __call__(self, sample: Tensor, timestep: Tensor, conditions: Conditions) -> Estimate: ...

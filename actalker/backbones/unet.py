@@ -1,0 +1,174 @@
+"""diffusers' spatio-temporal UNet with a parallel-control layer in each spatio-temporal transformer.
+
+Letters: b batch, f frames, c channels, h w latent size, m identity tokens, d token width.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from diffusers import UNetSpatioTemporalConditionModel
+from diffusers.configuration_utils import register_to_config
+from diffusers.models.transformers.transformer_temporal import TransformerSpatioTemporalModel
+from torch import Tensor, nn
+
+from ..control.conditions import Conditions
+from ..control.config import BranchConfig
+from ..control.parallel import ParallelControl, Route, route
+from .attach import attach, control_scope
+from .denoiser import Estimate
+from .guider import LocationGuider
+
+
+class _Routes:
+    """The routes of one forward pass, one a grid size, made when a level first asks."""
+
+    def __init__(self, conditions: Conditions) -> None:
+        self.conditions = conditions
+        self.by_size: dict[tuple[int, int], Route] = {}
+
+    def at(self, size: tuple[int, int]) -> Route:
+        if size not in self.by_size:
+            self.by_size[size] = route(self.conditions, size)
+        return self.by_size[size]
+
+
+class ControlUNet(UNetSpatioTemporalConditionModel):
+    """SVD's UNet at any size, with one `ParallelControl` behind every spatio-temporal transformer.
+
+    The base network's state-dict keys stay as in diffusers; the additions are `control.*`, `guider.*` and
+    `flow.*`. Input channels: the noisy latent and the reference latent side by side.
+
+    flow_scale > 0 adds a motion field: two numbers a quarter of a latent position, by which the reference
+    is warped to make the centre of the estimate (`diffusion.precondition`); its last layer starts at zero.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        sample_size: int | None = None,
+        in_channels: int = 8,
+        out_channels: int = 4,
+        down_block_types: tuple[str, ...] = (
+            "CrossAttnDownBlockSpatioTemporal",
+            "CrossAttnDownBlockSpatioTemporal",
+            "CrossAttnDownBlockSpatioTemporal",
+            "DownBlockSpatioTemporal",
+        ),
+        up_block_types: tuple[str, ...] = (
+            "UpBlockSpatioTemporal",
+            "CrossAttnUpBlockSpatioTemporal",
+            "CrossAttnUpBlockSpatioTemporal",
+            "CrossAttnUpBlockSpatioTemporal",
+        ),
+        block_out_channels: tuple[int, ...] = (320, 640, 1280, 1280),
+        addition_time_embed_dim: int = 256,
+        projection_class_embeddings_input_dim: int = 768,
+        layers_per_block: int | tuple[int, ...] = 2,
+        cross_attention_dim: int | tuple[int, ...] = 1024,
+        transformer_layers_per_block: int | tuple[int, ...] = 1,
+        num_attention_heads: int | tuple[int, ...] = (5, 10, 20, 20),
+        num_frames: int = 25,
+        signals: tuple[str, ...] = ("audio", "expression", "text"),
+        token_width: int = 1024,
+        expand: float = 2.0,
+        state_size: int = 16,
+        scan_scope: str = "clip",
+        condition_layout: str = "interleaved",
+        location_masks: int = 2,
+        flow_scale: float = 0.0,
+    ) -> None:
+        super().__init__(
+            sample_size=sample_size,
+            in_channels=in_channels,
+            out_channels=out_channels,
+            down_block_types=down_block_types,
+            up_block_types=up_block_types,
+            block_out_channels=block_out_channels,
+            addition_time_embed_dim=addition_time_embed_dim,
+            projection_class_embeddings_input_dim=projection_class_embeddings_input_dim,
+            layers_per_block=layers_per_block,
+            cross_attention_dim=cross_attention_dim,
+            transformer_layers_per_block=transformer_layers_per_block,
+            num_attention_heads=num_attention_heads,
+            num_frames=num_frames,
+        )
+        branch = BranchConfig(expand, state_size, scan_scope, condition_layout)  # type: ignore[arg-type]
+        self.control = nn.ModuleList()
+        for site in self.control_sites():
+            layer = ParallelControl(site.in_channels, token_width, signals, branch)
+            attach(self, site, _controlled(layer))
+            self.control.append(layer)
+        self.guider = LocationGuider(location_masks, block_out_channels[0]) if location_masks else None
+        if self.guider is not None:
+            attach(self, self.conv_in, self._guided)
+        self.flow = nn.Conv2d(block_out_channels[0], 8, 3, padding=1) if flow_scale else None
+        if self.flow is not None:
+            nn.init.zeros_(self.flow.weight)
+            nn.init.zeros_(self.flow.bias)
+            attach(self, self.conv_act, self._keep_features)
+
+    def control_sites(self) -> list[TransformerSpatioTemporalModel]:
+        """The spatio-temporal transformers, in the order of the network: 16 at SVD's size."""
+        return [m for m in self.modules() if isinstance(m, TransformerSpatioTemporalModel)]
+
+    def _guided(self, features: Tensor, call: _Call) -> Tensor:
+        assert self.guider is not None
+        guide = self.guider(call.routes.conditions.location.to(features.dtype), features.shape[-2:])
+        return features + guide
+
+    @staticmethod
+    def _keep_features(features: Tensor, call: _Call) -> Tensor:
+        call.features = features
+        return features
+
+    def forward(  # type: ignore[override]
+        self, sample: Tensor, timestep: Tensor | float, conditions: Conditions, **base: Any
+    ) -> Estimate:
+        """One pass.
+
+        Args:
+            sample: (b, f, c, h, w), already scaled; without the reference, which is joined here.
+            timestep: (b,) or scalar, c_noise of the noise level.
+            conditions: of the same b and f.
+        Returns: the raw output and, with a flow head, the motion field (b, f, 2, 2h, 2w) in latent positions.
+        """
+        b, f = sample.shape[:2]
+        reference = conditions.reference[:, None].expand(-1, f, -1, -1, -1).to(sample.dtype)
+        call = _Call(_Routes(conditions))
+        with control_scope(self, call):
+            output = super().forward(
+                torch.cat([sample, reference], dim=2),
+                timestep,
+                conditions.identity.to(sample.dtype),
+                conditions.micro.to(sample.dtype),
+                return_dict=False,
+                **base,
+            )[0]
+        flow = None
+        if self.flow is not None and call.features is not None:
+            raw = nn.functional.pixel_shuffle(self.flow(call.features), 2)     # (b·f, 2, 2h, 2w)
+            flow = raw.unflatten(0, (b, f)) * self.config.flow_scale
+        return Estimate(output, flow)
+
+
+class _Call:
+    """What the hooks of one forward pass share: its routes in, its last features out."""
+
+    def __init__(self, routes: _Routes) -> None:
+        self.routes = routes
+        self.features: Tensor | None = None
+
+
+def _controlled(layer: ParallelControl) -> Any:
+    """A transformer's output, tuple or dataclass or tensor of (b·f, c, h, w), behind the control layer."""
+
+    def apply(output: Any, call: _Call) -> Any:
+        hidden = output[0] if isinstance(output, tuple) else output.sample
+        f = call.routes.conditions.location.shape[1]
+        z = hidden.unflatten(0, (-1, f)).permute(0, 1, 3, 4, 2)                 # (b, f, h, w, c)
+        z = layer(z, call.routes.at(tuple(hidden.shape[-2:])))
+        return (z.permute(0, 1, 4, 2, 3).flatten(0, 1),)
+
+    return apply

@@ -1,0 +1,1 @@
+"""The command line: `actalker COMMAND`, `python -m actalker COMMAND`, `infer.py`, `train.py`."""

@@ -1,0 +1,50 @@
+"""The table of commands. Each is imported only when it runs, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from .. import __version__
+from ..errors import InputError, one_of
+
+COMMANDS = {
+    "infer": ("infer", "portrait, speech, facial motion and script to a video"),
+    "train": ("train", "train a model (LightningCLI: fit, validate)"),
+    "export": ("export", "a training checkpoint to a model folder"),
+    "ablate": ("ablate", "what each gate does, measured on puppets"),
+    "demo": ("demo", "the two demonstration videos"),
+    "doctor": ("doctor", "what is there, what is missing, what to type"),
+}
+
+
+def usage() -> str:
+    """What `actalker --help` prints."""
+    rows = [f"  {name:9s} {what}" for name, (_, what) in COMMANDS.items()]
+    return "\n".join(["usage: actalker COMMAND [options]", "", *rows, "", "actalker COMMAND --help tells more."])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit code: 0, 2 for bad input (one line on stderr), 130 for Ctrl-C."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if words else 2
+    if words[0] == "--version":
+        print(f"actalker {__version__}")
+        return 0
+    try:
+        module, _ = COMMANDS[one_of(words[0], COMMANDS, "command")]
+        code = importlib.import_module(f".{module}", __package__).run(words[1:])
+        return int(code or 0)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; nothing half-written was left", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141

@@ -1,0 +1,22 @@
+"""`actalker train fit --config FILE`: Lightning's command line over our module and data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..errors import InputError
+from ..extras import need
+
+
+def run(argv: Sequence[str]) -> int:
+    """Train, or validate. Everything is an option: `actalker train fit --help`."""
+    need("train", "lightning")
+    from ..training.command import train
+
+    try:
+        train(list(argv))
+    except FileNotFoundError as error:
+        raise InputError(f"{error.filename}: no such file; give --config FILE") from None
+    except SystemExit as stop:  # LightningCLI ends the process itself after --help and on bad options
+        return int(stop.code or 0) if not isinstance(stop.code, str) else 2
+    return 0

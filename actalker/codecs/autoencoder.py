@@ -1,0 +1,60 @@
+"""SVD's variational autoencoder with the temporal decoder, behind the codec interface.
+
+Letters: b batch, f frames, H W picture size, c h w the latent's channels and size.
+"""
+
+from __future__ import annotations
+
+import torch
+from diffusers import AutoencoderKLTemporalDecoder
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor
+
+
+class TemporalAutoencoder(AutoencoderKLTemporalDecoder):
+    """diffusers' `AutoencoderKLTemporalDecoder` as a codec; folders of SVD's VAE load unchanged."""
+
+    @register_to_config
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_channels: int = 3,
+        down_block_types: tuple[str, ...] = ("DownEncoderBlock2D",),
+        block_out_channels: tuple[int, ...] = (64,),
+        layers_per_block: int = 1,
+        latent_channels: int = 4,
+        sample_size: int = 32,
+        scaling_factor: float = 0.18215,
+        force_upcast: bool = True,
+    ) -> None:
+        super().__init__(
+            in_channels=in_channels,
+            out_channels=out_channels,
+            down_block_types=down_block_types,
+            block_out_channels=block_out_channels,
+            layers_per_block=layers_per_block,
+            latent_channels=latent_channels,
+            sample_size=sample_size,
+            scaling_factor=scaling_factor,
+            force_upcast=force_upcast,
+        )
+        self.channels = latent_channels
+        self.stride = 2 ** (len(block_out_channels) - 1)
+
+    # diffusers names its own methods encode and decode, with other shapes: they stay reachable through super.
+    def encode(self, video: Tensor) -> Tensor:  # type: ignore[override]
+        """Video (b, f, 3, H, W) in [-1, 1] to scaled latents (b, f, c, h, w): the mode of the posterior."""
+        frames = video.flatten(0, 1)
+        latents = torch.cat([super(TemporalAutoencoder, self).encode(x).latent_dist.mode() for x in frames.split(8)])
+        return latents.unflatten(0, video.shape[:2]) * self.config.scaling_factor
+
+    def decode(self, latents: Tensor, chunk: int = 8) -> Tensor:  # type: ignore[override]
+        """Scaled latents to video in [-1, 1]; `chunk` frames share the decoder's temporal layers."""
+        clips = []
+        for clip in latents / self.config.scaling_factor:
+            parts = [
+                super(TemporalAutoencoder, self).decode(part, num_frames=len(part)).sample
+                for part in clip.split(chunk)
+            ]
+            clips.append(torch.cat(parts))
+        return torch.stack(clips).clamp(-1, 1)

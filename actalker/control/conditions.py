@@ -1,0 +1,82 @@
+"""What a denoiser is told: the one object that crosses from the inputs to the network.
+
+Letters: b batch, f frames, n tokens a frame, d width, m identity tokens, c h w a latent's channels and size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Signals, regions, gates, identity, reference and micro-conditions of a batch of clips.
+
+    tokens: signal -> (b, f, n, d).
+    regions: signal -> (b, f, H, W) in [0, 1], where it may act, in pixels of the picture.
+    gates: signal -> (b, f) in [0, 1], how far it is open at each frame.
+    identity: (b, m, d) who it is.
+    reference: (b, c, h, w) the portrait in the codec's space.
+    location: (b, f, r, H, W) masks that tell the network where face and mouth are.
+    micro: (b, 3) frames a second, head motion bucket, expression motion bucket.
+    """
+
+    tokens: Mapping[str, Tensor]
+    regions: Mapping[str, Tensor]
+    gates: Mapping[str, Tensor]
+    identity: Tensor
+    reference: Tensor
+    location: Tensor
+    micro: Tensor
+    mask_drop: float = field(default=1.0)
+    generator: torch.Generator | None = field(default=None)
+
+    @property
+    def open(self) -> list[str]:
+        """Signals whose gate is above 0 somewhere: only those are computed."""
+        return [name for name, gate in self.gates.items() if bool((gate > 0).any())]
+
+    def closed(self, signals: Iterable[str]) -> Conditions:
+        """The same with some gates closed: what guidance compares with."""
+        signals = set(signals)
+        gates = {s: torch.zeros_like(g) if s in signals else g for s, g in self.gates.items()}
+        return replace(self, gates=gates)
+
+    def frames(self, start: int, stop: int) -> Conditions:
+        """The conditions of frames start to stop of the clip."""
+        cut = slice(start, stop)
+        return replace(
+            self,
+            tokens={s: t[:, cut] for s, t in self.tokens.items()},
+            regions={s: r[:, cut] for s, r in self.regions.items()},
+            gates={s: g[:, cut] for s, g in self.gates.items()},
+            location=self.location[:, cut],
+        )
+
+    def to(self, *args: object) -> Conditions:
+        """Move or cast every tensor, as `Tensor.to`."""
+        moved = {}
+        for part in fields(self):
+            value = getattr(self, part.name)
+            if isinstance(value, Tensor):
+                moved[part.name] = value.to(*args)
+            elif isinstance(value, Mapping):
+                moved[part.name] = {name: tensor.to(*args) for name, tensor in value.items()}
+        return replace(self, **moved)
+
+
+def batch(parts: list[Conditions]) -> Conditions:
+    """Several conditions as one batch, for guidance passes that run side by side."""
+    first = parts[0]
+    joined: dict[str, object] = {}
+    for part in fields(Conditions):
+        value = getattr(first, part.name)
+        if isinstance(value, Tensor):
+            joined[part.name] = torch.cat([getattr(p, part.name) for p in parts])
+        elif isinstance(value, Mapping):
+            joined[part.name] = {s: torch.cat([getattr(p, part.name)[s] for p in parts]) for s in value}
+    return replace(first, **joined)

@@ -1,0 +1,39 @@
+"""Hyper-parameters of the control layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..errors import InputError, one_of
+
+LAYOUTS = ("interleaved", "ends", "end")
+SCOPES = ("clip", "frame")
+
+
+@dataclass(frozen=True)
+class BranchConfig:
+    """One signal's masked state-space branch."""
+
+    expand: float = 2.0
+    """Inner channels of the scan over the feature channels; 2 in the released checkpoints."""
+
+    state_size: int = 16
+    """N of the scan, numbers that a channel remembers; 16 in the released checkpoints."""
+
+    scan_scope: Literal["clip", "frame"] = "clip"
+    """One sequence over frames and space (paper) or one sequence a frame (released code)."""
+
+    condition_layout: Literal["interleaved", "ends", "end"] = "interleaved"
+    """Where condition tokens stand: before their frame's tokens in both directions (ours), all of them
+    before and after, or all of them at the end (paper and release)."""
+
+    mask_drop: float = 1.0
+    """Chance in [0, 1] that a token outside the region is left out of the scan in training; 1 is the
+    paper's rule and the rule at inference."""
+
+    def __post_init__(self) -> None:
+        one_of(self.scan_scope, SCOPES, "scan_scope")
+        one_of(self.condition_layout, LAYOUTS, "condition_layout")
+        if not 0 <= self.mask_drop <= 1:
+            raise InputError(f"mask_drop is a chance in [0, 1], got {self.mask_drop}; 1 drops all tokens outside")

@@ -1,0 +1,110 @@
+"""(seed, index) to a training sample: a puppet, or a warped portrait, under a random set of gates.
+
+The target shows what the gates let through: a closed gate leaves its signal's part of the face at the
+portrait's rest, a gate of 0.5 moves it half as far. So what a gate means is in the data, exactly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ...control.gates import draw_gates
+from ...regions.shapes import REGIONS
+from ...signals.audio import AudioEncoder
+from ...signals.signal import SIGNALS
+from ...signals.text import TextEncoder
+from ..portraits import PortraitFolder, warp_portrait
+from ..sample import Sample, as_uint8
+from .clip import PuppetClip, PuppetConfig, puppet_clip, render_target
+from .motion import compose
+
+
+@dataclass(frozen=True)
+class PuppetDataConfig:
+    """What the clips of a training are."""
+
+    seed: int = 0
+    """Clips are a function of (seed, index)."""
+
+    frames: int = 14
+    """Frames a clip."""
+
+    size: int = 128
+    """Side of the picture, pixels."""
+
+    fps: int = 25
+    """Frames a second."""
+
+    phases: int = 4
+    """Rows for a script's phases; shorter scripts are padded."""
+
+    portraits: str | None = None
+    """Folder of portraits to warp beside the puppets; the astronaut photograph is always among them."""
+
+    portrait_share: float = 0.2
+    """Share of clips that are warped portraits."""
+
+    all_open: float = 0.4
+    """Chance that all gates are open in a clip."""
+
+
+class PuppetDataset(Dataset):
+    """Clips `index` of `seed`; each is made once and then kept in memory (about 1 MB a clip)."""
+
+    def __init__(self, config: PuppetDataConfig, clips: int) -> None:
+        self.config, self.clips = config, clips
+        self.kept: dict[int, Sample] = {}
+        self.faces: PortraitFolder | None = None
+
+    def __len__(self) -> int:
+        return self.clips
+
+    def __getitem__(self, index: int) -> Sample:
+        if index not in self.kept:
+            self.kept[index] = self.make(index)
+        return self.kept[index]
+
+    def make(self, index: int) -> Sample:
+        """Draw clip `index`."""
+        config = self.config
+        clip = puppet_clip(config.seed, index, PuppetConfig(frames=config.frames, fps=config.fps, size=config.size))
+        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + index)
+        gates = draw_gates(list(SIGNALS), generator, all_open=config.all_open)
+        rate = Fraction(config.fps)
+        values = {name: gates.values(name, config.frames, rate) for name in SIGNALS}
+        portrait, frames, points = self._pictures(clip, values, generator)
+        mouth = torch.as_tensor(REGIONS["mouth"](points, (config.size, config.size)))
+        face = torch.as_tensor(REGIONS["face"](points, (config.size, config.size)))
+        text = TextEncoder.tokenize(clip.script, rate, config.frames, clip.start, phases=config.phases)
+        audio = AudioEncoder.features(clip.sound, rate, config.frames, clip.start)
+        return Sample(
+            portrait=as_uint8(portrait),
+            frames=as_uint8(frames),
+            audio=torch.from_numpy(audio).half(),
+            crops=torch.as_tensor(clip.driver),
+            bytes=torch.from_numpy(text.bytes),
+            timing=torch.from_numpy(text.timing),
+            gates=torch.from_numpy(np.stack([values[name] for name in SIGNALS])),
+            face=(face >= 0.5).to(torch.uint8),
+            mouth=(mouth >= 0.5).to(torch.uint8),
+            motion=torch.from_numpy(np.stack([clip.parts[name] for name in SIGNALS])),
+            index=torch.tensor(index),
+        )
+
+    def _pictures(
+        self, clip: PuppetClip, gates: dict[str, np.ndarray], generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, list]:
+        """Portrait (3, s, s), target frames (f, 3, s, s) in [0, 1], and the face's points in each frame."""
+        if torch.rand((), generator=generator) < self.config.portrait_share:
+            if self.faces is None:
+                self.faces = PortraitFolder(self.config.portraits, self.config.size)
+            picture, points = self.faces.draw(generator)
+            frames = warp_portrait(picture, points, compose(clip.parts, gates))
+            return picture, frames, [points]
+        return clip.portrait, render_target(clip, gates), clip.points

@@ -1,0 +1,121 @@
+"""What a script can ask of a face: the words, the motion they mean, and how to see whether it happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...signals.script import Phase, Script
+from .motion import HIGH, INDEX, LOW, still
+
+ONSET = 0.15                                    # seconds to come and to go
+SWING = 2.0                                     # Hz of a nod and of a shaken head
+SHOWN = 0.3                                     # of a channel's range; a smaller motion does not count as shown
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing a face can be told to do.
+
+    wordings: ways to say it; channels: channel to amplitude; swings: the motion goes to and fro at SWING.
+    """
+
+    wordings: tuple[str, ...]
+    channels: dict[str, float]
+    swings: bool = False
+
+    def motion(self, times: np.ndarray, start: float, stop: float) -> np.ndarray:
+        """The action over `times` (f,) seconds when told from `start` to `stop`, (f, P)."""
+        rise = np.clip((times - start) / ONSET, 0, 1)
+        fall = np.clip((stop - times) / ONSET, 0, 1)
+        level = _ease(np.minimum(rise, fall))
+        if self.swings:
+            level = level * np.sin(2 * np.pi * SWING * (times - start))
+        out = still(len(times))
+        for name, amplitude in self.channels.items():
+            out[:, INDEX[name]] = amplitude * level
+        return out
+
+    def shown(self, inside: np.ndarray, outside: np.ndarray | None = None) -> bool:
+        """Whether measured channels `inside` (f, P) the phase show the action against those `outside` (g, P).
+
+        Each moved channel must leave the outside's median by SHOWN in the action's direction at its middle
+        frames; a swinging one must pass SHOWN to both sides.
+        """
+        rest = np.median(outside, 0) if outside is not None and len(outside) else np.zeros(inside.shape[1])
+        for name, amplitude in self.channels.items():
+            moved = inside[:, INDEX[name]] - rest[INDEX[name]]
+            if self.swings:
+                if moved.max() < SHOWN or moved.min() > -SHOWN:
+                    return False
+            elif np.median(moved) * np.sign(amplitude) < min(SHOWN, 0.6 * abs(amplitude)):
+                return False
+        return True
+
+
+def _ease(s: np.ndarray) -> np.ndarray:
+    return s * s * (3 - 2 * s)
+
+
+ACTIONS: dict[str, Action] = {
+    "smile": Action(("smiles", "is smiling", "gives a smile", "looks happy"), {"smile": 0.95}),
+    "frown": Action(("frowns", "is frowning", "looks displeased", "scowls"),
+                    {"smile": -0.8, "brow_left": -0.8, "brow_right": -0.8}),
+    "raise brows": Action(("raises brows", "raises {their} eyebrows", "lifts the brows", "eyebrows go up"),
+                          {"brow_left": 0.95, "brow_right": 0.95}),
+    "lower brows": Action(("lowers brows", "lowers {their} eyebrows", "knits the brows", "eyebrows go down"),
+                          {"brow_left": -0.95, "brow_right": -0.95}),
+    "close eyes": Action(("closes eyes", "closes {their} eyes", "shuts the eyes", "eyes closed"),
+                         {"lid_left": 1.0, "lid_right": 1.0}),
+    "nod": Action(("nods", "is nodding", "nods {their} head"), {"pitch": 0.85}, swings=True),
+    "shake head": Action(("shakes head", "shakes {their} head", "is shaking the head"), {"yaw": 0.85}, swings=True),
+    "look left": Action(("looks left", "looks to the left", "glances left"), {"gaze_x": -0.95}),
+    "look right": Action(("looks right", "looks to the right", "glances right"), {"gaze_x": 0.95}),
+    "look up": Action(("looks up", "glances up", "eyes go up"), {"gaze_y": -0.95}),
+    "look down": Action(("looks down", "glances down", "eyes go down"), {"gaze_y": 0.95}),
+    "turn left": Action(("turns left", "turns {their} head left", "turns to the left"), {"yaw": -0.9}),
+    "turn right": Action(("turns right", "turns {their} head right", "turns to the right"), {"yaw": 0.9}),
+    "tilt head": Action(("tilts head", "tilts {their} head", "leans the head to the side"), {"roll": 0.9}),
+}
+SUBJECTS = (("", "their"), ("", "her"), ("", "his"), ("she ", "her"), ("he ", "his"), ("the person ", "their"))
+BASES = ("a person is talking", "a portrait", "a face in front of a camera", "a person speaks calmly",
+         "someone talks to the viewer", "a talking head", "a close-up of a face", "")
+OF_HEAD = ("yaw", "pitch", "roll")
+
+
+def action_of(text: str) -> Action | None:
+    """The action that a phase's text asks for, or None when no wording of the table is in it."""
+    said = f" {text.lower().strip()} "
+    for action in ACTIONS.values():
+        for wording in action.wordings:
+            if any(f" {wording.format(their=their)} " in said for their in ("their", "her", "his", "the")):
+                return action
+    return None
+
+
+def random_script(rng: np.random.Generator, seconds: float, still_head: bool = False) -> Script:
+    """A base text and 1-2 phases of 0.5-1.5 s that do not overlap, for a performance of `seconds`."""
+    subject, their = SUBJECTS[rng.integers(len(SUBJECTS))]
+    names = [k for k, a in ACTIONS.items() if not (still_head and any(c in OF_HEAD for c in a.channels))]
+    phases, t = [], rng.uniform(0.0, 0.5)
+    for _ in range(max(1, round(seconds / 2))):
+        length = rng.uniform(0.5, 1.5)
+        if t + length > seconds:
+            break
+        action = ACTIONS[names[rng.integers(len(names))]]
+        wording = action.wordings[rng.integers(len(action.wordings))].format(their=their)
+        phases.append(Phase(text=subject + wording, start=round(t, 3), stop=round(t + length, 3)))
+        t += length + rng.uniform(0.1, 0.8)
+    return Script(base=BASES[rng.integers(len(BASES))], phases=tuple(phases))
+
+
+def perform(script: Script, times: np.ndarray,
+            find: Callable[[str], Action | None] = action_of) -> np.ndarray:
+    """Text part: what the phases of a script make the face do at `times` (f,) seconds, (f, P)."""
+    total = still(len(times))
+    for phase in script.phases:
+        if (action := find(phase.text)) is not None:
+            total += action.motion(np.asarray(times, np.float64), float(phase.start), float(phase.stop))
+    return np.clip(total, LOW, HIGH)

@@ -1,0 +1,76 @@
+"""What one training sample is, and how samples become a batch.
+
+Letters: b batch, f frames, H W picture size, K phases, L bytes of a phrase, P motion channels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Sample:
+    """One clip (arrays) or a batch of clips (tensors with a leading b).
+
+    portrait: (3, H, W) uint8. frames: (f, 3, H, W) uint8, the target under `gates`.
+    audio: (f, window, mels). crops: (f, 3, s, s) uint8 of the driving video.
+    bytes: (K+1, L) and timing: (f, K, 4) of the script.
+    gates: (3, f) of audio, expression, text, in [0, 1].
+    face, mouth: (H, W) in {0, 1}, the regions over the clip.
+    motion: (3, f, P) what each signal asks for, before its gate; NaN where it is not known.
+    index: the clip's number in its source, for messages.
+    """
+
+    portrait: Tensor
+    frames: Tensor
+    audio: Tensor
+    crops: Tensor
+    bytes: Tensor
+    timing: Tensor
+    gates: Tensor
+    face: Tensor
+    mouth: Tensor
+    motion: Tensor
+    index: Tensor
+
+    def window(self, start: int, stop: int, items: int) -> Sample:
+        """Frames start to stop of the first `items` clips of a batch."""
+        cut = slice(start, stop)
+        return Sample(
+            portrait=self.portrait[:items],
+            frames=self.frames[:items, cut],
+            audio=self.audio[:items, cut],
+            crops=self.crops[:items, cut],
+            bytes=self.bytes[:items],
+            timing=self.timing[:items, cut],
+            gates=self.gates[:items, :, cut],
+            face=self.face[:items],
+            mouth=self.mouth[:items],
+            motion=self.motion[:items, :, cut],
+            index=self.index[:items],
+        )
+
+    def to(self, device: torch.device | str) -> Sample:
+        """Every tensor on `device`; Lightning calls this."""
+        return Sample(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+
+def collate(samples: list[Sample]) -> Sample:
+    """Clips of the same lengths as one batch."""
+    return Sample(
+        **{f.name: torch.stack([torch.as_tensor(getattr(s, f.name)) for s in samples]) for f in fields(Sample)}
+    )
+
+
+def pixels(video: Tensor) -> Tensor:
+    """uint8 pictures to float in [-1, 1]."""
+    return video.float() / 127.5 - 1
+
+
+def as_uint8(video: np.ndarray | Tensor) -> Tensor:
+    """Float pictures in [0, 1] to uint8."""
+    return (torch.as_tensor(video).clamp(0, 1) * 255).round().to(torch.uint8)

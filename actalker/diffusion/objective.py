@@ -1,0 +1,97 @@
+"""The training objective: noise levels, noise, region weights, the weighted error.
+
+Letters: b batch, f frames, c h w a latent's channels and size, H W picture size, σ noise level.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..control.conditions import Conditions
+from ..regions.grid import to_grid
+from .precondition import Precondition
+
+
+@dataclass(frozen=True)
+class ObjectiveConfig:
+    """What is drawn and how errors are weighed."""
+
+    p_mean: float = 0.7
+    """Mean of ln σ (SVD's fine-tuning range: 0.7)."""
+
+    p_std: float = 1.6
+    """Standard deviation of ln σ."""
+
+    shared_noise: float = 0.0
+    """Share in [0, 1) of the noise's variance that all frames of a clip have in common (Ge et al. 2023)."""
+
+    region_weight: float = 0.0
+    """Extra weight of errors inside the face, and as much again inside the mouth."""
+
+    centre_weight: float = 0.0
+    """Weight of the warped portrait's own error (centre `reference`)."""
+
+
+def clip_noise(like: Tensor, shared: float, generator: torch.Generator) -> Tensor:
+    """Unit noise (b, f, c, h, w); `shared` of its variance is the same in all frames of a clip."""
+    own = torch.randn(like.shape, generator=generator).to(like)
+    if not shared:
+        return own
+    common = torch.randn((like.shape[0], 1, *like.shape[2:]), generator=generator).to(like)
+    return shared**0.5 * common + (1 - shared) ** 0.5 * own
+
+
+def draw_sigma(count: int, config: ObjectiveConfig, generator: torch.Generator) -> Tensor:
+    """Noise levels (count,), log-normal, one quantile each so that a batch covers the range."""
+    offsets = (torch.arange(count) + torch.rand(count, generator=generator)) / count
+    normal = torch.special.ndtri(offsets.clamp(1e-4, 1 - 1e-4))
+    order = torch.randperm(count, generator=generator)
+    return (config.p_mean + config.p_std * normal[order]).exp()
+
+
+@dataclass(frozen=True)
+class Losses:
+    """total: what is minimised. mouth, upper, rest: plain errors by region. by_item, sigma: (b,)."""
+
+    total: Tensor
+    mouth: Tensor
+    upper: Tensor
+    rest: Tensor
+    by_item: Tensor
+    sigma: Tensor
+
+
+def denoising_loss(
+    denoiser: Precondition,
+    latents: Tensor,
+    conditions: Conditions,
+    config: ObjectiveConfig,
+    generator: torch.Generator,
+) -> Losses:
+    """The denoising error of one batch (Karras et al. 2022, eq. 8), with its parts.
+
+    Args:
+        latents: (b, f, c, h, w) clean.
+        conditions: `location` holds the face and the mouth mask, in this order.
+    """
+    sigma = draw_sigma(latents.shape[0], config, generator).to(latents)
+    noise = clip_noise(latents, config.shared_noise, generator)
+    noisy = latents + noise * sigma.view(-1, 1, 1, 1, 1)
+    clean, centre = denoiser.estimate(noisy, sigma, conditions)
+    error = (clean - latents).square().mean(2)                                  # (b, f, h, w)
+    masks = to_grid(conditions.location.flatten(0, 1), tuple(latents.shape[-2:])).unflatten(0, latents.shape[:2])
+    face, mouth = masks[:, :, 0].to(error), masks[:, :, 1].to(error)
+    place = 1 + config.region_weight * (face + mouth)
+    by_item = denoiser.weight(sigma) * (error * place).flatten(1).mean(1)
+    total = by_item.mean()
+    if config.centre_weight:
+        apart = (centre - latents).square().mean(2) * place
+        total = total + config.centre_weight * apart.mean() / denoiser.config.sigma_data**2
+    with torch.no_grad():
+        upper = (face - mouth).clamp(min=0)
+        rest = 1 - face
+        parts = [(error * m).sum() / m.sum().clamp(min=1e-6) for m in (mouth, upper, rest)]
+    return Losses(total, *parts, by_item.detach(), sigma)

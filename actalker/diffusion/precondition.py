@@ -1,0 +1,91 @@
+"""EDM preconditioning around a network, and the centre that a warped portrait gives it.
+
+Letters: b batch, f frames, c h w a latent's channels and size, σ noise level.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..backbones.denoiser import Network
+from ..control.conditions import Conditions
+
+
+@dataclass(frozen=True)
+class PreconditionConfig:
+    """c_skip, c_out, c_in, c_noise of Karras et al. 2022, table 1."""
+
+    sigma_data: float = 1.0
+    """Standard deviation of the latents around the centre; 1 for SVD."""
+
+    centre: Literal["zero", "reference"] = "zero"
+    """What the estimate is relative to: nothing (SVD), or the portrait, warped if the network says how."""
+
+
+class Precondition:
+    """The denoiser D(x; σ, conditions) around a network F.
+
+        D = μ + c_skip (x - μ) + c_out F(c_in (x - μ0); c_noise, conditions)
+
+    With centre `zero`, μ = μ0 = 0: EDM as SVD uses it. With centre `reference`, μ0 is the portrait's latent
+    and μ the portrait warped by the network's motion field, so that a still picture costs the network
+    nothing and motion moves the portrait's own texture.
+    """
+
+    def __init__(self, network: Network, config: PreconditionConfig | None = None, stride: int = 1) -> None:
+        """stride: pixels folded into a latent position (`PixelUnshuffle`), so that the warp is in pixels."""
+        self.network, self.config, self.stride = network, config or PreconditionConfig(), stride
+
+    def __call__(self, x: Tensor, sigma: Tensor, conditions: Conditions) -> Tensor:
+        """The clean estimate of noisy latents x (b, f, c, h, w) at noise level sigma (b,)."""
+        return self.estimate(x, sigma, conditions)[0]
+
+    def estimate(self, x: Tensor, sigma: Tensor, conditions: Conditions) -> tuple[Tensor, Tensor]:
+        """The clean estimate and the centre μ that it is relative to, both (b, f, c, h, w)."""
+        data = self.config.sigma_data
+        s = sigma.view(-1, 1, 1, 1, 1).to(x)
+        total = (s**2 + data**2).sqrt()
+        centre = self._centre(x, conditions)
+        estimate = self.network((x - centre) / total, 0.25 * sigma.to(x).log(), conditions)
+        if estimate.flow is not None and self.config.centre == "reference":
+            centre = warp(conditions.reference.to(x), estimate.flow.to(x), self.stride)
+        output = estimate.output.to(x)
+        return centre + data**2 / total**2 * (x - centre) + s * data / total * output, centre
+
+    def _centre(self, x: Tensor, conditions: Conditions) -> Tensor:
+        if self.config.centre == "zero":
+            return torch.zeros_like(x)
+        return conditions.reference.to(x)[:, None].expand_as(x)
+
+    def weight(self, sigma: Tensor) -> Tensor:
+        """λ(σ) = 1 / c_out²: every noise level counts alike (Karras et al. 2022, eq. 8)."""
+        data = self.config.sigma_data
+        return (sigma**2 + data**2) / (sigma * data) ** 2
+
+
+def warp(reference: Tensor, flow: Tensor, stride: int = 1) -> Tensor:
+    """The reference, each place taken from where the motion field points.
+
+    Args:
+        reference: (b, c, h, w) latent; with a stride above 1, pixels folded into channels.
+        flow: (b, f, 2, ·, ·) x and y in latent positions, at any resolution.
+        stride: pixels a latent position covers.
+    Returns: (b, f, c, h, w). A field of zeros gives the reference back.
+    """
+    b, f = flow.shape[:2]
+    picture = F.pixel_shuffle(reference, stride) if stride > 1 else reference
+    height, width = picture.shape[-2:]
+    field = F.interpolate(flow.flatten(0, 1), (height, width), mode="bilinear", align_corners=False)
+    scale = torch.tensor([2.0 * stride / width, 2.0 * stride / height], device=flow.device, dtype=flow.dtype)
+    rows = (torch.arange(height, device=flow.device, dtype=flow.dtype) + 0.5) * (2 / height) - 1
+    columns = (torch.arange(width, device=flow.device, dtype=flow.dtype) + 0.5) * (2 / width) - 1
+    still = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)   # (H, W, 2)
+    grid = still + field.permute(0, 2, 3, 1) * scale
+    frames = picture[:, None].expand(-1, f, -1, -1, -1).flatten(0, 1)
+    moved = F.grid_sample(frames, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return (F.pixel_unshuffle(moved, stride) if stride > 1 else moved).unflatten(0, (b, f))

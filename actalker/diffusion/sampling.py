@@ -1,0 +1,80 @@
+"""The reverse process: a loop over one of diffusers' schedulers, for any denoiser D(x; σ).
+
+Letters: b batch, f frames, c h w a latent's channels and size, σ noise level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from diffusers import EDMDPMSolverMultistepScheduler, EDMEulerScheduler
+from torch import Tensor
+
+from ..errors import one_of
+
+SAMPLERS = {
+    "euler": EDMEulerScheduler,
+    "dpm2": EDMDPMSolverMultistepScheduler,  # second order: DPM-Solver++(2M), Lu et al. 2022
+}
+
+
+def scheduler(name: str, sigma_min: float, sigma_max: float, sigma_data: float) -> Any:
+    """A scheduler by name, with Karras et al.'s spacing of noise levels (eq. 5)."""
+    kind = SAMPLERS[one_of(name, SAMPLERS, "sampler")]
+    return kind(sigma_min=sigma_min, sigma_max=sigma_max, sigma_data=sigma_data)
+
+
+def as_output(scheduler: Any, clean: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
+    """The network output that makes `scheduler` see the clean estimate: its preconditioning, undone."""
+    if hasattr(scheduler, "precondition_outputs"):
+        data = scheduler.config.sigma_data
+        total = (sigma**2 + data**2).sqrt()
+        return (clean - data**2 / total**2 * x) * total / (sigma * data)
+    kind = scheduler.config.prediction_type
+    if kind == "v_prediction":
+        return (x / (sigma**2 + 1) - clean) * (sigma**2 + 1).sqrt() / sigma
+    if kind == "epsilon":
+        return (x - clean) / sigma
+    return clean
+
+
+def sample(
+    denoise: Callable[[Tensor, Tensor], Tensor],
+    noise: Tensor,
+    scheduler: Any,
+    steps: int,
+    known: tuple[Tensor, Tensor] | None = None,
+    start: Tensor | None = None,
+    callback: Callable[[int, Tensor], None] | None = None,
+) -> Tensor:
+    """Draw clean latents.
+
+    Args:
+        denoise: (x (b, f, c, h, w), σ (b,)) -> clean estimate.
+        noise: unit noise (b, f, c, h, w).
+        scheduler: one of diffusers' schedulers over σ (Euler, EDM Euler, EDM DPM-Solver++).
+        steps: denoiser calls.
+        known: latents that are already decided and where, ((b, f, c, h, w), (b, f, 1, 1, 1) in {0, 1}): at
+            every step they stand in the noisy latents at their noise level, so the rest fits to them.
+        start: the mean of the first noisy latents; zeros if not given.
+        callback: told the step and the current clean estimate.
+    """
+    scheduler.set_timesteps(steps, device=noise.device)
+    sigmas = scheduler.sigmas.to(noise)
+    x = noise * sigmas[0] + (0 if start is None else start)
+    for k, timestep in enumerate(scheduler.timesteps):
+        sigma = sigmas[k]
+        if known is not None:
+            values, where = known
+            x = torch.where(where > 0, values + noise * sigma, x)
+        clean = denoise(x, sigma.expand(x.shape[0]))
+        if scheduler.step_index is None and hasattr(scheduler, "_init_step_index"):
+            scheduler._init_step_index(timestep)
+        x = scheduler.step(as_output(scheduler, clean, x, sigma), timestep, x, return_dict=False)[0]
+        if callback is not None:
+            callback(k, clean)
+    if known is not None:
+        x = torch.where(known[1] > 0, known[0], x)
+    return x

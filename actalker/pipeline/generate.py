@@ -1,0 +1,61 @@
+"""From a model and its conditions to frames, window by window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from ..control.conditions import Conditions
+from ..diffusion.guidance import guided
+from ..diffusion.sampling import scheduler
+from ..diffusion.windows import FrameNoise, sample_windows
+from .model import TalkingHeadModel
+
+
+@torch.no_grad()
+def generate(
+    model: TalkingHeadModel,
+    conditions: Callable[[int, int], Conditions],
+    frames: int,
+    seed: int = 0,
+    steps: int | None = None,
+    sampler: str | None = None,
+    scales: Mapping[str, float] | None = None,
+    callback: Callable[[int, int], None] | None = None,
+) -> Iterator[Tensor]:
+    """Frames of one clip, piece by piece: (k, 3, H, W) in [-1, 1], on the model's device.
+
+    Args:
+        conditions: of frames start to stop, a batch of one.
+        frames: length of the clip.
+        steps, sampler: the model's own unless given.
+        scales: guidance scale of each signal, 1 = none.
+        callback: told (window, step) after every denoiser call.
+    """
+    config, settings = model.config, model.config.sampling
+    first = conditions(0, 1).reference
+    noise = FrameNoise(tuple(first.shape[1:]), seed, settings.shared_noise)
+
+    def fresh() -> object:
+        data = config.precondition.sigma_data
+        return scheduler(sampler or settings.sampler, settings.sigma_min, settings.sigma_max, data)
+
+    def centre(told: Conditions, count: int) -> Tensor:
+        return told.reference[:, None].expand(-1, count, -1, -1, -1)
+
+    pieces = sample_windows(
+        guided(model.denoise, scales or {}),
+        conditions,
+        frames,
+        noise,
+        fresh,
+        steps or settings.steps,
+        config.window,
+        config.overlap,
+        centre if config.precondition.centre == "reference" else None,
+        callback,
+    )
+    for latents in pieces:
+        yield model.codec.decode(latents)[0]

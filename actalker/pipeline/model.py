@@ -1,0 +1,183 @@
+"""The parts of a talking-head model together: encoders, denoiser, codec, and how inputs become conditions.
+
+Letters: b batch, f frames, H W picture size, n tokens a frame, d width, K phases, L bytes of a phrase.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..backbones import DENOISERS
+from ..codecs import CODECS
+from ..control.conditions import Conditions
+from ..diffusion.precondition import Precondition, PreconditionConfig
+from ..errors import InputError, one_of
+from ..signals import (
+    AudioConfig,
+    AudioEncoder,
+    ExpressionConfig,
+    ExpressionEncoder,
+    IdentityConfig,
+    IdentityEncoder,
+    TextConfig,
+    TextEncoder,
+)
+
+ENCODERS: dict[str, tuple[type[nn.Module], type]] = {
+    "audio": (AudioEncoder, AudioConfig),
+    "expression": (ExpressionEncoder, ExpressionConfig),
+    "text": (TextEncoder, TextConfig),
+    "identity": (IdentityEncoder, IdentityConfig),
+}
+SIGNAL_NAMES = ("audio", "expression", "text")
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """How the model is sampled unless the user says otherwise."""
+
+    sampler: str = "euler"
+    """A name in `diffusion.SAMPLERS`."""
+
+    steps: int = 10
+    """Denoiser calls a window."""
+
+    sigma_min: float = 0.02
+    """Lowest noise level."""
+
+    sigma_max: float = 10.0
+    """Highest noise level, where sampling starts."""
+
+    shared_noise: float = 0.0
+    """Share of the noise's variance that all frames of a clip have in common, as in training."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Everything that makes a model but its weights; `config.json` of a model folder."""
+
+    size: int = 128
+    """Side of the square picture, pixels."""
+
+    fps: int = 25
+    """Frames a second that the model was trained at."""
+
+    window: int = 14
+    """Frames denoised at once."""
+
+    overlap: int = 4
+    """Frames that neighbouring windows share."""
+
+    denoiser: str = "ControlUNet"
+    denoiser_args: dict[str, Any] = field(default_factory=dict)
+    codec: str = "PixelUnshuffle"
+    codec_args: dict[str, Any] = field(default_factory=dict)
+    audio: dict[str, Any] = field(default_factory=dict)
+    expression: dict[str, Any] = field(default_factory=dict)
+    text: dict[str, Any] = field(default_factory=dict)
+    identity: dict[str, Any] = field(default_factory=dict)
+    precondition: PreconditionConfig = field(default_factory=PreconditionConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
+        """The inverse of `as_dict`. Raises InputError for keys that no model has."""
+        known = {f.name for f in fields(cls)}
+        for key in values:
+            one_of(key, known, "model setting")
+        plain = dict(values)
+        try:
+            plain["precondition"] = PreconditionConfig(**plain.get("precondition", {}))
+            plain["sampling"] = SamplingConfig(**plain.get("sampling", {}))
+            return cls(**plain)
+        except TypeError as error:
+            raise InputError(f"model settings: {error}; the folder is of another version") from None
+
+
+@dataclass
+class SignalInputs:
+    """A batch of clips' signals as arrays, on the video's frame times; None where a signal is absent.
+
+    audio: (b, f, window, mels). expression: (b, f, 3, s, s) crops in [-1, 1].
+    text: bytes (b, K+1, L) and timing (b, f, K, 4).
+    """
+
+    audio: Tensor | None = None
+    expression: Tensor | None = None
+    text: tuple[Tensor, Tensor] | None = None
+
+    def present(self) -> list[str]:
+        """The signals that are given."""
+        return [name for name in SIGNAL_NAMES if getattr(self, name) is not None]
+
+
+class TalkingHeadModel(nn.Module):
+    """Encoders, network and codec, built from a `ModelConfig`; the pipeline and the trainer share it."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        codec = CODECS[one_of(config.codec, CODECS, "codec")]
+        self.codec = codec(**config.codec_args)
+        kind = DENOISERS[one_of(config.denoiser, DENOISERS, "denoiser")]
+        self.network = kind(**config.denoiser_args)
+        self.encoders = nn.ModuleDict(
+            {name: encoder(settings(**getattr(config, name))) for name, (encoder, settings) in ENCODERS.items()}
+        )
+        folded = self.codec.stride if config.codec == "PixelUnshuffle" else 1
+        self.denoise = Precondition(self.network, config.precondition, folded)
+
+    def tokens(self, inputs: SignalInputs) -> dict[str, Tensor]:
+        """Tokens (b, f, n, d) of the signals that are given."""
+        out: dict[str, Tensor] = {}
+        if inputs.audio is not None:
+            out["audio"] = self.encoders["audio"](inputs.audio)
+        if inputs.expression is not None:
+            out["expression"] = self.encoders["expression"](inputs.expression)[0]
+        if inputs.text is not None:
+            out["text"] = self.encoders["text"](*inputs.text)
+        return out
+
+    def conditions(
+        self,
+        portrait: Tensor,
+        tokens: Mapping[str, Tensor],
+        regions: Mapping[str, Tensor],
+        masks: Mapping[str, Tensor],
+        gates: Mapping[str, Tensor],
+        micro: Tensor,
+    ) -> Conditions:
+        """What the denoiser is told.
+
+        Args:
+            portrait: (b, 3, H, W) in [-1, 1].
+            tokens: signal -> (b, f, n, d).
+            regions: signal -> (b, f, H, W), where it acts.
+            masks: `face` and `mouth`, (b, f, H, W): where they are, whatever the signals' regions.
+            gates: signal -> (b, f).
+            micro: (b, 3) frames a second, head motion bucket, expression motion bucket.
+        """
+        return Conditions(
+            tokens=tokens,
+            regions=regions,
+            gates={name: gates[name] for name in tokens},
+            identity=self.encoders["identity"](portrait),
+            reference=self.codec.encode(portrait[:, None])[:, 0],
+            location=torch.stack([masks["face"], masks["mouth"]], dim=2),
+            micro=micro,
+        )
+
+    def parts(self) -> Iterable[tuple[str, nn.Module]]:
+        """The parts with weights or settings of their own, as a model folder stores them."""
+        yield "denoiser", self.network
+        yield "codec", self.codec
+        yield "encoders", self.encoders

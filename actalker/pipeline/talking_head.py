@@ -1,0 +1,253 @@
+"""`TalkingHeadPipeline`: from a portrait and signals to frames and sound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..control.gates import Gates
+from ..diffusion.sampling import SAMPLERS
+from ..errors import InputError, one_of
+from ..media.sound import Sound
+from ..signals.script import Script
+from ..signals.signal import SIGNALS
+from ..timeline import parse_rate, parse_seconds
+from .folder import check_files, find_model, load_model, save_model
+from .generate import generate
+from .inputs import ClipInputs, gather
+from .model import TalkingHeadModel
+from .plan import Plan, plan
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass
+class TalkingHeadOutput:
+    """frames: (f, h, w, 3) uint8. fps: exact. sound: the speech, cut to the clip, or None."""
+
+    frames: np.ndarray
+    fps: Fraction
+    sound: Sound | None
+
+
+@dataclass
+class Request:
+    """A clip that is ready to be made: its inputs and how it is sampled."""
+
+    inputs: ClipInputs
+    seed: int
+    steps: int
+    sampler: str | None
+    guidance: Mapping[str, float]
+    plan: Plan = field(init=False)
+
+    def __post_init__(self) -> None:
+        inputs = self.inputs
+        self.plan = plan(inputs.model, inputs.frames, inputs.fps, inputs.opened(), self.guidance, self.steps)
+
+
+class TalkingHeadPipeline:
+    """A portrait and any mix of speech, facial motion and a script to a video.
+
+    >>> pipe = TalkingHeadPipeline.from_pretrained("tiny")            # doctest: +SKIP
+    >>> out = pipe(portrait="face.png", audio="speech.wav")           # doctest: +SKIP
+    >>> out.frames.shape, out.fps                                     # doctest: +SKIP
+    """
+
+    def __init__(self, model: TalkingHeadModel, name: str = "model", hashes: Mapping[str, str] | None = None) -> None:
+        self.model, self.name, self.hashes = model, name, dict(hashes or {})
+        self._progress: dict[str, Any] = {}
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path, device: str = "auto", dtype: str | torch.dtype = "auto"
+    ) -> TalkingHeadPipeline:
+        """Load `tiny`, a model folder or a hub id.
+
+        Args:
+            device: auto, cpu, cuda or mps.
+            dtype: auto (bfloat16 on CUDA, else float32), float32, bfloat16 or float16.
+        Raises: InputError for unknown models, folders that are not whole, and devices that are not there.
+        """
+        place = pick_device(device)
+        hashes = check_files(find_model(name))
+        return cls(load_model(name, place, pick_dtype(dtype, place)), str(name), hashes)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the model folder that `from_pretrained` reads."""
+        save_model(self.model, Path(folder))
+
+    def set_progress_bar_config(self, **options: Any) -> None:
+        """Options of the progress bar: `disable=True` hides it."""
+        self._progress = options
+
+    def prepare(
+        self,
+        portrait: str | Path | np.ndarray,
+        audio: str | Path | Sound | None = None,
+        expression: str | Path | Iterable[np.ndarray] | None = None,
+        text: str | Path | Script | None = None,
+        gates: Gates | Mapping[str, Any] | None = None,
+        regions: Mapping[str, str | Path] | None = None,
+        guidance: Mapping[str, float] | None = None,
+        steps: int | None = None,
+        sampler: str | None = None,
+        seed: int = 0,
+        fps: str | float | Fraction = 25,
+        duration: str | float | Fraction | None = None,
+        crop: str = "face",
+        face_model: str | Path | None = None,
+        face_index: int | None = None,
+    ) -> Request:
+        """Read and check every input; what it costs stands in the result's `plan`. Arguments as `__call__`."""
+        for name in [*(guidance or {}), *(regions or {})]:
+            one_of(name, SIGNALS, "signal")
+        for name, scale in (guidance or {}).items():
+            if not 0 <= scale <= 100:
+                raise InputError(f"guidance {name}={scale:g}: give a scale from 0 to 100; 1 is none")
+        steps = self.model.config.sampling.steps if steps is None else steps
+        if not 1 <= steps <= 1000:
+            raise InputError(f"steps {steps}: give a number from 1 to 1000")
+        if not 0 <= seed < 2**63:
+            raise InputError(f"seed {seed}: give a number from 0 to 2^63 - 1")
+        if sampler is not None:
+            one_of(sampler, SAMPLERS, "sampler")
+        one_of(crop, ("face", "none"), "crop")
+        inputs = gather(
+            self.model,
+            portrait,
+            audio,
+            expression,
+            text,
+            gates if isinstance(gates, Gates) or gates is None else Gates(gates),
+            regions,
+            parse_rate(fps),
+            None if duration is None else parse_seconds(str(duration)),
+            crop,
+            None if face_model is None else Path(face_model),
+            face_index,
+        )
+        return Request(inputs, seed, steps, sampler, dict(guidance or {}))
+
+    def stream(
+        self, request: Request, callback: Callable[[int, int], None] | None = None
+    ) -> Iterator[np.ndarray]:
+        """Frames (h, w, 3) uint8 of a prepared clip, in order, as their window is done.
+
+        callback: told (window, step) after every denoiser call.
+        """
+        inputs = request.inputs
+        pieces = generate(
+            self.model,
+            inputs.conditions,
+            inputs.frames,
+            request.seed,
+            request.steps,
+            request.sampler,
+            request.guidance,
+            callback,
+        )
+        for piece in pieces:
+            yield from to_uint8(piece)
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        portrait: str | Path | np.ndarray,
+        callback_on_step_end: Callable[[TalkingHeadPipeline, int, int, dict[str, Any]], Any] | None = None,
+        **options: Any,
+    ) -> TalkingHeadOutput:
+        """Make a clip.
+
+        Args:
+            portrait: file or RGB array (h, w, 3) uint8.
+            audio: file with sound, or a `Sound`. expression: driving video, or its frames at `fps`.
+            text: `"base | 0-1.2: smiles | ..."`, a YAML file or a `Script`. At least one of the three.
+            gates: how far each signal is open, [0, 1] or a schedule in seconds; all open by default.
+            regions: where a signal acts: mouth, upper, face, frame, or a mask picture.
+            guidance: scale of each signal, 1 = none.
+            steps, sampler, seed: of the sampling.
+            fps: exact rate of the video. duration: seconds; default the speech's, else the video's, else the
+                script's.
+            crop: `face` (the canonical square around the face) or `none` (the centred square).
+            face_model: MediaPipe's face_landmarker.task. face_index: which face, largest first.
+            callback_on_step_end: as in diffusers: (pipeline, step, window, {}) after every step.
+        Raises: InputError, with what to do, for inputs that cannot be used.
+        """
+        request = self.prepare(portrait, **options)
+        frames = []
+        with progress(request.plan, **self._progress) as tick:
+
+            def told(window: int, step: int) -> None:
+                tick()
+                if callback_on_step_end is not None:
+                    callback_on_step_end(self, step, window, {})
+
+            frames.extend(self.stream(request, told))
+        inputs = request.inputs
+        sound = None
+        if inputs.sound is not None:
+            sound = inputs.sound.cut(Fraction(0), min(inputs.sound.duration, inputs.frames / inputs.fps))
+        return TalkingHeadOutput(np.stack(frames), inputs.fps, sound)
+
+
+class progress:
+    """One bar with the time left; `disable=True` hides it. Its value is called after every denoiser call."""
+
+    def __init__(self, plan: Plan, disable: bool = False) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:3.0f} %"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=disable,
+            transient=True,
+        )
+        self.task = self.bar.add_task("denoising", total=plan.windows * plan.steps)
+
+    def __enter__(self) -> Callable[[], None]:
+        self.bar.start()
+        return lambda: self.bar.advance(self.task)
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+
+def to_uint8(video: Tensor) -> np.ndarray:
+    """(f, 3, h, w) in [-1, 1] to (f, h, w, 3) uint8."""
+    return ((video.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+
+
+def pick_device(name: str) -> torch.device:
+    """auto: CUDA, else Apple's GPU, else the CPU. Raises: InputError for a device that is not there."""
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    one_of(name, ("auto", *there), "device")
+    if name == "auto":
+        name = next(device for device in ("cuda", "mps", "cpu") if there[device])
+    if not there[name]:
+        have = ", ".join(device for device, found in there.items() if found)
+        raise InputError(f"device '{name}' is not there; use one of: {have}")
+    return torch.device(name)
+
+
+def pick_dtype(name: str | torch.dtype, device: torch.device) -> torch.dtype:
+    """auto: bfloat16 on CUDA, else float32. Raises: InputError for float16 on a CPU, which is 100 times slower."""
+    if isinstance(name, torch.dtype):
+        return name
+    one_of(name, ("auto", *DTYPES), "dtype")
+    if name == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    if name == "float16" and device.type == "cpu":
+        raise InputError("dtype float16 on the CPU is unusably slow; use float32 or bfloat16")
+    return DTYPES[name]

@@ -1,0 +1,54 @@
+"""LightningCLI with this project's module, data and callbacks."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import torch
+from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+from ..data.module import PuppetData
+from .callbacks import SampleVideos, StopOnNaN
+from .module import TrainingModule
+
+
+class Command(LightningCLI):
+    """fit and validate, with checkpoints, weight averaging, sample videos and a NaN guard built in."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Options beside the trainer's, the module's and the data's."""
+        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.set_defaults(
+            {
+                "checkpoint.save_last": True,
+                "checkpoint.save_top_k": 0,
+                "checkpoint.train_time_interval": timedelta(minutes=4),
+                "checkpoint.save_on_train_epoch_end": False,
+            }
+        )
+        parser.add_lightning_class_args(EMAWeightAveraging, "ema")
+        parser.set_defaults({"ema.decay": 0.998})
+        parser.add_lightning_class_args(SampleVideos, "samples")
+        parser.add_argument("--threads", type=int, default=0, help="CPU threads of the training; 0: torch's choice")
+
+    def before_instantiate_classes(self) -> None:
+        """Threads are set before anything is built."""
+        threads = self.config[self.subcommand].get("threads", 0) if self.subcommand else 0
+        if threads:
+            torch.set_num_threads(threads)
+
+
+def train(argv: list[str]) -> None:
+    """Run the command line; `fit` goes on from runs/.../last.ckpt with `--ckpt_path last`."""
+    Command(
+        TrainingModule,
+        PuppetData,
+        args=argv,
+        seed_everything_default=0,
+        save_config_kwargs={"overwrite": True},
+        trainer_defaults={"callbacks": [StopOnNaN(), LearningRateMonitor()]},
+        parser_kwargs={"prog": "actalker train"},
+    )
+
+

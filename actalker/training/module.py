@@ -1,0 +1,152 @@
+"""The training loop's view of the model: objective, optimiser, logging. Nothing else lives here.
+
+Letters: b batch, f frames, H W picture size, P motion channels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..control.conditions import Conditions
+from ..data.sample import Sample, pixels
+from ..diffusion.objective import Losses, ObjectiveConfig, denoising_loss
+from ..pipeline.model import SIGNAL_NAMES, ModelConfig, SignalInputs, TalkingHeadModel
+from ..signals.expression import augment
+from .strategies import WindowStrategy, cut_window, drop_tokens, mask_drop_chance, widen_regions
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW with a linear warm-up and a cosine to `final`."""
+
+    learning_rate: float = 5e-4
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.99)
+    warmup: int = 100
+    """Steps of the linear warm-up."""
+    steps: int = 10000
+    """Where the cosine ends; the rate stays at `final` afterwards."""
+    final: float = 0.05
+    """Last learning rate, as a share of the first."""
+
+
+@dataclass(frozen=True)
+class StrategyConfig:
+    """What is random in a step."""
+
+    window: WindowStrategy = field(default_factory=WindowStrategy)
+    mask_drop: tuple[float, ...] = (1.0,)
+    """Mask-drop chances, one drawn a step; 1 is the paper's rule."""
+    token_dropout: float = 0.0
+    """Chance that a clip's tokens of a signal are replaced by null tokens."""
+    motion_weight: float = 0.0
+    """Weight of reading known motion from the tokens (puppets know theirs); 0 for real videos."""
+
+
+class TrainingModule(L.LightningModule):
+    """One denoising step with a random set of open gates; everything random is a function of (seed, step)."""
+
+    def __init__(
+        self,
+        model: ModelConfig,
+        objective: ObjectiveConfig,
+        optimizer: OptimizerConfig,
+        strategy: StrategyConfig,
+        motion_channels: int = 12,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.model = TalkingHeadModel(model)
+        self.objective, self.optimizer, self.strategy, self.seed = objective, optimizer, strategy, seed
+        widths = {s: self.model.encoders[s].null.numel() for s in SIGNAL_NAMES}
+        self.readers = nn.ModuleDict({s: nn.Linear(w, motion_channels) for s, w in widths.items()})
+
+    def step_generator(self, step: int) -> torch.Generator:
+        """The randomness of one step on this process: the same after a resume."""
+        return torch.Generator().manual_seed((self.seed * 1_000_003 + step) * 64 + self.global_rank)
+
+    def conditions(
+        self, batch: Sample, generator: torch.Generator, training: bool = True
+    ) -> tuple[Conditions, dict[str, Tensor]]:
+        """A batch's conditions and the tokens of every signal; in training as the strategies make them."""
+        crops = pixels(batch.crops)
+        inputs = SignalInputs(
+            audio=batch.audio.float(),
+            expression=augment(crops, generator) if training else crops,
+            text=(batch.bytes, batch.timing),
+        )
+        tokens = self.model.tokens(inputs)
+        b, f = batch.frames.shape[:2]
+        shape = (b, f, *batch.face.shape[-2:])
+        face = batch.face.float()[:, None].expand(shape)
+        mouth = batch.mouth.float()[:, None].expand(shape)
+        gates = {s: batch.gates[:, k].float() for k, s in enumerate(SIGNAL_NAMES)}
+        regions = {"audio": mouth, "expression": (face - mouth).clamp(min=0), "text": face}
+        regions = widen_regions(regions, gates, face)
+        micro = batch.frames.new_zeros(b, 3, dtype=torch.float32)
+        micro[:, 0] = self.model.config.fps
+        absent = {s: self.model.encoders[s].absent(b, f) for s in tokens}
+        chance = self.strategy.token_dropout if training else 0.0
+        kept = drop_tokens(tokens, absent, chance, generator)
+        masks = {"face": face, "mouth": mouth}
+        conditions = self.model.conditions(pixels(batch.portrait), kept, regions, masks, gates, micro)
+        if training:
+            drop = mask_drop_chance(self.strategy.mask_drop, generator)
+            conditions = replace(conditions, mask_drop=drop, generator=generator)
+        return conditions, tokens
+
+    def losses(self, batch: Sample, generator: torch.Generator) -> tuple[Losses, Tensor]:
+        """The denoising losses of a batch and how well its motion can be read from the tokens."""
+        conditions, tokens = self.conditions(batch, generator)
+        latents = self.model.codec.encode(pixels(batch.frames))
+        loss = denoising_loss(self.model.denoise, latents, conditions, self.objective, generator)
+        return loss, self.motion_loss(tokens, batch.motion)
+
+    def motion_loss(self, tokens: dict[str, Tensor], motion: Tensor) -> Tensor:
+        """Error of the known motion (b, 3, f, P) as read from each signal's tokens; NaN: not known."""
+        total = motion.new_zeros(())
+        for k, name in enumerate(SIGNAL_NAMES):
+            read = self.readers[name](tokens[name].flatten(2)).float()
+            known = ~motion[:, k].isnan()
+            total = total + F.mse_loss(read[known], motion[:, k][known])
+        return total
+
+    def training_step(self, batch: Sample, index: int) -> Tensor:
+        generator = self.step_generator(self.global_step * 8 + index % 8)
+        batch = cut_window(batch, self.strategy.window, generator)
+        loss, motion = self.losses(batch, generator)
+        total = loss.total + self.strategy.motion_weight * motion
+        values = {"loss": loss.total, "mouth": loss.mouth, "upper": loss.upper, "rest": loss.rest, "motion": motion}
+        self.log_dict({f"train/{k}": v.detach() for k, v in values.items()}, prog_bar=True, batch_size=1)
+        return total
+
+    def validation_step(self, batch: Sample, index: int) -> None:
+        generator = torch.Generator().manual_seed(index)
+        loss, motion = self.losses(batch, generator)
+        values = {"loss": loss.total, "mouth": loss.mouth, "upper": loss.upper, "rest": loss.rest, "motion": motion}
+        self.log_dict({f"val/{k}": v for k, v in values.items()}, batch_size=len(batch.frames))
+
+    def configure_optimizers(self) -> Any:
+        decayed = [p for p in self.parameters() if p.ndim > 1]
+        plain = [p for p in self.parameters() if p.ndim <= 1]
+        settings = self.optimizer
+        adamw = torch.optim.AdamW(
+            [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}],
+            lr=settings.learning_rate,
+            betas=settings.betas,
+        )
+
+        def rate(step: int) -> float:
+            rise = min(1.0, (step + 1) / max(1, settings.warmup))
+            done = min(1.0, step / max(1, settings.steps))
+            fall = settings.final + (1 - settings.final) * 0.5 * (1 + torch.cos(torch.tensor(done * torch.pi)).item())
+            return rise * fall
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(adamw, rate)
+        return {"optimizer": adamw, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,0 +1,73 @@
+"""What training does at random: small functions of a generator, each a block of the config.
+
+Letters: b batch, f frames, H W picture size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..data.sample import Sample
+
+
+@dataclass(frozen=True)
+class WindowStrategy:
+    """How many frames of how many clips a step sees; the product stays about the same."""
+
+    short: int = 0
+    """Frames of a short window; 0: every step sees whole windows."""
+
+    short_chance: float = 0.7
+    """Chance of a short window."""
+
+    whole_items: int = 4
+    """Clips in a step that sees whole windows; short windows see the whole batch."""
+
+
+def cut_window(batch: Sample, config: WindowStrategy, generator: torch.Generator) -> Sample:
+    """A short window of all clips, or whole windows of some: neighbours in time cost less to learn than people."""
+    b, f = batch.frames.shape[:2]
+    if not config.short or config.short >= f:
+        return batch
+    if torch.rand((), generator=generator) < config.short_chance:
+        start = int(torch.randint(f - config.short + 1, (), generator=generator))
+        return batch.window(start, start + config.short, b)
+    return batch.window(0, f, min(b, config.whole_items))
+
+
+def widen_regions(
+    regions: Mapping[str, Tensor], gates: Mapping[str, Tensor], face: Tensor
+) -> dict[str, Tensor]:
+    """The face as region of a signal that is open alone in its clip (ACTalker, 3.4).
+
+    regions: signal -> (b, f, H, W); gates: signal -> (b, f); face: (b, f, H, W).
+    """
+    opened = torch.stack([gate.amax(1) > 0 for gate in gates.values()])         # (signals, b)
+    alone = opened.sum(0) == 1
+    out = {}
+    for row, (name, region) in zip(opened, regions.items(), strict=True):
+        out[name] = torch.where((alone & row)[:, None, None, None], face, region)
+    return out
+
+
+def drop_tokens(
+    tokens: Mapping[str, Tensor],
+    absent: Mapping[str, Tensor],
+    chance: float,
+    generator: torch.Generator,
+) -> dict[str, Tensor]:
+    """Replace a clip's tokens of a signal by its null tokens, each with `chance` (condition dropout)."""
+    out = {}
+    for name, value in tokens.items():
+        dropped = (torch.rand(value.shape[0], generator=generator) < chance).to(value.device)
+        out[name] = torch.where(dropped[:, None, None, None], absent[name].to(value.dtype), value)
+    return out
+
+
+def mask_drop_chance(options: Sequence[float], generator: torch.Generator) -> float:
+    """This step's mask-drop chance, one of `options`."""
+    return options[int(torch.randint(len(options), (), generator=generator))]
