@@ -20,7 +20,8 @@ from ..control.conditions import Conditions
 from ..control.gates import Gates
 from ..errors import InputError
 from ..faces.crop import Crop, canonical_crop
-from ..faces.face import Face, find_faces
+from ..faces.face import Face
+from ..faces.find import find_faces
 from ..media.image import read_image
 from ..media.sound import Sound, read_sound
 from ..media.video import probe, read_frames

@@ -23,7 +23,11 @@ from .strategies import WindowStrategy, cut_window, drop_tokens, mask_drop_chanc
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW with a linear warm-up and a cosine to `final`."""
+    """AdamW with a linear warm-up, a constant rate, and a linear cool-down at the end.
+
+    The cool-down's place is the one thing that depends on the length of the training, so that a run can be
+    resumed with another length.
+    """
 
     learning_rate: float = 5e-4
     weight_decay: float = 0.01
@@ -31,9 +35,17 @@ class OptimizerConfig:
     warmup: int = 100
     """Steps of the linear warm-up."""
     steps: int = 10000
-    """Where the cosine ends; the rate stays at `final` afterwards."""
-    final: float = 0.05
+    """Where the cool-down ends; the rate stays at `final` afterwards."""
+    cooldown: int = 2000
+    """Steps of the linear cool-down."""
+    final: float = 0.02
     """Last learning rate, as a share of the first."""
+
+    def rate(self, step: int) -> float:
+        """Factor on the learning rate at `step`."""
+        rise = min(1.0, (step + 1) / max(1, self.warmup))
+        left = min(1.0, max(0.0, (self.steps - step) / max(1, self.cooldown)))
+        return rise * (self.final + (1 - self.final) * left)
 
 
 @dataclass(frozen=True)
@@ -142,11 +154,5 @@ class TrainingModule(L.LightningModule):
             betas=settings.betas,
         )
 
-        def rate(step: int) -> float:
-            rise = min(1.0, (step + 1) / max(1, settings.warmup))
-            done = min(1.0, step / max(1, settings.steps))
-            fall = settings.final + (1 - settings.final) * 0.5 * (1 + torch.cos(torch.tensor(done * torch.pi)).item())
-            return rise * fall
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(adamw, rate)
+        schedule = torch.optim.lr_scheduler.LambdaLR(adamw, settings.rate)
         return {"optimizer": adamw, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -189,7 +189,7 @@ def random_anatomy(rng: np.random.Generator) -> Anatomy:
     """Any head: all proportions, colours and media that the model should meet."""
     kind = str(rng.choice(list(MEDIA), p=np.array(list(MEDIA.values())) / sum(MEDIA.values())))
     u = rng.uniform
-    width = u(0.215, 0.275)
+    width = u(0.215, 0.3)
     angle, sideways = u(0, 2 * np.pi), u(0.1, 0.8)
     light = (float(np.cos(angle) * sideways), float(-abs(np.sin(angle)) * sideways * u(0.2, 1) + 0.1))
     grown = rng.random() < 0.25
@@ -200,11 +200,11 @@ def random_anatomy(rng: np.random.Generator) -> Anatomy:
     return Anatomy(
         seed=int(rng.integers(2**31)), scale=u(0.9, 1.1), shift=(u(-0.04, 0.04), u(-0.04, 0.04)), tilt=u(-5, 5),
         rest=random_rest(rng), face_width=width, head_top=u(0.08, 0.16), chin=u(0.835, 0.9), taper=u(-0.05, 0.32),
-        eye_gap=float(np.clip(width * u(0.44, 0.5), 0.095, 0.13)), eye_width=u(0.042, 0.058),
+        eye_gap=float(np.clip(width * u(0.44, 0.5), 0.095, 0.142)), eye_width=u(0.042, 0.058),
         eye_upper=u(0.016, 0.029), eye_lower=u(0.010, 0.018), eye_tilt=u(-0.08, 0.1), iris=u(0.019, 0.026),
         brow_y=u(0.325, 0.365), brow_length=u(0.05, 0.068), brow_thick=u(0.004, 0.0125), brow_arch=u(0.0, 0.025),
         brow_slant=u(-0.2, 0.15), nose_width=u(0.026, 0.043), nose_length=u(-0.015, 0.015), relief=u(0.6, 1.4),
-        mouth_width=u(0.072, 0.108), lip_upper=u(0.009, 0.025), lip_lower=u(0.013, 0.031), cupid=u(0, 0.5),
+        mouth_width=u(0.072, 0.125), lip_upper=u(0.009, 0.025), lip_lower=u(0.013, 0.031), cupid=u(0, 0.5),
         ears=float(rng.choice([0.0, u(0.7, 1.2)], p=[0.2, 0.8])), teeth=u(0.0, 0.03), hair=hair,
         hairline=u(0.19, 0.285), parting=u(-0.5, 0.5),
         beard=u(0.15, 1) if grown and rng.random() < 0.7 else 0.0,

@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ...control.gates import draw_gates
+from ...faces.crop import Crop
+from ...faces.face import FacePoints
 from ...regions.shapes import REGIONS
 from ...signals.audio import AudioEncoder
 from ...signals.signal import SIGNALS
@@ -79,15 +81,16 @@ class PuppetDataset(Dataset):
         rate = Fraction(config.fps)
         values = {name: gates.values(name, config.frames, rate) for name in SIGNALS}
         portrait, frames, points = self._pictures(clip, values, generator)
-        mouth = torch.as_tensor(REGIONS["mouth"](points, (config.size, config.size)))
-        face = torch.as_tensor(REGIONS["face"](points, (config.size, config.size)))
+        points = as_found(points, config.size, generator)
+        mouth = REGIONS["mouth"]([points], (config.size, config.size))
+        face = REGIONS["face"]([points], (config.size, config.size))
         text = TextEncoder.tokenize(clip.script, rate, config.frames, clip.start, phases=config.phases)
         audio = AudioEncoder.features(clip.sound, rate, config.frames, clip.start)
         return Sample(
             portrait=as_uint8(portrait),
             frames=as_uint8(frames),
             audio=torch.from_numpy(audio).half(),
-            crops=torch.as_tensor(clip.driver),
+            crops=clip.driver,
             bytes=torch.from_numpy(text.bytes),
             timing=torch.from_numpy(text.timing),
             gates=torch.from_numpy(np.stack([values[name] for name in SIGNALS])),
@@ -99,12 +102,17 @@ class PuppetDataset(Dataset):
 
     def _pictures(
         self, clip: PuppetClip, gates: dict[str, np.ndarray], generator: torch.Generator
-    ) -> tuple[Tensor, Tensor, list]:
-        """Portrait (3, s, s), target frames (f, 3, s, s) in [0, 1], and the face's points in each frame."""
+    ) -> tuple[Tensor, Tensor, FacePoints]:
+        """Portrait (3, s, s), target frames (f, 3, s, s) in [0, 1], and the points of the portrait's face."""
         if torch.rand((), generator=generator) < self.config.portrait_share:
             if self.faces is None:
                 self.faces = PortraitFolder(self.config.portraits, self.config.size)
-            picture, points = self.faces.draw(generator)
-            frames = warp_portrait(picture, points, compose(clip.parts, gates))
-            return picture, frames, [points]
+            picture, points, seam = self.faces.draw(generator)
+            return picture, warp_portrait(picture, points, compose(clip.parts, gates), seam), points
         return clip.portrait, render_target(clip, gates), clip.points
+
+
+def as_found(points: FacePoints, size: int, generator: torch.Generator) -> FacePoints:
+    """A face's points as a finder would give them: all a little off, together."""
+    x, y, grow = (torch.randn(3, generator=generator) * 0.012).tolist()
+    return points.moved(Crop(x * size, y * size, size * (1 + grow)), size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
@@ -96,19 +97,20 @@ def action_of(text: str) -> Action | None:
 
 
 def random_script(rng: np.random.Generator, seconds: float, still_head: bool = False) -> Script:
-    """A base text and 1-2 phases of 0.5-1.5 s that do not overlap, for a performance of `seconds`."""
+    """A base text and phases of 0.5-1.5 s that do not overlap, about one in 1.2 s of a performance."""
     subject, their = SUBJECTS[rng.integers(len(SUBJECTS))]
     names = [k for k, a in ACTIONS.items() if not (still_head and any(c in OF_HEAD for c in a.channels))]
-    phases, t = [], rng.uniform(0.0, 0.5)
-    for _ in range(max(1, round(seconds / 2))):
+    phases, t = [], rng.uniform(0.0, 0.4)
+    for _ in range(max(1, round(seconds / 1.2))):
         length = rng.uniform(0.5, 1.5)
         if t + length > seconds:
             break
         action = ACTIONS[names[rng.integers(len(names))]]
         wording = action.wordings[rng.integers(len(action.wordings))].format(their=their)
-        phases.append(Phase(text=subject + wording, start=round(t, 3), stop=round(t + length, 3)))
+        phases.append(Phase(text=subject + wording, start=_exact(t), stop=_exact(t + length)))
         t += length + rng.uniform(0.1, 0.8)
-    return Script(base=BASES[rng.integers(len(BASES))], phases=tuple(phases))
+    base = BASES[rng.integers(len(BASES))] or (BASES[0] if not phases else "")
+    return Script(base=base, phases=tuple(phases))
 
 
 def perform(script: Script, times: np.ndarray,
@@ -119,3 +121,7 @@ def perform(script: Script, times: np.ndarray,
         if (action := find(phase.text)) is not None:
             total += action.motion(np.asarray(times, np.float64), float(phase.start), float(phase.stop))
     return np.clip(total, LOW, HIGH)
+
+
+def _exact(seconds: float) -> Fraction:
+    return Fraction(round(seconds * 1000), 1000)

@@ -62,7 +62,7 @@ class Puppet:
         _lay(frames, skin[:, :4])
         light = skin[:, 4:]
         for draw, (x0, y0, x1, y1) in (
-            (_mouth, (0.5 - 0.16, MOUTH_Y - 0.08, 0.5 + 0.16, MOUTH_Y + 0.16)),
+            (_mouth, (0.5 - 0.19, MOUTH_Y - 0.08, 0.5 + 0.19, MOUTH_Y + 0.16)),
             (_eye_left, (0.5 - a.eye_gap - 0.085, EYE_Y - 0.06, 0.5 - a.eye_gap + 0.085, EYE_Y + 0.05)),
             (_eye_right, (0.5 + a.eye_gap - 0.085, EYE_Y - 0.06, 0.5 + a.eye_gap + 0.085, EYE_Y + 0.05)),
             (_brows, (0.5 - a.eye_gap - 0.09, a.brow_y - 0.08, 0.5 + a.eye_gap + 0.09, a.brow_y + 0.07)),
@@ -164,14 +164,14 @@ def _mouth(a: Anatomy, pose: Pose, brush: Brush, u: Tensor, v: Tensor) -> None:
     brush.paint(lower, lip + (0.10 + 0.25 * a.gloss) * sheen[:, None])
     inside = brush.cover(torch.minimum(y - top_in, low_in - y)) * end
     if float(lips.gap.max()) > 0.004:
-        _inside(a, lips, brush, x, y, top_in, low_in, inside)
+        paint_inside(a, lips, brush, x, y, top_in, low_in, inside)
     seam = brush.cover(0.0028 - (y - 0.5 * (top_in + low_in)).abs(), 0.003) * end
     brush.shade(0.55 * seam * (1 - lips.gap * (1 / 0.02)).clamp_(0, 1))
     corner = torch.exp(-((x.abs() - lips.wide) * (1 / 0.009)).square_() - (y * (1 / 0.009)).square_())
     brush.shade(0.35 * corner)
 
 
-def _inside(a: Anatomy, lips: Lips, brush: Brush, x: Tensor, y: Tensor, top: Tensor, low: Tensor,
+def paint_inside(a: Anatomy, lips: Lips, brush: Brush, x: Tensor, y: Tensor, top: Tensor, low: Tensor,
             inside: Tensor) -> None:
     """The dark of an open mouth, tongue and teeth; x, y from the middle of the lips' line."""
     dark = colour(a.inside) * 0.9

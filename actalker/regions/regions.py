@@ -1,0 +1,2 @@
+"""Being written."""
+read_mask = region_for = None

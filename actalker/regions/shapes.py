@@ -1,0 +1,124 @@
+"""Regions of a face over a clip: rectangles as in the paper (ACTalker, supplement A.3), and tight soft ones.
+
+A region takes the face's points in the frames that are known (one portrait, or every frame of a clip) and the
+picture's size, and gives a mask (h, w) in [0, 1]. With a portrait alone the head's later motion is not known, so
+the rectangles are widened by how far a head usually moves. Margins are in units of the distance from the eyes
+to the mouth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..errors import InputError
+from ..faces.face import Box, FacePoints
+
+REACH = 0.3                                     # how far a head moves to a side, from its portrait
+FACE_MARGIN, FOREHEAD = 0.12, 0.45              # of the face's size; above the brows
+MOUTH_ABOVE, MOUTH_BESIDE, CHIN_BELOW = 0.2, 0.25, 0.1
+
+Shape = Callable[[Sequence[FacePoints], tuple[int, int]], Tensor]
+
+
+def _filled(box: Box, size: tuple[int, int]) -> Tensor:
+    """A rectangle as a mask: pixels that it covers partly hold their share."""
+    h, w = size
+    x0, y0, x1, y1 = box
+
+    def covered(low: float, high: float, count: int) -> Tensor:
+        at = torch.arange(count, dtype=torch.float64)
+        return ((at + 1).clamp(max=high) - at.clamp(min=low)).clamp(0, 1)
+
+    return (covered(y0, y1, h)[:, None] * covered(x0, x1, w)).float()
+
+
+def _around(boxes: Sequence[Box]) -> Box:
+    rows = np.asarray(boxes)
+    low, high = rows[:, :2].min(0), rows[:, 2:].max(0)
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def _mouth_box(points: Sequence[FacePoints]) -> Box:
+    unit = float(np.mean([p.scale for p in points]))
+    reach = REACH * unit if len(points) == 1 else 0.0
+    lips = _around([p.lips for p in points])
+    beside = MOUTH_BESIDE * (lips[2] - lips[0]) + reach
+    chin = max(p.chin[1] for p in points)
+    return lips[0] - beside, lips[1] - MOUTH_ABOVE * unit, lips[2] + beside, chin + CHIN_BELOW * unit + reach / 2
+
+
+def _face_box(points: Sequence[FacePoints]) -> Box:
+    unit = float(np.mean([p.scale for p in points]))
+    reach = REACH * unit if len(points) == 1 else 0.0
+    x0, y0, x1, y1 = _around([p.box for p in points])
+    y0 = min(y0, min(p.brow_y for p in points) - FOREHEAD * unit)
+    y1 = max(y1, max(p.chin[1] for p in points))
+    side, below = FACE_MARGIN * (x1 - x0), FACE_MARGIN * (y1 - y0) / 2
+    return x0 - side - reach / 2, y0 - reach / 2, x1 + side + reach / 2, y1 + below + reach / 2
+
+
+def mouth(points: Sequence[FacePoints], size: tuple[int, int]) -> Tensor:
+    """The rectangle around the lips of every frame, down to the chin: the jaw moves with speech."""
+    return _filled(_mouth_box(points), size)
+
+
+def face(points: Sequence[FacePoints], size: tuple[int, int]) -> Tensor:
+    """The rectangle around the face of every frame; it holds the mouth's."""
+    return torch.maximum(_filled(_face_box(points), size), mouth(points, size))
+
+
+def upper(points: Sequence[FacePoints], size: tuple[int, int]) -> Tensor:
+    """The face without the mouth: a rectangle with a rectangular hole."""
+    return face(points, size) - mouth(points, size)
+
+
+def frame(points: Sequence[FacePoints], size: tuple[int, int]) -> Tensor:
+    """The whole picture."""
+    return torch.ones(size)
+
+
+def _soft(points: Sequence[FacePoints], size: tuple[int, int], name: str, grow: float) -> Tensor:
+    """The union of an outline's convex hulls, grown by `grow` units, with an edge as wide as that."""
+    from skimage.morphology import convex_hull_image
+
+    if any(name not in p.contours for p in points):
+        raise InputError(f"region {name}-soft needs landmarks, and this face has only a box; use {name}")
+    hull = np.zeros(size, bool)
+    for p in points:
+        line = np.asarray(p.contours[name])
+        inside = np.zeros(size, bool)
+        dense = np.concatenate([line + (np.roll(line, -1, 0) - line) * t for t in np.linspace(0, 1, 16)])
+        x = np.clip(np.floor(dense[:, 0]).astype(int), 0, size[1] - 1)
+        y = np.clip(np.floor(dense[:, 1]).astype(int), 0, size[0] - 1)
+        inside[y, x] = True
+        hull |= convex_hull_image(inside)
+    from scipy.ndimage import distance_transform_edt
+
+    unit = float(np.mean([p.scale for p in points]))
+    width = max(1.0, grow * unit)
+    outside = distance_transform_edt(~hull)
+    return torch.from_numpy(np.clip(1.5 - outside / width, 0, 1).astype(np.float32))
+
+
+def mouth_soft(points: Sequence[FacePoints], size: tuple[int, int]) -> Tensor:
+    """The lips' outline over the clip with a soft edge; needs landmarks."""
+    return _soft(points, size, "lips", 0.25)
+
+
+def face_soft(points: Sequence[FacePoints], size: tuple[int, int]) -> Tensor:
+    """The face's outline over the clip with a soft edge; needs landmarks."""
+    return _soft(points, size, "face", 0.15)
+
+
+def upper_soft(points: Sequence[FacePoints], size: tuple[int, int]) -> Tensor:
+    """The soft face without the soft mouth; needs landmarks."""
+    return (face_soft(points, size) - mouth_soft(points, size)).clamp(min=0)
+
+
+REGIONS: dict[str, Shape] = {"mouth": mouth, "upper": upper, "face": face, "frame": frame}
+SOFT_REGIONS: dict[str, Shape] = {"mouth": mouth_soft, "upper": upper_soft, "face": face_soft, "frame": frame}
