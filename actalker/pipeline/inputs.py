@@ -228,7 +228,6 @@ def gather(
     if duration is not None and duration <= 0:
         raise InputError(f"duration {float(duration):g} s: give more than 0 seconds")
     face = read_portrait(portrait, model.config.size, crop, face_model, face_index)
-    script = text if isinstance(text, Script) or text is None else parse_script(text)
     sound = audio if isinstance(audio, Sound) or audio is None else read_sound(Path(audio), limit=duration)
     tokens = None
     if expression is not None:
@@ -236,9 +235,18 @@ def gather(
         if duration is not None or sound is not None:
             limit = frame_count(duration if duration is not None else sound.duration, fps)  # type: ignore[union-attr]
         tokens = _expression_tokens(model, driving_crops(expression, fps, 64, limit, face_model))
-    frames = _length(fps, duration, sound, tokens, script)
-    if script is not None:
-        script.check(Fraction(frames) / fps + Fraction(1, 2) / fps)
+    frames = _length(fps, duration, sound, tokens)
+    script = None
+    if text is not None:
+        length = None if frames is None else frames / fps
+        script = text if isinstance(text, Script) else parse_script(text, duration=length)
+        if frames is None:
+            if not script.phases:
+                raise InputError("the script has no phases, so the clip has no length; give --duration SECONDS")
+            frames = frame_count(max(phase.stop for phase in script.phases), fps)
+        elif isinstance(text, Script):
+            script.check(frames / fps)
+    assert frames is not None
     mono = sound.mono(16000) if sound is not None else None
     chosen = gates or Gates.all_open(SIGNALS)
     for name in ("audio", "expression", "text"):
@@ -247,18 +255,13 @@ def gather(
     return ClipInputs(model, face, fps, frames, chosen, regions or {}, sound, mono, tokens, script)
 
 
-def _length(
-    fps: Fraction, duration: Fraction | None, sound: Sound | None, tokens: Tensor | None, script: Script | None
-) -> int:
+def _length(fps: Fraction, duration: Fraction | None, sound: Sound | None, tokens: Tensor | None) -> int | None:
+    """Frames of the clip; None where only the script can say."""
     if duration is not None:
         return frame_count(duration, fps)
     if sound is not None:
         return frame_count(sound.duration, fps)
-    if tokens is not None:
-        return len(tokens)
-    if script is not None and script.phases:
-        return frame_count(max(phase.stop for phase in script.phases), fps)
-    raise InputError("the script has no phases, so the clip has no length; give --duration SECONDS")
+    return None if tokens is None else len(tokens)
 
 
 def _expression_tokens(model: TalkingHeadModel, crops: Iterator[np.ndarray]) -> Tensor:

@@ -144,6 +144,10 @@ class TrainingModule(L.LightningModule):
         values = {"loss": loss.total, "mouth": loss.mouth, "upper": loss.upper, "rest": loss.rest, "motion": motion}
         self.log_dict({f"val/{k}": v for k, v in values.items()}, batch_size=len(batch.frames))
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """What `actalker export` needs beside the weights."""
+        checkpoint["model_config"] = self.model.config.as_dict()
+
     def configure_optimizers(self) -> Any:
         decayed = [p for p in self.parameters() if p.ndim > 1]
         plain = [p for p in self.parameters() if p.ndim <= 1]

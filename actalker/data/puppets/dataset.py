@@ -6,17 +6,21 @@ portrait's rest, a gate of 0.5 moves it half as far. So what a gate means is in 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from ...control.gates import draw_gates
 from ...faces.crop import Crop
 from ...faces.face import FacePoints
+from ...provenance import whole_file
 from ...regions.shapes import REGIONS
 from ...signals.audio import AudioEncoder
 from ...signals.signal import SIGNALS
@@ -55,12 +59,17 @@ class PuppetDataConfig:
     all_open: float = 0.4
     """Chance that all gates are open in a clip."""
 
+    cache: str | None = None
+    """Folder that keeps drawn clips (about 1 MB each) for the next run; else memory does, for this one."""
+
 
 class PuppetDataset(Dataset):
-    """Clips `index` of `seed`; each is made once and then kept in memory (about 1 MB a clip)."""
+    """Clips `index` of `seed`; each is drawn once and then kept (about 1 MB a clip)."""
 
     def __init__(self, config: PuppetDataConfig, clips: int) -> None:
         self.config, self.clips = config, clips
+        settings = repr(replace(config, cache=None))    # clips of other settings have other names
+        self.name = hashlib.sha256(settings.encode()).hexdigest()[:12]
         self.kept: dict[int, Sample] = {}
         self.faces: PortraitFolder | None = None
 
@@ -68,9 +77,20 @@ class PuppetDataset(Dataset):
         return self.clips
 
     def __getitem__(self, index: int) -> Sample:
+        if self.config.cache is not None:
+            return self._from_disk(Path(self.config.cache) / f"{self.name}-{index:06d}.safetensors", index)
         if index not in self.kept:
             self.kept[index] = self.make(index)
         return self.kept[index]
+
+    def _from_disk(self, path: Path, index: int) -> Sample:
+        if path.is_file():
+            return Sample(**load_file(path))
+        sample = self.make(index)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path, overwrite=True) as work:
+            save_file({name: value.contiguous() for name, value in vars(sample).items()}, work)
+        return sample
 
     def make(self, index: int) -> Sample:
         """Draw clip `index`."""

@@ -1,0 +1,90 @@
+"""A prepared clip to files: the video, its sidecar, and the preview."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..media.image import write_png
+from ..media.writer import VideoWriter
+from ..provenance import check_writable, file_hash, versions, write_sidecar
+from .preview import preview, shown_frames
+from .talking_head import Request, TalkingHeadPipeline
+
+
+def sidecar_of(video: Path) -> Path:
+    """`clip.mp4` has `clip.json`."""
+    return video.with_suffix(".json")
+
+
+def check_outputs(video: Path, preview_to: Path | None, overwrite: bool) -> None:
+    """Raise InputError before any work if an output exists already or could not be written."""
+    for path in (video, sidecar_of(video), preview_to):
+        if path is not None:
+            check_writable(path, overwrite)
+
+
+def write_clip(
+    pipeline: TalkingHeadPipeline,
+    request: Request,
+    video: Path,
+    settings: dict[str, Any],
+    preview_to: Path | None = None,
+    overwrite: bool = False,
+    callback: Callable[[int, int], None] | None = None,
+) -> None:
+    """Generate a clip into `video`, with its sidecar and, if asked for, its preview.
+
+    Frames are written as their window is done, so that memory does not grow with the clip. Nothing is left
+    behind when it is interrupted.
+
+    Args:
+        settings: what the user asked for, for the sidecar; values that are files are hashed.
+        callback: told (window, step) after every denoiser call.
+    """
+    inputs = request.inputs
+    wanted = set(shown_frames(inputs.frames)) if preview_to is not None else set()
+    kept: dict[int, np.ndarray] = {}
+    size = inputs.model.config.size
+    with VideoWriter(video, inputs.fps, (size, size), inputs.sound, overwrite) as writer:
+        for number, frame in enumerate(pipeline.stream(request, callback)):
+            writer.write(frame)
+            if number in wanted:
+                kept[number] = frame
+    if preview_to is not None:
+        write_png(preview_to, preview(inputs, kept), overwrite=True)
+    write_sidecar(sidecar_of(video), sidecar(pipeline, request, settings), overwrite=True)
+
+
+def sidecar(pipeline: TalkingHeadPipeline, request: Request, settings: dict[str, Any]) -> dict[str, Any]:
+    """Everything that the video depends on: settings, seeds, versions, hashes of inputs and model."""
+    inputs = request.inputs
+    files = {name: str(value) for name, value in settings.items() if _is_file(value)}
+    parameter = next(inputs.model.network.parameters())
+    return {
+        "settings": settings,
+        "seed": request.seed,
+        "steps": request.steps,
+        "sampler": request.sampler or inputs.model.config.sampling.sampler,
+        "guidance": dict(request.guidance),
+        "fps": str(inputs.fps),
+        "frames": inputs.frames,
+        "gates": inputs.gates.describe(),
+        "script": None if inputs.script is None else str(inputs.script),
+        "face_box": [round(float(v), 2) for v in inputs.portrait.face.box],
+        "device": str(parameter.device),
+        "dtype": str(parameter.dtype).removeprefix("torch."),
+        "model": {"name": pipeline.name, "files": pipeline.hashes},
+        "inputs": {name: {"file": path, "hash": file_hash(path)} for name, path in files.items()},
+        "versions": versions(),
+    }
+
+
+def _is_file(value: object) -> bool:
+    try:
+        return isinstance(value, (str, Path)) and str(value) != "" and Path(value).is_file()
+    except (OSError, ValueError):                # a script is too long for a file's name
+        return False

@@ -1,0 +1,44 @@
+"""A training checkpoint to a model folder."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import InputError
+from ..pipeline.folder import save_model
+from ..pipeline.model import ModelConfig, TalkingHeadModel
+from ..provenance import check_readable
+
+AVERAGED, CURRENT = "averaging_state", "state_dict"
+
+
+def export(checkpoint: str | Path, folder: str | Path, averaged: bool = True, dtype: str = "float32") -> Path:
+    """Write the model folder of a checkpoint.
+
+    Args:
+        checkpoint: a .ckpt of `train.py`.
+        averaged: take the averaged weights (EMA), as training's validation does; else the last ones.
+        dtype: of the weights in the folder, float32 or bfloat16.
+    Raises: InputError for files that are no such checkpoint.
+    """
+    path = check_readable(checkpoint, "checkpoint")
+    try:
+        held = torch.load(path, map_location="cpu", weights_only=False)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: not a training checkpoint ({type(error).__name__}); give a .ckpt of train.py") from None
+    if not isinstance(held, dict) or "model_config" not in held or CURRENT not in held:
+        raise InputError(f"{path}: not a checkpoint of this program's training; give a .ckpt of train.py")
+    weights = held[CURRENT] if averaged else held.get("current_model_state", held[CURRENT])
+    model = TalkingHeadModel(ModelConfig.from_dict(held["model_config"]))
+    model.load_state_dict(model_weights(weights))
+    save_model(model, Path(folder), {"float32": None, "bfloat16": torch.bfloat16}[dtype])
+    return Path(folder)
+
+
+def model_weights(state: dict[str, Any]) -> dict[str, Any]:
+    """The model's weights among those of the training module."""
+    return {name.removeprefix("model."): value for name, value in state.items() if name.startswith("model.")}
