@@ -57,7 +57,7 @@ def _fitted(picture: np.ndarray, side: int) -> Image.Image:
     """The whole picture in a square of `side`."""
     image = Image.fromarray(picture)
     scale = side / max(image.size)
-    image = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.LANCZOS)
+    image = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.LANCZOS)
     square = Image.new("RGB", (side, side), PAPER)
     square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
     return square
@@ -67,7 +67,7 @@ def _boxed(inputs: ClipInputs) -> np.ndarray:
     """The portrait with the found face and the square that is cut."""
     image = Image.fromarray(inputs.portrait.image)
     scale = min(1.0, 2 * SIDE / max(image.size))
-    image = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.LANCZOS)
+    image = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.LANCZOS)
     draw = ImageDraw.Draw(image)
     draw.rectangle([v * scale for v in inputs.portrait.face.box], outline=COLOURS["audio"], width=3)
     if (square := inputs.portrait.crop) is not None:

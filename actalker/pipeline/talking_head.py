@@ -201,7 +201,7 @@ class TalkingHeadPipeline:
 class progress:
     """One bar with the time left; `disable=True` hides it. Its value is called after every denoiser call."""
 
-    def __init__(self, plan: Plan, disable: bool = False) -> None:
+    def __init__(self, plan: Plan, disable: bool = False, clips: int = 1) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -214,7 +214,7 @@ class progress:
             disable=disable,
             transient=True,
         )
-        self.task = self.bar.add_task("denoising", total=plan.windows * plan.steps)
+        self.task = self.bar.add_task("denoising", total=plan.windows * plan.steps * clips)
 
     def __enter__(self) -> Callable[[], None]:
         self.bar.start()

@@ -1,0 +1,128 @@
+"""`actalker demo`: the two demonstration videos, from what the package carries and draws itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from .options import new_parser, parse
+
+SPEECH = Path(__file__).parent.parent / "assets" / "speech.flac"
+SCRIPT = "a woman talks to the viewer | 0.5-1.7: raises brows | 2.3-3.9: smiles"
+FPS = Fraction(25)
+DRIVER_SEED, DRIVER_SIZE = 11, 256
+PANEL, CAPTION = 256, 30                        # pixels
+SETTINGS = {
+    "all gates open": {},
+    "audio closed": {"audio": 0.0},
+    "expression closed": {"expression": 0.0},
+    "text closed": {"text": 0.0},
+}
+
+
+def run(argv: Sequence[str]) -> int:
+    """Write portrait, driving video, `demo.mp4` and `demo_gates.mp4`; print their paths."""
+    p = new_parser("demo", "Two videos: the astronaut speaks, and the same with each gate closed.")
+    p.add_argument("--out", type=str, default="outputs", help="folder; it is made if missing")
+    p.add_argument("--model", type=str, default="tiny", help="tiny, a model folder or a hub id")
+    p.add_argument("--steps", type=int | None, default=None, help="denoiser calls a window; the model's own if not given")
+    p.add_argument("--seed", type=int, default=0, help="same seed, same machine, same video")
+    p.add_argument("--duration", type=str | None, default=None, help="seconds; the whole speech if not given")
+    p.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    options = parse(p, argv)
+    if options is None:
+        return 0
+    for path in demo(Path(options.out), options.model, options.steps, options.seed, options.duration, options.overwrite):
+        print(path)
+    return 0
+
+
+def demo(
+    folder: Path, model: str, steps: int | None, seed: int, duration: str | None, overwrite: bool
+) -> Iterator[Path]:
+    """Make the demonstration; yields each file when it is whole."""
+    from skimage.data import astronaut
+
+    from ..media.image import write_png
+    from ..media.sound import read_sound
+    from ..media.writer import VideoWriter
+    from ..pipeline.talking_head import TalkingHeadPipeline, progress
+    from ..pipeline.write import check_outputs, write_clip
+    from ..timeline import frame_count, parse_seconds
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {folder}: cannot be made ({error.strerror}); give another folder") from None
+    portrait, driver, video, gates = (
+        folder / name for name in ("portrait.png", "driver.mp4", "demo.mp4", "demo_gates.mp4")
+    )
+    check_outputs(video, folder / "demo_preview.png", overwrite)
+    check_outputs(gates, None, overwrite)
+    pipeline = TalkingHeadPipeline.from_pretrained(model)
+
+    write_png(portrait, astronaut(), overwrite)
+    yield portrait
+    seconds = parse_seconds(duration) if duration is not None else read_sound(SPEECH).duration
+    with VideoWriter(driver, FPS, (DRIVER_SIZE, DRIVER_SIZE), None, overwrite) as writer:
+        for frame in driving_frames(frame_count(seconds, FPS)):
+            writer.write(frame)
+    yield driver
+
+    asked = {"portrait": str(portrait), "audio": str(SPEECH), "expression": str(driver), "text": SCRIPT,
+             "fps": str(FPS), "duration": duration, "steps": steps, "seed": seed}
+    requests = {title: pipeline.prepare(**asked, gates={**dict.fromkeys(("audio", "expression", "text"), 1.0), **closed})
+                for title, closed in SETTINGS.items()}
+    first = requests["all gates open"]
+    print(f"plan: {first.plan}, four times over")
+    with progress(first.plan, clips=len(SETTINGS)) as tick:
+        def told(window: int, step: int) -> None:
+            tick()
+
+        write_clip(pipeline, first, video, asked, folder / "demo_preview.png", overwrite, told)
+        yield video
+        with ExitStack() as stack:
+            size = (PANEL + CAPTION, PANEL * len(SETTINGS))
+            writer = stack.enter_context(VideoWriter(gates, FPS, size, first.inputs.sound, overwrite))
+            streams = [read_back(video), *(pipeline.stream(r, told) for r in list(requests.values())[1:])]
+            for row in zip(*streams, strict=True):
+                writer.write(side_by_side(list(SETTINGS), row))
+    yield gates
+
+
+def driving_frames(frames: int) -> Iterator[np.ndarray]:
+    """A puppet that blinks, looks around and moves its head: (h, w, 3) uint8."""
+    from ..data.puppets.anatomy import random_anatomy
+    from ..data.puppets.motion import at_frames, driving
+    from ..data.puppets.render import Puppet
+
+    rng = np.random.default_rng(DRIVER_SEED)
+    puppet = Puppet(random_anatomy(rng), DRIVER_SIZE)
+    motion = at_frames(driving(rng, float(frames / FPS)), np.arange(frames) / float(FPS))
+    for start in range(0, frames, 25):
+        for frame in puppet.render(motion[start : start + 25]):
+            yield (frame.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+
+
+def read_back(video: Path) -> Iterator[np.ndarray]:
+    """The frames of a video just written."""
+    from ..media.video import read_frames
+
+    return read_frames(video)
+
+
+def side_by_side(titles: Sequence[str], frames: Sequence[np.ndarray]) -> np.ndarray:
+    """Frames in a row, each with its caption: (h, w, 3) uint8."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    sheet = Image.new("RGB", (PANEL * len(frames), PANEL + CAPTION), (250, 249, 246))
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(16)
+    for k, (title, frame) in enumerate(zip(titles, frames, strict=True)):
+        sheet.paste(Image.fromarray(frame).resize((PANEL, PANEL), Image.Resampling.BICUBIC), (k * PANEL, CAPTION))
+        draw.text((k * PANEL + PANEL // 2, CAPTION // 2), title, (30, 30, 34), font, anchor="mm")
+    return np.asarray(sheet)
