@@ -1,0 +1,80 @@
+"""`actalker doctor`: what is there, what is missing, what to type."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Sequence
+from importlib import metadata
+
+from .options import new_parser, parse
+
+INSTALL = {
+    "mamba": "pip install --no-build-isolation 'actalker[cuda]'",
+    "numba": "pip install 'actalker[cpu]'",
+}
+PACKAGES = ("torch", "diffusers", "transformers", "av", "mediapipe", "face-alignment", "lightning", "numba",
+            "matplotlib", "gradio", "ray")
+
+
+def run(argv: Sequence[str]) -> int:
+    """Print the report. The exit code is 1 if a backend that runs gives wrong numbers."""
+    options = parse(new_parser("doctor", "What is there, what is missing, what to type."), argv)
+    if options is None:
+        return 0
+    wrong = False
+    for line, good in report():
+        print(line)
+        wrong |= not good
+    return int(wrong)
+
+
+def report() -> Iterator[tuple[str, bool]]:
+    """Lines, and whether what they say is as it should be."""
+    import torch
+
+    from .. import __version__
+    from ..faces.find import finder_status
+    from ..pipeline.folder import shipped
+
+    yield f"actalker {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}", True
+    devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else []),
+               *(["mps"] if torch.backends.mps.is_available() else [])]
+    yield f"devices: {', '.join(devices)}; {torch.get_num_threads()} CPU threads", True
+    yield "\nscan backends", True
+    for device in devices:
+        yield from scan_rows(device)
+    yield "\nface finders", True
+    for name, status in finder_status().items():
+        yield f"  {name:12s} {status}", True
+    yield "\nmodels that come with the package", True
+    yield f"  {', '.join(shipped()) or 'none'}", True
+    yield "\npackages", True
+    for package in PACKAGES:
+        try:
+            yield f"  {package:16s} {metadata.version(package)}", True
+        except metadata.PackageNotFoundError:
+            yield f"  {package:16s} -", True
+
+
+def scan_rows(device: str) -> Iterator[tuple[str, bool]]:
+    """Each backend on a device: whether it runs, and how far it is from the loop in float64."""
+    import torch
+
+    from ..ssm.scan import BACKENDS, selective_scan
+
+    generator = torch.Generator().manual_seed(0)
+    u, delta = (torch.randn(2, 257, 24, generator=generator) for _ in range(2))
+    A = -torch.rand(24, 8, generator=generator) * 4 - 0.01
+    B, C = (torch.randn(2, 257, 8, generator=generator) for _ in range(2))
+    given = dict(lengths=[257, 100], delta_softplus=True)
+    exact = selective_scan(*(t.double() for t in (u, delta, A, B, C)), **given, backend="reference")
+    u, delta, A, B, C = (t.to(device) for t in (u, delta, A, B, C))
+    for name, backend in BACKENDS.items():
+        if (reason := backend.refuses(u)) is not None:
+            hint = f"; {INSTALL[name]}" if name in INSTALL and INSTALL[name] not in reason else ""
+            yield f"  {device} {name:10s} not here: {reason}{hint}", True
+            continue
+        made = selective_scan(u, delta, A, B, C, **given, backend=name)
+        error = float((made.cpu().double() - exact).abs().max() / exact.abs().max())
+        good = error < 1e-5
+        yield f"  {device} {name:10s} {'runs' if good else 'WRONG'}, {error:.1e} from the float64 loop", good
