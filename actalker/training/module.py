@@ -71,10 +71,13 @@ class TrainingModule(L.LightningModule):
         optimizer: OptimizerConfig,
         strategy: StrategyConfig,
         motion_channels: int = 12,
+        gradient_checkpointing: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.model = TalkingHeadModel(model)
+        if gradient_checkpointing:
+            self.model.network.enable_gradient_checkpointing()
         self.objective, self.optimizer, self.strategy, self.seed = objective, optimizer, strategy, seed
         widths = {s: self.model.encoders[s].null.numel() for s in SIGNAL_NAMES}
         self.readers = nn.ModuleDict({s: nn.Linear(w, motion_channels) for s, w in widths.items()})
