@@ -159,4 +159,4 @@ class Face:
         )
 
 
-EYES, MOUTH = 0.38, 0.77                        # of the box's height, from the forehead to the chin
+EYES, MOUTH = 0.32, 0.75                        # of the height of a face from the forehead to the chin

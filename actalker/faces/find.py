@@ -1,5 +1,109 @@
-"""Being written."""
+"""Finding the face in a picture, with the best finder that is at hand.
+
+To add a finder: one file in this folder with `find(image) -> list[Face]` and `refuses() -> str | None`, one line in
+`FINDERS`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError, one_of
+from .alignment import alignment_refuses, find_by_alignment
+from .cascade import find_by_cascade
+from .face import Face
+from .landmarker import find_by_landmarker, landmarker_refuses
+
+log = logging.getLogger("actalker")
+MODEL_VARIABLE = "ACTALKER_FACE_MODEL"
+MODEL_CACHE = Path("~/.cache/actalker/face_landmarker.task")
 
 
-def find_faces(*args, **kw):
-    raise NotImplementedError
+@dataclass(frozen=True)
+class Finder:
+    """A way to find faces."""
+
+    find: Callable[[np.ndarray, Path | None], list[Face]]
+    refuses: Callable[[Path | None], str | None]    # why it cannot run here, or None
+
+
+FINDERS = {                                     # best first: `auto` takes the first that can run
+    "landmarker": Finder(find_by_landmarker, landmarker_refuses),
+    "alignment": Finder(find_by_alignment, alignment_refuses),
+    "cascade": Finder(lambda image, model: find_by_cascade(image), lambda model: None),
+}
+
+
+def face_model(model: Path | None) -> Path | None:
+    """The landmarker's model file: the caller's, else $ACTALKER_FACE_MODEL, else the user's cache, else None.
+
+    Raises: InputError when the caller's file is not there.
+    """
+    if model is not None:
+        if not Path(model).is_file():
+            raise InputError(f"--face-model {model}: no such file; give MediaPipe's face_landmarker.task")
+        return Path(model)
+    if named := os.environ.get(MODEL_VARIABLE):
+        if not Path(named).is_file():
+            raise InputError(f"{MODEL_VARIABLE}={named}: no such file; give MediaPipe's face_landmarker.task")
+        return Path(named)
+    kept = MODEL_CACHE.expanduser()
+    return kept if kept.is_file() else None
+
+
+def find_faces(
+    image: np.ndarray,
+    finder: str = "auto",
+    model: Path | None = None,
+    index: int | None = None,
+    name: str = "picture",
+) -> Face:
+    """The face of a picture.
+
+    Args:
+        image: (h, w, 3) uint8 RGB.
+        finder: a name in `FINDERS`, or `auto` for the best that is at hand.
+        model: MediaPipe's face_landmarker.task; see `face_model` for where else it is looked for.
+        index: which face, the largest first; None takes the largest and says so when there are several.
+        name: of the picture, for messages.
+    Raises: InputError when there is no face, or no such face, or the finder cannot run.
+    """
+    path = face_model(model)
+    if finder == "auto":
+        if model is not None and (reason := FINDERS["landmarker"].refuses(path)) is not None:
+            raise InputError(f"--face-model {model}: cannot be used ({reason})")
+        finder = next(key for key, one in FINDERS.items() if one.refuses(path) is None)
+    chosen = FINDERS[one_of(finder, FINDERS, "face finder")]
+    if (reason := chosen.refuses(path)) is not None:
+        raise InputError(f"face finder '{finder}' cannot run: {reason}")
+    faces = sorted(chosen.find(image, path), key=lambda face: -face.area)
+    if not faces:
+        better = "" if finder == "landmarker" else (
+            "; MediaPipe's finder sees more: pip install 'actalker[face]' and --face-model face_landmarker.task")
+        raise InputError(f"{name}: no face found by the {finder}; give a frontal portrait{better}")
+    if index is not None:
+        if not 0 <= index < len(faces):
+            raise InputError(f"{name}: --face-index {index}, but {len(faces)} faces were found; "
+                             f"give 0 to {len(faces) - 1}, the largest is 0")
+        face = faces[index]
+    else:
+        face = faces[0]
+        if len(faces) > 1:
+            log.warning("%s: %d faces found; the largest is taken, --face-index chooses another", name, len(faces))
+    h, w = image.shape[:2]
+    x0, y0, x1, y1 = face.box
+    if x0 < 0 or y0 < 0 or x1 > w or y1 > h:
+        log.warning("%s: the face is cut by the picture's border; what is missing is filled from the edge", name)
+    return face
+
+
+def finder_status() -> dict[str, str]:
+    """Each finder: `at hand`, or why not and what to type."""
+    path = face_model(None)
+    return {name: finder.refuses(path) or "at hand" for name, finder in FINDERS.items()}

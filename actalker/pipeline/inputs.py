@@ -154,7 +154,9 @@ class ClipInputs:
         size = self.model.config.size
         out = {}
         for signal in self.signals:
-            choice = region_for(signal, self.opened(), self.regions.get(signal))
+            choice = region_for(
+                signal, SIGNALS[signal].region, self.opened() == [signal], self.regions.get(signal)
+            )
             if isinstance(choice, Path):
                 mask = read_mask(choice, self.portrait.image.shape[:2])
                 if self.portrait.crop is not None:

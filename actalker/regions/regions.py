@@ -1,2 +1,47 @@
-"""Being written."""
-read_mask = region_for = None
+"""Which region a signal gets, and masks that users draw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..errors import InputError, one_of
+from ..media.image import read_image
+from .shapes import REGIONS
+
+
+def region_for(signal: str, own: str, alone: bool, override: str | Path | None = None) -> str | Path:
+    """Where a signal acts: the caller's choice, else the paper's rule (ACTalker, 3.4 and supplement B.2).
+
+    Args:
+        signal: its name, for messages. own: the region that it has beside others.
+        alone: no other signal is open; it then gets the face.
+    Returns: the name of a region, or the path of a mask picture.
+    Raises: InputError for a name that is neither.
+    """
+    if override is None:
+        return "face" if alone else own
+    if isinstance(override, str) and override in REGIONS:
+        return override
+    if Path(override).suffix or Path(override).is_file():
+        return Path(override)
+    return one_of(str(override), REGIONS, f"region for {signal}")
+
+
+def read_mask(path: str | Path, size: tuple[int, int]) -> np.ndarray:
+    """A mask picture as (h, w) float32 in [0, 1], white inside, brought to `size` = (h, w) of the portrait.
+
+    Raises: InputError for unreadable pictures, another shape than the portrait's, and masks without an inside.
+    """
+    picture = read_image(path)
+    h, w = size
+    if abs(picture.shape[1] / picture.shape[0] * h / w - 1) > 0.02:
+        raise InputError(f"{path}: the mask is {picture.shape[1]} x {picture.shape[0]} pixels, the portrait {w} x {h}; "
+                         "draw it over the portrait")
+    grey = Image.fromarray(picture).convert("L").resize((w, h), Image.Resampling.BOX)
+    mask = np.asarray(grey, np.float32) / 255
+    if mask.max() < 0.5:
+        raise InputError(f"{path}: the mask is black everywhere; paint white where the signal may act")
+    return mask

@@ -62,7 +62,7 @@ class PuppetClip:
     """
 
     config: PuppetConfig
-    anatomy: Anatomy
+    puppet: Puppet
     portrait: Tensor
     driver: Tensor
     sound: np.ndarray
@@ -70,6 +70,11 @@ class PuppetClip:
     start: int
     parts: dict[str, np.ndarray]
     points: FacePoints
+
+    @property
+    def anatomy(self) -> Anatomy:
+        """Whose performance it is."""
+        return self.puppet.anatomy
 
 
 def puppet_clip(seed: int, index: int, config: PuppetConfig | None = None) -> PuppetClip:
@@ -92,14 +97,15 @@ def puppet_clip(seed: int, index: int, config: PuppetConfig | None = None) -> Pu
     for name, part in parts.items():
         owned = [INDEX[channel] for channel in PARTS[name]]
         part[:, [k for k in range(part.shape[1]) if k not in owned]] = 0
-    portrait = Puppet(anatomy, config.size).render(still(1))[0]
+    puppet = Puppet(anatomy, config.size)
+    portrait = puppet.render(still(1))[0]
     driver = _driver(rng, parts["expression"], seconds, times, config.driver_size)
-    return PuppetClip(config, anatomy, portrait, driver, sound, script, start, parts, face_points(anatomy, config.size))
+    return PuppetClip(config, puppet, portrait, driver, sound, script, start, parts, face_points(anatomy, config.size))
 
 
 def render_target(clip: PuppetClip, gates: Mapping[str, np.ndarray | float]) -> Tensor:
     """The true video under gates: (f, 3, s, s) in [0, 1]."""
-    return Puppet(clip.anatomy, clip.config.size).render(compose(clip.parts, gates))
+    return clip.puppet.render(compose(clip.parts, gates))
 
 
 def _driver(rng: np.random.Generator, expression: np.ndarray, seconds: float, times: np.ndarray, size: int) -> Tensor:
