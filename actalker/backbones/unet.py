@@ -104,6 +104,10 @@ class ControlUNet(UNetSpatioTemporalConditionModel):
         if self.guider is not None:
             attach(self, self.conv_in, self._guided)
         self.flow = nn.Conv2d(block_out_channels[0], 8, 3, padding=1) if flow_scale else None
+        if flow_scale:
+            # a model that starts from the portrait starts by nearly ignoring the noise
+            with torch.no_grad():
+                self.conv_in.weight[:, : in_channels // 2] *= 0.1
         if self.flow is not None:
             nn.init.zeros_(self.flow.weight)
             nn.init.zeros_(self.flow.bias)

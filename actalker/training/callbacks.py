@@ -72,7 +72,7 @@ class SampleVideos(L.Callback):
 
     def generate(self, module: TrainingModule, one: Sample) -> Tensor:
         """One validation clip (a batch of one) under its gates: (f, 3, H, W) in [-1, 1]."""
-        conditions, _ = module.conditions(one, module.step_generator(0), training=False)
+        conditions = module.conditions(one, module.tokens(one, None), module.step_generator(0), training=False)
         frames = one.frames.shape[1]
         pieces = generate(module.model, conditions.frames, frames, steps=self.steps or None)
         return torch.cat(list(pieces)).float()

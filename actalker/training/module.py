@@ -86,17 +86,20 @@ class TrainingModule(L.LightningModule):
         """The randomness of one step on this process: the same after a resume."""
         return torch.Generator().manual_seed((self.seed * 1_000_003 + step) * 64 + self.global_rank)
 
-    def conditions(
-        self, batch: Sample, generator: torch.Generator, training: bool = True
-    ) -> tuple[Conditions, dict[str, Tensor]]:
-        """A batch's conditions and the tokens of every signal; in training as the strategies make them."""
+    def tokens(self, batch: Sample, generator: torch.Generator | None) -> dict[str, Tensor]:
+        """Tokens of every signal; with a generator the driving crops are augmented, as in training."""
         crops = pixels(batch.crops)
         inputs = SignalInputs(
             audio=batch.audio.float(),
-            expression=augment(crops, generator) if training else crops,
+            expression=crops if generator is None else augment(crops, generator),
             text=(batch.bytes, batch.timing),
         )
-        tokens = self.model.tokens(inputs)
+        return self.model.tokens(inputs)
+
+    def conditions(
+        self, batch: Sample, tokens: dict[str, Tensor], generator: torch.Generator, training: bool = True
+    ) -> Conditions:
+        """What the network is told of a batch; in training as the strategies make it."""
         b, f = batch.frames.shape[:2]
         shape = (b, f, *batch.face.shape[-2:])
         face = batch.face.float()[:, None].expand(shape)
@@ -114,14 +117,19 @@ class TrainingModule(L.LightningModule):
         if training:
             drop = mask_drop_chance(self.strategy.mask_drop, generator)
             conditions = replace(conditions, mask_drop=drop, generator=generator)
-        return conditions, tokens
+        return conditions
 
-    def losses(self, batch: Sample, generator: torch.Generator) -> tuple[Losses, Tensor]:
-        """The denoising losses of a batch and how well its motion can be read from the tokens."""
-        conditions, tokens = self.conditions(batch, generator)
-        latents = self.model.codec.encode(pixels(batch.frames))
-        loss = denoising_loss(self.model.denoise, latents, conditions, self.objective, generator)
-        return loss, self.motion_loss(tokens, batch.motion)
+    def losses(
+        self, batch: Sample, window: Sample, generator: torch.Generator, training: bool = True
+    ) -> tuple[Losses, Tensor]:
+        """The denoising losses of a window of the batch, and how well all its motion is read from the tokens."""
+        tokens = self.tokens(batch, generator if training else None)
+        motion = self.motion_loss(tokens, batch.motion)
+        if window is not batch:
+            tokens = self.tokens(window, generator if training else None)
+        conditions = self.conditions(window, tokens, generator, training)
+        latents = self.model.codec.encode(pixels(window.frames))
+        return denoising_loss(self.model.denoise, latents, conditions, self.objective, generator), motion
 
     def motion_loss(self, tokens: dict[str, Tensor], motion: Tensor) -> Tensor:
         """Error of the known motion (b, 3, f, P) as read from each signal's tokens; NaN: not known."""
@@ -134,8 +142,8 @@ class TrainingModule(L.LightningModule):
 
     def training_step(self, batch: Sample, index: int) -> Tensor:
         generator = self.step_generator(self.global_step * 8 + index % 8)
-        batch = cut_window(batch, self.strategy.window, generator)
-        loss, motion = self.losses(batch, generator)
+        window = cut_window(batch, self.strategy.window, generator)
+        loss, motion = self.losses(batch, window, generator)
         total = loss.total + self.strategy.motion_weight * motion
         values = {"loss": loss.total, "mouth": loss.mouth, "upper": loss.upper, "rest": loss.rest, "motion": motion}
         self.log_dict({f"train/{k}": v.detach() for k, v in values.items()}, prog_bar=True, batch_size=1)
@@ -143,7 +151,7 @@ class TrainingModule(L.LightningModule):
 
     def validation_step(self, batch: Sample, index: int) -> None:
         generator = torch.Generator().manual_seed(index)
-        loss, motion = self.losses(batch, generator)
+        loss, motion = self.losses(batch, batch, generator, training=False)
         values = {"loss": loss.total, "mouth": loss.mouth, "upper": loss.upper, "rest": loss.rest, "motion": motion}
         self.log_dict({f"val/{k}": v for k, v in values.items()}, batch_size=len(batch.frames))
 

@@ -16,26 +16,32 @@ from ..data.sample import Sample
 
 @dataclass(frozen=True)
 class WindowStrategy:
-    """How many frames of how many clips a step sees; the product stays about the same."""
+    """How many frames of how many clips a step denoises; the products stay about the same.
+
+    The encoders see every clip of the batch all the same: they cost little, and learn from numbers.
+    """
 
     short: int = 0
     """Frames of a short window; 0: every step sees whole windows."""
+
+    short_items: int = 14
+    """Clips in a step that sees short windows."""
 
     short_chance: float = 0.7
     """Chance of a short window."""
 
     whole_items: int = 4
-    """Clips in a step that sees whole windows; short windows see the whole batch."""
+    """Clips in a step that sees whole windows."""
 
 
 def cut_window(batch: Sample, config: WindowStrategy, generator: torch.Generator) -> Sample:
-    """A short window of all clips, or whole windows of some: neighbours in time cost less to learn than people."""
+    """A short window of many clips, or whole windows of some: neighbours in time teach less than people do."""
     b, f = batch.frames.shape[:2]
     if not config.short or config.short >= f:
         return batch
     if torch.rand((), generator=generator) < config.short_chance:
         start = int(torch.randint(f - config.short + 1, (), generator=generator))
-        return batch.window(start, start + config.short, b)
+        return batch.window(start, start + config.short, min(b, config.short_items))
     return batch.window(0, f, min(b, config.whole_items))
 
 
