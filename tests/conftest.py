@@ -32,3 +32,11 @@ def shared() -> Path:
     if not (folder / "samples").is_dir():
         pytest.skip(f"no sample folder at {folder}; set ACTALKER_SHARED to run this test")
     return folder
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory) -> Path:
+    """A folder with a small model and the inputs of a short clip; see `pipeline_files.write_inputs`."""
+    from pipeline_files import write_inputs
+
+    return write_inputs(tmp_path_factory.mktemp("made"))

@@ -16,7 +16,7 @@ SPEECH = Path(__file__).parent.parent / "assets" / "speech.flac"
 SCRIPT = "a woman talks to the viewer | 0.5-1.7: raises brows | 2.3-3.9: smiles"
 FPS = Fraction(25)
 DRIVER_SEED, DRIVER_SIZE = 11, 256
-PANEL, CAPTION = 256, 30                        # pixels
+PANEL, CAPTION = 256, 30  # pixels
 SETTINGS = {
     "all gates open": {},
     "audio closed": {"audio": 0.0},
@@ -30,14 +30,18 @@ def run(argv: Sequence[str]) -> int:
     p = new_parser("demo", "Two videos: the astronaut speaks, and the same with each gate closed.")
     p.add_argument("--out", type=str, default="outputs", help="folder; it is made if missing")
     p.add_argument("--model", type=str, default="tiny", help="tiny, a model folder or a hub id")
-    p.add_argument("--steps", type=int | None, default=None, help="denoiser calls a window; the model's own if not given")
+    p.add_argument(
+        "--steps", type=int | None, default=None, help="denoiser calls a window; the model's own if not given"
+    )
     p.add_argument("--seed", type=int, default=0, help="same seed, same machine, same video")
     p.add_argument("--duration", type=str | None, default=None, help="seconds; the whole speech if not given")
     p.add_argument("--overwrite", action="store_true", help="replace files that exist")
     options = parse(p, argv)
     if options is None:
         return 0
-    for path in demo(Path(options.out), options.model, options.steps, options.seed, options.duration, options.overwrite):
+    for path in demo(
+        Path(options.out), options.model, options.steps, options.seed, options.duration, options.overwrite
+    ):
         print(path)
     return 0
 
@@ -74,13 +78,26 @@ def demo(
             writer.write(frame)
     yield driver
 
-    asked = {"portrait": str(portrait), "audio": str(SPEECH), "expression": str(driver), "text": SCRIPT,
-             "fps": str(FPS), "duration": duration, "steps": steps, "seed": seed}
-    requests = {title: pipeline.prepare(**asked, gates={**dict.fromkeys(("audio", "expression", "text"), 1.0), **closed})
-                for title, closed in SETTINGS.items()}
+    asked = {
+        "portrait": str(portrait),
+        "audio": str(SPEECH),
+        "expression": str(driver),
+        "text": SCRIPT,
+        "fps": str(FPS),
+        "duration": duration,
+        "steps": steps,
+        "seed": seed,
+    }
+    requests = {
+        title: pipeline.prepare(
+            **asked, gates={**dict.fromkeys(("audio", "expression", "text"), 1.0), **closed}
+        )
+        for title, closed in SETTINGS.items()
+    }
     first = requests["all gates open"]
     print(f"plan: {first.plan}, four times over")
     with progress(first.plan, clips=len(SETTINGS)) as tick:
+
         def told(window: int, step: int) -> None:
             tick()
 
@@ -123,6 +140,8 @@ def side_by_side(titles: Sequence[str], frames: Sequence[np.ndarray]) -> np.ndar
     sheet = Image.new("RGB", (PANEL * len(frames), PANEL + CAPTION), (250, 249, 246))
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(16)
     for k, (title, frame) in enumerate(zip(titles, frames, strict=True)):
-        sheet.paste(Image.fromarray(frame).resize((PANEL, PANEL), Image.Resampling.BICUBIC), (k * PANEL, CAPTION))
+        sheet.paste(
+            Image.fromarray(frame).resize((PANEL, PANEL), Image.Resampling.BICUBIC), (k * PANEL, CAPTION)
+        )
         draw.text((k * PANEL + PANEL // 2, CAPTION // 2), title, (30, 30, 34), font, anchor="mm")
     return np.asarray(sheet)

@@ -12,8 +12,19 @@ INSTALL = {
     "mamba": "pip install --no-build-isolation 'actalker[cuda]'",
     "numba": "pip install 'actalker[cpu]'",
 }
-PACKAGES = ("torch", "diffusers", "transformers", "av", "mediapipe", "face-alignment", "lightning", "numba",
-            "matplotlib", "gradio", "ray")
+PACKAGES = (
+    "torch",
+    "diffusers",
+    "transformers",
+    "av",
+    "mediapipe",
+    "face-alignment",
+    "lightning",
+    "numba",
+    "matplotlib",
+    "gradio",
+    "ray",
+)
 
 
 def run(argv: Sequence[str]) -> int:
@@ -36,9 +47,13 @@ def report() -> Iterator[tuple[str, bool]]:
     from ..faces.find import finder_status
     from ..pipeline.folder import shipped
 
-    yield f"actalker {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}", True
-    devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else []),
-               *(["mps"] if torch.backends.mps.is_available() else [])]
+    machine = f"{platform.system()} {platform.machine()}"
+    yield f"actalker {__version__}, Python {platform.python_version()}, {machine}", True
+    devices = [
+        "cpu",
+        *(["cuda"] if torch.cuda.is_available() else []),
+        *(["mps"] if torch.backends.mps.is_available() else []),
+    ]
     yield f"devices: {', '.join(devices)}; {torch.get_num_threads()} CPU threads", True
     yield "\nscan backends", True
     for device in devices:

@@ -12,9 +12,15 @@ def run(argv: Sequence[str]) -> int:
     """Write the folder; print its path."""
     p = new_parser("export", "A training checkpoint to a model folder that infer, Python and the hub read.")
     p.add_argument("checkpoint", type=str, help="a .ckpt of train.py")
-    p.add_argument("folder", type=str, help="the model folder; an existing one is replaced when the new one is whole")
-    p.add_argument("--averaged", type=bool, default=True, help="the averaged weights (EMA), not the last ones")
-    p.add_argument("--dtype", type=Literal["float32", "bfloat16"], default="float32", help="of the weights on disk")
+    p.add_argument(
+        "folder", type=str, help="the model folder; an existing one is replaced when the new one is whole"
+    )
+    p.add_argument(
+        "--averaged", type=bool, default=True, help="the averaged weights (EMA), not the last ones"
+    )
+    p.add_argument(
+        "--dtype", type=Literal["float32", "bfloat16"], default="float32", help="of the weights on disk"
+    )
     options = parse(p, argv)
     if options is None:
         return 0

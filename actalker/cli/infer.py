@@ -20,28 +20,63 @@ def parser() -> ArgumentParser:
     p.add_argument("--portrait", type=str, required=True, help="picture with a face")
     p.add_argument("--audio", type=str | None, default=None, help="speech: any file with sound")
     p.add_argument("--expression", type=str | None, default=None, help="driving video of a face")
-    p.add_argument("--text", type=str | None, default=None,
-                   help='script: "a woman speaks | 0-1.2: smiles | 1.2-2.5: nods", or a YAML file')
-    p.add_argument("--out", type=str, required=True, help="the video, .mp4; its settings go beside it as .json")
+    p.add_argument(
+        "--text",
+        type=str | None,
+        default=None,
+        help='script: "a woman speaks | 0-1.2: smiles | 1.2-2.5: nods", or a YAML file',
+    )
+    p.add_argument(
+        "--out", type=str, required=True, help="the video, .mp4; its settings go beside it as .json"
+    )
     p.add_argument("--model", type=str, default="tiny", help="tiny, a model folder or a hub id")
-    p.add_argument("--gate", action="append", type=str, metavar="NAME=VALUE",
-                   help="how far a signal is open: 0.5, or a schedule such as 0@0-1.2,1@1.2- (repeatable)")
-    p.add_argument("--region", action="append", type=str, metavar="NAME=REGION",
-                   help="where a signal acts: mouth, upper, face, frame or a mask picture (repeatable)")
-    p.add_argument("--guidance", action="append", type=str, metavar="NAME=SCALE",
-                   help="push a signal's effect; 1 is none (repeatable)")
-    p.add_argument("--steps", type=int | None, default=None, help="denoiser calls a window; the model's own if not given")
-    p.add_argument("--sampler", type=str | None, default=None, help="euler or dpm2; the model's own if not given")
+    p.add_argument(
+        "--gate",
+        action="append",
+        type=str,
+        metavar="NAME=VALUE",
+        help="how far a signal is open: 0.5, or a schedule such as 0@0-1.2,1@1.2- (repeatable)",
+    )
+    p.add_argument(
+        "--region",
+        action="append",
+        type=str,
+        metavar="NAME=REGION",
+        help="where a signal acts: mouth, upper, face, frame or a mask picture (repeatable)",
+    )
+    p.add_argument(
+        "--guidance",
+        action="append",
+        type=str,
+        metavar="NAME=SCALE",
+        help="push a signal's effect; 1 is none (repeatable)",
+    )
+    p.add_argument(
+        "--steps", type=int | None, default=None, help="denoiser calls a window; the model's own if not given"
+    )
+    p.add_argument(
+        "--sampler", type=str | None, default=None, help="euler or dpm2; the model's own if not given"
+    )
     p.add_argument("--seed", type=int, default=0, help="same seed, same machine, same video")
-    p.add_argument("--fps", type=str, default="25", help="frames a second: 25, 29.97, 30000/1001")
-    p.add_argument("--duration", type=str | None, default=None,
-                   help="seconds; else as long as the speech, else the driving video, else the script")
-    p.add_argument("--crop", type=str, default="face", help="face: cut the square around it; none: the middle square")
+    p.add_argument("--fps", type=str | float, default="25", help="frames a second: 25, 29.97, 30000/1001")
+    p.add_argument(
+        "--duration",
+        type=str | float | None,
+        default=None,
+        help="seconds; else as long as the speech, else the driving video, else the script",
+    )
+    p.add_argument(
+        "--crop", type=str, default="face", help="face: cut the square around it; none: the middle square"
+    )
     p.add_argument("--face-model", type=str | None, default=None, help="MediaPipe's face_landmarker.task")
-    p.add_argument("--face-index", type=int | None, default=None, help="which face of several, 0 is the largest")
+    p.add_argument(
+        "--face-index", type=int | None, default=None, help="which face of several, 0 is the largest"
+    )
     p.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda or mps")
     p.add_argument("--dtype", type=str, default="auto", help="auto, float32, bfloat16 or float16")
-    p.add_argument("--preview", type=str | None, default=None, help="PNG with face, regions, gates and eight frames")
+    p.add_argument(
+        "--preview", type=str | None, default=None, help="PNG with face, regions, gates and eight frames"
+    )
     p.add_argument("--overwrite", action="store_true", help="replace files that exist")
     p.add_argument("--quiet", action="store_true", help="no plan and no progress bar")
     return p
@@ -53,23 +88,23 @@ def run(argv: Sequence[str]) -> int:
     if options is None:
         return 0
     settings = {k: v for k, v in options.as_dict().items() if k not in ("config", "overwrite", "quiet")}
-    out = Path(options.out)
-    preview_to = Path(options.preview) if options.preview else None
-    if preview_to is not None and preview_to.suffix.lower() != ".png":
-        raise InputError(f"--preview {preview_to}: the preview is a PNG; name it {preview_to.with_suffix('.png').name}")
-    if out.suffix.lower() != ".mp4":
-        raise InputError(f"--out {out}: video is written as MP4; name it {out.with_suffix('.mp4').name}")
+    out = _output("--out", options.out, ".mp4")
+    preview_to = None if options.preview is None else _output("--preview", options.preview, ".png")
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     from ..pipeline.write import check_outputs, write_clip
 
-    check_outputs(out, preview_to, options.overwrite)
+    masks = pairs(options.region, "region", "audio=mouth").values()
+    read = [options.portrait, options.audio, options.expression, options.text, options.face_model, *masks]
+    check_outputs(out, preview_to, options.overwrite, [*read, *map(str, options.config or [])])
     pipeline, request = prepare(settings)
     if not options.quiet:
         print(f"plan: {request.plan}")
     from ..pipeline.talking_head import progress
 
     with progress(request.plan, disable=options.quiet) as tick:
-        write_clip(pipeline, request, out, settings, preview_to, options.overwrite, lambda window, step: tick())
+        write_clip(
+            pipeline, request, out, settings, preview_to, options.overwrite, lambda window, step: tick()
+        )
     print(out)
     return 0
 
@@ -81,8 +116,10 @@ def prepare(settings: dict[str, Any]) -> tuple[Any, Any]:
     from ..signals.signal import SIGNALS
 
     gates = Gates.parse(settings["gate"] or [], SIGNALS)
-    guidance = {name: _number(f"--guidance {name}", value)
-                for name, value in pairs(settings["guidance"], "guidance", "audio=2").items()}
+    guidance = {
+        name: _number(f"--guidance {name}", value)
+        for name, value in pairs(settings["guidance"], "guidance", "audio=2").items()
+    }
     pipeline = TalkingHeadPipeline.from_pretrained(settings["model"], settings["device"], settings["dtype"])
     request = pipeline.prepare(
         settings["portrait"],
@@ -102,6 +139,14 @@ def prepare(settings: dict[str, Any]) -> tuple[Any, Any]:
         face_index=settings["face_index"],
     )
     return pipeline, request
+
+
+def _output(option: str, path: str, suffix: str) -> Path:
+    if Path(path).suffix.lower() != suffix:
+        raise InputError(
+            f"{option} {path!r}: is written as {suffix[1:].upper()}; give a name that ends in {suffix}"
+        )
+    return Path(path)
 
 
 def _number(where: str, text: str) -> float:

@@ -23,7 +23,9 @@ COMMANDS = {
 def usage() -> str:
     """What `actalker --help` prints."""
     rows = [f"  {name:9s} {what}" for name, (_, what) in COMMANDS.items()]
-    return "\n".join(["usage: actalker COMMAND [options]", "", *rows, "", "actalker COMMAND --help tells more."])
+    return "\n".join(
+        ["usage: actalker COMMAND [options]", "", *rows, "", "actalker COMMAND --help tells more."]
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

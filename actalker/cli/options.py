@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from argparse import ArgumentError
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 
 from ..errors import InputError
+
+TYPES = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "text",
+    "NoneType": "nothing",
+}
 
 
 def new_parser(command: str, description: str) -> ArgumentParser:
@@ -23,7 +32,8 @@ def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace | None:
     try:
         return parser.parse_args(list(argv))
     except ArgumentError as error:
-        raise InputError(f"{_one_line(error.message)}; see {parser.prog} --help") from None
+        options = [option for action in parser._actions for option in action.option_strings]
+        raise InputError(f"{explain(error.message, options)}; see {parser.prog} --help") from None
     except SystemExit as stop:
         if not stop.code:
             return None
@@ -34,15 +44,38 @@ def pairs(texts: Sequence[str] | None, option: str, example: str) -> dict[str, s
     """`["audio=2"]` to `{"audio": "2"}`."""
     out: dict[str, str] = {}
     for text in texts or []:
-        name, equals, value = text.partition("=")
+        name, equals, value = (part.strip() for part in text.partition("="))
         if not equals or not name or not value:
             raise InputError(f"--{option} {text}: write NAME=VALUE, for example --{option} {example}")
         if name in out:
             raise InputError(f"--{option} {text}: {name} is given twice; give it once")
-        out[name.strip()] = value.strip()
+        out[name] = value
     return out
 
 
-def _one_line(message: Any) -> str:
-    lines = [line.strip() for line in str(message).splitlines() if line.strip()]
-    return " ".join(lines)[:300].rstrip(".")
+def explain(message: str, options: Iterable[str]) -> str:
+    """The parser's message as one line in the words of the command line."""
+    line = " ".join(str(message).split()).rstrip(".")
+    if found := re.match(r"unrecognized arguments: (?P<word>\S+)", line):
+        word = found["word"]
+        if not word.startswith("-"):
+            return f"'{word[:60]}' belongs to no option; put text with spaces into quotation marks"
+        return f"unknown option {word[:60]}{_nearest(word.partition('=')[0], options)}"
+    if found := re.match(r"Option '(?P<word>[^']*)' is not accepted", line):
+        name = found["word"]
+        return f"--config: unknown setting '{name[:60]}'{_nearest('--' + name.replace('_', '-'), options)}"
+    wrong = re.match(r'Parser key "(?P<key>[^"]*)": (?P<why>.*)', line)
+    if wrong is None:
+        return line[:300]
+    option, why = "--" + wrong["key"].replace("_", "-"), wrong["why"]
+    given = re.search(r"(?:Given|Got) value: (?P<value>.*)", why)
+    if given is None:
+        return f"{option}: {why[:200]}"
+    kinds = dict.fromkeys(TYPES.get(kind, kind) for kind in re.findall(r"Expected a <class '(\w+)'>", why))
+    wanted = " or ".join(kind for kind in kinds if kind != TYPES["NoneType"])
+    return f"{option}: '{given['value'][:60]}' cannot be used; give {wanted or 'another value'}"
+
+
+def _nearest(option: str, options: Iterable[str]) -> str:
+    near = get_close_matches(option, list(options), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else ""

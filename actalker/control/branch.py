@@ -32,6 +32,10 @@ class MaskedBranch(nn.Module):
         self.scan = BidirectionalScan(inner, self.config.state_size)
         self.norm = nn.LayerNorm(inner)
         self.out = nn.Linear(inner, channels, bias=False)
+        # few condition tokens speak to many image tokens: they start louder
+        with torch.no_grad():
+            self.condition.weight *= 3
+            self.project.weight *= 0.3
 
     def forward(self, z: Tensor, tokens: Tensor, identity: Tensor, kept: Kept) -> Tensor:
         """The change of the features.

@@ -1,8 +1,8 @@
 """The model folder: diffusers layout, safetensors only, every file's hash checked on loading.
 
-    model_index.json        class, version, and the sha256 of every other file
-    config.json             `ModelConfig`
-    denoiser/ codec/ encoders/    config.json and model.safetensors each, where the part has any
+model_index.json        class, version, and the sha256 of every other file
+config.json             `ModelConfig`
+denoiser/ codec/ encoders/    config.json and model.safetensors each, where the part has any
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import ConfigMixin
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -21,12 +22,17 @@ from ..provenance import file_hash
 from .model import ModelConfig, TalkingHeadModel
 
 SHIPPED = Path(__file__).parent.parent / "models"
-WEIGHTS = "model.safetensors"
+WEIGHTS, CONFIG, INDEX = "model.safetensors", "config.json", "model_index.json"
+PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
 
 def shipped() -> list[str]:
     """Names of the models that come with the package."""
-    return sorted(p.name for p in SHIPPED.iterdir() if (p / "model_index.json").is_file()) if SHIPPED.is_dir() else []
+    return (
+        sorted(p.name for p in SHIPPED.iterdir() if (p / "model_index.json").is_file())
+        if SHIPPED.is_dir()
+        else []
+    )
 
 
 def find_model(name: str | Path) -> Path:
@@ -51,84 +57,134 @@ def find_model(name: str | Path) -> Path:
                 f"check the name and the network, or give a folder"
             ) from None
     if "/" in str(name):
-        raise InputError(f"model '{name}': no such folder; give a model folder or one of: {', '.join(shipped())}")
+        raise InputError(
+            f"model '{name}': no such folder; give a model folder or one of: {', '.join(shipped())}"
+        )
     one_of(str(name), shipped(), "model")
     raise AssertionError
 
 
 def save_model(model: TalkingHeadModel, folder: Path, dtype: torch.dtype | None = None) -> None:
     """Write a model folder; an existing one is replaced only when the new one is whole."""
-    folder = Path(folder)
+    folder = Path(folder).resolve()
+    if folder.exists() and not (folder / INDEX).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(
+            f"{folder}: exists and is not a model folder; it would be replaced, give another name"
+        )
+    try:
+        _write_folder(model, folder, dtype)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be written ({error.strerror or error}); give another folder"
+        ) from None
+
+
+def _write_folder(model: TalkingHeadModel, folder: Path, dtype: torch.dtype | None) -> None:
     work = folder.with_name(folder.name + ".part")
     if work.exists():
         shutil.rmtree(work)
     work.mkdir(parents=True)
-    (work / "config.json").write_text(json.dumps(model.config.as_dict(), indent=2) + "\n")
+    (work / CONFIG).write_text(json.dumps(model.config.as_dict(), indent=2) + "\n")
     for name, part in model.parts():
         (work / name).mkdir()
-        weights = {k: v.detach().contiguous().to(dtype) if dtype and v.is_floating_point() else v.detach().contiguous()
-                   for k, v in part.state_dict().items()}
-        if hasattr(part, "save_config"):
+        weights = {
+            key: value.to(dtype if dtype and value.is_floating_point() else value.dtype).contiguous()
+            for key, value in part.state_dict().items()
+        }
+        if isinstance(part, ConfigMixin):
             part.save_config(work / name)
         if weights:
             save_file(weights, work / name / WEIGHTS, metadata={"format": "pt"})
     index = {
         "_class_name": ["actalker.pipeline", "TalkingHeadPipeline"],
         "format": 1,
-        "files": {str(p.relative_to(work)): file_hash(p) for p in sorted(work.rglob("*")) if p.is_file()},
+        "files": {
+            p.relative_to(work).as_posix(): file_hash(p) for p in sorted(work.rglob("*")) if p.is_file()
+        },
     }
-    for extra in ("README.md",):
-        if (folder / extra).is_file():
-            shutil.copy2(folder / extra, work / extra)
-    (work / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+    if (folder / "README.md").is_file():  # the model card is written by hand
+        shutil.copy2(folder / "README.md", work / "README.md")
+    (work / INDEX).write_text(json.dumps(index, indent=2) + "\n")
     if folder.exists():
         shutil.rmtree(folder)
     work.rename(folder)
 
 
-def load_model(name: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> TalkingHeadModel:
+def load_model(
+    name: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+) -> TalkingHeadModel:
     """Read a model folder; see `find_model` for names.
 
     Raises: InputError that names the file that is missing, changed or unreadable.
     """
     folder = find_model(name)
-    check_files(folder)
-    model = TalkingHeadModel(ModelConfig.from_dict(_json(folder / "config.json")))
+    files = check_files(folder)
+    config = ModelConfig.from_dict(_json(folder / CONFIG))
+    try:
+        model = TalkingHeadModel(config)
+    except InputError:
+        raise
+    except (
+        ArithmeticError,
+        AttributeError,
+        IndexError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
+        why = " ".join(str(error).split())[:160]
+        raise InputError(
+            f"{folder / CONFIG}: no model can be built from it ({why}); fetch the model again"
+        ) from None
     for part_name, part in model.parts():
         if not part.state_dict():
             continue
         path = folder / part_name / WEIGHTS
+        if f"{part_name}/{WEIGHTS}" not in files:
+            raise InputError(
+                f"{path}: is not listed in {INDEX}; the model folder is not whole, fetch it again"
+            )
         try:
             weights = load_file(path)
         except (SafetensorError, OSError) as error:
-            raise InputError(f"{path}: not a readable safetensors file ({error}); fetch the model again") from None
-        missing, unexpected = part.load_state_dict(weights, strict=False)
-        if missing or unexpected:
             raise InputError(
-                f"{path}: {len(missing)} weights missing and {len(unexpected)} unknown "
-                f"(first: {(list(missing) + list(unexpected))[0]}); the folder is of another version"
+                f"{path}: not a readable safetensors file ({error}); fetch the model again"
+            ) from None
+        shapes = {name: value.shape for name, value in part.state_dict().items()}
+        wrong = [
+            name
+            for name in {**shapes, **weights}
+            if name not in shapes or name not in weights or weights[name].shape != shapes[name]
+        ]
+        if wrong:
+            raise InputError(
+                f"{path}: {len(wrong)} weights are missing, unknown or of another shape (first: "
+                f"{wrong[0]}); the folder is of another version, fetch it again"
             )
+        part.load_state_dict(weights)
     return model.to(device=device, dtype=dtype).eval().requires_grad_(False)
 
 
 def check_files(folder: Path) -> dict[str, str]:
     """The files of a model folder and their hashes, after comparing them with the index."""
-    index = _json(folder / "model_index.json")
-    files = index.get("files")
-    if not isinstance(files, dict) or not files:
-        raise InputError(f"{folder}: model_index.json lists no files; it is not a model folder of this program")
+    files = _json(folder / INDEX).get("files")
+    if not isinstance(files, dict) or CONFIG not in files:
+        raise InputError(
+            f"{folder}: {INDEX} does not list {CONFIG}; it is not a model folder of this program"
+        )
     for name, expected in files.items():
         path = folder / name
         if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise InputError(f"{folder}: model_index.json names '{name}', outside the folder; do not use this model")
+            raise InputError(f"{folder}: {INDEX} names '{name}', outside the folder; do not use this model")
+        if path.suffix in PICKLED:
+            raise InputError(
+                f"{path}: pickled weights can run programs and are not read; save them as safetensors"
+            )
         if not path.is_file():
             raise InputError(f"{path}: missing; the model folder is not whole, fetch it again")
         if file_hash(path) != expected:
             raise InputError(f"{path}: changed since the model was saved (hash differs); fetch it again")
-    for path in sorted(folder.rglob("*")):
-        known = path.is_dir() or str(path.relative_to(folder)) in files or path.suffix in (".md", ".png")
-        if not known and path.name != "model_index.json":
-            raise InputError(f"{path}: not part of the model; remove it from the folder")
     return files
 
 

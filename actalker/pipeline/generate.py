@@ -35,8 +35,8 @@ def generate(
         callback: told (window, step) after every denoiser call.
     """
     config, settings = model.config, model.config.sampling
-    first = conditions(0, 1).reference
-    noise = FrameNoise(tuple(first.shape[1:]), seed, settings.shared_noise)
+    c, h, w = conditions(0, 1).reference.shape[1:]
+    noise = FrameNoise((c, h, w), seed, settings.shared_noise)
 
     def fresh() -> object:
         data = config.precondition.sigma_data

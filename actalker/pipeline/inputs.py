@@ -18,12 +18,12 @@ from torch import Tensor
 
 from ..control.conditions import Conditions
 from ..control.gates import Gates
-from ..errors import InputError
+from ..errors import InputError, one_of
 from ..faces.crop import Crop, canonical_crop
 from ..faces.face import Face
 from ..faces.find import find_faces
 from ..media.image import read_image
-from ..media.sound import Sound, read_sound
+from ..media.sound import SHORTEST, Sound, read_sound
 from ..media.video import probe, read_frames
 from ..regions.regions import read_mask, region_for
 from ..regions.shapes import REGIONS
@@ -36,7 +36,8 @@ from .model import TalkingHeadModel
 
 log = logging.getLogger("actalker")
 FADE = Fraction(2, 5)  # seconds in which a driving video that ends early lets go of the face
-PROBES = 5             # frames of a driving video in which its face is looked for
+PROBES = 5  # frames of a driving video in which its face is looked for
+MOST_PHRASES = 200  # of a script: every window reads all of them
 
 
 @dataclass
@@ -56,7 +57,6 @@ def read_portrait(
     crop: str = "face",
     face_model: Path | None = None,
     face_index: int | None = None,
-    soft: bool = False,
 ) -> Portrait:
     """Read a portrait, find its face, cut the model's square around it, mark its regions.
 
@@ -67,7 +67,7 @@ def read_portrait(
         face_index: which face, largest first, when there are several.
     Raises: InputError for unreadable pictures and pictures without a face.
     """
-    image = source if isinstance(source, np.ndarray) else read_image(Path(source))
+    image = _checked(source, "portrait") if isinstance(source, np.ndarray) else read_image(source)
     name = "portrait" if isinstance(source, np.ndarray) else str(source)
     face = find_faces(image, model=face_model, index=face_index, name=name)
     if crop == "face":
@@ -93,15 +93,18 @@ def driving_crops(
     One crop serves the whole video, so that head motion stays in the picture.
     """
     if isinstance(video, (str, Path)):
-        path = Path(video)
-        length = probe(path).duration
-        wanted = {frame_count(length * k / PROBES, fps) - 1 for k in range(PROBES)}
-        looked = [frame for k, frame in enumerate(islice(read_frames(path, fps=fps), max(wanted) + 1)) if k in wanted]
-        frames: Iterable[np.ndarray] = read_frames(path, fps=fps)
-        name = str(path)
+        name, length = str(video), frame_count(probe(video).duration, fps)
+        used = length if limit is None else min(length, limit)
+        wanted = {used * k // PROBES for k in range(PROBES)}
+        looked = [
+            frame for k, frame in enumerate(read_frames(video, fps, limit=max(wanted) + 1)) if k in wanted
+        ]
+        frames: Iterable[np.ndarray] = read_frames(video, fps, limit=limit)
     else:
-        kept = list(video)
-        looked, frames, name = kept[:: max(1, len(kept) // PROBES)], kept, "driving video"
+        name, kept = "driving video", [_checked(frame, "driving video") for frame in islice(video, limit)]
+        if not kept:
+            raise InputError("driving video: has no frames; give at least one (h, w, 3) uint8")
+        looked, frames = kept[:: -(-len(kept) // PROBES)], kept
     squares = []
     for frame in looked:
         try:
@@ -109,11 +112,19 @@ def driving_crops(
         except InputError:
             continue
     if not squares:
-        raise InputError(f"{name}: no face found in {len(looked)} of its frames; give a video that shows one face")
+        raise InputError(
+            f"{name}: no face found in {len(looked)} of its frames; give a video that shows one face"
+        )
     centre = np.median([(c.x, c.y, c.side) for c in squares], axis=0)
     square = Crop(*(float(v) for v in centre))
-    for frame in islice(frames, limit):
+    for frame in frames:
         yield square.apply(frame, size)
+
+
+def _checked(array: np.ndarray, name: str) -> np.ndarray:
+    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
+        raise InputError(f"{name}: an array of {array.shape} {array.dtype}; give (h, w, 3) uint8, RGB")
+    return array
 
 
 @dataclass
@@ -139,33 +150,42 @@ class ClipInputs:
             if value is not None
         ]
         self.level = None if self.mono is None else loudness_reference(self.mono)
-        self._still: dict[str, Tensor] | None = None
-        device = next(self.model.network.parameters()).device
-        self.device = device
+        self.drawn = {s: self._drawn(s, r) for s, r in self.regions.items() if r not in REGIONS}
+        """Signal -> (H, W), the mask that the caller has drawn for it."""
+        self.masks()  # what is wrong with a region shows before the work
+        self.device = next(self.model.network.parameters()).device
         picture = torch.from_numpy(self.portrait.picture.copy()).permute(2, 0, 1)[None]
-        self.pixels = (picture.to(device).float() / 127.5 - 1).to(self.model.network.dtype)
+        self.pixels = (picture.to(self.device).float() / 127.5 - 1).to(self.model.network.dtype)
 
     def opened(self) -> list[str]:
-        """Signals that are given and open at some time."""
-        return [s for s in self.signals if s in self.gates.open_signals()]
+        """Signals that are given, and open at some time of the clip."""
+        return [s for s in self.signals if (self.gates.values(s, self.frames, self.fps) > 0).any()]
+
+    def choices(self) -> dict[str, str | Path]:
+        """Signal -> the region where it acts, or the mask picture: the caller's, else the paper's rule."""
+        opened = self.opened()
+        return {s: region_for(s, SIGNALS[s].region, opened == [s], self.regions.get(s)) for s in self.signals}
 
     def masks(self) -> dict[str, Tensor]:
-        """Signal -> (H, W) where it acts: the caller's choice, else the paper's rule."""
-        size = self.model.config.size
+        """Signal -> (H, W) where it acts."""
         out = {}
-        for signal in self.signals:
-            choice = region_for(
-                signal, SIGNALS[signal].region, self.opened() == [signal], self.regions.get(signal)
-            )
-            if isinstance(choice, Path):
-                mask = read_mask(choice, self.portrait.image.shape[:2])
-                if self.portrait.crop is not None:
-                    grey = np.repeat((mask * 255).round().astype(np.uint8)[..., None], 3, axis=2)
-                    mask = self.portrait.crop.apply(grey, size)[..., 0].astype(np.float32) / 255
-                out[signal] = torch.as_tensor(mask)
-            else:
-                out[signal] = self.portrait.masks[choice]
+        for signal, choice in self.choices().items():
+            out[signal] = self.drawn[signal] if isinstance(choice, Path) else self.portrait.masks[choice]
+            if out[signal].max() < 0.5:
+                raise InputError(
+                    f"region {signal}={choice}: lies outside the square that is animated; choose another "
+                    "region, or --crop face"
+                )
         return out
+
+    def _drawn(self, signal: str, choice: str | Path) -> Tensor:
+        mask = read_mask(
+            region_for(signal, SIGNALS[signal].region, False, choice), self.portrait.image.shape[:2]
+        )
+        if self.portrait.crop is not None:
+            grey = np.repeat((mask * 255).round().astype(np.uint8)[..., None], 3, axis=2)
+            mask = self.portrait.crop.apply(grey, self.model.config.size)[..., 0].astype(np.float32) / 255
+        return torch.as_tensor(mask)
 
     def conditions(self, start: int, stop: int) -> Conditions:
         """The conditions of frames start to stop, a batch of one."""
@@ -173,7 +193,7 @@ class ClipInputs:
         tokens, gates = {}, {}
         for signal in self.signals:
             tokens[signal] = self._tokens(signal, start, f).to(self.pixels.dtype)
-            gates[signal] = torch.from_numpy(self._gate(signal, start, f))[None].to(self.device)
+            gates[signal] = torch.from_numpy(self.gate(signal, start, f))[None].to(self.device)
         masks = {s: m.to(self.device)[None, None].expand(1, f, -1, -1) for s, m in self.masks().items()}
         places = {
             name: self.portrait.masks[name].to(self.device)[None, None].expand(1, f, -1, -1)
@@ -196,13 +216,13 @@ class ClipInputs:
         timing = torch.from_numpy(text.timing)[None].to(self.pixels)
         return self.model.encoders["text"](torch.from_numpy(text.bytes)[None].to(self.device), timing)
 
-    def _gate(self, signal: str, start: int, f: int) -> np.ndarray:
+    def gate(self, signal: str, start: int, f: int) -> np.ndarray:
+        """How far a signal is open at frames start .. start + f, (f,): fading where the driving video ends."""
         gate = self.gates.values(signal, f, self.fps, start)
         if signal == "expression" and self.expression is not None and self.frames > len(self.expression):
             left = (len(self.expression) - np.arange(start, start + f)) / float(FADE * self.fps)
             gate = gate * np.clip(left, 0, 1).astype(np.float32)
         return gate
-
 
 
 @torch.no_grad()
@@ -227,46 +247,64 @@ def gather(
     """
     if audio is None and expression is None and text is None:
         raise InputError("no driving signal: give at least one of --audio, --expression and --text")
-    if duration is not None and duration <= 0:
-        raise InputError(f"duration {float(duration):g} s: give more than 0 seconds")
+    if duration is not None and duration * fps < Fraction(1, 2):
+        raise InputError(
+            f"duration {float(duration):g} s: is less than a frame; give {float(1 / fps):.2g} s or more"
+        )
+    given = {} if gates is None else gates.pieces
+    for name in given:
+        one_of(name, SIGNALS, "signal in gates")
     face = read_portrait(portrait, model.config.size, crop, face_model, face_index)
-    sound = audio if isinstance(audio, Sound) or audio is None else read_sound(Path(audio), limit=duration)
+    sound = _sound(audio, duration)
+    seconds = sound.duration if duration is None and sound is not None else duration
     tokens = None
     if expression is not None:
-        limit = None
-        if duration is not None or sound is not None:
-            limit = frame_count(duration if duration is not None else sound.duration, fps)  # type: ignore[union-attr]
-        tokens = _expression_tokens(model, driving_crops(expression, fps, 64, limit, face_model))
-    frames = _length(fps, duration, sound, tokens)
-    script = None
-    if text is not None:
-        length = None if frames is None else frames / fps
-        script = text if isinstance(text, Script) else parse_script(text, duration=length)
-        if frames is None:
-            if not script.phases:
-                raise InputError("the script has no phases, so the clip has no length; give --duration SECONDS")
-            frames = frame_count(max(phase.stop for phase in script.phases), fps)
-        elif isinstance(text, Script):
-            script.check(frames / fps)
-    assert frames is not None
-    mono = sound.mono(16000) if sound is not None else None
-    chosen = gates or Gates.all_open(SIGNALS)
-    for name in ("audio", "expression", "text"):
-        if name not in chosen.pieces:
-            chosen = chosen.change(**{name: 1.0})
-    return ClipInputs(model, face, fps, frames, chosen, regions or {}, sound, mono, tokens, script)
+        limit = None if seconds is None else frame_count(seconds, fps)
+        tokens = expression_tokens(model, driving_crops(expression, fps, 64, limit, face_model))
+        seconds = len(tokens) / fps if seconds is None else seconds
+    script = None if text is None else _script(text, fps, seconds)
+    if seconds is None:
+        assert script is not None
+        seconds = max(phase.stop for phase in script.phases)
+    return ClipInputs(
+        model,
+        face,
+        fps,
+        frame_count(seconds, fps),
+        Gates({**dict.fromkeys(SIGNALS, 1.0), **given}),
+        regions or {},
+        sound,
+        None if sound is None else sound.mono(16000),
+        tokens,
+        script,
+    )
 
 
-def _length(fps: Fraction, duration: Fraction | None, sound: Sound | None, tokens: Tensor | None) -> int | None:
-    """Frames of the clip; None where only the script can say."""
-    if duration is not None:
-        return frame_count(duration, fps)
-    if sound is not None:
-        return frame_count(sound.duration, fps)
-    return None if tokens is None else len(tokens)
+def _sound(audio: str | Path | Sound | None, duration: Fraction | None) -> Sound | None:
+    """The speech, no longer than the clip."""
+    if audio is None:
+        return None
+    longest = None if duration is None else max(duration, SHORTEST)
+    if not isinstance(audio, Sound):
+        return read_sound(audio, limit=longest)
+    return audio if longest is None or audio.duration <= longest else audio.cut(Fraction(0), longest)
 
 
-def _expression_tokens(model: TalkingHeadModel, crops: Iterator[np.ndarray]) -> Tensor:
+def _script(text: str | Path | Script, fps: Fraction, seconds: Fraction | None) -> Script:
+    """The script, checked against a clip of so many seconds; None: the script tells how long the clip is."""
+    # whole frames may end a little before the sound does, and a phase may last as long as either
+    length = None if seconds is None else max(seconds, frame_count(seconds, fps) / fps)
+    script = text if isinstance(text, Script) else parse_script(text, duration=length)
+    if length is None and not script.phases:
+        raise InputError("the script has no phases, so the clip has no length; give --duration SECONDS")
+    if length is not None:
+        script.check(length)
+    if len(script.steps) > MOST_PHRASES:
+        raise InputError(f"the script has {len(script.steps)} phrases; give {MOST_PHRASES} at most")
+    return script
+
+
+def expression_tokens(model: TalkingHeadModel, crops: Iterator[np.ndarray]) -> Tensor:
     """Tokens (k, n, d) of a driving video's crops, read in blocks so that memory stays small."""
     encoder, like = model.encoders["expression"], next(model.network.parameters())
     parts = []

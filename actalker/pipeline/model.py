@@ -88,6 +88,13 @@ class ModelConfig:
         """Plain values, for JSON."""
         return asdict(self)
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.overlap < self.window or self.size < 8 or self.fps < 1:
+            raise InputError(
+                f"model settings: window {self.window}, overlap {self.overlap}, size {self.size}, "
+                f"fps {self.fps}; a window is longer than its overlap, a side at least 8 pixels"
+            )
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
         """The inverse of `as_dict`. Raises InputError for keys that no model has."""
@@ -131,7 +138,10 @@ class TalkingHeadModel(nn.Module):
         kind = DENOISERS[one_of(config.denoiser, DENOISERS, "denoiser")]
         self.network = kind(**config.denoiser_args)
         self.encoders = nn.ModuleDict(
-            {name: encoder(settings(**getattr(config, name))) for name, (encoder, settings) in ENCODERS.items()}
+            {
+                name: encoder(settings(**getattr(config, name)))
+                for name, (encoder, settings) in ENCODERS.items()
+            }
         )
         folded = self.codec.stride if config.codec == "PixelUnshuffle" else 1
         self.denoise = Precondition(self.network, config.precondition, folded)

@@ -38,7 +38,7 @@ def plan(
     scales: Mapping[str, float],
     steps: int,
 ) -> Plan:
-    """The plan of a clip. Memory is the program's own, the weights', and a window's features in every pass."""
+    """The plan of a clip. Memory: the program's own, the weights', and a window's features in every pass."""
     together = len(passes(open_signals, scales))
     count = len(windows(frames, model.config.window, model.config.overlap))
     size = model.config.size // model.codec.stride

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .inputs import ClipInputs
 
-SIDE, BAND, GAP, SHOWN = 256, 56, 12, 8         # pixels; frames in the last row
+SIDE, BAND, GAP, SHOWN = 256, 56, 12, 8  # pixels; frames in the last row
 INK, PAPER, FAINT = (30, 30, 34), (250, 249, 246), (205, 205, 210)
 COLOURS = {"audio": (214, 84, 40), "expression": (38, 110, 190), "text": (46, 140, 80)}
 
@@ -29,20 +29,20 @@ def preview(inputs: ClipInputs, frames: Mapping[int, np.ndarray]) -> np.ndarray:
         frames: frame number -> (h, w, 3) uint8, those of `shown_frames`.
     Returns: (H, W, 3) uint8.
     """
-    small = SIDE // 2
-    width = max(SHOWN * small, 4 * SIDE) + 2 * GAP
-    height = 5 * GAP + SIDE + 20 + len(inputs.signals) * (BAND + GAP) + small + 20
+    small, panels = SIDE // 2, 2 + len(inputs.signals)
+    width = SHOWN * small + 2 * GAP
+    side = min(SIDE, (width - 2 * GAP) // panels - GAP)
+    height = 5 * GAP + side + 20 + len(inputs.signals) * (BAND + GAP) + small + 20
     sheet = Image.new("RGB", (width, height), PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
-    panels = [("portrait and face", _boxed(inputs)), ("what the model sees", inputs.portrait.picture)]
-    masks = inputs.masks()
-    panels += [(f"{name} acts here", _tinted(inputs, masks[name].numpy(), COLOURS[name])) for name in inputs.signals]
-    side = min(SIDE, (width - 2 * GAP) // len(panels) - GAP)
-    for k, (title, picture) in enumerate(panels):
+    shown = [("portrait and face", _boxed(inputs)), ("what the model sees", inputs.portrait.picture)]
+    for name, mask in inputs.masks().items():
+        shown.append((f"{name} acts here", _tinted(inputs, mask.numpy(), COLOURS[name])))
+    for k, (title, picture) in enumerate(shown):
         x = GAP + k * (side + GAP)
         sheet.paste(_fitted(picture, side), (x, GAP + 18))
         draw.text((x, GAP), title, INK, font)
-    top = 2 * GAP + 20 + SIDE
+    top = 2 * GAP + 20 + side
     for name in inputs.signals:
         _timeline(draw, inputs, name, (GAP, top, width - 2 * GAP, BAND), font)
         top += BAND + GAP
@@ -57,7 +57,9 @@ def _fitted(picture: np.ndarray, side: int) -> Image.Image:
     """The whole picture in a square of `side`."""
     image = Image.fromarray(picture)
     scale = side / max(image.size)
-    image = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.LANCZOS)
+    image = image.resize(
+        (max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.LANCZOS
+    )
     square = Image.new("RGB", (side, side), PAPER)
     square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
     return square
@@ -67,7 +69,9 @@ def _boxed(inputs: ClipInputs) -> np.ndarray:
     """The portrait with the found face and the square that is cut."""
     image = Image.fromarray(inputs.portrait.image)
     scale = min(1.0, 2 * SIDE / max(image.size))
-    image = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.LANCZOS)
+    image = image.resize(
+        (max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.LANCZOS
+    )
     draw = ImageDraw.Draw(image)
     draw.rectangle([v * scale for v in inputs.portrait.face.box], outline=COLOURS["audio"], width=3)
     if (square := inputs.portrait.crop) is not None:
@@ -83,7 +87,10 @@ def _tinted(inputs: ClipInputs, mask: np.ndarray, colour: tuple[int, int, int]) 
 
 
 def _timeline(
-    draw: ImageDraw.ImageDraw, inputs: ClipInputs, name: str, place: tuple[int, int, int, int],
+    draw: ImageDraw.ImageDraw,
+    inputs: ClipInputs,
+    name: str,
+    place: tuple[int, int, int, int],
     font: ImageFont.ImageFont | ImageFont.FreeTypeFont,
 ) -> None:
     """The gate of a signal over the clip: the waveform behind the audio's, the phases behind the text's."""
@@ -93,7 +100,9 @@ def _timeline(
     if name == "audio" and inputs.mono is not None:
         cut = inputs.mono[: round(seconds * 16000)]
         edges = np.linspace(0, len(cut), w + 1).astype(int)
-        loud = np.array([np.abs(cut[a:b]).max() if b > a else 0.0 for a, b in zip(edges, edges[1:], strict=False)])
+        loud = np.array(
+            [np.abs(cut[a:b]).max() if b > a else 0.0 for a, b in zip(edges, edges[1:], strict=False)]
+        )
         loud = loud / max(1e-6, float(loud.max()))
         for k, value in enumerate(loud):
             draw.line((x + k, y + h / 2 - value * h * 0.45, x + k, y + h / 2 + value * h * 0.45), fill=FAINT)
@@ -103,7 +112,7 @@ def _timeline(
             row = y + 18 + (k % 2) * 16
             draw.rectangle((a, row, b, row + 14), fill=FAINT)
             draw.text((a + 3, row), phase.text[: max(3, int((b - a) / 7))], INK, font)
-    gate = np.concatenate([inputs.gates.values(name, 1, inputs.fps, k) for k in range(inputs.frames)])
+    gate = inputs.gate(name, 0, inputs.frames)
     line = [(x + (k + 0.5) / inputs.frames * w, y + h - 2 - float(g) * (h - 4)) for k, g in enumerate(gate)]
     draw.line(line if len(line) > 1 else [(x, line[0][1]), (x + w, line[0][1])], fill=COLOURS[name], width=2)
     draw.text((x + 4, y + 2), name, COLOURS[name], font)

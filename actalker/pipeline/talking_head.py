@@ -61,7 +61,9 @@ class TalkingHeadPipeline:
     >>> out.frames.shape, out.fps                                     # doctest: +SKIP
     """
 
-    def __init__(self, model: TalkingHeadModel, name: str = "model", hashes: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, model: TalkingHeadModel, name: str = "model", hashes: Mapping[str, str] | None = None
+    ) -> None:
         self.model, self.name, self.hashes = model, name, dict(hashes or {})
         self._progress: dict[str, Any] = {}
 
@@ -77,15 +79,18 @@ class TalkingHeadPipeline:
         Raises: InputError for unknown models, folders that are not whole, and devices that are not there.
         """
         place = pick_device(device)
-        hashes = check_files(find_model(name))
-        return cls(load_model(name, place, pick_dtype(dtype, place)), str(name), hashes)
+        kind = pick_dtype(dtype, place)
+        folder = find_model(name)
+        return cls(load_model(folder, place, kind), str(name), check_files(folder))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the model folder that `from_pretrained` reads."""
         save_model(self.model, Path(folder))
 
     def set_progress_bar_config(self, **options: Any) -> None:
-        """Options of the progress bar: `disable=True` hides it."""
+        """Options of the progress bar: `disable=True` hides it, `desc` names it, `leave=True` keeps it."""
+        for name in options:
+            one_of(name, ("disable", "desc", "leave"), "option of the progress bar")
         self._progress = options
 
     def prepare(
@@ -106,7 +111,7 @@ class TalkingHeadPipeline:
         face_model: str | Path | None = None,
         face_index: int | None = None,
     ) -> Request:
-        """Read and check every input; what it costs stands in the result's `plan`. Arguments as `__call__`."""
+        """Read and check every input; the result's `plan` tells what it costs. Arguments as `__call__`."""
         for name in [*(guidance or {}), *(regions or {})]:
             one_of(name, SIGNALS, "signal")
         for name, scale in (guidance or {}).items():
@@ -182,7 +187,7 @@ class TalkingHeadPipeline:
         Raises: InputError, with what to do, for inputs that cannot be used.
         """
         request = self.prepare(portrait, **options)
-        frames = []
+        frames: list[np.ndarray] = []
         with progress(request.plan, **self._progress) as tick:
 
             def told(window: int, step: int) -> None:
@@ -199,22 +204,25 @@ class TalkingHeadPipeline:
 
 
 class progress:
-    """One bar with the time left; `disable=True` hides it. Its value is called after every denoiser call."""
+    """One bar with the time left, on a terminal. Its value is called after every denoiser call."""
 
-    def __init__(self, plan: Plan, disable: bool = False, clips: int = 1) -> None:
+    def __init__(
+        self, plan: Plan, disable: bool = False, clips: int = 1, desc: str = "denoising", leave: bool = False
+    ) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+        console = Console(stderr=True)
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("{task.percentage:3.0f} %"),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=disable,
-            transient=True,
+            console=console,
+            disable=disable or not console.is_terminal,  # in a log file it would be noise
+            transient=not leave,
         )
-        self.task = self.bar.add_task("denoising", total=plan.windows * plan.steps * clips)
+        self.task = self.bar.add_task(desc, total=plan.windows * plan.steps * clips)
 
     def __enter__(self) -> Callable[[], None]:
         self.bar.start()
@@ -226,7 +234,9 @@ class progress:
 
 def to_uint8(video: Tensor) -> np.ndarray:
     """(f, 3, h, w) in [-1, 1] to (f, h, w, 3) uint8."""
-    return ((video.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    return (
+        ((video.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    )
 
 
 def pick_device(name: str) -> torch.device:
@@ -242,7 +252,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_dtype(name: str | torch.dtype, device: torch.device) -> torch.dtype:
-    """auto: bfloat16 on CUDA, else float32. Raises: InputError for float16 on a CPU, which is 100 times slower."""
+    """auto: bfloat16 on CUDA, else float32. Raises: InputError for float16 on a CPU: 100 times slower."""
     if isinstance(name, torch.dtype):
         return name
     one_of(name, ("auto", *DTYPES), "dtype")

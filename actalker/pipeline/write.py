@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..errors import InputError
 from ..media.image import write_png
 from ..media.writer import VideoWriter
-from ..provenance import check_writable, file_hash, versions, write_sidecar
+from ..provenance import check_writable, file_hash, versions, whole_file, write_sidecar
 from .preview import preview, shown_frames
 from .talking_head import Request, TalkingHeadPipeline
+
+SOURCES = ("portrait", "audio", "expression", "text", "face_model")  # settings that may name a file
 
 
 def sidecar_of(video: Path) -> Path:
@@ -20,11 +25,19 @@ def sidecar_of(video: Path) -> Path:
     return video.with_suffix(".json")
 
 
-def check_outputs(video: Path, preview_to: Path | None, overwrite: bool) -> None:
-    """Raise InputError before any work if an output exists already or could not be written."""
-    for path in (video, sidecar_of(video), preview_to):
-        if path is not None:
-            check_writable(path, overwrite)
+def check_outputs(
+    video: Path, preview_to: Path | None, overwrite: bool, sources: Iterable[str | None] = ()
+) -> None:
+    """Raise InputError before any work if an output exists already, could not be written, or is a source."""
+    outputs = [path for path in (video, sidecar_of(video), preview_to) if path is not None]
+    read = [source for source in sources if _is_file(source)]
+    for path in outputs:
+        for source in read:
+            if path.exists() and os.path.samefile(path, str(source)):
+                raise InputError(
+                    f"{path}: is read as an input and would be written over; give another output"
+                )
+        check_writable(path, overwrite)
 
 
 def write_clip(
@@ -38,8 +51,8 @@ def write_clip(
 ) -> None:
     """Generate a clip into `video`, with its sidecar and, if asked for, its preview.
 
-    Frames are written as their window is done, so that memory does not grow with the clip. Nothing is left
-    behind when it is interrupted.
+    Frames are written as their window is done, so that memory does not grow with the clip. The files appear
+    together when all are whole; nothing is left behind when it is interrupted.
 
     Args:
         settings: what the user asked for, for the sidecar; values that are files are hashed.
@@ -49,20 +62,26 @@ def write_clip(
     wanted = set(shown_frames(inputs.frames)) if preview_to is not None else set()
     kept: dict[int, np.ndarray] = {}
     size = inputs.model.config.size
-    with VideoWriter(video, inputs.fps, (size, size), inputs.sound, overwrite) as writer:
+    told = sidecar(pipeline, request, settings)  # of the inputs as they are now, not after the work
+    with ExitStack() as stack:
+        side = stack.enter_context(whole_file(sidecar_of(video), overwrite))
+        sheet = None if preview_to is None else stack.enter_context(whole_file(preview_to, overwrite))
+        writer = stack.enter_context(VideoWriter(video, inputs.fps, (size, size), inputs.sound, overwrite))
         for number, frame in enumerate(pipeline.stream(request, callback)):
             writer.write(frame)
             if number in wanted:
                 kept[number] = frame
-    if preview_to is not None:
-        write_png(preview_to, preview(inputs, kept), overwrite=True)
-    write_sidecar(sidecar_of(video), sidecar(pipeline, request, settings), overwrite=True)
+        if sheet is not None:
+            write_png(sheet, preview(inputs, kept))
+        write_sidecar(side, told)
 
 
 def sidecar(pipeline: TalkingHeadPipeline, request: Request, settings: dict[str, Any]) -> dict[str, Any]:
     """Everything that the video depends on: settings, seeds, versions, hashes of inputs and model."""
     inputs = request.inputs
-    files = {name: str(value) for name, value in settings.items() if _is_file(value)}
+    files = {name: str(settings[name]) for name in SOURCES if _is_file(settings.get(name))}
+    choices = inputs.choices()
+    files |= {f"region {name}": str(choice) for name, choice in choices.items() if isinstance(choice, Path)}
     parameter = next(inputs.model.network.parameters())
     return {
         "settings": settings,
@@ -72,7 +91,9 @@ def sidecar(pipeline: TalkingHeadPipeline, request: Request, settings: dict[str,
         "guidance": dict(request.guidance),
         "fps": str(inputs.fps),
         "frames": inputs.frames,
+        "seconds": float(inputs.frames / inputs.fps),
         "gates": inputs.gates.describe(),
+        "regions": {name: str(choice) for name, choice in choices.items()},
         "script": None if inputs.script is None else str(inputs.script),
         "face_box": [round(float(v), 2) for v in inputs.portrait.face.box],
         "device": str(parameter.device),
@@ -86,5 +107,5 @@ def sidecar(pipeline: TalkingHeadPipeline, request: Request, settings: dict[str,
 def _is_file(value: object) -> bool:
     try:
         return isinstance(value, (str, Path)) and str(value) != "" and Path(value).is_file()
-    except (OSError, ValueError):                # a script is too long for a file's name
+    except (OSError, ValueError):  # a script is too long for a file's name
         return False

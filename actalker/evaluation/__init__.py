@@ -1,0 +1,1 @@
+"""Measuring control: what each gate moves, and what it leaves alone."""

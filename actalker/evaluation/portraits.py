@@ -1,0 +1,102 @@
+"""What audio alone does to real portraits, measured with MediaPipe's landmarks on the output's frames."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..data.portraits import PICTURES
+from ..errors import InputError
+from ..faces.landmarker import find_by_landmarker
+from ..media.sound import Sound
+from ..pipeline.talking_head import TalkingHeadPipeline
+from ..regions.shapes import REGIONS
+from .ablate import Row
+from .control import correlation
+
+ENLARGED = 3                                    # the landmarker wants larger faces than 128 pixels hold
+LAG = 2                                         # frames by which lips and loudness may be apart
+LIPS, EYES_AND_MOUTH = (13, 14), (33, 263, 13)  # inner lips; for the scale
+
+
+def loudness(sound: Sound, frames: int, fps: Fraction) -> np.ndarray:
+    """Root mean square of the speech around each frame, (f,)."""
+    mono, step = sound.mono(16000), 16000 / float(fps)
+    edges = [(max(0, round((k - 0.5) * step)), round((k + 0.5) * step)) for k in range(frames)]
+    return np.array([np.sqrt(np.mean(mono[a:b] ** 2)) if b > a and a < len(mono) else 0.0 for a, b in edges])
+
+
+def lip_opening(frames: np.ndarray, model: Path) -> np.ndarray:
+    """Distance of the inner lips over that of eyes and mouth, (f,); NaN where no face is found."""
+    out = np.full(len(frames), np.nan)
+    for k, frame in enumerate(frames):
+        side = frame.shape[0] * ENLARGED
+        large = np.asarray(Image.fromarray(frame).resize((side, side), Image.Resampling.BICUBIC))
+        faces = find_by_landmarker(large, model)
+        if faces and faces[0].landmarks is not None:
+            marks = faces[0].landmarks
+            unit = np.hypot(*((marks[EYES_AND_MOUTH[0]] + marks[EYES_AND_MOUTH[1]]) / 2 - marks[EYES_AND_MOUTH[2]]))
+            out[k] = np.hypot(*(marks[LIPS[0]] - marks[LIPS[1]])) / unit
+    return out
+
+
+def lagged_correlation(lips: np.ndarray, loud: np.ndarray) -> float:
+    """The best correlation within LAG frames either way."""
+    best = -1.0
+    for lag in range(-LAG, LAG + 1):
+        a, b = (lips[lag:], loud[: len(loud) - lag]) if lag >= 0 else (lips[:lag], loud[-lag:])
+        known = ~np.isnan(a)
+        if known.sum() > 5:
+            best = max(best, correlation(a[known], b[known]))
+    return best
+
+
+def measure_portraits(
+    pipeline: TalkingHeadPipeline, folder: Path, speech: Path, model: Path, duration: str, seed: int = 0
+) -> dict[str, Any]:
+    """Each picture of a folder, driven by speech alone with the gate open and closed: cells and rows."""
+    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES) if folder.is_dir() else []
+    if not paths:
+        raise InputError(f"{folder}: no pictures in it; give a folder of portraits")
+    pipeline.set_progress_bar_config(disable=True)
+    cells = []
+    for path in paths:
+        made = {}
+        for gate in (1.0, 0.0):
+            request = pipeline.prepare(path, audio=speech, gates={"audio": gate}, duration=duration, seed=seed,
+                                       face_model=model)
+            made[gate] = np.stack(list(pipeline.stream(request)))
+        inputs = request.inputs
+        size = pipeline.model.config.size
+        outside = 1 - REGIONS["face"]([inputs.portrait.face.points().moved(inputs.portrait.crop, size)], (size, size))
+        apart = np.abs(made[1.0].astype(float) - inputs.portrait.picture).mean(-1)
+        lips = {gate: lip_opening(frames, model) for gate, frames in made.items()}
+        loud = loudness(inputs.sound, inputs.frames, inputs.fps)
+        cells.append({
+            "portrait": path.name,
+            "correlation": lagged_correlation(lips[1.0], loud),
+            "movement": float(np.nanstd(lips[1.0])),
+            "closed movement": float(np.nanstd(lips[0.0])),
+            "outside": float((apart * outside.numpy()).sum() / max(1e-9, float(outside.sum()) * len(apart))),
+            "found": float((~np.isnan(lips[1.0])).mean()),
+        })
+    return {"cells": cells, "rows": _rows(cells)}
+
+
+def _rows(cells: list[dict[str, Any]]) -> list[Row]:
+    follow = sum(c["correlation"] >= 0.4 for c in cells)
+    still = [c["closed movement"] / max(c["movement"], 1e-9) for c in cells]
+    outside = [c["outside"] for c in cells]
+    nan = float("nan")
+    return [
+        Row(f"portraits of {len(cells)} whose lips follow loudness (correlation >= 0.4)", follow, nan, nan,
+            ">= two thirds", follow >= 2 * len(cells) / 3),
+        Row("lip movement, audio closed / open, worst portrait", max(still), min(still), max(still), "<= 0.33",
+            max(still) <= 1 / 3),
+        Row("change outside the face, worst portrait (of 255)", max(outside), min(outside), max(outside), "<= 2",
+            max(outside) <= 2),
+    ]

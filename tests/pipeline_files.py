@@ -1,0 +1,72 @@
+"""A small model with random weights, and the inputs of a short clip, for the tests of pipeline and command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from media_files import picture_file, sound_file, video_file
+
+from actalker.diffusion.precondition import PreconditionConfig
+from actalker.pipeline.folder import save_model
+from actalker.pipeline.model import ModelConfig, SamplingConfig, TalkingHeadModel
+
+SMALL = {
+    "in_channels": 384,
+    "out_channels": 192,
+    "block_out_channels": [32, 32],
+    "down_block_types": ["DownBlockSpatioTemporal", "CrossAttnDownBlockSpatioTemporal"],
+    "up_block_types": ["CrossAttnUpBlockSpatioTemporal", "UpBlockSpatioTemporal"],
+    "num_attention_heads": [1, 2],
+    "layers_per_block": 1,
+    "cross_attention_dim": 64,
+    "addition_time_embed_dim": 32,
+    "projection_class_embeddings_input_dim": 96,
+    "num_frames": 6,
+    "token_width": 64,
+    "expand": 0.5,
+    "state_size": 4,
+    "flow_scale": 1.0,
+}
+
+
+def small_config(**changes: object) -> ModelConfig:
+    """64 x 64 pixels, windows of 6 frames that share 2, two steps."""
+    given = {
+        "size": 64,
+        "window": 6,
+        "overlap": 2,
+        "denoiser_args": SMALL,
+        "codec_args": {"stride": 8},
+        "precondition": PreconditionConfig(sigma_data=0.05, centre="reference"),
+        "sampling": SamplingConfig(steps=2, sigma_min=0.5, sigma_max=20.0, shared_noise=0.9),
+    }
+    return ModelConfig(**{**given, **changes})  # type: ignore[arg-type]
+
+
+def small_model(**changes: object) -> TalkingHeadModel:
+    """Random weights, also where training starts at zero: every signal has an effect."""
+    torch.manual_seed(0)
+    model = TalkingHeadModel(small_config(**changes))
+    with torch.no_grad():
+        for weight in model.network.parameters():
+            if weight.abs().max() == 0:
+                weight.normal_(std=0.3 / max(1, weight[0].numel()) ** 0.5 if weight.ndim > 1 else 0.02)
+    return model
+
+
+def write_inputs(folder: Path) -> Path:
+    """The small model in `model/`, a portrait, 0.8 s of speech-like sound, a driving video of 0.4 s with it."""
+    from skimage.data import astronaut
+
+    save_model(small_model(), folder / "model")
+    face = astronaut()
+    picture_file(folder / "face.png", face[0:256, 96:352])
+    t = np.arange(12800) / 16000
+    voice = (0.5 * np.sin(2 * np.pi * 200 * t) * np.sin(2 * np.pi * 2 * t) ** 2).astype(np.float32)[None]
+    sound_file(folder / "speech.wav", voice)
+    frames = [np.ascontiguousarray(np.roll(face[0:224, 112:336], k, axis=1)) for k in range(10)]
+    video_file(folder / "driver.mp4", frames, 25, sound=voice[:, :6400])
+    video_file(folder / "mute.mp4", frames, 25)
+    return folder
