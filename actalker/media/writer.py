@@ -92,7 +92,9 @@ class VideoWriter:
                 self._track.write_until(self.frames / self.fps)
 
     def _open_video(self, container: OutputContainer) -> VideoStream:
-        stream = container.add_stream("libx264", rate=self.fps, options={"crf": str(self.crf)})
+        # mbtree reads past small frames: with it the same frames give one of several files
+        options = {"crf": str(self.crf), "x264-params": "mbtree=0"}
+        stream = container.add_stream("libx264", rate=self.fps, options=options)
         stream.height, stream.width = (side + side % 2 for side in self.size)
         stream.pix_fmt = "yuv420p"
         context = stream.codec_context
