@@ -1,0 +1,113 @@
+"""The network with control: diffusers' own at step 0, gates that leave no trace, checkpointing, no shared state."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from diffusers import UNetSpatioTemporalConditionModel
+from models import SMALL, small_model, some_conditions
+
+from actalker.backbones.unet import ControlUNet
+
+
+def noisy(model, b=1, f=4, seed=1):
+    side = model.config.size // 8
+    return torch.randn(b, f, 192, side, side, generator=torch.Generator().manual_seed(seed))
+
+
+def run(model, conditions, b=1, f=4):
+    out = model.network(noisy(model, b, f), torch.zeros(b), conditions)
+    return torch.cat([out.output.flatten(), out.flow.flatten()])
+
+
+def test_at_step_0_it_is_diffusers_own_network():
+    torch.manual_seed(0)
+    args = {k: v for k, v in SMALL["denoiser_args"].items() if k not in ("flow_scale",)}
+    ours = ControlUNet(**args)
+    own = {k: v for k, v in args.items() if k not in ("token_width", "expand", "state_size")}
+    plain = UNetSpatioTemporalConditionModel(**own)
+    weights = ours.state_dict()
+    plain.load_state_dict({k: weights[k] for k in plain.state_dict()})
+    model = small_model()
+    conditions = some_conditions(model)
+    x = noisy(model)
+    joined = torch.cat([x, conditions.reference[:, None].expand(-1, 4, -1, -1, -1)], 2)
+    expected = plain(joined, torch.zeros(1), conditions.identity, conditions.micro).sample
+    torch.testing.assert_close(ours(x, torch.zeros(1), conditions).output, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("signal", ["audio", "expression", "text"])
+@pytest.mark.parametrize("scope", ["clip", "frame"])
+def test_a_closed_gate_is_bit_for_bit_the_model_without_the_signal(signal, scope):
+    model = small_model(denoiser_args={"scan_scope": scope})
+    gates = {"audio": 1.0, "expression": 0.6, "text": 1.0}
+    with_closed = some_conditions(model, gates={**gates, signal: 0.0})
+    without = some_conditions(model, gates={s: g for s, g in gates.items() if s != signal})
+    assert torch.equal(run(model, with_closed), run(model, without))
+    assert not torch.equal(run(model, with_closed), run(model, some_conditions(model, gates=gates)))
+
+
+def test_a_closed_signal_may_hold_anything():
+    model = small_model()
+    closed = some_conditions(model, gates={"audio": 1.0, "expression": 0.0, "text": 1.0})
+    broken = {**closed.tokens, "expression": torch.full_like(closed.tokens["expression"], float("nan"))}
+    assert torch.equal(run(model, closed), run(model, replace(closed, tokens=broken)))
+
+
+def test_gates_by_item_equal_the_items_alone():
+    model = small_model()
+    both = some_conditions(model, b=2, gates={
+        "audio": torch.tensor([[1.0] * 4, [0.0] * 4]), "expression": 1.0, "text": torch.tensor([[0.0] * 4, [0.5] * 4])})
+    x = noisy(model, 2)
+    together = model.network(x, torch.zeros(2), both).output
+    for k in range(2):
+        one = replace(
+            both, tokens={s: t[k : k + 1] for s, t in both.tokens.items()},
+            regions={s: r[k : k + 1] for s, r in both.regions.items()},
+            gates={s: g[k : k + 1] for s, g in both.gates.items()}, identity=both.identity[k : k + 1],
+            reference=both.reference[k : k + 1], location=both.location[k : k + 1], micro=both.micro[k : k + 1],
+        )
+        alone = model.network(x[k : k + 1], torch.zeros(1), one).output
+        torch.testing.assert_close(together[k : k + 1], alone, rtol=2e-4, atol=2e-4)
+
+
+def test_gradients_with_checkpointing_equal_those_without_also_with_another_forward_between():
+    grads = []
+    for checkpointing in (False, True):
+        model = small_model()
+        model.requires_grad_(True)
+        if checkpointing:
+            model.network.enable_gradient_checkpointing()
+        model.network.train()
+        first, other = some_conditions(model, seed=0), some_conditions(model, seed=5, gates={"text": 1.0})
+        loss = model.network(noisy(model), torch.zeros(1), first).output.square().mean()
+        with torch.no_grad():
+            model.network(noisy(model, seed=9), torch.ones(1), other)
+        loss.backward()
+        grads.append({n: p.grad for n, p in model.network.named_parameters() if p.grad is not None})
+    assert grads[0].keys() == grads[1].keys()
+    assert any("control" in name for name in grads[0])
+    for name, grad in grads[0].items():
+        torch.testing.assert_close(grads[1][name], grad, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_nothing_of_a_call_stays_behind():
+    model = small_model()
+    first, other = some_conditions(model, seed=0), some_conditions(model, seed=3, gates={"audio": 1.0})
+    expected = run(model, first)
+    run(model, other)
+    assert torch.equal(run(model, first), expected)
+    with pytest.raises(Exception):                                            # noqa: B017  any fault in the middle
+        model.network(noisy(model)[..., :3], torch.zeros(1), first)
+    assert torch.equal(run(model, first), expected)
+
+
+def test_saved_and_loaded(tmp_path):
+    model = small_model()
+    model.network.save_pretrained(tmp_path)
+    again = ControlUNet.from_pretrained(tmp_path)
+    conditions = some_conditions(model)
+    x = noisy(model)
+    with torch.no_grad():
+        ours = model.network(x, torch.zeros(1), conditions).output
+        assert torch.equal(again.eval()(x, torch.zeros(1), conditions).output, ours)
