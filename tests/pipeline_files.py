@@ -1,4 +1,4 @@
-"""A small model with random weights, and the inputs of a short clip, for the tests of pipeline and command line."""
+"""A small model with random weights and a short clip's inputs, for tests of pipeline and command line."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def small_model(**changes: object) -> TalkingHeadModel:
 
 
 def write_inputs(folder: Path) -> Path:
-    """The small model in `model/`, a portrait, 0.8 s of speech-like sound, a driving video of 0.4 s with it."""
+    """The small model in `model/`, a portrait, 0.8 s of sound like speech, a driving video of 0.4 s."""
     from skimage.data import astronaut
 
     save_model(small_model(), folder / "model")

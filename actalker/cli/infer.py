@@ -32,21 +32,24 @@ def parser() -> ArgumentParser:
     p.add_argument("--model", type=str, default="tiny", help="tiny, a model folder or a hub id")
     p.add_argument(
         "--gate",
-        action="append",
+        nargs="+",
+        action="extend",
         type=str,
         metavar="NAME=VALUE",
         help="how far a signal is open: 0.5, or a schedule such as 0@0-1.2,1@1.2- (repeatable)",
     )
     p.add_argument(
         "--region",
-        action="append",
+        nargs="+",
+        action="extend",
         type=str,
         metavar="NAME=REGION",
         help="where a signal acts: mouth, upper, face, frame or a mask picture (repeatable)",
     )
     p.add_argument(
         "--guidance",
-        action="append",
+        nargs="+",
+        action="extend",
         type=str,
         metavar="NAME=SCALE",
         help="push a signal's effect; 1 is none (repeatable)",

@@ -69,6 +69,8 @@ def explain(message: str, options: Iterable[str]) -> str:
         return line[:300]
     option, why = "--" + wrong["key"].replace("_", "-"), wrong["why"]
     given = re.search(r"(?:Given|Got) value: (?P<value>.*)", why)
+    if "item assignment" in why:  # one word where a repeatable option takes a list
+        return f"--config: {wrong['key']} takes a list; write {wrong['key']}: [NAME=VALUE]"
     if given is None:
         return f"{option}: {why[:200]}"
     kinds = dict.fromkeys(TYPES.get(kind, kind) for kind in re.findall(r"Expected a <class '(\w+)'>", why))

@@ -25,7 +25,14 @@ class Run:
         self.made, self.folder, self.out = made, folder, folder / "clip.mp4"
 
     def __call__(self, *options: str, out: str = "clip.mp4", quiet: bool = True) -> Path:
-        base = ["--model", self.made / "model", "--portrait", self.made / "face.png", "--out", self.folder / out]
+        base = [
+            "--model",
+            self.made / "model",
+            "--portrait",
+            self.made / "face.png",
+            "--out",
+            self.folder / out,
+        ]
         given = [str(self.made / o[1:]) if o.startswith("@") else o for o in options]
         assert main(["infer", *map(str, base), *given, *(["--quiet"] if quiet else [])]) == 0
         return self.folder / out
@@ -118,11 +125,13 @@ def test_same_seed_same_file_other_seed_other_frames(infer):
     assert first.read_bytes() != other.read_bytes()
 
 
-def test_sampler_steps_guidance_crop_and_dtype_change_the_frames(infer):
+def test_each_setting_changes_the_frames(infer):
     words = ["--audio", "@speech.wav", "--duration", "0.2"]
+    assert (
+        infer.frames(*words, "--steps", "3", "--sampler", "dpm2") != infer.frames(*words, "--steps", "3")
+    ).any()
     plain = infer.frames(*words)
     for options in (
-        ["--sampler", "dpm2"],
         ["--steps", "3"],
         ["--guidance", "audio=3"],
         ["--crop", "none"],
@@ -150,7 +159,9 @@ def test_a_closed_gate_is_bitwise_the_clip_without_the_signal(infer, closed, kep
 
 def test_a_gate_that_opens_after_the_clip_is_closed(infer):
     """Also for the other signal's region, which is the whole face when it acts alone."""
-    late = infer("--audio", "@speech.wav", "--text", "smiles", "--duration", "0.4", "--gate", "text=0@0-2,1@2-")
+    late = infer(
+        "--audio", "@speech.wav", "--text", "smiles", "--duration", "0.4", "--gate", "text=0@0-2,1@2-"
+    )
     alone = infer("--audio", "@speech.wav", "--duration", "0.4", out="alone.mp4")
     assert (np.stack(list(read_frames(late))) == np.stack(list(read_frames(alone)))).all()
 
@@ -177,8 +188,26 @@ def test_a_mask_picture_is_a_region(infer, tmp_path):
 
 def test_the_sidecar_holds_all_that_the_video_depends_on(infer, made):
     path = infer(
-        *["--audio", "@speech.wav", "--expression", "@mute.mp4", "--text", "a | 0-0.2: smiles", "--seed", "7"],
-        *["--gate", "audio=0.5", "--gate", "text=0@0-0.1,1@0.1-", "--guidance", "text=2", "--region", "audio=face"],
+        *[
+            "--audio",
+            "@speech.wav",
+            "--expression",
+            "@mute.mp4",
+            "--text",
+            "a | 0-0.2: smiles",
+            "--seed",
+            "7",
+        ],
+        *[
+            "--gate",
+            "audio=0.5",
+            "--gate",
+            "text=0@0-0.1,1@0.1-",
+            "--guidance",
+            "text=2",
+            "--region",
+            "audio=face",
+        ],
         *["--preview", str(infer.folder / "look.png"), "--fps", "30000/1001", "--steps", "1"],
     )
     told = sidecar(path)
@@ -194,8 +223,29 @@ def test_the_sidecar_holds_all_that_the_video_depends_on(infer, made):
     }
     assert told["model"]["files"]["config.json"] == file_hash(made / "model" / "config.json")
     assert {"actalker", "torch", "diffusers", "av"} <= set(told["versions"])
-    options = {"audio", "crop", "device", "dtype", "duration", "expression", "face_index", "face_model", "fps"}
-    options |= {"gate", "guidance", "model", "out", "portrait", "preview", "region", "sampler", "seed", "steps"}
+    options = {
+        "audio",
+        "crop",
+        "device",
+        "dtype",
+        "duration",
+        "expression",
+        "face_index",
+        "face_model",
+        "fps",
+    }
+    options |= {
+        "gate",
+        "guidance",
+        "model",
+        "out",
+        "portrait",
+        "preview",
+        "region",
+        "sampler",
+        "seed",
+        "steps",
+    }
     assert set(told["settings"]) == options | {"text"}
     preview = np.asarray(Image.open(infer.folder / "look.png"))
     assert preview.shape[1] > 800 and preview.std() > 20
@@ -209,7 +259,16 @@ def test_a_config_file_says_what_the_options_say(infer, made, tmp_path):
         "sampler: dpm2\ncrop: none\ndevice: cpu\ndtype: float32\nquiet: true\n"
     )
     assert main(["infer", "--config", str(tmp_path / "all.yaml")]) == 0
-    words = ["--audio", "@speech.wav", "--text", "a | 0-0.2: smiles", "--gate", "audio=0.5", "--gate", "text=0.25"]
+    words = [
+        "--audio",
+        "@speech.wav",
+        "--text",
+        "a | 0-0.2: smiles",
+        "--gate",
+        "audio=0.5",
+        "--gate",
+        "text=0.25",
+    ]
     words += ["--guidance", "audio=2", "--region", "audio=face", "--seed", "3", "--fps", "29.97"]
     words += ["--duration", "0.4", "--steps", "1", "--sampler", "dpm2", "--crop", "none"]
     assert infer(*words).read_bytes() == (tmp_path / "yaml.mp4").read_bytes()
@@ -221,7 +280,9 @@ def test_a_config_file_says_what_the_options_say(infer, made, tmp_path):
 def test_the_plan_is_printed_before_the_work_and_the_path_last(infer, capsys):
     path = infer("--audio", "@speech.wav", "--guidance", "audio=2", quiet=False)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("plan: 20 frames (0.80 s at 25 fps), 5 windows, 2 steps, 20 denoiser passes, about ")
+    assert lines[0].startswith(
+        "plan: 20 frames (0.80 s at 25 fps), 5 windows, 2 steps, 20 denoiser passes, about "
+    )
     assert lines[1:] == [str(path)]
 
 
