@@ -1,4 +1,4 @@
-"""What a user can get wrong: the command line, what stderr must say in one line, exit code 2, nothing left."""
+"""What a user can get wrong: the command line, the line that stderr must show, exit code 2, nothing left."""
 
 from __future__ import annotations
 
@@ -7,40 +7,27 @@ import json
 import os
 import pickle
 import re
-import resource
 import shlex
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from fractions import Fraction
+import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
 from media_files import (
-    huge_jpeg,
     huge_png_header,
-    long_silent_wav,
     picture_file,
     sound_file,
     text_as,
     tone,
     truncated,
-    turned_jpeg,
     video_file,
     zero_byte,
 )
-from PIL import Image
-from pipeline_files import small_model
 
 from actalker.cli.main import main
 from actalker.errors import InputError
-from actalker.media.image import read_image
-from actalker.pipeline.folder import INDEX, check_files, load_model, save_model
-from actalker.pipeline.inputs import gather
-from actalker.pipeline.plan import plan
+from actalker.pipeline.folder import INDEX, load_model, save_model
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +40,7 @@ def bad(made, tmp_path_factory) -> Path:
         zero_byte(folder / f"empty.{suffix}")
         text_as(folder / f"text.{suffix}")
     truncated(folder / "cut.png", folder / "face.png")
-    truncated(folder / "cut.wav", sound_file(folder / "long.wav", tone(2.0)))
+    truncated(folder / "cut.wav", sound_file(folder / "long.wav", tone(4.0)))
     truncated(folder / "cut.mp4", folder / "driver.mp4")
     picture_file(folder / "dot.png", np.zeros((1, 1, 3), np.uint8))
     picture_file(folder / "wall.png", np.full((256, 256, 3), 128, np.uint8))
@@ -63,7 +50,8 @@ def bad(made, tmp_path_factory) -> Path:
     mask[:4, :4] = 255
     picture_file(folder / "corner.png", mask)
     huge_png_header(folder / "huge.png")
-    sound_file(folder / "none.wav", np.zeros((1, 0), np.float32))
+    with wave.open(str(folder / "none.wav"), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", "none"))
     sound_file(folder / "nan.wav", np.full((1, 8000), np.nan, np.float32), codec="pcm_f32le")
     sound_file(folder / "10ms.wav", tone(0.01))
     video_file(folder / "wall.mp4", [np.full((128, 128, 3), 90, np.uint8)] * 6)
@@ -86,7 +74,10 @@ TABLE = [
     ("--portrait text.png --audio speech.wav", "text.png: is not a picture that can be read; save it as PNG"),
     ("--portrait cut.png --audio speech.wav", "cut.png: the picture is damaged"),
     ("--portrait dot.png --audio speech.wav", "dot.png: the picture is 1 x 1 pixels; give 8 x 8 or more"),
-    ("--portrait huge.png --audio speech.wav", "huge.png: the picture is 20000 x 20000 pixels, 400 megapixels"),
+    (
+        "--portrait huge.png --audio speech.wav",
+        "huge.png: the picture has more than 64 megapixels; make it smaller",
+    ),
     ("--portrait wall.png --audio speech.wav", "wall.png: no face found ...give a frontal portrait"),
     ("--portrait locked --audio speech.wav", "locked: is a folder; give a picture"),
     (f"{GOOD} --face-index 3", "face.png: --face-index 3, but 1 faces were found; give 0 to 0"),
@@ -98,7 +89,7 @@ TABLE = [
     ("--audio nowhere.wav", "nowhere.wav: no such file"),
     ("--audio empty.wav", "empty.wav: is empty (0 bytes)"),
     ("--audio text.wav", "text.wav: ...export it as WAV"),
-    ("--audio cut.wav", "cut.wav: is cut off, 1.0 of 2.0 s are there; copy or export it again"),
+    ("--audio cut.wav", "cut.wav: is cut off, 2.0 of 4.0 s are there; copy or export it again"),
     ("--audio none.wav", "none.wav: no sound in it; give at least 40 ms"),
     ("--audio nan.wav", "nan.wav: has samples that are not numbers"),
     ("--audio 10ms.wav", "10ms.wav: only 10 ms of sound; give at least 40 ms"),
@@ -115,7 +106,10 @@ TABLE = [
     ("--text smiles", "the script has no phases, so the clip has no length; give --duration SECONDS"),
     ("--text 'a | 1-0.5: nods'", "script, column 5: time '1-0.5' ends at 0.5 s, not after its start at 1 s"),
     ("--text 'a | soon: nods'", "script, column 5: time 'soon' cannot be read"),
-    ("--text 'a | 0-9: nods' --audio speech.wav", "script, column 5: ... ends after the clip, which has 0.8 s"),
+    (
+        "--text 'a | 0-9: nods' --audio speech.wav",
+        "script, column 5: ... ends after the clip, which has 0.8 s",
+    ),
     ("--text empty.yaml", "empty.yaml: holds no 'base:' and 'phases:'"),
     ("--text text.yaml", "text.yaml: holds no 'base:'"),
     ("--text odd.yaml", "odd.yaml: phases[0]: entry 'txt' is unknown; did you mean 'text'"),
@@ -136,27 +130,36 @@ TABLE = [
     (f"{GOOD} --region audio=nowhere.png", "nowhere.png: no such file"),
     (f"{GOOD} --region audio=black.png", "black.png: the mask is black everywhere"),
     (f"{GOOD} --region audio=wide.png", "wide.png: the mask is 256 x 64 pixels, the portrait 256 x 256"),
-    (f"{GOOD} --region audio=corner.png", "region audio=corner.png: lies outside the square that is animated"),
+    (
+        f"{GOOD} --region audio=corner.png",
+        "region audio=corner.png: lies outside the square that is animated",
+    ),
     (f"{GOOD} --guidance audio=loud", "--guidance audio=loud: give a number"),
     (f"{GOOD} --guidance audio=-1", "guidance audio=-1: give a scale from 0 to 100"),
     (f"{GOOD} --guidance audio=nan", "guidance audio=nan: give a scale from 0 to 100"),
     (f"{GOOD} --guidance audio=2 --guidance audio=3", "--guidance audio=3: audio is given twice"),
     # numbers
-    *[(f"{GOOD} --duration {d}", m) for d, m in {
-        "0": "duration 0 s: is less than a frame; give 0.04 s or more",
-        "-1": "time -1 s is outside 0 to 24 hours",
-        "nan": "time 'nan' cannot be read",
-        "1e9": r"time 1e+09 s is outside 0 to 24 hours",
-        "soon": "time 'soon' cannot be read; write seconds",
-    }.items()],
-    *[(f"{GOOD} --fps {f}", m) for f, m in {
-        "0": "frame rate 0 is outside 1 to 240",
-        "-1": "frame rate -1 is outside 1 to 240",
-        "abc": "frame rate 'abc' is no number; write for example 25",
-        "1000": "frame rate 1000 is outside 1 to 240",
-        "nan": "frame rate 'nan' is no number",
-        "1/0": "frame rate '1/0' is no number",
-    }.items()],
+    *[
+        (f"{GOOD} --duration {d}", m)
+        for d, m in {
+            "0": "duration 0 s: is less than a frame; give 0.04 s or more",
+            "-1": "time -1 s is outside 0 to 24 hours",
+            "nan": "time 'nan' cannot be read",
+            "1e9": r"time 1e+09 s is outside 0 to 24 hours",
+            "soon": "time 'soon' cannot be read; write seconds",
+        }.items()
+    ],
+    *[
+        (f"{GOOD} --fps {f}", m)
+        for f, m in {
+            "0": "frame rate 0 is outside 1 to 240",
+            "-1": "frame rate -1 is outside 1 to 240",
+            "abc": "frame rate 'abc' is no number; write for example 25",
+            "1000": "frame rate 1000 is outside 1 to 240",
+            "nan": "frame rate 'nan' is no number",
+            "1/0": "frame rate '1/0' is no number",
+        }.items()
+    ],
     (f"{GOOD} --seed -1", "seed -1: give a number from 0"),
     (f"{GOOD} --seed 9223372036854775808", "seed 9223372036854775808: give a number from 0"),
     (f"{GOOD} --seed x", "--seed: 'x' cannot be used; give a whole number"),
@@ -186,9 +189,15 @@ TABLE = [
     (f"{GOOD} --out nowhere/clip.mp4", "nowhere/clip.mp4: there is no folder ...make it first"),
     (f"{GOOD} --preview look.jpg", "--preview 'look.jpg': is written as PNG"),
     (f"{GOOD} --preview nowhere/look.png", "nowhere/look.png: there is no folder"),
-    ("--audio driver.mp4 --out driver.mp4 --overwrite", "driver.mp4: is read as an input and would be written"),
+    (
+        "--audio driver.mp4 --out driver.mp4 --overwrite",
+        "driver.mp4: is read as an input and would be written",
+    ),
     (f"{GOOD} --preview face.png --overwrite", "face.png: is read as an input and would be written over"),
-    (f"{GOOD} --region audio=corner.png --preview ./corner.png --overwrite", "corner.png: is read as an input"),
+    (
+        f"{GOOD} --region audio=corner.png --preview ./corner.png --overwrite",
+        "corner.png: is read as an input",
+    ),
 ]
 
 
@@ -197,12 +206,16 @@ def files(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("line, says", TABLE, ids=[line or "nothing" for line, _ in TABLE])
-def test_one_line_exit_code_2_and_nothing_left(line, says, bad, made, monkeypatch, capsys):
+def test_one_line_exit_code_2_and_nothing_left(line, says, bad, made, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(bad)
     monkeypatch.setenv("TMPDIR", str(bad / "locked"))
     before = files(bad)
     given = shlex.split(line)
-    for option, value in {"--portrait": "face.png", "--out": "clip.mp4", "--model": str(made / "model")}.items():
+    for option, value in {
+        "--portrait": "face.png",
+        "--out": f"{tmp_path}/clip.mp4",
+        "--model": str(made / "model"),
+    }.items():
         if option not in given:
             given += [option, value]
     assert main(["infer", *given]) == 2
@@ -213,6 +226,7 @@ def test_one_line_exit_code_2_and_nothing_left(line, says, bad, made, monkeypatc
     assert said.err.splitlines()[-1] == lines[0]
     assert re.search(".*".join(map(re.escape, says.split("..."))), lines[0])
     assert files(bad) == before
+    assert not files(tmp_path)
 
 
 def test_a_huge_script_is_refused(made, capsys, tmp_path):
@@ -223,3 +237,119 @@ def test_a_huge_script_is_refused(made, capsys, tmp_path):
     assert main([*base, "a" * 1_100_000]) == 2
     assert "characters; at most" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+# model folders: what was changed, what must be said
+
+
+def _edit_json(path: Path, change) -> None:
+    value = json.loads(path.read_text())
+    change(value)
+    path.write_text(json.dumps(value))
+
+
+def _rehash(folder: Path) -> None:
+    """Make the index agree with the files again: the error must come from their content."""
+    _edit_json(folder / INDEX, lambda index: index["files"].update(_hashes(folder, index["files"])))
+
+
+def _hashes(folder: Path, names) -> dict[str, str]:
+    return {name: "sha256:" + hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+
+
+def _pickled(folder: Path) -> None:
+    class Bomb:
+        def __reduce__(self):
+            return os.system, ("touch owned",)
+
+    (folder / "denoiser/model.safetensors").write_bytes(pickle.dumps(Bomb()))
+    _rehash(folder)
+
+
+def _listed_pickle(folder: Path) -> None:
+    (folder / "denoiser/model.safetensors").rename(folder / "denoiser/pytorch_model.bin")
+    _edit_json(
+        folder / INDEX, lambda i: i.update(files={"denoiser/pytorch_model.bin": "sha256:0", **i["files"]})
+    )
+
+
+def _setting(**values):
+    def change(folder: Path) -> None:
+        _edit_json(folder / "config.json", lambda c: c.update(values))
+        _rehash(folder)
+
+    return change
+
+
+def _flip(folder: Path) -> None:
+    path = folder / "denoiser/model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def _cut(folder: Path) -> None:
+    path = folder / "encoders/model.safetensors"
+    path.write_bytes(path.read_bytes()[:5000])
+    _rehash(folder)
+
+
+FOLDERS = [
+    (
+        lambda f: (f / "denoiser/model.safetensors").unlink(),
+        "denoiser/model.safetensors: missing; the model folder",
+    ),
+    (lambda f: (f / "config.json").unlink(), "config.json: missing"),
+    (lambda f: (f / INDEX).unlink(), "model_index.json: missing; give a model folder"),
+    (lambda f: (f / INDEX).write_text("{"), "model_index.json: cannot be read"),
+    (lambda f: (f / INDEX).write_text("[]"), "model_index.json: holds no settings"),
+    (
+        lambda f: (f / INDEX).write_text('{"files": {}}'),
+        "does not list config.json; it is not a model folder",
+    ),
+    (_flip, "denoiser/model.safetensors: changed since the model was saved (hash differs)"),
+    (_cut, "encoders/model.safetensors: not a readable safetensors file"),
+    (_pickled, "denoiser/model.safetensors: not a readable safetensors file"),
+    (_listed_pickle, "pytorch_model.bin: pickled weights can run programs and are not read"),
+    (
+        lambda f: _edit_json(f / INDEX, lambda i: i["files"].update({"../face.png": "x"})),
+        "names '../face.png', outside",
+    ),
+    (
+        lambda f: _edit_json(f / INDEX, lambda i: i["files"].update({"/etc/passwd": "x"})),
+        "names '/etc/passwd', outside",
+    ),
+    (
+        lambda f: _edit_json(f / INDEX, lambda i: i["files"].pop("denoiser/model.safetensors")),
+        "denoiser/model.safetensors: is not listed in model_index.json",
+    ),
+    (_setting(sice=3), "model setting 'sice' is unknown; did you mean 'size'"),
+    (_setting(denoiser="ControlUnet"), "denoiser 'ControlUnet' is unknown; did you mean 'ControlUNet'"),
+    (_setting(denoiser_args={"block_out_channels": "wide"}), "config.json: no model can be built from it"),
+    (_setting(overlap=6), "window 6, overlap 6"),
+    (_setting(window="x"), "model settings: '<' not supported"),
+    (_setting(audio={"width": 32}), "weights are missing, unknown or of another shape"),
+    (_setting(sampling={"stepps": 3}), "stepps"),
+]
+
+
+@pytest.mark.parametrize("change, says", FOLDERS, ids=[says[:40] for _, says in FOLDERS])
+def test_a_model_folder_that_is_not_whole_is_refused(change, says, made, tmp_path, monkeypatch):
+    folder = tmp_path / "model"
+    shutil.copytree(made / "model", folder)
+    monkeypatch.chdir(tmp_path)
+    change(folder)
+    with pytest.raises(InputError) as caught:
+        load_model(folder)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "owned").exists()
+
+
+def test_a_saved_model_never_replaces_another_folder(made, tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "precious.txt").write_text("mine")
+    with pytest.raises(InputError, match="exists and is not a model folder"):
+        save_model(load_model(made / "model"), tmp_path / "notes")
+    assert (tmp_path / "notes" / "precious.txt").read_text() == "mine"
+    assert [p.name for p in tmp_path.iterdir()] == ["notes"]

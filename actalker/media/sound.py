@@ -18,14 +18,15 @@ import soxr
 from ..errors import InputError
 from .container import decoded, is_cover, open_media
 
-SHORTEST = Fraction(1, 25)      # seconds: one frame of video
+SHORTEST = Fraction(1, 25)  # seconds: one frame of video
 MOST_CHANNELS = 8
-IN_MEMORY = 64 << 20            # bytes of samples held in memory; longer sound lies in a temporary file
-BLOCK = 1 << 18                 # samples worked on at once
-LARGEST_GAP = 60                # seconds; a larger jump of the clock is a fault of the file, not silence
-COUNTED = ("wav", "w64", "aiff", "flac", "mov,mp4,m4a,3gp,3g2,mj2")     # headers that count
+IN_MEMORY = 64 << 20  # bytes of samples held in memory; longer sound lies in a temporary file
+BLOCK = 1 << 18  # samples worked on at once
+LARGEST_GAP = 60  # seconds; a larger jump of the clock is a fault of the file, not silence
+COUNTED = ("wav", "w64", "aiff", "flac", "mov,mp4,m4a,3gp,3g2,mj2")  # headers that count
+PIPED = 0x7FFFF000              # bytes: headers of files that were written by a pipe say more
 HALF = 0.5**0.5
-SURROUND = {                    # left and right from FL FR FC LFE and the pairs behind (ITU-R BS.775)
+SURROUND = {  # left and right from FL FR FC LFE and the pairs behind (ITU-R BS.775)
     6: [[1, 0, HALF, 0, HALF, 0], [0, 1, HALF, 0, 0, HALF]],
     8: [[1, 0, HALF, 0, HALF, 0, HALF, 0], [0, 1, HALF, 0, 0, HALF, 0, HALF]],
 }
@@ -47,8 +48,10 @@ class Sound:
         """The part from start to stop seconds, without a copy; what lies outside the sound is left out."""
         first, last = (min(max(round(t * self.rate), 0), self.samples.shape[1]) for t in (start, stop))
         if last <= first:
-            raise InputError(f"no sound between {float(start):g} and {float(stop):g} s; "
-                             f"it is {float(self.duration):g} s long")
+            raise InputError(
+                f"no sound between {float(start):g} and {float(stop):g} s; "
+                f"it is {float(self.duration):g} s long"
+            )
         return Sound(self.samples[:, first:last], self.rate)
 
     def mono(self, rate: int = 16000) -> np.ndarray:
@@ -108,8 +111,10 @@ def read_sound(path: str | Path, limit: Fraction | None = None) -> Sound:
             block = _floats(frame, channels)
             peak = max(peak, float(np.abs(block).max(initial=0)), key=_nan_last)
             if not np.isfinite(peak):
-                raise InputError(f"{path}: has samples that are not numbers (NaN or infinite) near "
-                                 f"{store.length / rate:.2f} s; export it as 16-bit WAV")
+                raise InputError(
+                    f"{path}: has samples that are not numbers (NaN or infinite) near "
+                    f"{store.length / rate:.2f} s; export it as 16-bit WAV"
+                )
             if frame.pts is not None:
                 now = frame.pts * frame.time_base
                 zero = now if zero is None else zero
@@ -143,7 +148,7 @@ class _Store:
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
-            self._file.close()                # a memory map of it lives on
+            self._file.close()  # a memory map of it lives on
 
     def write(self, block: np.ndarray) -> None:
         """Append (c, n)."""
@@ -152,12 +157,14 @@ class _Store:
         if self._file is None and self.length * block.shape[0] * 4 <= IN_MEMORY:
             return
         try:
-            self._file = self._file or tempfile.TemporaryFile(prefix="actalker-")    # noqa: SIM115
+            self._file = self._file or tempfile.TemporaryFile(prefix="actalker-")  # noqa: SIM115
             for part in self._parts:
                 self._file.write(part.data)
         except OSError as error:
-            raise InputError(f"no room for decoded sound in {tempfile.gettempdir()} ({error.strerror}); "
-                             "set TMPDIR to a folder on a larger disk, or cut the sound") from None
+            raise InputError(
+                f"no room for decoded sound in {tempfile.gettempdir()} ({error.strerror}); "
+                "set TMPDIR to a folder on a larger disk, or cut the sound"
+            ) from None
         self._parts = []
 
     def samples(self, channels: int) -> np.ndarray:
@@ -189,12 +196,12 @@ def _floats(frame: Any, channels: int) -> np.ndarray:
     if not frame.format.is_planar:
         raw = raw.reshape(-1, channels).T
     if frame.duration and frame.time_base == Fraction(1, frame.sample_rate):
-        raw = raw[:, : frame.duration]        # MP4 tells how much of the last frame counts
+        raw = raw[:, : frame.duration]  # MP4 tells how much of the last frame counts
     if raw.dtype == np.uint8:
         return (raw.astype(np.float32) - 128) / 128
     if raw.dtype.kind == "i":
         return raw.astype(np.float32) / 2.0 ** (8 * raw.itemsize - 1)
-    with np.errstate(over="ignore"):          # beyond float32 is infinite, which the caller refuses
+    with np.errstate(over="ignore"):  # beyond float32 is infinite, which the caller refuses
         return raw.astype(np.float32)
 
 
@@ -211,7 +218,7 @@ def _placed(block: np.ndarray, ahead: int, store: _Store, rate: int) -> np.ndarr
     largest = LARGEST_GAP * rate
     if store.length == 0 and -largest <= ahead < 0:
         return block[:, -ahead:]
-    smallest = 0 if store.length == 0 else rate // 10        # clocks of containers jitter by milliseconds
+    smallest = 0 if store.length == 0 else rate // 10  # clocks of containers jitter by milliseconds
     if smallest < ahead <= largest:
         for k in range(0, ahead, BLOCK):
             store.write(np.zeros((block.shape[0], min(BLOCK, ahead - k)), dtype=np.float32))
@@ -222,5 +229,26 @@ def _check_whole(path: str | Path, container: Any, stream: Any, length: int) -> 
     if container.format.name not in COUNTED or not stream.duration:
         return
     told, read = float(stream.duration * stream.time_base), length / stream.rate
+    if container.format.name == "wav":                  # FFmpeg tells what is there, the header what was
+        told = _wav_seconds(path) or told
     if read + max(0, stream.start_time or 0) * stream.time_base < told - 0.5:
-        raise InputError(f"{path}: is cut off, {read:.1f} of {told:.1f} s are there; copy or export it again")
+        raise InputError(
+            f"{path}: is cut off, {read:.1f} of {told:.1f} s are there; copy or export it again"
+        )
+
+
+def _wav_seconds(path: str | Path) -> float | None:
+    """Seconds of sound by the header of a RIFF file; None where it does not say (written by a pipe)."""
+    rate = 0
+    with open(path, "rb") as file:
+        if file.read(4) != b"RIFF":
+            return None
+        file.seek(12)
+        while len(head := file.read(8)) == 8:
+            size = int.from_bytes(head[4:], "little")
+            if head[:4] == b"data":
+                return size / rate if rate and size < PIPED else None
+            chunk = file.read(12) if head[:4] == b"fmt " else b""
+            rate = int.from_bytes(chunk[8:], "little") or rate          # bytes a second
+            file.seek(size + size % 2 - len(chunk), 1)
+    return None

@@ -38,10 +38,21 @@ def naive_resample(samples: np.ndarray, rate: int, wanted: int) -> np.ndarray:
     return out
 
 
-@pytest.mark.parametrize("codec, allowed", [
-    ("pcm_u8", 2**-7), ("pcm_s16le", 2**-15), ("pcm_s24le", 2**-22), ("pcm_s32le", 2**-23), ("pcm_f32le", 0), ("pcm_f64le", 0),
-    ("flac", 2**-15), ("aac", 0.1), ("libmp3lame", 0.1), ("libopus", 0.1),
-])
+@pytest.mark.parametrize(
+    "codec, allowed",
+    [
+        ("pcm_u8", 2**-7),
+        ("pcm_s16le", 2**-15),
+        ("pcm_s24le", 2**-22),
+        ("pcm_s32le", 2**-23),
+        ("pcm_f32le", 0),
+        ("pcm_f64le", 0),
+        ("flac", 2**-15),
+        ("aac", 0.1),
+        ("libmp3lame", 0.1),
+        ("libopus", 0.1),
+    ],
+)
 @pytest.mark.parametrize("channels", [1, 2])
 def test_every_codec_gives_the_samples_that_were_written(tmp_path, codec, allowed, channels):
     rate = 48000 if codec == "libopus" else 16000
@@ -49,9 +60,9 @@ def test_every_codec_gives_the_samples_that_were_written(tmp_path, codec, allowe
     suffix = {"aac": "m4a", "libmp3lame": "mp3", "libopus": "ogg", "flac": "flac"}.get(codec, "wav")
     sound = read_sound(sound_file(tmp_path / f"a.{suffix}", truth, rate, codec))
     assert (sound.rate, sound.samples.dtype) == (rate, np.float32)
-    assert sound.samples.shape == truth.shape               # to the sample: padding is gone
+    assert sound.samples.shape == truth.shape  # to the sample: padding is gone
     assert np.abs(sound.samples - truth).max() <= allowed
-    inner = slice(2000, -2000)                              # lossy codecs ring where the tone sets in
+    inner = slice(2000, -2000)  # lossy codecs ring where the tone sets in
     assert np.sqrt(np.mean((sound.samples[:, inner] - truth[:, inner]) ** 2)) < 0.02
 
 
@@ -69,18 +80,20 @@ def test_surround_is_kept_and_mixes_to_its_average(tmp_path, channels):
     np.testing.assert_array_equal(sound.samples, truth)
     np.testing.assert_allclose(sound.mono(16000), truth.mean(axis=0), atol=1e-6)
     stereo = np.concatenate(list(sound.blocks(16000, 2)), axis=1)
-    half = np.sqrt(0.5)                                     # ITU-R BS.775, FL FR FC LFE BL BR (SL SR)
+    half = np.sqrt(0.5)  # ITU-R BS.775, FL FR FC LFE BL BR (SL SR)
     left = truth[0] + half * (truth[2] + truth[4] + (truth[6] if channels == 8 else 0))
     right = truth[1] + half * (truth[2] + truth[5] + (truth[7] if channels == 8 else 0))
     total = 1 + half * (channels // 2 - 1)
     np.testing.assert_allclose(stereo, np.stack([left, right]) / total, atol=1e-6)
 
 
-@pytest.mark.parametrize("rate, wanted", [(44100, 16000), (48000, 16000), (8000, 16000), (24000, 16000), (22050, 48000)])
+@pytest.mark.parametrize(
+    "rate, wanted", [(44100, 16000), (48000, 16000), (8000, 16000), (24000, 16000), (22050, 48000)]
+)
 def test_resampling_agrees_with_the_naive_sum(rate, wanted):
     rng = np.random.default_rng(rate)
     t = np.arange(round(0.15 * rate)) / rate
-    hz = rng.uniform(80, 0.4 * min(rate, wanted), 20)       # inside the band that both must keep
+    hz = rng.uniform(80, 0.4 * min(rate, wanted), 20)  # inside the band that both must keep
     samples = np.sin(2 * np.pi * hz[:, None] * t + rng.uniform(0, 6, (20, 1))).sum(0) / 20
     ours = Sound(samples[None].astype(np.float32), rate).mono(wanted)
     truth = naive_resample(samples, rate, wanted)
@@ -90,12 +103,16 @@ def test_resampling_agrees_with_the_naive_sum(rate, wanted):
 
 
 def test_resampling_keeps_out_what_the_new_rate_cannot_hold():
-    high = Sound(tone(0.5, 48000, hz=11000), 48000)         # above 8 kHz, the half of 16 kHz
+    high = Sound(tone(0.5, 48000, hz=11000), 48000)  # above 8 kHz, the half of 16 kHz
     assert np.abs(high.mono(16000)[500:-500]).max() < 1e-3
 
 
 @settings(max_examples=25, deadline=None)
-@given(n=st.integers(700, 20000), rate=st.sampled_from([8000, 11025, 16000, 44100]), block=st.sampled_from([64, 1000, 4096]))
+@given(
+    n=st.integers(700, 20000),
+    rate=st.sampled_from([8000, 11025, 16000, 44100]),
+    block=st.sampled_from([64, 1000, 4096]),
+)
 def test_blocks_are_the_whole_and_exactly_as_long(n, rate, block):
     sound = Sound(np.random.default_rng(n).uniform(-0.5, 0.5, (2, n)).astype(np.float32), rate)
     whole = np.concatenate(list(sound.blocks(16000, 2)), axis=1)
@@ -149,7 +166,9 @@ def test_limit_stops_reading(tmp_path):
 def test_cut_keeps_to_the_sound():
     sound = Sound(np.arange(100, dtype=np.float32)[None] / 100, 10)
     assert sound.duration == 10
-    assert sound.cut(Fraction(1), Fraction(2)).samples[0].tolist() == [np.float32(k / 100) for k in range(10, 20)]
+    assert sound.cut(Fraction(1), Fraction(2)).samples[0].tolist() == [
+        np.float32(k / 100) for k in range(10, 20)
+    ]
     assert sound.cut(Fraction(-5), Fraction(99)).duration == 10
     with pytest.raises(InputError, match="no sound between 10 and 11 s"):
         sound.cut(Fraction(10), Fraction(11))
@@ -179,6 +198,7 @@ def test_sound_of_a_video_starts_with_its_picture(tmp_path, delay):
 def test_gap_between_packets_is_silence(tmp_path):
     """As browsers record it: nothing is stored while nobody speaks."""
     import av
+
     path = tmp_path / "a.mkv"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=16000, layout="mono")
@@ -207,23 +227,37 @@ def headless(path, form: bytes, data: bytes):
     return path
 
 
-@pytest.mark.parametrize("make, said", [
-    (lambda p: p / "none.wav", "no such file"),
-    (lambda p: p, "is a folder"),
-    (lambda p: zero_byte(p / "a.wav"), "0 bytes"),
-    (lambda p: text_as(p / "a.wav"), "cannot be read as sound"),
-    (lambda p: text_as(p / "a.txt"), "sound"),
-    (lambda p: picture_file(p / "a.png"), "is a picture, not a sound"),
-    (lambda p: picture_file(p / "a.wav", form="JPEG"), "is a picture, not a sound"),
-    (lambda p: video_file(p / "a.mp4", 3), "has no sound track"),
-    (lambda p: sound_file(p / "a.wav", tone(0.010)), "10 ms.*at least 40 ms"),
-    (lambda p: sound_file(p / "a.wav", np.zeros((1, 0), np.float32)), "no sound"),
-    (lambda p: truncated(p / "b.wav", sound_file(p / "a.wav", tone(4))), r"cut off, 2\.0 of 4\.0 s"),
-    (lambda p: truncated(p / "b.flac", sound_file(p / "a.flac", tone(4), codec="flac")), "cut off"),
-    (lambda p: truncated(p / "b.m4a", sound_file(p / "a.m4a", tone(4), codec="aac")), "cannot be read as sound"),
-    (lambda p: headless(p / "a.wav", struct.pack("<HHIIHH", 1, 16, 16000, 512000, 32, 16), bytes(64000)), "16 channels"),
-    (lambda p: headless(p / "a.wav", struct.pack("<HHIIHH", 1, 1, 1, 2, 2, 16), bytes(64000)), "samples a second"),
-])
+@pytest.mark.parametrize(
+    "make, said",
+    [
+        (lambda p: p / "none.wav", "no such file"),
+        (lambda p: p, "is a folder"),
+        (lambda p: zero_byte(p / "a.wav"), "0 bytes"),
+        (lambda p: text_as(p / "a.wav"), "cannot be read as sound"),
+        (lambda p: text_as(p / "a.txt"), "sound"),
+        (lambda p: picture_file(p / "a.png"), "is a picture, not a sound"),
+        (lambda p: picture_file(p / "a.wav", form="JPEG"), "is a picture, not a sound"),
+        (lambda p: video_file(p / "a.mp4", 3), "has no sound track"),
+        (lambda p: sound_file(p / "a.wav", tone(0.010)), "10 ms.*at least 40 ms"),
+        (lambda p: headless(p / "a.wav", struct.pack("<HHIIHH", 1, 1, 16000, 32000, 2, 16), b""), "no sound"),
+        (lambda p: truncated(p / "b.wav", sound_file(p / "a.wav", tone(4))), r"cut off, 2\.0 of 4\.0 s"),
+        (lambda p: truncated(p / "b.flac", sound_file(p / "a.flac", tone(4), codec="flac")), "cut off"),
+        (
+            lambda p: truncated(p / "b.m4a", sound_file(p / "a.m4a", tone(4), codec="aac")),
+            "cannot be read as sound",
+        ),
+        (
+            lambda p: headless(
+                p / "a.wav", struct.pack("<HHIIHH", 1, 16, 16000, 512000, 32, 16), bytes(64000)
+            ),
+            "16 channels",
+        ),
+        (
+            lambda p: headless(p / "a.wav", struct.pack("<HHIIHH", 1, 1, 1, 2, 2, 16), bytes(64000)),
+            "samples a second",
+        ),
+    ],
+)
 def test_bad_sound_is_named_with_the_fix(tmp_path, make, said):
     path = make(tmp_path)
     with pytest.raises(InputError, match=said) as caught:
@@ -262,8 +296,10 @@ def test_sample_sounds_are_read(shared):
         found[path.name] = (sound.samples.shape, sound.rate)
         assert 0.2 < np.abs(sound.samples).max() <= 1 and len(sound.mono()) == round(sound.duration * 16000)
     assert found == {
-        "japanese_48k_24bit.wav": ((2, 436436), 48000), "radio_16k_stereo.wav": ((2, 128000), 16000),
-        "walden_24k.wav": ((1, 195328), 24000), "woman_44k_stereo.wav": ((2, 441344), 44100),
+        "japanese_48k_24bit.wav": ((2, 436436), 48000),
+        "radio_16k_stereo.wav": ((2, 128000), 16000),
+        "walden_24k.wav": ((1, 195328), 24000),
+        "woman_44k_stereo.wav": ((2, 441344), 44100),
     }
     for path in sorted((shared / "samples" / "video").iterdir()):
         if "no_audio" in path.name:
