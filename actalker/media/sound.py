@@ -16,7 +16,7 @@ import numpy as np
 import soxr
 
 from ..errors import InputError
-from .container import decoded, is_cover, open_media
+from .container import FIX, decoded, is_cover, open_media
 
 SHORTEST = Fraction(1, 25)  # seconds: one frame of video
 MOST_CHANNELS = 8
@@ -98,6 +98,8 @@ def read_sound(path: str | Path, limit: Fraction | None = None) -> Sound:
         if not container.streams.audio:
             raise InputError(f"{path}: has no sound track; give a file with sound, or leave the audio out")
         stream = container.streams.audio[0]
+        if stream.codec_context is None:
+            raise InputError(f"{path}: its sound is of a kind that cannot be decoded; {FIX['sound']}")
         rate, channels = stream.rate, stream.channels
         if not 1 <= channels <= MOST_CHANNELS:
             raise InputError(f"{path}: has {channels} channels; export it with {MOST_CHANNELS} at most")

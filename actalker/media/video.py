@@ -15,9 +15,9 @@ import numpy as np
 
 from ..errors import InputError
 from ..timeline import frame_count, frame_time
-from .container import decoded, is_cover, open_media
+from .container import FIX, decoded, is_cover, open_media
 
-MOST_PIXELS = 64 << 20      # of one frame
+MOST_PIXELS = 64 << 20  # of one frame
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def probe(path: str | Path) -> VideoInfo:
     rate = Fraction(count) / duration
     declared = stream.average_rate
     if declared and abs(float(declared / rate) - 1) < 1e-3:
-        rate = declared                   # time stamps are rounded to the container's clock, this is not
+        rate = declared  # time stamps are rounded to the container's clock, this is not
     return VideoInfo(width, height, count, rate, duration, turned, sound)
 
 
@@ -109,10 +109,10 @@ def _at_constant_rate(
 
     for start, length, picture in frames:
         if held and math.ceil(held[-1][0] * fps) == math.ceil(start * fps):
-            held.pop()                    # no k falls between the two: never shown
+            held.pop()  # no k falls between the two: never shown
         held.append((start, picture))
         end = max(end, start + length)
-        while frame_time(k, fps) < start and frame_count(start, fps) > k:     # k counts, whatever follows
+        while frame_time(k, fps) < start and frame_count(start, fps) > k:  # k counts, whatever follows
             yield shown(frame_time(k, fps))
             k += 1
     for j in range(k, frame_count(end, fps)):
@@ -143,7 +143,7 @@ def _timed_frames(path: str | Path, size: int | None) -> Iterator[tuple[Fraction
 
 
 def _picture(frame: Any, upright: tuple[int, int]) -> np.ndarray:
-    turns = round(frame.rotation / 90) % 4        # counter-clockwise, as in np.rot90
+    turns = round(frame.rotation / 90) % 4  # counter-clockwise, as in np.rot90
     h, w = upright if turns % 2 == 0 else upright[::-1]
     picture = frame.reformat(width=w, height=h, format="rgb24", interpolation="AREA").to_ndarray()
     return np.ascontiguousarray(np.rot90(picture, turns))
@@ -161,8 +161,11 @@ def _upright_size(frame: Any, stream: Any, path: str | Path) -> tuple[int, int]:
 
 def _video_stream(container: Any, path: str | Path) -> Any:
     for stream in container.streams.video:
-        if not is_cover(stream):
-            return stream
+        if is_cover(stream):
+            continue
+        if stream.codec_context is None:
+            raise InputError(f"{path}: its video is of a kind that cannot be decoded; {FIX['video']}")
+        return stream
     found = "holds only sound" if container.streams.audio else "has no video track"
     raise InputError(f"{path}: {found}; give a video of a face")
 
@@ -177,7 +180,7 @@ def _packets(container: Any, stream: Any) -> Iterator[Any]:
     while True:
         try:
             packet = next(packets, None)
-        except av.FFmpegError:            # the file ends in the middle of a packet
+        except av.FFmpegError:  # the file ends in the middle of a packet
             return
         if packet is None:
             return
