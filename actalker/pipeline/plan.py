@@ -45,7 +45,7 @@ def plan(
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     widths = model.network.config.block_out_channels
     element = next(model.network.parameters()).element_size()
-    # a resnet or transformer at the finest level holds about forty feature maps of a window at its widest
-    features = 40 * together * min(frames, model.config.window) * size**2 * max(widths) * element
-    base = 700 * 2**20  # the interpreter with torch and diffusers loaded
+    # measured peaks: the denoiser holds about 28 feature maps of a window at the finest level, at its widest
+    features = 28 * together * min(frames, model.config.window) * size**2 * max(widths) * element
+    base = 600 * 2**20  # the interpreter with torch and diffusers loaded
     return Plan(frames, fps, count, steps, count * steps * together, base + weights + features)

@@ -1,0 +1,165 @@
+"""The pipeline from Python: what it takes, what it gives back, how it tells of its progress."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from media_files import tone
+
+import actalker
+from actalker import Gates, InputError, TalkingHeadPipeline
+from actalker.media.image import read_image
+from actalker.media.sound import Sound, read_sound
+from actalker.media.video import read_frames
+from actalker.signals.script import parse_script
+
+
+@pytest.fixture(scope="module")
+def pipe(made):
+    pipe = TalkingHeadPipeline.from_pretrained(made / "model", device="cpu")
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+@pytest.fixture
+def face(made):
+    return made / "face.png"
+
+
+def test_frames_rate_and_sound(pipe, made, face):
+    out = pipe(portrait=face, audio=made / "speech.wav", fps="29.97", duration=0.4)
+    assert out.fps == Fraction(30000, 1001)
+    assert (out.frames.shape, out.frames.dtype) == ((12, 64, 64, 3), np.uint8)
+    assert out.sound.duration == Fraction(2, 5)
+    assert (out.sound.samples == read_sound(made / "speech.wav").samples[:, :6400]).all()
+    assert pipe(portrait=face, text="a | 0-0.1: nods").sound is None
+
+
+def test_arrays_and_objects_are_as_good_as_files(pipe, made, face):
+    files = pipe(
+        portrait=face,
+        audio=made / "speech.wav",
+        expression=made / "mute.mp4",
+        text="a | 0-0.2: nods",
+        duration=0.4,
+    )
+    objects = pipe(
+        portrait=read_image(face),
+        audio=read_sound(made / "speech.wav"),
+        expression=read_frames(made / "mute.mp4", fps=Fraction(25)),
+        text=parse_script("a | 0-0.2: nods"),
+        duration=Fraction(2, 5),
+        gates={"audio": 1.0},
+    )
+    assert (files.frames == objects.frames).all()
+    assert (files.sound.samples == objects.sound.samples).all()
+
+
+def test_a_saved_pipeline_is_the_same(pipe, made, face, tmp_path):
+    pipe.save_pretrained(tmp_path / "copy")
+    copy = TalkingHeadPipeline.from_pretrained(tmp_path / "copy", device="cpu")
+    copy.set_progress_bar_config(disable=True)
+    a, b = (p(portrait=face, text="smiles", duration=0.2).frames for p in (pipe, copy))
+    assert (a == b).all()
+    assert copy.hashes == pipe.hashes
+
+
+def test_the_callback_is_told_of_every_step(pipe, face):
+    told = []
+    pipe(
+        portrait=face,
+        text="smiles",
+        duration=0.4,
+        callback_on_step_end=lambda p, step, window, kwargs: told.append((p is pipe, window, step, kwargs)),
+    )
+    assert told == [(True, window, step, {}) for window in range(2) for step in range(2)]
+
+
+def test_an_exception_in_the_callback_ends_the_work(pipe, face):
+    def stop(*_):
+        raise StopAsyncIteration("enough")
+
+    with pytest.raises(StopAsyncIteration):
+        pipe(portrait=face, text="smiles", duration=0.4, callback_on_step_end=stop)
+
+
+def test_the_seed_decides_and_the_global_generator_does_not(pipe, face):
+    def frames(seed: int) -> np.ndarray:
+        torch.manual_seed(seed + 5)
+        return pipe(portrait=face, text="smiles", duration=0.2, seed=3).frames
+
+    assert (frames(0) == frames(1)).all()
+    assert (pipe(portrait=face, text="smiles", duration=0.2, seed=4).frames != frames(0)).any()
+
+
+def test_a_driver_that_ends_early_lets_go_of_the_face(pipe, made, face):
+    """0.4 s of driving video: its gate falls to 0 there, and stays."""
+    inputs = pipe.prepare(face, audio=made / "speech.wav", expression=made / "mute.mp4").inputs
+    gate = inputs.gate("expression", 0, 20)
+    np.testing.assert_allclose(gate[:11], np.arange(10, -1, -1) / 10, atol=1e-6)
+    assert not gate[10:].any()
+    assert (inputs.gate("audio", 0, 20) == 1).all()
+    whole = pipe.prepare(face, expression=made / "mute.mp4").inputs
+    assert (whole.gate("expression", 0, 10) == 1).all()
+
+
+def test_a_driver_longer_than_the_clip_is_cut(pipe, made, face):
+    request = pipe.prepare(face, audio=made / "speech.wav", expression=made / "mute.mp4", duration=0.2)
+    assert len(request.inputs.expression) == request.inputs.frames == 5
+
+
+def test_one_open_signal_gets_the_face_more_share_it(pipe, made, face):
+    given = {"audio": made / "speech.wav", "text": "smiles", "duration": 0.4}
+
+    def regions(**changes: object) -> dict:
+        return pipe.prepare(face, **{**given, **changes}).inputs.choices()
+
+    assert regions() == {"audio": "mouth", "text": "face"}
+    assert regions(gates=Gates({"text": 0.0}))["audio"] == "face"
+    assert regions(gates=Gates({"text": [(0, 5, 0.0)]}))["audio"] == "face"  # opens after the clip
+    assert regions(gates=Gates({"text": [(0, 0.2, 0.0)]}))["audio"] == "mouth"
+    assert regions(text=None) == {"audio": "face"}
+    assert regions(regions={"audio": "upper"}) == {"audio": "upper", "text": "face"}
+
+
+@pytest.mark.parametrize(
+    "options, says",
+    [
+        ({"gates": {"audoi": 1.0}}, "signal in gates 'audoi' is unknown; did you mean 'audio'"),
+        ({"guidance": {"face": 2.0}}, "signal 'face' is unknown"),
+        ({"expression": []}, "driving video: has no frames"),
+        (
+            {"expression": [np.zeros((4, 4))]},
+            r"driving video: an array of \(4, 4\) float64; give \(h, w, 3\) uint8",
+        ),
+        ({"portrait": np.zeros((64, 64, 3))}, r"portrait: an array of \(64, 64, 3\) float64"),
+        ({"portrait": np.zeros((64, 64, 3), np.uint8)}, "portrait: no face found"),
+        ({"duration": 0.001}, "is less than a frame"),
+    ],
+)
+def test_mistakes_in_python_say_what_to_do(pipe, face, options, says):
+    with pytest.raises(InputError, match=says):
+        pipe(**{"portrait": face, "text": "smiles", "duration": 0.2, **options})
+
+
+def test_unknown_options_of_the_bar_are_named(pipe):
+    with pytest.raises(InputError, match="'disabled' is unknown; did you mean 'disable'"):
+        pipe.set_progress_bar_config(disabled=True)
+
+
+def test_the_package_offers_its_public_names():
+    assert set(actalker.__all__) == {"__version__", "Gates", "InputError", "TalkingHeadPipeline"}
+    for name in actalker.__all__:
+        assert getattr(actalker, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'Gate'"):
+        _ = actalker.Gate
+
+
+def test_a_short_sound_with_a_shorter_duration_is_fine(pipe, face):
+    """One frame at 60 frames a second is shorter than the shortest sound that is read."""
+    out = pipe(portrait=face, audio=Sound(tone(0.5), 16000), fps=60, duration=Fraction(1, 60))
+    assert len(out.frames) == 1
+    assert out.sound.duration == Fraction(267, 16000)
