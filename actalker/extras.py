@@ -24,6 +24,6 @@ def need(extra: str, package: str) -> ModuleType:
         if missing.partition(".")[0] == root:
             raise InputError(f"{root} is not installed; {install}") from None
         raise InputError(f"{package} needs {missing}, which is not installed; {install}") from None
-    except (ImportError, OSError, RuntimeError) as error:     # a system library, or another torch's binary
+    except (ImportError, OSError, RuntimeError) as error:  # a system library, or another torch's binary
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{package} is installed but does not import ({reason}); {install}") from None

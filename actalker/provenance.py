@@ -69,7 +69,7 @@ def check_readable(path: str | Path, what: str) -> Path:
             raise InputError(f"{path}: is empty (0 bytes); copy or export the {what} again")
         with open(path, "rb"):
             pass
-    except (OSError, ValueError) as error:        # ValueError: a zero byte in the name
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         if isinstance(error, InputError):
             raise
         reason = getattr(error, "strerror", None) or error

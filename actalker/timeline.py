@@ -9,9 +9,9 @@ from fractions import Fraction
 
 from .errors import InputError
 
-SLOWEST, FASTEST = 1, 240                 # frames a second
-FILM = (24, 30, 48, 60, 120)              # television slows these by 1000/1001: 23.976, 29.97 ...
-LONGEST = Fraction(24 * 3600)             # seconds
+SLOWEST, FASTEST = 1, 240  # frames a second
+FILM = (24, 30, 48, 60, 120)  # television slows these by 1000/1001: 23.976, 29.97 ...
+LONGEST = Fraction(24 * 3600)  # seconds
 _CLOCK = re.compile(r"(?:(?P<h>\d+):)?(?P<m>\d+):(?P<s>\d+(?:\.\d*)?)")
 
 
@@ -27,8 +27,10 @@ def parse_rate(value: str | int | float | Fraction) -> Fraction:
     if rate is None:
         raise InputError(f"frame rate '{str(value)[:40]}' is no number; write for example 25 or 30000/1001")
     if not SLOWEST <= rate <= FASTEST:
-        raise InputError(f"frame rate {_short(rate)} is outside {SLOWEST} to {FASTEST} frames a second; "
-                         "write for example 25 or 30000/1001")
+        raise InputError(
+            f"frame rate {_short(rate)} is outside {SLOWEST} to {FASTEST} frames a second; "
+            "write for example 25 or 30000/1001"
+        )
     if "/" not in str(value) or isinstance(value, float):
         for whole in FILM:
             slowed = Fraction(whole * 1000, 1001)
@@ -92,8 +94,8 @@ def _number(value: str | int | float | Fraction) -> Fraction | None:
         return None
     try:
         if "e" in str(value).lower() and abs(int(str(value).lower().split("e")[1])) > 99:
-            return None                   # 1e999999999 would be written out in digits
-        return Fraction(str(value).strip())      # by way of its text: 1.2 is 6/5, not the float beside it
+            return None  # 1e999999999 would be written out in digits
+        return Fraction(str(value).strip())  # by way of its text: 1.2 is 6/5, not the float beside it
     except (ValueError, ZeroDivisionError):
         return None
 

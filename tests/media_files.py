@@ -16,7 +16,7 @@ import av
 import numpy as np
 from PIL import Image
 
-BITS = 8                    # a frame carries its number as so many black and white columns
+BITS = 8  # a frame carries its number as so many black and white columns
 
 
 def corners(h: int = 48, w: int = 64) -> np.ndarray:
@@ -47,9 +47,17 @@ def tone(seconds: float = 1.0, rate: int = 16000, hz: float = 440.0, channels: i
 
 
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
-FORMATS = {                 # codec: sample format that its encoder takes
-    "pcm_u8": "u8", "pcm_s16le": "s16", "pcm_s24le": "s32", "pcm_s32le": "s32", "pcm_f32le": "flt",
-    "pcm_f64le": "dbl", "aac": "fltp", "libmp3lame": "fltp", "libopus": "flt", "flac": "s16",
+FORMATS = {  # codec: sample format that its encoder takes
+    "pcm_u8": "u8",
+    "pcm_s16le": "s16",
+    "pcm_s24le": "s32",
+    "pcm_s32le": "s32",
+    "pcm_f32le": "flt",
+    "pcm_f64le": "dbl",
+    "aac": "fltp",
+    "libmp3lame": "fltp",
+    "libopus": "flt",
+    "flac": "s16",
 }
 
 
@@ -64,7 +72,9 @@ def _quantized(samples: np.ndarray, form: str) -> np.ndarray:
     return np.clip(np.round(samples.astype(np.float64) * top), -top, top - 1).astype(f"i{bits // 8}")
 
 
-def _encode_sound(container, stream, samples: np.ndarray, rate: int, form: str, layout: str, first: int = 0) -> None:
+def _encode_sound(
+    container, stream, samples: np.ndarray, rate: int, form: str, layout: str, first: int = 0
+) -> None:
     for k in range(0, samples.shape[1], 4096):
         block = _quantized(samples[:, k : k + 4096], form)
         if not form.endswith("p"):
@@ -101,7 +111,7 @@ def video_file(
     """Write a video.
 
     frames: pictures, or how many `numbered` ones. times: when each is shown, in seconds (variable rate).
-    rotation: counter-clockwise, for the player to do. aspect: of one pixel. sound: (c, n) from `sound_from` on.
+    rotation: counter-clockwise, for the player to do. aspect: of a pixel. sound: (c, n) from `sound_from` on.
     """
     pictures = [numbered(k) for k in range(frames)] if isinstance(frames, int) else list(frames)
     unit = Fraction(1, 90000) if times is not None else 1 / Fraction(fps)
@@ -163,7 +173,9 @@ def picture_file(path: Path, picture: np.ndarray | None = None, form: str = "PNG
 
 def turned_jpeg(path: Path, orientation: int) -> Path:
     """`corners` stored so that EXIF's orientation 1 .. 8 brings it upright."""
-    back = {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}[orientation]   # Pillow's transpose that undoes it
+    back = {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}[
+        orientation
+    ]  # Pillow's transpose that undoes it
     stored = Image.fromarray(corners())
     if back is not None:
         stored = stored.transpose(Image.Transpose(back))
@@ -174,7 +186,7 @@ def turned_jpeg(path: Path, orientation: int) -> Path:
 
 
 def huge_jpeg(path: Path, side: int = 20000) -> Path:
-    """A grey square JPEG of any size, written without its pixels: the same three bytes are four empty blocks."""
+    """A grey square JPEG of any size, written without pixels: the same three bytes are four empty blocks."""
     small = io.BytesIO()
     Image.new("L", (8, 8), 128).save(small, format="JPEG")
     data = small.getvalue()
@@ -202,7 +214,9 @@ def long_silent_wav(path: Path, seconds: int = 7200, rate: int = 16000, last: fl
     size = seconds * rate * 2
     form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, rate * 2, 2, 16)
     with open(path, "wb") as file:
-        file.write(struct.pack("<4sI4s", b"RIFF", 36 + size, b"WAVE") + form + struct.pack("<4sI", b"data", size))
+        file.write(
+            struct.pack("<4sI4s", b"RIFF", 36 + size, b"WAVE") + form + struct.pack("<4sI", b"data", size)
+        )
         file.seek(size - 2, 1)
         file.write(struct.pack("<h", round(last * 32768)))
     return path

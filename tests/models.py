@@ -9,12 +9,21 @@ SMALL = {
     "window": 6,
     "overlap": 2,
     "denoiser_args": {
-        "in_channels": 384, "out_channels": 192, "block_out_channels": (32, 64),
+        "in_channels": 384,
+        "out_channels": 192,
+        "block_out_channels": (32, 64),
         "down_block_types": ("DownBlockSpatioTemporal", "CrossAttnDownBlockSpatioTemporal"),
         "up_block_types": ("CrossAttnUpBlockSpatioTemporal", "UpBlockSpatioTemporal"),
-        "num_attention_heads": (1, 2), "layers_per_block": 1, "cross_attention_dim": 64,
-        "addition_time_embed_dim": 32, "projection_class_embeddings_input_dim": 96, "num_frames": 6,
-        "token_width": 64, "expand": 0.5, "state_size": 4, "flow_scale": 1.0,
+        "num_attention_heads": (1, 2),
+        "layers_per_block": 1,
+        "cross_attention_dim": 64,
+        "addition_time_embed_dim": 32,
+        "projection_class_embeddings_input_dim": 96,
+        "num_frames": 6,
+        "token_width": 64,
+        "expand": 0.5,
+        "state_size": 4,
+        "flow_scale": 1.0,
     },
     "codec_args": {"stride": 8},
     "precondition": {"sigma_data": 0.5, "centre": "reference"},
@@ -38,8 +47,10 @@ def some_conditions(model: TalkingHeadModel, b: int = 1, f: int = 4, seed: int =
     """Random conditions of b clips with all three signals, on `model`'s picture size."""
     g = torch.Generator().manual_seed(seed)
     size = model.config.size
-    tokens = {s: torch.randn(b, f, *model.encoders[s].null.shape, generator=g)
-              for s in ("audio", "expression", "text")}
+    tokens = {
+        s: torch.randn(b, f, *model.encoders[s].null.shape, generator=g)
+        for s in ("audio", "expression", "text")
+    }
     mouth = torch.zeros(b, f, size, size)
     mouth[..., size // 2 :, size // 4 : 3 * size // 4] = 1
     face = torch.zeros(b, f, size, size)
@@ -48,5 +59,11 @@ def some_conditions(model: TalkingHeadModel, b: int = 1, f: int = 4, seed: int =
     gates = gates or dict.fromkeys(tokens, 1.0)
     gates = {s: torch.full((b, f), float(v)) if not torch.is_tensor(v) else v for s, v in gates.items()}
     portrait = torch.rand(b, 3, size, size, generator=g) * 2 - 1
-    return model.conditions(portrait, {s: tokens[s] for s in gates}, regions, {"face": face, "mouth": mouth}, gates,
-                            torch.tensor([[25.0, 0, 0]] * b))
+    return model.conditions(
+        portrait,
+        {s: tokens[s] for s in gates},
+        regions,
+        {"face": face, "mouth": mouth},
+        gates,
+        torch.tensor([[25.0, 0, 0]] * b),
+    )

@@ -7,10 +7,26 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "actalker"
-OPTIONAL = ("mediapipe", "numba", "lightning", "tensorboard", "matplotlib", "mamba_ssm", "gradio", "ray", "cv2")
-NEED_LIGHTNING = ("training.module", "training.callbacks", "training.command", "training.export", "data.module")
+OPTIONAL = (
+    "mediapipe",
+    "numba",
+    "lightning",
+    "tensorboard",
+    "matplotlib",
+    "mamba_ssm",
+    "gradio",
+    "ray",
+    "cv2",
+)
+NEED_LIGHTNING = (
+    "training.module",
+    "training.callbacks",
+    "training.command",
+    "training.export",
+    "data.module",
+)
 
-BLOCK = f"import sys\nsys.modules.update(dict.fromkeys({OPTIONAL!r}))\n"      # None: as if not installed
+BLOCK = f"import sys\nsys.modules.update(dict.fromkeys({OPTIONAL!r}))\n"  # None: as if not installed
 
 
 def modules() -> list[str]:
@@ -29,19 +45,27 @@ def run(code: str) -> subprocess.CompletedProcess:
 
 def test_every_module_imports_without_the_optional_packages():
     plain = [name for name in modules() if not name.startswith(NEED_LIGHTNING) and "cpu_" not in name]
-    code = BLOCK + "import importlib\n" + "\n".join(f"importlib.import_module('actalker.{name}')" for name in plain)
+    code = (
+        BLOCK
+        + "import importlib\n"
+        + "\n".join(f"importlib.import_module('actalker.{name}')" for name in plain)
+    )
     done = run(code)
     assert done.returncode == 0, done.stderr[-800:]
 
 
 def test_the_package_itself_loads_nothing_heavy():
-    done = run("import sys, actalker; print(sorted({m.split('.')[0] for m in sys.modules} & "
-               "{'torch', 'diffusers', 'transformers', 'lightning', 'av', 'skimage'}))")
+    done = run(
+        "import sys, actalker; print(sorted({m.split('.')[0] for m in sys.modules} & "
+        "{'torch', 'diffusers', 'transformers', 'lightning', 'av', 'skimage'}))"
+    )
     assert done.stdout.strip() == "[]", done.stdout
 
 
 @pytest.mark.parametrize("words", [["--help"], ["infer", "--help"], ["ablate", "--help"]])
 def test_help_does_not_load_torch(words):
-    done = run(f"import sys; from actalker.cli.main import main; code = main({words!r}); "
-               "print('torch' in sys.modules, code)")
+    done = run(
+        f"import sys; from actalker.cli.main import main; code = main({words!r}); "
+        "print('torch' in sys.modules, code)"
+    )
     assert done.stdout.strip().splitlines()[-1] == "False 0", done.stdout[-300:] + done.stderr[-300:]

@@ -1,4 +1,4 @@
-"""The rows of the package: a module imports from its own folder or from rows above it, never sideways or down."""
+"""The rows of the package: a module imports from its own folder or from rows above it, no other."""
 
 import ast
 from pathlib import Path

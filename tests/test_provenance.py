@@ -24,7 +24,7 @@ from actalker.provenance import (
 
 
 def test_file_hash_is_sha256_of_the_bytes(tmp_path):
-    data = bytes(range(256)) * 5000                         # more than one block
+    data = bytes(range(256)) * 5000  # more than one block
     (tmp_path / "a").write_bytes(data)
     assert file_hash(tmp_path / "a") == "sha256:" + hashlib.sha256(data).hexdigest()
 
@@ -56,7 +56,7 @@ def test_whole_file_appears_when_the_block_ends_and_keeps_the_suffix(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
     umask = os.umask(0)
     os.umask(umask)
-    assert stat.S_IMODE((tmp_path / "a.mp4").stat().st_mode) == 0o666 & ~umask      # as any file of the user's
+    assert stat.S_IMODE((tmp_path / "a.mp4").stat().st_mode) == 0o666 & ~umask  # as any file of the user's
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, GeneratorExit])
@@ -70,7 +70,10 @@ def test_whole_file_leaves_nothing_behind_and_the_old_file_alone(tmp_path, error
 
 def test_whole_file_overwrites_only_when_told(tmp_path):
     (tmp_path / "a.txt").write_text("old")
-    with pytest.raises(InputError, match=r"a\.txt: exists already.*--overwrite"), whole_file(tmp_path / "a.txt"):
+    with (
+        pytest.raises(InputError, match=r"a\.txt: exists already.*--overwrite"),
+        whole_file(tmp_path / "a.txt"),
+    ):
         raise AssertionError("the block must not run")
     with whole_file(tmp_path / "a.txt", overwrite=True) as work:
         work.write_text("new")
@@ -86,11 +89,16 @@ def test_whole_file_writes_through_a_link(tmp_path):
 
 
 def test_whole_file_names_a_full_or_failing_disk(tmp_path):
-    with pytest.raises(InputError, match=r"a\.txt: cannot be written \(No space left"), whole_file(tmp_path / "a.txt"):
+    with (
+        pytest.raises(InputError, match=r"a\.txt: cannot be written \(No space left"),
+        whole_file(tmp_path / "a.txt"),
+    ):
         raise OSError(28, "No space left on device")
 
 
-@pytest.mark.parametrize("name, said", [("", "is a folder"), ("no/a.mp4", "there is no folder"), ("f/a.mp4", "there is no folder")])
+@pytest.mark.parametrize(
+    "name, said", [("", "is a folder"), ("no/a.mp4", "there is no folder"), ("f/a.mp4", "there is no folder")]
+)
 def test_unwritable_targets_are_refused_before_work(tmp_path, name, said):
     (tmp_path / "f").write_text("a file, not a folder")
     with pytest.raises(InputError, match=said):
@@ -109,9 +117,15 @@ def test_device_is_never_replaced():
         check_writable("/dev/null", overwrite=True)
 
 
-@pytest.mark.parametrize("name, said", [
-    ("none.wav", "no such file"), (".", "is a folder"), ("empty.wav", "0 bytes"), ("x" * 5000, "cannot be read"),
-])
+@pytest.mark.parametrize(
+    "name, said",
+    [
+        ("none.wav", "no such file"),
+        (".", "is a folder"),
+        ("empty.wav", "0 bytes"),
+        ("x" * 5000, "cannot be read"),
+    ],
+)
 def test_unreadable_files_are_named_with_the_fix(tmp_path, name, said):
     (tmp_path / "empty.wav").write_bytes(b"")
     with pytest.raises(InputError, match=said) as caught:
@@ -120,18 +134,30 @@ def test_unreadable_files_are_named_with_the_fix(tmp_path, name, said):
 
 
 def test_sidecar_lies_beside_and_reads_back(tmp_path):
-    content = {"fps": Fraction(30000, 1001), "portrait": Path("a/b.png"), "level": np.float32(0.5), "name": "Zoë", "list": np.arange(3)}
+    content = {
+        "fps": Fraction(30000, 1001),
+        "portrait": Path("a/b.png"),
+        "level": np.float32(0.5),
+        "name": "Zoë",
+        "list": np.arange(3),
+    }
     path = write_sidecar(tmp_path / "clip.mp4", content)
     assert path == tmp_path / "clip.mp4.json"
     assert json.loads(path.read_text(encoding="utf-8")) == {
-        "fps": "30000/1001", "portrait": "a/b.png", "level": 0.5, "name": "Zoë", "list": [0, 1, 2]
+        "fps": "30000/1001",
+        "portrait": "a/b.png",
+        "level": 0.5,
+        "name": "Zoë",
+        "list": [0, 1, 2],
     }
     assert write_sidecar(tmp_path / "run.json", {}) == tmp_path / "run.json"
 
 
 def test_missing_extra_gives_the_install_line():
     assert need("dev", "json") is json
-    with pytest.raises(InputError, match=r"^no_such_package is not installed; pip install 'actalker\[face\]'$"):
+    with pytest.raises(
+        InputError, match=r"^no_such_package is not installed; pip install 'actalker\[face\]'$"
+    ):
         need("face", "no_such_package.part")
 
 
@@ -139,7 +165,9 @@ def test_broken_extra_tells_why(tmp_path, monkeypatch):
     (tmp_path / "broken_binary.py").write_text("raise ImportError('libGL.so.1: cannot open\\nshared object')")
     (tmp_path / "half_there.py").write_text("import no_such_dependency")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(InputError, match=r"does not import \(libGL.so.1: cannot open shared object\); pip install"):
+    with pytest.raises(
+        InputError, match=r"does not import \(libGL.so.1: cannot open shared object\); pip install"
+    ):
         need("face", "broken_binary")
     with pytest.raises(InputError, match="half_there needs no_such_dependency"):
         need("face", "half_there")

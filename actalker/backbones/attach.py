@@ -29,6 +29,7 @@ def control_scope(network: nn.Module, conditions: Any) -> Iterator[None]:
 
 def attach(network: nn.Module, site: nn.Module, apply: Callable[[Any, Any], Any]) -> None:
     """After every call of `site`, replace its output by `apply(output, conditions)`."""
+
     def hook(_: nn.Module, __: Any, output: Any) -> Any:
         current = _scope.get()
         if current is None or current[0] is not network:

@@ -24,12 +24,13 @@ class LocationGuider(nn.Module):
         self.conv_in = nn.Conv2d(masks + 2, hidden, 3, padding=1)
         self.conv_out = nn.Conv2d(hidden, channels, 3, padding=1)
         nn.init.zeros_(self.conv_out.weight)
+        assert self.conv_out.bias is not None
         nn.init.zeros_(self.conv_out.bias)
 
     def forward(self, location: Tensor, size: tuple[int, int]) -> Tensor:
         """Masks (b, f, r, H, W) in [0, 1] -> (b·f, c, h, w) on the latent grid."""
         h, w = size
-        masks = to_grid(location.flatten(0, 1), size)                           # (b·f, r, h, w)
+        masks = to_grid(location.flatten(0, 1), size)  # (b·f, r, h, w)
         rows = torch.linspace(-1, 1, h, device=masks.device, dtype=masks.dtype)[:, None].expand(h, w)
         columns = torch.linspace(-1, 1, w, device=masks.device, dtype=masks.dtype).expand(h, w)
         grid = torch.stack([rows, columns]).expand(masks.shape[0], 2, h, w)

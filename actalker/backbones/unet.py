@@ -110,6 +110,7 @@ class ControlUNet(UNetSpatioTemporalConditionModel):
                 self.conv_in.weight[:, : in_channels // 2] *= 0.1
         if self.flow is not None:
             nn.init.zeros_(self.flow.weight)
+            assert self.flow.bias is not None
             nn.init.zeros_(self.flow.bias)
             attach(self, self.conv_act, self._keep_features)
 
@@ -152,7 +153,7 @@ class ControlUNet(UNetSpatioTemporalConditionModel):
             )[0]
         flow = None
         if self.flow is not None and call.features is not None:
-            raw = nn.functional.pixel_shuffle(self.flow(call.features), 2)     # (b·f, 2, 2h, 2w)
+            raw = nn.functional.pixel_shuffle(self.flow(call.features), 2)  # (b·f, 2, 2h, 2w)
             flow = raw.unflatten(0, (b, f)) * self.config.flow_scale
         return Estimate(output, flow)
 
@@ -171,7 +172,7 @@ def _controlled(layer: ParallelControl) -> Any:
     def apply(output: Any, call: _Call) -> Any:
         hidden = output[0] if isinstance(output, tuple) else output.sample
         f = call.routes.conditions.location.shape[1]
-        z = hidden.unflatten(0, (-1, f)).permute(0, 1, 3, 4, 2)                 # (b, f, h, w, c)
+        z = hidden.unflatten(0, (-1, f)).permute(0, 1, 3, 4, 2)  # (b, f, h, w, c)
         z = layer(z, call.routes.at(tuple(hidden.shape[-2:])))
         return (z.permute(0, 1, 4, 2, 3).flatten(0, 1),)
 

@@ -16,8 +16,10 @@ def run(argv: Sequence[str]) -> int:
     p.add_argument("--model", type=str, default="tiny", help="tiny, a model folder or a hub id")
     p.add_argument("--puppets", type=int, default=64, help="held-out puppets; 0 leaves them out")
     p.add_argument("--seed", type=int, default=1000, help="of the puppets; not the training's")
-    p.add_argument("--out", type=str, required=True, help="folder of the report; a second start goes on in it")
-    p.add_argument("--steps", type=int | None, default=None, help="denoiser calls a window; the model's own if not given")
+    p.add_argument("--out", type=str, required=True, help="folder; a second start goes on in it")
+    p.add_argument(
+        "--steps", type=int | None, default=None, help="denoiser calls a window; default: the model's own"
+    )
     p.add_argument("--workers", type=int, default=1, help="processes, one CPU thread each")
     p.add_argument("--portraits", type=str | None, default=None, help="folder of portraits to measure too")
     p.add_argument("--speech", type=str | None, default=None, help="speech that drives the portraits")
@@ -27,7 +29,7 @@ def run(argv: Sequence[str]) -> int:
     if options is None:
         return 0
     if options.puppets < 0 or options.workers < 1:
-        raise InputError(f"--puppets {options.puppets} --workers {options.workers}: give 0 or more, and 1 or more")
+        raise InputError(f"--puppets {options.puppets} --workers {options.workers}: give >= 0 and >= 1")
     if not 0 <= options.seed < 2**31:
         raise InputError(f"--seed {options.seed}: give a number from 0 to 2^31 - 1")
     if options.portraits and not (options.speech and options.face_model):
@@ -48,7 +50,11 @@ def run(argv: Sequence[str]) -> int:
         from rich.progress import track
 
         todo = iter(track(range(config.puppets), "puppets", console=Console(stderr=True)))
-        cells = run_cells(config, folder, lambda: next(todo, None))
+
+        def tick() -> None:
+            next(todo, None)
+
+        cells = run_cells(config, folder, tick)
         list(todo)
     portraits = None
     if options.portraits:
@@ -56,8 +62,11 @@ def run(argv: Sequence[str]) -> int:
         from ..pipeline.talking_head import TalkingHeadPipeline
 
         portraits = measure_portraits(
-            TalkingHeadPipeline.from_pretrained(options.model), Path(options.portraits),
-            check_readable(options.speech, "sound"), check_readable(options.face_model, "model"), options.duration,
+            TalkingHeadPipeline.from_pretrained(options.model),
+            Path(options.portraits),
+            check_readable(options.speech, "sound"),
+            check_readable(options.face_model, "model"),
+            options.duration,
         )
     write_report(folder, config, cells, portraits)
     print(markdown([*(table(cells) if cells else []), *(portraits["rows"] if portraits else [])]))

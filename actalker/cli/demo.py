@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -78,7 +79,7 @@ def demo(
             writer.write(frame)
     yield driver
 
-    asked = {
+    asked: dict[str, Any] = {
         "portrait": str(portrait),
         "audio": str(SPEECH),
         "expression": str(driver),

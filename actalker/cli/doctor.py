@@ -81,15 +81,19 @@ def scan_rows(device: str) -> Iterator[tuple[str, bool]]:
     u, delta = (torch.randn(2, 257, 24, generator=generator) for _ in range(2))
     A = -torch.rand(24, 8, generator=generator) * 4 - 0.01
     B, C = (torch.randn(2, 257, 8, generator=generator) for _ in range(2))
-    given = dict(lengths=[257, 100], delta_softplus=True)
-    exact = selective_scan(*(t.double() for t in (u, delta, A, B, C)), **given, backend="reference")
-    u, delta, A, B, C = (t.to(device) for t in (u, delta, A, B, C))
+    data = (u, delta, A, B, C)
+
+    def scan(backend: str, place: str, dtype: torch.dtype) -> torch.Tensor:
+        u, delta, A, B, C = (t.to(place, dtype) for t in data)
+        return selective_scan(u, delta, A, B, C, delta_softplus=True, lengths=[257, 100], backend=backend)
+
+    exact = scan("reference", "cpu", torch.float64)
     for name, backend in BACKENDS.items():
-        if (reason := backend.refuses(u)) is not None:
+        if (reason := backend.refuses(u.to(device))) is not None:
             hint = f"; {INSTALL[name]}" if name in INSTALL and INSTALL[name] not in reason else ""
             yield f"  {device} {name:10s} not here: {reason}{hint}", True
             continue
-        made = selective_scan(u, delta, A, B, C, **given, backend=name)
+        made = scan(name, device, torch.float32)
         error = float((made.cpu().double() - exact).abs().max() / exact.abs().max())
         good = error < 1e-5
         yield f"  {device} {name:10s} {'runs' if good else 'WRONG'}, {error:.1e} from the float64 loop", good

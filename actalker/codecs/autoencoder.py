@@ -45,7 +45,9 @@ class TemporalAutoencoder(AutoencoderKLTemporalDecoder):
     def encode(self, video: Tensor) -> Tensor:  # type: ignore[override]
         """Video (b, f, 3, H, W) in [-1, 1] to scaled latents (b, f, c, h, w): the mode of the posterior."""
         frames = video.flatten(0, 1)
-        latents = torch.cat([super(TemporalAutoencoder, self).encode(x).latent_dist.mode() for x in frames.split(8)])
+        latents = torch.cat(
+            [super(TemporalAutoencoder, self).encode(x).latent_dist.mode() for x in frames.split(8)]
+        )
         return latents.unflatten(0, video.shape[:2]) * self.config.scaling_factor
 
     def decode(self, latents: Tensor, chunk: int = 8) -> Tensor:  # type: ignore[override]

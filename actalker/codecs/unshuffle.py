@@ -14,7 +14,7 @@ from ..errors import InputError
 
 
 class PixelUnshuffle(ModelMixin, ConfigMixin):
-    """Squares of `stride` x `stride` pixels become channels; the inverse gives the pixels back, bit for bit."""
+    """Squares of `stride` x `stride` pixels become channels; the inverse gives them back, bit for bit."""
 
     config_name = "config.json"
 
@@ -27,7 +27,7 @@ class PixelUnshuffle(ModelMixin, ConfigMixin):
         """(b, f, 3, H, W) in [-1, 1] -> (b, f, 3·stride², H/stride, W/stride)."""
         if video.shape[-1] % self.stride or video.shape[-2] % self.stride:
             raise InputError(
-                f"picture of {video.shape[-1]}x{video.shape[-2]} pixels: sides must be multiples of {self.stride}"
+                f"picture of {video.shape[-1]}x{video.shape[-2]} pixels: give multiples of {self.stride}"
             )
         return F.pixel_unshuffle(video, self.stride)
 

@@ -48,12 +48,12 @@ class MaskedBranch(nn.Module):
         Returns: (b, f·t, c), zero outside the region.
         """
         b, f, n, _ = tokens.shape
-        features = F.silu(self.project(take(z, kept.index)))                    # (b, k, e)
-        conditions = F.silu(self.condition(tokens))                             # (b, f, n, e)
-        identity = F.silu(self.identity(identity))                              # (b, m, e)
+        features = F.silu(self.project(take(z, kept.index)))  # (b, k, e)
+        conditions = F.silu(self.condition(tokens))  # (b, f, n, e)
+        identity = F.silu(self.identity(identity))  # (b, m, e)
         if self.config.scan_scope == "frame":
             frames, rows = per_frame(kept)
-            features = take(features.repeat_interleave(f, 0), rows)             # (b·f, k', e)
+            features = take(features.repeat_interleave(f, 0), rows)  # (b·f, k', e)
             y = self._scan(
                 features, conditions.view(b * f, 1, n, -1), identity.repeat_interleave(f, 0), frames
             )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -57,9 +58,9 @@ class Conditions:
             location=self.location[:, cut],
         )
 
-    def to(self, *args: object) -> Conditions:
+    def to(self, *args: Any) -> Conditions:
         """Move or cast every tensor, as `Tensor.to`."""
-        moved = {}
+        moved: dict[str, Any] = {}
         for part in fields(self):
             value = getattr(self, part.name)
             if isinstance(value, Tensor):
@@ -72,7 +73,7 @@ class Conditions:
 def batch(parts: list[Conditions]) -> Conditions:
     """Several conditions as one batch, for guidance passes that run side by side."""
     first = parts[0]
-    joined: dict[str, object] = {}
+    joined: dict[str, Any] = {}
     for part in fields(Conditions):
         value = getattr(first, part.name)
         if isinstance(value, Tensor):

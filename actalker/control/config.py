@@ -36,4 +36,6 @@ class BranchConfig:
         one_of(self.scan_scope, SCOPES, "scan_scope")
         one_of(self.condition_layout, LAYOUTS, "condition_layout")
         if not 0 <= self.mask_drop <= 1:
-            raise InputError(f"mask_drop is a chance in [0, 1], got {self.mask_drop}; 1 drops all tokens outside")
+            raise InputError(
+                f"mask_drop is a chance in [0, 1], got {self.mask_drop}; 1 drops all tokens outside"
+            )

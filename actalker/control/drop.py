@@ -42,14 +42,14 @@ def keep(region: Tensor, drop: float = 1.0, generator: torch.Generator | None = 
         generator: of the random choice; needed when drop < 1.
     """
     b, f = region.shape[:2]
-    inside = region.flatten(1) >= 0.5                                           # (b, f·t)
+    inside = region.flatten(1) >= 0.5  # (b, f·t)
     stays = inside
     if drop < 1:
         chance = torch.rand(inside.shape, generator=generator).to(inside.device)
         stays = inside | (chance >= drop)
     total = stays.shape[1]
     k = int(stays.sum(1).max()) if b else 0
-    index = stays.int().argsort(dim=1, descending=True, stable=True)[:, :k]     # kept first, in order
+    index = stays.int().argsort(dim=1, descending=True, stable=True)[:, :k]  # kept first, in order
     valid = stays.gather(1, index)
     return Kept(
         index=index.masked_fill(~valid, total),
@@ -69,11 +69,11 @@ def per_frame(kept: Kept) -> tuple[Kept, Tensor]:
     """
     b, f = kept.counts.shape
     k, most = kept.index.shape[1], int(kept.counts.max()) if kept.counts.numel() else 0
-    first = kept.counts.cumsum(1) - kept.counts                                 # (b, f)
+    first = kept.counts.cumsum(1) - kept.counts  # (b, f)
     step = torch.arange(most, device=first.device)
-    rows = first[..., None] + step                                              # (b, f, k')
+    rows = first[..., None] + step  # (b, f, k')
     valid = step < kept.counts[..., None]
-    rows = rows.masked_fill(~valid, k).flatten(0, 1)                            # (b·f, k')
+    rows = rows.masked_fill(~valid, k).flatten(0, 1)  # (b·f, k')
     inside = torch.cat([kept.inside, kept.inside.new_zeros(b, 1)], 1)
     inside = inside.repeat_interleave(f, 0).gather(1, rows)
     flat = replace(
@@ -111,14 +111,14 @@ def orders(kept: Kept, n: int, m: int, layout: str) -> tuple[Order, Order, Tenso
     """
     b, k = kept.index.shape
     f, device = kept.counts.shape[1], kept.index.device
-    size = kept.counts.sum(1, keepdim=True)                                     # (b, 1) tokens kept
+    size = kept.counts.sum(1, keepdim=True)  # (b, 1) tokens kept
     rank = torch.arange(k, device=device).expand(b, k)
     frames = torch.arange(f, device=device)[:, None]
     each = torch.arange(n, device=device)
     identity = torch.arange(m, device=device).expand(b, m)
 
     if layout == "interleaved":
-        before = (kept.counts.cumsum(1) - kept.counts)[..., None]               # (b, f, 1)
+        before = (kept.counts.cumsum(1) - kept.counts)[..., None]  # (b, f, 1)
         after = size[..., None] - before - kept.counts[..., None]
         lengths = size[:, 0] + f * n + m
         length = k + f * n + m
@@ -128,7 +128,7 @@ def orders(kept: Kept, n: int, m: int, layout: str) -> tuple[Order, Order, Tenso
         conditions = (m + n * (f - 1 - frames) + each + after)[:, None]
         return ahead, Order(_pad(back, kept, length), conditions, identity, length), lengths
 
-    run = (n * frames + each).expand(b, f, n)                                   # all conditions in a row
+    run = (n * frames + each).expand(b, f, n)  # all conditions in a row
     if layout == "ends":
         lengths = size[:, 0] + 2 * f * n + m
         length = k + 2 * f * n + m
@@ -141,11 +141,9 @@ def orders(kept: Kept, n: int, m: int, layout: str) -> tuple[Order, Order, Tenso
         identity = size + identity
         conditions = (size[..., None] + m + run)[:, None]
     last = lengths[:, None] - 1
-    ahead = Order(_pad(tokens, kept, length), conditions, identity, length)
-    back = Order(
-        _pad(last - tokens, kept, length), last[..., None, None] - conditions, last - identity, length
-    )
-    return ahead, back, lengths
+    places = _pad(last - tokens, kept, length)
+    turned = Order(places, last[..., None, None] - conditions, last - identity, length)
+    return Order(_pad(tokens, kept, length), conditions, identity, length), turned, lengths
 
 
 def _pad(positions: Tensor, kept: Kept, length: int) -> Tensor:

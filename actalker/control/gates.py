@@ -89,9 +89,12 @@ class Gates:
 
     def describe(self) -> dict[str, float | list[list[float | None]]]:
         """For a sidecar (JSON): a number, or [start, stop or null, value] in seconds, covering all time."""
-        return {name: pieces[0].value if len(pieces) == 1 else
-                [[float(p.start), None if p.stop is None else float(p.stop), p.value] for p in pieces]
-                for name, pieces in self.pieces.items()}
+        return {
+            name: pieces[0].value
+            if len(pieces) == 1
+            else [[float(p.start), None if p.stop is None else float(p.stop), p.value] for p in pieces]
+            for name, pieces in self.pieces.items()
+        }
 
     def __str__(self) -> str:
         return " ".join(f"{name}={_format(pieces)}" for name, pieces in self.pieces.items())
@@ -102,11 +105,12 @@ class Gates:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Gates) and self.pieces == other.pieces
 
-    __hash__ = None     # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]
 
 
-def draw_gates(signals: Sequence[str], generator: torch.Generator, all_open: float = 0.4,
-               fractional: float = 0.25) -> Gates:
+def draw_gates(
+    signals: Sequence[str], generator: torch.Generator, all_open: float = 0.4, fractional: float = 0.25
+) -> Gates:
     """Gates for a training clip: a random non-empty subset of its signals is open, the others are closed.
 
     all_open: chance that all are open at 1; else each non-empty subset is as likely, and each open gate is,
@@ -127,7 +131,7 @@ def draw_gates(signals: Sequence[str], generator: torch.Generator, all_open: flo
 
 def _seconds(name: str, value: Seconds) -> Fraction:
     try:
-        exact = Fraction(str(value))        # by way of its text: 1.2 is 6/5, not the float beside it
+        exact = Fraction(str(value))  # by way of its text: 1.2 is 6/5, not the float beside it
     except (ValueError, ZeroDivisionError):
         raise InputError(f"gate {name}: time {value} is not a number of seconds") from None
     if exact < 0:
@@ -138,19 +142,24 @@ def _seconds(name: str, value: Seconds) -> Fraction:
 def _schedule(name: str, gate: float | Sequence[tuple[Seconds, Seconds | None, float]]) -> tuple[Piece, ...]:
     """Pieces in order that cover all time once: gaps are filled with 1, equal neighbours joined."""
     given = [(0, None, gate)] if isinstance(gate, (int, float)) else gate
-    exact = [Piece(_seconds(name, start), None if stop is None else _seconds(name, stop), float(value))
-             for start, stop, value in given]
+    exact = [
+        Piece(_seconds(name, start), None if stop is None else _seconds(name, stop), float(value))
+        for start, stop, value in given
+    ]
     for piece in exact:
         _check_value(f"gate {name}", piece.value)
         if piece.stop is not None and piece.stop <= piece.start:
-            raise InputError(f"gate {name}: a piece ends at {format_seconds(piece.stop)} s, not after its "
-                             f"start at {format_seconds(piece.start)} s")
+            raise InputError(
+                f"gate {name}: a piece ends at {format_seconds(piece.stop)} s, not after its "
+                f"start at {format_seconds(piece.start)} s"
+            )
     pieces: list[Piece] = []
     now: Fraction | None = Fraction(0)
     for piece in sorted(exact, key=lambda p: p.start):
         if now is None or piece.start < now:
-            raise InputError(f"gate {name}: two pieces hold at {format_seconds(piece.start)} s; "
-                             "let one end there")
+            raise InputError(
+                f"gate {name}: two pieces hold at {format_seconds(piece.start)} s; let one end there"
+            )
         _append(pieces, Piece(now, piece.start, 1.0))
         _append(pieces, piece)
         now = piece.stop
@@ -168,7 +177,7 @@ def _append(pieces: list[Piece], piece: Piece) -> None:
 
 
 def _check_value(where: str, value: float) -> None:
-    if not 0 <= value <= 1:                 # also refuses NaN
+    if not 0 <= value <= 1:  # also refuses NaN
         raise InputError(f"{where}: {value:g} is outside [0, 1]; use a guidance scale to go beyond 1")
 
 
@@ -182,8 +191,10 @@ def _parse_pieces(text: str, schedule: str) -> list[tuple[Fraction, Fraction | N
         try:
             value = float(word)
         except ValueError:
-            raise InputError(f"{where}: cannot read '{piece[:40]}'; write VALUE or VALUE@START-STOP, "
-                             "for example 0@0-1.2,1@1.2-") from None
+            raise InputError(
+                f"{where}: cannot read '{piece[:40]}'; write VALUE or VALUE@START-STOP, "
+                "for example 0@0-1.2,1@1.2-"
+            ) from None
         _check_value(where, value)
         try:
             start, stop = parse_interval(time) if at else (Fraction(0), None)
@@ -191,8 +202,9 @@ def _parse_pieces(text: str, schedule: str) -> list[tuple[Fraction, Fraction | N
             raise InputError(f"{where}: {error}") from None
         for a, b, _ in pieces:
             if (b is None or start < b) and (stop is None or a < stop):
-                raise InputError(f"{where}: '{piece[:40]}' overlaps {format_interval(a, b)}; "
-                                 "give each time one value")
+                raise InputError(
+                    f"{where}: '{piece[:40]}' overlaps {format_interval(a, b)}; give each time one value"
+                )
         pieces.append((start, stop, value))
     return pieces
 

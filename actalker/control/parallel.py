@@ -53,9 +53,10 @@ class ParallelControl(nn.Module):
         self.pre = nn.LayerNorm(channels)
         self.branches = nn.ModuleDict({s: MaskedBranch(channels, token_width, config) for s in signals})
         self.norm = nn.LayerNorm(channels)
-        self.mlp = nn.Sequential(nn.Linear(channels, 2 * channels), nn.GELU(), nn.Linear(2 * channels, channels))
-        nn.init.zeros_(self.mlp[-1].weight)
-        nn.init.zeros_(self.mlp[-1].bias)
+        first, last = nn.Linear(channels, 2 * channels), nn.Linear(2 * channels, channels)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.mlp = nn.Sequential(first, nn.GELU(), last)
 
     def forward(self, z: Tensor, route: Route) -> Tensor:
         """Features z (b, f, h, w, c) under the conditions of this level's route; same shape out."""
@@ -65,5 +66,5 @@ class ParallelControl(nn.Module):
         for name, kept in route.kept.items():
             change = self.branches[name](read, route.tokens[name], route.identity, kept)
             gate = route.gates[name].to(change.dtype).repeat_interleave(h * w, dim=1)[..., None]
-            mixed = mixed + torch.where(gate > 0, gate * change, 0.0)   # where: a closed item's NaN stays out
+            mixed = mixed + torch.where(gate > 0, gate * change, 0.0)  # where: a closed item's NaN stays out
         return (self.mlp(self.norm(mixed)) + flat).view_as(z)

@@ -9,7 +9,7 @@ import lightning as L
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from .puppets.dataset import PuppetDataset, PuppetDataConfig
+from .puppets.dataset import PuppetDataConfig, PuppetDataset
 from .sample import collate
 
 
@@ -19,7 +19,9 @@ class StepSampler(Sampler[list[int]]):
     Every pass over the clips is a new permutation of them.
     """
 
-    def __init__(self, clips: int, batch: int, seed: int, first: int, stop: int, rank: int = 0, ranks: int = 1):
+    def __init__(
+        self, clips: int, batch: int, seed: int, first: int, stop: int, rank: int = 0, ranks: int = 1
+    ):
         self.clips, self.batch, self.seed = clips, batch, seed
         self.first, self.stop, self.rank, self.ranks = first, stop, rank, ranks
 

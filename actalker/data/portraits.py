@@ -22,14 +22,14 @@ from ..faces.crop import Crop
 from ..faces.face import FacePoints
 from ..media.image import read_image
 from .puppets.anatomy import EYE_Y, MOUTH_Y, Anatomy
-from .puppets.motion import BROW_RAISE, CHIN_DROP, INDEX, SMILE_LIFT
+from .puppets.motion import BROW_RAISE, CHIN_DROP, SMILE_LIFT
 from .puppets.pose import Pose
 from .puppets.render import DOWN, GAZE, UP, Brush, Lips, paint_inside
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-EYE = (0.062, 0.022, 0.018)                     # half width, height above and below its middle
-KEPT = 2.0                                      # portraits are kept at this many times the training size
-MARGIN = 1.5                                    # and with this much around the canonical square
+EYE = (0.062, 0.022, 0.018)  # half width, height above and below its middle
+KEPT = 2.0  # portraits are kept at this many times the training size
+MARGIN = 1.5  # and with this much around the canonical square
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,13 @@ def astronaut() -> KnownPortrait:
     from skimage.data import astronaut as photograph
 
     points = FacePoints(
-        eye_left=(204.4, 102.1), eye_right=(245.9, 104.4), mouth=(223.2, 143.8), lips=(202.3, 138.9, 244.5, 154.7),
-        chin=(221.4, 177.4), brow_y=89.9, box=(180.9, 71.8, 270.2, 177.4),
+        eye_left=(204.4, 102.1),
+        eye_right=(245.9, 104.4),
+        mouth=(223.2, 143.8),
+        lips=(202.3, 138.9, 244.5, 154.7),
+        chin=(221.4, 177.4),
+        brow_y=89.9,
+        box=(180.9, 71.8, 270.2, 177.4),
     )
     return _known(photograph(), points, 256, seam=0.032)
 
@@ -74,9 +79,15 @@ class PortraitFolder:
     def __init__(self, folder: str | None, size: int) -> None:
         self.size = size
         self.known = [astronaut()]
-        paths = [] if folder is None else sorted(p for p in Path(folder).iterdir() if p.suffix.lower() in PICTURES)
+        paths = (
+            []
+            if folder is None
+            else sorted(p for p in Path(folder).iterdir() if p.suffix.lower() in PICTURES)
+        )
         if folder is not None and not paths:
-            raise InputError(f"{folder}: no pictures in it; give a folder of portraits ({', '.join(PICTURES)})")
+            raise InputError(
+                f"{folder}: no pictures in it; give a folder of portraits ({', '.join(PICTURES)})"
+            )
         for path in paths:
             from ..faces.find import find_faces
 
@@ -106,8 +117,16 @@ def _mirrored(p: FacePoints, t: float) -> FacePoints:
     def box(b: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
         return t - b[2], b[1], t - b[0], b[3]
 
-    return replace(p, eye_left=at(p.eye_right), eye_right=at(p.eye_left), mouth=at(p.mouth), lips=box(p.lips),
-                   chin=at(p.chin), box=box(p.box), contours={})
+    return replace(
+        p,
+        eye_left=at(p.eye_right),
+        eye_right=at(p.eye_left),
+        mouth=at(p.mouth),
+        lips=box(p.lips),
+        chin=at(p.chin),
+        box=box(p.box),
+        contours={},
+    )
 
 
 def _cut(picture: Tensor, square: Crop, size: int) -> Tensor:
@@ -130,7 +149,7 @@ def _recoloured(picture: Tensor, rng: np.random.Generator) -> Tensor:
     tint = torch.tensor([1 + rng.normal() * 0.08, 1.0, 1 + rng.normal() * 0.08])[:, None, None].float()
     out = (out * tint - 0.5) * rng.uniform(0.6, 1.25) + 0.5 + rng.uniform(-0.12, 0.12)
     if rng.random() < 0.1:
-        out = 1 - out                           # a negative is a face too, and nobody's
+        out = 1 - out  # a negative is a face too, and nobody's
     return out.clamp(0, 1)
 
 
@@ -159,7 +178,9 @@ def warp_portrait(picture: Tensor, points: FacePoints, motion: np.ndarray, seam:
     x = at[None, None, :] + (x - at[None, None, :]) * share
     y = at[None, :, None] + (y - at[None, :, None]) * share
     grid = torch.stack([x, y], -1) * 2 - 1
-    frames = F.grid_sample(picture.expand(len(motion), -1, -1, -1), grid, padding_mode="border", align_corners=False)
+    frames = F.grid_sample(
+        picture.expand(len(motion), -1, -1, -1), grid, padding_mode="border", align_corners=False
+    )
     if float(inside.max()) > 0:
         tone = picture.mean(dim=(1, 2))
         _paint_mouth(anatomy, pose, frames, u, v, seam, tone)
@@ -177,7 +198,11 @@ def _anatomy(points: FacePoints, size: int) -> Anatomy:
     shift = eyes - 0.5 - up
     gap = np.hypot(*(np.asarray(points.eye_right) - points.eye_left)) / size / scale / 2
     return Anatomy(
-        seed=0, scale=scale, tilt=math.degrees(tilt), shift=(float(shift[0]), float(shift[1])), eye_gap=float(gap),
+        seed=0,
+        scale=scale,
+        tilt=math.degrees(tilt),
+        shift=(float(shift[0]), float(shift[1])),
+        eye_gap=float(gap),
         mouth_width=float(np.clip((points.lips[2] - points.lips[0]) / size / scale / 2, 0.06, 0.16)),
         brow_y=float(EYE_Y - (points.eyes[1] - points.brow_y) / size / scale),
         face_width=float(np.clip((points.box[2] - points.box[0]) / size / scale / 2, 0.2, 0.32)),
@@ -220,21 +245,25 @@ def _face(a: Anatomy, pose: Pose, u: Tensor, v: Tensor, seam: float) -> tuple[Te
         s = _smooth(below / 0.14)
         below = y - fall * (1 - s) - drop * s * pose.jaw_share(u1, below + MOUTH_Y + seam)
     middle = fall - rise
-    y = torch.where(y < middle * 0.5, torch.minimum(above, torch.zeros_like(y) + above.clamp(max=0)), below.clamp(min=0))
+    y = torch.where(
+        y < middle * 0.5, torch.minimum(above, torch.zeros_like(y) + above.clamp(max=0)), below.clamp(min=0)
+    )
     y = torch.where((opened <= 1e-5) & (below < 0), below, y)
     return x + 0.5, y + seam + MOUTH_Y, opened
 
 
-def _eye(a: Anatomy, channel: dict[str, Tensor], u: Tensor, v: Tensor, side: int, lid: str) -> tuple[Tensor, Tensor]:
+def _eye(
+    a: Anatomy, channel: dict[str, Tensor], u: Tensor, v: Tensor, side: int, lid: str
+) -> tuple[Tensor, Tensor]:
     """The lid's skin is pulled over the eye; the iris moves within it."""
     wide, high, low = EYE
     x, y = u - 0.5 - side * a.eye_gap, v - EYE_Y
     arch = (1 - (x / wide).square()).clamp(min=0)
     top, bottom = -high * arch, low * arch
     shut = channel[lid].clamp(0, 1)
-    edge = top + (bottom - top) * shut                                      # the upper lid's edge now
-    fold = top - 0.036 * arch.sqrt()                                        # the skin above it that unfolds
-    lash = torch.minimum(0.008 * arch.sqrt(), 0.5 * (edge - fold))          # rides on the edge as it is
+    edge = top + (bottom - top) * shut  # the upper lid's edge now
+    fold = top - 0.036 * arch.sqrt()  # the skin above it that unfolds
+    lash = torch.minimum(0.008 * arch.sqrt(), 0.5 * (edge - fold))  # rides on the edge as it is
     under = (y > fold) & (y < edge) & (arch > 0)
     pulled = fold + (y - fold) * (top - 0.014 * arch.sqrt() - fold) / (edge - lash - fold).clamp(min=1e-6)
     pulled = torch.where(y < edge - lash, torch.lerp(y, pulled, _smooth(shut * 6)), y - edge + top)
@@ -245,7 +274,9 @@ def _eye(a: Anatomy, channel: dict[str, Tensor], u: Tensor, v: Tensor, side: int
     return torch.where(under, x, moved_x) + 0.5 + side * a.eye_gap, y + EYE_Y
 
 
-def _paint_mouth(a: Anatomy, pose: Pose, frames: Tensor, u: Tensor, v: Tensor, seam: float, tone: Tensor) -> None:
+def _paint_mouth(
+    a: Anatomy, pose: Pose, frames: Tensor, u: Tensor, v: Tensor, seam: float, tone: Tensor
+) -> None:
     """The inside of the opened mouth, in place; tone: the picture's mean colour, which tints it."""
     lips = Lips(a, pose)
     x, y = u - 0.5, v - MOUTH_Y - seam
@@ -256,7 +287,7 @@ def _paint_mouth(a: Anatomy, pose: Pose, frames: Tensor, u: Tensor, v: Tensor, s
     inside = brush.cover(torch.minimum(y - top, low - y)) * brush.cover(lips.wide - x.abs())
     inside = inside * (lips.gap * lens * 60).clamp(0, 1)
     grey = float(tone.std()) < 0.03
-    looks = replace(_mouth_colours(a, grey), teeth=0.0 if seam > 0.01 else 0.016)    # a smile has its own teeth
+    looks = replace(_mouth_colours(a, grey), teeth=0.0 if seam > 0.01 else 0.016)  # a smile has its own teeth
     paint_inside(looks, lips, brush, x, y, top, low, inside)
 
 

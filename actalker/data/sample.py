@@ -62,7 +62,10 @@ class Sample:
 def collate(samples: list[Sample]) -> Sample:
     """Clips of the same lengths as one batch."""
     return Sample(
-        **{f.name: torch.stack([torch.as_tensor(getattr(s, f.name)) for s in samples]) for f in fields(Sample)}
+        **{
+            f.name: torch.stack([torch.as_tensor(getattr(s, f.name)) for s in samples])
+            for f in fields(Sample)
+        }
     )
 
 

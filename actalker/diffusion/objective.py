@@ -81,8 +81,10 @@ def denoising_loss(
     noise = clip_noise(latents, config.shared_noise, generator)
     noisy = latents + noise * sigma.view(-1, 1, 1, 1, 1)
     clean, centre = denoiser.estimate(noisy, sigma, conditions)
-    error = (clean - latents).square().mean(2)                                  # (b, f, h, w)
-    masks = to_grid(conditions.location.flatten(0, 1), tuple(latents.shape[-2:])).unflatten(0, latents.shape[:2])
+    error = (clean - latents).square().mean(2)  # (b, f, h, w)
+    masks = to_grid(conditions.location.flatten(0, 1), (latents.shape[-2], latents.shape[-1])).unflatten(
+        0, latents.shape[:2]
+    )
     face, mouth = masks[:, :, 0].to(error), masks[:, :, 1].to(error)
     place = 1 + config.region_weight * (face + mouth)
     by_item = denoiser.weight(sigma) * (error * place).flatten(1).mean(1)
@@ -93,5 +95,7 @@ def denoising_loss(
     with torch.no_grad():
         upper = (face - mouth).clamp(min=0)
         rest = 1 - face
-        parts = [(error * m).sum() / m.sum().clamp(min=1e-6) for m in (mouth, upper, rest)]
-    return Losses(total, *parts, by_item.detach(), sigma)
+        in_mouth, in_upper, in_rest = (
+            (error * m).sum() / m.sum().clamp(min=1e-6) for m in (mouth, upper, rest)
+        )
+    return Losses(total, in_mouth, in_upper, in_rest, by_item.detach(), sigma)

@@ -84,7 +84,7 @@ def warp(reference: Tensor, flow: Tensor, stride: int = 1) -> Tensor:
     scale = torch.tensor([2.0 * stride / width, 2.0 * stride / height], device=flow.device, dtype=flow.dtype)
     rows = (torch.arange(height, device=flow.device, dtype=flow.dtype) + 0.5) * (2 / height) - 1
     columns = (torch.arange(width, device=flow.device, dtype=flow.dtype) + 0.5) * (2 / width) - 1
-    still = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)   # (H, W, 2)
+    still = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)  # (H, W, 2)
     grid = still + field.permute(0, 2, 3, 1) * scale
     frames = picture[:, None].expand(-1, f, -1, -1, -1).flatten(0, 1)
     moved = F.grid_sample(frames, grid, mode="bilinear", padding_mode="border", align_corners=False)

@@ -62,7 +62,7 @@ def sample(
         callback: told the step and the current clean estimate.
     """
     scheduler.set_timesteps(steps, device=noise.device)
-    scheduler.is_scale_input_called = True      # the denoiser scales its own input
+    scheduler.is_scale_input_called = True  # the denoiser scales its own input
     sigmas = scheduler.sigmas.to(noise)
     x = noise * sigmas[0] + (0 if start is None else start)
     for k, timestep in enumerate(scheduler.timesteps):

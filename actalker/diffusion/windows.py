@@ -74,7 +74,7 @@ def sample_windows(
         start: mean of the first noisy latents under the conditions and number of frames; zeros if not given.
         callback: told (window, step) after every denoiser call.
     """
-    ahead: Tensor | None = None                     # frames that the next window shares, not yet given out
+    ahead: Tensor | None = None  # frames that the next window shares, not yet given out
     plan = windows(frames, window, overlap)
     for number, (first, stop) in enumerate(plan):
         told = conditions(first, stop)

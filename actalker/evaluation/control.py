@@ -13,12 +13,12 @@ from torch import Tensor
 from ..data.puppets.phrases import ONSET, action_of
 from ..signals.script import Script
 
-ASIDE = 0.05                                    # seconds beside a phase that count as neither in nor out
+ASIDE = 0.05  # seconds beside a phase that count as neither in nor out
 
 
 def region_error(video: Tensor, truth: Tensor, mask: Tensor) -> float:
     """Mean squared error inside a region."""
-    apart = (video - truth).square().mean(1)                                    # (f, s, s)
+    apart = (video - truth).square().mean(1)  # (f, s, s)
     return float((apart * mask).sum() / (mask.sum() * len(video)).clamp(min=1e-9))
 
 
@@ -35,10 +35,9 @@ def psnr(video: Tensor, truth: Tensor) -> float:
 
 def correlation(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray) -> float:
     """Pearson's correlation; 0 when one of the two does not move."""
-    a, b = np.asarray(a, float), np.asarray(b, float)
-    a, b = a - a.mean(), b - b.mean()
-    scale = np.sqrt((a * a).sum() * (b * b).sum())
-    return float((a * b).sum() / scale) if scale > 1e-12 else 0.0
+    x, y = (v - v.mean() for v in (np.asarray(a, float), np.asarray(b, float)))
+    scale = np.sqrt((x * x).sum() * (y * y).sum())
+    return float((x * y).sum() / scale) if scale > 1e-12 else 0.0
 
 
 def phrases_shown(motion: np.ndarray, script: Script, fps: float) -> list[bool]:

@@ -18,8 +18,8 @@ from ..regions.shapes import REGIONS
 from .ablate import Row
 from .control import correlation
 
-ENLARGED = 3                                    # the landmarker wants larger faces than 128 pixels hold
-LAG = 2                                         # frames by which lips and loudness may be apart
+ENLARGED = 3  # the landmarker wants larger faces than 128 pixels hold
+LAG = 2  # frames by which lips and loudness may be apart
 LIPS, EYES_AND_MOUTH = (13, 14), (33, 263, 13)  # inner lips; for the scale
 
 
@@ -39,7 +39,9 @@ def lip_opening(frames: np.ndarray, model: Path) -> np.ndarray:
         faces = find_by_landmarker(large, model)
         if faces and faces[0].landmarks is not None:
             marks = faces[0].landmarks
-            unit = np.hypot(*((marks[EYES_AND_MOUTH[0]] + marks[EYES_AND_MOUTH[1]]) / 2 - marks[EYES_AND_MOUTH[2]]))
+            unit = np.hypot(
+                *((marks[EYES_AND_MOUTH[0]] + marks[EYES_AND_MOUTH[1]]) / 2 - marks[EYES_AND_MOUTH[2]])
+            )
             out[k] = np.hypot(*(marks[LIPS[0]] - marks[LIPS[1]])) / unit
     return out
 
@@ -67,23 +69,31 @@ def measure_portraits(
     for path in paths:
         made = {}
         for gate in (1.0, 0.0):
-            request = pipeline.prepare(path, audio=speech, gates={"audio": gate}, duration=duration, seed=seed,
-                                       face_model=model)
+            request = pipeline.prepare(
+                path, audio=speech, gates={"audio": gate}, duration=duration, seed=seed, face_model=model
+            )
             made[gate] = np.stack(list(pipeline.stream(request)))
         inputs = request.inputs
+        assert inputs.portrait.crop is not None and inputs.sound is not None
         size = pipeline.model.config.size
-        outside = 1 - REGIONS["face"]([inputs.portrait.face.points().moved(inputs.portrait.crop, size)], (size, size))
+        outside = 1 - REGIONS["face"](
+            [inputs.portrait.face.points().moved(inputs.portrait.crop, size)], (size, size)
+        )
         apart = np.abs(made[1.0].astype(float) - inputs.portrait.picture).mean(-1)
         lips = {gate: lip_opening(frames, model) for gate, frames in made.items()}
         loud = loudness(inputs.sound, inputs.frames, inputs.fps)
-        cells.append({
-            "portrait": path.name,
-            "correlation": lagged_correlation(lips[1.0], loud),
-            "movement": float(np.nanstd(lips[1.0])),
-            "closed movement": float(np.nanstd(lips[0.0])),
-            "outside": float((apart * outside.numpy()).sum() / max(1e-9, float(outside.sum()) * len(apart))),
-            "found": float((~np.isnan(lips[1.0])).mean()),
-        })
+        cells.append(
+            {
+                "portrait": path.name,
+                "correlation": lagged_correlation(lips[1.0], loud),
+                "movement": float(np.nanstd(lips[1.0])),
+                "closed movement": float(np.nanstd(lips[0.0])),
+                "outside": float(
+                    (apart * outside.numpy()).sum() / max(1e-9, float(outside.sum()) * len(apart))
+                ),
+                "found": float((~np.isnan(lips[1.0])).mean()),
+            }
+        )
     return {"cells": cells, "rows": _rows(cells)}
 
 
@@ -93,10 +103,28 @@ def _rows(cells: list[dict[str, Any]]) -> list[Row]:
     outside = [c["outside"] for c in cells]
     nan = float("nan")
     return [
-        Row(f"portraits of {len(cells)} whose lips follow loudness (correlation >= 0.4)", follow, nan, nan,
-            ">= two thirds", follow >= 2 * len(cells) / 3),
-        Row("lip movement, audio closed / open, worst portrait", max(still), min(still), max(still), "<= 0.33",
-            max(still) <= 1 / 3),
-        Row("change outside the face, worst portrait (of 255)", max(outside), min(outside), max(outside), "<= 2",
-            max(outside) <= 2),
+        Row(
+            f"portraits of {len(cells)} whose lips follow loudness (correlation >= 0.4)",
+            follow,
+            nan,
+            nan,
+            ">= two thirds",
+            follow >= 2 * len(cells) / 3,
+        ),
+        Row(
+            "lip movement, audio closed / open, worst portrait",
+            max(still),
+            min(still),
+            max(still),
+            "<= 0.33",
+            max(still) <= 1 / 3,
+        ),
+        Row(
+            "change outside the face, worst portrait (of 255)",
+            max(outside),
+            min(outside),
+            max(outside),
+            "<= 2",
+            max(outside) <= 2,
+        ),
     ]

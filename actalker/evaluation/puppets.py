@@ -1,6 +1,7 @@
 """One held-out puppet under every setting of the gates: what the model makes of it, as numbers.
 
-The portrait's face, the driving crops and the sound are the puppet's own: no face finder stands in between. All
+The portrait's face, the driving crops and the sound are the puppet's own: no face finder stands in
+between. All
 else is the pipeline's way.
 """
 
@@ -28,7 +29,7 @@ from .reader import MotionReader
 SIGNALS = ("audio", "expression", "text")
 OWN = {"audio": "mouth", "expression": "upper", "text": "face"}
 GATES = (0.25, 0.5, 0.75)
-LONG = 34                                       # frames: room for a phase of a second
+LONG = 34  # frames: room for a phase of a second
 SETTINGS: dict[str, dict[str, float]] = {
     "open": {},
     "audio closed": {"audio": 0.0},
@@ -36,7 +37,7 @@ SETTINGS: dict[str, dict[str, float]] = {
     "text closed": {"text": 0.0},
     "expression and text closed": {"expression": 0.0, "text": 0.0},
 }
-MOVES = 0.1                                     # of a channel's range: a part that moves less does nothing
+MOVES = 0.1  # of a channel's range: a part that moves less does nothing
 
 
 def puppet_inputs(model: TalkingHeadModel, clip: PuppetClip) -> ClipInputs:
@@ -47,8 +48,16 @@ def puppet_inputs(model: TalkingHeadModel, clip: PuppetClip) -> ClipInputs:
     portrait = Portrait(picture, masks, picture, None, Face(clip.points.box))
     crops = iter(clip.driver.permute(0, 2, 3, 1).numpy())
     return ClipInputs(
-        model, portrait, Fraction(clip.config.fps), clip.config.frames, Gates.all_open(SIGNALS), {},
-        Sound(clip.sound[None], 16000), clip.sound, expression_tokens(model, crops), clip.script,
+        model,
+        portrait,
+        Fraction(clip.config.fps),
+        clip.config.frames,
+        Gates.all_open(SIGNALS),
+        {},
+        Sound(clip.sound[None], 16000),
+        clip.sound,
+        expression_tokens(model, crops),
+        clip.script,
     )
 
 
@@ -78,9 +87,13 @@ def measure(
     fps = float(clip.config.fps)
     row: dict[str, Any] = {
         "index": index,
-        "errors": {s: {r: region_error(v, truth, masks[r]) for r in ("mouth", "upper")} for s, v in videos.items()},
-        "change": {s: {r: region_change(videos["open"], videos[f"{s} closed"], masks[r]) for r in ("mouth", "upper")}
-                   for s in SIGNALS},
+        "errors": {
+            s: {r: region_error(v, truth, masks[r]) for r in ("mouth", "upper")} for s, v in videos.items()
+        },
+        "change": {
+            s: {r: region_change(videos["open"], videos[f"{s} closed"], masks[r]) for r in ("mouth", "upper")}
+            for s in SIGNALS
+        },
         "psnr": psnr(videos["open"], truth),
         "still": psnr(clip.portrait[None].expand_as(truth), truth),
         "jaw_moves": float(true_motion[:, jaw].std()),
@@ -90,7 +103,9 @@ def measure(
             "open": phrases_shown(reader.read(videos["expression closed"]), clip.script, fps),
             "closed": phrases_shown(reader.read(videos["expression and text closed"]), clip.script, fps),
             "all open": phrases_shown(reader.read(videos["open"]), clip.script, fps),
-            "true open": phrases_shown(reader.read(render_target(clip, {**without, "text": 1.0})), clip.script, fps),
+            "true open": phrases_shown(
+                reader.read(render_target(clip, {**without, "text": 1.0})), clip.script, fps
+            ),
             "true closed": phrases_shown(reader.read(render_target(clip, without)), clip.script, fps),
         },
     }
@@ -105,7 +120,9 @@ def measure(
         opened = [*(video(inputs, {signal: g}, window, index, steps) for g in GATES), first]
         effects = [0.0, *(region_change(v, closed, masks[OWN[signal]]) for v in opened)]
         row["sweep"][signal], row["monotone"][signal] = effects, is_monotone(effects)
-    still = puppet_clip(seed, index, PuppetConfig(frames=window, size=model.config.size, lead=False, still_head=True))
+    still = puppet_clip(
+        seed, index, PuppetConfig(frames=window, size=model.config.size, lead=False, still_head=True)
+    )
     inputs, truth = puppet_inputs(model, still), render_target(still, dict.fromkeys(SIGNALS, 1.0))
     mouth = inputs.portrait.masks["mouth"]
     row["still_head"] = {

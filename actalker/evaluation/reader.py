@@ -1,7 +1,9 @@
 """Reading a puppet's motion back from its pictures.
 
-For one anatomy, pictures of random motions are drawn and a kernel ridge regression learns to read the channels from
-small crops of mouth, eyes and head. It never sees a generated picture. How well it reads true pictures that it has
+For one anatomy, pictures of random motions are drawn and a kernel ridge regression learns to read the
+channels from
+small crops of mouth, eyes and head. It never sees a generated picture. How well it reads true pictures
+that it has
 not seen is measured beside everything that is measured with it.
 
 Letters: f frames, P motion channels, r renders, s side of a frame.
@@ -20,8 +22,8 @@ from ..faces.face import FacePoints
 
 RENDERS = 480
 RIDGE = 1e-3
-BLUR = 0.6                                      # pixels: generated pictures are a little soft
-SEEN_BY = {                                     # which crops read which channels
+BLUR = 0.6  # pixels: generated pictures are a little soft
+SEEN_BY = {  # which crops read which channels
     "mouth": ("jaw", "spread", "smile"),
     "eyes": ("lid_left", "lid_right", "brow_left", "brow_right", "gaze_x", "gaze_y"),
     "head": ("yaw", "pitch", "roll"),
@@ -59,7 +61,9 @@ class MotionReader:
         rows = torch.linspace(box[1], box[3], size[0]) * 2 / self.size - 1
         columns = torch.linspace(box[0], box[2], size[1]) * 2 / self.size - 1
         grid = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1)
-        cut = F.grid_sample(soft, grid.expand(len(frames), -1, -1, -1), padding_mode="border", align_corners=False)
+        cut = F.grid_sample(
+            soft, grid.expand(len(frames), -1, -1, -1), padding_mode="border", align_corners=False
+        )
         return cut.flatten(1).double().numpy()
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from ..extras import need
 from .face import Face
 
-WEIGHTS = ("s3fd-619a316812.pth", "2DFAN4-cd938726ad.zip")    # never downloaded by a search for a face
+WEIGHTS = ("s3fd-619a316812.pth", "2DFAN4-cd938726ad.zip")  # never downloaded by a search for a face
 
 
 def _hub() -> Path:
@@ -35,8 +35,10 @@ def find_by_alignment(image: np.ndarray, model: Path | None) -> list[Face]:
     faces = []
     for points in marks:
         low, high = points.min(0), points.max(0)
-        top = low[1] - 0.25 * (high[1] - low[1])              # the points end at the brows
-        faces.append(Face((float(low[0]), float(top), float(high[0]), float(high[1])), points.astype(float), "ibug68"))
+        top = low[1] - 0.25 * (high[1] - low[1])  # the points end at the brows
+        faces.append(
+            Face((float(low[0]), float(top), float(high[0]), float(high[1])), points.astype(float), "ibug68")
+        )
     return faces
 
 

@@ -1,6 +1,7 @@
 """The square that a model sees: a face at its canonical place, and back.
 
-In the canonical crop's unit square (x right, y down) the middle of the eyes is at (0.5, 0.42) and the mouth at
+In the canonical crop's unit square (x right, y down) the middle of the eyes is at (0.5, 0.42) and the
+mouth at
 height 0.68, so that a face stands where the model has learnt it to stand.
 """
 
@@ -65,6 +66,6 @@ def canonical_crop(face: Face) -> Crop:
     """The square in which the face's eyes and mouth stand at their canonical places."""
     points = face.points()
     side = points.scale / (MOUTH_AT - EYES_AT)
-    middle = (points.eyes[0] + points.mouth[0]) / 2        # a tilted head leans out of the middle evenly
+    middle = (points.eyes[0] + points.mouth[0]) / 2  # a tilted head leans out of the middle evenly
     down = (points.eyes[1] + points.mouth[1]) / 2
     return Crop(middle - side / 2, down - side * (EYES_AT + MOUTH_AT) / 2, side)

@@ -11,15 +11,18 @@ from typing import Protocol
 import numpy as np
 
 Point = tuple[float, float]
-Box = tuple[float, float, float, float]         # x0, y0, x1, y1
+Box = tuple[float, float, float, float]  # x0, y0, x1, y1
 
 
 class Square(Protocol):
     """A square cut of a picture, in its pixels."""
 
-    x: float
-    y: float
-    side: float
+    @property
+    def x(self) -> float: ...
+    @property
+    def y(self) -> float: ...
+    @property
+    def side(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -84,16 +87,62 @@ class Scheme:
 
 
 _MESH_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
-_MESH_OVAL = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
-              152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)
+_MESH_OVAL = (
+    10,
+    338,
+    297,
+    332,
+    284,
+    251,
+    389,
+    356,
+    454,
+    323,
+    361,
+    288,
+    397,
+    365,
+    379,
+    378,
+    400,
+    377,
+    152,
+    148,
+    176,
+    149,
+    150,
+    136,
+    172,
+    58,
+    132,
+    93,
+    234,
+    127,
+    162,
+    21,
+    54,
+    103,
+    67,
+    109,
+)
 SCHEMES = {
     "mediapipe478": Scheme(
-        eye_left=(33, 133), eye_right=(362, 263), mouth=(61, 291, 0, 17), lips=_MESH_LIPS, chin=152,
-        brows=(70, 63, 105, 66, 107, 336, 296, 334, 293, 300), oval=_MESH_OVAL,
+        eye_left=(33, 133),
+        eye_right=(362, 263),
+        mouth=(61, 291, 0, 17),
+        lips=_MESH_LIPS,
+        chin=152,
+        brows=(70, 63, 105, 66, 107, 336, 296, 334, 293, 300),
+        oval=_MESH_OVAL,
     ),
     "ibug68": Scheme(
-        eye_left=(36, 39), eye_right=(42, 45), mouth=(48, 54, 51, 57), lips=tuple(range(48, 60)), chin=8,
-        brows=tuple(range(17, 27)), oval=(*range(17), *range(26, 16, -1)),
+        eye_left=(36, 39),
+        eye_right=(42, 45),
+        mouth=(48, 54, 51, 57),
+        lips=tuple(range(48, 60)),
+        chin=8,
+        brows=tuple(range(17, 27)),
+        oval=(*range(17), *range(26, 16, -1)),
     ),
 }
 
@@ -159,4 +208,4 @@ class Face:
         )
 
 
-EYES, MOUTH = 0.32, 0.75                        # of the height of a face from the forehead to the chin
+EYES, MOUTH = 0.32, 0.75  # of the height of a face from the forehead to the chin

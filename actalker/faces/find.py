@@ -1,6 +1,7 @@
 """Finding the face in a picture, with the best finder that is at hand.
 
-To add a finder: one file in this folder with `find(image) -> list[Face]` and `refuses() -> str | None`, one line in
+To add a finder: one file in this folder with `find(image) -> list[Face]` and `refuses() -> str | None`,
+one line in
 `FINDERS`.
 """
 
@@ -30,10 +31,10 @@ class Finder:
     """A way to find faces."""
 
     find: Callable[[np.ndarray, Path | None], list[Face]]
-    refuses: Callable[[Path | None], str | None]    # why it cannot run here, or None
+    refuses: Callable[[Path | None], str | None]  # why it cannot run here, or None
 
 
-FINDERS = {                                     # best first: `auto` takes the first that can run
+FINDERS = {  # best first: `auto` takes the first that can run
     "landmarker": Finder(find_by_landmarker, landmarker_refuses),
     "alignment": Finder(find_by_alignment, alignment_refuses),
     "cascade": Finder(lambda image, model: find_by_cascade(image), lambda model: None),
@@ -84,22 +85,31 @@ def find_faces(
         raise InputError(f"face finder '{finder}' cannot run: {reason}")
     faces = sorted(chosen.find(image, path), key=lambda face: -face.area)
     if not faces:
-        better = "" if finder == "landmarker" else (
-            "; MediaPipe's finder sees more: pip install 'actalker[face]' and --face-model face_landmarker.task")
+        better = (
+            ""
+            if finder == "landmarker"
+            else ("; MediaPipe sees more: pip install 'actalker[face]' and --face-model face_landmarker.task")
+        )
         raise InputError(f"{name}: no face found by the {finder}; give a frontal portrait{better}")
     if index is not None:
         if not 0 <= index < len(faces):
-            raise InputError(f"{name}: --face-index {index}, but {len(faces)} faces were found; "
-                             f"give 0 to {len(faces) - 1}, the largest is 0")
+            raise InputError(
+                f"{name}: --face-index {index}, but {len(faces)} faces were found; "
+                f"give 0 to {len(faces) - 1}, the largest is 0"
+            )
         face = faces[index]
     else:
         face = faces[0]
         if len(faces) > 1:
-            log.warning("%s: %d faces found; the largest is taken, --face-index chooses another", name, len(faces))
+            log.warning(
+                "%s: %d faces found; the largest is taken, --face-index chooses another", name, len(faces)
+            )
     h, w = image.shape[:2]
     x0, y0, x1, y1 = face.box
     if x0 < 0 or y0 < 0 or x1 > w or y1 > h:
-        log.warning("%s: the face is cut by the picture's border; what is missing is filled from the edge", name)
+        log.warning(
+            "%s: the face is cut by the picture's border; what is missing is filled from the edge", name
+        )
     return face
 
 

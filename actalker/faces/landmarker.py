@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..extras import need
 from .face import SCHEMES, Face
 
-LARGEST = 1024                                  # pixels a side that the finder sees
+LARGEST = 1024  # pixels a side that the finder sees
 MOST_FACES = 8
 NEEDED = "needs MediaPipe's face_landmarker.task: --face-model FILE, or ACTALKER_FACE_MODEL=FILE"
 
@@ -61,8 +61,11 @@ def _look(image: np.ndarray, model: Path, x: float, y: float) -> list[Face]:
     faces = []
     for marks in _landmarker(str(model)).detect(picture).face_landmarks:
         points = np.array([(mark.x * w + x, mark.y * h + y) for mark in marks])
-        low, high = points[list(SCHEMES["mediapipe478"].oval)].min(0), points[list(SCHEMES["mediapipe478"].oval)].max(0)
-        faces.append(Face((*map(float, low), *map(float, high)), points, "mediapipe478"))   # type: ignore[arg-type]
+        low, high = (
+            points[list(SCHEMES["mediapipe478"].oval)].min(0),
+            points[list(SCHEMES["mediapipe478"].oval)].max(0),
+        )
+        faces.append(Face((*map(float, low), *map(float, high)), points, "mediapipe478"))  # type: ignore[arg-type]
     return faces
 
 
@@ -91,4 +94,6 @@ def _landmarker(model: str) -> Any:
         return FaceLandmarker.create_from_options(options)
     except (RuntimeError, ValueError, OSError) as error:
         why = " ".join(str(error).split())[:100]
-        raise InputError(f"{model}: is not a face landmarker ({why}); give MediaPipe's face_landmarker.task") from None
+        raise InputError(
+            f"{model}: is not a face landmarker ({why}); give MediaPipe's face_landmarker.task"
+        ) from None

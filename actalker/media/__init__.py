@@ -6,5 +6,12 @@ from .video import VideoInfo, probe, read_frames
 from .writer import VideoWriter
 
 __all__ = [
-    "Sound", "VideoInfo", "VideoWriter", "probe", "read_frames", "read_image", "read_sound", "write_png",
+    "Sound",
+    "VideoInfo",
+    "VideoWriter",
+    "probe",
+    "read_frames",
+    "read_image",
+    "read_sound",
+    "write_png",
 ]

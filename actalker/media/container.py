@@ -18,7 +18,7 @@ from ..errors import InputError
 from ..provenance import check_readable
 
 log = logging.getLogger("actalker")
-REFUSED = ("tty", "hls", "dash", "concat", "image2")      # text drawn as video, lists of other files
+REFUSED = ("tty", "hls", "dash", "concat", "image2")  # text drawn as video, lists of other files
 FIX = {
     "sound": "export it as WAV",
     "video": "export it as MP4 (H.264)",
@@ -33,7 +33,7 @@ def open_media(path: str | Path, what: str) -> Iterator[InputContainer]:
     """
     path = check_readable(path, what)
     try:
-        whole = str(path.absolute())      # so that a colon in the name is no protocol
+        whole = str(path.absolute())  # so that a colon in the name is no protocol
         container = av.open(whole, options={"protocol_whitelist": "file"}, metadata_errors="ignore")
     except (av.FFmpegError, ValueError, OSError) as error:
         raise InputError(f"{path}: cannot be read as {what} ({reason(error)}); {FIX[what]}") from None
@@ -58,7 +58,7 @@ def decoded(container: InputContainer, stream: Any, path: str | Path) -> Iterato
     while True:
         try:
             packet = next(packets, None)
-        except av.FFmpegError:            # the file ends in the middle of a packet
+        except av.FFmpegError:  # the file ends in the middle of a packet
             bad += 1
             break
         if packet is None:
@@ -71,8 +71,10 @@ def decoded(container: InputContainer, stream: Any, path: str | Path) -> Iterato
         good += len(frames)
         yield from frames
     if bad > good:
-        raise InputError(f"{path}: is damaged, {bad} of its {bad + good} packets cannot be decoded; "
-                         "copy or export it again")
+        raise InputError(
+            f"{path}: is damaged, {bad} of its {bad + good} packets cannot be decoded; "
+            "copy or export it again"
+        )
     if bad:
         log.warning("%s: %d damaged packets were left out", path, bad)
 

@@ -12,9 +12,9 @@ from PIL import Image, ImageOps, JpegImagePlugin, UnidentifiedImageError
 from ..errors import InputError
 from ..provenance import check_readable, whole_file
 
-MOST_PIXELS = 64 << 20      # pixels decoded at most: 200 MB of RGB
-SMALLEST = 8                # pixels a side
-FORMATS = ("PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000", "TGA")   # none runs a program
+MOST_PIXELS = 64 << 20  # pixels decoded at most: 200 MB of RGB
+SMALLEST = 8  # pixels a side
+FORMATS = ("PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000", "TGA")  # none runs a program
 FIX = "save it as PNG or JPEG"
 
 
@@ -28,7 +28,7 @@ def read_image(path: str | Path) -> np.ndarray:
     """
     path = check_readable(path, "picture")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")           # of size and odd metadata: both are dealt with here
+        warnings.simplefilter("ignore")  # of size and odd metadata: both are dealt with here
         try:
             with open(path, "rb") as file:
                 return _decode(path, file)
@@ -38,7 +38,7 @@ def read_image(path: str | Path) -> np.ndarray:
             raise InputError(f"{path}: is not a picture that can be read; {FIX}") from None
         except Image.DecompressionBombError:
             raise InputError(f"{path}: the picture has more than 64 megapixels; make it smaller") from None
-        except Exception as error:                # Pillow's readers raise anything on damaged files
+        except Exception as error:  # Pillow's readers raise anything on damaged files
             why = " ".join(str(error).split())[:100] or type(error).__name__
             raise InputError(f"{path}: the picture is damaged ({why}); copy or export it again") from None
 
@@ -56,7 +56,7 @@ def _decode(path: Path, file) -> np.ndarray:  # type: ignore[no-untyped-def]
     file.seek(0)
     if head[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
         raise InputError(f"{path}: is a HEIC picture, which cannot be read; {FIX}")
-    jpeg = head[:2] == b"\xff\xd8"           # Image.open would refuse large ones before draft can help
+    jpeg = head[:2] == b"\xff\xd8"  # Image.open would refuse large ones before draft can help
     picture: Image.Image = JpegImagePlugin.jpeg_factory(file) if jpeg else Image.open(file, formats=FORMATS)
     w, h = picture.size
     if min(w, h) < SMALLEST:
@@ -82,8 +82,10 @@ def _shrink_while_decoding(path: Path, picture: Image.Image) -> None:
                 picture.draft(None, (w // scale, h // scale))
                 break
     if math.prod(picture.size) > MOST_PIXELS:
-        raise InputError(f"{path}: the picture is {w} x {h} pixels, {w * h / 1e6:.0f} megapixels; "
-                         "make it smaller than 64 megapixels")
+        raise InputError(
+            f"{path}: the picture is {w} x {h} pixels, {w * h / 1e6:.0f} megapixels; "
+            "make it smaller than 64 megapixels"
+        )
 
 
 def _to_8_bit(path: Path, picture: Image.Image) -> Image.Image:

@@ -20,7 +20,7 @@ from .container import reason
 from .sound import Sound
 
 AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
-BITS = 96000                # a second and channel: speech is transparent well below
+BITS = 96000  # a second and channel: speech is transparent well below
 
 
 class VideoWriter:
@@ -77,8 +77,10 @@ class VideoWriter:
     def write(self, frame: np.ndarray) -> None:
         """Append a frame, (h, w, 3) uint8 RGB of the writer's size."""
         if frame.dtype != np.uint8 or frame.shape != (*self.size, 3):
-            raise InputError(f"{self.path}: frame {self.frames} is {frame.shape} {frame.dtype}, "
-                             f"not {(*self.size, 3)} uint8")
+            raise InputError(
+                f"{self.path}: frame {self.frames} is {frame.shape} {frame.dtype}, "
+                f"not {(*self.size, 3)} uint8"
+            )
         h, w = self.size
         padded = np.pad(frame, ((0, h % 2), (0, w % 2), (0, 0)), mode="edge") if h % 2 or w % 2 else frame
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24").reformat(

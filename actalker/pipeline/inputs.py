@@ -217,7 +217,7 @@ class ClipInputs:
         return self.model.encoders["text"](torch.from_numpy(text.bytes)[None].to(self.device), timing)
 
     def gate(self, signal: str, start: int, f: int) -> np.ndarray:
-        """How far a signal is open at frames start .. start + f, (f,): fading where the driving video ends."""
+        """How far a signal is open at frames start .. start + f, (f,): fading where its video ends."""
         gate = self.gates.values(signal, f, self.fps, start)
         if signal == "expression" and self.expression is not None and self.frames > len(self.expression):
             left = (len(self.expression) - np.arange(start, start + f)) / float(FADE * self.fps)

@@ -33,13 +33,16 @@ def region_for(signal: str, own: str, alone: bool, override: str | Path | None =
 def read_mask(path: str | Path, size: tuple[int, int]) -> np.ndarray:
     """A mask picture as (h, w) float32 in [0, 1], white inside, brought to `size` = (h, w) of the portrait.
 
-    Raises: InputError for unreadable pictures, another shape than the portrait's, and masks without an inside.
+    Raises: InputError for unreadable pictures, another shape than the portrait's, and masks without an
+    inside.
     """
     picture = read_image(path)
     h, w = size
     if abs(picture.shape[1] / picture.shape[0] * h / w - 1) > 0.02:
-        raise InputError(f"{path}: the mask is {picture.shape[1]} x {picture.shape[0]} pixels, the portrait {w} x {h}; "
-                         "draw it over the portrait")
+        raise InputError(
+            f"{path}: the mask is {picture.shape[1]} x {picture.shape[0]} pixels, the portrait {w} x {h}; "
+            "draw it over the portrait"
+        )
     grey = Image.fromarray(picture).convert("L").resize((w, h), Image.Resampling.BOX)
     mask = np.asarray(grey, np.float32) / 255
     if mask.max() < 0.5:

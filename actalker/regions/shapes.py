@@ -1,7 +1,7 @@
 """Regions of a face over a clip: rectangles as in the paper (ACTalker, supplement A.3), and tight soft ones.
 
 A region takes the face's points in the frames that are known (one portrait, or every frame of a clip) and the
-picture's size, and gives a mask (h, w) in [0, 1]. With a portrait alone the head's later motion is not known, so
+picture's size, and gives a mask (h, w) in [0, 1]. With a portrait alone the later motion is not known, so
 the rectangles are widened by how far a head usually moves. Margins are in units of the distance from the eyes
 to the mouth.
 """
@@ -13,13 +13,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..errors import InputError
 from ..faces.face import Box, FacePoints
 
-REACH = 0.3                                     # how far a head moves to a side, from its portrait
-FACE_MARGIN, FOREHEAD = 0.12, 0.45              # of the face's size; above the brows
+REACH = 0.3  # how far a head moves to a side, from its portrait
+FACE_MARGIN, FOREHEAD = 0.12, 0.45  # of the face's size; above the brows
 MOUTH_ABOVE, MOUTH_BESIDE, CHIN_BELOW = 0.2, 0.25, 0.1
 
 Shape = Callable[[Sequence[FacePoints], tuple[int, int]], Tensor]
@@ -49,7 +48,12 @@ def _mouth_box(points: Sequence[FacePoints]) -> Box:
     lips = _around([p.lips for p in points])
     beside = MOUTH_BESIDE * (lips[2] - lips[0]) + reach
     chin = max(p.chin[1] for p in points)
-    return lips[0] - beside, lips[1] - MOUTH_ABOVE * unit, lips[2] + beside, chin + CHIN_BELOW * unit + reach / 2
+    return (
+        lips[0] - beside,
+        lips[1] - MOUTH_ABOVE * unit,
+        lips[2] + beside,
+        chin + CHIN_BELOW * unit + reach / 2,
+    )
 
 
 def _face_box(points: Sequence[FacePoints]) -> Box:

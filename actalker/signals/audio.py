@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from ..errors import InputError
 from .signal import repeat_null
 
-RATE = 16000            # Hz: speech holds little above 8 kHz that a face could show
-HOP = 160               # samples, 10 ms
-WINDOW = 400            # samples, 25 ms; as Whisper, whose extractor is the reference in the tests
-SILENCE = -6.0          # log10 of mean mel power, about -66 dBFS: nothing below it is taken for speech
-MELS = 64               # bands up to 8 kHz
-CONTEXT = 16            # hops (160 ms) around a frame: a phone and its neighbours
-BLOCK = 6000            # hops read at once (one minute): bounds the memory for hours of sound
+RATE = 16000  # Hz: speech holds little above 8 kHz that a face could show
+HOP = 160  # samples, 10 ms
+WINDOW = 400  # samples, 25 ms; as Whisper, whose extractor is the reference in the tests
+SILENCE = -6.0  # log10 of mean mel power, about -66 dBFS: nothing below it is taken for speech
+MELS = 64  # bands up to 8 kHz
+CONTEXT = 16  # hops (160 ms) around a frame: a phone and its neighbours
+BLOCK = 6000  # hops read at once (one minute): bounds the memory for hours of sound
 
 
 def _hz(mel: np.ndarray) -> np.ndarray:
@@ -58,7 +58,7 @@ def mel_power(mono: np.ndarray, first: int, hops: int, mels: int = MELS) -> np.n
         return np.concatenate(parts)
     begin = first * HOP - WINDOW // 2
     end = begin + (hops - 1) * HOP + WINDOW
-    inside = np.asarray(mono[max(begin, 0): max(end, 0)], dtype=np.float64)
+    inside = np.asarray(mono[max(begin, 0) : max(end, 0)], dtype=np.float64)
     left = min(max(-begin, 0), end - begin)
     samples = np.pad(inside, (left, end - begin - left - len(inside)))
     windows = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[::HOP]
@@ -100,9 +100,9 @@ def first_steps(fps: Fraction, frames: int, start: int, rate: int, offset: Fract
 class AudioConfig:
     """The form of the features is fixed (`CONTEXT`, `MELS`): stored ones fit every encoder."""
 
-    width: int = 64         # d of the tokens
-    tokens: int = 2         # n tokens a frame: jaw and lips move apart
-    hidden: int = 96        # channels of the two convolutions over time
+    width: int = 64  # d of the tokens
+    tokens: int = 2  # n tokens a frame: jaw and lips move apart
+    hidden: int = 96  # channels of the two convolutions over time
 
 
 class AudioEncoder(nn.Module):
@@ -114,15 +114,20 @@ class AudioEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.net = nn.Sequential(
-            nn.Conv1d(MELS, config.hidden, 3, stride=2, padding=1), nn.SiLU(),
-            nn.Conv1d(config.hidden, config.hidden, 3, stride=2, padding=1), nn.SiLU(),
-            nn.Flatten(), nn.Linear(CONTEXT // 4 * config.hidden, config.tokens * config.width))
+            nn.Conv1d(MELS, config.hidden, 3, stride=2, padding=1),
+            nn.SiLU(),
+            nn.Conv1d(config.hidden, config.hidden, 3, stride=2, padding=1),
+            nn.SiLU(),
+            nn.Flatten(),
+            nn.Linear(CONTEXT // 4 * config.hidden, config.tokens * config.width),
+        )
         self.norm = nn.LayerNorm(config.width)
         self.null = nn.Parameter(0.02 * torch.randn(config.tokens, config.width))
 
     @staticmethod
-    def features(mono: np.ndarray, fps: Fraction, frames: int, start: int = 0,
-                 reference: float | None = None) -> np.ndarray:
+    def features(
+        mono: np.ndarray, fps: Fraction, frames: int, start: int = 0, reference: float | None = None
+    ) -> np.ndarray:
         """Log-mel windows of frames start .. start + frames, float32 (f, CONTEXT, MELS) in [-1, 1].
 
         Window k is centred on (start + k) / fps seconds, to the nearest hop. Levels are relative to
@@ -141,7 +146,7 @@ class AudioEncoder(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         b, f, _, _ = features.shape
-        z = self.net(features.flatten(0, 1).transpose(1, 2))                # (b·f, n·d)
+        z = self.net(features.flatten(0, 1).transpose(1, 2))  # (b·f, n·d)
         return self.norm(z.view(b, f, self.config.tokens, self.config.width))
 
     def absent(self, b: int, f: int) -> Tensor:

@@ -13,16 +13,16 @@ from torch import Tensor, nn
 
 from .signal import repeat_null
 
-POSE = 6    # head pose at the end of the code: yaw, pitch, roll, x, y, log scale
+POSE = 6  # head pose at the end of the code: yaw, pitch, roll, x, y, log scale
 
 
 @dataclass(frozen=True)
 class ExpressionConfig:
-    width: int = 64         # d of the tokens
-    tokens: int = 2         # n tokens a frame
-    code: int = 24          # numbers for the face's motion: lids, brows, gaze, lips fit; a likeness does not
-    channels: tuple[int, ...] = (24, 48, 96, 128)   # one stride of 2 each
-    size: int = 64          # side of the crops, pixels
+    width: int = 64  # d of the tokens
+    tokens: int = 2  # n tokens a frame
+    code: int = 24  # numbers for the face's motion: lids, brows, gaze, lips fit; a likeness does not
+    channels: tuple[int, ...] = (24, 48, 96, 128)  # one stride of 2 each
+    size: int = 64  # side of the crops, pixels
 
 
 class ExpressionEncoder(nn.Module):
@@ -42,8 +42,11 @@ class ExpressionEncoder(nn.Module):
         side = config.size // 2 ** len(config.channels)
         self.net = nn.Sequential(*layers, nn.Flatten())
         self.code = nn.Linear(config.channels[-1] * side * side, config.code + POSE)
-        self.project = nn.Sequential(nn.Linear(config.code + POSE, 2 * config.width), nn.SiLU(),
-                                     nn.Linear(2 * config.width, config.tokens * config.width))
+        self.project = nn.Sequential(
+            nn.Linear(config.code + POSE, 2 * config.width),
+            nn.SiLU(),
+            nn.Linear(2 * config.width, config.tokens * config.width),
+        )
         self.norm = nn.LayerNorm(config.width)
         self.null = nn.Parameter(0.02 * torch.randn(config.tokens, config.width))
 
@@ -75,7 +78,7 @@ def augment(crops: Tensor, generator: torch.Generator) -> Tensor:
         draw = torch.rand(b, *shape, generator=generator, device=generator.device)
         return (low + (high - low) * draw).to(crops)
 
-    scale, shift = uniform(0.9, 1.1, 1), uniform(-0.06, 0.06, 2)           # of half a side
+    scale, shift = uniform(0.9, 1.1, 1), uniform(-0.06, 0.06, 2)  # of half a side
     theta = torch.cat([torch.diag_embed(scale.expand(b, 2)), shift[..., None]], dim=2)
     grid = F.affine_grid(theta, [b, f * c, s, s], align_corners=False)
     out = F.grid_sample(crops.reshape(b, f * c, s, s), grid, padding_mode="border", align_corners=False)
@@ -86,12 +89,12 @@ def augment(crops: Tensor, generator: torch.Generator) -> Tensor:
     grey = out.mean(dim=2, keepdim=True)
     out = torch.lerp(out, grey.expand_as(out), (uniform(-0.5, 1.5, 1, 1, 1, 1)).clamp(0, 1))
     mean = out.mean(dim=(1, 2, 3, 4), keepdim=True)
-    out = (out - mean) * uniform(0.7, 1.3, 1, 1, 1, 1) + mean                # contrast
+    out = (out - mean) * uniform(0.7, 1.3, 1, 1, 1, 1) + mean  # contrast
     out = out * uniform(0.8, 1.2, 1, c, 1, 1) + uniform(-0.25, 0.25, 1, c, 1, 1)
 
     axis = torch.arange(s, device=crops.device) / s
-    corner, side = uniform(-0.2, 1.0, 2, 1), uniform(0.0, 0.25, 2, 1)       # often off the picture
-    covered = (axis >= corner) & (axis < corner + side)                      # (b, 2, s)
+    corner, side = uniform(-0.2, 1.0, 2, 1), uniform(0.0, 0.25, 2, 1)  # often off the picture
+    covered = (axis >= corner) & (axis < corner + side)  # (b, 2, s)
     patch = covered[:, 0, :, None] & covered[:, 1, None, :]
     fill = uniform(-1.0, 1.0, 1, c, 1, 1)
     return torch.where(patch[:, None, None], fill, out).clamp(-1, 1)

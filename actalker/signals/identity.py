@@ -13,10 +13,10 @@ from .signal import repeat_null
 
 @dataclass(frozen=True)
 class IdentityConfig:
-    width: int = 64         # d of the tokens
-    tokens: int = 4         # m tokens a portrait; the picture's detail comes in by the reference latent
-    channels: tuple[int, ...] = (24, 48, 96, 128)   # one stride of 2 each
-    size: int = 64          # the portrait is brought to this side first, pixels: one cost for all sizes
+    width: int = 64  # d of the tokens
+    tokens: int = 4  # m tokens a portrait; the picture's detail comes in by the reference latent
+    channels: tuple[int, ...] = (24, 48, 96, 128)  # one stride of 2 each
+    size: int = 64  # the portrait is brought to this side first, pixels: one cost for all sizes
 
 
 class IdentityEncoder(nn.Module):
@@ -31,8 +31,12 @@ class IdentityEncoder(nn.Module):
         for before, after in zip((3, *config.channels), config.channels, strict=False):
             layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.GroupNorm(8, after), nn.SiLU()]
         side = config.size // 2 ** len(config.channels) // 2
-        self.net = nn.Sequential(*layers, nn.AvgPool2d(2), nn.Flatten(),
-                                 nn.Linear(config.channels[-1] * side * side, config.tokens * config.width))
+        self.net = nn.Sequential(
+            *layers,
+            nn.AvgPool2d(2),
+            nn.Flatten(),
+            nn.Linear(config.channels[-1] * side * side, config.tokens * config.width),
+        )
         self.norm = nn.LayerNorm(config.width)
         self.null = nn.Parameter(0.02 * torch.randn(config.tokens, config.width))
 

@@ -10,12 +10,12 @@ import numpy as np
 from ..errors import InputError, one_of
 
 BUCKETS = 128
-HEAD_SCALE, EXPRESSION_SCALE = 256, 1024    # buckets in a mean motion of one face diagonal (release)
+HEAD_SCALE, EXPRESSION_SCALE = 256, 1024  # buckets in a mean motion of one face diagonal (release)
 
-ANCHORS = {             # scheme: a point fixed to the skull, how many points count as the face
-    "mediapipe478": (1, 468),       # nose tip; without the ten points of the irises
-    "ibug68": (30, 68),             # nose tip
-    "released256": (80, 102),       # as in ACTalker's released code
+ANCHORS = {  # scheme: a point fixed to the skull, how many points count as the face
+    "mediapipe478": (1, 468),  # nose tip; without the ten points of the irises
+    "ibug68": (30, 68),  # nose tip
+    "released256": (80, 102),  # as in ACTalker's released code
 }
 
 

@@ -19,8 +19,8 @@ from ..errors import InputError, one_of
 _NUMBER = r"[0-9]{1,20}/[0-9]{1,20}|[0-9]{1,9}(?:\.[0-9]{0,20})?|\.[0-9]{1,20}"
 _INTERVAL = re.compile(rf"\s*(?P<start>{_NUMBER})\s*s?\s*[-\u2013]\s*(?:(?P<stop>{_NUMBER})\s*s?)?\s*")
 _THEN = re.compile(r",\s*then\s+", re.IGNORECASE)
-_TIME_LIKE = re.compile(r"[\s0-9./\u2013-]*[0-9][\s0-9./s\u2013-]*")   # meant as a time, well written or not
-_LIMIT = 1 << 20            # characters: a script is written by hand
+_TIME_LIKE = re.compile(r"[\s0-9./\u2013-]*[0-9][\s0-9./s\u2013-]*")  # meant as a time, well written or not
+_LIMIT = 1 << 20  # characters: a script is written by hand
 
 
 def parse_interval(text: str) -> tuple[Fraction, Fraction | None]:
@@ -43,8 +43,10 @@ def parse_interval(text: str) -> tuple[Fraction, Fraction | None]:
         raise InputError(f"time '{shown}' divides by zero; write seconds, for example 0-1.2") from None
     assert start is not None
     if stop is not None and stop <= start:
-        raise InputError(f"time '{shown}' ends at {format_seconds(stop)} s, not after its start at "
-                         f"{format_seconds(start)} s; swap them or move the end")
+        raise InputError(
+            f"time '{shown}' ends at {format_seconds(stop)} s, not after its start at "
+            f"{format_seconds(start)} s; swap them or move the end"
+        )
     return start, stop
 
 
@@ -73,15 +75,19 @@ class Phase:
     text: str
     start: Fraction
     stop: Fraction
-    where: str = field(default="phase", compare=False)      # its place in the user's script, for messages
+    where: str = field(default="phase", compare=False)  # its place in the user's script, for messages
 
     def __post_init__(self) -> None:
         if not self.text.strip() or "|" in self.text:
-            raise InputError(f"{self.where}: text '{self.text[:40]}' is empty or holds '|'; say what "
-                             "happens, for example 0-1.2: smiles")
+            raise InputError(
+                f"{self.where}: text '{self.text[:40]}' is empty or holds '|'; say what "
+                "happens, for example 0-1.2: smiles"
+            )
         if not 0 <= self.start < self.stop:
-            raise InputError(f"{self.where}: {self.start} to {self.stop} s; a phase starts at 0 or later and "
-                             "ends after its start")
+            raise InputError(
+                f"{self.where}: {self.start} to {self.stop} s; a phase starts at 0 or later and "
+                "ends after its start"
+            )
 
     def steps(self) -> list[Phase]:
         """The phase cut at ", then ": equal, consecutive parts of its time, one text each.
@@ -91,8 +97,10 @@ class Phase:
         """
         texts = [text for text in (piece.strip() for piece in _THEN.split(self.text)) if text] or [self.text]
         each = Fraction(self.stop - self.start, len(texts))
-        return [Phase(text, self.start + k * each, self.start + (k + 1) * each, self.where)
-                for k, text in enumerate(texts)]
+        return [
+            Phase(text, self.start + k * each, self.start + (k + 1) * each, self.where)
+            for k, text in enumerate(texts)
+        ]
 
     def __str__(self) -> str:
         return f"{format_interval(self.start, self.stop)}: {self.text}"
@@ -107,11 +115,13 @@ class Script:
 
     def __post_init__(self) -> None:
         if not self.base.strip() and not self.phases:
-            raise InputError("the script is empty; write what is to be seen, "
-                             "for example 'a man speaks | 0-1: nods'")
+            raise InputError(
+                "the script is empty; write what is to be seen, for example 'a man speaks | 0-1: nods'"
+            )
         if "|" in self.base or _is_phase(self.base):
-            raise InputError(f"base text '{self.base[:40]}' holds '|' or starts like a phase; "
-                             "put times into phases")
+            raise InputError(
+                f"base text '{self.base[:40]}' holds '|' or starts like a phase; put times into phases"
+            )
 
     @property
     def steps(self) -> list[Phase]:
@@ -122,9 +132,11 @@ class Script:
         """Raise InputError if a phase ends after the clip does (duration in seconds)."""
         for phase in self.phases:
             if phase.stop > duration:
-                raise InputError(f"{phase.where}: '{str(phase)[:60]}' ends after the clip, which has "
-                                 f"{float(duration):g} s; end it there, or leave the end open: "
-                                 f"{format_interval(phase.start, None)}")
+                raise InputError(
+                    f"{phase.where}: '{str(phase)[:60]}' ends after the clip, which has "
+                    f"{float(duration):g} s; end it there, or leave the end open: "
+                    f"{format_interval(phase.start, None)}"
+                )
 
     def __str__(self) -> str:
         return " | ".join([self.base, *map(str, self.phases)] if self.base else map(str, self.phases))
@@ -147,8 +159,9 @@ def parse_script(source: str | Path, duration: Fraction | None = None) -> Script
             raise InputError(f"{where}: {error}") from None
         if stop is None:
             if duration is None:
-                raise InputError(f"{where}: '{time.strip()}' has no end; write it, "
-                                 "the clip's length is not known here")
+                raise InputError(
+                    f"{where}: '{time.strip()}' has no end; write it, the clip's length is not known here"
+                )
             stop = Fraction(duration)
         phases.append(Phase(_tidy(text), start, stop, where))
     script = Script(_tidy(base), tuple(phases))
@@ -180,8 +193,10 @@ def _from_text(text: str) -> tuple[str, list[tuple[str, str, str]]]:
             continue
         time, colon, words = piece.partition(":")
         if not colon:
-            raise InputError(f"{where}: cannot read '{piece.strip()[:40]}'; write START-STOP: TEXT, "
-                             "for example 0-1.2: smiles")
+            raise InputError(
+                f"{where}: cannot read '{piece.strip()[:40]}'; write START-STOP: TEXT, "
+                "for example 0-1.2: smiles"
+            )
         entries.append((where, time, words))
     return base, entries
 
@@ -194,8 +209,9 @@ def _from_file(path: Path) -> tuple[str, list[tuple[str, str, str]]]:
         raw = path.read_text(encoding="utf-8")
         content: Any = yaml.load(raw[:_LIMIT], Loader=yaml.BaseLoader)
     except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as text ({error}); "
-                         "give a YAML file with base: and phases:") from None
+        raise InputError(
+            f"{path}: cannot be read as text ({error}); give a YAML file with base: and phases:"
+        ) from None
     except (yaml.YAMLError, RecursionError) as error:
         raise InputError(f"{path}: is not YAML ({_tidy(str(error))[:120]})") from None
     if not isinstance(content, Mapping):

@@ -16,7 +16,7 @@ from torch import Tensor
 class Signal:
     """A driving signal: where it acts unless the user says otherwise, and what it is, for `--help`."""
 
-    region: str     # mouth, upper, face or frame
+    region: str  # mouth, upper, face or frame
     help: str
 
 

@@ -20,15 +20,15 @@ from ..errors import InputError
 from .script import Script
 from .signal import repeat_null
 
-PAD, EOS, OFFSET = 0, 1, 3      # ByT5's ids: byte + 3; 2 is its unknown, never needed for bytes
-LENGTH = 64                     # bytes of a phrase with its end mark; longer ones are cut, with a warning
+PAD, EOS, OFFSET = 0, 1, 3  # ByT5's ids: byte + 3; 2 is its unknown, never needed for bytes
+LENGTH = 64  # bytes of a phrase with its end mark; longer ones are cut, with a warning
 
 
 class TextInput(NamedTuple):
     """A script as arrays: row 0 of `bytes` is the base text, row k phase k."""
 
-    bytes: np.ndarray       # (K + 1, L) int64
-    timing: np.ndarray      # (f, K, 4) float32: inside, seconds since its start, to its end, progress 0..1
+    bytes: np.ndarray  # (K + 1, L) int64
+    timing: np.ndarray  # (f, K, 4) float32: inside, seconds since its start, to its end, progress 0..1
 
 
 def phrase_bytes(text: str) -> np.ndarray:
@@ -50,11 +50,11 @@ def phrase_bytes(text: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class TextConfig:
-    width: int = 64         # d of the tokens and of the transformer
-    layers: int = 2         # word order within a phrase
+    width: int = 64  # d of the tokens and of the transformer
+    layers: int = 2  # word order within a phrase
     heads: int = 4
-    buckets: int = 2048     # hashed byte triples: whole words at once, so that few phrases are learned fast
-    phases: int = 8         # phase embeddings (AVATAR's K is open; 8 is our choice); later phases reuse them
+    buckets: int = 2048  # hashed byte triples: whole words at once, so that few phrases are learned fast
+    phases: int = 8  # phase embeddings (AVATAR's K is open; 8 is our choice); later phases reuse them
 
 
 class TextEncoder(nn.Module):
@@ -72,9 +72,10 @@ class TextEncoder(nn.Module):
         self.config = config
         d = config.width
         self.embed = nn.Embedding(256 + OFFSET, d)
-        self.place = nn.Parameter(0.5 * torch.randn(LENGTH, d))   # large enough that order counts
-        layer = nn.TransformerEncoderLayer(d, config.heads, 2 * d, dropout=0.0, activation="gelu",
-                                           batch_first=True, norm_first=True)
+        self.place = nn.Parameter(0.5 * torch.randn(LENGTH, d))  # large enough that order counts
+        layer = nn.TransformerEncoderLayer(
+            d, config.heads, 2 * d, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+        )
         self.mix = nn.TransformerEncoder(layer, config.layers, enable_nested_tensor=False)
         self.triples = nn.Embedding(config.buckets, d)
         self.join = nn.Sequential(nn.Linear(2 * d, d), nn.GELU(), nn.Linear(d, d))
@@ -85,8 +86,9 @@ class TextEncoder(nn.Module):
         self.null = nn.Parameter(0.02 * torch.randn(2, d))
 
     @staticmethod
-    def tokenize(script: Script, fps: Fraction, frames: int, start: int = 0,
-                 phases: int | None = None) -> TextInput:
+    def tokenize(
+        script: Script, fps: Fraction, frames: int, start: int = 0, phases: int | None = None
+    ) -> TextInput:
         """The script at frames start .. start + frames; frame k is at k / fps seconds, exactly.
 
         Every phase of the script has a row, also those outside these frames, so that a frame's tokens do not
@@ -95,32 +97,33 @@ class TextEncoder(nn.Module):
         """
         steps = script.steps
         if phases is not None and len(steps) > phases:
-            raise InputError(f"the script has {len(steps)} phases (each ', then' adds one); "
-                             f"at most {phases} fit")
+            raise InputError(
+                f"the script has {len(steps)} phases (each ', then' adds one); at most {phases} fit"
+            )
         rows = [phrase_bytes(text) for text in [script.base, *(step.text for step in steps)]]
         empty = [phrase_bytes("")] * ((phases or len(steps)) - len(steps))
         rate = Fraction(fps)
         timing = np.zeros((frames, len(steps) + len(empty), 4), dtype=np.float32)
         for slot, step in enumerate(steps):
-            first = max(math.ceil(step.start * rate), start)                # frames first .. last - 1 hold it
+            first = max(math.ceil(step.start * rate), start)  # frames first .. last - 1 hold it
             last = min(math.ceil(step.stop * rate), start + frames)
             since = np.arange(first, last) / float(rate) - float(step.start)
             length = float(step.stop - step.start)
             row = np.stack([np.ones_like(since), since, length - since, since / length], axis=-1)
-            timing[first - start: max(last, first) - start, slot] = row
+            timing[first - start : max(last, first) - start, slot] = row
         return TextInput(np.stack(rows + empty), timing)
 
     def encode(self, ids: Tensor) -> Tensor:
         """Phrases (r, L) to vectors (r, d), each from its own bytes alone; zeros for an empty phrase."""
-        held = ids != PAD                                                   # (r, L)
-        ids = F.pad(ids[held.any(1)], (0, 2), value=PAD)           # filled rows, with room for triples
+        held = ids != PAD  # (r, L)
+        ids = F.pad(ids[held.any(1)], (0, 2), value=PAD)  # filled rows, with room for triples
         own = held[held.any(1)]
-        weight = (own / own.sum(1, keepdim=True))[..., None]                # mean over the phrase's bytes
+        weight = (own / own.sum(1, keepdim=True))[..., None]  # mean over the phrase's bytes
         z = self.embed(ids[:, :-2]) + self.place[: own.shape[1]]
         z = self.mix(z, src_key_padding_mask=~own)
         hashed = (ids[:, :-2] * 961 + ids[:, 1:-1] * 31 + ids[:, 2:]) % self.config.buckets
         pooled = torch.cat([(z * weight).sum(1), (self.triples(hashed) * weight).sum(1)], dim=-1)
-        joined = self.join(pooled)                                          # under autocast: its own dtype
+        joined = self.join(pooled)  # under autocast: its own dtype
         out = joined.new_zeros(held.shape[0], joined.shape[-1])
         out[held.any(1)] = joined
         return out
@@ -128,12 +131,12 @@ class TextEncoder(nn.Module):
     def forward(self, bytes: Tensor, timing: Tensor) -> Tensor:
         b, rows, _ = bytes.shape
         phrases = self.encode(bytes.flatten(0, 1)).view(b, rows, -1)
-        base = phrases[:, :1].expand(-1, timing.shape[1], -1)               # (b, f, d)
-        inside = timing[..., :1] > 0                                        # (b, f, K, 1)
+        base = phrases[:, :1].expand(-1, timing.shape[1], -1)  # (b, f, d)
+        inside = timing[..., :1] > 0  # (b, f, K, 1)
         e = self.phase[torch.arange(rows - 1, device=bytes.device) % self.config.phases]
         when = self.time(torch.cat([timing[..., :1], timing[..., 1:3].log1p(), timing[..., 3:]], dim=-1))
-        said = (phrases[:, 1:] + e)[:, None] + when                         # (b, f, K, d)
-        now = torch.where(inside, said, 0).sum(2)                           # chosen, not multiplied: exact
+        said = (phrases[:, 1:] + e)[:, None] + when  # (b, f, K, d)
+        now = torch.where(inside, said, 0).sum(2)  # chosen, not multiplied: exact
         now = torch.where(inside.any(2), now, self.no_phase)
         return self.norm(torch.stack([base, now], dim=2))
 

@@ -17,20 +17,20 @@ from ..errors import InputError
 from .audio import RATE, first_steps
 from .signal import repeat_null
 
-STEP = RATE // 50       # samples of one state
-SPAN = 1500             # states Whisper computes at once (30 s)
-EDGE = 50               # states (1 s) at either end of a later span that only serve as context
+STEP = RATE // 50  # samples of one state
+SPAN = 1500  # states Whisper computes at once (30 s)
+EDGE = 50  # states (1 s) at either end of a later span that only serve as context
 
 
 @dataclass(frozen=True)
 class WhisperConfig:
-    folder: str = "openai/whisper-tiny"     # folder or hub id; frozen, not stored with the model
-    states: int = 5         # the hidden states of all layers: whisper-tiny has 4 layers + its input
-    channels: int = 384     # of one state
-    window: int = 10        # steps (200 ms) around a frame, as in ACTalker's released code
-    tokens: int = 4         # n tokens a frame; 32 in the released code, for a 1.5 G model
-    hidden: int = 256       # of the projection; 1024 in the released code
-    width: int = 64         # d of the tokens
+    folder: str = "openai/whisper-tiny"  # folder or hub id; frozen, not stored with the model
+    states: int = 5  # the hidden states of all layers: whisper-tiny has 4 layers + its input
+    channels: int = 384  # of one state
+    window: int = 10  # steps (200 ms) around a frame, as in ACTalker's released code
+    tokens: int = 4  # n tokens a frame; 32 in the released code, for a 1.5 G model
+    hidden: int = 256  # of the projection; 1024 in the released code
+    width: int = 64  # d of the tokens
 
 
 class WhisperAudio(nn.Module):
@@ -42,12 +42,16 @@ class WhisperAudio(nn.Module):
         super().__init__()
         self.config = config
         size = config.window * config.states * config.channels
-        self.net = nn.Sequential(nn.Linear(size, config.hidden), nn.ReLU(),
-                                 nn.Linear(config.hidden, config.hidden), nn.ReLU(),
-                                 nn.Linear(config.hidden, config.tokens * config.width))
+        self.net = nn.Sequential(
+            nn.Linear(size, config.hidden),
+            nn.ReLU(),
+            nn.Linear(config.hidden, config.hidden),
+            nn.ReLU(),
+            nn.Linear(config.hidden, config.tokens * config.width),
+        )
         self.norm = nn.LayerNorm(config.width)
         self.null = nn.Parameter(0.02 * torch.randn(config.tokens, config.width))
-        self._whisper: tuple[Any, Any] | None = None    # a tuple, so that its weights are no part of ours
+        self._whisper: tuple[Any, Any] | None = None  # a tuple, so that its weights are no part of ours
 
     def features(self, mono: np.ndarray, fps: Fraction, frames: int, start: int = 0) -> np.ndarray:
         """States around frames start .. start + frames, float32 (f, window, states, channels).
@@ -66,8 +70,8 @@ class WhisperAudio(nn.Module):
         for span in range(max(low, 0) // kept, -(-min(high, length) // kept)):
             begin = max(span * kept - EDGE, 0)
             a, b = max(span * kept, low), min((span + 1) * kept, high, length)
-            encoded = self._encode(mono[begin * STEP: (begin + SPAN) * STEP])
-            states[a - low: b - low] = encoded[a - begin: b - begin]
+            encoded = self._encode(mono[begin * STEP : (begin + SPAN) * STEP])
+            states[a - low : b - low] = encoded[a - begin : b - begin]
         return states[(first - low)[:, None] + np.arange(window)]
 
     @torch.no_grad()
@@ -79,7 +83,7 @@ class WhisperAudio(nn.Module):
         return torch.stack(states, dim=2)[0].float().numpy()
 
     def forward(self, features: Tensor) -> Tensor:
-        z = self.net(features.flatten(2))                                   # (b, f, n·d)
+        z = self.net(features.flatten(2))  # (b, f, n·d)
         return self.norm(z.unflatten(-1, (self.config.tokens, self.config.width)))
 
     def absent(self, b: int, f: int) -> Tensor:
@@ -96,10 +100,14 @@ def _load(config: WhisperConfig) -> tuple[Any, Any]:
         encoder = WhisperModel.from_pretrained(config.folder, use_safetensors=True).encoder
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0][:160]
-        raise InputError(f"{config.folder}: no Whisper model there ({reason}); give a folder with "
-                         "config.json, preprocessor_config.json and model.safetensors") from None
+        raise InputError(
+            f"{config.folder}: no Whisper model there ({reason}); give a folder with "
+            "config.json, preprocessor_config.json and model.safetensors"
+        ) from None
     states, channels = encoder.config.encoder_layers + 1, encoder.config.d_model
     if (states, channels) != (config.states, config.channels):
-        raise InputError(f"{config.folder}: {states} states of {channels} channels, the config says "
-                         f"{config.states} of {config.channels}; set states: {states}, channels: {channels}")
+        raise InputError(
+            f"{config.folder}: {states} states of {channels} channels, the config says "
+            f"{config.states} of {config.channels}; set states: {states}, channels: {channels}"
+        )
     return extract, encoder.eval().requires_grad_(False)

@@ -20,24 +20,26 @@ class BidirectionalScan(nn.Module):
     stand before their frame in both directions.
 
     Initialised so that every token is heard for about a frame: step sizes log-uniform in [0.3, 1],
-    A = -(1..n) / 64, and B and C near one common vector (a bias, as in Mamba-3), so that C·B starts at 1 and the
+    A = -(1..n) / 64, and B and C near one common vector (a bias, as in Mamba-3), so that C·B starts at 1
+    and the
     state is a fading sum of what went by. With the usual start for language (steps of 0.001 to 0.1, no bias)
     condition tokens make 1 % of what image tokens read, and training does not find them.
     """
 
-    def __init__(self, inner: int, state_size: int = 16, rank: int | None = None, backend: str = "auto") -> None:
+    def __init__(
+        self, inner: int, state_size: int = 16, rank: int | None = None, backend: str = "auto"
+    ) -> None:
         super().__init__()
         self.inner, self.state_size, self.backend = inner, state_size, backend
         self.rank = rank or math.ceil(inner / 16)
-        self.select = nn.ModuleList(
-            nn.Linear(inner, self.rank + 2 * state_size) for _ in range(2)
-        )
-        for layer in self.select:
+        select = [nn.Linear(inner, self.rank + 2 * state_size) for _ in range(2)]
+        for layer in select:
             nn.init.zeros_(layer.bias[: self.rank])
             nn.init.constant_(layer.bias[self.rank :], state_size**-0.5)
-        self.step = nn.ModuleList(nn.Linear(self.rank, inner, bias=False) for _ in range(2))
-        for layer in self.step:
+        step = [nn.Linear(self.rank, inner, bias=False) for _ in range(2)]
+        for layer in step:
             nn.init.uniform_(layer.weight, -(self.rank**-0.5), self.rank**-0.5)
+        self.select, self.step = nn.ModuleList(select), nn.ModuleList(step)
         steps = torch.exp((torch.rand(2 * inner) - 1) * math.log(1 / 0.3))
         self.step_bias = nn.Parameter(steps + torch.log(-torch.expm1(-steps)))  # inverse of softplus
         self.log_decay = nn.Parameter((torch.arange(1, state_size + 1) / 64).log().repeat(2 * inner, 1))
@@ -70,5 +72,3 @@ class BidirectionalScan(nn.Module):
             backend=self.backend,
         )
         return tuple(y.to(ahead.dtype).split(self.inner, dim=-1))
-
-

@@ -51,7 +51,7 @@ class ChunkedScan(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         u, delta, A, B, C, *starts = ctx.saved_tensors
-        if torch.is_grad_enabled():                          # create_graph: to be differentiated again
+        if torch.is_grad_enabled():  # create_graph: to be differentiated again
             return differentiable_backward(ctx.needs_input_grad, dy, u, delta, A, B, C)
         rate = by_group(A, B.shape[2])
         dstate = u.new_zeros(u.shape[0], *rate.shape)
@@ -59,7 +59,7 @@ class ChunkedScan(torch.autograd.Function):
         parts = []
         for span, start in zip(reversed(spans(u, A)), reversed(starts), strict=True):
             pieces = in_chunks(span, u, delta, B, C, dy)
-            with torch.autocast(u.device.type, enabled=False):             # the caller's may be on again
+            with torch.autocast(u.device.type, enabled=False):  # the caller's may be on again
                 *grads, drate_part, dstate = backward_span(rate, start, dstate, *pieces)
             drate += drate_part
             parts.append([t[:, : span.stop - span.start] for t in grads])
@@ -71,7 +71,7 @@ def differentiable_backward(
     needed: tuple[bool, ...], dy: Tensor, *inputs: Tensor
 ) -> tuple[Tensor | None, ...]:
     """The same gradients, through the slow loop, as a graph that can be differentiated again."""
-    own = [t.view_as(t) for t in inputs]      # aliases: where delta comes from u, that path is not ours
+    own = [t.view_as(t) for t in inputs]  # aliases: where delta comes from u, that path is not ours
     wanted = [t for t, need in zip(own, needed, strict=True) if need]
     found = iter(torch.autograd.grad(scan_reference(*own), wanted, dy, create_graph=True))
     return tuple(next(found) if need else None for need in needed)
@@ -92,11 +92,11 @@ def spans(u: Tensor, A: Tensor) -> list[slice]:
 
 def in_chunks(span: slice, u: Tensor, delta: Tensor, B: Tensor, C: Tensor, *dy: Tensor) -> tuple[Tensor, ...]:
     """Cut one span into chunks, steps first: (k, p, g, w) for u, delta, dy and (k, p, g, n) for B, C."""
-    chunk = max(1, round(math.sqrt(span.stop - span.start)))      # k + j steps: least where k = j
+    chunk = max(1, round(math.sqrt(span.stop - span.start)))  # k + j steps: least where k = j
     rows = (t[:, span].unflatten(2, (B.shape[2], -1)) for t in (u, delta, *dy))
     out = []
     for t in (*rows, B[:, span], C[:, span]):
-        t = F.pad(t, (0, 0, 0, 0, 0, -t.shape[1] % chunk))        # steps of size 0 leave the state alone
+        t = F.pad(t, (0, 0, 0, 0, 0, -t.shape[1] % chunk))  # steps of size 0 leave the state alone
         out.append(t.unflatten(1, (-1, chunk)).movedim(2, 0).flatten(1, 2))
     return tuple(out)
 
@@ -111,7 +111,7 @@ def forward_span(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Returns y (b, k j, d), the state entering every chunk (b, j, g, n, w), the state after the span."""
     b = state.shape[0]
-    decay = (delta[..., None, :] * rate).exp_()                                  # (k, p, g, n, w)
+    decay = (delta[..., None, :] * rate).exp_()  # (k, p, g, n, w)
     drive = delta * u
     h = torch.zeros_like(decay[0])
     for decay_k, drive_k, B_k in zip(decay, drive, B, strict=True):
@@ -145,14 +145,14 @@ def backward_span(
 ) -> tuple[Tensor, ...]:
     """Returns du, ddelta (b, k j, d), dB, dC (b, k j, g, n), drate (g, n, w) and dstate before the span."""
     b, groups, steps = len(start), len(rate), range(len(u))
-    decay = (delta[..., None, :] * rate).exp_()                                  # (k, p, g, n, w)
+    decay = (delta[..., None, :] * rate).exp_()  # (k, p, g, n, w)
     drive = delta * u
-    h = torch.empty(len(u) + 1, *decay.shape[1:], dtype=u.dtype, device=u.device)   # h[k] enters step k
+    h = torch.empty(len(u) + 1, *decay.shape[1:], dtype=u.dtype, device=u.device)  # h[k] enters step k
     h[0] = start.flatten(0, 1)
     for k in steps:
         torch.mul(h[k], decay[k], out=h[k + 1]).addcmul_(B[k][..., None], drive[k][..., None, :])
 
-    q = torch.zeros_like(h[0])                                          # dL/dh, later chunks left out
+    q = torch.zeros_like(h[0])  # dL/dh, later chunks left out
     for k in reversed(steps):
         q.addcmul_(C[k][..., None], dy[k][..., None, :]).mul_(decay[k])
     turned = (t.unflatten(0, (b, -1)).flip(1).flatten(0, 1) for t in (decay_of_chunks(delta, rate), q))
@@ -167,7 +167,7 @@ def backward_span(
         dB[k] = (q @ drive[k][..., None]).squeeze(-1)
         ddrive[k] = (B[k][..., None, :] @ q).squeeze(-2)
         q.mul_(decay[k])
-        dexponent = torch.mul(q, h[k], out=h[k + 1])                            # of exp(delta rate)
+        dexponent = torch.mul(q, h[k], out=h[k + 1])  # of exp(delta rate)
         drate.addcmul_(dexponent, delta[k][..., None, :])
         ddelta[k] = dexponent.mul_(rate).sum(-2)
     ddelta.addcmul_(ddrive, u)

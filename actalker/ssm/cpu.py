@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-WORTH_THREADS = 2**18        # states in all, below which handing out the work takes longer than the work
+WORTH_THREADS = 2**18  # states in all, below which handing out the work takes longer than the work
 
 
 @cache
@@ -25,7 +25,7 @@ def kernels() -> Any:
     """The module of kernels, or the reason why there is none: numba is optional and only this needs it."""
     try:
         from . import cpu_kernels
-    except Exception as error:           # a numba that does not fit its numpy raises more than ImportError
+    except Exception as error:  # a numba that does not fit its numpy raises more than ImportError
         return f"numba does not import ({type(error).__name__}: {error}); pip install 'actalker[cpu]'"
     return cpu_kernels
 
@@ -41,8 +41,16 @@ def numba_refuses(u: Tensor) -> str | None:
 
 
 def scan_numba(
-    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None, delta_bias: Tensor | None,
-    delta_softplus: bool, lengths: Tensor | None, reverse: bool,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+    lengths: Tensor | None,
+    reverse: bool,
 ) -> Tensor:
     """As `selective_scan`, with B, C (b, l, g, n). Returns (b, l, d) in the dtype of u."""
     groups = B.shape[2]
@@ -66,12 +74,15 @@ def scan_numba(
 
 
 # Operators and not an autograd.Function, so that torch.compile and torch.export go through them.
-GIVEN = ("Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? bias, Tensor lengths, "
-         "bool softplus, bool reverse")
+GIVEN = (
+    "Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? bias, Tensor lengths, "
+    "bool softplus, bool reverse"
+)
 
 
-@torch.library.custom_op("actalker::scan_forward", mutates_args=(),
-                         schema=f"({GIVEN}, bool keep) -> (Tensor, Tensor)")
+@torch.library.custom_op(
+    "actalker::scan_forward", mutates_args=(), schema=f"({GIVEN}, bool keep) -> (Tensor, Tensor)"
+)
 def scan_forward(u, delta, A, B, C, D, bias, lengths, softplus, reverse, keep):
     """Returns y (b, l, d) and, with `keep`, the state before every chunk, for the backward."""
     u, delta, B, C = (walkable(t) for t in (u, delta, B, C))
@@ -82,8 +93,20 @@ def scan_forward(u, delta, A, B, C, D, bias, lengths, softplus, reverse, keep):
     def work(first: int, last: int) -> None:
         space = scratch(plan.n * blocks(plan))
         kernels().scan_forward(
-            (first, last), lengths.numpy(), plan, rows(u), rows(delta), rows(B), rows(C), rows(y),
-            address(rate), address(D), address(bias), address(states), space.ctypes.data)
+            (first, last),
+            lengths.numpy(),
+            plan,
+            rows(u),
+            rows(delta),
+            rows(B),
+            rows(C),
+            rows(y),
+            address(rate),
+            address(D),
+            address(bias),
+            address(states),
+            space.ctypes.data,
+        )
 
     spread(work, plan, len(u))
     return y, states
@@ -97,8 +120,11 @@ def forward_results(u, delta, A, B, C, D, bias, lengths, softplus, reverse, keep
     return u.new_empty(b, l, d), u.new_empty(b if keep else 0, chunks, d, n)
 
 
-@torch.library.custom_op("actalker::scan_backward", mutates_args=(),
-                         schema=f"(Tensor dy, Tensor states, {GIVEN}) -> ({', '.join(['Tensor'] * 7)})")
+@torch.library.custom_op(
+    "actalker::scan_backward",
+    mutates_args=(),
+    schema=f"(Tensor dy, Tensor states, {GIVEN}) -> ({', '.join(['Tensor'] * 7)})",
+)
 def scan_backward(dy, states, u, delta, A, B, C, D, bias, lengths, softplus, reverse):
     """The gradients of u, delta, A, B, C, D, bias from dy (b, l, d) and the states that the forward kept."""
     u, delta, B, C, dy = (walkable(t) for t in (u, delta, B, C, dy))
@@ -112,9 +138,27 @@ def scan_backward(dy, states, u, delta, A, B, C, D, bias, lengths, softplus, rev
     def work(first: int, last: int) -> None:
         space = scratch(kernels().backward_vectors(n, blocks(plan)))
         kernels().scan_backward(
-            (first, last), lengths.numpy(), plan, rows(u), rows(delta), rows(B), rows(C), rows(dy),
-            rows(du), rows(ddelta), rows(dB), rows(dC), address(rate), address(D), address(bias),
-            address(states), address(dA), address(dD), address(dbias), space.ctypes.data)
+            (first, last),
+            lengths.numpy(),
+            plan,
+            rows(u),
+            rows(delta),
+            rows(B),
+            rows(C),
+            rows(dy),
+            rows(du),
+            rows(ddelta),
+            rows(dB),
+            rows(dC),
+            address(rate),
+            address(D),
+            address(bias),
+            address(states),
+            address(dA),
+            address(dD),
+            address(dbias),
+            space.ctypes.data,
+        )
 
     spread(work, plan, b)
     dB, dC = (t.sum(3) if plan.parts > 1 else t.squeeze(3) for t in (dB, dC))
@@ -145,6 +189,7 @@ scan_forward.register_autograd(differentiate, setup_context=remember)
 
 
 # What a kernel is told: sizes, addresses, strides.
+
 
 def plan_of(u: Tensor, B: Tensor, softplus: bool, reverse: bool) -> Any:
     (b, l, d), (groups, n) = u.shape, B.shape[2:]
@@ -179,10 +224,11 @@ def address(t: Tensor | None) -> int:
 
 
 def scratch(vectors: int) -> np.ndarray:
-    return np.empty(vectors * kernels().LANES, np.float32)      # torch.empty fills it if deterministic
+    return np.empty(vectors * kernels().LANES, np.float32)  # torch.empty fills it if deterministic
 
 
 # Threads of our own: numba's abort in a forked process (as the workers of a DataLoader are).
+
 
 @cache
 def pool() -> ThreadPoolExecutor:
@@ -190,7 +236,7 @@ def pool() -> ThreadPoolExecutor:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=pool.cache_clear)         # threads do not survive a fork
+    os.register_at_fork(after_in_child=pool.cache_clear)  # threads do not survive a fork
 
 
 def spread(work: Callable[[int, int], None], plan: Any, b: int) -> None:
@@ -200,7 +246,7 @@ def spread(work: Callable[[int, int], None], plan: Any, b: int) -> None:
     if threads == 1 or b * plan.l * plan.d * plan.n < WORTH_THREADS:
         work(0, jobs)
         return
-    queue = iter(range(jobs))            # shared: whoever is idle takes the next
+    queue = iter(range(jobs))  # shared: whoever is idle takes the next
 
     def drain() -> None:
         for job in queue:

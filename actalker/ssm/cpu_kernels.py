@@ -50,7 +50,7 @@ class Plan(NamedTuple):
     """Sizes and switches of a call. A job is one part of one group of one item; parts share out channels."""
 
     l: int
-    d: int           # a whole number of blocks a group
+    d: int  # a whole number of blocks a group
     n: int
     groups: int
     parts: int
@@ -94,7 +94,7 @@ def scan_forward(jobs, lengths, plan, u, delta, B, C, y, A, D, bias, states, scr
     scratch, n vectors a block of the largest job. jobs: the first and the last + 1.
     """
     n, l = plan.n, plan.l
-    bundle, row = n * SIZE, plan.d * 4            # the states of a block, a row of channels
+    bundle, row = n * SIZE, plan.d * 4  # the states of a block, a row of channels
     for job in range(jobs[0], jobs[1]):
         item, group, column, blocks = job_of(job, plan)
         length = lengths[item]
@@ -115,7 +115,7 @@ def scan_forward(jobs, lengths, plan, u, delta, B, C, y, A, D, bias, states, scr
                     at = row_of(t, length, plan)
                     u_t, delta_t = u_0 + at * u.step + o, delta_0 + at * delta.step + o
                     y_t, B_t, C_t = y_0 + at * y.step + o, B_0 + at * B.step, C_0 + at * C.step
-                    prefetch(u_t + SIZE)          # the next block's: too far off for the CPU to guess
+                    prefetch(u_t + SIZE)  # the next block's: too far off for the CPU to guess
                     prefetch(delta_t + SIZE)
                     prefetch(y_t + SIZE)
                     x, dt = load(u_t), load(delta_t) + shift
@@ -130,7 +130,7 @@ def scan_forward(jobs, lengths, plan, u, delta, B, C, y, A, D, bias, states, scr
                     store(y_t, out)
         for t in range(length, l):
             fill_zero(y_0 + t * y.step + column, blocks)
-        if states:                                # read by nobody, but the same in every run
+        if states:  # read by nobody, but the same in every run
             for chunk in range(chunks_of(length), chunks_of(l)):
                 fill_zero(states + ((item * chunks_of(l) + chunk) * row + column) * n, blocks * n)
 
@@ -146,11 +146,11 @@ def scan_backward(
     """
     n, l = plan.n, plan.l
     bundle, row = n * SIZE, plan.d * 4
-    dB_k = scratch                                                                              # (k, n)
+    dB_k = scratch  # (k, n)
     dC_k, decay_k, state_k = dB_k + CHUNK * bundle, dB_k + 2 * CHUNK * bundle, dB_k + 3 * CHUNK * bundle
-    dt_k = state_k + (CHUNK + 1) * bundle      # state_k: before each step and after the last;    (k,)
-    slope_k = dt_k + CHUNK * SIZE                                                               # (k,)
-    dh_block = slope_k + CHUNK * SIZE                                                           # (blocks, n)
+    dt_k = state_k + (CHUNK + 1) * bundle  # state_k: before each step and after the last;    (k,)
+    slope_k = dt_k + CHUNK * SIZE  # (k,)
+    dh_block = slope_k + CHUNK * SIZE  # (blocks, n)
     for job in range(jobs[0], jobs[1]):
         item, group, column, blocks = job_of(job, plan)
         length, part = lengths[item], job % plan.parts
@@ -177,7 +177,7 @@ def scan_backward(
                 kept = states + ((item * chunks_of(l) + chunk) * row + o) * n
                 for i in range(0, bundle, SIZE):
                     store(state_k + i, load(kept + i))
-                for k in range(steps):                                                # the states again
+                for k in range(steps):  # the states again
                     at = row_of(t_0 + k, length, plan)
                     u_t, delta_t = u_0 + at * u.step + o, delta_0 + at * delta.step + o
                     prefetch(u_t + SIZE)
@@ -200,7 +200,7 @@ def scan_backward(
                         state = fma(decay, load(state_k + m), drive * spread(B_t + i * 4))
                         store(state_k + bundle + m, state)
                 dD_sum, dbias_sum = load(dD_o), load(dbias_o)
-                for k in range(steps - 1, -1, -1):                                    # the adjoint, backwards
+                for k in range(steps - 1, -1, -1):  # the adjoint, backwards
                     at = row_of(t_0 + k, length, plan)
                     B_t, C_t = B_0 + at * B.step, C_0 + at * C.step
                     x, dy_t = load(u_0 + at * u.step + o), load(dy_0 + at * dy.step + o)
@@ -208,7 +208,7 @@ def scan_backward(
                     drive = dt * x
                     for i in range(n):
                         s, m = i * SIZE, k * bundle + i * SIZE
-                        grad = fma(dy_t, spread(C_t + i * 4), load(dh + s))           # dL/dh of this step
+                        grad = fma(dy_t, spread(C_t + i * 4), load(dh + s))  # dL/dh of this step
                         store(dC_k + m, fma(dy_t, load(state_k + bundle + m), load(dC_k + m)))
                         store(dB_k + m, fma(grad, drive, load(dB_k + m)))
                         ddrive = fma(grad, spread(B_t + i * 4), ddrive)
@@ -225,7 +225,7 @@ def scan_backward(
                     dD_sum = fma(dy_t, x, dD_sum)
                 store(dD_o, dD_sum)
                 store(dbias_o, dbias_sum)
-            for total in (dB_k, dC_k):                                                # over lanes, in place
+            for total in (dB_k, dC_k):  # over lanes, in place
                 for i in range(0, steps * n, LANES):
                     store(total + i * 4, sums(total + i * SIZE))
             for k in range(steps):

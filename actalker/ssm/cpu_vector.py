@@ -20,11 +20,11 @@ from numba.core import cgutils, types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import lower_builtin, models, register_model
 
-LANES = 16            # also best on CPUs with shorter vectors: more independent work in flight
-SIZE = 4 * LANES      # bytes of a vector
+LANES = 16  # also best on CPUs with shorter vectors: more independent work in flight
+SIZE = 4 * LANES  # bytes of a vector
 LOG2E, LN2 = 1.4426950408889634, 0.6931471805599453
 
-intrinsic: Any = extending.intrinsic      # its type hints describe the Python call, not the kernel's
+intrinsic: Any = extending.intrinsic  # its type hints describe the Python call, not the kernel's
 FLOAT, INT = ir.FloatType(), ir.IntType(32)
 FLOATS, INTS = ir.VectorType(FLOAT, LANES), ir.VectorType(INT, LANES)
 
@@ -50,11 +50,12 @@ def kernel(function: Callable[..., Any]) -> Any:
     function.__qualname__ += "_" + sha256(Path(__file__).read_bytes()).hexdigest()[:12]
     try:
         return njit(cache=True, **options)(function)
-    except RuntimeError:                       # no folder that can be written: compile in every process
+    except RuntimeError:  # no folder that can be written: compile in every process
         return njit(**options)(function)
 
 
 # ---- the vector's arithmetic, as LLVM instructions
+
 
 def constant(x: float) -> ir.Constant:
     return ir.Constant(FLOATS, [x] * LANES)
@@ -88,7 +89,7 @@ def emit_call(builder: Any, name: str, *args: Any) -> Any:
 
 
 def emit_fma(builder: Any, x: Any, y: Any, z: Any) -> Any:
-    return emit_call(builder, "llvm.fmuladd.v16f32", x, y, z)     # llvm.fma: a library call on older CPUs
+    return emit_call(builder, "llvm.fmuladd.v16f32", x, y, z)  # llvm.fma: a library call on older CPUs
 
 
 def emit_polynomial(builder: Any, x: Any, coefficients: tuple[float, ...]) -> Any:
@@ -103,16 +104,16 @@ def emit_exp2(context: Any, builder: Any, x: Any) -> Any:
     """2^x within 2e-7; where it is below 1e-38 that or 0, above the largest float inf; NaN stays NaN."""
     # from the nearest whole number: so the error shrinks with x, and a slow decay compounds none
     best = (0.0013300264330902145, 0.009669708463637385, 0.055505599941115556, 0.2402228160658189, LN2, 1.0)
-    if "+avx512dq" in context.codegen().magic_tuple()[2]:          # what numba compiles for here
+    if "+avx512dq" in context.codegen().magic_tuple()[2]:  # what numba compiles for here
         mask, usual, nearest = ir.Constant(ir.IntType(16), -1), INT(4), INT(8)
         rest = emit_call(builder, "llvm.x86.avx512.mask.reduce.ps.512", x, nearest, x, mask, usual)
-        y, whole = emit_polynomial(builder, rest, best), builder.fsub(x, rest)                  # y 2^whole:
+        y, whole = emit_polynomial(builder, rest, best), builder.fsub(x, rest)  # y 2^whole:
         return emit_call(builder, "llvm.x86.avx512.mask.scalef.ps.512", y, whole, y, mask, usual)
     for bound, beyond in ((-126.0, "<"), (128.0, ">")):
         x = builder.select(builder.fcmp_ordered(beyond, x, constant(bound)), constant(bound), x)
-    magic = constant(1.5 * 2**23)              # adding it leaves the nearest whole number in the low bits
+    magic = constant(1.5 * 2**23)  # adding it leaves the nearest whole number in the low bits
     whole = builder.fadd(x, magic)
-    rest = builder.fsub(x, builder.fsub(whole, magic))                             # in [-1/2, 1/2]
+    rest = builder.fsub(x, builder.fsub(whole, magic))  # in [-1/2, 1/2]
     y = emit_polynomial(builder, rest, best)
     exponent = builder.shl(builder.bitcast(whole, INTS), integers([23] * LANES))
     return builder.bitcast(builder.add(builder.bitcast(y, INTS), exponent), FLOATS)
@@ -122,7 +123,7 @@ def emit_softplus(context: Any, builder: Any, x: Any) -> tuple[Any, Any]:
     """log(1 + e^x) and its derivative, the sigmoid; log1p(e) = 2 artanh(e / (e + 2)) loses no digits."""
     zero, one = constant(0.0), constant(1.0)
     negative = builder.fcmp_ordered("<", x, zero)
-    falling = builder.select(negative, x, builder.fsub(zero, x))                   # -|x|
+    falling = builder.select(negative, x, builder.fsub(zero, x))  # -|x|
     e = emit_exp2(context, builder, builder.fmul(falling, constant(LOG2E)))
     s = builder.fdiv(e, builder.fadd(e, constant(2.0)))
     series = emit_polynomial(builder, builder.fmul(s, s), tuple(2 / k for k in (13, 11, 9, 7, 5, 3, 1)))
@@ -151,21 +152,32 @@ def emit_spread(builder: Any, x: Any) -> Any:
 
 def emit_sums(builder: Any, address: Any) -> Any:
     """Lane i of the result is the sum of the i-th of 16 vectors: halves are folded and paired, four times."""
-    vectors = [emit_load(builder, builder.add(address, ir.Constant(address.type, i * SIZE)), FLOATS)
-               for i in range(LANES)]
+    vectors = [
+        emit_load(builder, builder.add(address, ir.Constant(address.type, i * SIZE)), FLOATS)
+        for i in range(LANES)
+    ]
     fold = LANES // 2
     while fold:
-        low = [lane + side for start in range(0, LANES, 2 * fold) for side in (0, LANES)
-               for lane in range(start, start + fold)]
+        low = [
+            lane + side
+            for start in range(0, LANES, 2 * fold)
+            for side in (0, LANES)
+            for lane in range(start, start + fold)
+        ]
         high = [lane + fold for lane in low]
         pairs = zip(vectors[:fold], vectors[fold:], strict=True)
-        vectors = [builder.fadd(builder.shuffle_vector(x, y, integers(low)),
-                                builder.shuffle_vector(x, y, integers(high))) for x, y in pairs]
+        vectors = [
+            builder.fadd(
+                builder.shuffle_vector(x, y, integers(low)), builder.shuffle_vector(x, y, integers(high))
+            )
+            for x, y in pairs
+        ]
         fold //= 2
     return vectors[0]
 
 
 # ---- the same as functions that kernels call
+
 
 @intrinsic
 def load(typing: Any, address: Any) -> Any:
@@ -180,6 +192,7 @@ def load_number(typing: Any, address: Any) -> Any:
 @intrinsic
 def spread(typing: Any, address: Any) -> Any:
     """The number at the address in all lanes."""
+
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return emit_spread(builder, emit_load(builder, args[0], FLOAT))
 

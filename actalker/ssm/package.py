@@ -39,18 +39,26 @@ def trial(device: torch.device) -> str | None:
         y = kernel.fwd(u, u * 0.1, -torch.ones(4, 2, device=device), B, B, None, None, None, False)[0]
         h, expected = 0.0, []
         for _ in range(8):
-            h = h * 0.904837418 + 0.1                            # exp(-0.1)
-            expected.append(2 * h)                               # two states a channel
+            h = h * 0.904837418 + 0.1  # exp(-0.1)
+            expected.append(2 * h)  # two states a channel
         if not torch.allclose(y[0, 0].cpu(), torch.tensor(expected), atol=1e-4):
             return "selective_scan_cuda of mamba-ssm gives wrong numbers in a trial; reinstall mamba-ssm"
-    except Exception as error:            # whatever a foreign binary raises: it is then not usable
+    except Exception as error:  # whatever a foreign binary raises: it is then not usable
         return f"selective_scan_cuda of mamba-ssm fails ({type(error).__name__}: {error}); {INSTALL}"
     return None
 
 
 def scan_mamba(
-    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None, delta_bias: Tensor | None,
-    delta_softplus: bool, lengths: Tensor | None, reverse: bool,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+    lengths: Tensor | None,
+    reverse: bool,
 ) -> Tensor:
     """As `selective_scan`, with B, C (b, l, g, n). Returns (b, l, d) in the dtype of u."""
     given = inert(lengths, *(t.to(u.dtype) for t in (u, delta, B, C)))
@@ -78,7 +86,9 @@ class PackageScan(torch.autograd.Function):
         *given, D, bias, states = ctx.saved_tensors
         gate = output = gate_gradient = None
         grads = import_module("selective_scan_cuda").bwd(
-            *given, D, gate, bias, dy.contiguous(), states, output, gate_gradient, ctx.softplus, False)
-        found = [None if t is None else grad.to(t.dtype)
-                 for grad, t in zip(grads, (*given, D, bias), strict=False)]
+            *given, D, gate, bias, dy.contiguous(), states, output, gate_gradient, ctx.softplus, False
+        )
+        found = [
+            None if t is None else grad.to(t.dtype) for grad, t in zip(grads, (*given, D, bias), strict=False)
+        ]
         return (None, *found)

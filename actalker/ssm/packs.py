@@ -37,7 +37,7 @@ def inert(lengths: Tensor | None, u: Tensor, delta: Tensor, B: Tensor, C: Tensor
     """
     if lengths is None:
         return u, delta, B, C
-    past = torch.arange(u.shape[1], device=u.device) >= lengths[:, None]                          # (b, l)
+    past = torch.arange(u.shape[1], device=u.device) >= lengths[:, None]  # (b, l)
     u, delta = (t.masked_fill(past[..., None], 0) for t in (u, delta))
     B, C = (t.masked_fill(past[..., None, None], 0) for t in (B, C))
     return u, delta, B, C
@@ -45,8 +45,16 @@ def inert(lengths: Tensor | None, u: Tensor, delta: Tensor, B: Tensor, C: Tensor
 
 def scan_plain(
     core: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor],
-    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None, delta_bias: Tensor | None,
-    delta_softplus: bool, lengths: Tensor | None, reverse: bool,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+    lengths: Tensor | None,
+    reverse: bool,
 ) -> Tensor:
     """`selective_scan` by a core that knows the recurrence alone. B, C (b, l, g, n). Returns (b, l, d)."""
     dtype = torch.promote_types(u.dtype, torch.float32)

@@ -15,12 +15,12 @@ def scan_reference(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) ->
     u, delta: (b, l, d), l >= 1; A: (d, n); B, C: (b, l, g, n), all of one dtype. Returns (b, l, d).
     """
     b, _, d = u.shape
-    share = d // B.shape[2]                                          # channels that read one group
+    share = d // B.shape[2]  # channels that read one group
     h = u.new_zeros(b, d, A.shape[1])
     y = []
     # unbind, not an index per step: the gradient of an index is a tensor of full size, l of them
     for u_t, delta_t, B_t, C_t in zip(*(t.unbind(1) for t in (u, delta, B, C)), strict=True):
-        B_t, C_t = B_t.repeat_interleave(share, 1), C_t.repeat_interleave(share, 1)         # (b, d, n)
+        B_t, C_t = B_t.repeat_interleave(share, 1), C_t.repeat_interleave(share, 1)  # (b, d, n)
         h = torch.exp(delta_t[..., None] * A) * h + (delta_t * u_t)[..., None] * B_t
         y.append((h * C_t).sum(-1))
     return torch.stack(y, 1)

@@ -24,11 +24,11 @@ from .reference import scan_reference
 class Backend:
     """A way to compute the scan."""
 
-    run: Callable[..., Tensor]                # `selective_scan` with B, C (b, l, g, n) and lengths a tensor
-    refuses: Callable[[Tensor], str | None]   # why it cannot run on this u, or None
+    run: Callable[..., Tensor]  # `selective_scan` with B, C (b, l, g, n) and lengths a tensor
+    refuses: Callable[[Tensor], str | None]  # why it cannot run on this u, or None
 
 
-BACKENDS = {                                  # fastest first: `auto` takes the first that can run
+BACKENDS = {  # fastest first: `auto` takes the first that can run
     "mamba": Backend(scan_mamba, mamba_refuses),
     "numba": Backend(scan_numba, numba_refuses),
     "chunked": Backend(partial(scan_plain, scan_chunked), lambda u: None),
@@ -69,10 +69,10 @@ def selective_scan(
     B, C = (t[:, :, None] if t.ndim == 3 else t for t in (B, C))
     check(u, delta, A, B, C, D, delta_bias)
     lengths = as_lengths(lengths, u)
-    if not u.numel():                         # nothing to scan: empty, with gradients that are 0 and not None
+    if not u.numel():  # nothing to scan: empty, with gradients that are 0 and not None
         sums = [t.sum() for t in (delta, A, B, C, D, delta_bias) if t is not None]
         return u * torch.stack(sums).sum().to(u.dtype)
-    with torch.autocast(u.device.type, enabled=False):          # it would put the products in bf16
+    with torch.autocast(u.device.type, enabled=False):  # it would put the products in bf16
         return chosen.run(u, delta, A, B, C, D, delta_bias, delta_softplus, lengths, reverse)
 
 
@@ -91,11 +91,19 @@ def check(
 ) -> None:
     """Raise InputError naming the first tensor whose shape does not fit u (b, l, d) and A (d, n)."""
     if u.ndim != 3 or A.ndim != 2 or B.ndim != 4:
-        raise InputError(f"scan: u {tuple(u.shape)}, A {tuple(A.shape)}, B {tuple(B.shape)}; "
-                         "give u (b, l, d), A (d, n), B (b, l, n) or (b, l, g, n)")
+        raise InputError(
+            f"scan: u {tuple(u.shape)}, A {tuple(A.shape)}, B {tuple(B.shape)}; "
+            "give u (b, l, d), A (d, n), B (b, l, n) or (b, l, g, n)"
+        )
     (b, l, d), n, g = u.shape, A.shape[1], B.shape[2]
-    needed = {"delta": (delta, (b, l, d)), "A": (A, (d, n)), "B": (B, (b, l, g, n)), "C": (C, (b, l, g, n)),
-              "D": (D, (d,)), "delta_bias": (delta_bias, (d,))}
+    needed = {
+        "delta": (delta, (b, l, d)),
+        "A": (A, (d, n)),
+        "B": (B, (b, l, g, n)),
+        "C": (C, (b, l, g, n)),
+        "D": (D, (d,)),
+        "delta_bias": (delta_bias, (d,)),
+    }
     for name, (t, shape) in needed.items():
         if t is not None and t.shape != shape:
             sizes = f"u {tuple(u.shape)} and A {tuple(A.shape)}"

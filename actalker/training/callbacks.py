@@ -31,7 +31,8 @@ class StopOnNaN(L.Callback):
         path = folder / f"nan_step{trainer.global_step}.pt"
         torch.save(vars(batch), path)
         raise RuntimeError(
-            f"the loss is {float(loss)} at step {trainer.global_step}, clips {batch.index.tolist()}; batch saved in {path}"
+            f"the loss is {float(loss)} at step {trainer.global_step}, clips {batch.index.tolist()}; "
+            f"their batch is in {path}"
         )
 
 
@@ -72,9 +73,9 @@ class SampleVideos(L.Callback):
 
     def generate(self, module: TrainingModule, one: Sample) -> Tensor:
         """One validation clip (a batch of one) under its gates: (f, 3, H, W) in [-1, 1]."""
-        conditions = module.conditions(one, module.tokens(one, None), module.step_generator(0), training=False)
+        conditions = module.conditions(
+            one, module.tokens(one, None), module.step_generator(0), training=False
+        )
         frames = one.frames.shape[1]
         pieces = generate(module.model, conditions.frames, frames, steps=self.steps or None)
         return torch.cat(list(pieces)).float()
-
-

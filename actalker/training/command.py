@@ -30,7 +30,9 @@ class Command(LightningCLI):
         parser.add_lightning_class_args(EMAWeightAveraging, "ema")
         parser.set_defaults({"ema.decay": 0.998})
         parser.add_lightning_class_args(SampleVideos, "samples")
-        parser.add_argument("--threads", type=int, default=0, help="CPU threads of the training; 0: torch's choice")
+        parser.add_argument(
+            "--threads", type=int, default=0, help="CPU threads of the training; 0: torch's choice"
+        )
 
     def before_instantiate_classes(self) -> None:
         """Threads are set before anything is built."""
@@ -50,5 +52,3 @@ def train(argv: list[str]) -> None:
         trainer_defaults={"callbacks": [StopOnNaN(), LearningRateMonitor()]},
         parser_kwargs={"prog": "actalker train"},
     )
-
-

@@ -29,10 +29,14 @@ def export(checkpoint: str | Path, folder: str | Path, averaged: bool = True, dt
     try:
         held = torch.load(path, map_location="cpu", weights_only=False)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise InputError(f"{path}: not a training checkpoint ({type(error).__name__}); give a .ckpt of train.py") from None
+        raise InputError(
+            f"{path}: not a training checkpoint ({type(error).__name__}); give a .ckpt of train.py"
+        ) from None
     if not isinstance(held, dict) or "model_config" not in held or CURRENT not in held:
         raise InputError(f"{path}: not a checkpoint of this program's training; give a .ckpt of train.py")
-    weights = held[CURRENT] if averaged else held.get("current_model_state", held[CURRENT])
+    weights: dict[str, Any] = held[CURRENT]
+    if not averaged and "current_model_state" in held:
+        weights = held["current_model_state"]
     model = TalkingHeadModel(ModelConfig.from_dict(held["model_config"]))
     model.load_state_dict(model_weights(weights))
     save_model(model, Path(folder), {"float32": None, "bfloat16": torch.bfloat16}[dtype])

@@ -18,6 +18,7 @@ from ..data.sample import Sample, pixels
 from ..diffusion.objective import Losses, ObjectiveConfig, denoising_loss
 from ..pipeline.model import SIGNAL_NAMES, ModelConfig, SignalInputs, TalkingHeadModel
 from ..signals.expression import augment
+from ..signals.signal import repeat_null
 from .strategies import WindowStrategy, cut_window, drop_tokens, mask_drop_chance, widen_regions
 
 
@@ -79,8 +80,14 @@ class TrainingModule(L.LightningModule):
         if gradient_checkpointing:
             self.model.network.enable_gradient_checkpointing()
         self.objective, self.optimizer, self.strategy, self.seed = objective, optimizer, strategy, seed
-        widths = {s: self.model.encoders[s].null.numel() for s in SIGNAL_NAMES}
+        widths = {s: self.null(s).numel() for s in SIGNAL_NAMES}
         self.readers = nn.ModuleDict({s: nn.Linear(w, motion_channels) for s, w in widths.items()})
+
+    def null(self, signal: str) -> Tensor:
+        """The learned stand-in for an absent signal, (n, d)."""
+        null = self.model.encoders[signal].null
+        assert isinstance(null, Tensor)
+        return null
 
     def step_generator(self, step: int) -> torch.Generator:
         """The randomness of one step on this process: the same after a resume."""
@@ -109,7 +116,7 @@ class TrainingModule(L.LightningModule):
         regions = widen_regions(regions, gates, face)
         micro = batch.frames.new_zeros(b, 3, dtype=torch.float32)
         micro[:, 0] = self.model.config.fps
-        absent = {s: self.model.encoders[s].absent(b, f) for s in tokens}
+        absent = {s: repeat_null(self.null(s), b, f) for s in tokens}
         chance = self.strategy.token_dropout if training else 0.0
         kept = drop_tokens(tokens, absent, chance, generator)
         masks = {"face": face, "mouth": mouth}
@@ -122,7 +129,7 @@ class TrainingModule(L.LightningModule):
     def losses(
         self, batch: Sample, window: Sample, generator: torch.Generator, training: bool = True
     ) -> tuple[Losses, Tensor]:
-        """The denoising losses of a window of the batch, and how well all its motion is read from the tokens."""
+        """Denoising losses of a window of the batch, and how well all its motion is read from tokens."""
         tokens = self.tokens(batch, generator if training else None)
         motion = self.motion_loss(tokens, batch.motion)
         if window is not batch:
@@ -145,14 +152,26 @@ class TrainingModule(L.LightningModule):
         window = cut_window(batch, self.strategy.window, generator)
         loss, motion = self.losses(batch, window, generator)
         total = loss.total + self.strategy.motion_weight * motion
-        values = {"loss": loss.total, "mouth": loss.mouth, "upper": loss.upper, "rest": loss.rest, "motion": motion}
+        values = {
+            "loss": loss.total,
+            "mouth": loss.mouth,
+            "upper": loss.upper,
+            "rest": loss.rest,
+            "motion": motion,
+        }
         self.log_dict({f"train/{k}": v.detach() for k, v in values.items()}, prog_bar=True, batch_size=1)
         return total
 
     def validation_step(self, batch: Sample, index: int) -> None:
         generator = torch.Generator().manual_seed(index)
         loss, motion = self.losses(batch, batch, generator, training=False)
-        values = {"loss": loss.total, "mouth": loss.mouth, "upper": loss.upper, "rest": loss.rest, "motion": motion}
+        values = {
+            "loss": loss.total,
+            "mouth": loss.mouth,
+            "upper": loss.upper,
+            "rest": loss.rest,
+            "motion": motion,
+        }
         self.log_dict({f"val/{k}": v for k, v in values.items()}, batch_size=len(batch.frames))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -164,7 +183,10 @@ class TrainingModule(L.LightningModule):
         plain = [p for p in self.parameters() if p.ndim <= 1]
         settings = self.optimizer
         adamw = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}],
+            [
+                {"params": decayed, "weight_decay": settings.weight_decay},
+                {"params": plain, "weight_decay": 0.0},
+            ],
             lr=settings.learning_rate,
             betas=settings.betas,
         )

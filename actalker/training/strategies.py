@@ -35,7 +35,7 @@ class WindowStrategy:
 
 
 def cut_window(batch: Sample, config: WindowStrategy, generator: torch.Generator) -> Sample:
-    """A short window of many clips, or whole windows of some: neighbours in time teach less than people do."""
+    """A short window of many clips, or whole windows of some: people teach more than neighbours in time."""
     b, f = batch.frames.shape[:2]
     if not config.short or config.short >= f:
         return batch
@@ -52,7 +52,7 @@ def widen_regions(
 
     regions: signal -> (b, f, H, W); gates: signal -> (b, f); face: (b, f, H, W).
     """
-    opened = torch.stack([gate.amax(1) > 0 for gate in gates.values()])         # (signals, b)
+    opened = torch.stack([gate.amax(1) > 0 for gate in gates.values()])  # (signals, b)
     alone = opened.sum(0) == 1
     out = {}
     for row, (name, region) in zip(opened, regions.items(), strict=True):

@@ -1,4 +1,4 @@
-"""The network with control: diffusers' own at step 0, gates that leave no trace, checkpointing, no shared state."""
+"""The network with control: diffusers' own at step 0, closed gates, checkpointing, no shared state."""
 
 from dataclasses import replace
 
@@ -56,16 +56,27 @@ def test_a_closed_signal_may_hold_anything():
 
 def test_gates_by_item_equal_the_items_alone():
     model = small_model()
-    both = some_conditions(model, b=2, gates={
-        "audio": torch.tensor([[1.0] * 4, [0.0] * 4]), "expression": 1.0, "text": torch.tensor([[0.0] * 4, [0.5] * 4])})
+    both = some_conditions(
+        model,
+        b=2,
+        gates={
+            "audio": torch.tensor([[1.0] * 4, [0.0] * 4]),
+            "expression": 1.0,
+            "text": torch.tensor([[0.0] * 4, [0.5] * 4]),
+        },
+    )
     x = noisy(model, 2)
     together = model.network(x, torch.zeros(2), both).output
     for k in range(2):
         one = replace(
-            both, tokens={s: t[k : k + 1] for s, t in both.tokens.items()},
+            both,
+            tokens={s: t[k : k + 1] for s, t in both.tokens.items()},
             regions={s: r[k : k + 1] for s, r in both.regions.items()},
-            gates={s: g[k : k + 1] for s, g in both.gates.items()}, identity=both.identity[k : k + 1],
-            reference=both.reference[k : k + 1], location=both.location[k : k + 1], micro=both.micro[k : k + 1],
+            gates={s: g[k : k + 1] for s, g in both.gates.items()},
+            identity=both.identity[k : k + 1],
+            reference=both.reference[k : k + 1],
+            location=both.location[k : k + 1],
+            micro=both.micro[k : k + 1],
         )
         alone = model.network(x[k : k + 1], torch.zeros(1), one).output
         torch.testing.assert_close(together[k : k + 1], alone, rtol=2e-4, atol=2e-4)
@@ -97,7 +108,7 @@ def test_nothing_of_a_call_stays_behind():
     expected = run(model, first)
     run(model, other)
     assert torch.equal(run(model, first), expected)
-    with pytest.raises(Exception):                                            # noqa: B017  any fault in the middle
+    with pytest.raises(Exception):  # noqa: B017  any fault in the middle
         model.network(noisy(model)[..., :3], torch.zeros(1), first)
     assert torch.equal(run(model, first), expected)
 

@@ -20,7 +20,7 @@ SIGNALS = ["audio", "expression", "text"]
 def test_the_example_of_the_design():
     gates = Gates({"audio": 1.0, "expression": [(0, 1.2, 0.0), (1.2, None, 1.0)]})
     assert gates.values("audio", 3, F25).tolist() == [1, 1, 1]
-    assert gates.values("expression", 5, F25, start=28).tolist() == [0, 0, 1, 1, 1]     # frame 30 is at 1.2 s
+    assert gates.values("expression", 5, F25, start=28).tolist() == [0, 0, 1, 1, 1]  # frame 30 is at 1.2 s
     assert gates == Gates.parse(["audio=1", "expression=0@0-1.2,1@1.2-"], ["audio", "expression"])
     assert str(gates) == "audio=1 expression=0@0-1.2,1@1.2-"
 
@@ -47,8 +47,11 @@ def schedules(draw):
 
 
 @settings(max_examples=100, deadline=None)
-@given(gate=schedules(), fps=st.sampled_from([Fraction(24000, 1001), F25, Fraction(30000, 1001)]),
-       start=st.integers(0, 300))
+@given(
+    gate=schedules(),
+    fps=st.sampled_from([Fraction(24000, 1001), F25, Fraction(30000, 1001)]),
+    start=st.integers(0, 300),
+)
 def test_values_are_those_of_a_plain_look_up(gate, fps, start):
     values = Gates({"audio": gate}).values("audio", 40, fps, start)
     for k in range(40):
@@ -73,28 +76,31 @@ def test_the_sidecar_is_json_and_can_be_read_back():
     assert Gates(json.loads(json.dumps(described))) == gates
 
 
-@pytest.mark.parametrize("text, says", [
-    ("audio", "no '='"),
-    ("audoi=1", "'audoi' is unknown; did you mean 'audio'"),
-    ("audio=", "column 7.*cannot read ''"),
-    ("audio=x", "column 7.*cannot read 'x'"),
-    ("audio=nan", r"column 7.*nan is outside \[0, 1\]"),
-    ("audio=inf", "column 7.*outside"),
-    ("audio=-0.1", "column 7.*outside"),
-    ("audio=1.5", "column 7.*outside.*guidance"),
-    ("audio=0@0-1,2@1-", "column 13.*outside"),
-    ("audio=0@", "column 7.*cannot be read"),
-    ("audio=0@1", "column 7.*cannot be read"),
-    ("audio=0@1-nan", "column 7.*cannot be read"),
-    ("audio=0@-1-2", "column 7.*negative"),
-    ("audio=0@2-1", "column 7.*not after its start"),
-    ("audio=0@0-1,1@0.5-2", "column 13.*overlaps 0-1"),
-    ("audio=0@1-,1@5-6", "column 12.*overlaps 1-"),
-    ("audio=0,1@5-6", "column 9.*overlaps 0-"),
-    ("audio=0@0-1,,1@2-", "column 13.*cannot read ''"),
-    ("audio=0@0-1@2-3", "column 7.*cannot be read"),
-    ("audio=0@1/0-3", "column 7.*zero"),
-])
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        ("audio", "no '='"),
+        ("audoi=1", "'audoi' is unknown; did you mean 'audio'"),
+        ("audio=", "column 7.*cannot read ''"),
+        ("audio=x", "column 7.*cannot read 'x'"),
+        ("audio=nan", r"column 7.*nan is outside \[0, 1\]"),
+        ("audio=inf", "column 7.*outside"),
+        ("audio=-0.1", "column 7.*outside"),
+        ("audio=1.5", "column 7.*outside.*guidance"),
+        ("audio=0@0-1,2@1-", "column 13.*outside"),
+        ("audio=0@", "column 7.*cannot be read"),
+        ("audio=0@1", "column 7.*cannot be read"),
+        ("audio=0@1-nan", "column 7.*cannot be read"),
+        ("audio=0@-1-2", "column 7.*negative"),
+        ("audio=0@2-1", "column 7.*not after its start"),
+        ("audio=0@0-1,1@0.5-2", "column 13.*overlaps 0-1"),
+        ("audio=0@1-,1@5-6", "column 12.*overlaps 1-"),
+        ("audio=0,1@5-6", "column 9.*overlaps 0-"),
+        ("audio=0@0-1,,1@2-", "column 13.*cannot read ''"),
+        ("audio=0@0-1@2-3", "column 7.*cannot be read"),
+        ("audio=0@1/0-3", "column 7.*zero"),
+    ],
+)
 def test_what_is_refused_and_where(text, says):
     with pytest.raises(InputError, match=says):
         Gates.parse([text], SIGNALS)
@@ -115,11 +121,20 @@ def test_any_text_is_read_or_refused(text):
         pass
 
 
-@pytest.mark.parametrize("gate, says", [
-    (2.0, "outside"), (float("nan"), "outside"), ([(0, 1, -1.0)], "outside"), ([(-1, 1, 0.5)], "negative"),
-    ([(2, 1, 0.5)], "not after"), ([(0, 2, 0.5), (1, 3, 0.5)], "hold at 1 s"),
-    ([(0, None, 0), (9, 10, 1)], "hold at 9"),
-    ([(float("nan"), 1, 0.5)], "not a number"), ([(0, float("inf"), 0.5)], "not a number")])
+@pytest.mark.parametrize(
+    "gate, says",
+    [
+        (2.0, "outside"),
+        (float("nan"), "outside"),
+        ([(0, 1, -1.0)], "outside"),
+        ([(-1, 1, 0.5)], "negative"),
+        ([(2, 1, 0.5)], "not after"),
+        ([(0, 2, 0.5), (1, 3, 0.5)], "hold at 1 s"),
+        ([(0, None, 0), (9, 10, 1)], "hold at 9"),
+        ([(float("nan"), 1, 0.5)], "not a number"),
+        ([(0, float("inf"), 0.5)], "not a number"),
+    ],
+)
 def test_wrong_gates_in_code_are_refused_too(gate, says):
     with pytest.raises(InputError, match=says):
         Gates({"audio": gate})
@@ -132,7 +147,7 @@ def test_the_same_gate_written_otherwise_is_equal():
 
 def test_which_signals_are_open():
     gates = Gates.parse(["audio=0@0-1", "text=0", "expression=0@0-1,0@1-"], SIGNALS)
-    assert gates.open_signals() == ("audio",)           # open from 1 s on; two closed halves are closed
+    assert gates.open_signals() == ("audio",)  # open from 1 s on; two closed halves are closed
     assert gates.change(audio=0.0, text=0.1).open_signals() == ("text",)
     assert Gates.all_open(SIGNALS).open_signals() == tuple(SIGNALS)
     assert Gates.all_closed(SIGNALS).open_signals() == ()
@@ -144,7 +159,7 @@ def test_the_draw_has_the_stated_chances():
     generator = torch.Generator().manual_seed(0)
     draws = [draw_gates(SIGNALS, generator) for _ in range(4000)]
     values = np.array([[g.values(name, 1, F25)[0] for name in SIGNALS] for g in draws])
-    assert (values.max(axis=1) > 0).all()                                   # never all closed
+    assert (values.max(axis=1) > 0).all()  # never all closed
     assert abs((values == 1).all(axis=1).mean() - (0.4 + 0.6 / 7 * 0.75**3)) < 0.03
     subsets = Counter(tuple(row > 0) for row in values)
     assert len(subsets) == 7

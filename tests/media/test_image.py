@@ -35,7 +35,7 @@ def test_png_comes_back_bit_for_bit(tmp_path):
 def test_every_exif_orientation_comes_upright(tmp_path, orientation):
     picture = read_image(turned_jpeg(tmp_path / "a.jpg", orientation))
     assert picture.shape == (48, 64, 3)
-    assert np.abs(picture.astype(int) - corners()).mean() < 4          # JPEG's own error
+    assert np.abs(picture.astype(int) - corners()).mean() < 4  # JPEG's own error
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM"])
@@ -46,11 +46,11 @@ def test_content_counts_and_not_the_name(tmp_path, form):
 
 def test_alpha_lies_over_white(tmp_path):
     rgba = np.zeros((16, 16, 4), dtype=np.uint8)
-    rgba[..., 0], rgba[:8, :, 3], rgba[8:, :8, 3] = 200, 255, 51        # opaque, a fifth, nothing
+    rgba[..., 0], rgba[:8, :, 3], rgba[8:, :8, 3] = 200, 255, 51  # opaque, a fifth, nothing
     Image.fromarray(rgba).save(tmp_path / "a.png")
     picture = read_image(tmp_path / "a.png")
     assert picture[0, 0].tolist() == [200, 0, 0]
-    assert picture[15, 0].tolist() == [244, 204, 204]                   # 0.2 * 200 + 0.8 * 255
+    assert picture[15, 0].tolist() == [244, 204, 204]  # 0.2 * 200 + 0.8 * 255
     assert picture[15, 15].tolist() == [255, 255, 255]
 
 
@@ -86,19 +86,28 @@ def test_animation_gives_its_first_picture(tmp_path):
     assert read_image(tmp_path / "a.gif")[0, 0].tolist() == [255, 0, 0]
 
 
-@pytest.mark.parametrize("make, said", [
-    (lambda p: p / "none.png", "no such file"),
-    (lambda p: p, "is a folder"),
-    (lambda p: zero_byte(p / "a.png"), "0 bytes"),
-    (lambda p: text_as(p / "a.png"), "is not a picture"),
-    (lambda p: video_file(p / "a.mp4", 2), "is not a picture"),
-    (lambda p: truncated(p / "b.png", picture_file(p / "a.png", np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))), "damaged"),
-    (lambda p: truncated(p / "b.jpg", picture_file(p / "a.jpg", form="JPEG")), "damaged"),
-    (lambda p: picture_file(p / "a.png", np.zeros((1, 1, 3), np.uint8)), "1 x 1 pixels"),
-    (lambda p: picture_file(p / "a.png", np.zeros((7, 900, 3), np.uint8)), "900 x 7 pixels"),
-    (lambda p: huge_png_header(p / "a.png"), "64 megapixels"),
-    (lambda p: huge_png_header(p / "a.png", 9000), "9000 x 9000 pixels, 81 megapixels"),
-])
+@pytest.mark.parametrize(
+    "make, said",
+    [
+        (lambda p: p / "none.png", "no such file"),
+        (lambda p: p, "is a folder"),
+        (lambda p: zero_byte(p / "a.png"), "0 bytes"),
+        (lambda p: text_as(p / "a.png"), "is not a picture"),
+        (lambda p: video_file(p / "a.mp4", 2), "is not a picture"),
+        (
+            lambda p: truncated(
+                p / "b.png",
+                picture_file(p / "a.png", np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)),
+            ),
+            "damaged",
+        ),
+        (lambda p: truncated(p / "b.jpg", picture_file(p / "a.jpg", form="JPEG")), "damaged"),
+        (lambda p: picture_file(p / "a.png", np.zeros((1, 1, 3), np.uint8)), "1 x 1 pixels"),
+        (lambda p: picture_file(p / "a.png", np.zeros((7, 900, 3), np.uint8)), "900 x 7 pixels"),
+        (lambda p: huge_png_header(p / "a.png"), "64 megapixels"),
+        (lambda p: huge_png_header(p / "a.png", 9000), "9000 x 9000 pixels, 81 megapixels"),
+    ],
+)
 def test_bad_pictures_are_named_with_the_fix(tmp_path, make, said):
     path = make(tmp_path)
     with pytest.raises(InputError, match=said) as caught:
@@ -139,7 +148,9 @@ def test_huge_jpeg_is_read_small_in_little_memory(tmp_path):
         "print(*picture.shape, picture.min(), picture.max(), (after - before) // 1024)\n"
     )
     path = huge_jpeg(tmp_path / "a.jpg", 20000)
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code, str(path)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, str(path)], capture_output=True, text=True
+    )
     assert done.returncode == 0 and not done.stderr, done.stderr
     h, w, c, darkest, brightest, megabytes = map(int, done.stdout.split())
     assert (h, w, c, darkest, brightest) == (5000, 5000, 3, 128, 128)

@@ -24,7 +24,7 @@ def scan_loop(
             h = torch.exp(step[:, None] * A) * h + (step * u[b, t])[:, None] * rows(B, b, t, u.shape[2])
             y[t] = (h * rows(C, b, t, u.shape[2])).sum(1) + (0 if D is None else D * u[b, t])
         items.append(torch.stack(y) if y else u[b])
-    return torch.stack(items) + 0 * A.sum()               # has a gradient where nothing is scanned, too
+    return torch.stack(items) + 0 * A.sum()  # has a gradient where nothing is scanned, too
 
 
 def rows(B: Tensor, b: int, t: int, d: int) -> Tensor:

@@ -50,12 +50,15 @@ def test_power_is_that_of_whispers_extractor():
     theirs = extractor(mono, sampling_rate=16000, return_tensors="np").input_features[0].T[:200]
     log = np.log10(np.maximum(mel_power(mono, 0, 200, 80), 1e-10))
     ours = (np.maximum(log, log.max() - 8) + 4) / 4
-    np.testing.assert_allclose(ours[2:198], theirs[2:198], atol=2e-5)     # it mirrors the sound at its ends
+    np.testing.assert_allclose(ours[2:198], theirs[2:198], atol=2e-5)  # it mirrors the sound at its ends
 
 
 @settings(deadline=None)
-@given(fps=st.sampled_from([Fraction(25), Fraction(30000, 1001), Fraction(24000, 1001), Fraction(25, 2)]),
-       k=st.integers(0, 10**6), window=st.integers(1, 20))
+@given(
+    fps=st.sampled_from([Fraction(25), Fraction(30000, 1001), Fraction(24000, 1001), Fraction(25, 2)]),
+    k=st.integers(0, 10**6),
+    window=st.integers(1, 20),
+)
 def test_window_is_the_nearest_one_to_its_frame(fps, k, window):
     first = int(first_steps(fps, 1, k, 100, Fraction(1 - window, 2))[0])
     off = [abs(Fraction(j) + Fraction(window - 1, 2) - 100 * k / fps) for j in (first - 1, first, first + 1)]
@@ -85,7 +88,7 @@ def test_silence_is_minus_one(samples):
 
 
 def test_faint_noise_is_not_taken_for_speech():
-    mono = np.random.default_rng(0).normal(size=16000).astype(np.float32) * 3e-5      # dither of 16 bits
+    mono = np.random.default_rng(0).normal(size=16000).astype(np.float32) * 3e-5  # dither of 16 bits
     assert features(mono, Fraction(25), 20).max() < 0.1
     assert features(1000 * mono, Fraction(25), 20).max() > 0.4
 
@@ -104,7 +107,7 @@ def test_a_range_is_cut_from_the_whole(start, frames):
     mono, fps = voice(2.0), Fraction(24000, 1001)
     level = loudness_reference(mono)
     whole = features(mono, fps, 80, reference=level)
-    np.testing.assert_array_equal(features(mono, fps, frames, start, level), whole[start: start + frames])
+    np.testing.assert_array_equal(features(mono, fps, frames, start, level), whole[start : start + frames])
 
 
 def test_hours_of_sound_are_read_only_where_needed(tmp_path):
@@ -112,7 +115,7 @@ def test_hours_of_sound_are_read_only_where_needed(tmp_path):
     n = 2 * 3600 * 16000
     mono = np.memmap(tmp_path / "long.f32", np.float32, "w+", shape=(n,))
     speech, at = voice(2.0), 7000 * 16000
-    mono[at: at + len(speech)] = speech
+    mono[at : at + len(speech)] = speech
     level = loudness_reference(speech)
     ours = features(mono, Fraction(25), 40, 7000 * 25, level)[5:]
     np.testing.assert_array_equal(ours, features(speech, Fraction(25), 40, 0, level)[5:])

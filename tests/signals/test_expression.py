@@ -51,7 +51,7 @@ def test_a_code_learns_where_something_is(encoder):
         loss.backward()
         optimizer.step()
     crops, at = dots()
-    assert (encoder(crops)[1][..., :2] - at).abs().mean() < 0.15      # 0.3 for a guess of the middle
+    assert (encoder(crops)[1][..., :2] - at).abs().mean() < 0.15  # 0.3 for a guess of the middle
 
 
 def test_augmentation_is_the_same_for_all_frames_of_a_clip():
@@ -72,7 +72,7 @@ def test_augmentation_never_mirrors():
     """A bright left half stays the bright half in every draw: image-left and right lids stay apart."""
     crops = torch.full((64, 1, 3, 64, 64), -0.8)
     crops[..., :32] = 0.8
-    out = augment(crops, torch.Generator().manual_seed(0)).median(dim=3).values         # over rows
+    out = augment(crops, torch.Generator().manual_seed(0)).median(dim=3).values  # over rows
     assert (out[..., 8:24].mean((1, 2, 3)) > out[..., 40:56].mean((1, 2, 3)) + 0.3).all()
 
 
@@ -83,7 +83,7 @@ def test_augmentation_keeps_a_point_near_its_place():
     place = out[:, 20:44, 20:44].flatten(1).argmax(1)
     row, column = place // 24 + 20, place % 24 + 20
     near = ((row - 31.5).abs() < 5) & ((column - 31.5).abs() < 5)
-    assert near.float().mean() > 0.85           # a covering patch may hide it
+    assert near.float().mean() > 0.85  # a covering patch may hide it
 
 
 def test_identity_tokens_are_of_the_picture_not_of_its_size():

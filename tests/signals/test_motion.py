@@ -58,9 +58,15 @@ def test_wild_motion_is_clipped_and_size_does_not_matter():
     assert motion_buckets(y, "ibug68") == motion_buckets(y * 4 + 100, "ibug68")
 
 
-@pytest.mark.parametrize("landmarks, says", [
-    (np.zeros((3, 68, 2)), "one point"), (np.zeros((0, 68, 2)), "shape"), (np.zeros((3, 5, 2)), "68 or more"),
-    (np.full((3, 68, 2), np.nan), "missing")])
+@pytest.mark.parametrize(
+    "landmarks, says",
+    [
+        (np.zeros((3, 68, 2)), "one point"),
+        (np.zeros((0, 68, 2)), "shape"),
+        (np.zeros((3, 5, 2)), "68 or more"),
+        (np.full((3, 68, 2), np.nan), "missing"),
+    ],
+)
 def test_bad_landmarks_are_named(landmarks, says):
     with pytest.raises(InputError, match=says):
         motion_buckets(landmarks, "ibug68")

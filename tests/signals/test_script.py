@@ -25,17 +25,23 @@ def test_the_example_of_the_docs():
     assert script.phases[0] == Phase("smiles", F(0), F(6, 5))
     assert script.phases[1] == Phase("raises brows, then nods", F(6, 5), F(5, 2))
     assert [(s.text, s.start, s.stop) for s in script.steps] == [
-        ("smiles", 0, F(6, 5)), ("raises brows", F(6, 5), F(37, 20)), ("nods", F(37, 20), F(5, 2))]
+        ("smiles", 0, F(6, 5)),
+        ("raises brows", F(6, 5), F(37, 20)),
+        ("nods", F(37, 20), F(5, 2)),
+    ]
 
 
-@pytest.mark.parametrize("text, base, phases", [
-    ("speaks", "speaks", []),
-    ("0-1: smiles", "", [("smiles", 0, 1)]),
-    (" | 0 - 1 s : smiles ", "", [("smiles", 0, 1)]),
-    ("at 10:30 he speaks | .5\u20132.: blinks", "at 10:30 he speaks", [("blinks", F(1, 2), 2)]),
-    ("x|0-2:a|1-3:b|9-10:c", "x", [("a", 0, 2), ("b", 1, 3), ("c", 9, 10)]),        # overlap and gap
-    ("x | 1/3-1: says: hello", "x", [("says: hello", F(1, 3), 1)]),
-])
+@pytest.mark.parametrize(
+    "text, base, phases",
+    [
+        ("speaks", "speaks", []),
+        ("0-1: smiles", "", [("smiles", 0, 1)]),
+        (" | 0 - 1 s : smiles ", "", [("smiles", 0, 1)]),
+        ("at 10:30 he speaks | .5\u20132.: blinks", "at 10:30 he speaks", [("blinks", F(1, 2), 2)]),
+        ("x|0-2:a|1-3:b|9-10:c", "x", [("a", 0, 2), ("b", 1, 3), ("c", 9, 10)]),  # overlap and gap
+        ("x | 1/3-1: says: hello", "x", [("says: hello", F(1, 3), 1)]),
+    ],
+)
 def test_what_is_read(text, base, phases):
     script = parse_script(text)
     assert (script.base, [(p.text, p.start, p.stop) for p in script.phases]) == (base, phases)
@@ -47,22 +53,25 @@ def test_an_open_end_is_the_clips():
         parse_script("x | 1.2-: nods")
 
 
-@pytest.mark.parametrize("text, says", [
-    ("", "empty"),
-    ("  |  ", "column 4.*cannot read ''"),
-    ("x | smiles", "column 5.*START-STOP: TEXT"),
-    ("x | 0-1: a | 2-1.5: b", "column 14.*ends at 1.5 s, not after its start at 2 s"),
-    ("x | 1-1: a", "column 5.*not after"),
-    ("x | -1-2: a", "column 5.*negative"),
-    ("-1-2: a", "column 1.*negative"),
-    ("x | 0-nan: a", "column 5.*cannot be read"),
-    ("x | 0-inf: a", "column 5.*cannot be read"),
-    ("x | 0-1e3: a", "column 5.*cannot be read"),
-    ("x | 1/0-2: a", "column 5.*zero"),
-    ("x | 0-1:   ", "column 5.*empty"),
-    ("x | 0-" + "9" * 5000 + ": a", "column 5.*cannot be read"),
-    ("x" * 2_000_000, "characters"),
-])
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        ("", "empty"),
+        ("  |  ", "column 4.*cannot read ''"),
+        ("x | smiles", "column 5.*START-STOP: TEXT"),
+        ("x | 0-1: a | 2-1.5: b", "column 14.*ends at 1.5 s, not after its start at 2 s"),
+        ("x | 1-1: a", "column 5.*not after"),
+        ("x | -1-2: a", "column 5.*negative"),
+        ("-1-2: a", "column 1.*negative"),
+        ("x | 0-nan: a", "column 5.*cannot be read"),
+        ("x | 0-inf: a", "column 5.*cannot be read"),
+        ("x | 0-1e3: a", "column 5.*cannot be read"),
+        ("x | 1/0-2: a", "column 5.*zero"),
+        ("x | 0-1:   ", "column 5.*empty"),
+        ("x | 0-" + "9" * 5000 + ": a", "column 5.*cannot be read"),
+        ("x" * 2_000_000, "characters"),
+    ],
+)
 def test_what_is_refused_and_where(text, says):
     with pytest.raises(InputError, match=says) as caught:
         parse_script(text)
@@ -86,11 +95,12 @@ TIME = st.fractions(0, 1000, max_denominator=60_000)
 @given(base=TEXT, phases=st.lists(st.tuples(TEXT, TIME, TIME), max_size=4))
 def test_writing_and_reading_agree(base, phases):
     try:
-        script = Script(" ".join(base.split()),
-                        tuple(Phase(" ".join(t.split()), *sorted(times)) for t, *times in phases))
+        script = Script(
+            " ".join(base.split()), tuple(Phase(" ".join(t.split()), *sorted(times)) for t, *times in phases)
+        )
     except InputError:
         return
-    again = parse_script(f"{script} ")        # the space: not a file name
+    again = parse_script(f"{script} ")  # the space: not a file name
     assert again == script or str(script).endswith((".yaml", ".yml"))
 
 
@@ -106,9 +116,13 @@ def test_any_text_is_read_or_refused(text):
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.one_of(st.binary(max_size=60),
-                 st.text(":-[]{}&*!|>'\"%@`,?# \n\tabeshpatrndx0123.", max_size=60).map(str.encode),
-                 st.text(max_size=30).map(lambda t: f"phases: [{{start: 0, end: 1, text: {t}}}]".encode())))
+@given(
+    st.one_of(
+        st.binary(max_size=60),
+        st.text(":-[]{}&*!|>'\"%@`,?# \n\tabeshpatrndx0123.", max_size=60).map(str.encode),
+        st.text(max_size=30).map(lambda t: f"phases: [{{start: 0, end: 1, text: {t}}}]".encode()),
+    )
+)
 def test_any_file_is_read_or_refused(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "fuzz.yaml"
     path.write_bytes(content)
@@ -120,27 +134,32 @@ def test_any_file_is_read_or_refused(tmp_path_factory, content):
 
 def test_a_file_says_the_same_as_the_text(tmp_path):
     path = tmp_path / "script.yaml"
-    path.write_text("base: a woman speaks\nphases:\n  - {start: 0, end: 1.2, text: smiles}\n"
-                    "  - {start: 1.2, end: 2.50, text: 'raises brows, then nods'}\n")
+    path.write_text(
+        "base: a woman speaks\nphases:\n  - {start: 0, end: 1.2, text: smiles}\n"
+        "  - {start: 1.2, end: 2.50, text: 'raises brows, then nods'}\n"
+    )
     assert parse_script(path) == parse_script(str(path))
     text = "a woman speaks | 0-1.2: smiles | 1.2-2.5: raises brows, then nods"
     assert parse_script(path) == parse_script(text)
 
 
-@pytest.mark.parametrize("content, says", [
-    ("base: x\nphase: []", "entry 'phase' is unknown; did you mean 'phases'"),
-    ("phases: [{start: 0, end: 1, text: a}, {start: 2, end: 1, text: b}]", r"phases\[1\].*not after"),
-    ("phases: [{start: 0, end: 1}]", r"phases\[0\]: has no 'text'"),
-    ("phases: [{start: -1, end: 1, text: a}]", r"phases\[0\].*negative"),
-    ("phases: [{start: .nan, end: 1, text: a}]", r"phases\[0\].*cannot be read"),
-    ("phases: [{start: 0, end: 1, text: [a]}]", r"phases\[0\]: must be"),
-    ("phases: {start: 0}", "a list of"),
-    ("base: [x", "is not YAML"),
-    ("just words", "no 'base:' and 'phases:'"),
-    ("", "no 'base:' and 'phases:'"),
-    ("base: a | b", "holds '|'"),
-    ("[" * 5000, "is not YAML"),
-])
+@pytest.mark.parametrize(
+    "content, says",
+    [
+        ("base: x\nphase: []", "entry 'phase' is unknown; did you mean 'phases'"),
+        ("phases: [{start: 0, end: 1, text: a}, {start: 2, end: 1, text: b}]", r"phases\[1\].*not after"),
+        ("phases: [{start: 0, end: 1}]", r"phases\[0\]: has no 'text'"),
+        ("phases: [{start: -1, end: 1, text: a}]", r"phases\[0\].*negative"),
+        ("phases: [{start: .nan, end: 1, text: a}]", r"phases\[0\].*cannot be read"),
+        ("phases: [{start: 0, end: 1, text: [a]}]", r"phases\[0\]: must be"),
+        ("phases: {start: 0}", "a list of"),
+        ("base: [x", "is not YAML"),
+        ("just words", "no 'base:' and 'phases:'"),
+        ("", "no 'base:' and 'phases:'"),
+        ("base: a | b", "holds '|'"),
+        ("[" * 5000, "is not YAML"),
+    ],
+)
 def test_what_a_file_may_not_say(tmp_path, content, says):
     path = tmp_path / "script.yaml"
     path.write_text(content)
@@ -162,7 +181,16 @@ def test_times_are_written_exactly(start, length, open_end):
     assert parse_interval(format_interval(start, stop)) == (start, stop)
 
 
-@pytest.mark.parametrize("value, text", [(F(6, 5), "1.2"), (F(0), "0"), (F(30), "30"), (F(1, 3), "1/3"),
-                                         (F(1, 1024), "0.0009765625"), (F(1001, 240), "1001/240")])
+@pytest.mark.parametrize(
+    "value, text",
+    [
+        (F(6, 5), "1.2"),
+        (F(0), "0"),
+        (F(30), "30"),
+        (F(1, 3), "1/3"),
+        (F(1, 1024), "0.0009765625"),
+        (F(1001, 240), "1001/240"),
+    ],
+)
 def test_seconds_are_decimals_where_they_can_be(value, text):
     assert format_seconds(value) == text

@@ -20,7 +20,7 @@ tokenize = TextEncoder.tokenize
 def encoder():
     torch.manual_seed(0)
     encoder = TextEncoder(TextConfig()).eval()
-    torch.nn.init.normal_(encoder.phase)        # as after training: zero would hide a wrong e_k
+    torch.nn.init.normal_(encoder.phase)  # as after training: zero would hide a wrong e_k
     return encoder
 
 
@@ -36,7 +36,7 @@ def test_ids_are_byt5s(text):
     from transformers import ByT5Tokenizer
 
     theirs = ByT5Tokenizer()(text, padding="max_length", max_length=LENGTH)["input_ids"]
-    assert phrase_bytes(text).tolist() == (theirs if text else [0] * LENGTH)    # no phrase, no end mark
+    assert phrase_bytes(text).tolist() == (theirs if text else [0] * LENGTH)  # no phrase, no end mark
 
 
 def test_long_phrases_are_cut_with_a_warning(caplog):
@@ -45,8 +45,11 @@ def test_long_phrases_are_cut_with_a_warning(caplog):
 
 
 @settings(max_examples=60, deadline=None)
-@given(fps=st.sampled_from([Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001), Fraction(12)]),
-       start=st.integers(0, 40), times=st.lists(st.integers(0, 250), min_size=2, max_size=2, unique=True))
+@given(
+    fps=st.sampled_from([Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001), Fraction(12)]),
+    start=st.integers(0, 40),
+    times=st.lists(st.integers(0, 250), min_size=2, max_size=2, unique=True),
+)
 def test_timing_is_that_of_exact_fractions(fps, start, times):
     a, b = sorted(Fraction(t, 100) for t in times)
     script = parse_script(f"x | {a}-{b}: nods")
@@ -67,7 +70,7 @@ def test_frames_outside_a_phase_never_feel_its_text(encoder):
     one = read(encoder, "a man speaks | 0.4-1.2: smiles | 1-1.6: nods")
     other = read(encoder, "a man speaks | 0.4-1.2: closes both eyes slowly | 1-1.6: nods")
     same = (one == other).all(dim=(1, 2))
-    assert same.tolist() == [not 10 <= k < 30 for k in range(50)]       # bit for bit
+    assert same.tolist() == [not 10 <= k < 30 for k in range(50)]  # bit for bit
 
 
 def test_not_even_what_is_not_a_number(encoder):
@@ -105,8 +108,9 @@ def test_a_phrase_is_encoded_on_its_own(encoder):
 def test_order_of_words_counts(encoder):
     """Two phrases of the same bytes and the same triples of bytes: only their order tells them apart."""
     with torch.no_grad():
-        a, b = encoder.encode(torch.from_numpy(np.stack(
-            [phrase_bytes("up x up y up"), phrase_bytes("up y up x up")])))
+        a, b = encoder.encode(
+            torch.from_numpy(np.stack([phrase_bytes("up x up y up"), phrase_bytes("up y up x up")]))
+        )
     assert (a - b).abs().max() > 1e-3
 
 
@@ -131,8 +135,18 @@ def test_phase_embeddings_start_at_zero_and_go_round(encoder):
 
 def test_thirty_phrases_are_told_apart_after_little_training():
     torch.manual_seed(0)
-    parts = ["left brow", "right brow", "both brows", "jaw", "lip corners", "left lid", "right lid",
-             "both lids", "head", "eyes"]
+    parts = [
+        "left brow",
+        "right brow",
+        "both brows",
+        "jaw",
+        "lip corners",
+        "left lid",
+        "right lid",
+        "both lids",
+        "head",
+        "eyes",
+    ]
     phrases = [f"{verb} {part}" for verb in ("raises", "lowers", "holds") for part in parts]
     ids = torch.from_numpy(np.stack([phrase_bytes(p) for p in phrases]))
     encoder = TextEncoder(TextConfig())

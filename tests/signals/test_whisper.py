@@ -15,10 +15,22 @@ def folder(tmp_path_factory):
     import transformers as t
 
     path = tmp_path_factory.mktemp("whisper")
-    config = t.WhisperConfig(d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=1,
-                             decoder_attention_heads=1, encoder_ffn_dim=16, decoder_ffn_dim=16, vocab_size=60,
-                             num_mel_bins=8, pad_token_id=0, bos_token_id=1, eos_token_id=2,
-                             decoder_start_token_id=1, begin_suppress_tokens=None)
+    config = t.WhisperConfig(
+        d_model=16,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_attention_heads=1,
+        decoder_attention_heads=1,
+        encoder_ffn_dim=16,
+        decoder_ffn_dim=16,
+        vocab_size=60,
+        num_mel_bins=8,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        decoder_start_token_id=1,
+        begin_suppress_tokens=None,
+    )
     t.WhisperModel(config).save_pretrained(path)
     t.WhisperFeatureExtractor(feature_size=8).save_pretrained(path)
     return str(path)
@@ -44,15 +56,15 @@ def test_windows_are_the_states_around_the_frame(encoder, folder):
     mono = np.random.default_rng(0).normal(size=32000).astype(np.float32) * 0.1
     states = np.pad(truth(folder, mono)[:100], ((5, 10), (0, 0), (0, 0)))
     ours = encoder.features(mono, Fraction(25), 50)
-    np.testing.assert_allclose(ours, np.stack([states[2 * k: 2 * k + 10] for k in range(50)]), atol=1e-6)
+    np.testing.assert_allclose(ours, np.stack([states[2 * k : 2 * k + 10] for k in range(50)]), atol=1e-6)
     np.testing.assert_allclose(encoder.features(mono, Fraction(25), 7, 40), ours[40:47], atol=1e-6)
 
 
 def test_long_sound_is_read_in_spans_with_context(encoder, folder):
     mono = np.random.default_rng(1).normal(size=31 * 16000).astype(np.float32) * 0.1
-    ours = encoder.features(mono, Fraction(25), 30, 715)                    # 28.6 s: the second span
-    states = truth(folder, mono[27 * 16000:])                               # it begins at step 1400 - 50
-    np.testing.assert_allclose(ours[0], states[1430 - 5 - 1350: 1430 + 5 - 1350], atol=1e-6)
+    ours = encoder.features(mono, Fraction(25), 30, 715)  # 28.6 s: the second span
+    states = truth(folder, mono[27 * 16000 :])  # it begins at step 1400 - 50
+    np.testing.assert_allclose(ours[0], states[1430 - 5 - 1350 : 1430 + 5 - 1350], atol=1e-6)
     np.testing.assert_allclose(encoder.features(mono, Fraction(25), 60, 690)[25:55], ours, atol=1e-6)
 
 
@@ -62,8 +74,13 @@ def test_whispers_weights_are_not_stored_with_the_model(encoder):
     assert set(encoder.state_dict()) == before and tokens.shape == encoder.absent(1, 3).shape
 
 
-@pytest.mark.parametrize("change, says", [({"folder": "/nowhere/whisper"}, "no Whisper model there"),
-                                          ({"states": 5}, "set states: 2, channels: 16")])
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        ({"folder": "/nowhere/whisper"}, "no Whisper model there"),
+        ({"states": 5}, "set states: 2, channels: 16"),
+    ],
+)
 def test_a_wrong_model_is_named(folder, change, says):
     encoder = WhisperAudio(WhisperConfig(**{"folder": folder, "states": 2, "channels": 16, **change}))
     with pytest.raises(InputError, match=says):

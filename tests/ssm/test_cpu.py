@@ -58,7 +58,7 @@ def test_softplus_and_sigmoid_keep_their_digits_everywhere(vector):
     x = np.concatenate([np.linspace(-85, 85, 20_001), [0.0, -1e-6, 1e-6, 1e30]]).astype(np.float32)
     exact = x.astype(np.float64)
     truths = {"softplus": np.logaddexp(0, exact), "sigmoid": np.exp(-np.logaddexp(0, -exact))}
-    allowed = 5e-7 + 1e-7 * np.minimum(np.abs(exact), 85)       # e^x knows x log2(e) as a float32 alone
+    allowed = 5e-7 + 1e-7 * np.minimum(np.abs(exact), 85)  # e^x knows x log2(e) as a float32 alone
     for name, truth in truths.items():
         assert (np.abs(vector[name](x) - truth) <= allowed * truth).all(), name
 
@@ -86,7 +86,7 @@ def two_threads():
 def test_threads_change_no_bit_of_the_values(monkeypatch, two_threads, sizes):
     """One item alone is shared out by channels: then only sums over channels are added in another order."""
     monkeypatch.setattr(cpu, "WORTH_THREADS", 0)
-    tensors, lengths = inputs(**sizes), [17, 130, 64][-sizes.get("b", 2):]
+    tensors, lengths = inputs(**sizes), [17, 130, 64][-sizes.get("b", 2) :]
     shared = run(tensors, lengths=lengths)
     again = run(tensors, lengths=lengths)
     assert all(torch.equal(x, y) for x, y in zip(shared, again, strict=True))
@@ -169,5 +169,8 @@ def test_the_same_numbers_on_a_cpu_without_avx():
     found = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", __file__, "-k", "exp2 or softplus or threads"],
         env=os.environ | {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""},
-        cwd=Path(__file__).parents[2], capture_output=True, text=True)
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+    )
     assert found.returncode == 0, found.stdout

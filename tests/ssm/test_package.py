@@ -42,8 +42,15 @@ def module(monkeypatch):
 
 
 @pytest.mark.parametrize("weights", [True, False])
-@pytest.mark.parametrize("options", [{}, {"lengths": torch.tensor([3, 7])}, {"reverse": True},
-                                     {"lengths": torch.tensor([3, 7]), "reverse": True}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"lengths": torch.tensor([3, 7])},
+        {"reverse": True},
+        {"lengths": torch.tensor([3, 7]), "reverse": True},
+    ],
+)
 def test_layouts_directions_and_lengths_arrive(module, options, weights):
     b, l, d, n, g = 2, 7, 6, 3, 2
     shapes = (b, l, d), (b, l, d), (d, n), (b, l, g, n), (b, l, g, n), (d,), (d,)
@@ -62,8 +69,10 @@ def test_layouts_directions_and_lengths_arrive(module, options, weights):
 def test_a_module_is_taken_only_after_a_trial(module):
     here = torch.device("cpu")
     assert package.trial(here) is None
-    for broken, reason in ((lambda *a: (torch.zeros(1, 4, 8),), "wrong numbers"),
-                           (lambda *a: 1 / 0, "ZeroDivisionError.*--no-build-isolation")):
+    for broken, reason in (
+        (lambda *a: (torch.zeros(1, 4, 8),), "wrong numbers"),
+        (lambda *a: 1 / 0, "ZeroDivisionError.*--no-build-isolation"),
+    ):
         module.fwd = broken
         package.trial.cache_clear()
         with pytest.raises(AssertionError, match=reason):

@@ -25,12 +25,12 @@ def make(b=2, l=9, d=6, n=3, g=2, step=0.1, decay=1.0, seed=0, dtype=torch.float
     raw: the steps themselves, else what softplus makes them of.
     """
     make = torch.Generator().manual_seed(seed)
-    normal = lambda *shape: torch.randn(*shape, generator=make, dtype=torch.float64)      # noqa: E731
-    uniform = lambda *shape: torch.rand(*shape, generator=make, dtype=torch.float64)      # noqa: E731
+    normal = lambda *shape: torch.randn(*shape, generator=make, dtype=torch.float64)  # noqa: E731
+    uniform = lambda *shape: torch.rand(*shape, generator=make, dtype=torch.float64)  # noqa: E731
     delta = step * (0.5 + uniform(b, l, d))
     tensors = {
         "u": normal(b, l, d),
-        "delta": delta if raw else delta + torch.log(-torch.expm1(-delta)),               # softplus^-1
+        "delta": delta if raw else delta + torch.log(-torch.expm1(-delta)),  # softplus^-1
         "A": -decay * uniform(d, n),
         "B": normal(b, l, g, n),
         "C": normal(b, l, g, n),
@@ -50,7 +50,7 @@ def results(scan, inputs: dict, **options) -> dict[str, torch.Tensor]:
     make = torch.Generator().manual_seed(1)
     mixture = torch.randn(y.shape, generator=make, dtype=torch.float64).to(y.dtype)
     given = {name: t for name, t in inputs.items() if torch.is_tensor(t)}
-    none_is_zero = scan is scan_loop                                  # ours owe a gradient to each
+    none_is_zero = scan is scan_loop  # ours owe a gradient to each
     grads = torch.autograd.grad((y * mixture).sum(), given.values(), materialize_grads=none_is_zero)
     return {"y": y.detach()} | dict(zip(given, grads, strict=True))
 
@@ -100,7 +100,7 @@ def test_float64_stays_float64(backend):
 
 @pytest.mark.parametrize("reverse", [False, True])
 def test_spans_join_without_a_seam(monkeypatch, reverse):
-    monkeypatch.setattr(chunked, "SPAN_STATES", {"cpu": 500})         # 7 spans of 11 steps for 70
+    monkeypatch.setattr(chunked, "SPAN_STATES", {"cpu": 500})  # 7 spans of 11 steps for 70
     inputs, options = make(l=70, decay=0.01), {"lengths": [70, 31], "reverse": reverse}
     assert len(chunked.spans(inputs["u"], inputs["A"])) > 5
     found = results(selective_scan, inputs, backend="chunked", **options)
@@ -231,7 +231,7 @@ def test_autocast_changes_nothing(backend):
 def test_chunked_gradients_are_derivatives_to_second_order(options):
     inputs = make(l=7, d=4, n=2, step=0.5)
     tensors = tuple(inputs[name] for name in NAMES)
-    scan = lambda *t: selective_scan(*t, True, backend="chunked", **options)             # noqa: E731
+    scan = lambda *t: selective_scan(*t, True, backend="chunked", **options)  # noqa: E731
     assert torch.autograd.gradcheck(scan, tensors)
     assert torch.autograd.gradgradcheck(scan, tensors)
 
@@ -240,9 +240,11 @@ def test_second_order_keeps_apart_inputs_that_come_from_one_another():
     """The step size is a function of the input in every block: its path must not be counted twice."""
     inputs = make(l=5, d=4, n=2)
     A, B, C = (inputs[name].detach() for name in "ABC")
-    scan = lambda u: selective_scan(u, u.sigmoid(), A, B, C, backend="chunked")          # noqa: E731
-    once, twice = (torch.autograd.grad(scan(inputs["u"]).sum(), inputs["u"], create_graph=again)[0]
-                   for again in (False, True))
+    scan = lambda u: selective_scan(u, u.sigmoid(), A, B, C, backend="chunked")  # noqa: E731
+    once, twice = (
+        torch.autograd.grad(scan(inputs["u"]).sum(), inputs["u"], create_graph=again)[0]
+        for again in (False, True)
+    )
     torch.testing.assert_close(twice, once)
     assert torch.autograd.gradgradcheck(scan, (inputs["u"],))
 
@@ -254,19 +256,25 @@ def test_auto_takes_the_fastest_that_can_run():
     assert torch.equal(selective_scan(**double), selective_scan(**double, backend="chunked"))
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"backend": "chunkd"}, "did you mean 'chunked'"),
-    ({"backend": "mamba"}, "the input is on cpu"),
-    ({"lengths": [1, 10]}, r"lengths: \[1, 10\]; give numbers from 0 to the sequence length 9"),
-    ({"lengths": [-1, 3]}, "numbers from 0"),
-    ({"lengths": [3]}, "one whole number an item"),
-    ({"lengths": [1.0, 2.0]}, "one whole number an item"),
-    ({"delta": torch.ones(2, 8, 6)}, r"delta is \(2, 8, 6\)"),
-    ({"B": torch.ones(2, 9, 4, 3), "C": torch.ones(2, 9, 4, 3)}, "6 channels do not divide into 4 groups"),
-    ({"C": torch.ones(2, 9, 1, 3)}, r"C is \(2, 9, 1, 3\)"),
-    ({"D": torch.ones(5)}, r"D is \(5,\)"),
-    ({"u": torch.ones(9, 6)}, r"give u \(b, l, d\)"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"backend": "chunkd"}, "did you mean 'chunked'"),
+        ({"backend": "mamba"}, "the input is on cpu"),
+        ({"lengths": [1, 10]}, r"lengths: \[1, 10\]; give numbers from 0 to the sequence length 9"),
+        ({"lengths": [-1, 3]}, "numbers from 0"),
+        ({"lengths": [3]}, "one whole number an item"),
+        ({"lengths": [1.0, 2.0]}, "one whole number an item"),
+        ({"delta": torch.ones(2, 8, 6)}, r"delta is \(2, 8, 6\)"),
+        (
+            {"B": torch.ones(2, 9, 4, 3), "C": torch.ones(2, 9, 4, 3)},
+            "6 channels do not divide into 4 groups",
+        ),
+        ({"C": torch.ones(2, 9, 1, 3)}, r"C is \(2, 9, 1, 3\)"),
+        ({"D": torch.ones(5)}, r"D is \(5,\)"),
+        ({"u": torch.ones(9, 6)}, r"give u \(b, l, d\)"),
+    ],
+)
 def test_a_wrong_call_says_what_is_wrong(change, message):
     with pytest.raises(InputError, match=message):
         selective_scan(**make(dtype=torch.float32) | change)

@@ -1,7 +1,8 @@
 """One performance of a puppet, a function of (seed, index): portrait, driving video, sound, script, motion.
 
 Three performances run side by side, one a signal: speech moves the jaw and the lips, another puppet's face
-drives lids, brows, gaze and head, and the script's phases add what they ask for. What the gates let through of
+drives lids, brows, gaze and head, and the script's phases add what they ask for. What the gates let
+through of
 them, added up, is what the video shows.
 """
 
@@ -23,10 +24,10 @@ from .pose import Pose
 from .render import Puppet
 from .voice import random_voice, speak
 
-FOREHEAD = 0.2                                  # from the eyes to the top of the face's box
-LEAD = 1.2                                      # seconds that a performance may have gone on before the clip
-AFTER = 0.8                                     # and goes on for, behind it
-DRIVER_TALKS = 0.6                              # chance that the driving face speaks words of its own
+FOREHEAD = 0.2  # from the eyes to the top of the face's box
+LEAD = 1.2  # seconds that a performance may have gone on before the clip
+AFTER = 0.8  # and goes on for, behind it
+DRIVER_TALKS = 0.6  # chance that the driving face speaks words of its own
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,9 @@ def puppet_clip(seed: int, index: int, config: PuppetConfig | None = None) -> Pu
     puppet = Puppet(anatomy, config.size)
     portrait = puppet.render(still(1))[0]
     driver = _driver(rng, parts["expression"], seconds, times, config.driver_size)
-    return PuppetClip(config, puppet, portrait, driver, sound, script, start, parts, face_points(anatomy, config.size))
+    return PuppetClip(
+        config, puppet, portrait, driver, sound, script, start, parts, face_points(anatomy, config.size)
+    )
 
 
 def render_target(clip: PuppetClip, gates: Mapping[str, np.ndarray | float]) -> Tensor:
@@ -108,11 +111,13 @@ def render_target(clip: PuppetClip, gates: Mapping[str, np.ndarray | float]) -> 
     return clip.puppet.render(compose(clip.parts, gates))
 
 
-def _driver(rng: np.random.Generator, expression: np.ndarray, seconds: float, times: np.ndarray, size: int) -> Tensor:
-    """Another puppet that performs the expression, and often speaks words of its own, (f, 3, size, size) uint8."""
+def _driver(
+    rng: np.random.Generator, expression: np.ndarray, seconds: float, times: np.ndarray, size: int
+) -> Tensor:
+    """Another puppet with the same expression and, often, words of its own, (f, 3, size, size) uint8."""
     looks = random_anatomy(rng)
     rest = np.array(looks.rest)
-    rest[[INDEX[channel] for channel in PARTS["expression"]]] = 0    # so that its motion is what it shows
+    rest[[INDEX[channel] for channel in PARTS["expression"]]] = 0  # so that its motion is what it shows
     motion = expression.copy()
     if rng.random() < DRIVER_TALKS:
         motion += at_frames(speech(rng, seconds), times)
@@ -126,7 +131,11 @@ def face_points(anatomy: Anatomy, size: int) -> FacePoints:
     pose = Pose(a, torch.tensor(a.rest, dtype=torch.float32)[None])
     lips = (MOUTH_Y - a.lip_upper, MOUTH_Y + a.lip_lower)
     head = [
-        (0.5 - a.eye_gap, EYE_Y), (0.5 + a.eye_gap, EYE_Y), (0.5, MOUTH_Y), (0.5, a.chin), (0.5, a.brow_y),
+        (0.5 - a.eye_gap, EYE_Y),
+        (0.5 + a.eye_gap, EYE_Y),
+        (0.5, MOUTH_Y),
+        (0.5, a.chin),
+        (0.5, a.brow_y),
         *[(0.5 + side * a.mouth_width, y) for side in (-1, 1) for y in lips],
         *[(0.5 + side * a.face_width, y) for side in (-1, 1) for y in (EYE_Y - FOREHEAD, a.chin)],
     ]
@@ -140,7 +149,11 @@ def face_points(anatomy: Anatomy, size: int) -> FacePoints:
         return float(marks[row, 0]), float(marks[row, 1])
 
     return FacePoints(
-        eye_left=at(0), eye_right=at(1), mouth=at(2), lips=box(marks[5:9]), chin=at(3),
-        brow_y=at(4)[1], box=box(marks[9:13]),
+        eye_left=at(0),
+        eye_right=at(1),
+        mouth=at(2),
+        lips=box(marks[5:9]),
+        chin=at(3),
+        brow_y=at(4)[1],
+        box=box(marks[9:13]),
     )
-

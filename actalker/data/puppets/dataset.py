@@ -68,7 +68,7 @@ class PuppetDataset(Dataset):
 
     def __init__(self, config: PuppetDataConfig, clips: int) -> None:
         self.config, self.clips = config, clips
-        settings = repr(replace(config, cache=None))    # clips of other settings have other names
+        settings = repr(replace(config, cache=None))  # clips of other settings have other names
         self.name = hashlib.sha256(settings.encode()).hexdigest()[:12]
         self.kept: dict[int, Sample] = {}
         self.faces: PortraitFolder | None = None
@@ -95,7 +95,9 @@ class PuppetDataset(Dataset):
     def make(self, index: int) -> Sample:
         """Draw clip `index`."""
         config = self.config
-        clip = puppet_clip(config.seed, index, PuppetConfig(frames=config.frames, fps=config.fps, size=config.size))
+        clip = puppet_clip(
+            config.seed, index, PuppetConfig(frames=config.frames, fps=config.fps, size=config.size)
+        )
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + index)
         gates = draw_gates(list(SIGNALS), generator, all_open=config.all_open)
         rate = Fraction(config.fps)

@@ -1,4 +1,4 @@
-"""The filter that makes a drawn head a photograph, a painting, a pencil drawing: one for all frames of a clip."""
+"""The filter that makes a drawn head a photograph, a painting or a pencil drawing."""
 
 from __future__ import annotations
 

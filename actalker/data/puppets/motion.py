@@ -1,6 +1,7 @@
 """How a puppet moves: named channels over time, the parts that signals own, and their gated sum.
 
-A motion is `(f, P)`: f frames, one column a channel, each relative to the portrait's rest state, so that zeros
+A motion is `(f, P)`: f frames, one column a channel, each relative to the portrait's rest state, so that
+zeros
 are the portrait. Image directions hold: x to the right, y down, left is the image's left.
 Tracks are drawn on a fine grid of TRACK_RATE values a second and read at exact frame times, so that sound and
 picture of one performance come from one curve.
@@ -14,30 +15,30 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 CHANNELS = (
-    "jaw",          # [0, 1]   opening; 1 parts the lips by 0.11 of the frame and drops the chin by 0.06
-    "spread",       # [-1, 1]  rounded .. wide lips
-    "lid_left",     # [0, 1]   closing
+    "jaw",  # [0, 1]   opening; 1 parts the lips by 0.11 of the frame and drops the chin by 0.06
+    "spread",  # [-1, 1]  rounded .. wide lips
+    "lid_left",  # [0, 1]   closing
     "lid_right",
-    "brow_left",    # [-1, 1]  up is +, 0.035 of the frame
+    "brow_left",  # [-1, 1]  up is +, 0.035 of the frame
     "brow_right",
-    "gaze_x",       # [-1, 1]  to the image's right is +
-    "gaze_y",       # [-1, 1]  down is +
-    "yaw",          # [-1, 1]  the nose to the image's right is +
-    "pitch",        # [-1, 1]  the nose down is +
-    "roll",         # [-1, 1]  clockwise as seen is +, 8 degrees
-    "smile",        # [-1, 1]  mouth corners up is +, 0.03 of the frame
+    "gaze_x",  # [-1, 1]  to the image's right is +
+    "gaze_y",  # [-1, 1]  down is +
+    "yaw",  # [-1, 1]  the nose to the image's right is +
+    "pitch",  # [-1, 1]  the nose down is +
+    "roll",  # [-1, 1]  clockwise as seen is +, 8 degrees
+    "smile",  # [-1, 1]  mouth corners up is +, 0.03 of the frame
 )
 INDEX = {name: i for i, name in enumerate(CHANNELS)}
 LOW = np.array([0 if c in ("jaw", "lid_left", "lid_right") else -1 for c in CHANNELS], np.float32)
 HIGH = np.ones(len(CHANNELS), np.float32)
-PARTS: dict[str, tuple[str, ...]] = {           # which channels a signal may move
+PARTS: dict[str, tuple[str, ...]] = {  # which channels a signal may move
     "audio": ("jaw", "spread"),
     "expression": CHANNELS[2:11],
     "text": CHANNELS[2:],
 }
-TRACK_RATE = 200                                # values a second of a track; a blink closes in 14 of them
+TRACK_RATE = 200  # values a second of a track; a blink closes in 14 of them
 
-JAW_OPENING, CHIN_DROP = 0.11, 0.06             # of the frame, at jaw = 1
+JAW_OPENING, CHIN_DROP = 0.11, 0.06  # of the frame, at jaw = 1
 BROW_RAISE, SMILE_LIFT = 0.035, 0.03
 ROLL_DEGREES, HEAD_SHIFT = 8.0, 0.03
 
@@ -58,7 +59,7 @@ def compose(parts: Mapping[str, np.ndarray], gates: Mapping[str, np.ndarray | fl
     for name, part in parts.items():
         gate = np.broadcast_to(np.asarray(gates.get(name, 0.0), np.float32), (len(part),))
         total += gate[:, None] * part
-    return np.clip(total, LOW, HIGH) + 0.0       # + 0.0: a gate of zero leaves -0.0 behind
+    return np.clip(total, LOW, HIGH) + 0.0  # + 0.0: a gate of zero leaves -0.0 behind
 
 
 def at_frames(track: np.ndarray, times: np.ndarray) -> np.ndarray:
@@ -106,8 +107,13 @@ def speech(rng: np.random.Generator, seconds: float) -> np.ndarray:
     return np.clip(track, LOW, HIGH)
 
 
-def steps(rng: np.random.Generator, seconds: float, hold: tuple[float, float], move: tuple[float, float],
-          centre: float = 0.4) -> np.ndarray:
+def steps(
+    rng: np.random.Generator,
+    seconds: float,
+    hold: tuple[float, float],
+    move: tuple[float, float],
+    centre: float = 0.4,
+) -> np.ndarray:
     """A track in [-1, 1] that holds a value, moves to the next one and holds again, (n,).
 
     hold, move: least and most seconds; centre: chance that the next value is zero.
@@ -123,7 +129,7 @@ def steps(rng: np.random.Generator, seconds: float, hold: tuple[float, float], m
 
 
 def blinks(rng: np.random.Generator, seconds: float) -> np.ndarray:
-    """Closing of the image-left and image-right lid, (n, 2): a blink of ~0.2 s every 1-3 s, rarely one eye."""
+    """Closing of the left and right lid, (n, 2): a blink of ~0.2 s every 1-3 s, rarely one eye."""
     n = int(np.ceil(seconds * TRACK_RATE)) + 1
     t = rng.uniform(-1, 1)
     times, values = [t - 0.5], [np.zeros(2)]
@@ -141,11 +147,14 @@ def blinks(rng: np.random.Generator, seconds: float) -> np.ndarray:
 
 
 def driving(rng: np.random.Generator, seconds: float, still_head: bool = False) -> np.ndarray:
-    """Expression part on the fine grid, (n, P): blinks, brows, saccades and, unless `still_head`, head pose."""
+    """Expression part on the fine grid, (n, P): blinks, brows, saccades and, if wanted, head pose."""
     n = int(np.ceil(seconds * TRACK_RATE)) + 1
     track = still(n)
     track[:, INDEX["lid_left"]], track[:, INDEX["lid_right"]] = blinks(rng, seconds).T
-    both, uneven = steps(rng, seconds, (0.2, 1.0), (0.15, 0.4)), steps(rng, seconds, (0.3, 1.2), (0.2, 0.4), 0.6)
+    both, uneven = (
+        steps(rng, seconds, (0.2, 1.0), (0.15, 0.4)),
+        steps(rng, seconds, (0.3, 1.2), (0.2, 0.4), 0.6),
+    )
     vigour = rng.uniform(0.5, 1.0)
     track[:, INDEX["brow_left"]] = vigour * (both + 0.5 * uneven)
     track[:, INDEX["brow_right"]] = vigour * (both - 0.5 * uneven)

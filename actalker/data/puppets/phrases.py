@@ -11,9 +11,9 @@ import numpy as np
 from ...signals.script import Phase, Script
 from .motion import HIGH, INDEX, LOW, still
 
-ONSET = 0.15                                    # seconds to come and to go
-SWING = 2.0                                     # Hz of a nod and of a shaken head
-SHOWN = 0.3                                     # of a channel's range; a smaller motion does not count as shown
+ONSET = 0.15  # seconds to come and to go
+SWING = 2.0  # Hz of a nod and of a shaken head
+SHOWN = 0.3  # of a channel's range; a smaller motion does not count as shown
 
 
 @dataclass(frozen=True)
@@ -62,16 +62,26 @@ def _ease(s: np.ndarray) -> np.ndarray:
 
 ACTIONS: dict[str, Action] = {
     "smile": Action(("smiles", "is smiling", "gives a smile", "looks happy"), {"smile": 0.95}),
-    "frown": Action(("frowns", "is frowning", "looks displeased", "scowls"),
-                    {"smile": -0.8, "brow_left": -0.8, "brow_right": -0.8}),
-    "raise brows": Action(("raises brows", "raises {their} eyebrows", "lifts the brows", "eyebrows go up"),
-                          {"brow_left": 0.95, "brow_right": 0.95}),
-    "lower brows": Action(("lowers brows", "lowers {their} eyebrows", "knits the brows", "eyebrows go down"),
-                          {"brow_left": -0.95, "brow_right": -0.95}),
-    "close eyes": Action(("closes eyes", "closes {their} eyes", "shuts the eyes", "eyes closed"),
-                         {"lid_left": 1.0, "lid_right": 1.0}),
+    "frown": Action(
+        ("frowns", "is frowning", "looks displeased", "scowls"),
+        {"smile": -0.8, "brow_left": -0.8, "brow_right": -0.8},
+    ),
+    "raise brows": Action(
+        ("raises brows", "raises {their} eyebrows", "lifts the brows", "eyebrows go up"),
+        {"brow_left": 0.95, "brow_right": 0.95},
+    ),
+    "lower brows": Action(
+        ("lowers brows", "lowers {their} eyebrows", "knits the brows", "eyebrows go down"),
+        {"brow_left": -0.95, "brow_right": -0.95},
+    ),
+    "close eyes": Action(
+        ("closes eyes", "closes {their} eyes", "shuts the eyes", "eyes closed"),
+        {"lid_left": 1.0, "lid_right": 1.0},
+    ),
     "nod": Action(("nods", "is nodding", "nods {their} head"), {"pitch": 0.85}, swings=True),
-    "shake head": Action(("shakes head", "shakes {their} head", "is shaking the head"), {"yaw": 0.85}, swings=True),
+    "shake head": Action(
+        ("shakes head", "shakes {their} head", "is shaking the head"), {"yaw": 0.85}, swings=True
+    ),
     "look left": Action(("looks left", "looks to the left", "glances left"), {"gaze_x": -0.95}),
     "look right": Action(("looks right", "looks to the right", "glances right"), {"gaze_x": 0.95}),
     "look up": Action(("looks up", "glances up", "eyes go up"), {"gaze_y": -0.95}),
@@ -80,9 +90,24 @@ ACTIONS: dict[str, Action] = {
     "turn right": Action(("turns right", "turns {their} head right", "turns to the right"), {"yaw": 0.9}),
     "tilt head": Action(("tilts head", "tilts {their} head", "leans the head to the side"), {"roll": 0.9}),
 }
-SUBJECTS = (("", "their"), ("", "her"), ("", "his"), ("she ", "her"), ("he ", "his"), ("the person ", "their"))
-BASES = ("a person is talking", "a portrait", "a face in front of a camera", "a person speaks calmly",
-         "someone talks to the viewer", "a talking head", "a close-up of a face", "")
+SUBJECTS = (
+    ("", "their"),
+    ("", "her"),
+    ("", "his"),
+    ("she ", "her"),
+    ("he ", "his"),
+    ("the person ", "their"),
+)
+BASES = (
+    "a person is talking",
+    "a portrait",
+    "a face in front of a camera",
+    "a person speaks calmly",
+    "someone talks to the viewer",
+    "a talking head",
+    "a close-up of a face",
+    "",
+)
 OF_HEAD = ("yaw", "pitch", "roll")
 
 
@@ -113,8 +138,9 @@ def random_script(rng: np.random.Generator, seconds: float, still_head: bool = F
     return Script(base=base, phases=tuple(phases))
 
 
-def perform(script: Script, times: np.ndarray,
-            find: Callable[[str], Action | None] = action_of) -> np.ndarray:
+def perform(
+    script: Script, times: np.ndarray, find: Callable[[str], Action | None] = action_of
+) -> np.ndarray:
     """Text part: what the phases of a script make the face do at `times` (f,) seconds, (f, P)."""
     total = still(len(times))
     for phase in script.phases:

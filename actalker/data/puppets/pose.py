@@ -1,8 +1,10 @@
 """Where the points of a head stand in the frame, and back: portrait placement, head pose, parallax, jaw.
 
-Head coordinates are the canonical crop's unit square. From the frame to the head: undo the portrait's placement
+Head coordinates are the canonical crop's unit square. From the frame to the head: undo the portrait's
+placement
 (scale, shift, tilt) and the head's motion (roll about the neck, shift), then slide against the sphere of the
-head by yaw and pitch. Only this backward map is needed to draw; landmarks invert it by a few fixed-point steps.
+head by yaw and pitch. Only this backward map is needed to draw; landmarks invert it by a few fixed-point
+steps.
 """
 
 from __future__ import annotations
@@ -16,8 +18,8 @@ from torch import Tensor
 from .anatomy import FACE_Y, MOUTH_Y, NOSE_Y, Anatomy
 from .motion import CHIN_DROP, HEAD_SHIFT, INDEX, ROLL_DEGREES
 
-NECK = (0.5, 0.82)                              # the head rolls about it
-TURN = (0.058, 0.046)                           # slide of the nose's tip at yaw = 1 and pitch = 1
+NECK = (0.5, 0.82)  # the head rolls about it
+TURN = (0.058, 0.046)  # slide of the nose's tip at yaw = 1 and pitch = 1
 
 
 class Pose:
@@ -35,12 +37,18 @@ class Pose:
         angle = torch.deg2rad(ROLL_DEGREES * roll.double())
         cos, sin = torch.cos(angle), torch.sin(angle)
         moved = torch.zeros(len(roll), 3, 3, dtype=torch.float64)
-        moved[:, 0, 0], moved[:, 0, 1], moved[:, 1, 0], moved[:, 1, 1], moved[:, 2, 2] = cos, -sin, sin, cos, 1.0
+        moved[:, 0, 0], moved[:, 0, 1], moved[:, 1, 0], moved[:, 1, 1], moved[:, 2, 2] = (
+            cos,
+            -sin,
+            sin,
+            cos,
+            1.0,
+        )
         neck = torch.tensor(NECK, dtype=torch.float64)
         slide = torch.stack([yaw, pitch], 1).double() * HEAD_SHIFT
         moved[:, :2, 2] = neck - (moved[:, :2, :2] @ neck) + slide
-        self.place = place                                            # canonical to frame: the body's
-        self.forward = (place @ moved).float()                        # head to frame (f, 3, 3)
+        self.place = place  # canonical to frame: the body's
+        self.forward = (place @ moved).float()  # head to frame (f, 3, 3)
         self.backward = torch.linalg.inv(place @ moved).float()
 
     def depth(self, u: Tensor, v: Tensor) -> Tensor:
@@ -65,16 +73,16 @@ class Pose:
         return u, v, u0, v0
 
     def jaw_share(self, u: Tensor, v: Tensor) -> Tensor:
-        """How much of the chin's drop the skin at (u, v) takes part in, 0 above the mouth .. 1 at the chin."""
+        """Share of the chin's drop that the skin at (u, v) takes, 0 above the mouth .. 1 at the chin."""
         t = ((v - (MOUTH_Y - 0.07)) * (1 / 0.2)).clamp_(0, 1)
         side = (1 - ((u - 0.5) * (1 / 0.42)).square_()).clamp_(min=0)
         return t.square().mul_(3 - 2 * t).mul_(side)
 
     def to_frame(self, points: Tensor) -> Tensor:
-        """Head points (f, k, 2) that already hold the face's own motion, to the frame (f, k, 2), unit square."""
+        """Head points (f, k, 2), the face's own motion in them, to the frame (f, k, 2), unit square."""
         u, v = points[..., 0], points[..., 1]
         u0, v0 = u, v
-        for _ in range(12):                     # the slide's slope stays below 0.6: an error of 1e-3 is left at most
+        for _ in range(12):  # the slide's slope stays below 0.6: an error of 1e-3 is left at most
             depth = self.depth(u0, v0)
             u0, v0 = u + depth * self.yaw[:, None], v + depth * self.pitch[:, None]
         m = self.forward
@@ -92,7 +100,9 @@ class Pose:
         return torch.stack([u, v], -1)
 
 
-def _similarity(scale: float, angle: float, centre: tuple[float, float], shift: tuple[float, float]) -> Tensor:
+def _similarity(
+    scale: float, angle: float, centre: tuple[float, float], shift: tuple[float, float]
+) -> Tensor:
     """Scale and turn about `centre`, then shift: (3, 3) float64."""
     cos, sin = scale * math.cos(angle), scale * math.sin(angle)
     m = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])

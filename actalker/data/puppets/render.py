@@ -1,7 +1,8 @@
 """Drawing puppets: every frame of a motion in one vectorised pass, with landmarks.
 
 The still parts of a head are textures read through the pose's map; mouth, eyes and brows are drawn over them
-from closed curves in head coordinates, each in its own box of pixels. Edges are anti-aliased by the share of a
+from closed curves in head coordinates, each in its own box of pixels. Edges are anti-aliased by the share
+of a
 pixel that a signed distance leaves covered.
 
 Frames are (f, 3, s, s) float32 in [0, 1]; letters: f frames, s side, h w a box's rows and columns.
@@ -21,8 +22,8 @@ from .motion import BROW_RAISE, CHIN_DROP, JAW_OPENING, SMILE_LIFT
 from .pose import Pose
 from .textures import SPAN, colour
 
-UP, DOWN = 0.24, 0.76                           # of the opening: how far the upper lip rises, the lower falls
-GAZE = (0.021, 0.011)                           # travel of the iris
+UP, DOWN = 0.24, 0.76  # of the opening: how far the upper lip rises, the lower falls
+GAZE = (0.021, 0.011)  # travel of the iris
 
 
 class Puppet:
@@ -72,8 +73,13 @@ class Puppet:
             left, top = place.amin(0).floor().clamp(0, s - 1).int().tolist()
             right, low = (place.amax(0).ceil() + 1).clamp(1, s).int().tolist()
             box = (slice(None), slice(None), slice(top, max(low, top + 1)), slice(left, max(right, left + 1)))
-            draw(a, pose, Brush(frames[box], light[box], s * a.scale), u[box[0], box[2], box[3]],
-                 v[box[0], box[2], box[3]])
+            draw(
+                a,
+                pose,
+                Brush(frames[box], light[box], s * a.scale),
+                u[box[0], box[2], box[3]],
+                v[box[0], box[2], box[3]],
+            )
         _lay(frames, _read(self.before, u, v))
         return picture(a, frames, light)
 
@@ -88,7 +94,7 @@ class Brush:
         self.frames, self.light, self.sharp = frames, light, sharp
 
     def cover(self, distance: Tensor, soft: float = 0.0) -> Tensor:
-        """Share of a pixel that a signed distance (inside +) leaves covered; soft: extra width of the edge."""
+        """Share of a pixel that a signed distance (inside +) covers; soft: extra width of the edge."""
         return distance.mul(1 / (1 / self.sharp + soft)).add_(0.5).clamp_(0, 1)
 
     def paint(self, cover: Tensor, paint: Tensor, lit: bool = True) -> None:
@@ -124,7 +130,8 @@ def _lay(frames: Tensor, paint: Tensor) -> None:
 class Lips:
     """The curves of a mouth at every frame; all (f, 1, 1).
 
-    wide: half width; gap: opening at the middle; corner: lift of the corners; thick: factor on the lips' height.
+    wide: half width; gap: opening at the middle; corner: lift of the corners; thick: factor on the lips'
+    height.
     """
 
     def __init__(self, a: Anatomy, pose: Pose) -> None:
@@ -134,10 +141,12 @@ class Lips:
         self.gap = JAW_OPENING * jaw
         self.corner = SMILE_LIFT * smile
         self.thick = 1 + 0.30 * round_ - 0.16 * broad - 0.12 * smile.clamp(min=0)
-        self.square = 0.5 + 0.35 * broad - 0.2 * round_       # a broad mouth opens as a slot, a rounded one as an o
+        self.square = (
+            0.5 + 0.35 * broad - 0.2 * round_
+        )  # a broad mouth opens as a slot, a rounded one as an o
 
     def line(self, t2: Tensor) -> Tensor:
-        """Height of the lips' line below MOUTH_Y at (x / wide)² = t2: level at the middle, up at the corners."""
+        """The lips' line below MOUTH_Y at (x / wide)² = t2: level at the middle, up at the corners."""
         return 0.3 * self.corner - self.corner * t2
 
     def lens(self, t2: Tensor) -> Tensor:
@@ -149,7 +158,7 @@ def _mouth(a: Anatomy, pose: Pose, brush: Brush, u: Tensor, v: Tensor) -> None:
     lips = Lips(a, pose)
     x, y = u - 0.5, v - MOUTH_Y
     t2 = (x / lips.wide).square_().clamp_(max=1.0)
-    end = brush.cover(lips.wide - x.abs())                              # nothing beyond the corners
+    end = brush.cover(lips.wide - x.abs())  # nothing beyond the corners
     lens, y = lips.lens(t2), y - lips.line(t2)
     bow = (1 - t2) * (1 - a.cupid * torch.exp(-(x * (1 / 0.012)).square_()) + a.cupid * 0.6 * t2)
     top_in, low_in = -UP * lips.gap * lens, DOWN * lips.gap * lens
@@ -157,7 +166,7 @@ def _mouth(a: Anatomy, pose: Pose, brush: Brush, u: Tensor, v: Tensor) -> None:
     low = low_in + a.lip_lower * lips.thick * (1 - t2 * t2)
     upper = brush.cover(torch.minimum(y - top, top_in - y + 0.003), 0.004) * end
     lower = brush.cover(torch.minimum(low - y, y - low_in + 0.003), 0.004) * end
-    brush.shade(0.28 * end * brush.cover(0.012 - (y - low - 0.012).abs(), 0.02) * (1 - t2))    # under the lip
+    brush.shade(0.28 * end * brush.cover(0.012 - (y - low - 0.012).abs(), 0.02) * (1 - t2))  # under the lip
     lip = colour(a.lip)
     brush.paint(upper, lip * 0.88)
     sheen = torch.exp(-((y - 0.5 * (low_in + low)) * (1 / 0.008)).square_() - (x * (1 / 0.04)).square_())
@@ -171,20 +180,25 @@ def _mouth(a: Anatomy, pose: Pose, brush: Brush, u: Tensor, v: Tensor) -> None:
     brush.shade(0.35 * corner)
 
 
-def paint_inside(a: Anatomy, lips: Lips, brush: Brush, x: Tensor, y: Tensor, top: Tensor, low: Tensor,
-            inside: Tensor) -> None:
+def paint_inside(
+    a: Anatomy, lips: Lips, brush: Brush, x: Tensor, y: Tensor, top: Tensor, low: Tensor, inside: Tensor
+) -> None:
     """The dark of an open mouth, tongue and teeth; x, y from the middle of the lips' line."""
     dark = colour(a.inside) * 0.9
     fill = dark.expand(len(x), 3, *x.shape[1:]).clone()
     floor = DOWN * lips.gap
-    tongue = 1 - ((x / (lips.wide * 0.62)).square_() + ((y - floor - 0.006) / (0.35 * lips.gap + 0.008)).square_())
+    tongue = 1 - (
+        (x / (lips.wide * 0.62)).square_() + ((y - floor - 0.006) / (0.35 * lips.gap + 0.008)).square_()
+    )
     fill.lerp_((colour(a.tongue) * 0.62).expand_as(fill), brush.cover(tongue * 0.02, 0.01)[:, None])
     bow = 0.012 * (x / 0.09).square_()
-    row = torch.minimum(-0.006 + a.teeth + bow.neg() - y, lips.wide * 0.82 - x.abs())    # upper: fixed to the skull
+    row = torch.minimum(
+        -0.006 + a.teeth + bow.neg() - y, lips.wide * 0.82 - x.abs()
+    )  # upper: fixed to the skull
     teeth = brush.cover(row, 0.003)
     row = torch.minimum(y - (floor - 0.35 * a.teeth + bow), lips.wide * 0.66 - x.abs())  # lower: with the jaw
     teeth = torch.maximum(teeth, brush.cover(row, 0.003) * 0.7)
-    near = torch.minimum(y - top, low - y).mul_(1 / 0.02).clamp_(0, 1).mul_(0.3).add_(0.62)   # lips' shadow
+    near = torch.minimum(y - top, low - y).mul_(1 / 0.02).clamp_(0, 1).mul_(0.3).add_(0.62)  # lips' shadow
     fill.lerp_(colour(a.tooth).expand_as(fill) * near[:, None], teeth[:, None])
     brush.frames.lerp_(fill, inside[:, None])
 
@@ -201,7 +215,7 @@ def _eye(a: Anatomy, pose: Pose, brush: Brush, x: Tensor, y: Tensor, side: int, 
     """One eye; x, y from its centre, side -1 at the image's left."""
     closed = pose.channel[lid].clamp(0, 1)[:, None, None]
     look_x, look_y = (pose.channel[k].clamp(-1.2, 1.2)[:, None, None] for k in ("gaze_x", "gaze_y"))
-    y = y + side * a.eye_tilt * x                                      # the outer corner higher
+    y = y + side * a.eye_tilt * x  # the outer corner higher
     t = x * (1 / a.eye_width)
     t2 = t.square().clamp_(max=1.0)
     arch, end = 1 - t2, brush.cover(a.eye_width - x.abs())
@@ -224,11 +238,12 @@ def _eye(a: Anatomy, pose: Pose, brush: Brush, x: Tensor, y: Tensor, side: int, 
     tone = tone * (1 - 0.55 * (r * (1 / a.iris)).clamp_(0, 1).pow_(6))[:, None]
     brush.paint(open_ * brush.cover(a.iris - r), tone.clamp_(0, 1), lit=False)
     brush.paint(open_ * brush.cover(a.iris * 0.45 - r), colour(a.pupil_colour), lit=False)
-    glint = ((x - gx - 0.3 * a.iris * np.sign(a.light[0] or 1)).square()
-             + (y - gy + 0.4 * a.iris).square()).sqrt_()
-    shine = 0.0 if a.pupil_colour[0] > 0.2 else 0.9                    # stone does not glint
+    glint = (
+        (x - gx - 0.3 * a.iris * np.sign(a.light[0] or 1)).square() + (y - gy + 0.4 * a.iris).square()
+    ).sqrt_()
+    shine = 0.0 if a.pupil_colour[0] > 0.2 else 0.9  # stone does not glint
     brush.paint(open_ * brush.cover(0.0055 - glint, 0.003) * shine, torch.ones(3, 1, 1), lit=False)
-    brush.shade(open_ * (0.42 * (1 - (y - upper) * (1 / 0.014)).clamp_(0, 1)))         # the lid's shadow
+    brush.shade(open_ * (0.42 * (1 - (y - upper) * (1 / 0.014)).clamp_(0, 1)))  # the lid's shadow
     lash = brush.cover(0.0030 - (y - upper).abs(), 0.003) * end
     brush.paint(lash * 0.8, colour(a.brow_colour) * 0.45)
     brush.shade(0.18 * end * torch.exp(-((y - lower - 0.002) * (1 / 0.004)).square_()))
@@ -237,12 +252,17 @@ def _eye(a: Anatomy, pose: Pose, brush: Brush, x: Tensor, y: Tensor, side: int, 
 def _brows(a: Anatomy, pose: Pose, brush: Brush, u: Tensor, v: Tensor) -> None:
     for side, name in ((-1, "brow_left"), (1, "brow_right")):
         raised = pose.channel[name][:, None, None]
-        x = side * (u - 0.5) - a.eye_gap                               # outward +
+        x = side * (u - 0.5) - a.eye_gap  # outward +
         t = x * (1 / a.brow_length)
         t2 = t.square().clamp_(max=1.0)
         low = (-raised).clamp(min=0)
-        mid = (a.brow_y - BROW_RAISE * raised - a.brow_arch * (1 - (t - 0.3).square())
-               + a.brow_slant * x * 0.5 - 0.18 * low * (x - 0.0))
+        mid = (
+            a.brow_y
+            - BROW_RAISE * raised
+            - a.brow_arch * (1 - (t - 0.3).square())
+            + a.brow_slant * x * 0.5
+            - 0.18 * low * (x - 0.0)
+        )
         half = a.brow_thick * (1 - 0.75 * t.clamp(-1, 1).add_(1).mul_(0.5).square_()) * (1 - t2 * t2)
         hair = brush.cover(half - (v - mid).abs(), 0.006) * brush.cover(a.brow_length - x.abs(), 0.01)
         brush.paint(hair * 0.88, colour(a.brow_colour))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .anatomy import EYE_Y, FACE_Y, MOUTH_Y, NOSE_Y, Anatomy, Colour
 
-SPAN = (-0.12, 1.12)                            # head coordinates that a texture covers, both ways
+SPAN = (-0.12, 1.12)  # head coordinates that a texture covers, both ways
 
 
 def axes(size: int) -> tuple[Tensor, Tensor]:
@@ -22,9 +22,10 @@ def axes(size: int) -> tuple[Tensor, Tensor]:
     return at[None, :], at[:, None]
 
 
-def noise(rng: np.random.Generator, size: int, first: int, octaves: int, channels: int = 1,
-          stretch: float = 1.0) -> Tensor:
-    """Smooth noise of several octaves, about [-1, 1], (channels, size, size); stretch > 1 draws it out in y."""
+def noise(
+    rng: np.random.Generator, size: int, first: int, octaves: int, channels: int = 1, stretch: float = 1.0
+) -> Tensor:
+    """Smooth noise of several octaves, about [-1, 1], (channels, size, size); stretch > 1: longer in y."""
     out, total = torch.zeros(channels, size, size), 0.0
     for k in range(octaves):
         cells = max(2, min(size, first * 2**k))
@@ -78,7 +79,9 @@ def relief(a: Anatomy, u: Tensor, v: Tensor) -> Tensor:
     d = d - 0.010 * bump(x, v, (0, MOUTH_Y + 0.06), (0.05, 0.012))
     d = d + 0.014 * bump(x, v, (0, a.chin - 0.055), (0.045, 0.03))
     fold = a.mouth_width + 0.02 - 0.55 * (MOUTH_Y - v)
-    d = d - 0.004 * torch.exp(-0.5 * ((x - fold) / 0.008).square()) * step(v - nose_y, 0.03) * step(0.7 - v, 0.03)
+    d = d - 0.004 * torch.exp(-0.5 * ((x - fold) / 0.008).square()) * step(v - nose_y, 0.03) * step(
+        0.7 - v, 0.03
+    )
     return h + a.relief * d
 
 
@@ -108,8 +111,10 @@ def skin(a: Anatomy, size: int) -> Tensor:
     mottle = noise(rng, size, 6, 5)[0]
     fine = torch.from_numpy(rng.normal(size=(size, size)).astype(np.float32)) * 0.3
     light, mirror = lit(a, relief(a, u, v) + 0.0012 * a.mottle * mottle, pixel)
-    light = light * (1 + a.mottle * (0.6 * mottle + fine) + a.medium.strokes * 0.5 * noise(rng, size, 24, 2)[0])
-    dark = 0.16 * bump(x, v, (a.eye_gap - 0.015, EYE_Y - 0.02), (0.045, 0.02))     # sockets
+    light = light * (
+        1 + a.mottle * (0.6 * mottle + fine) + a.medium.strokes * 0.5 * noise(rng, size, 24, 2)[0]
+    )
+    dark = 0.16 * bump(x, v, (a.eye_gap - 0.015, EYE_Y - 0.02), (0.045, 0.02))  # sockets
     dark = dark + 0.22 * bump(x, v, (0, NOSE_Y + a.nose_length + 0.026), (0.035, 0.009))
     dark = dark + 0.12 * bump(x, v, (0, MOUTH_Y + 0.052), (0.05, 0.012))
     dark = dark + 0.25 * step(v - a.hairline - 0.01, 0.06).neg().add(1) * (a.hair not in ("bald", "receding"))
@@ -118,7 +123,9 @@ def skin(a: Anatomy, size: int) -> Tensor:
     face = outline(a, u, v)
     cover = step(face, 0.75 * pixel)
     tone = colour(a.skin).expand(3, size, size).clone()
-    warm = 0.8 * bump(x, v, (a.eye_gap + 0.02, 0.55), (0.05, 0.045)) + 0.5 * bump(x, v, (0, NOSE_Y), (0.03, 0.03))
+    warm = 0.8 * bump(x, v, (a.eye_gap + 0.02, 0.55), (0.05, 0.045)) + 0.5 * bump(
+        x, v, (0, NOSE_Y), (0.03, 0.03)
+    )
     tone.lerp_(colour(a.blush).expand_as(tone), (warm + 0.25 * mottle).clamp(0, 1) * (0.3 + 3 * a.mottle))
     nostril = bump(x, v, (0.55 * a.nose_width, NOSE_Y + a.nose_length + 0.017), (0.0075, 0.0042))
     tone.mul_(1 - 0.75 * nostril)
@@ -140,7 +147,9 @@ def skin(a: Anatomy, size: int) -> Tensor:
 
 
 def _ears(a: Anatomy, x: Tensor, v: Tensor, pixel: float) -> Tensor:
-    r = (((x - a.face_width - 0.002) / (0.03 * a.ears)).square() + ((v - 0.48) / (0.065 * a.ears)).square()).sqrt()
+    r = (
+        ((x - a.face_width - 0.002) / (0.03 * a.ears)).square() + ((v - 0.48) / (0.065 * a.ears)).square()
+    ).sqrt()
     return step((1 - r) * 0.03, 0.75 * pixel)
 
 
@@ -217,11 +226,13 @@ def _over(below: Tensor, paint: Tensor, cover: Tensor) -> Tensor:
     return below * (1 - cover) + torch.cat([paint * cover, cover[None]])
 
 
-def _headgear(a: Anatomy, rng: np.random.Generator, u: Tensor, v: Tensor, pixel: float) -> tuple[Tensor, Tensor]:
+def _headgear(
+    a: Anatomy, rng: np.random.Generator, u: Tensor, v: Tensor, pixel: float
+) -> tuple[Tensor, Tensor]:
     size, x = u.shape[-1], (u - 0.5).abs()
     folds = 1 + 0.12 * noise(rng, size, 8, 4, stretch=3.0)[0]
     shape = outline(a, u, v, 0.06)
-    if a.hair == "veil":                        # a cloth around the face, down to the shoulders
+    if a.hair == "veil":  # a cloth around the face, down to the shoulders
         opening = outline(a, u, v, -0.012)
         falling = torch.minimum(a.face_width + 0.075 + 0.1 * (v - 0.4).clamp(min=0) - x, v - 0.4)
         d = torch.minimum(torch.maximum(shape, falling), -torch.maximum(opening, v - 0.9))
@@ -241,8 +252,10 @@ def _glasses(a: Anatomy, u: Tensor, v: Tensor, pixel: float) -> Tensor:
     rim = 0.006 - (1 - r).abs() * 0.062
     middle = (u - 0.5).abs()
     bridge = torch.minimum(0.005 - (v - EYE_Y + 0.004).abs(), a.eye_gap - 0.07 - middle)
-    temple = torch.minimum(0.004 - (v - EYE_Y + 0.002).abs(),
-                           torch.minimum(middle - a.eye_gap - 0.074, a.face_width + 0.01 - middle))
+    temple = torch.minimum(
+        0.004 - (v - EYE_Y + 0.002).abs(),
+        torch.minimum(middle - a.eye_gap - 0.074, a.face_width + 0.01 - middle),
+    )
     return step(torch.maximum(rim, torch.maximum(bridge, temple)), 0.75 * pixel) + 0.06 * step(1 - r, 0.01)
 
 
@@ -255,12 +268,19 @@ def body(a: Anatomy, size: int) -> Tensor:
     side = 1 + 0.3 * a.light[0] * (u - 0.5) / 0.25
     neck_wide = a.face_width * 0.62
     neck = torch.minimum(neck_wide + 0.1 * (v - 0.9).clamp(min=0) - x, v - 0.6)
-    shoulders = v - 0.93 - 0.35 * (x - neck_wide * 0.8).clamp(min=0).square() - 0.22 * (x - neck_wide).clamp(min=0)
+    shoulders = (
+        v - 0.93 - 0.35 * (x - neck_wide * 0.8).clamp(min=0).square() - 0.22 * (x - neck_wide).clamp(min=0)
+    )
     collar = 0.10 * (a.parting + 0.5)
     scoop = (neck_wide * 0.95 - x).clamp(min=0) * (0.3 + collar * 6)
-    cast = 1 - 0.5 * step(a.chin + 0.05 - v + 0.02 * cloth, 0.045)      # the chin's shadow
+    cast = 1 - 0.5 * step(a.chin + 0.05 - v + 0.02 * cloth, 0.045)  # the chin's shadow
     tone = colour(a.skin) * (0.92 * side * cast * (1 - 0.35 * (x / neck_wide).clamp(0, 1).square()))
-    weave = 1 + 0.18 * cloth + 0.06 * torch.sin(u * 140) * (a.seed % 3 == 0) + 0.1 * torch.sin(v * 90) * (a.seed % 5 == 0)
+    weave = (
+        1
+        + 0.18 * cloth
+        + 0.06 * torch.sin(u * 140) * (a.seed % 3 == 0)
+        + 0.1 * torch.sin(v * 90) * (a.seed % 5 == 0)
+    )
     fabric = colour(a.clothes) * (weave * side)
     stripe = step(0.014 - (shoulders - scoop - 0.014).abs(), pixel)
     fabric = fabric + (colour(a.clothes_second) * side - fabric) * stripe * (a.seed % 2)

@@ -1,7 +1,7 @@
 """A voice made from the motion of a mouth: source and filter, so that sound and lips share one cause.
 
 A glottal pulse train runs through three formants. The first rises with the jaw (300..850 Hz), the second with
-the spread of the lips (900..2300 Hz), the third stays. Loudness rises with the jaw; a mouth that is closed for
+the spread of the lips (900..2300 Hz), the third stays. Loudness rises with the jaw; a mouth closed for
 long is silent. The formants change every HOP samples: each short frame of the source is filtered by its own
 response in the frequency domain and the frames are added up (weighted overlap-add), one vectorised pass.
 """
@@ -16,33 +16,39 @@ from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 from .motion import TRACK_RATE
 
 RATE = 16000
-WINDOW, HOP = 512, 128                          # 32 ms every 8 ms
-F1, F2 = (300.0, 850.0), (900.0, 2300.0)        # Hz, jaw 0..1 and spread -1..1
+WINDOW, HOP = 512, 128  # 32 ms every 8 ms
+F1, F2 = (300.0, 850.0), (900.0, 2300.0)  # Hz, jaw 0..1 and spread -1..1
 
 
 @dataclass(frozen=True)
 class Voice:
     """Who speaks and through which microphone."""
 
-    pitch: float                                # Hz
-    f3: float                                   # Hz
-    f4: float                                   # Hz
-    tract: float                                # factor on all formants: the length of the vocal tract
-    breath: float                               # noise in the source, of the pulses' level
-    tilt: float                                 # dB an octave above 500 Hz
-    bumps: tuple[tuple[float, float], ...]      # equaliser: centre in Hz, gain in dB, one octave wide
-    level: float                                # peak of the sound
-    noise: float                                # background, dB below the voice
-    colour: float                               # of the background: 0 white .. 1 brown
+    pitch: float  # Hz
+    f3: float  # Hz
+    f4: float  # Hz
+    tract: float  # factor on all formants: the length of the vocal tract
+    breath: float  # noise in the source, of the pulses' level
+    tilt: float  # dB an octave above 500 Hz
+    bumps: tuple[tuple[float, float], ...]  # equaliser: centre in Hz, gain in dB, one octave wide
+    level: float  # peak of the sound
+    noise: float  # background, dB below the voice
+    colour: float  # of the background: 0 white .. 1 brown
 
 
 def random_voice(rng: np.random.Generator) -> Voice:
     """A speaker of 80-260 Hz, 20-50 dB above the background."""
     return Voice(
-        pitch=float(np.exp(rng.uniform(np.log(85), np.log(240)))), f3=rng.uniform(2500, 3000),
-        f4=rng.uniform(3300, 3900), tract=rng.uniform(0.94, 1.08), breath=10 ** rng.uniform(-2.2, -1.0),
-        tilt=rng.uniform(-5, 1.5), bumps=tuple((rng.uniform(150, 6500), rng.uniform(-7, 7)) for _ in range(3)),
-        level=10 ** rng.uniform(-1.3, -0.05), noise=rng.uniform(20, 50), colour=rng.uniform(0, 1),
+        pitch=float(np.exp(rng.uniform(np.log(85), np.log(240)))),
+        f3=rng.uniform(2500, 3000),
+        f4=rng.uniform(3300, 3900),
+        tract=rng.uniform(0.94, 1.08),
+        breath=10 ** rng.uniform(-2.2, -1.0),
+        tilt=rng.uniform(-5, 1.5),
+        bumps=tuple((rng.uniform(150, 6500), rng.uniform(-7, 7)) for _ in range(3)),
+        level=10 ** rng.uniform(-1.3, -0.05),
+        noise=rng.uniform(20, 50),
+        colour=rng.uniform(0, 1),
     )
 
 
@@ -54,19 +60,19 @@ def formants(jaw: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def pulses(pitch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Glottal flow derivative of a pitch contour (n,) in Hz: a smooth saw, with jitter from pulse to pulse."""
+    """Glottal flow of a pitch contour (n,) in Hz: a smooth saw, with jitter from pulse to pulse."""
     phase = np.cumsum(pitch / RATE) + rng.uniform()
     turn = phase.astype(np.int64)
     phase = phase - turn
     strength = rng.normal(1, 0.06, turn[-1] + 1)[turn]
-    closing = 0.62                              # open share of a period; the flow falls fast at its end
+    closing = 0.62  # open share of a period; the flow falls fast at its end
     rising = phase / closing
     flow = np.where(rising < 1, rising * rising * (2 - 3 * rising), 0.0)
     return strength * flow
 
 
 def respond(frequency: np.ndarray, centres: np.ndarray, widths: np.ndarray) -> np.ndarray:
-    """Response (k, bins) of a cascade of resonators: centres and widths (k, formants) in Hz, unit gain at 0 Hz."""
+    """Response (k, bins) of resonators in a row: centres and widths (k, formants) in Hz, gain 1 at 0 Hz."""
     z = np.exp(-2j * np.pi * frequency / RATE)[None, None]
     r = np.exp(-np.pi * widths / RATE)[..., None]
     c = 2 * r * np.cos(2 * np.pi * centres / RATE)[..., None]
@@ -77,9 +83,9 @@ def add_up(source: np.ndarray, response: np.ndarray) -> np.ndarray:
     """Each frame of `source` (n,) through its row of `response` (k, WINDOW + 1), overlap-added, (n,)."""
     n, window = len(source), np.hanning(WINDOW + 1)[:-1]
     padded = np.pad(source, (WINDOW // 2, WINDOW + len(response) * HOP))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[:: HOP][: len(response)]
+    frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP][: len(response)]
     made = np.fft.irfft(np.fft.rfft(frames * window, 2 * WINDOW) * response, axis=1)
-    per = 2 * WINDOW // HOP                     # hops in a filtered frame: one addition for each
+    per = 2 * WINDOW // HOP  # hops in a filtered frame: one addition for each
     out = np.zeros((len(response) + per, HOP))
     for i in range(per):
         out[i : i + len(response)] += made[:, i * HOP : (i + 1) * HOP]
@@ -87,7 +93,7 @@ def add_up(source: np.ndarray, response: np.ndarray) -> np.ndarray:
 
 
 def loudness(jaw: np.ndarray) -> np.ndarray:
-    """Level of the voice for a jaw track (n,) on the fine grid: rises with the opening, silent when closed."""
+    """Level of the voice for a jaw track (n,): rises with the opening, silent when closed."""
     opened = np.clip((jaw - 0.04) / 0.96, 0, 1) ** 0.8
     return gaussian_filter1d(opened, 0.008 * TRACK_RATE)
 
@@ -134,10 +140,12 @@ def _record(sound: np.ndarray, voice: Voice, rng: np.random.Generator) -> np.nda
     gain = voice.tilt * np.maximum(octave, 0)
     for centre, decibel in voice.bumps:
         gain = gain + decibel * np.exp(-0.5 * (octave - np.log2(centre / 500)) ** 2 / 0.5**2)
-    low = np.clip(frequency / 60, 0, 1)         # no microphone hears 0 Hz
+    low = np.clip(frequency / 60, 0, 1)  # no microphone hears 0 Hz
     sound = np.fft.irfft(np.fft.rfft(sound) * low * 10 ** (gain / 20), n)
     peak = np.sort(np.abs(sound))[int(0.995 * n)] if n else 1.0
     sound = sound / max(peak, 1e-6) if peak > 1e-6 else sound
-    hum = np.fft.irfft(np.fft.rfft(rng.normal(size=n)) * (np.maximum(frequency, 60) / 500) ** -voice.colour, n)
+    hum = np.fft.irfft(
+        np.fft.rfft(rng.normal(size=n)) * (np.maximum(frequency, 60) / 500) ** -voice.colour, n
+    )
     hum *= 0.3 * 10 ** (-voice.noise / 20) / max(hum.std(), 1e-9)
     return np.clip(voice.level * (0.8 * sound + hum), -1, 1).astype(np.float32)

@@ -1,0 +1,158 @@
+"""Faces: finders on real pictures against MediaPipe's landmarks, crops against closed forms."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage.data import astronaut
+from skimage.transform import rotate
+
+from actalker.errors import InputError
+from actalker.faces import find
+from actalker.faces.crop import EYES_AT, MOUTH_AT, Crop, canonical_crop
+from actalker.faces.face import Face
+
+# MediaPipe's points of the photograph, in its pixels
+EYES, MOUTH = (225.1, 103.2), (223.2, 143.8)
+SIDE = 156.0
+
+
+def off(face: Face, eyes=EYES, mouth=MOUTH) -> float:
+    """Largest distance of eyes and mouth from where they are, in canonical crops."""
+    points = face.points()
+    return max(np.hypot(*np.subtract(points.eyes, eyes)), np.hypot(*np.subtract(points.mouth, mouth))) / SIDE
+
+
+def test_the_cascade_finds_the_astronaut():
+    assert off(find.find_faces(astronaut(), "cascade")) < 0.06
+
+
+def test_the_landmarker_finds_it_closer(shared):
+    model = shared / "models" / "face_landmarker.task"
+    face = find.find_faces(astronaut(), "auto", model)
+    assert face.scheme == "mediapipe478"
+    assert off(face) < 0.01
+
+
+def test_both_agree_on_the_sample_portraits(shared):
+    from actalker.media.image import read_image
+
+    model = shared / "models" / "face_landmarker.task"
+    apart = {}
+    for path in sorted((shared / "samples" / "portraits").iterdir()):
+        image = read_image(path)
+        sure, rough = find.find_faces(image, "landmarker", model), find.find_faces(image, "cascade")
+        a, b = canonical_crop(sure), canonical_crop(rough)
+        apart[path.name] = (
+            max(abs(a.x + a.side / 2 - b.x - b.side / 2), abs(a.y + a.side / 2 - b.y - b.side / 2)) / a.side
+        )
+    assert len(apart) >= 5
+    assert max(apart.values()) < 0.12, apart
+
+
+def test_a_tilted_and_a_grey_face_are_found():
+    tilted = (rotate(astronaut(), 12, mode="edge") * 255).astype(np.uint8)
+    assert find.find_faces(tilted, "cascade").area > 1000
+    grey = np.repeat(astronaut().mean(2, keepdims=True).astype(np.uint8), 3, axis=2)
+    assert off(find.find_faces(grey, "cascade")) < 0.08
+
+
+def test_of_several_faces_the_largest_is_taken_and_said(caplog):
+    small = astronaut()[::2, ::2]
+    both = np.concatenate([np.pad(small, ((0, 256), (0, 0), (0, 0)), mode="edge"), astronaut()], axis=1)
+    with caplog.at_level(logging.WARNING, "actalker"):
+        face = find.find_faces(both, "cascade")
+    assert face.points().eyes[0] > 256
+    assert "2 faces" in caplog.text and "--face-index" in caplog.text
+    assert find.find_faces(both, "cascade", index=1).points().eyes[0] < 256
+    with pytest.raises(InputError, match="--face-index 2, but 2 faces"):
+        find.find_faces(both, "cascade", index=2)
+
+
+def test_a_face_cut_by_the_border_is_used_and_said(caplog):
+    cut = astronaut()[:, 170:]
+    with caplog.at_level(logging.WARNING, "actalker"):
+        face = find.find_faces(cut[60:], "cascade")
+    crop = canonical_crop(face)
+    assert crop.x < 0 or crop.y < 0
+    assert crop.apply(cut[60:], 64).shape == (64, 64, 3)
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        np.full((200, 300, 3), 128, np.uint8),
+        np.random.default_rng(0).integers(0, 255, (200, 200, 3), dtype=np.uint8),
+        np.zeros((8, 8, 3), np.uint8),
+    ],
+)
+def test_no_face_is_one_line_with_a_remedy(picture):
+    with pytest.raises(InputError, match="no face found.*frontal portrait"):
+        find.find_faces(picture, "cascade", name="wall.png")
+
+
+def test_wrong_models_and_names_are_refused(tmp_path: Path):
+    with pytest.raises(InputError, match="no such file"):
+        find.find_faces(astronaut(), model=tmp_path / "none.task")
+    wrong = tmp_path / "wrong.task"
+    wrong.write_bytes(b"not a model" * 100)
+    with pytest.raises(InputError, match="wrong.task"):
+        find.find_faces(astronaut(), model=wrong)
+    with pytest.raises(InputError, match="cascade"):
+        find.find_faces(astronaut(), "cascde")
+
+
+def test_every_finder_says_whether_it_runs():
+    status = find.finder_status()
+    assert set(status) == set(find.FINDERS)
+    assert status["cascade"] == "at hand"
+
+
+def test_the_canonical_crop_puts_eyes_and_mouth_where_they_belong():
+    face = find.find_faces(astronaut(), "cascade")
+    crop = canonical_crop(face)
+    points = face.points().moved(crop, 100)
+    assert points.eyes[1] == pytest.approx(100 * EYES_AT, abs=0.5)
+    assert points.mouth[1] == pytest.approx(100 * MOUTH_AT, abs=0.5)
+
+
+def test_a_crop_of_the_whole_picture_is_the_picture():
+    picture = astronaut()[:128, :128]
+    assert np.array_equal(Crop(0, 0, 128).apply(picture, 128), picture)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(2, 5), st.integers(0, 3), st.integers(0, 3))
+def test_a_shrinking_crop_averages_like_a_triangle_filter(factor, left, top):
+    rng = np.random.default_rng(factor)
+    picture = rng.integers(0, 255, (60, 60, 3), dtype=np.uint8)
+    size = 8
+    got = Crop(left, top, size * factor).apply(picture, size).astype(float)
+    padded = np.pad(picture.astype(float), ((factor * 2,) * 2, (factor * 2,) * 2, (0, 0)), mode="edge")
+    weights = np.array([max(0.0, 1 - abs(k - (factor - 1) / 2) / factor) for k in range(-factor, 2 * factor)])
+    weights /= weights.sum()
+    expected = np.zeros((size, size, 3))
+    for i in range(size):
+        for j in range(size):
+            y, x = top + i * factor + factor, left + j * factor + factor
+            block = padded[y : y + 3 * factor, x : x + 3 * factor]
+            expected[i, j] = np.einsum("i,j,ijc->c", weights, weights, block)
+    assert np.abs(got - expected).max() <= 0.51 + 1e-6
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(-50, 200), st.floats(-50, 200), st.floats(4, 300), st.integers(4, 64))
+def test_points_go_to_the_crop_and_back(x, y, side, size):
+    crop = Crop(x, y, side)
+    points = np.array([[0.0, 0.0], [13.0, -4.0], [200.0, 99.0]])
+    np.testing.assert_allclose(crop.from_crop(crop.to_crop(points, size), size), points, atol=1e-6)
+
+
+def test_outside_the_picture_its_edge_goes_on():
+    picture = np.zeros((10, 10, 3), np.uint8)
+    picture[:, 0] = 200
+    cut = Crop(-10, 0, 10).apply(picture, 10)
+    assert (cut == 200).all()
