@@ -11,6 +11,7 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 from ..errors import InputError
+from ..provenance import check_readable
 from .options import new_parser, pairs, parse
 
 
@@ -93,6 +94,13 @@ def run(argv: Sequence[str]) -> int:
     settings = {k: v for k, v in options.as_dict().items() if k not in ("config", "overwrite", "quiet")}
     out = _output("--out", options.out, ".mp4")
     preview_to = None if options.preview is None else _output("--preview", options.preview, ".png")
+    for path, what in (
+        (options.portrait, "picture"),
+        (options.audio, "sound"),
+        (options.expression, "video"),
+    ):
+        if path is not None:
+            check_readable(path, what)  # a wrong name is told before anything is loaded
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     from ..pipeline.write import check_outputs, write_clip
 

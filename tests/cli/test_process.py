@@ -106,7 +106,7 @@ def test_a_picture_of_400_megapixels_is_read_in_bounded_memory(made, tmp_path):
 
 @LINUX
 def test_two_hours_of_speech_are_planned_and_read_in_flat_memory(made, tmp_path):
-    """230 MB of samples as they are, 460 MB as floats: 200 MB may be allocated beside the program and the model."""
+    """230 MB of samples, 460 MB as floats: 200 MB may be allocated beside the program and the model."""
     code = """
 import resource, sys
 from fractions import Fraction
