@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from media_files import picture_file, sound_file, video_file
+from media_files import sound_file, video_file
+from PIL import Image
 
 from actalker.diffusion.precondition import PreconditionConfig
 from actalker.pipeline.folder import save_model
@@ -61,12 +62,13 @@ def write_inputs(folder: Path) -> Path:
     from skimage.data import astronaut
 
     save_model(small_model(), folder / "model")
-    face = astronaut()
-    picture_file(folder / "face.png", face[0:256, 96:352])
+    face = Image.fromarray(astronaut()).crop((96, 0, 352, 256)).resize((128, 128))
+    face.save(folder / "face.png")
     t = np.arange(12800) / 16000
     voice = (0.5 * np.sin(2 * np.pi * 200 * t) * np.sin(2 * np.pi * 2 * t) ** 2).astype(np.float32)[None]
     sound_file(folder / "speech.wav", voice)
-    frames = [np.ascontiguousarray(np.roll(face[0:224, 112:336], k, axis=1)) for k in range(10)]
+    driver = np.asarray(face)[:112, 8:120]
+    frames = [np.roll(driver, k, axis=1) for k in range(10)]
     video_file(folder / "driver.mp4", frames, 25, sound=voice[:, :6400])
     video_file(folder / "mute.mp4", frames, 25)
     return folder

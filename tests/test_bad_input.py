@@ -129,7 +129,7 @@ TABLE = [
     (f"{GOOD} --region audio", "--region audio: write NAME=VALUE, for example --region audio=mouth"),
     (f"{GOOD} --region audio=nowhere.png", "nowhere.png: no such file"),
     (f"{GOOD} --region audio=black.png", "black.png: the mask is black everywhere"),
-    (f"{GOOD} --region audio=wide.png", "wide.png: the mask is 256 x 64 pixels, the portrait 256 x 256"),
+    (f"{GOOD} --region audio=wide.png", "wide.png: the mask is 256 x 64 pixels, the portrait 128 x 128"),
     (
         f"{GOOD} --region audio=corner.png",
         "region audio=corner.png: lies outside the square that is animated",
