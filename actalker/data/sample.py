@@ -17,7 +17,8 @@ class Sample:
     """One clip (arrays) or a batch of clips (tensors with a leading b).
 
     portrait: (3, H, W) uint8. frames: (f, 3, H, W) uint8, the target under `gates`.
-    audio: (f, window, mels). crops: (f, 3, s, s) uint8 of the driving video.
+    audio: (f, window, mels). crops: (f, 3, s, s) uint8 of the
+    driving video; rest: (3, s, s), its face at rest.
     bytes: (K+1, L) and timing: (f, K, 4) of the script.
     gates: (3, f) of audio, expression, text, in [0, 1].
     face, mouth: (H, W) in {0, 1}, the regions over the clip.
@@ -29,6 +30,7 @@ class Sample:
     frames: Tensor
     audio: Tensor
     crops: Tensor
+    rest: Tensor
     bytes: Tensor
     timing: Tensor
     gates: Tensor
@@ -37,20 +39,20 @@ class Sample:
     motion: Tensor
     index: Tensor
 
-    def window(self, start: int, stop: int, items: int) -> Sample:
-        """Frames start to stop of the first `items` clips of a batch."""
-        cut = slice(start, stop)
+    def window(self, rows: slice | Tensor, items: int) -> Sample:
+        """Some frames of the first `items` clips of a batch."""
         return Sample(
             portrait=self.portrait[:items],
-            frames=self.frames[:items, cut],
-            audio=self.audio[:items, cut],
-            crops=self.crops[:items, cut],
+            frames=self.frames[:items, rows],
+            audio=self.audio[:items, rows],
+            crops=self.crops[:items, rows],
+            rest=self.rest[:items],
             bytes=self.bytes[:items],
-            timing=self.timing[:items, cut],
-            gates=self.gates[:items, :, cut],
+            timing=self.timing[:items, rows],
+            gates=self.gates[:items, :, rows],
             face=self.face[:items],
             mouth=self.mouth[:items],
-            motion=self.motion[:items, :, cut],
+            motion=self.motion[:items, :, rows],
             index=self.index[:items],
         )
 

@@ -56,7 +56,7 @@ def puppet_inputs(model: TalkingHeadModel, clip: PuppetClip) -> ClipInputs:
         {},
         Sound(clip.sound[None], 16000),
         clip.sound,
-        expression_tokens(model, crops),
+        expression_tokens(model, crops, clip.rest.permute(1, 2, 0).numpy()),
         clip.script,
     )
 

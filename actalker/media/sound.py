@@ -24,7 +24,7 @@ IN_MEMORY = 64 << 20  # bytes of samples held in memory; longer sound lies in a 
 BLOCK = 1 << 18  # samples worked on at once
 LARGEST_GAP = 60  # seconds; a larger jump of the clock is a fault of the file, not silence
 COUNTED = ("wav", "w64", "aiff", "flac", "mov,mp4,m4a,3gp,3g2,mj2")  # headers that count
-PIPED = 0x7FFFF000              # bytes: headers of files that were written by a pipe say more
+PIPED = 0x7FFFF000  # bytes: headers of files that were written by a pipe say more
 HALF = 0.5**0.5
 SURROUND = {  # left and right from FL FR FC LFE and the pairs behind (ITU-R BS.775)
     6: [[1, 0, HALF, 0, HALF, 0], [0, 1, HALF, 0, 0, HALF]],
@@ -231,12 +231,10 @@ def _check_whole(path: str | Path, container: Any, stream: Any, length: int) -> 
     if container.format.name not in COUNTED or not stream.duration:
         return
     told, read = float(stream.duration * stream.time_base), length / stream.rate
-    if container.format.name == "wav":                  # FFmpeg tells what is there, the header what was
+    if container.format.name == "wav":  # FFmpeg tells what is there, the header what was
         told = _wav_seconds(path) or told
     if read + max(0, stream.start_time or 0) * stream.time_base < told - 0.5:
-        raise InputError(
-            f"{path}: is cut off, {read:.1f} of {told:.1f} s are there; copy or export it again"
-        )
+        raise InputError(f"{path}: is cut off, {read:.1f} of {told:.1f} s are there; copy or export it again")
 
 
 def _wav_seconds(path: str | Path) -> float | None:
@@ -251,6 +249,6 @@ def _wav_seconds(path: str | Path) -> float | None:
             if head[:4] == b"data":
                 return size / rate if rate and size < PIPED else None
             chunk = file.read(12) if head[:4] == b"fmt " else b""
-            rate = int.from_bytes(chunk[8:], "little") or rate          # bytes a second
+            rate = int.from_bytes(chunk[8:], "little") or rate  # bytes a second
             file.seek(size + size % 2 - len(chunk), 1)
     return None

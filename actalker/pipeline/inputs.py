@@ -260,7 +260,8 @@ def gather(
     tokens = None
     if expression is not None:
         limit = None if seconds is None else frame_count(seconds, fps)
-        tokens = expression_tokens(model, driving_crops(expression, fps, 64, limit, face_model))
+        size = model.encoders["expression"].config.size
+        tokens = expression_tokens(model, driving_crops(expression, fps, size, limit, face_model))
         seconds = len(tokens) / fps if seconds is None else seconds
     script = None if text is None else _script(text, fps, seconds)
     if seconds is None:
@@ -304,11 +305,22 @@ def _script(text: str | Path | Script, fps: Fraction, seconds: Fraction | None) 
     return script
 
 
-def expression_tokens(model: TalkingHeadModel, crops: Iterator[np.ndarray]) -> Tensor:
-    """Tokens (k, n, d) of a driving video's crops, read in blocks so that memory stays small."""
+def expression_tokens(
+    model: TalkingHeadModel, crops: Iterator[np.ndarray], rest: np.ndarray | None = None
+) -> Tensor:
+    """Tokens (k, n, d) of a driving video's crops, read in blocks so that memory stays small.
+
+    rest: the crop that motion is relative to; the first one if not given.
+    """
     encoder, like = model.encoders["expression"], next(model.network.parameters())
-    parts = []
-    while block := list(islice(crops, 64)):
+
+    def pixels(block: list[np.ndarray]) -> Tensor:
         pictures = torch.from_numpy(np.stack(block)).permute(0, 3, 1, 2)[None].to(like.device)
-        parts.append(encoder((pictures.float() / 127.5 - 1).to(like.dtype))[0][0])
+        return (pictures.float() / 127.5 - 1).to(like.dtype)
+
+    parts, still = [], None if rest is None else pixels([rest])[:, 0]
+    while block := list(islice(crops, 32)):
+        pictures = pixels(block)
+        still = pictures[:, 0] if still is None else still
+        parts.append(encoder(pictures, still)[0][0])
     return torch.cat(parts)

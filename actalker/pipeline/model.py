@@ -114,12 +114,13 @@ class ModelConfig:
 class SignalInputs:
     """A batch of clips' signals as arrays, on the video's frame times; None where a signal is absent.
 
-    audio: (b, f, window, mels). expression: (b, f, 3, s, s) crops in [-1, 1].
+    audio: (b, f, window, mels).
+    expression: crops (b, f, 3, s, s) and the rest (b, 3, s, s) that their motion is relative to, in [-1, 1].
     text: bytes (b, K+1, L) and timing (b, f, K, 4).
     """
 
     audio: Tensor | None = None
-    expression: Tensor | None = None
+    expression: tuple[Tensor, Tensor] | None = None
     text: tuple[Tensor, Tensor] | None = None
 
     def present(self) -> list[str]:
@@ -152,7 +153,7 @@ class TalkingHeadModel(nn.Module):
         if inputs.audio is not None:
             out["audio"] = self.encoders["audio"](inputs.audio)
         if inputs.expression is not None:
-            out["expression"] = self.encoders["expression"](inputs.expression)[0]
+            out["expression"] = self.encoders["expression"](*inputs.expression)[0]
         if inputs.text is not None:
             out["text"] = self.encoders["text"](*inputs.text)
         return out

@@ -14,6 +14,13 @@ from torch import Tensor, nn
 from .signal import repeat_null
 
 POSE = 6  # head pose at the end of the code: yaw, pitch, roll, x, y, log scale
+EYES = (
+    0.25,
+    0.55,
+    0.14,
+    0.86,
+)  # top, bottom, left, right of the crop: lids, brows and gaze move by few pixels
+LOUD = 3.0  # differences from the rest are small numbers
 
 
 @dataclass(frozen=True)
@@ -21,14 +28,16 @@ class ExpressionConfig:
     width: int = 64  # d of the tokens
     tokens: int = 2  # n tokens a frame
     code: int = 24  # numbers for the face's motion: lids, brows, gaze, lips fit; a likeness does not
-    channels: tuple[int, ...] = (24, 48, 96, 128)  # one stride of 2 each
-    size: int = 64  # side of the crops, pixels
+    channels: tuple[int, ...] = (24, 48, 96, 128)  # of the whole face at half size, one stride of 2 each
+    eye_channels: tuple[int, ...] = (24, 48, 96)  # of the eyes at full size
+    size: int = 128  # side of the crops, pixels
 
 
 class ExpressionEncoder(nn.Module):
     """Face crops (b, f, 3, s, s) in [-1, 1] to tokens (b, f, n, d) and the code (b, f, code + 6).
 
-    The tokens see the picture only through the code; its last six numbers are the head pose (`POSE`).
+    Motion is relative to a rest picture (b, 3, s, s) of the same face: at inference the driving video's first
+    frame. The tokens see the pictures only through the code; its last six numbers are the head pose (`POSE`).
     """
 
     name = "expression"
@@ -36,12 +45,18 @@ class ExpressionEncoder(nn.Module):
     def __init__(self, config: ExpressionConfig):
         super().__init__()
         self.config = config
-        layers: list[nn.Module] = []
-        for before, after in zip((3, *config.channels), config.channels, strict=False):
-            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.GroupNorm(8, after), nn.SiLU()]
-        side = config.size // 2 ** len(config.channels)
-        self.net = nn.Sequential(*layers, nn.Flatten())
-        self.code = nn.Linear(config.channels[-1] * side * side, config.code + POSE)
+        side = config.size // 2
+        top, bottom, left, right = (round(v * config.size) for v in EYES)
+        self.face = _convolutions(config.channels)
+        self.eyes = _convolutions(config.eye_channels)
+        shrunk = [side, side]
+        cut = [bottom - top, right - left]
+        for _ in config.channels:
+            shrunk = [-(-v // 2) for v in shrunk]
+        for _ in config.eye_channels:
+            cut = [-(-v // 2) for v in cut]
+        features = config.channels[-1] * shrunk[0] * shrunk[1] + config.eye_channels[-1] * cut[0] * cut[1]
+        self.code = nn.Linear(features, config.code + POSE)
         self.project = nn.Sequential(
             nn.Linear(config.code + POSE, 2 * config.width),
             nn.SiLU(),
@@ -50,9 +65,13 @@ class ExpressionEncoder(nn.Module):
         self.norm = nn.LayerNorm(config.width)
         self.null = nn.Parameter(0.02 * torch.randn(config.tokens, config.width))
 
-    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, crops: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:
         b, f = crops.shape[:2]
-        code = self.code(self.net(crops.flatten(0, 1))).view(b, f, -1)
+        both = torch.cat([crops, LOUD * (crops - rest[:, None])], dim=2).flatten(0, 1)
+        top, bottom, left, right = (round(v * self.config.size) for v in EYES)
+        face = self.face(F.avg_pool2d(both, 2)).flatten(1)
+        eyes = self.eyes(both[..., top:bottom, left:right]).flatten(1)
+        code = self.code(torch.cat([face, eyes], dim=1)).view(b, f, -1)
         return self.tokens(code), code
 
     def tokens(self, code: Tensor) -> Tensor:
@@ -63,6 +82,13 @@ class ExpressionEncoder(nn.Module):
     def absent(self, b: int, f: int) -> Tensor:
         """Tokens of a clip without a driving video, (b, f, n, d)."""
         return repeat_null(self.null, b, f)
+
+
+def _convolutions(channels: tuple[int, ...]) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for before, after in zip((6, *channels), channels, strict=False):
+        layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.GroupNorm(8, after), nn.SiLU()]
+    return nn.Sequential(*layers)
 
 
 def augment(crops: Tensor, generator: torch.Generator) -> Tensor:

@@ -19,7 +19,7 @@ from ..diffusion.objective import Losses, ObjectiveConfig, denoising_loss
 from ..pipeline.model import SIGNAL_NAMES, ModelConfig, SignalInputs, TalkingHeadModel
 from ..signals.expression import augment
 from ..signals.signal import repeat_null
-from .strategies import WindowStrategy, cut_window, drop_tokens, mask_drop_chance, widen_regions
+from .strategies import WindowStrategy, cut_window, drop_tokens, mask_drop_chance, scattered, widen_regions
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,11 @@ class StrategyConfig:
     """Chance that a clip's tokens of a signal are replaced by null tokens."""
     motion_weight: float = 0.0
     """Weight of reading known motion from the tokens (puppets know theirs); 0 for real videos."""
+    motion_frames: int = 0
+    """Frames of every clip of the batch that motion is read from; 0: all. Encoders are cheap, and learn
+    from numbers."""
+    motion_first: int = 0
+    """Steps at the start in which motion is read and nothing is denoised."""
 
 
 class TrainingModule(L.LightningModule):
@@ -95,10 +100,12 @@ class TrainingModule(L.LightningModule):
 
     def tokens(self, batch: Sample, generator: torch.Generator | None) -> dict[str, Tensor]:
         """Tokens of every signal; with a generator the driving crops are augmented, as in training."""
-        crops = pixels(batch.crops)
+        faces = pixels(torch.cat([batch.rest[:, None], batch.crops], dim=1))
+        if generator is not None:
+            faces = augment(faces, generator)
         inputs = SignalInputs(
             audio=batch.audio.float(),
-            expression=crops if generator is None else augment(crops, generator),
+            expression=(faces[:, 1:], faces[:, 0]),
             text=(batch.bytes, batch.timing),
         )
         return self.model.tokens(inputs)
@@ -126,17 +133,12 @@ class TrainingModule(L.LightningModule):
             conditions = replace(conditions, mask_drop=drop, generator=generator)
         return conditions
 
-    def losses(
-        self, batch: Sample, window: Sample, generator: torch.Generator, training: bool = True
-    ) -> tuple[Losses, Tensor]:
-        """Denoising losses of a window of the batch, and how well all its motion is read from tokens."""
+    def losses(self, batch: Sample, generator: torch.Generator, training: bool = True) -> Losses:
+        """The denoising losses of a batch."""
         tokens = self.tokens(batch, generator if training else None)
-        motion = self.motion_loss(tokens, batch.motion)
-        if window is not batch:
-            tokens = self.tokens(window, generator if training else None)
-        conditions = self.conditions(window, tokens, generator, training)
-        latents = self.model.codec.encode(pixels(window.frames))
-        return denoising_loss(self.model.denoise, latents, conditions, self.objective, generator), motion
+        conditions = self.conditions(batch, tokens, generator, training)
+        latents = self.model.codec.encode(pixels(batch.frames))
+        return denoising_loss(self.model.denoise, latents, conditions, self.objective, generator)
 
     def motion_loss(self, tokens: dict[str, Tensor], motion: Tensor) -> Tensor:
         """Error of the known motion (b, 3, f, P) as read from each signal's tokens; NaN: not known."""
@@ -149,22 +151,20 @@ class TrainingModule(L.LightningModule):
 
     def training_step(self, batch: Sample, index: int) -> Tensor:
         generator = self.step_generator(self.global_step * 8 + index % 8)
-        window = cut_window(batch, self.strategy.window, generator)
-        loss, motion = self.losses(batch, window, generator)
-        total = loss.total + self.strategy.motion_weight * motion
-        values = {
-            "loss": loss.total,
-            "mouth": loss.mouth,
-            "upper": loss.upper,
-            "rest": loss.rest,
-            "motion": motion,
-        }
+        seen = scattered(batch, self.strategy.motion_frames, generator)
+        motion = self.motion_loss(self.tokens(seen, generator), seen.motion)
+        total, values = self.strategy.motion_weight * motion, {"motion": motion}
+        if self.global_step >= self.strategy.motion_first:
+            loss = self.losses(cut_window(batch, self.strategy.window, generator), generator)
+            total = total + loss.total
+            values |= {"loss": loss.total, "mouth": loss.mouth, "upper": loss.upper, "rest": loss.rest}
         self.log_dict({f"train/{k}": v.detach() for k, v in values.items()}, prog_bar=True, batch_size=1)
         return total
 
     def validation_step(self, batch: Sample, index: int) -> None:
         generator = torch.Generator().manual_seed(index)
-        loss, motion = self.losses(batch, batch, generator, training=False)
+        loss = self.losses(batch, generator, training=False)
+        motion = self.motion_loss(self.tokens(batch, None), batch.motion)
         values = {
             "loss": loss.total,
             "mouth": loss.mouth,

@@ -16,10 +16,7 @@ from ..data.sample import Sample
 
 @dataclass(frozen=True)
 class WindowStrategy:
-    """How many frames of how many clips a step denoises; the products stay about the same.
-
-    The encoders see every clip of the batch all the same: they cost little, and learn from numbers.
-    """
+    """How many frames of how many clips a step denoises; the products stay about the same."""
 
     short: int = 0
     """Frames of a short window; 0: every step sees whole windows."""
@@ -41,8 +38,17 @@ def cut_window(batch: Sample, config: WindowStrategy, generator: torch.Generator
         return batch
     if torch.rand((), generator=generator) < config.short_chance:
         start = int(torch.randint(f - config.short + 1, (), generator=generator))
-        return batch.window(start, start + config.short, min(b, config.short_items))
-    return batch.window(0, f, min(b, config.whole_items))
+        return batch.window(slice(start, start + config.short), min(b, config.short_items))
+    return batch.window(slice(0, f), min(b, config.whole_items))
+
+
+def scattered(batch: Sample, count: int, generator: torch.Generator) -> Sample:
+    """`count` frames of every clip, at random and in order; 0 gives all."""
+    f = batch.frames.shape[1]
+    if not 0 < count < f:
+        return batch
+    rows = torch.randperm(f, generator=generator)[:count].sort().values
+    return batch.window(rows, len(batch.frames))
 
 
 def widen_regions(

@@ -43,7 +43,7 @@ class PuppetConfig:
     size: int = 128
     """Side of the picture, pixels."""
 
-    driver_size: int = 64
+    driver_size: int = 128
     """Side of the driving face's crop, pixels."""
 
     still_head: bool = False
@@ -57,15 +57,16 @@ class PuppetConfig:
 class PuppetClip:
     """A performance.
 
-    portrait: (3, s, s) in [0, 1]. driver: (f, 3, t, t) uint8. sound: (n,) mono at 16 kHz, of the whole
-    performance, in which the clip begins at frame `start`. parts: signal -> (f, P), its own motion, all gates
-    open. points: of the portrait's face, in pixels.
+    portrait: (3, s, s) in [0, 1]. driver: (f, 3, t, t) uint8; rest: (3, t, t), the same face at rest.
+    sound: (n,) mono at 16 kHz, of the whole performance, in which the clip begins at frame `start`.
+    parts: signal -> (f, P), its own motion, all gates open. points: of the portrait's face, in pixels.
     """
 
     config: PuppetConfig
     puppet: Puppet
     portrait: Tensor
     driver: Tensor
+    rest: Tensor
     sound: np.ndarray
     script: Script
     start: int
@@ -100,9 +101,9 @@ def puppet_clip(seed: int, index: int, config: PuppetConfig | None = None) -> Pu
         part[:, [k for k in range(part.shape[1]) if k not in owned]] = 0
     puppet = Puppet(anatomy, config.size)
     portrait = puppet.render(still(1))[0]
-    driver = _driver(rng, parts["expression"], seconds, times, config.driver_size)
+    rest, driver = _driver(rng, parts["expression"], seconds, times, config.driver_size)
     return PuppetClip(
-        config, puppet, portrait, driver, sound, script, start, parts, face_points(anatomy, config.size)
+        config, puppet, portrait, driver, rest, sound, script, start, parts, face_points(anatomy, config.size)
     )
 
 
@@ -113,16 +114,18 @@ def render_target(clip: PuppetClip, gates: Mapping[str, np.ndarray | float]) -> 
 
 def _driver(
     rng: np.random.Generator, expression: np.ndarray, seconds: float, times: np.ndarray, size: int
-) -> Tensor:
-    """Another puppet with the same expression and, often, words of its own, (f, 3, size, size) uint8."""
+) -> tuple[Tensor, Tensor]:
+    """Another puppet at rest, and with the same expression and, often, words of its own; uint8."""
     looks = random_anatomy(rng)
     rest = np.array(looks.rest)
     rest[[INDEX[channel] for channel in PARTS["expression"]]] = 0  # so that its motion is what it shows
     motion = expression.copy()
     if rng.random() < DRIVER_TALKS:
         motion += at_frames(speech(rng, seconds), times)
+    motion = np.concatenate([still(1), motion])
     frames = Puppet(replace(looks, rest=tuple(rest.tolist())), size).render(motion)
-    return (frames.clamp(0, 1) * 255).round().to(torch.uint8)
+    drawn = (frames.clamp(0, 1) * 255).round().to(torch.uint8)
+    return drawn[0], drawn[1:]
 
 
 def face_points(anatomy: Anatomy, size: int) -> FacePoints:
