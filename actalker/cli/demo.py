@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..provenance import check_writable
 from .options import new_parser, parse
 
 SPEECH = Path(__file__).parent.parent / "assets" / "speech.flac"
-SCRIPT = "a woman talks to the viewer | 0.5-1.7: raises brows | 2.3-3.9: smiles"
+BASE = "a woman talks to the viewer"
+PHASES = (("0.5", "1.7", "raises brows"), ("2.3", "3.9", "smiles"))  # seconds
 FPS = Fraction(25)
 DRIVER_SEED, DRIVER_SIZE = 11, 256
 PANEL, CAPTION = 256, 30  # pixels
@@ -55,11 +57,16 @@ def demo(
 
     from ..media.image import write_png
     from ..media.sound import read_sound
+    from ..media.video import read_frames
     from ..media.writer import VideoWriter
     from ..pipeline.talking_head import TalkingHeadPipeline, progress
     from ..pipeline.write import check_outputs, write_clip
     from ..timeline import frame_count, parse_seconds
 
+    seconds = read_sound(SPEECH).duration if duration is None else parse_seconds(duration)
+    if seconds * FPS < 1:
+        raise InputError(f"--duration {duration}: is less than a frame; give 0.04 s or more")
+    pipeline = TalkingHeadPipeline.from_pretrained(model)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -68,12 +75,11 @@ def demo(
         folder / name for name in ("portrait.png", "driver.mp4", "demo.mp4", "demo_gates.mp4")
     )
     check_outputs(video, folder / "demo_preview.png", overwrite)
-    check_outputs(gates, None, overwrite)
-    pipeline = TalkingHeadPipeline.from_pretrained(model)
+    for path in (portrait, driver, gates):
+        check_writable(path, overwrite)
 
     write_png(portrait, astronaut(), overwrite)
     yield portrait
-    seconds = parse_seconds(duration) if duration is not None else read_sound(SPEECH).duration
     with VideoWriter(driver, FPS, (DRIVER_SIZE, DRIVER_SIZE), None, overwrite) as writer:
         for frame in driving_frames(frame_count(seconds, FPS)):
             writer.write(frame)
@@ -83,19 +89,16 @@ def demo(
         "portrait": str(portrait),
         "audio": str(SPEECH),
         "expression": str(driver),
-        "text": SCRIPT,
+        "text": script(seconds),
         "fps": str(FPS),
-        "duration": duration,
+        "duration": str(seconds),
         "steps": steps,
         "seed": seed,
     }
-    requests = {
-        title: pipeline.prepare(
-            **asked, gates={**dict.fromkeys(("audio", "expression", "text"), 1.0), **closed}
-        )
-        for title, closed in SETTINGS.items()
-    }
-    first = requests["all gates open"]
+    first = pipeline.prepare(**asked)
+    closed = [
+        replace(first.inputs, gates=first.inputs.gates.change(**gate)) for gate in SETTINGS.values() if gate
+    ]
     print(f"plan: {first.plan}, four times over")
     with progress(first.plan, clips=len(SETTINGS)) as tick:
 
@@ -104,13 +107,20 @@ def demo(
 
         write_clip(pipeline, first, video, asked, folder / "demo_preview.png", overwrite, told)
         yield video
-        with ExitStack() as stack:
-            size = (PANEL + CAPTION, PANEL * len(SETTINGS))
-            writer = stack.enter_context(VideoWriter(gates, FPS, size, first.inputs.sound, overwrite))
-            streams = [read_back(video), *(pipeline.stream(r, told) for r in list(requests.values())[1:])]
+        size = (PANEL + CAPTION, PANEL * len(SETTINGS))
+        streams = [read_frames(video), *(pipeline.stream(replace(first, inputs=one), told) for one in closed)]
+        with VideoWriter(gates, FPS, size, first.inputs.sound, overwrite) as writer:
             for row in zip(*streams, strict=True):
                 writer.write(side_by_side(list(SETTINGS), row))
     yield gates
+
+
+def script(seconds: Fraction) -> str:
+    """The words of the demonstration, as far as they fit."""
+    from ..signals.script import Phase, Script
+
+    times = ((Fraction(start), min(Fraction(stop), seconds), text) for start, stop, text in PHASES)
+    return str(Script(BASE, tuple(Phase(text, start, stop) for start, stop, text in times if start < stop)))
 
 
 def driving_frames(frames: int) -> Iterator[np.ndarray]:
@@ -125,13 +135,6 @@ def driving_frames(frames: int) -> Iterator[np.ndarray]:
     for start in range(0, frames, 25):
         for frame in puppet.render(motion[start : start + 25]):
             yield (frame.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-
-
-def read_back(video: Path) -> Iterator[np.ndarray]:
-    """The frames of a video just written."""
-    from ..media.video import read_frames
-
-    return read_frames(video)
 
 
 def side_by_side(titles: Sequence[str], frames: Sequence[np.ndarray]) -> np.ndarray:

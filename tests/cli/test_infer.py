@@ -308,3 +308,30 @@ def test_silence_and_other_sound_formats_are_fine(infer, tmp_path):
     path = infer("--audio", str(surround), out="b.mp4")
     assert len(times(path)) == 8
     assert read_sound(path).samples.shape[0] == 2
+
+
+def test_a_grey_picture_of_16_bit_is_fine(infer, made, tmp_path):
+    grey = np.asarray(Image.open(made / "face.png").convert("L")).astype(np.uint16) * 257
+    Image.fromarray(grey).save(tmp_path / "deep.png")
+    frames = infer.frames("--text", "smiles", "--duration", "0.1", "--portrait", str(tmp_path / "deep.png"))
+    assert frames.std() > 20
+
+
+def test_a_face_beside_the_middle_square_needs_the_face_crop(infer, made, tmp_path, capsys):
+    wide = Image.new("RGB", (500, 128), (120, 120, 120))
+    wide.paste(Image.open(made / "face.png"), (0, 0))
+    wide.save(tmp_path / "wide.png")
+    given = ["--portrait", str(tmp_path / "wide.png"), "--text", "smiles", "--duration", "0.1"]
+    assert infer.frames(*given).std() > 20
+    base = [
+        "infer",
+        *given,
+        "--model",
+        str(made / "model"),
+        "--out",
+        str(tmp_path / "o.mp4"),
+        "--crop",
+        "none",
+    ]
+    assert main(base) == 2
+    assert "region text=face: lies outside the square that is animated; " in capsys.readouterr().err

@@ -1,0 +1,109 @@
+"""Files to a clip's conditions: portraits of any kind, driving videos, masks that users draw."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from media_files import video_file
+from PIL import Image
+
+from actalker.errors import InputError
+from actalker.media.image import read_image
+from actalker.pipeline import TalkingHeadPipeline
+from actalker.pipeline.inputs import driving_crops, read_portrait
+from actalker.pipeline.preview import preview, shown_frames
+
+F25 = Fraction(25)
+
+
+def difference(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.abs(a.astype(int) - b).mean())
+
+
+def test_a_portrait_may_be_a_picture_of_any_kind(made, tmp_path):
+    """PNG with alpha, a JPEG that is called .png, one turned by EXIF: the same square, upright."""
+    picture = Image.open(made / "face.png")
+    picture.convert("RGBA").save(tmp_path / "alpha.png")
+    picture.save(tmp_path / "jpeg.png", format="JPEG", quality=98)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.jpg", quality=98, exif=exif)
+    plain = read_portrait(made / "face.png", 64, crop="none").picture
+    for name, off in (("alpha.png", 0), ("jpeg.png", 3), ("turned.jpg", 3)):
+        assert difference(read_portrait(tmp_path / name, 64, crop="none").picture, plain) <= off, name
+        read_portrait(tmp_path / name, 64)  # and its face is found
+    assert difference(np.rot90(plain), plain) > 30
+
+
+def test_crop_none_is_the_middle_square(made):
+    whole = read_portrait(made / "face.png", 64, crop="none").picture
+    expected = Image.open(made / "face.png").resize((64, 64), Image.Resampling.BILINEAR)
+    assert difference(whole, np.asarray(expected)) < 2
+
+
+def test_a_driving_video_is_read_at_the_clips_rate_and_no_further(made):
+    whole = list(driving_crops(made / "mute.mp4", F25, 64, None))
+    assert len(whole) == 10
+    assert {crop.shape for crop in whole} == {(64, 64, 3)}
+    assert len(list(driving_crops(made / "mute.mp4", Fraction(50), 64, None))) == 20
+    assert len(list(driving_crops(made / "mute.mp4", F25, 64, 3))) == 3
+
+
+def test_one_square_serves_the_whole_driving_video(made):
+    """The face moves by a pixel a frame in the file, so it moves in the crops: they are not centred on it."""
+    first, *_, last = driving_crops(made / "mute.mp4", F25, 64, None)
+    shifts = {k: difference(np.roll(first, k, axis=1)[:, 20:44], last[:, 20:44]) for k in range(-8, 9)}
+    assert 3 <= min(shifts, key=lambda k: shifts[k]) <= 7  # 9 pixels of 112 are about 5 of the crop's 64
+
+
+def test_a_face_that_shows_in_some_frames_is_enough(made, tmp_path):
+    face = list(np.asarray(Image.open(made / "face.png").resize((112, 112)))[None])
+    blank = [np.full((112, 112, 3), 90, np.uint8)]
+    some = video_file(tmp_path / "some.mp4", blank * 5 + face * 5)
+    assert len(list(driving_crops(some, F25, 64, None))) == 10
+    with pytest.raises(InputError, match="no face found in 2 of its frames"):
+        list(driving_crops(some, F25, 64, 2))  # only what the clip uses is looked at
+
+
+def test_a_drawn_mask_lies_where_it_was_drawn(made, tmp_path):
+    """White where the face's square is, seen in the square's own pixels."""
+    portrait = read_portrait(made / "face.png", 64)
+    drawn = np.zeros((128, 128), np.uint8)
+    x, y, half = (round(v) for v in (portrait.crop.x, portrait.crop.y, portrait.crop.side / 2))
+    drawn[y : y + half, x : x + half] = 255  # the square's upper left quarter
+    Image.fromarray(drawn).save(tmp_path / "mask.png")
+    pipe = TalkingHeadPipeline.from_pretrained(made / "model", device="cpu")
+    request = pipe.prepare(
+        made / "face.png", text="smiles", duration=0.2, regions={"text": str(tmp_path / "mask.png")}
+    )
+    mask = request.inputs.masks()["text"].numpy()
+    assert mask[2:30, 2:30].min() > 0.9
+    assert mask[34:].max() < 0.1
+    assert mask[:, 34:].max() < 0.1
+    given = request.inputs.conditions(0, 5).regions["text"]
+    assert (given[0, 4].numpy() == mask).all()
+
+
+def test_the_preview_shows_portrait_regions_gates_and_frames(made):
+    pipe = TalkingHeadPipeline.from_pretrained(made / "model", device="cpu")
+    given = {"audio": made / "speech.wav", "text": "a | 0.1-0.3: smiles"}
+
+    def sheet(**gates: object) -> np.ndarray:
+        inputs = pipe.prepare(made / "face.png", **given, gates=gates).inputs
+        shown = {k: np.full((64, 64, 3), 10 * n, np.uint8) for n, k in enumerate(shown_frames(inputs.frames))}
+        return preview(inputs, shown)
+
+    opened = sheet()
+    changed = np.flatnonzero((opened != sheet(audio=[(0, 0.4, 0.0)])).any(axis=(0, 2)))
+    assert len(changed) > 0
+    assert changed.max() < opened.shape[1] * 0.55  # only the first half of the audio's gate
+    portrait = read_image(made / "face.png")
+    assert difference(opened[30:230, 12:212].mean(axis=(0, 1)), portrait.mean(axis=(0, 1))) < 25
+
+
+def test_previews_show_the_first_and_the_last_frame():
+    assert shown_frames(1) == [0]
+    assert shown_frames(5) == [0, 1, 2, 3, 4]
+    assert shown_frames(100) == [0, 14, 28, 42, 57, 71, 85, 99]
