@@ -36,7 +36,8 @@ def guided(denoise: Denoise, scales: Mapping[str, float], together: bool = True)
     def combined(x: Tensor, sigma: Tensor, conditions: Conditions) -> Tensor:
         parts = passes(conditions.open, scales)
         if len(parts) == 1:
-            return denoise(x, sigma, conditions)
+            closed, _ = parts[0]
+            return denoise(x, sigma, conditions.closed(closed) if closed else conditions)
         told = [conditions.closed(closed) for closed, _ in parts]
         if together:
             k = len(parts)

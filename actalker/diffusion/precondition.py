@@ -23,6 +23,9 @@ class PreconditionConfig:
     sigma_data: float = 1.0
     """Standard deviation of the latents around the centre; 1 for SVD."""
 
+    prediction: Literal["edm", "v"] = "edm"
+    """Sign of the network's output: `v` as SVD was trained, c_out = -σ / √(σ² + 1) at sigma_data 1."""
+
     centre: Literal["zero", "reference"] = "zero"
     """What the estimate is relative to: nothing (SVD), or the portrait, warped if the network says how."""
 
@@ -54,7 +57,7 @@ class Precondition:
         estimate = self.network((x - centre) / total, 0.25 * sigma.to(x).log(), conditions)
         if estimate.flow is not None and self.config.centre == "reference":
             centre = warp(conditions.reference.to(x), estimate.flow.to(x), self.stride)
-        output = estimate.output.to(x)
+        output = -estimate.output.to(x) if self.config.prediction == "v" else estimate.output.to(x)
         return centre + data**2 / total**2 * (x - centre) + s * data / total * output, centre
 
     def _centre(self, x: Tensor, conditions: Conditions) -> Tensor:
