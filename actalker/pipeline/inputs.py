@@ -28,6 +28,7 @@ from ..media.video import probe, read_frames
 from ..regions.regions import read_mask, region_for
 from ..regions.shapes import REGIONS
 from ..signals.audio import AudioEncoder, loudness_reference
+from ..signals.expression import ExpressionEncoder
 from ..signals.script import Script, parse_script
 from ..signals.signal import SIGNALS
 from ..signals.text import TextEncoder
@@ -260,7 +261,9 @@ def gather(
     tokens = None
     if expression is not None:
         limit = None if seconds is None else frame_count(seconds, fps)
-        size = model.encoders["expression"].config.size
+        encoder = model.encoders["expression"]
+        assert isinstance(encoder, ExpressionEncoder)
+        size = encoder.config.size
         tokens = expression_tokens(model, driving_crops(expression, fps, size, limit, face_model))
         seconds = len(tokens) / fps if seconds is None else seconds
     script = None if text is None else _script(text, fps, seconds)
