@@ -83,7 +83,13 @@ def check_writable(path: str | Path, overwrite: bool = False) -> Path:
     Raises: InputError when it exists and may not be overwritten, or its folder cannot be written to.
     """
     target = Path(os.path.realpath(path))
-    if target.exists():
+    try:
+        there = target.exists()
+    except OSError as error:  # a name that is too long
+        raise InputError(
+            f"{str(path)[:100]}...: cannot be written ({error.strerror}); give another name"
+        ) from None
+    if there:
         if target.is_dir():
             raise InputError(f"{path}: is a folder; add a file name")
         if not target.is_file():
@@ -126,7 +132,8 @@ def write_sidecar(path: str | Path, content: Mapping[str, Any], overwrite: bool 
     sidecar = path if path.suffix == ".json" else path.with_name(path.name + ".json")
     text = json.dumps(content, indent=2, ensure_ascii=False, default=_plain) + "\n"
     with whole_file(sidecar, overwrite) as work:
-        work.write_text(text, encoding="utf-8")
+        # names on disk may hold bytes that are no text: JSON writes them as escapes
+        work.write_text(text, encoding="utf-8", errors="backslashreplace")
     return sidecar
 
 

@@ -184,6 +184,8 @@ TABLE = [
     ("--config run.yaml", "could not determine a constructor"),
     # outputs
     (f"{GOOD} --out plain.mp4", "plain.mp4: exists already; give another name, or allow --overwrite"),
+    (f"{GOOD} --out {'n' * 300}.mp4", "cannot be written (File name too long); give another name"),
+    ("--audio 'a\nb.wav'", "a b.wav: no such file"),
     (f"{GOOD} --out clip.avi", "--out 'clip.avi': is written as MP4; give a name that ends in .mp4"),
     (f"{GOOD} --out ''", "--out '': is written as MP4"),
     (f"{GOOD} --out nowhere/clip.mp4", "nowhere/clip.mp4: there is no folder ...make it first"),

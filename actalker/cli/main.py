@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -31,6 +32,10 @@ def usage() -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0, 2 for bad input (one line on stderr), 130 for Ctrl-C."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(
+            errors="backslashreplace"
+        )  # a path is printed whatever the terminal's encoding
     if not words or words[0] in ("-h", "--help"):
         print(usage())
         return 0 if words else 2
@@ -42,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = importlib.import_module(f".{module}", __package__).run(words[1:])
         return int(code or 0)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {' '.join(str(error).splitlines())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; nothing half-written was left", file=sys.stderr)

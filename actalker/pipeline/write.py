@@ -33,7 +33,7 @@ def check_outputs(
     read = [source for source in sources if _is_file(source)]
     for path in outputs:
         for source in read:
-            if path.exists() and os.path.samefile(path, str(source)):
+            if os.path.exists(path) and os.path.samefile(path, str(source)):
                 raise InputError(
                     f"{path}: is read as an input and would be written over; give another output"
                 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -74,6 +75,16 @@ def test_help_needs_no_torch(words):
                   "code = main(sys.argv[1:])\nassert 'torch' not in sys.modules\nsys.exit(code)")  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert "actalker" in done.stdout
+
+
+@LINUX
+def test_a_name_that_is_no_text_is_written_and_told(made, tmp_path):
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/odd\xff.mp4")
+    done = python(
+        "-m", "actalker", "infer", *base(made, Path(odd)), "--text", "a", "--duration", "0.1", "--quiet"
+    )
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path}/odd\\udcff.mp4\n")
+    assert json.loads(Path(odd).with_suffix(".json").read_text())["settings"]["out"] == odd
 
 
 @LINUX
