@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from ..data.module import PuppetData
@@ -49,6 +49,6 @@ def train(argv: list[str]) -> None:
         args=argv,
         seed_everything_default=0,
         save_config_kwargs={"overwrite": True},
-        trainer_defaults={"callbacks": [StopOnNaN(), LearningRateMonitor()]},
+        trainer_defaults={"callbacks": [StopOnNaN()]},
         parser_kwargs={"prog": "actalker train"},
     )

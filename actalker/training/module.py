@@ -159,6 +159,7 @@ class TrainingModule(L.LightningModule):
             total = total + loss.total
             values |= {"loss": loss.total, "mouth": loss.mouth, "upper": loss.upper, "rest": loss.rest}
         self.log_dict({f"train/{k}": v.detach() for k, v in values.items()}, prog_bar=True, batch_size=1)
+        self.log("train/rate", self.optimizer.learning_rate * self.optimizer.rate(self.global_step), batch_size=1)
         return total
 
     def validation_step(self, batch: Sample, index: int) -> None:

@@ -146,7 +146,8 @@ def test_two_hours_take_no_more_memory_than_minutes(tmp_path):
         "resource.setrlimit(resource.RLIMIT_DATA, (own + 160 * 2**20,) * 2)\n"
         "sound = read_sound(sys.argv[1])\n"
         "mono = sound.mono(4000)\n"
-        "print(sound.duration, len(mono), float(sound.samples[0, -1]), float(max(mono[:-100].max(), -mono[:-100].min())))\n"
+        "print(sound.duration, len(mono), float(sound.samples[0, -1]), "
+        "float(max(mono[:-100].max(), -mono[:-100].min())))\n"
     )
     path = long_silent_wav(tmp_path / "a.wav", 7200, 8000)
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)

@@ -1,0 +1,174 @@
+"""Training as a user starts it: a run, its resume, its export; and the strategies as plain functions."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from models import SMALL
+
+from actalker.data.sample import Sample, collate
+from actalker.pipeline.talking_head import TalkingHeadPipeline
+from actalker.training.module import OptimizerConfig
+from actalker.training.strategies import WindowStrategy, cut_window, drop_tokens, scattered, widen_regions
+
+ROOT = Path(__file__).parents[2]
+
+
+def config(folder: Path, steps: int) -> dict:
+    """A run of a few steps on pictures of 64 pixels."""
+    return {
+        "seed_everything": 3,
+        "threads": 1,
+        "trainer": {
+            "accelerator": "cpu",
+            "max_steps": steps,
+            "logger": False,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "default_root_dir": str(folder),
+            "num_sanity_val_steps": 0,
+            "limit_val_batches": 0,
+            "gradient_clip_val": 1.0,
+        },
+        "checkpoint": {
+            "dirpath": str(folder / "checkpoints"),
+            "every_n_train_steps": 1,
+            "train_time_interval": None,
+        },
+        "model": {
+            "seed": 3,
+            "model": SMALL,
+            "objective": {"p_mean": 1.0, "region_weight": 2.0, "centre_weight": 0.5},
+            "optimizer": {"learning_rate": 1.0e-3, "warmup": 2, "steps": 100, "cooldown": 10},
+            "strategy": {
+                "window": {"short": 2, "short_items": 3},
+                "motion_weight": 1.0,
+                "motion_frames": 2,
+                "motion_first": 1,
+            },
+        },
+        "data": {
+            "data": {"seed": 1, "frames": 6, "size": 64},
+            "clips": 8,
+            "batch_size": 3,
+            "steps": 100,
+            "workers": 0,
+            "validation_clips": 2,
+        },
+    }
+
+
+def fit(folder: Path, steps: int, *words: str) -> Path:
+    """Run `train.py fit`; returns the checkpoint."""
+    folder.mkdir(exist_ok=True)
+    settings = yaml.safe_load(yaml.safe_dump(config(folder, steps)).replace("!!python/tuple", ""))
+    (folder / "run.yaml").write_text(yaml.safe_dump(settings))
+    done = subprocess.run(
+        [sys.executable, "train.py", "fit", "--config", str(folder / "run.yaml"), *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-1500:]
+    return folder / "checkpoints" / "last.ckpt"
+
+
+def test_a_run_is_exported_and_makes_a_video(tmp_path):
+    checkpoint = fit(tmp_path / "run", 3)
+    words = [sys.executable, "-m", "actalker", "export", str(checkpoint), str(tmp_path / "model")]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.strip() == str(tmp_path / "model"), done.stderr
+    held = torch.load(checkpoint, map_location="cpu", weights_only=False)
+    pipeline = TalkingHeadPipeline.from_pretrained(tmp_path / "model", device="cpu")
+    exported = pipeline.model.state_dict()
+    for name, value in held["state_dict"].items():
+        if name.startswith("model."):
+            assert torch.equal(exported[name.removeprefix("model.")], value), name
+
+
+@pytest.mark.slow
+def test_a_resumed_run_has_the_weights_of_one_in_one_go(tmp_path):
+    whole = torch.load(fit(tmp_path / "whole", 4), map_location="cpu", weights_only=False)
+    fit(tmp_path / "parts", 2)
+    parts = torch.load(
+        fit(tmp_path / "parts", 4, "--ckpt_path", "last"), map_location="cpu", weights_only=False
+    )
+    assert parts["global_step"] == whole["global_step"] == 4
+    for kept in ("state_dict", "current_model_state"):
+        for name, value in whole[kept].items():
+            assert torch.equal(parts[kept][name], value), (kept, name)
+
+
+def test_what_is_no_checkpoint_is_refused(tmp_path):
+    path = tmp_path / "x.ckpt"
+    for content in (b"not a checkpoint", b""):
+        path.write_bytes(content)
+        done = subprocess.run(
+            [sys.executable, "-m", "actalker", "export", str(path), str(tmp_path / "m")],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+        assert not (tmp_path / "m").exists()
+
+
+def test_the_rate_rises_stays_and_falls():
+    rate = OptimizerConfig(warmup=10, steps=100, cooldown=20, final=0.1).rate
+    assert rate(0) == pytest.approx(0.1) and rate(9) == rate(50) == rate(80) == 1
+    assert rate(90) == pytest.approx(0.55) and rate(100) == rate(500) == pytest.approx(0.1)
+
+
+def batch(b=4, f=6) -> Sample:
+    rows = []
+    for k in range(b):
+        frames = torch.arange(f)[:, None, None, None].expand(f, 3, 8, 8).to(torch.uint8) + 10 * k
+        rows.append(
+            Sample(
+                portrait=torch.zeros(3, 8, 8, dtype=torch.uint8),
+                frames=frames,
+                audio=torch.zeros(f, 16, 64),
+                crops=frames,
+                rest=frames[0],
+                bytes=torch.zeros(2, 4, dtype=torch.long),
+                timing=torch.zeros(f, 1, 4),
+                gates=torch.ones(3, f),
+                face=torch.ones(8, 8),
+                mouth=torch.ones(8, 8),
+                motion=torch.zeros(3, f, 12),
+                index=torch.tensor(k),
+            )
+        )
+    return collate(rows)
+
+
+def test_windows_are_short_or_whole():
+    settings = WindowStrategy(short=2, short_items=3, short_chance=0.5, whole_items=2)
+    shapes = set()
+    for seed in range(40):
+        cut = cut_window(batch(), settings, torch.Generator().manual_seed(seed))
+        shapes.add(tuple(cut.frames.shape[:2]))
+        numbers = cut.frames[0, :, 0, 0, 0].tolist()
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    assert shapes == {(3, 2), (2, 6)}
+    seen = scattered(batch(), 3, torch.Generator().manual_seed(1))
+    rows = seen.frames[0, :, 0, 0, 0].tolist()
+    assert seen.frames.shape[:2] == (4, 3) and rows == sorted(set(rows))
+
+
+def test_a_signal_open_alone_gets_the_face():
+    face, mouth = torch.ones(2, 3, 4, 4), torch.zeros(2, 3, 4, 4)
+    gates = {"audio": torch.ones(2, 3), "text": torch.tensor([[0.0] * 3, [0.2] * 3])}
+    got = widen_regions({"audio": mouth, "text": mouth}, gates, face)
+    assert torch.equal(got["audio"], torch.stack([face[0], mouth[1]])) and torch.equal(got["text"], mouth)
+
+
+def test_dropped_tokens_are_the_null_tokens():
+    tokens, absent = {"audio": torch.ones(200, 2, 1, 3)}, {"audio": torch.zeros(200, 2, 1, 3)}
+    got = drop_tokens(tokens, absent, 0.3, torch.Generator().manual_seed(0))["audio"]
+    by_item = got.flatten(1)
+    assert ((by_item == 0).all(1) | (by_item == 1).all(1)).all()
+    assert 0.2 < float((by_item == 0).all(1).float().mean()) < 0.4
