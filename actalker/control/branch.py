@@ -74,6 +74,7 @@ class MaskedBranch(nn.Module):
 
 def _join(y: Tensor, rows: Tensor, b: int, k: int) -> Tensor:
     """Frames' tokens (b·f, k', e) back into the clips' lists (b, k, e)."""
-    out = y.new_zeros(b, k + 1, y.shape[-1])
+    width = y.shape[-1]
     rows = rows.view(b, -1)
-    return out.scatter(1, rows[..., None].expand(-1, -1, y.shape[-1]), y.reshape(b, rows.shape[1], y.shape[-1]))[:, :k]
+    out = y.new_zeros(b, k + 1, width)
+    return out.scatter(1, rows[..., None].expand(-1, -1, width), y.reshape(b, rows.shape[1], width))[:, :k]

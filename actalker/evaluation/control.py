@@ -72,5 +72,7 @@ def interval(
     """
     rng = np.random.default_rng(seed)
     values = [statistic(rows[rng.integers(len(rows), size=len(rows))]) for _ in range(draws)]
+    if np.isnan(values).all():
+        return float("nan"), float("nan")
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return float(low), float(high)

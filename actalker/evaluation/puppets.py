@@ -1,8 +1,7 @@
 """One held-out puppet under every setting of the gates: what the model makes of it, as numbers.
 
 The portrait's face, the driving crops and the sound are the puppet's own: no face finder stands in
-between. All
-else is the pipeline's way.
+between. All else is the pipeline's way.
 """
 
 from __future__ import annotations

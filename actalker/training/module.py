@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from ..control.conditions import Conditions
 from ..data.sample import Sample, pixels
 from ..diffusion.objective import Losses, ObjectiveConfig, denoising_loss
+from ..pipeline.folder import load_model
 from ..pipeline.model import SIGNAL_NAMES, ModelConfig, SignalInputs, TalkingHeadModel
 from ..signals.expression import augment
 from ..signals.signal import repeat_null
@@ -78,10 +79,14 @@ class TrainingModule(L.LightningModule):
         strategy: StrategyConfig,
         motion_channels: int = 12,
         gradient_checkpointing: bool = False,
+        start: str | None = None,
         seed: int = 0,
     ) -> None:
+        """start: name, folder or hub id of a model whose weights the training begins with."""
         super().__init__()
         self.model = TalkingHeadModel(model)
+        if start is not None:
+            self.model.load_state_dict(load_model(start).state_dict())
         if gradient_checkpointing:
             self.model.network.enable_gradient_checkpointing()
         self.objective, self.optimizer, self.strategy, self.seed = objective, optimizer, strategy, seed
@@ -159,7 +164,8 @@ class TrainingModule(L.LightningModule):
             total = total + loss.total
             values |= {"loss": loss.total, "mouth": loss.mouth, "upper": loss.upper, "rest": loss.rest}
         self.log_dict({f"train/{k}": v.detach() for k, v in values.items()}, prog_bar=True, batch_size=1)
-        self.log("train/rate", self.optimizer.learning_rate * self.optimizer.rate(self.global_step), batch_size=1)
+        rate = self.optimizer.learning_rate * self.optimizer.rate(self.global_step)
+        self.log("train/rate", rate, batch_size=1)
         return total
 
     def validation_step(self, batch: Sample, index: int) -> None:
