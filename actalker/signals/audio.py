@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .signal import repeat_null
+from .signal import Standardize, repeat_null
 
 RATE = 16000  # Hz: speech holds little above 8 kHz that a face could show
 HOP = 160  # samples, 10 ms
@@ -121,7 +121,7 @@ class AudioEncoder(nn.Module):
             nn.Flatten(),
             nn.Linear(CONTEXT // 4 * config.hidden, config.tokens * config.width),
         )
-        self.norm = nn.LayerNorm(config.width)
+        self.norm = nn.Sequential(nn.LayerNorm(config.width), Standardize(config.tokens, config.width))
         self.null = nn.Parameter(0.02 * torch.randn(config.tokens, config.width))
 
     @staticmethod

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .signal import repeat_null
+from .signal import Standardize, repeat_null
 
 POSE = 6  # head pose at the end of the code: yaw, pitch, roll, x, y, log scale
 EYES = (
@@ -62,7 +62,7 @@ class ExpressionEncoder(nn.Module):
             nn.SiLU(),
             nn.Linear(2 * config.width, config.tokens * config.width),
         )
-        self.norm = nn.LayerNorm(config.width)
+        self.norm = nn.Sequential(nn.LayerNorm(config.width), Standardize(config.tokens, config.width))
         self.null = nn.Parameter(0.02 * torch.randn(config.tokens, config.width))
 
     def forward(self, crops: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:

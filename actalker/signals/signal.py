@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -47,3 +48,33 @@ class SignalEncoder(Protocol):
 def repeat_null(null: Tensor, *lead: int) -> Tensor:
     """`null` (n, d) repeated over the leading axes: (*lead, n, d), a view."""
     return null.expand(*lead, *null.shape)
+
+
+class Standardize(nn.Module):
+    """Tokens (b, f, n, d) less their usual mean, over their usual deviation, each number for itself.
+
+    What varies between moments is a small part of a token; without this a control layer reads mostly what all
+    moments have in common. Mean and deviation are running ones, in training too, and get no gradient.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    seen: Tensor
+
+    def __init__(self, n: int, d: int, momentum: float = 0.02) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.register_buffer("mean", torch.zeros(n, d))
+        self.register_buffer("variance", torch.ones(n, d))
+        self.register_buffer("seen", torch.zeros((), dtype=torch.long))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        if self.training:
+            with torch.no_grad():
+                rows = tokens.detach().float().flatten(0, 1)
+                mean, variance = rows.mean(0), rows.var(0, unbiased=False)
+                share = max(self.momentum, 1 / (int(self.seen) + 1))  # the first batches count in full
+                self.mean.lerp_(mean, share)
+                self.variance.lerp_(variance + (mean - self.mean).square(), share)
+                self.seen += 1
+        return ((tokens - self.mean) / (self.variance + 1e-4).sqrt()).to(tokens.dtype)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from .script import Script
-from .signal import repeat_null
+from .signal import Standardize, repeat_null
 
 PAD, EOS, OFFSET = 0, 1, 3  # ByT5's ids: byte + 3; 2 is its unknown, never needed for bytes
 LENGTH = 64  # bytes of a phrase with its end mark; longer ones are cut, with a warning
@@ -82,7 +82,7 @@ class TextEncoder(nn.Module):
         self.phase = nn.Parameter(torch.zeros(config.phases, d))
         self.time = nn.Sequential(nn.Linear(4, d), nn.SiLU(), nn.Linear(d, d))
         self.no_phase = nn.Parameter(0.02 * torch.randn(d))
-        self.norm = nn.LayerNorm(d)
+        self.norm = nn.Sequential(nn.LayerNorm(d), Standardize(2, d))
         self.null = nn.Parameter(0.02 * torch.randn(2, d))
 
     @staticmethod

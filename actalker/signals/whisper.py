@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from .audio import RATE, first_steps
-from .signal import repeat_null
+from .signal import Standardize, repeat_null
 
 STEP = RATE // 50  # samples of one state
 SPAN = 1500  # states Whisper computes at once (30 s)
@@ -49,7 +49,7 @@ class WhisperAudio(nn.Module):
             nn.ReLU(),
             nn.Linear(config.hidden, config.tokens * config.width),
         )
-        self.norm = nn.LayerNorm(config.width)
+        self.norm = nn.Sequential(nn.LayerNorm(config.width), Standardize(config.tokens, config.width))
         self.null = nn.Parameter(0.02 * torch.randn(config.tokens, config.width))
         self._whisper: tuple[Any, Any] | None = None  # a tuple, so that its weights are no part of ours
 

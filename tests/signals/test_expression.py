@@ -9,7 +9,7 @@ from actalker.signals.identity import IdentityConfig, IdentityEncoder
 
 @pytest.fixture
 def encoder():
-    return ExpressionEncoder(ExpressionConfig())
+    return ExpressionEncoder(ExpressionConfig()).eval()
 
 
 def clip(b=2, f=3, seed=0, size=64):
