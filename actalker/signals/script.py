@@ -194,7 +194,7 @@ def _from_text(text: str) -> tuple[str, list[tuple[str, str, str]]]:
         time, colon, words = piece.partition(":")
         if not colon:
             raise InputError(
-                f"{where}: cannot read '{piece.strip()[:40]}'; write START-STOP: TEXT, "
+                f"{where}: cannot read '{' '.join(piece.split())[:40]}'; write START-STOP: TEXT, "
                 "for example 0-1.2: smiles"
             )
         entries.append((where, time, words))
