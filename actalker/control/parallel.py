@@ -38,7 +38,10 @@ def route(conditions: Conditions, size: tuple[int, int]) -> Route:
 
 
 class ParallelControl(nn.Module):
-    """o = MLP(Norm(z + Σ_s g_s Δ_s)) + z   (after ACTalker, eq. 2-4).
+    """o = MLP(Norm(z' + Σ_s g_s Δ_s)) + z with z' = Norm(z)   (after ACTalker, eq. 2-4).
+
+    The branches read z' and their changes are added to it: z itself grows with depth to hundreds of times the
+    size of a change, and a sum with it would drown the signals.
 
     A signal whose gate is 0 is not computed: the output is bit for bit that of a model without it. The
     paper sums whole features, Norm(k z + Σ Δ_s) for k open branches; closing one of them would rescale z
@@ -62,7 +65,7 @@ class ParallelControl(nn.Module):
         """Features z (b, f, h, w, c) under the conditions of this level's route; same shape out."""
         b, f, h, w, c = z.shape
         flat = z.reshape(b, f * h * w, c)
-        mixed, read = flat, self.pre(flat)
+        mixed = read = self.pre(flat)
         for name, kept in route.kept.items():
             change = self.branches[name](read, route.tokens[name], route.identity, kept)
             gate = route.gates[name].to(change.dtype).repeat_interleave(h * w, dim=1)[..., None]
