@@ -49,6 +49,6 @@ def train(argv: list[str]) -> None:
         args=argv,
         seed_everything_default=0,
         save_config_kwargs={"overwrite": True},
-        trainer_defaults={"callbacks": [StopOnNaN()]},
+        trainer_defaults={"callbacks": [StopOnNaN()], "use_distributed_sampler": False},
         parser_kwargs={"prog": "actalker train"},
     )
