@@ -25,7 +25,8 @@ class Piece(NamedTuple):
 
 
 class Gates:
-    """One gate in [0, 1] a signal: a number, or pieces (start, stop or None, value) in seconds.
+    """One gate in [0, 1] a signal: a number, or pieces (start, stop or None, value) in seconds, or the
+    command line's text for them (`0@0-1.2,1@1.2-`).
 
     >>> gates = Gates({"audio": 1.0, "expression": [(0, 1.2, 0.0)]})
     >>> str(gates)
@@ -35,7 +36,7 @@ class Gates:
     in any order; overlapping ones, values outside [0, 1] and what is not a number raise InputError.
     """
 
-    def __init__(self, gates: Mapping[str, float | Sequence[tuple[Seconds, Seconds | None, float]]]):
+    def __init__(self, gates: Mapping[str, str | float | Sequence[tuple[Seconds, Seconds | None, float]]]):
         self.pieces = {name: _schedule(name, gate) for name, gate in gates.items()}
 
     @classmethod
@@ -139,13 +140,25 @@ def _seconds(name: str, value: Seconds) -> Fraction:
     return exact
 
 
-def _schedule(name: str, gate: float | Sequence[tuple[Seconds, Seconds | None, float]]) -> tuple[Piece, ...]:
+def _schedule(
+    name: str, gate: str | float | Sequence[tuple[Seconds, Seconds | None, float]]
+) -> tuple[Piece, ...]:
     """Pieces in order that cover all time once: gaps are filled with 1, equal neighbours joined."""
+    if isinstance(gate, str):
+        gate = _parse_pieces(f"{name}={gate}", gate)
     given = [(0, None, gate)] if isinstance(gate, (int, float)) else gate
-    exact = [
-        Piece(_seconds(name, start), None if stop is None else _seconds(name, stop), float(value))
-        for start, stop, value in given
-    ]
+    try:
+        exact = [
+            Piece(_seconds(name, start), None if stop is None else _seconds(name, stop), float(value))
+            for start, stop, value in given
+        ]
+    except InputError:
+        raise
+    except (TypeError, ValueError):
+        raise InputError(
+            f"gate {name}: cannot read {str(gate)[:60]!r}; give a number, text such as 0@0-1.2,1@1.2-, "
+            "or pieces (start, stop, value)"
+        ) from None
     for piece in exact:
         _check_value(f"gate {name}", piece.value)
         if piece.stop is not None and piece.stop <= piece.start:

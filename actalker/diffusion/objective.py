@@ -29,7 +29,10 @@ class ObjectiveConfig:
     """Share in [0, 1) of the noise's variance that all frames of a clip have in common (Ge et al. 2023)."""
 
     region_weight: float = 0.0
-    """Extra weight of errors inside the face, and as much again inside the mouth."""
+    """Extra weight of errors inside the face."""
+
+    mouth_weight: float = 0.0
+    """Extra weight of errors inside the mouth, which is small and moves fast."""
 
     centre_weight: float = 0.0
     """Weight of the warped portrait's own error (centre `reference`)."""
@@ -86,7 +89,7 @@ def denoising_loss(
         0, latents.shape[:2]
     )
     face, mouth = masks[:, :, 0].to(error), masks[:, :, 1].to(error)
-    place = 1 + config.region_weight * (face + mouth)
+    place = 1 + config.region_weight * face + config.mouth_weight * mouth
     by_item = denoiser.weight(sigma) * (error * place).flatten(1).mean(1)
     total = by_item.mean()
     if config.centre_weight:

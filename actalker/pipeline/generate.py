@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..control.conditions import Conditions
 from ..diffusion.guidance import guided
@@ -57,5 +58,33 @@ def generate(
         centre if config.precondition.centre == "reference" else None,
         callback,
     )
+    first = 0
     for latents in pieces:
-        yield model.codec.decode(latents)[0]
+        video = model.codec.decode(latents)[0]
+        if settings.hold:
+            told = conditions(first, first + len(video))
+            still = model.codec.decode(told.reference[:, None])[0]
+            video = still + movable(told)[0][:, None].to(video) * (video - still)
+        first += len(video)
+        yield video
+
+
+def movable(told: Conditions) -> Tensor:
+    """Where open signals can move the picture, (b, f, H, W) in [0, 1].
+
+    Speech moves the face (and its own region, if that is wider); expression and text turn the head, and
+    with it everything.
+    """
+    face = told.location[:, :, 0]
+    free = torch.zeros_like(face)
+    for name, gate in told.gates.items():
+        area = _feathered(torch.maximum(face, told.regions[name])) if name == "audio" else 1.0
+        free = torch.maximum(free, (gate > 0)[:, :, None, None] * area)
+    return free
+
+
+def _feathered(mask: Tensor, pixels: int = 4) -> Tensor:
+    """A mask that rises from 0 at its border to 1 inside; the picture's border is none."""
+    side = 2 * pixels + 1
+    padded = F.pad(mask, (pixels, pixels, pixels, pixels), mode="replicate")
+    return (2 * F.avg_pool2d(padded, side, 1) - 1).clamp(0, 1)

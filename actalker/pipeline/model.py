@@ -56,6 +56,10 @@ class SamplingConfig:
     shared_noise: float = 0.0
     """Share of the noise's variance that all frames of a clip have in common, as in training."""
 
+    hold: bool = False
+    """Whether the portrait itself stands where no open signal can move anything: everywhere while all gates
+    are closed, outside the face while only speech is open."""
+
 
 @dataclass(frozen=True)
 class ModelConfig:

@@ -178,3 +178,11 @@ def test_the_draw_follows_its_generator_and_its_settings():
     assert all(draw_gates(SIGNALS, generator, 1.0, 1.0) == Gates.all_open(SIGNALS) for _ in range(20))
     with pytest.raises(InputError, match="no signal"):
         draw_gates([], generator)
+
+
+def test_python_takes_the_command_lines_text_and_refuses_other_shapes():
+    assert Gates({"audio": "0@0-1.2,1@1.2-"}) == Gates({"audio": [(0, 1.2, 0)]})
+    assert Gates({"audio": "0.5"}) == Gates({"audio": 0.5})
+    for odd in ("loud", None, [1, 2], [(0, 1)], [(0, 1, "x")], object()):
+        with pytest.raises(InputError, match="gate"):
+            Gates({"audio": odd})

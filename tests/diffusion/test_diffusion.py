@@ -220,13 +220,13 @@ def test_the_loss_is_weighed_by_region():
     told = some_conditions(model, 2, 3)
     latents = torch.randn(2, 3, 192, 8, 8)
 
-    def loss(weight, where=None):
+    def loss(weight, where=None, mouth=0.0):
         one = told if where is None else replace(told, location=where)
         return denoising_loss(
             model.denoise,
             latents,
             one,
-            ObjectiveConfig(region_weight=weight),
+            ObjectiveConfig(region_weight=weight, mouth_weight=mouth),
             torch.Generator().manual_seed(1),
         )
 
@@ -234,5 +234,5 @@ def test_the_loss_is_weighed_by_region():
     none, full = torch.zeros_like(told.location), torch.ones_like(told.location)
     torch.testing.assert_close(loss(3.0, none).by_item.mean(), loss(3.0, none).total)
     assert weighed.total > plain.total
-    by_hand = loss(0.0, full).by_item * (1 + 3 * 2)
-    torch.testing.assert_close(loss(3.0, full).by_item, by_hand, rtol=1e-4, atol=1e-5)
+    by_hand = loss(0.0, full).by_item * (1 + 3 + 5)
+    torch.testing.assert_close(loss(3.0, full, mouth=5.0).by_item, by_hand, rtol=1e-4, atol=1e-5)

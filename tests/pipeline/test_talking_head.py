@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -163,3 +164,20 @@ def test_a_short_sound_with_a_shorter_duration_is_fine(pipe, face):
     out = pipe(portrait=face, audio=Sound(tone(0.5), 16000), fps=60, duration=Fraction(1, 60))
     assert len(out.frames) == 1
     assert out.sound.duration == Fraction(267, 16000)
+
+
+def test_a_model_that_holds_leaves_the_portrait_where_nothing_moves_it(pipe, made, face, monkeypatch):
+    """Speech alone stays inside the face; a frame of closed gates is the portrait, bit for bit."""
+    config = replace(pipe.model.config, sampling=replace(pipe.model.config.sampling, hold=True))
+    monkeypatch.setattr(pipe.model, "config", config)
+    given = dict(portrait=face, audio=made / "speech.wav", duration=0.4)
+    request = pipe.prepare(**given, gates={"audio": "0@0-0.2,1@0.2-"})
+    picture, mask = request.inputs.portrait.picture, request.inputs.portrait.masks["face"].numpy()
+    assert 0 < mask.mean() < 1
+    frames = np.stack(list(pipe.stream(request)))
+    assert (frames[:4] == picture).all()
+    assert (frames[:, mask == 0] == picture[mask == 0]).all()
+    assert (frames[6:] != picture).any()
+    head = pipe.prepare(**given, expression=made / "mute.mp4", gates={"audio": 0})
+    moved = np.stack(list(pipe.stream(head)))
+    assert (moved[:, mask == 0] != picture[mask == 0]).any()

@@ -1,0 +1,73 @@
+"""The model that ships: what its folder holds, and that its clips have no seams and obey their gates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from actalker.data.puppets.clip import PuppetConfig, puppet_clip
+from actalker.evaluation.puppets import puppet_inputs, video
+from actalker.pipeline.folder import check_files, find_model, load_model
+
+SEED = 2_000_000  # of puppets that no training has seen
+FRAMES = 34
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return load_model("tiny")
+
+
+@pytest.fixture(scope="module")
+def clips(tiny):
+    """Three puppets: their inputs and their video with all gates open."""
+    made = []
+    for index in range(3):
+        clip = puppet_clip(SEED, index, PuppetConfig(frames=FRAMES, size=tiny.config.size, lead=False))
+        inputs = puppet_inputs(tiny, clip)
+        made.append((inputs, video(inputs, {}, FRAMES, index, None)))
+    return made
+
+
+def test_its_folder_is_small_and_whole(tiny):
+    folder = find_model("tiny")
+    assert check_files(folder)
+    assert sum(f.stat().st_size for f in Path(folder).rglob("*") if f.is_file()) <= 40 * 2**20
+    assert (Path(folder) / "README.md").is_file()
+    config = tiny.config
+    assert config.size >= 128 and config.fps == 25 and config.window >= 14
+
+
+def test_frames_jump_no_more_where_windows_meet_than_inside(tiny, clips):
+    step = tiny.config.window - tiny.config.overlap
+    assert tiny.config.window + step < FRAMES
+    edges = {k + d for k in range(step, FRAMES, step) for d in (0, tiny.config.overlap)}
+    jumps = torch.stack([(v[1:] - v[:-1]).abs().mean((1, 2, 3)) for _, v in clips])  # (clips, f - 1)
+    at = torch.tensor([k + 1 in edges for k in range(FRAMES - 1)])
+    assert at.sum() >= 4
+    assert jumps[:, at].mean() <= jumps[:, ~at].mean() * 1.1
+
+
+def test_every_signal_moves_its_own_region_most(clips):
+    for signal, own, other in (("audio", "mouth", "upper"), ("expression", "upper", None)):
+        moved = {"mouth": 0.0, "upper": 0.0}
+        for index, (inputs, opened) in enumerate(clips):
+            closed = video(inputs, {signal: 0.0}, FRAMES, index, None)
+            for region in moved:
+                mask = inputs.portrait.masks[region]
+                apart = (opened - closed).abs().mean(1)
+                moved[region] += float((apart * mask).sum() / mask.sum())
+        assert moved[own] > 0.1 * len(clips) / 255 * FRAMES
+        if other:
+            assert moved[own] > 3 * moved[other]
+
+
+def test_closed_gates_leave_the_portrait_at_rest(clips):
+    """No signal, no motion: the picture stays that person, and stands."""
+    for index, (inputs, _) in enumerate(clips):
+        shut = video(inputs, dict.fromkeys(("audio", "expression", "text"), 0.0), 14, index, None)
+        picture = torch.from_numpy(inputs.portrait.picture).permute(2, 0, 1) / 255
+        assert (shut - picture).abs().mean() < 0.03
+        assert (shut[1:] - shut[:-1]).abs().mean() < 0.005
