@@ -23,6 +23,7 @@ class Command(LightningCLI):
             {
                 "checkpoint.save_last": True,
                 "checkpoint.save_top_k": 0,
+                "checkpoint.enable_version_counter": False,  # a resumed run goes on writing last.ckpt
                 "checkpoint.train_time_interval": timedelta(minutes=4),
                 "checkpoint.save_on_train_epoch_end": False,
             }

@@ -20,7 +20,16 @@ from ..pipeline.folder import load_model
 from ..pipeline.model import SIGNAL_NAMES, ModelConfig, SignalInputs, TalkingHeadModel
 from ..signals.expression import augment
 from ..signals.signal import repeat_null
-from .strategies import WindowStrategy, cut_window, drop_tokens, mask_drop_chance, scattered, widen_regions
+from .strategies import (
+    LooksStrategy,
+    WindowStrategy,
+    change_looks,
+    cut_window,
+    drop_tokens,
+    mask_drop_chance,
+    scattered,
+    widen_regions,
+)
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,7 @@ class StrategyConfig:
     """What is random in a step."""
 
     window: WindowStrategy = field(default_factory=WindowStrategy)
+    looks: LooksStrategy = field(default_factory=LooksStrategy)
     mask_drop: tuple[float, ...] = (1.0,)
     """Mask-drop chances, one drawn a step; 1 is the paper's rule."""
     token_dropout: float = 0.0
@@ -160,7 +170,8 @@ class TrainingModule(L.LightningModule):
         motion = self.motion_loss(self.tokens(seen, generator), seen.motion)
         total, values = self.strategy.motion_weight * motion, {"motion": motion}
         if self.global_step >= self.strategy.motion_first:
-            loss = self.losses(cut_window(batch, self.strategy.window, generator), generator)
+            window = cut_window(batch, self.strategy.window, generator)
+            loss = self.losses(change_looks(window, self.strategy.looks, generator), generator)
             total = total + loss.total
             values |= {"loss": loss.total, "mouth": loss.mouth, "upper": loss.upper, "rest": loss.rest}
         self.log_dict({f"train/{k}": v.detach() for k, v in values.items()}, prog_bar=True, batch_size=1)

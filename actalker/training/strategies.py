@@ -6,12 +6,13 @@ Letters: b batch, f frames, H W picture size.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from ..data.sample import Sample
+from ..data.sample import Sample, as_uint8
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,54 @@ def cut_window(batch: Sample, config: WindowStrategy, generator: torch.Generator
         start = int(torch.randint(f - config.short + 1, (), generator=generator))
         return batch.window(slice(start, start + config.short), min(b, config.short_items))
     return batch.window(slice(0, f), min(b, config.whole_items))
+
+
+@dataclass(frozen=True)
+class LooksStrategy:
+    """How far the looks of a clip are changed, portrait and frames alike: more people than were drawn."""
+
+    recolour: float = 0.0
+    """Chance of other colours: channels exchanged, each with its own gain, another gamma."""
+
+    zoom: float = 0.0
+    """Largest change of size, as a share of it."""
+
+    shift: float = 0.0
+    """Largest shift to a side, as a share of the picture."""
+
+
+def change_looks(batch: Sample, config: LooksStrategy, generator: torch.Generator) -> Sample:
+    """The same performances by people of other colours, size and place. Regions move along."""
+    b = len(batch.frames)
+    draw = torch.rand(b, 8, generator=generator)
+    orders = torch.rand(b, 3, generator=generator).argsort(1)
+    pictures = torch.cat([batch.portrait[:, None], batch.frames], 1).float() / 255  # (b, 1 + f, 3, H, W)
+    masks = torch.stack([batch.face, batch.mouth], 1).float()  # (b, 2, H, W)
+    if config.recolour > 0:
+        exchanged = pictures.gather(2, orders[:, None, :, None, None].expand_as(pictures))
+        gain = (0.75 + 0.5 * draw[:, :3])[:, None, :, None, None]
+        gamma = ((draw[:, 3] - 0.5) * 0.8).exp()[:, None, None, None, None]
+        changed = (exchanged * gain).clamp(0, 1) ** gamma
+        pictures = torch.where((draw[:, 4] < config.recolour)[:, None, None, None, None], changed, pictures)
+    if config.zoom > 0 or config.shift > 0:
+        place = torch.zeros(b, 2, 3)
+        place[:, 0, 0] = place[:, 1, 1] = 1 + config.zoom * (2 * draw[:, 5] - 1)
+        place[:, :, 2] = config.shift * 2 * (2 * draw[:, 6:8] - 1)
+        grid = F.affine_grid(place, [b, 1, *masks.shape[-2:]], align_corners=False)
+
+        def moved(layers: Tensor) -> Tensor:
+            flat = layers.flatten(1, -3)
+            return F.grid_sample(flat, grid, padding_mode="reflection", align_corners=False).view_as(layers)
+
+        pictures, masks = moved(pictures), (moved(masks) >= 0.5).float()
+    whole = as_uint8(pictures)
+    return replace(
+        batch,
+        portrait=whole[:, 0],
+        frames=whole[:, 1:],
+        face=masks[:, 0].to(batch.face.dtype),
+        mouth=masks[:, 1].to(batch.mouth.dtype),
+    )
 
 
 def scattered(batch: Sample, count: int, generator: torch.Generator) -> Sample:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,15 @@ from models import SMALL
 from actalker.data.sample import Sample, collate
 from actalker.pipeline.talking_head import TalkingHeadPipeline
 from actalker.training.module import OptimizerConfig
-from actalker.training.strategies import WindowStrategy, cut_window, drop_tokens, scattered, widen_regions
+from actalker.training.strategies import (
+    LooksStrategy,
+    WindowStrategy,
+    change_looks,
+    cut_window,
+    drop_tokens,
+    scattered,
+    widen_regions,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -157,6 +166,31 @@ def test_windows_are_short_or_whole():
     seen = scattered(batch(), 3, torch.Generator().manual_seed(1))
     rows = seen.frames[0, :, 0, 0, 0].tolist()
     assert seen.frames.shape[:2] == (4, 3) and rows == sorted(set(rows))
+
+
+def test_other_looks_are_the_same_performance():
+    """Portrait and frames change alike, regions move along with the face, and no settings change nothing."""
+    plain = batch(8, 2)
+    generator = torch.Generator().manual_seed(0)
+    pictures = torch.randint(40, 200, (8, 3, 32, 32), generator=generator, dtype=torch.uint8)
+    face = torch.zeros(8, 32, 32, dtype=torch.uint8)
+    face[:, 8:24, 8:24] = 1
+    pictures = torch.where(face[:, None] > 0, pictures, 255)
+    plain = replace(
+        plain, portrait=pictures, frames=pictures[:, None].repeat(1, 2, 1, 1, 1), face=face, mouth=face
+    )
+    same = change_looks(plain, LooksStrategy(), generator)
+    assert all(
+        torch.equal(getattr(same, n), getattr(plain, n)) for n in ("portrait", "frames", "face", "mouth")
+    )
+    for settings in (LooksStrategy(recolour=1.0), LooksStrategy(zoom=0.2, shift=0.1)):
+        other = change_looks(plain, settings, generator)
+        assert (other.portrait != pictures).flatten(1).any(1).all()
+        assert torch.equal(other.frames, other.portrait[:, None].expand_as(other.frames))
+    assert not torch.equal(other.face, face) and torch.equal(other.face, other.mouth)
+    white = (other.portrait > 250).all(1)  # what is no face is still white
+    assert (white[other.face == 0]).float().mean() > 0.9 > 0.1 > (white[other.face == 1]).float().mean()
+    assert torch.equal(other.audio, plain.audio) and torch.equal(other.crops, plain.crops)
 
 
 def test_a_signal_open_alone_gets_the_face():

@@ -60,11 +60,11 @@ class PuppetDataConfig:
     """Chance that all gates are open in a clip."""
 
     cache: str | None = None
-    """Folder that keeps drawn clips (about 2 MB each) for the next run; else memory does, for this one."""
+    """Folder that keeps drawn clips (about 1.5 MB each) for the next run; else memory does, for this one."""
 
 
 class PuppetDataset(Dataset):
-    """Clips `index` of `seed`; each is drawn once and then kept (about 2 MB a clip)."""
+    """Clips `index` of `seed`; each is drawn once and then kept (about 1.5 MB a clip)."""
 
     def __init__(self, config: PuppetDataConfig, clips: int) -> None:
         self.config, self.clips = config, clips
