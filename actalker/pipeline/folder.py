@@ -95,6 +95,7 @@ def _write_folder(model: TalkingHeadModel, folder: Path, dtype: torch.dtype | No
             part.save_config(work / name)
         if weights:
             save_file(weights, work / name / WEIGHTS, metadata={"format": "pt"})
+            (work / name / WEIGHTS).chmod(0o644)  # safetensors makes files that only their owner reads
     index = {
         "_class_name": ["actalker.pipeline", "TalkingHeadPipeline"],
         "format": 1,
