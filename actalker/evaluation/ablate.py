@@ -212,9 +212,8 @@ def markdown(rows: list[Row]) -> str:
     lines = ["| | value | 95 % interval | target | met |", "|---|---|---|---|---|"]
     for row in rows:
         met = "" if row.met is None else ("yes" if row.met else "**no**")
-        lines.append(
-            f"| {row.what} | {row.value:.3g} | {row.low:.3g} to {row.high:.3g} | {row.target} | {met} |"
-        )
+        interval = "" if np.isnan(row.low) else f"{row.low:.3g} to {row.high:.3g}"
+        lines.append(f"| {row.what} | {row.value:.3g} | {interval} | {row.target} | {met} |")
     return "\n".join(lines) + "\n"
 
 
