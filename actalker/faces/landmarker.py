@@ -6,6 +6,7 @@ Source: Kartynnik et al. 2019 (face mesh), Grishchenko et al. 2020 (attention me
 from __future__ import annotations
 
 import importlib.util
+import atexit
 import os
 from functools import lru_cache
 from pathlib import Path
@@ -91,9 +92,11 @@ def _landmarker(model: str) -> Any:
         options = FaceLandmarkerOptions(
             base_options=BaseOptions(model_asset_path=model), num_faces=MOST_FACES
         )
-        return FaceLandmarker.create_from_options(options)
+        landmarker = FaceLandmarker.create_from_options(options)
     except (RuntimeError, ValueError, OSError) as error:
         why = " ".join(str(error).split())[:100]
         raise InputError(
             f"{model}: is not a face landmarker ({why}); give MediaPipe's face_landmarker.task"
         ) from None
+    atexit.register(landmarker.close)  # at the very end its own clean-up would no longer find what it needs
+    return landmarker
