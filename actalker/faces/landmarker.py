@@ -5,8 +5,8 @@ Source: Kartynnik et al. 2019 (face mesh), Grishchenko et al. 2020 (attention me
 
 from __future__ import annotations
 
-import importlib.util
 import atexit
+import importlib.util
 import os
 from functools import lru_cache
 from pathlib import Path
@@ -98,5 +98,6 @@ def _landmarker(model: str) -> Any:
         raise InputError(
             f"{model}: is not a face landmarker ({why}); give MediaPipe's face_landmarker.task"
         ) from None
-    atexit.register(landmarker.close)  # at the very end its own clean-up would no longer find what it needs
+    # its clean-up needs threads that are gone when the program ends, and would complain; the system cleans up
+    atexit.register(setattr, landmarker, "_handle", None)
     return landmarker
