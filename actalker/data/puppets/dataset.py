@@ -56,6 +56,9 @@ class PuppetDataConfig:
     portrait_share: float = 0.2
     """Share of clips that are warped portraits."""
 
+    still_head: float = 0.0
+    """Share of clips whose head does not turn: all that moves is lids, brows, gaze and lips."""
+
     all_open: float = 0.4
     """Chance that all gates are open in a clip."""
 
@@ -95,10 +98,13 @@ class PuppetDataset(Dataset):
     def make(self, index: int) -> Sample:
         """Draw clip `index`."""
         config = self.config
-        clip = puppet_clip(
-            config.seed, index, PuppetConfig(frames=config.frames, fps=config.fps, size=config.size)
-        )
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + index)
+        still = bool(torch.rand((), generator=generator) < config.still_head)
+        clip = puppet_clip(
+            config.seed,
+            index,
+            PuppetConfig(frames=config.frames, fps=config.fps, size=config.size, still_head=still),
+        )
         gates = draw_gates(list(SIGNALS), generator, all_open=config.all_open)
         rate = Fraction(config.fps)
         values = {name: gates.values(name, config.frames, rate) for name in SIGNALS}
