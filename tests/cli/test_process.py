@@ -88,7 +88,8 @@ def test_a_name_that_is_no_text_is_written_and_told(made, tmp_path):
 
 
 @LINUX
-def test_interrupted_it_leaves_nothing(made, tmp_path):
+@pytest.mark.parametrize("sign, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_it_leaves_nothing(made, tmp_path, sign, code):
     words = [sys.executable, ROOT / "infer.py", *base(made, tmp_path / "a.mp4"), "--text", "smiles"]
     words += ["--duration", "600", "--preview", tmp_path / "a.png"]
     process = subprocess.Popen(
@@ -99,11 +100,11 @@ def test_interrupted_it_leaves_nothing(made, tmp_path):
             assert process.poll() is None, process.communicate()[1]
             time.sleep(0.05)
         time.sleep(0.3)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(sign)
         out, err = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == 130
+    assert process.returncode == code
     assert err.splitlines() == ["interrupted; nothing half-written was left"]
     assert out.startswith("plan: 15000 frames")
     assert not list(tmp_path.iterdir())
