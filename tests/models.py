@@ -24,6 +24,7 @@ SMALL = {
         "expand": 0.5,
         "state_size": 4,
         "flow_scale": 1.0,
+        "stride": 8,
     },
     "codec_args": {"stride": 8},
     "precondition": {"sigma_data": 0.5, "centre": "reference"},

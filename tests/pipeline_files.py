@@ -29,6 +29,7 @@ SMALL = {
     "expand": 0.5,
     "state_size": 4,
     "flow_scale": 1.0,
+    "stride": 8,
 }
 
 

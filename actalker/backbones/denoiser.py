@@ -13,14 +13,10 @@ from ..control.conditions import Conditions
 
 
 class Estimate(NamedTuple):
-    """A network's raw output (b, f, c, h, w), and the motion field (b, f, 2, 2h, 2w) if it has one.
-
-    The field is in latent positions, x right and y down: where in the reference each place comes from,
-    relative to itself.
-    """
+    """A network's raw output and, if it has a motion field, the warped reference; both (b, f, c, h, w)."""
 
     output: Tensor
-    flow: Tensor | None
+    centre: Tensor | None
 
 
 class Network(Protocol):

@@ -19,6 +19,7 @@ from ..control.parallel import ParallelControl, Route, route
 from .attach import attach, control_scope
 from .denoiser import Estimate
 from .guider import LocationGuider
+from .warp import DetailHead, warp
 
 
 class _Routes:
@@ -37,11 +38,14 @@ class _Routes:
 class ControlUNet(UNetSpatioTemporalConditionModel):
     """SVD's UNet at any size, with one `ParallelControl` behind every spatio-temporal transformer.
 
-    The base network's state-dict keys stay as in diffusers; the additions are `control.*`, `guider.*` and
-    `flow.*`. Input channels: the noisy latent and the reference latent side by side.
+    The base network's state-dict keys stay as in diffusers; the additions are `control.*`, `guider.*`,
+    `flow.*` and `detail.*`. Input channels: the noisy latent and the reference latent side by side.
 
-    flow_scale > 0 adds a motion field: two numbers a quarter of a latent position, by which the reference
-    is warped to make the centre of the estimate (`diffusion.precondition`); its last layer starts at zero.
+    flow_scale > 0 adds a motion field: two numbers (x right, y down, in latent positions) a quarter of a
+    latent position, by which the reference is warped to make the centre of the estimate
+    (`diffusion.precondition`); its last layer starts at zero. stride is the number of pixels that the codec
+    folds into a latent position, so that the warp moves pixels. detail_width > 0 adds a head of that width
+    that changes the warped pixels (`DetailHead`); for codecs that fold.
     """
 
     @register_to_config
@@ -78,6 +82,8 @@ class ControlUNet(UNetSpatioTemporalConditionModel):
         condition_layout: str = "interleaved",
         location_masks: int = 2,
         flow_scale: float = 0.0,
+        stride: int = 1,
+        detail_width: int = 0,
     ) -> None:
         super().__init__(
             sample_size=sample_size,
@@ -113,6 +119,9 @@ class ControlUNet(UNetSpatioTemporalConditionModel):
             assert self.flow.bias is not None
             nn.init.zeros_(self.flow.bias)
             attach(self, self.conv_act, self._keep_features)
+        self.detail = (
+            DetailHead(block_out_channels[0], stride, detail_width) if detail_width and flow_scale else None
+        )
 
     def control_sites(self) -> list[TransformerSpatioTemporalModel]:
         """The spatio-temporal transformers, in the order of the network: 16 at SVD's size."""
@@ -137,7 +146,7 @@ class ControlUNet(UNetSpatioTemporalConditionModel):
             sample: (b, f, c, h, w), already scaled; without the reference, which is joined here.
             timestep: (b,) or scalar, c_noise of the noise level.
             conditions: of the same b and f.
-        Returns: the raw output and, with a flow head, the motion field (b, f, 2, 2h, 2w) in latent positions.
+        Returns: the raw output and, with a flow head, the warped reference.
         """
         b, f = sample.shape[:2]
         reference = conditions.reference[:, None].expand(-1, f, -1, -1, -1).to(sample.dtype)
@@ -151,11 +160,16 @@ class ControlUNet(UNetSpatioTemporalConditionModel):
                 return_dict=False,
                 **base,
             )[0]
-        flow = None
-        if self.flow is not None and call.features is not None:
-            raw = nn.functional.pixel_shuffle(self.flow(call.features), 2)  # (b·f, 2, 2h, 2w)
-            flow = raw.unflatten(0, (b, f)) * self.config.flow_scale
-        return Estimate(output, flow)
+        if self.flow is None or call.features is None:
+            return Estimate(output, None)
+        # (b·f, 2, 2h, 2w); in the sample's precision, for autocast would round positions
+        field = nn.functional.pixel_shuffle(self.flow(call.features), 2).to(sample.dtype)
+        flow = field.unflatten(0, (b, f)) * self.config.flow_scale
+        centre = warp(conditions.reference.to(sample), flow, self.config.stride)
+        if self.detail is not None:
+            changes = self.detail(call.features, centre.flatten(0, 1))
+            output = output + changes.to(output.dtype).unflatten(0, (b, f))
+        return Estimate(output, centre)
 
 
 class _Call:

@@ -10,7 +10,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..backbones.denoiser import Network
 from ..control.conditions import Conditions
@@ -40,9 +39,8 @@ class Precondition:
     nothing and motion moves the portrait's own texture.
     """
 
-    def __init__(self, network: Network, config: PreconditionConfig | None = None, stride: int = 1) -> None:
-        """stride: pixels folded into a latent position (`PixelUnshuffle`), so that the warp is in pixels."""
-        self.network, self.config, self.stride = network, config or PreconditionConfig(), stride
+    def __init__(self, network: Network, config: PreconditionConfig | None = None) -> None:
+        self.network, self.config = network, config or PreconditionConfig()
 
     def __call__(self, x: Tensor, sigma: Tensor, conditions: Conditions) -> Tensor:
         """The clean estimate of noisy latents x (b, f, c, h, w) at noise level sigma (b,)."""
@@ -55,8 +53,8 @@ class Precondition:
         total = (s**2 + data**2).sqrt()
         centre = self._centre(x, conditions)
         estimate = self.network((x - centre) / total, 0.25 * sigma.to(x).log(), conditions)
-        if estimate.flow is not None and self.config.centre == "reference":
-            centre = warp(conditions.reference.to(x), estimate.flow.to(x), self.stride)
+        if estimate.centre is not None and self.config.centre == "reference":
+            centre = estimate.centre.to(x)
         output = -estimate.output.to(x) if self.config.prediction == "v" else estimate.output.to(x)
         return centre + data**2 / total**2 * (x - centre) + s * data / total * output, centre
 
@@ -69,26 +67,3 @@ class Precondition:
         """λ(σ) = 1 / c_out²: every noise level counts alike (Karras et al. 2022, eq. 8)."""
         data = self.config.sigma_data
         return (sigma**2 + data**2) / (sigma * data) ** 2
-
-
-def warp(reference: Tensor, flow: Tensor, stride: int = 1) -> Tensor:
-    """The reference, each place taken from where the motion field points.
-
-    Args:
-        reference: (b, c, h, w) latent; with a stride above 1, pixels folded into channels.
-        flow: (b, f, 2, ·, ·) x and y in latent positions, at any resolution.
-        stride: pixels a latent position covers.
-    Returns: (b, f, c, h, w). A field of zeros gives the reference back.
-    """
-    b, f = flow.shape[:2]
-    picture = F.pixel_shuffle(reference, stride) if stride > 1 else reference
-    height, width = picture.shape[-2:]
-    field = F.interpolate(flow.flatten(0, 1), (height, width), mode="bilinear", align_corners=False)
-    scale = torch.tensor([2.0 * stride / width, 2.0 * stride / height], device=flow.device, dtype=flow.dtype)
-    rows = (torch.arange(height, device=flow.device, dtype=flow.dtype) + 0.5) * (2 / height) - 1
-    columns = (torch.arange(width, device=flow.device, dtype=flow.dtype) + 0.5) * (2 / width) - 1
-    still = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)  # (H, W, 2)
-    grid = still + field.permute(0, 2, 3, 1) * scale
-    frames = picture[:, None].expand(-1, f, -1, -1, -1).flatten(0, 1)
-    moved = F.grid_sample(frames, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    return (F.pixel_unshuffle(moved, stride) if stride > 1 else moved).unflatten(0, (b, f))

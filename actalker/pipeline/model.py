@@ -148,8 +148,7 @@ class TalkingHeadModel(nn.Module):
                 for name, (encoder, settings) in ENCODERS.items()
             }
         )
-        folded = self.codec.stride if config.codec == "PixelUnshuffle" else 1
-        self.denoise = Precondition(self.network, config.precondition, folded)
+        self.denoise = Precondition(self.network, config.precondition)
 
     def tokens(self, inputs: SignalInputs) -> dict[str, Tensor]:
         """Tokens (b, f, n, d) of the signals that are given."""

@@ -5,17 +5,20 @@ Letters: b batch, f frames, H W picture size, P motion channels.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..control.conditions import Conditions
 from ..data.sample import Sample, pixels
 from ..diffusion.objective import Losses, ObjectiveConfig, denoising_loss
+from ..errors import InputError
 from ..pipeline.folder import load_model
 from ..pipeline.model import SIGNAL_NAMES, ModelConfig, SignalInputs, TalkingHeadModel
 from ..signals.expression import augment
@@ -92,11 +95,13 @@ class TrainingModule(L.LightningModule):
         start: str | None = None,
         seed: int = 0,
     ) -> None:
-        """start: name, folder or hub id of a model whose weights the training begins with."""
+        """start: name, folder or hub id of a model whose weights the training begins with; parts that it
+        has not begin fresh.
+        """
         super().__init__()
         self.model = TalkingHeadModel(model)
         if start is not None:
-            self.model.load_state_dict(load_model(start).state_dict())
+            begin_with(self.model, load_model(start).state_dict(), start)
         if gradient_checkpointing:
             self.model.network.enable_gradient_checkpointing()
         self.objective, self.optimizer, self.strategy, self.seed = objective, optimizer, strategy, seed
@@ -211,3 +216,20 @@ class TrainingModule(L.LightningModule):
 
         schedule = torch.optim.lr_scheduler.LambdaLR(adamw, settings.rate)
         return {"optimizer": adamw, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def begin_with(model: nn.Module, weights: Mapping[str, Tensor], name: str) -> None:
+    """Load weights into a model that has all their parts and may have more.
+
+    Raises: InputError for weights that have no place in the model.
+    """
+    own = model.state_dict()
+    for key, value in weights.items():
+        if key not in own or own[key].shape != value.shape:
+            raise InputError(
+                f"model.start: {name} has {key} {tuple(value.shape)}, which the model to train has not; "
+                "give it the settings of that model, or a part more"
+            )
+    fresh = model.load_state_dict(dict(weights), strict=False).missing_keys
+    if fresh:
+        rank_zero_info(f"{len(fresh)} weights that {name} has not begin fresh, such as {fresh[0]}")

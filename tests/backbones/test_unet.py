@@ -17,12 +17,12 @@ def noisy(model, b=1, f=4, seed=1):
 
 def run(model, conditions, b=1, f=4):
     out = model.network(noisy(model, b, f), torch.zeros(b), conditions)
-    return torch.cat([out.output.flatten(), out.flow.flatten()])
+    return torch.cat([out.output.flatten(), out.centre.flatten()])
 
 
 def test_at_step_0_it_is_diffusers_own_network():
     torch.manual_seed(0)
-    args = {k: v for k, v in SMALL["denoiser_args"].items() if k not in ("flow_scale",)}
+    args = {k: v for k, v in SMALL["denoiser_args"].items() if k not in ("flow_scale", "stride")}
     ours = ControlUNet(**args)
     own = {k: v for k, v in args.items() if k not in ("token_width", "expand", "state_size")}
     plain = UNetSpatioTemporalConditionModel(**own)

@@ -8,12 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import small_model, some_conditions
-from scipy.ndimage import map_coordinates
 
 from actalker.backbones.denoiser import Estimate
+from actalker.backbones.warp import warp
 from actalker.diffusion.guidance import guided, passes
 from actalker.diffusion.objective import ObjectiveConfig, clip_noise, denoising_loss, draw_sigma
-from actalker.diffusion.precondition import Precondition, PreconditionConfig, warp
+from actalker.diffusion.precondition import Precondition, PreconditionConfig
 from actalker.diffusion.sampling import SAMPLERS, sample, scheduler
 from actalker.diffusion.windows import FrameNoise, sample_windows, windows
 
@@ -66,10 +66,10 @@ def test_v_with_sigma_data_1_is_svds():
 def test_around_the_portrait_a_silent_network_gives_the_portrait():
     class Nothing:
         def __call__(self, x, noise, told):
-            return Estimate(torch.zeros_like(x), torch.zeros(1, 2, 2, 16, 16))
+            return Estimate(torch.zeros_like(x), warp(told.reference, torch.zeros(1, 2, 2, 16, 16), stride=8))
 
     told = conditions()
-    denoiser = Precondition(Nothing(), PreconditionConfig(0.05, centre="reference"), stride=8)
+    denoiser = Precondition(Nothing(), PreconditionConfig(0.05, centre="reference"))
     x = told.reference[:, None] + 50 * torch.randn(1, 2, 192, 8, 8)
     got = denoiser(x, torch.tensor([50.0]), told)
     assert (got - told.reference[:, None]).abs().max() < 1e-3
@@ -143,26 +143,6 @@ def test_scale_1_is_no_guidance_bit_for_bit():
     batched = guided(model.denoise, {"audio": 2.0, "text": 3.0})(x, torch.ones(1), told)
     single = guided(model.denoise, {"audio": 2.0, "text": 3.0}, together=False)(x, torch.ones(1), told)
     torch.testing.assert_close(batched, single, rtol=1e-3, atol=1e-3)
-
-
-def test_a_warp_of_nothing_is_the_picture_and_whole_steps_are_exact():
-    picture = torch.randn(1, 3, 16, 16)
-    assert torch.allclose(
-        warp(picture, torch.zeros(1, 2, 2, 16, 16)), picture[:, None].expand(1, 2, -1, -1, -1), atol=1e-5
-    )
-    field = torch.zeros(1, 1, 2, 16, 16)
-    field[:, :, 0], field[:, :, 1] = 2, -1  # taken from two to the right and one above
-    moved = warp(picture, field)[0, 0]
-    torch.testing.assert_close(moved[:, 1:, :-2], picture[0, :, :-1, 2:], atol=1e-5, rtol=1e-5)
-
-
-def test_a_warp_is_scipys_interpolation():
-    rng = np.random.default_rng(0)
-    picture, field = rng.normal(size=(20, 20)), rng.normal(size=(2, 20, 20))
-    got = warp(torch.tensor(picture)[None, None], torch.tensor(field)[None, None])[0, 0, 0].numpy()
-    rows, columns = np.mgrid[:20, :20].astype(float)
-    expected = map_coordinates(picture, [rows + field[1], columns + field[0]], order=1, mode="nearest")
-    np.testing.assert_allclose(got, expected, atol=1e-6)
 
 
 @settings(max_examples=80, deadline=None)

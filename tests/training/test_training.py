@@ -8,11 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from models import SMALL
+from models import SMALL, small_model
 
 from actalker.data.sample import Sample, collate
+from actalker.diffusion.objective import ObjectiveConfig
+from actalker.errors import InputError
+from actalker.pipeline.folder import save_model
+from actalker.pipeline.model import ModelConfig
 from actalker.pipeline.talking_head import TalkingHeadPipeline
-from actalker.training.module import OptimizerConfig
+from actalker.training.module import OptimizerConfig, StrategyConfig, TrainingModule
 from actalker.training.strategies import (
     LooksStrategy,
     WindowStrategy,
@@ -109,6 +113,22 @@ def test_a_resumed_run_has_the_weights_of_one_in_one_go(tmp_path):
     for kept in ("state_dict", "current_model_state"):
         for name, value in whole[kept].items():
             assert torch.equal(parts[kept][name], value), (kept, name)
+
+
+def test_training_begins_with_another_models_weights_and_fresh_new_parts(tmp_path):
+    old = small_model()
+    save_model(old, tmp_path / "old")
+    more = {**SMALL, "denoiser_args": {**SMALL["denoiser_args"], "detail_width": 8}}
+    parts = (ObjectiveConfig(), OptimizerConfig(), StrategyConfig())
+    module = TrainingModule(ModelConfig.from_dict(more), *parts, start=str(tmp_path / "old"))
+    begun = module.model.state_dict()
+    for name, value in old.state_dict().items():
+        assert torch.equal(begun.pop(name), value), name
+    assert begun and all("detail" in name for name in begun)
+    save_model(module.model, tmp_path / "more")
+    for config in (SMALL, {**SMALL, "size": 32, "text": {"width": 32}}):
+        with pytest.raises(InputError, match="which the model to train has not"):
+            TrainingModule(ModelConfig.from_dict(config), *parts, start=str(tmp_path / "more"))
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path):

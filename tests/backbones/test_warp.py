@@ -1,0 +1,63 @@
+"""The warp, and the head that draws on it, against scipy and by their properties."""
+
+import numpy as np
+import pytest
+import torch
+from models import small_model, some_conditions
+from scipy.ndimage import map_coordinates
+
+from actalker.backbones.warp import DetailHead, warp
+
+
+def test_a_warp_of_nothing_is_the_picture_and_whole_steps_are_exact():
+    picture = torch.randn(1, 3, 16, 16)
+    assert torch.allclose(
+        warp(picture, torch.zeros(1, 2, 2, 16, 16)), picture[:, None].expand(1, 2, -1, -1, -1), atol=1e-5
+    )
+    field = torch.zeros(1, 1, 2, 16, 16)
+    field[:, :, 0], field[:, :, 1] = 2, -1  # taken from two to the right and one above
+    moved = warp(picture, field)[0, 0]
+    torch.testing.assert_close(moved[:, 1:, :-2], picture[0, :, :-1, 2:], atol=1e-5, rtol=1e-5)
+
+
+def test_a_warp_is_scipys_interpolation():
+    rng = np.random.default_rng(0)
+    picture, field = rng.normal(size=(20, 20)), rng.normal(size=(2, 20, 20))
+    got = warp(torch.tensor(picture)[None, None], torch.tensor(field)[None, None])[0, 0, 0].numpy()
+    rows, columns = np.mgrid[:20, :20].astype(float)
+    expected = map_coordinates(picture, [rows + field[1], columns + field[0]], order=1, mode="nearest")
+    np.testing.assert_allclose(got, expected, atol=1e-6)
+
+
+def test_a_folded_warp_moves_pixels():
+    picture = torch.randn(2, 3, 32, 32)
+    field = torch.randn(2, 3, 2, 8, 8) * 0.3
+    folded = warp(torch.pixel_unshuffle(picture, 8), field, stride=8)
+    plain = warp(picture, field * 8)
+    torch.testing.assert_close(torch.pixel_shuffle(folded, 8), plain)
+
+
+@pytest.mark.parametrize(("stride", "side"), [(2, 8), (4, 6), (8, 5)])
+def test_detail_starts_at_nothing_and_reaches_only_its_neighbours(stride, side):
+    torch.manual_seed(stride)
+    head = DetailHead(16, stride, 8).eval().requires_grad_(False)
+    features, centre = torch.randn(1, 16, side, side), torch.randn(1, 3 * stride**2, side, side)
+    assert not head(features, centre).any()
+    torch.nn.init.normal_(head.conv_out.weight)
+    before = torch.pixel_shuffle(head(features, centre), stride)
+    changed = centre.clone()
+    changed[:, :, 0, 0] += 1
+    moved = (torch.pixel_shuffle(head(features, changed), stride) - before).abs().amax((0, 1))
+    reach = stride + 2 * 4  # four convolutions of two by two pixels
+    assert moved[:stride, :stride].any() and not moved[reach:].any() and not moved[:, reach:].any()
+
+
+def test_a_network_with_a_new_detail_head_is_the_network_without():
+    plain, more = small_model(), small_model(denoiser_args={"detail_width": 8})
+    missing = more.load_state_dict(plain.state_dict(), strict=False).missing_keys
+    assert missing and all(key.startswith("network.detail.") for key in missing)
+    told, x = some_conditions(plain), torch.randn(1, 4, 192, 8, 8)
+    ours, theirs = (m.denoise(x, torch.ones(1), told) for m in (plain, more))
+    assert torch.equal(ours, theirs)
+    torch.nn.init.normal_(more.network.detail.conv_out.weight)
+    assert not torch.equal(more.denoise(x, torch.ones(1), told), theirs)
