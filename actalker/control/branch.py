@@ -1,7 +1,7 @@
 """One signal's branch: scan only the tokens of its region, paste the change back.
 
 Letters: b batch, f frames, t tokens a frame (h·w), c channels, e inner channels, d token width,
-n condition tokens a frame, m identity tokens, k kept tokens.
+n condition tokens a frame, m identity tokens, k kept tokens of the batch, s sequences, N state size.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from torch.nn import functional as F
 
 from ..ssm.block import BidirectionalScan
 from .config import BranchConfig
-from .drop import Kept, arrange, orders, paste, per_frame, pick, take
+from .drop import Kept
 
 
 class MaskedBranch(nn.Module):
     """One signal's change to the features of its region (ACTalker, eq. 5-7).
 
-    Mask-drop, append the identity and condition tokens, scan in both directions, drop them again, paste.
-    The output is the change alone, so that a gate can scale it: zero outside the region, exactly.
+    Mask-drop, add the identity and condition tokens, scan in both directions, drop them again. The output
+    is the change of the kept tokens alone, so that a gate can scale it and `drop.paste` writes it back.
     """
 
     def __init__(self, channels: int, token_width: int, config: BranchConfig | None = None) -> None:
@@ -37,44 +37,35 @@ class MaskedBranch(nn.Module):
             self.condition.weight *= 3
             self.project.weight *= 0.3
 
-    def forward(self, z: Tensor, tokens: Tensor, identity: Tensor, kept: Kept) -> Tensor:
+    def forward(
+        self,
+        z: Tensor,
+        tokens: Tensor,
+        identity: Tensor,
+        kept: Kept,
+        state: Tensor | None = None,
+        streams: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
         """The change of the features.
 
         Args:
             z: (b, f·t, c) features of a clip, frame after frame, rows in reading order.
             tokens: (b, f, n, d) the signal's tokens.
-            identity: (b, m, d).
-            kept: which of the f·t tokens are scanned (`drop.keep`).
-        Returns: (b, f·t, c), zero outside the region.
+            identity: (b, m, d); m is 0 where a clip goes on.
+            kept: which of the tokens are scanned (`drop.keep`).
+            state: (s, e, N) what the forward direction remembers of the frames before, of every sequence.
+            streams: whether what it remembers in the end is wanted.
+        Returns: the kept tokens' change (k, c), to be pasted, and that state (s, e, N) if it is wanted.
         """
-        b, f, n, _ = tokens.shape
-        features = F.silu(self.project(take(z, kept.index)))  # (b, k, e)
-        conditions = F.silu(self.condition(tokens))  # (b, f, n, e)
-        identity = F.silu(self.identity(identity))  # (b, m, e)
-        if self.config.scan_scope == "frame":
-            frames, rows = per_frame(kept)
-            features = take(features.repeat_interleave(f, 0), rows)  # (b·f, k', e)
-            y = self._scan(
-                features, conditions.view(b * f, 1, n, -1), identity.repeat_interleave(f, 0), frames
-            )
-            y = _join(y, rows, b, kept.index.shape[1])
-        else:
-            y = self._scan(features, conditions, identity, kept)
-        return paste(self.out(self.norm(y)), kept)
-
-    def _scan(self, features: Tensor, conditions: Tensor, identity: Tensor, kept: Kept) -> Tensor:
-        """Both directions over features (b, k, e), summed: (b, k, e)."""
-        layout = self.config.condition_layout
-        ahead, back, lengths = orders(kept, conditions.shape[2], identity.shape[1], layout)
-        forth = arrange(features, conditions, identity, ahead)
-        other = arrange(features, conditions, identity, back)
-        y_forth, y_other = self.scan(forth, other, lengths)
-        return pick(y_forth, ahead) + pick(y_other, back)
-
-
-def _join(y: Tensor, rows: Tensor, b: int, k: int) -> Tensor:
-    """Frames' tokens (b·f, k', e) back into the clips' lists (b, k, e)."""
-    width = y.shape[-1]
-    rows = rows.view(b, -1)
-    out = y.new_zeros(b, k + 1, width)
-    return out.scatter(1, rows[..., None].expand(-1, -1, width), y.reshape(b, rows.shape[1], width))[:, :k]
+        n, m = tokens.shape[2], identity.shape[1]
+        parts = (
+            self.project(z.flatten(0, 1)[kept.index]),
+            self.condition(tokens).flatten(0, 2),
+            self.identity(identity).flatten(0, 1),
+        )
+        table = F.silu(torch.cat([part.to(parts[0].dtype) for part in parts]))
+        pack = kept.pack(n, m, self.config.condition_layout, self.config.scan_scope)
+        orders = (table[pack.ahead], table[pack.back], pack.lengths)
+        ahead, back, final = self.scan(*orders, state, streams)
+        y = ahead[pack.from_ahead] + back[pack.from_back]
+        return self.out(self.norm(y)), final

@@ -1,12 +1,15 @@
 """Mask-drop and paste: which tokens a branch scans, in what order, and how they come back.
 
-Letters: b batch, f frames, t tokens a frame (h·w), k most tokens that any item keeps, n condition tokens a
-frame, m identity tokens, l sequence length, c channels.
+Whatever a batch keeps is one list, item after item and frame after frame, and is scanned as one pack of
+sequences: no padding anywhere, so that a branch costs what it keeps.
+
+Letters: b batch, f frames, t tokens a frame (h·w), k kept tokens of the whole batch, s sequences, p frames a
+sequence, n condition tokens a frame, m identity tokens, l length of the pack, c channels.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -14,25 +17,32 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Kept:
-    """The tokens that stay after mask-drop, in reading order (frame, row, column).
+    """The tokens that stay after mask-drop, in reading order (item, frame, row, column).
 
-    index: (b, k) positions in the flattened clip, (f·t) long; padding points to f·t.
-    frame: (b, k) the frame of each kept token.
-    valid: (b, k) false for padding.
-    inside: (b, k) true where the token lies inside the region; only those are pasted.
+    index: (k,) places among the b·f·t tokens of the batch, ascending.
     counts: (b, f) kept tokens of each frame.
-    total: f·t.
+    context: (k,) true where the token lies outside the region: scanned, never pasted; None: no such.
     """
 
     index: Tensor
-    frame: Tensor
-    valid: Tensor
-    inside: Tensor
     counts: Tensor
-    total: int
+    context: Tensor | None = None
+    packs: dict[tuple[int, int, str, str], Pack] = field(default_factory=dict)  # made when first asked for
+
+    def pack(self, n: int, m: int, layout: str, scope: str) -> Pack:
+        """The order in which a branch with n condition tokens a frame and m identity tokens scans."""
+        key = (n, m, layout, scope)
+        if key not in self.packs:
+            self.packs[key] = pack(self.counts, *key)
+        return self.packs[key]
 
 
-def keep(region: Tensor, drop: float = 1.0, generator: torch.Generator | None = None) -> Kept:
+def keep(
+    region: Tensor,
+    drop: float = 1.0,
+    generator: torch.Generator | None = None,
+    open_: Tensor | None = None,
+) -> Kept:
     """Mask-drop: keep the tokens where the region is at least 0.5 (ACTalker, 3.3).
 
     Args:
@@ -40,138 +50,117 @@ def keep(region: Tensor, drop: float = 1.0, generator: torch.Generator | None = 
         drop: chance that a token outside the region is left out. Below 1, the rest of them is scanned as
             context, but never pasted.
         generator: of the random choice; needed when drop < 1.
+        open_: (b,) bool, items for which the branch is open; the others keep nothing.
     """
-    b, f = region.shape[:2]
-    inside = region.flatten(1) >= 0.5  # (b, f·t)
+    inside = region.flatten(2) >= 0.5  # (b, f, t)
     stays = inside
     if drop < 1:
         chance = torch.rand(inside.shape, generator=generator).to(inside.device)
         stays = inside | (chance >= drop)
-    total = stays.shape[1]
-    k = int(stays.sum(1).max()) if b else 0
-    index = stays.int().argsort(dim=1, descending=True, stable=True)[:, :k]  # kept first, in order
-    valid = stays.gather(1, index)
-    return Kept(
-        index=index.masked_fill(~valid, total),
-        frame=index // max(1, total // f),
-        valid=valid,
-        inside=inside.gather(1, index) & valid,
-        counts=stays.view(b, f, -1).sum(2),
-        total=total,
-    )
-
-
-def per_frame(kept: Kept) -> tuple[Kept, Tensor]:
-    """The same tokens as one sequence a frame: (b·f, k') and where each stands in the clip's list.
-
-    Returns the kept tokens of b·f one-frame clips, and (b·f, k') positions in the clip's `Kept` rows; the
-    padding points to k.
-    """
-    b, f = kept.counts.shape
-    k, most = kept.index.shape[1], int(kept.counts.max()) if kept.counts.numel() else 0
-    first = kept.counts.cumsum(1) - kept.counts  # (b, f)
-    step = torch.arange(most, device=first.device)
-    rows = first[..., None] + step  # (b, f, k')
-    valid = step < kept.counts[..., None]
-    rows = rows.masked_fill(~valid, k).flatten(0, 1)  # (b·f, k')
-    inside = torch.cat([kept.inside, kept.inside.new_zeros(b, 1)], 1)
-    inside = inside.repeat_interleave(f, 0).gather(1, rows)
-    flat = replace(
-        kept,
-        index=rows,
-        frame=torch.zeros_like(rows),
-        valid=valid.flatten(0, 1),
-        inside=inside,
-        counts=kept.counts.reshape(-1, 1),
-    )
-    return flat, rows
+    if open_ is not None:
+        stays = stays & open_[:, None, None]
+    index = stays.flatten().nonzero().flatten()
+    context = ~inside.flatten()[index] if drop < 1 else None
+    return Kept(index, stays.sum(2), context)
 
 
 @dataclass(frozen=True)
-class Order:
-    """Where every token stands in one direction's sequence; padding points to `length`.
+class Pack:
+    """Both directions' sequences of a branch, packed: where every step comes from.
 
-    tokens: (b, k); conditions: (b, copies, f, n); identity: (b, m).
+    ahead, back: (l,) rows of the table [kept tokens (k), condition tokens (b·f·n), identity tokens (b·m)].
+    from_ahead, from_back: (k,) steps at which the kept tokens stand.
+    lengths: (s,), 0 for those that keep no token.
     """
 
-    tokens: Tensor
-    conditions: Tensor
-    identity: Tensor
-    length: int
+    ahead: Tensor
+    back: Tensor
+    from_ahead: Tensor
+    from_back: Tensor
+    lengths: Tensor
 
 
-def orders(kept: Kept, n: int, m: int, layout: str) -> tuple[Order, Order, Tensor]:
-    """The forward and the backward order of a branch's tokens, and each item's length (b,).
+def pack(counts: Tensor, n: int, m: int, layout: str, scope: str) -> Pack:
+    """The order of a branch's tokens.
 
     `interleaved`: identity, then for each frame its n condition tokens followed by its kept tokens. The
         backward order goes through the frames and tokens the other way round, but conditions still stand
         before their frame, so that both directions carry them to every token over a short way.
     `ends`: identity, all conditions, the kept tokens, all conditions again.
     `end`: the kept tokens, identity, all conditions (ACTalker, eq. 5).
+
+    Args:
+        counts: (b, f) kept tokens of each frame.
+        scope: `clip`, one sequence an item, or `frame`, one a frame.
     """
-    b, k = kept.index.shape
-    f, device = kept.counts.shape[1], kept.index.device
-    size = kept.counts.sum(1, keepdim=True)  # (b, 1) tokens kept
-    rank = torch.arange(k, device=device).expand(b, k)
-    frames = torch.arange(f, device=device)[:, None]
-    each = torch.arange(n, device=device)
-    identity = torch.arange(m, device=device).expand(b, m)
+    b, f = counts.shape
+    device = counts.device
+    counts = counts.reshape(-1, 1) if scope == "frame" else counts  # (s, p)
+    s, p = counts.shape
+    size = counts.sum(1)  # (s,)
+    copies = 2 if layout == "ends" else 1
+    lengths = torch.where(size > 0, size + copies * p * n + m, 0)
+    first = lengths.cumsum(0) - lengths  # of each sequence in the pack
+    k, l = int(size.sum()), int(lengths.sum())
 
+    # of every kept token: its sequence, its frame there, its rank among the sequence's
+    frame_of = torch.repeat_interleave(torch.arange(s * p, device=device), counts.flatten(), output_size=k)
+    owner, frame = frame_of // p, frame_of % p
+    rank = torch.arange(k, device=device) - (size.cumsum(0) - size)[owner]
+    # of every condition and identity token: its place in its sequence
+    j, i = torch.arange(n, device=device), torch.arange(m, device=device)
+    frames = torch.arange(p, device=device)[:, None]
+    run = (n * frames + j).expand(s, p, n)  # all conditions in a row
+    who = i.expand(s, m)
     if layout == "interleaved":
-        before = (kept.counts.cumsum(1) - kept.counts)[..., None]  # (b, f, 1)
-        after = size[..., None] - before - kept.counts[..., None]
-        lengths = size[:, 0] + f * n + m
-        length = k + f * n + m
-        tokens = m + n * (kept.frame + 1) + rank
-        back = m + n * (f - kept.frame) + size - 1 - rank
-        ahead = Order(_pad(tokens, kept, length), (m + n * frames + each + before)[:, None], identity, length)
-        conditions = (m + n * (f - 1 - frames) + each + after)[:, None]
-        return ahead, Order(_pad(back, kept, length), conditions, identity, length), lengths
-
-    run = (n * frames + each).expand(b, f, n)  # all conditions in a row
-    if layout == "ends":
-        lengths = size[:, 0] + 2 * f * n + m
-        length = k + 2 * f * n + m
-        tokens = m + f * n + rank
-        conditions = torch.stack([m + run, m + f * n + size[..., None] + run], dim=1)
+        before = (counts.cumsum(1) - counts)[..., None]  # (s, p, 1) tokens of earlier frames
+        after = size[:, None, None] - before - counts[..., None]
+        token = m + n * (frame + 1) + rank
+        token_back = m + n * (p - frame) + size[owner] - 1 - rank
+        condition = [m + n * frames + j + before]
+        condition_back = [m + n * (p - 1 - frames) + j + after]
+        who_back = who
     else:
-        lengths = size[:, 0] + f * n + m
-        length = k + f * n + m
-        tokens = rank
-        identity = size + identity
-        conditions = (size[..., None] + m + run)[:, None]
-    last = lengths[:, None] - 1
-    places = _pad(last - tokens, kept, length)
-    turned = Order(places, last[..., None, None] - conditions, last - identity, length)
-    return Order(_pad(tokens, kept, length), conditions, identity, length), turned, lengths
+        if layout == "ends":
+            token = m + p * n + rank
+            condition = [m + run, m + p * n + size[:, None, None] + run]
+        else:
+            token = rank
+            condition = [size[:, None, None] + m + run]
+            who = size[:, None] + who
+        last = lengths - 1
+        token_back = last[owner] - token
+        condition_back = [last[:, None, None] - c for c in condition]
+        who_back = last[:, None] - who
+
+    alive = (size > 0).nonzero().flatten()
+    item = torch.arange(s, device=device) * b // s  # whose sequence it is
+    rows_token = torch.arange(k, device=device)
+    rows_condition = k + torch.arange(b * f * n, device=device).view(s, p * n)[alive]
+    rows_who = k + b * f * n + (item[:, None] * m + i)[alive]
+
+    def source(token: Tensor, conditions: list[Tensor], who: Tensor) -> Tensor:
+        at = first[alive, None]
+        places = [token, *((c.reshape(s, p * n)[alive] + at) for c in conditions), who[alive] + at]
+        rows = [rows_token, *[rows_condition] * len(conditions), rows_who]
+        out = torch.empty(l, dtype=torch.int64, device=device)
+        out[torch.cat([x.flatten() for x in places])] = torch.cat([x.flatten() for x in rows])
+        return out
+
+    token, token_back = token + first[owner], token_back + first[owner]
+    return Pack(
+        source(token, condition, who),
+        source(token_back, condition_back, who_back),
+        token,
+        token_back,
+        lengths,
+    )
 
 
-def _pad(positions: Tensor, kept: Kept, length: int) -> Tensor:
-    return positions.masked_fill(~kept.valid, length)
-
-
-def arrange(tokens: Tensor, conditions: Tensor, identity: Tensor, order: Order) -> Tensor:
-    """Lay tokens (b, k, c), conditions (b, f, n, c) and identity (b, m, c) out as one sequence (b, l, c)."""
-    copies = order.conditions.shape[1]
-    parts = torch.cat([tokens, conditions.flatten(1, 2).repeat(1, copies, 1), identity], dim=1)
-    places = torch.cat([order.tokens, order.conditions.flatten(1), order.identity], dim=1)
-    sequence = parts.new_zeros(parts.shape[0], order.length + 1, parts.shape[2])
-    return sequence.scatter(1, places[..., None].expand_as(parts), parts)[:, :-1]
-
-
-def pick(sequence: Tensor, order: Order) -> Tensor:
-    """The tokens' own steps of a sequence (b, l, c) -> (b, k, c), in reading order; padding is zero."""
-    return take(sequence, order.tokens)
-
-
-def take(rows: Tensor, index: Tensor) -> Tensor:
-    """Rows (b, r, c) at index (b, k); an index of r gives zeros."""
-    padded = torch.cat([rows, rows.new_zeros(rows.shape[0], 1, rows.shape[2])], dim=1)
-    return padded.gather(1, index[..., None].expand(-1, -1, rows.shape[2]))
-
-
-def paste(change: Tensor, kept: Kept) -> Tensor:
-    """Write the kept tokens' change (b, k, c) back to the clip (b, f·t, c): exactly zero elsewhere."""
-    out = change.new_zeros(change.shape[0], kept.total + 1, change.shape[2])
-    index = kept.index.masked_fill(~kept.inside, kept.total)
-    return out.scatter(1, index[..., None].expand_as(change), change)[:, : kept.total]
+def paste(onto: Tensor, change: Tensor, kept: Kept) -> Tensor:
+    """Add the kept tokens' change (k, c) to a batch of clips (b, f·t, c): nothing else is touched."""
+    index, flat = kept.index, onto.flatten(0, 1)
+    if kept.context is not None:
+        inside = (~kept.context).nonzero().flatten()
+        index, change = index[inside], change[inside]
+    return flat.index_copy(0, index, flat[index] + change).view_as(onto)

@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from ..regions.grid import to_grid
 from .branch import MaskedBranch
 from .conditions import Conditions
 from .config import BranchConfig
-from .drop import Kept, keep
+from .drop import Kept, keep, paste
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,12 @@ class Route:
 def route(conditions: Conditions, size: tuple[int, int]) -> Route:
     """Mask-drop on a token grid of (h, w), for every open signal. Same size, same route: computed once."""
     kept = {
-        name: keep(to_grid(conditions.regions[name], size), conditions.mask_drop, conditions.generator)
+        name: keep(
+            to_grid(conditions.regions[name], size),
+            conditions.mask_drop,
+            conditions.generator,
+            conditions.gates[name].amax(1) > 0,
+        )
         for name in conditions.open
     }
     return Route(kept, conditions.gates, conditions.tokens, conditions.identity)
@@ -67,7 +71,7 @@ class ParallelControl(nn.Module):
         flat = z.reshape(b, f * h * w, c)
         mixed = read = self.pre(flat)
         for name, kept in route.kept.items():
-            change = self.branches[name](read, route.tokens[name], route.identity, kept)
-            gate = route.gates[name].to(change.dtype).repeat_interleave(h * w, dim=1)[..., None]
-            mixed = mixed + torch.where(gate > 0, gate * change, 0.0)  # where: a closed item's NaN stays out
+            change, _ = self.branches[name](read, route.tokens[name], route.identity, kept)
+            gate = route.gates[name].to(change.dtype).flatten()[kept.index // (h * w)]
+            mixed = paste(mixed, gate[:, None] * change, kept)
         return (self.mlp(self.norm(mixed)) + flat).view_as(z)

@@ -1,6 +1,6 @@
 """The bidirectional state-space block: two selective scans over two orders of the same tokens.
 
-Letters: b batch, l sequence length, c channels, e inner channels, n state size, r rank of the step sizes.
+Letters: l length of the pack, s sequences, e inner channels, n state size, r rank of the step sizes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .scan import selective_scan
+from .scan import selective_scan, streaming_scan
 
 
 class BidirectionalScan(nn.Module):
@@ -45,13 +45,23 @@ class BidirectionalScan(nn.Module):
         self.log_decay = nn.Parameter((torch.arange(1, state_size + 1) / 64).log().repeat(2 * inner, 1))
         self.skip = nn.Parameter(torch.ones(2 * inner))
 
-    def forward(self, ahead: Tensor, back: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Scan both sequences.
+    def forward(
+        self,
+        ahead: Tensor,
+        back: Tensor,
+        lengths: Tensor,
+        state: Tensor | None = None,
+        streams: bool = False,
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Scan both packs of sequences.
 
         Args:
-            ahead, back: (b, l, e) the tokens in the two orders; steps past an item's length are padding.
-            lengths: (b,) valid steps of each item.
-        Returns: the two outputs, (b, l, e) each, in the orders of the inputs; padding gives zeros.
+            ahead, back: (l, e) the tokens in the two orders, sequence behind sequence.
+            lengths: (s,) steps of each sequence.
+            state: (s, e, n) what the forward direction starts from; None: nothing.
+            streams: whether its last states are wanted.
+        Returns: the two outputs, (l, e) each, in the orders of the inputs, and the forward direction's last
+            states (s, e, n), in float32, if they are wanted.
         """
         delta, B, C = [], [], []
         for x, select, step in zip((ahead, back), self.select, self.step, strict=True):
@@ -59,16 +69,21 @@ class BidirectionalScan(nn.Module):
             delta.append(step(low))
             B.append(drive)
             C.append(read)
-        y = selective_scan(
-            torch.cat([ahead, back], dim=-1).float(),
-            torch.cat(delta, dim=-1).float(),
+        given = (
+            torch.cat([ahead, back], dim=-1)[None].float(),
+            torch.cat(delta, dim=-1)[None].float(),
             -self.log_decay.float().exp(),  # the state decays over thousands of steps: keep it in float32
-            torch.stack(B, dim=2).float(),
-            torch.stack(C, dim=2).float(),
-            D=self.skip.float(),
-            delta_bias=self.step_bias.float(),
-            delta_softplus=True,
-            lengths=lengths,
-            backend=self.backend,
+            torch.stack(B, dim=1)[None].float(),
+            torch.stack(C, dim=1)[None].float(),
+            self.skip.float(),
+            self.step_bias.float(),
         )
-        return tuple(y.to(ahead.dtype).split(self.inner, dim=-1))
+        final = None
+        if streams or state is not None:
+            begin = None if state is None else torch.cat([state, torch.zeros_like(state)], 1)
+            y, last = streaming_scan(*given, True, lengths=lengths, state=begin, backend=self.backend)
+            final = last[:, : self.inner]
+        else:
+            y = selective_scan(*given, True, lengths=lengths, backend=self.backend)
+        y_ahead, y_back = y[0].to(ahead.dtype).split(self.inner, dim=-1)
+        return y_ahead, y_back, final

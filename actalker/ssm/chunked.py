@@ -24,62 +24,88 @@ SPAN_STATES = {"cpu": 2**21}
 SPAN_STATES_ELSEWHERE = 2**26
 
 
-def scan_chunked(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
-    """u, delta: (b, l, d), l >= 1; A: (d, n); B, C: (b, l, g, n), all of one dtype. Returns (b, l, d).
+def scan_chunked(
+    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, fresh: Tensor | None, state: Tensor
+) -> tuple[Tensor, Tensor]:
+    """u, delta: (b, l, d), l >= 1; A: (d, n); B, C: (b, l, g, n); state: (b, d, n), all of one dtype; fresh:
+    (l,) bool, steps that forget what was before. Returns (b, l, d) and the last state (b, d, n).
 
     Differentiable twice; the second time by the slow loop.
     Source: Gu & Dao 2023, section 3.3.2 (a work-efficient scan that recomputes its states in the backward).
     """
-    return ChunkedScan.apply(u, delta, A, B, C)
+    return ChunkedScan.apply(u, delta, A, B, C, fresh, state)
 
 
 class ChunkedScan(torch.autograd.Function):
     """Keeps one state a chunk; the backward computes decays and states again, span by span from the end."""
 
     @staticmethod
-    def forward(ctx: Any, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
-        rate = by_group(A, B.shape[2])
-        state = u.new_zeros(u.shape[0], *rate.shape)
+    def forward(
+        ctx: Any,
+        u: Tensor,
+        delta: Tensor,
+        A: Tensor,
+        B: Tensor,
+        C: Tensor,
+        fresh: Tensor | None,
+        state: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        groups = B.shape[2]
+        rate, h = by_group(A, groups), by_group(state, groups)
         y, starts = [], []
         for span in spans(u, A):
-            out, start, state = forward_span(rate, state, *in_chunks(span, u, delta, B, C))
+            out, start, h = forward_span(rate, h, goes_on(span, fresh, u), *in_chunks(span, u, delta, B, C))
             y.append(out[:, : span.stop - span.start])
             starts.append(start)
-        ctx.save_for_backward(u, delta, A, B, C, *starts)
-        return torch.cat(y, 1)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(u, delta, A, B, C, fresh, state, *starts)
+        return torch.cat(y, 1), from_groups(h)
 
     @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        u, delta, A, B, C, *starts = ctx.saved_tensors
+    def backward(ctx: Any, dy: Tensor | None, dfinal: Tensor | None) -> tuple[Tensor | None, ...]:
+        u, delta, A, B, C, fresh, state, *starts = ctx.saved_tensors
+        dy = torch.zeros_like(u) if dy is None else dy
+        dfinal = torch.zeros_like(state) if dfinal is None else dfinal
         if torch.is_grad_enabled():  # create_graph: to be differentiated again
-            return differentiable_backward(ctx.needs_input_grad, dy, u, delta, A, B, C)
-        rate = by_group(A, B.shape[2])
-        dstate = u.new_zeros(u.shape[0], *rate.shape)
+            return differentiable_backward(
+                ctx.needs_input_grad, (dy, dfinal), fresh, (u, delta, A, B, C, state)
+            )
+        groups = B.shape[2]
+        rate, dstate = by_group(A, groups), by_group(dfinal, groups)
         drate = torch.zeros_like(rate)
         parts = []
         for span, start in zip(reversed(spans(u, A)), reversed(starts), strict=True):
             pieces = in_chunks(span, u, delta, B, C, dy)
             with torch.autocast(u.device.type, enabled=False):  # the caller's may be on again
-                *grads, drate_part, dstate = backward_span(rate, start, dstate, *pieces)
+                *grads, drate_part, dstate = backward_span(
+                    rate, start, dstate, goes_on(span, fresh, u), *pieces
+                )
             drate += drate_part
             parts.append([t[:, : span.stop - span.start] for t in grads])
         du, ddelta, dB, dC = (torch.cat(part[::-1], 1) for part in zip(*parts, strict=True))
-        return du, ddelta, drate.transpose(1, 2).reshape(A.shape), dB, dC
+        return du, ddelta, from_groups(drate), dB, dC, None, from_groups(dstate)
 
 
 def differentiable_backward(
-    needed: tuple[bool, ...], dy: Tensor, *inputs: Tensor
+    needed: tuple[bool, ...], grads: tuple[Tensor, Tensor], fresh: Tensor | None, inputs: tuple[Tensor, ...]
 ) -> tuple[Tensor | None, ...]:
     """The same gradients, through the slow loop, as a graph that can be differentiated again."""
-    own = [t.view_as(t) for t in inputs]  # aliases: where delta comes from u, that path is not ours
-    wanted = [t for t, need in zip(own, needed, strict=True) if need]
-    found = iter(torch.autograd.grad(scan_reference(*own), wanted, dy, create_graph=True))
+    u, delta, A, B, C, state = (t.view_as(t) for t in inputs)  # aliases: delta may come from u
+    own = (u, delta, A, B, C, None, state)
+    wanted = [t for t, need in zip(own, needed, strict=True) if need and t is not None]
+    out = scan_reference(u, delta, A, B, C, fresh, state)
+    found = iter(torch.autograd.grad(out, wanted, grads, create_graph=True))
     return tuple(next(found) if need else None for need in needed)
 
 
 def by_group(A: Tensor, groups: int) -> Tensor:
-    """(d, n) -> (g, n, w): channels last, so that every step works on contiguous rows."""
-    return A.unflatten(0, (groups, -1)).transpose(1, 2).contiguous()
+    """(..., d, n) -> (..., g, n, w): channels last, so that every step works on contiguous rows."""
+    return A.unflatten(-2, (groups, -1)).transpose(-1, -2).contiguous()
+
+
+def from_groups(h: Tensor) -> Tensor:
+    """The inverse of `by_group`."""
+    return h.transpose(-1, -2).flatten(-3, -2)
 
 
 def spans(u: Tensor, A: Tensor) -> list[slice]:
@@ -92,7 +118,7 @@ def spans(u: Tensor, A: Tensor) -> list[slice]:
 
 def in_chunks(span: slice, u: Tensor, delta: Tensor, B: Tensor, C: Tensor, *dy: Tensor) -> tuple[Tensor, ...]:
     """Cut one span into chunks, steps first: (k, p, g, w) for u, delta, dy and (k, p, g, n) for B, C."""
-    chunk = max(1, round(math.sqrt(span.stop - span.start)))  # k + j steps: least where k = j
+    chunk = chunk_of(span)
     rows = (t[:, span].unflatten(2, (B.shape[2], -1)) for t in (u, delta, *dy))
     out = []
     for t in (*rows, B[:, span], C[:, span]):
@@ -101,22 +127,42 @@ def in_chunks(span: slice, u: Tensor, delta: Tensor, B: Tensor, C: Tensor, *dy: 
     return tuple(out)
 
 
+def chunk_of(span: slice) -> int:
+    """Steps of a chunk: k + j steps are walked, least where k = j."""
+    return max(1, round(math.sqrt(span.stop - span.start)))
+
+
+def goes_on(span: slice, fresh: Tensor | None, like: Tensor) -> Tensor | None:
+    """1 where a step remembers what was before it and 0 where not: (k, p, 1, 1, 1), for one item."""
+    if fresh is None:
+        return None
+    chunk = chunk_of(span)
+    on = F.pad((~fresh[span]).to(like.dtype), (0, -(span.stop - span.start) % chunk), value=1.0)
+    return on.unflatten(0, (-1, chunk)).t()[..., None, None, None]
+
+
+def decays(rate: Tensor, delta: Tensor, on: Tensor | None) -> Tensor:
+    """What is left of a state after each step, (k, p, g, n, w)."""
+    decay = (delta[..., None, :] * rate).exp_()
+    return decay if on is None else decay.mul_(on)
+
+
 def whole(t: Tensor, b: int) -> Tensor:
     """Back from chunks: (k, p, g, x) -> (b, k j, g x)."""
     return t.unflatten(1, (b, -1)).movedim(0, 2).flatten(3).flatten(1, 2)
 
 
 def forward_span(
-    rate: Tensor, state: Tensor, u: Tensor, delta: Tensor, B: Tensor, C: Tensor
+    rate: Tensor, state: Tensor, on: Tensor | None, u: Tensor, delta: Tensor, B: Tensor, C: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Returns y (b, k j, d), the state entering every chunk (b, j, g, n, w), the state after the span."""
     b = state.shape[0]
-    decay = (delta[..., None, :] * rate).exp_()  # (k, p, g, n, w)
+    decay = decays(rate, delta, on)
     drive = delta * u
     h = torch.zeros_like(decay[0])
     for decay_k, drive_k, B_k in zip(decay, drive, B, strict=True):
         h.mul_(decay_k).addcmul_(B_k[..., None], drive_k[..., None, :])
-    start, state = carry(state, decay_of_chunks(delta, rate), h)
+    start, state = carry(state, decay_of_chunks(delta, rate, on), h)
     h = start.flatten(0, 1).clone()
     y = torch.empty_like(u)
     for k in range(len(u)):
@@ -125,9 +171,10 @@ def forward_span(
     return whole(y, b), start, state
 
 
-def decay_of_chunks(delta: Tensor, rate: Tensor) -> Tensor:
+def decay_of_chunks(delta: Tensor, rate: Tensor, on: Tensor | None) -> Tensor:
     """What is left of a state after a whole chunk, (p, g, n, w)."""
-    return torch.exp(delta.sum(0)[..., None, :] * rate)
+    decay = torch.exp(delta.sum(0)[..., None, :] * rate)
+    return decay if on is None else decay * on.amin(0)
 
 
 def carry(state: Tensor, decay: Tensor, add: Tensor) -> tuple[Tensor, Tensor]:
@@ -141,11 +188,19 @@ def carry(state: Tensor, decay: Tensor, add: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def backward_span(
-    rate: Tensor, start: Tensor, dstate: Tensor, u: Tensor, delta: Tensor, dy: Tensor, B: Tensor, C: Tensor
+    rate: Tensor,
+    start: Tensor,
+    dstate: Tensor,
+    on: Tensor | None,
+    u: Tensor,
+    delta: Tensor,
+    dy: Tensor,
+    B: Tensor,
+    C: Tensor,
 ) -> tuple[Tensor, ...]:
     """Returns du, ddelta (b, k j, d), dB, dC (b, k j, g, n), drate (g, n, w) and dstate before the span."""
     b, groups, steps = len(start), len(rate), range(len(u))
-    decay = (delta[..., None, :] * rate).exp_()  # (k, p, g, n, w)
+    decay = decays(rate, delta, on)
     drive = delta * u
     h = torch.empty(len(u) + 1, *decay.shape[1:], dtype=u.dtype, device=u.device)  # h[k] enters step k
     h[0] = start.flatten(0, 1)
@@ -155,7 +210,7 @@ def backward_span(
     q = torch.zeros_like(h[0])  # dL/dh, later chunks left out
     for k in reversed(steps):
         q.addcmul_(C[k][..., None], dy[k][..., None, :]).mul_(decay[k])
-    turned = (t.unflatten(0, (b, -1)).flip(1).flatten(0, 1) for t in (decay_of_chunks(delta, rate), q))
+    turned = (t.unflatten(0, (b, -1)).flip(1).flatten(0, 1) for t in (decay_of_chunks(delta, rate, on), q))
     after, dstate = carry(dstate, *turned)
     q = after.flip(1).flatten(0, 1)
 

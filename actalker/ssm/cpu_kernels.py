@@ -3,18 +3,17 @@
 Sixteen channels stand side by side in a vector, a block. A block goes through CHUNK steps with its states in
 the L1 cache, then the next block through the same steps, then all of them through the next chunk. The
 forward keeps one state in CHUNK, the backward computes the others again. A reversed scan walks backwards from
-an item's own last step.
+a sequence's own last step.
 
-Letters: b items, l length, d channels, n state size, t step in the order of the scan, k step in a chunk,
-i state. x_0 is where an item's rows of x start, x_t the row of a step, x_k scratch with one entry a step of
-the chunk, o the byte of a block within a row. What is not `Rows` is an address; all sizes are bytes.
+Letters: l length, d channels, n state size, s sequence, t step in the order of the scan, k step in a chunk,
+i state. x_0 is where a sequence's rows of x start, x_t the row of a step, x_k scratch with one entry a step
+of the chunk, o the byte of a block within a row of float32, p within a row as it is. What is not `Rows` is
+an address; all sizes are bytes.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
-
-from numba.core import types
 
 from .cpu_vector import (
     LANES,
@@ -24,6 +23,7 @@ from .cpu_vector import (
     kernel,
     ln2,
     load,
+    load_half,
     load_number,
     one,
     prefetch,
@@ -31,6 +31,7 @@ from .cpu_vector import (
     softplus,
     spread,
     store,
+    store_half,
     sums,
     zero,
 )
@@ -47,15 +48,18 @@ class Rows(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Sizes and switches of a call. A job is one part of one group of one item; parts share out channels."""
+    """Sizes and switches of a call. A job is a part of a group of a sequence; parts share out channels."""
 
-    l: int
     d: int  # a whole number of blocks a group
     n: int
     groups: int
     parts: int
     softplus: bool
     reverse: bool
+    half: bool  # u, delta, z, y and their gradients are bfloat16, else float32
+
+
+ITEM, START, LENGTH, FIRST_CHUNK = range(4)  # columns of `places`: where each sequence lies
 
 
 @kernel
@@ -66,8 +70,29 @@ def fill_zero(address, size):
 
 
 @kernel
+def copy_vectors(source, target, size):
+    """Copy `size` vectors; from address 0, zeros."""
+    for i in range(size):
+        store(target + i * SIZE, load(source + i * SIZE) if source else zero())
+
+
+@kernel
+def read(address, half):
+    """Sixteen numbers of a row."""
+    return load_half(address) if half else load(address)
+
+
+@kernel
+def write(address, value, half):
+    if half:
+        store_half(address, value)
+    else:
+        store(address, value)
+
+
+@kernel
 def job_of(job, plan):
-    """The item, the group, and the channels of a job as its first byte in a row and its number of blocks."""
+    """A job's sequence, group, and channels: their first byte in a row and the number of their blocks."""
     part = job % plan.parts
     group = job // plan.parts % plan.groups
     blocks = plan.d // plan.groups // LANES
@@ -87,38 +112,47 @@ def row_of(t, length, plan):
 
 
 @kernel
-def scan_forward(jobs, lengths, plan, u, delta, B, C, y, A, D, bias, states, scratch):
-    """Write y, zero past an item's length, and to `states`, unless 0, the state before every chunk.
+def start_of(rows, place):
+    """Where a sequence's rows start."""
+    return rows.at + place[ITEM] * rows.item + place[START] * rows.step
 
-    Addresses: A (d / 16, n, 16), times log2(e); D, bias (d,) or 0; states (b, chunks, d / 16, n, 16) or 0;
-    scratch, n vectors a block of the largest job. jobs: the first and the last + 1.
+
+@kernel
+def scan_forward(jobs, places, plan, u, delta, B, C, z, y, A, D, bias, states, begin, final, scratch):
+    """Write y, the state before every chunk to `states` unless 0, and the states behind the last steps.
+
+    z.at is 0 where there is no gate. Addresses: A (d / 16, n, 16), times log2(e); D, bias (d,) or 0; states
+    (chunks, d / 16, n, 16) or 0; begin, final (s, d / 16, n, 16), begin or 0; scratch, n vectors a block of
+    the largest job. jobs: the first and the last + 1.
     """
-    n, l = plan.n, plan.l
+    n, half = plan.n, plan.half
     bundle, row = n * SIZE, plan.d * 4  # the states of a block, a row of channels
     for job in range(jobs[0], jobs[1]):
-        item, group, column, blocks = job_of(job, plan)
-        length = lengths[item]
-        u_0, delta_0, y_0 = u.at + item * u.item, delta.at + item * delta.item, y.at + item * y.item
-        B_0, C_0 = B.at + item * B.item + group * n * 4, C.at + item * C.item + group * n * 4
-        fill_zero(scratch, blocks * n)
+        s, group, column, blocks = job_of(job, plan)
+        place = places[s]
+        length = place[LENGTH]
+        u_0, delta_0, y_0 = start_of(u, place), start_of(delta, place), start_of(y, place)
+        z_0 = start_of(z, place)
+        B_0, C_0 = start_of(B, place) + group * n * 4, start_of(C, place) + group * n * 4
+        own = (s * row + column) * n  # of the sequence's states
+        copy_vectors(begin + own if begin else 0, scratch, blocks * n)
         for chunk in range(chunks_of(length)):
             for block in range(blocks):
                 o, h = column + block * SIZE, scratch + block * bundle
+                p = o >> 1 if half else o
                 rate = A + o * n
                 shift = load(bias + o) if bias else zero()
                 skip = load(D + o) if D else zero()
                 if states:
-                    kept = states + ((item * chunks_of(l) + chunk) * row + o) * n
-                    for i in range(0, bundle, SIZE):
-                        store(kept + i, load(h + i))
+                    copy_vectors(h, states + ((place[FIRST_CHUNK] + chunk) * row + o) * n, n)
                 for t in range(chunk * CHUNK, min((chunk + 1) * CHUNK, length)):
                     at = row_of(t, length, plan)
-                    u_t, delta_t = u_0 + at * u.step + o, delta_0 + at * delta.step + o
-                    y_t, B_t, C_t = y_0 + at * y.step + o, B_0 + at * B.step, C_0 + at * C.step
+                    u_t, delta_t = u_0 + at * u.step + p, delta_0 + at * delta.step + p
+                    y_t, B_t, C_t = y_0 + at * y.step + p, B_0 + at * B.step, C_0 + at * C.step
                     prefetch(u_t + SIZE)  # the next block's: too far off for the CPU to guess
                     prefetch(delta_t + SIZE)
                     prefetch(y_t + SIZE)
-                    x, dt = load(u_t), load(delta_t) + shift
+                    x, dt = read(u_t, half), read(delta_t, half) + shift
                     if plan.softplus:
                         dt = softplus(dt)
                     drive, out = dt * x, skip * x
@@ -127,42 +161,69 @@ def scan_forward(jobs, lengths, plan, u, delta, B, C, y, A, D, bias, states, scr
                         state = fma(exp2(dt * load(rate + m)), load(h + m), drive * spread(B_t + i * 4))
                         store(h + m, state)
                         out = fma(state, spread(C_t + i * 4), out)
-                    store(y_t, out)
-        for t in range(length, l):
-            fill_zero(y_0 + t * y.step + column, blocks)
-        if states:  # read by nobody, but the same in every run
-            for chunk in range(chunks_of(length), chunks_of(l)):
-                fill_zero(states + ((item * chunks_of(l) + chunk) * row + column) * n, blocks * n)
+                    if z.at:
+                        gate = read(z_0 + at * z.step + p, half)
+                        out = out * gate * sigmoid(gate)
+                    write(y_t, out, half)
+        copy_vectors(scratch, final + own, blocks * n)
 
 
 @kernel
 def scan_backward(
-    jobs, lengths, plan, u, delta, B, C, dy, du, ddelta, dB, dC, A, D, bias, states, dA, dD, dbias, scratch
+    jobs,
+    places,
+    plan,
+    u,
+    delta,
+    B,
+    C,
+    z,
+    dy,
+    du,
+    ddelta,
+    dB,
+    dC,
+    dz,
+    A,
+    D,
+    bias,
+    states,
+    dfinal,
+    dA,
+    dD,
+    dbias,
+    dbegin,
+    scratch,
 ):
-    """Write every gradient, zero past an item's length.
+    """Write every gradient.
 
-    dB, dC: (b, l, groups, parts, n), to be summed over parts. Addresses: dA (b, d / 16, n, 16), dD, dbias
-    (b, d), to be summed over b; scratch, `backward_vectors` vectors. The rest as in `scan_forward`.
+    dB, dC: (b, l, groups, parts, n), to be summed over parts. Addresses: dfinal (s, d / 16, n, 16) or 0, of
+    the states behind the last steps; dbegin likewise, of those before the first; dA (s, d / 16, n, 16), dD,
+    dbias (s, d), to be summed over s; scratch, `backward_vectors` vectors. The rest as in `scan_forward`.
     """
-    n, l = plan.n, plan.l
+    n, half = plan.n, plan.half
     bundle, row = n * SIZE, plan.d * 4
     dB_k = scratch  # (k, n)
     dC_k, decay_k, state_k = dB_k + CHUNK * bundle, dB_k + 2 * CHUNK * bundle, dB_k + 3 * CHUNK * bundle
     dt_k = state_k + (CHUNK + 1) * bundle  # state_k: before each step and after the last;    (k,)
     slope_k = dt_k + CHUNK * SIZE  # (k,)
-    dh_block = slope_k + CHUNK * SIZE  # (blocks, n)
+    out_k = slope_k + CHUNK * SIZE  # (k,): dL/dout, the gate taken into account
+    dh_block = out_k + CHUNK * SIZE  # (blocks, n)
     for job in range(jobs[0], jobs[1]):
-        item, group, column, blocks = job_of(job, plan)
-        length, part = lengths[item], job % plan.parts
-        u_0, delta_0, dy_0 = u.at + item * u.item, delta.at + item * delta.item, dy.at + item * dy.item
-        du_0, ddelta_0 = du.at + item * du.item, ddelta.at + item * ddelta.item
-        B_0, C_0 = B.at + item * B.item + group * n * 4, C.at + item * C.item + group * n * 4
-        place = (group * plan.parts + part) * n * 4
-        dB_0, dC_0 = dB.at + item * dB.item + place, dC.at + item * dC.item + place
-        fill_zero(dh_block, blocks * n)
-        fill_zero(dA + (item * row + column) * n, blocks * n)
-        fill_zero(dD + item * row + column, blocks)
-        fill_zero(dbias + item * row + column, blocks)
+        s, group, column, blocks = job_of(job, plan)
+        place = places[s]
+        length, part = place[LENGTH], job % plan.parts
+        u_0, delta_0, dy_0 = start_of(u, place), start_of(delta, place), start_of(dy, place)
+        du_0, ddelta_0 = start_of(du, place), start_of(ddelta, place)
+        z_0, dz_0 = start_of(z, place), start_of(dz, place)
+        B_0, C_0 = start_of(B, place) + group * n * 4, start_of(C, place) + group * n * 4
+        share = (group * plan.parts + part) * n * 4
+        dB_0, dC_0 = start_of(dB, place) + share, start_of(dC, place) + share
+        own = (s * row + column) * n
+        copy_vectors(dfinal + own if dfinal else 0, dh_block, blocks * n)
+        fill_zero(dA + own, blocks * n)
+        fill_zero(dD + s * row + column, blocks)
+        fill_zero(dbias + s * row + column, blocks)
         for chunk in range(chunks_of(length) - 1, -1, -1):
             t_0 = chunk * CHUNK
             steps = min(CHUNK, length - t_0)
@@ -170,59 +231,70 @@ def scan_backward(
             fill_zero(dC_k, steps * n)
             for block in range(blocks):
                 o, dh = column + block * SIZE, dh_block + block * bundle
-                rate, dA_o = A + o * n, dA + (item * row + o) * n
-                dD_o, dbias_o = dD + item * row + o, dbias + item * row + o
+                p = o >> 1 if half else o
+                rate, dA_o = A + o * n, dA + (s * row + o) * n
+                dD_o, dbias_o = dD + s * row + o, dbias + s * row + o
                 shift = load(bias + o) if bias else zero()
                 skip = load(D + o) if D else zero()
-                kept = states + ((item * chunks_of(l) + chunk) * row + o) * n
-                for i in range(0, bundle, SIZE):
-                    store(state_k + i, load(kept + i))
+                copy_vectors(states + ((place[FIRST_CHUNK] + chunk) * row + o) * n, state_k, n)
                 for k in range(steps):  # the states again
                     at = row_of(t_0 + k, length, plan)
-                    u_t, delta_t = u_0 + at * u.step + o, delta_0 + at * delta.step + o
+                    u_t, delta_t = u_0 + at * u.step + p, delta_0 + at * delta.step + p
+                    dy_t = dy_0 + at * dy.step + p
                     prefetch(u_t + SIZE)
                     prefetch(delta_t + SIZE)
-                    prefetch(dy_0 + at * dy.step + o)
-                    prefetch(du_0 + at * du.step + o)
-                    prefetch(ddelta_0 + at * ddelta.step + o)
-                    dt = load(delta_t) + shift
+                    prefetch(dy_t + SIZE)
+                    prefetch(du_0 + at * du.step + p)
+                    prefetch(ddelta_0 + at * ddelta.step + p)
+                    x, dt = read(u_t, half), read(delta_t, half) + shift
                     slope = one()
                     if plan.softplus:
                         slope = sigmoid(dt)
                         dt = softplus(dt)
                     store(dt_k + k * SIZE, dt)
                     store(slope_k + k * SIZE, slope)
-                    drive, B_t = dt * load(u_t), B_0 + at * B.step
+                    drive, B_t, C_t = dt * x, B_0 + at * B.step, C_0 + at * C.step
                     for i in range(n):
                         m = k * bundle + i * SIZE
                         decay = exp2(dt * load(rate + i * SIZE))
                         store(decay_k + m, decay)
                         state = fma(decay, load(state_k + m), drive * spread(B_t + i * 4))
                         store(state_k + bundle + m, state)
+                    dout = read(dy_t, half)
+                    if z.at:  # y = out z σ(z), and out is what the forward had before the gate
+                        gate, out = read(z_0 + at * z.step + p, half), skip * x
+                        for i in range(n):
+                            state = load(state_k + bundle + k * bundle + i * SIZE)
+                            out = fma(state, spread(C_t + i * 4), out)
+                        open_ = sigmoid(gate)
+                        dgate = open_ * (one() + gate * (one() - open_))
+                        write(dz_0 + at * dz.step + p, dout * out * dgate, half)
+                        dout = dout * gate * open_
+                    store(out_k + k * SIZE, dout)
                 dD_sum, dbias_sum = load(dD_o), load(dbias_o)
                 for k in range(steps - 1, -1, -1):  # the adjoint, backwards
                     at = row_of(t_0 + k, length, plan)
                     B_t, C_t = B_0 + at * B.step, C_0 + at * C.step
-                    x, dy_t = load(u_0 + at * u.step + o), load(dy_0 + at * dy.step + o)
+                    x, dout = read(u_0 + at * u.step + p, half), load(out_k + k * SIZE)
                     dt, ddrive, dexponent = load(dt_k + k * SIZE), zero(), zero()
                     drive = dt * x
                     for i in range(n):
-                        s, m = i * SIZE, k * bundle + i * SIZE
-                        grad = fma(dy_t, spread(C_t + i * 4), load(dh + s))  # dL/dh of this step
-                        store(dC_k + m, fma(dy_t, load(state_k + bundle + m), load(dC_k + m)))
+                        c, m = i * SIZE, k * bundle + i * SIZE
+                        grad = fma(dout, spread(C_t + i * 4), load(dh + c))  # dL/dh of this step
+                        store(dC_k + m, fma(dout, load(state_k + bundle + m), load(dC_k + m)))
                         store(dB_k + m, fma(grad, drive, load(dB_k + m)))
                         ddrive = fma(grad, spread(B_t + i * 4), ddrive)
                         grad = grad * load(decay_k + m)
-                        store(dh + s, grad)
+                        store(dh + c, grad)
                         # not h - drive B, which is the same but loses all digits where decay is small
                         grad = grad * load(state_k + m)
-                        dexponent = fma(grad, load(rate + s), dexponent)
-                        store(dA_o + s, fma(grad, dt, load(dA_o + s)))
-                    store(du_0 + at * du.step + o, fma(dt, ddrive, skip * dy_t))
+                        dexponent = fma(grad, load(rate + c), dexponent)
+                        store(dA_o + c, fma(grad, dt, load(dA_o + c)))
+                    write(du_0 + at * du.step + p, fma(dt, ddrive, skip * dout), half)
                     ddt = fma(x, ddrive, dexponent * ln2()) * load(slope_k + k * SIZE)
-                    store(ddelta_0 + at * ddelta.step + o, ddt)
+                    write(ddelta_0 + at * ddelta.step + p, ddt, half)
                     dbias_sum = dbias_sum + ddt
-                    dD_sum = fma(dy_t, x, dD_sum)
+                    dD_sum = fma(dout, x, dD_sum)
                 store(dD_o, dD_sum)
                 store(dbias_o, dbias_sum)
             for total in (dB_k, dC_k):  # over lanes, in place
@@ -233,14 +305,9 @@ def scan_backward(
                 for i in range(n):
                     store(dB_0 + at * dB.step + i * 4, load_number(dB_k + (k * n + i) * 4))
                     store(dC_0 + at * dC.step + i * 4, load_number(dC_k + (k * n + i) * 4))
-        for t in range(length, l):
-            fill_zero(du_0 + t * du.step + column, blocks)
-            fill_zero(ddelta_0 + t * ddelta.step + column, blocks)
-            for i in range(n):
-                store(dB_0 + t * dB.step + i * 4, types.float32(0))
-                store(dC_0 + t * dC.step + i * 4, types.float32(0))
+        copy_vectors(dh_block, dbegin + own, blocks * n)
 
 
 def backward_vectors(n: int, blocks: int) -> int:
     """Vectors of scratch that `scan_backward` needs for a job of so many blocks."""
-    return CHUNK * (4 * n + 2) + n + blocks * n
+    return CHUNK * (4 * n + 3) + n + blocks * n

@@ -27,6 +27,7 @@ LOG2E, LN2 = 1.4426950408889634, 0.6931471805599453
 intrinsic: Any = extending.intrinsic  # its type hints describe the Python call, not the kernel's
 FLOAT, INT = ir.FloatType(), ir.IntType(32)
 FLOATS, INTS = ir.VectorType(FLOAT, LANES), ir.VectorType(INT, LANES)
+HALVES = ir.VectorType(ir.IntType(16), LANES)
 
 
 class VectorType(types.Type):
@@ -145,6 +146,24 @@ def emit_store(builder: Any, address: Any, value: Any) -> None:
     builder.store(value, emit_pointer(builder, address, value.type)).align = 4
 
 
+def emit_load_half(builder: Any, address: Any) -> Any:
+    """Sixteen bfloat16 as float32: the upper halves of the words."""
+    halves = builder.load(emit_pointer(builder, address, HALVES))
+    halves.align = 2
+    return builder.bitcast(builder.shl(builder.zext(halves, INTS), integers([16] * LANES)), FLOATS)
+
+
+def emit_store_half(builder: Any, address: Any, value: Any) -> None:
+    """Sixteen float32 as bfloat16, rounded to the nearest and to even; NaN stays NaN."""
+    bits = builder.bitcast(value, INTS)
+    odd = builder.and_(builder.lshr(bits, integers([16] * LANES)), integers([1] * LANES))
+    rounded = builder.add(builder.add(bits, odd), integers([0x7FFF] * LANES))
+    broken = builder.fcmp_unordered("uno", value, value)
+    rounded = builder.select(broken, integers([0x7FC00000] * LANES), rounded)
+    halves = builder.trunc(builder.lshr(rounded, integers([16] * LANES)), HALVES)
+    builder.store(halves, emit_pointer(builder, address, HALVES)).align = 2
+
+
 def emit_spread(builder: Any, x: Any) -> Any:
     first = builder.insert_element(ir.Constant(FLOATS, ir.Undefined), x, ir.Constant(INT, 0))
     return builder.shuffle_vector(first, first, integers([0] * LANES))
@@ -182,6 +201,21 @@ def emit_sums(builder: Any, address: Any) -> Any:
 @intrinsic
 def load(typing: Any, address: Any) -> Any:
     return V(types.int64), lambda context, builder, sig, args: emit_load(builder, args[0], FLOATS)
+
+
+@intrinsic
+def load_half(typing: Any, address: Any) -> Any:
+    """Sixteen bfloat16."""
+    return V(types.int64), lambda context, builder, sig, args: emit_load_half(builder, args[0])
+
+
+@intrinsic
+def store_half(typing: Any, address: Any, value: Any) -> Any:
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        emit_store_half(builder, *args)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, value), generate
 
 
 @intrinsic

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .packs import inert
+from .call import ScanCall
 
 INSTALL = "install it beside a CUDA build of PyTorch: pip install --no-build-isolation 'actalker[cuda]'"
 
@@ -48,25 +48,37 @@ def trial(device: torch.device) -> str | None:
     return None
 
 
-def scan_mamba(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-    lengths: Tensor | None,
-    reverse: bool,
-) -> Tensor:
-    """As `selective_scan`, with B, C (b, l, g, n). Returns (b, l, d) in the dtype of u."""
-    given = inert(lengths, *(t.to(u.dtype) for t in (u, delta, B, C)))
+def scan_mamba(call: ScanCall) -> tuple[Tensor, Tensor]:
+    """A call without states. Returns (b, l, d) in the dtype of u, and no states."""
+    u, lengths = call.u, call.lengths
+    given = [u, *(t.to(u.dtype) for t in (call.delta, call.B, call.C))]
+    if lengths is not None:
+        forget = FORGET if u.dtype != torch.float16 else FORGET_HALF
+        given = [apart(t, lengths, fill) for t, fill in zip(given, (0, forget, 0, 0), strict=True)]
     # channels first: u, delta (b, d, l), B, C (b, g, n, l)
-    u, delta, B, C = (t.flip(1).movedim(1, -1) if reverse else t.movedim(1, -1) for t in given)
-    D, delta_bias = (None if t is None else t.float() for t in (D, delta_bias))
-    y = PackageScan.apply(delta_softplus, u, delta, A.float(), B, C, D, delta_bias).movedim(-1, 1)
-    return y.flip(1) if reverse else y
+    u, delta, B, C = (t.flip(1).movedim(1, -1) if call.reverse else t.movedim(1, -1) for t in given)
+    D, bias = (None if t is None else t.float() for t in (call.D, call.delta_bias))
+    y = PackageScan.apply(call.delta_softplus, u, delta, call.A.float(), B, C, D, bias).movedim(-1, 1)
+    y = y.flip(1) if call.reverse else y
+    if lengths is not None:
+        y = y.index_select(1, places(lengths, call.u.shape[1]))
+    return call.gated(y), y.new_empty(0)
+
+
+# The kernels know no packs: between two sequences stands a step so long that the state decays to 0.
+FORGET, FORGET_HALF = 1e12, 6e4  # float16 holds no more
+
+
+def places(lengths: Tensor, l: int) -> Tensor:
+    """Where the steps of a pack stand once one step is put between neighbouring sequences, (l,)."""
+    owner = torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths, output_size=l)
+    return torch.arange(l, device=lengths.device) + owner
+
+
+def apart(t: Tensor, lengths: Tensor, fill: float) -> Tensor:
+    """A pack (1, l, ...) with a step of `fill` between neighbouring sequences, (1, l + s - 1, ...)."""
+    wide = t.new_full((1, t.shape[1] + max(0, len(lengths) - 1), *t.shape[2:]), fill)
+    return wide.index_copy(1, places(lengths, t.shape[1]), t)
 
 
 class PackageScan(torch.autograd.Function):

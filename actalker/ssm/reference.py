@@ -9,18 +9,22 @@ import torch
 from torch import Tensor
 
 
-def scan_reference(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
-    """h_t = exp(δ_t A) h_{t-1} + δ_t B_t u_t, y_t = C_t h_t.
+def scan_reference(
+    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, fresh: Tensor | None, state: Tensor
+) -> tuple[Tensor, Tensor]:
+    """h_t = exp(δ_t A) h_{t-1} + δ_t B_t u_t, y_t = C_t h_t, with h_{t-1} = 0 at fresh steps.
 
-    u, delta: (b, l, d), l >= 1; A: (d, n); B, C: (b, l, g, n), all of one dtype. Returns (b, l, d).
+    u, delta: (b, l, d), l >= 1; A: (d, n); B, C: (b, l, g, n); state: (b, d, n), all of one dtype; fresh:
+    (l,) bool. Returns (b, l, d) and the last state (b, d, n).
     """
-    b, _, d = u.shape
-    share = d // B.shape[2]  # channels that read one group
-    h = u.new_zeros(b, d, A.shape[1])
-    y = []
+    share = u.shape[2] // B.shape[2]  # channels that read one group
+    h, y = state, []
+    goes_on = [None] * u.shape[1] if fresh is None else (~fresh).to(u.dtype).unbind()
     # unbind, not an index per step: the gradient of an index is a tensor of full size, l of them
-    for u_t, delta_t, B_t, C_t in zip(*(t.unbind(1) for t in (u, delta, B, C)), strict=True):
+    steps = zip(*(t.unbind(1) for t in (u, delta, B, C)), goes_on, strict=True)
+    for u_t, delta_t, B_t, C_t, on in steps:
         B_t, C_t = B_t.repeat_interleave(share, 1), C_t.repeat_interleave(share, 1)  # (b, d, n)
-        h = torch.exp(delta_t[..., None] * A) * h + (delta_t * u_t)[..., None] * B_t
+        decay = torch.exp(delta_t[..., None] * A)
+        h = (decay if on is None else decay * on) * h + (delta_t * u_t)[..., None] * B_t
         y.append((h * C_t).sum(-1))
-    return torch.stack(y, 1)
+    return torch.stack(y, 1), h

@@ -1,6 +1,7 @@
 """The selective scan: one function, several backends that give the same numbers.
 
-Letters in this folder, as in the Mamba paper: b batch, l length, d channels, n state size, g groups.
+Letters in this folder, as in the Mamba paper: b batch, l length, d channels, n state size, g groups,
+s sequences.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError, one_of
+from .call import ScanCall
 from .chunked import scan_chunked
 from .cpu import numba_refuses, scan_numba
 from .package import mamba_refuses, scan_mamba
@@ -24,12 +26,13 @@ from .reference import scan_reference
 class Backend:
     """A way to compute the scan."""
 
-    run: Callable[..., Tensor]  # `selective_scan` with B, C (b, l, g, n) and lengths a tensor
+    run: Callable[[ScanCall], tuple[Tensor, Tensor]]  # y (b, l, d) and the states behind it (s, d, n)
     refuses: Callable[[Tensor], str | None]  # why it cannot run on this u, or None
+    streams: bool = True  # whether it starts from states and gives the last ones
 
 
 BACKENDS = {  # fastest first: `auto` takes the first that can run
-    "mamba": Backend(scan_mamba, mamba_refuses),
+    "mamba": Backend(scan_mamba, mamba_refuses, streams=False),
     "numba": Backend(scan_numba, numba_refuses),
     "chunked": Backend(partial(scan_plain, scan_chunked), lambda u: None),
     "reference": Backend(partial(scan_plain, scan_reference), lambda u: None),
@@ -47,6 +50,8 @@ def selective_scan(
     delta_softplus: bool = False,
     lengths: Tensor | Sequence[int] | None = None,
     reverse: bool = False,
+    z: Tensor | None = None,
+    state: Tensor | None = None,
     backend: str = "auto",
 ) -> Tensor:
     """Selective state-space recurrence h_t = exp(δ_t A) h_{t-1} + δ_t B_t u_t, y_t = C_t h_t + D u_t.
@@ -56,38 +61,105 @@ def selective_scan(
             else delta + delta_bias. Any float dtype; the state is float32 (float64 for float64).
         A: (d, n), negative. D, delta_bias: (d,).
         B, C: (b, l, n), or (b, l, g, n) where channel j reads group j // (d // g).
-        lengths: (b,) whole numbers in 0..l: steps past an item's length are inert, give 0 and get gradient 0,
-            whatever they hold.
-        reverse: run from each item's last step to its first.
+        lengths: (s,) whole numbers, 0 among them, whose sum is l: the one item, b = 1, holds sequences of
+            these lengths one behind another, each of which starts anew. None: every item is a sequence.
+        reverse: run from each sequence's last step to its first.
+        z: (b, l, d), a gate on the result, y · silu(z).
+        state: (s, d, n), h before the first step of each sequence; None: zeros.
         backend: a name in `BACKENDS`, or "auto" for the fastest that can run this call.
     Returns: (b, l, d) in the dtype of u.
-    Raises: InputError on shapes that do not fit, on lengths out of range, and if the named backend cannot run
-        this call, with the reason and the remedy.
+    Raises: InputError on shapes that do not fit, on lengths that do not add up, and if the named backend
+        cannot run this call, with the reason and the remedy.
     Source: Gu & Dao 2023, algorithm 2; `mamba_ssm.selective_scan_fn`, there channels first.
     """
-    chosen = choose(backend, u)
+    given = (u, delta, A, B, C, D, delta_bias, delta_softplus, lengths, reverse, z, state)
+    return _scan(*given, wanted=False, backend=backend)[0]
+
+
+def streaming_scan(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None = None,
+    delta_bias: Tensor | None = None,
+    delta_softplus: bool = False,
+    lengths: Tensor | Sequence[int] | None = None,
+    reverse: bool = False,
+    z: Tensor | None = None,
+    state: Tensor | None = None,
+    backend: str = "auto",
+) -> tuple[Tensor, Tensor]:
+    """As `selective_scan`, with the states behind the last steps: (b, l, d) and (s, d, n).
+
+    They are what a later call starts from: a sequence scanned in pieces gives what it gives in one.
+    """
+    given = (u, delta, A, B, C, D, delta_bias, delta_softplus, lengths, reverse, z, state)
+    return _scan(*given, wanted=True, backend=backend)
+
+
+def _scan(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+    lengths: Tensor | Sequence[int] | None,
+    reverse: bool,
+    z: Tensor | None,
+    state: Tensor | None,
+    wanted: bool,
+    backend: str,
+) -> tuple[Tensor, Tensor]:
+    streams = wanted or state is not None
+    chosen = choose(backend, u, streams)
     B, C = (t[:, :, None] if t.ndim == 3 else t for t in (B, C))
-    check(u, delta, A, B, C, D, delta_bias)
-    lengths = as_lengths(lengths, u)
+    check(u, delta, A, B, C, D, delta_bias, z)
+    fitting = as_lengths(lengths, u)
+    sequences = len(u) if fitting is None else len(fitting)
+    if streams and state is None:
+        state = A.new_zeros(sequences, *A.shape)
+    if state is not None and state.shape != (sequences, *A.shape):
+        needed = (sequences, *A.shape)
+        raise InputError(f"scan: state is {tuple(state.shape)}; {sequences} sequences need {needed}")
     if not u.numel():  # nothing to scan: empty, with gradients that are 0 and not None
-        sums = [t.sum() for t in (delta, A, B, C, D, delta_bias) if t is not None]
-        return u * torch.stack(sums).sum().to(u.dtype)
+        sums = [t.sum() for t in (delta, A, B, C, D, delta_bias, z, state) if t is not None]
+        y = u * torch.stack(sums).sum().to(u.dtype)
+        return y, y.new_zeros(sequences, *A.shape) if state is None else state
     with torch.autocast(u.device.type, enabled=False):  # it would put the products in bf16
-        return chosen.run(u, delta, A, B, C, D, delta_bias, delta_softplus, lengths, reverse)
+        call = ScanCall(u, delta, A, B, C, D, z, delta_bias, delta_softplus, fitting, reverse, state)
+        return chosen.run(call)
 
 
-def choose(backend: str, u: Tensor) -> Backend:
+def choose(backend: str, u: Tensor, streams: bool = False) -> Backend:
     """The backend of this name, or the fastest that can run on u. Raises: InputError with the reason."""
+
+    def refusal(known: Backend) -> str | None:
+        if streams and not known.streams:
+            return "it neither starts from a state nor gives one"
+        return known.refuses(u)
+
     if backend == "auto":
-        return next(b for b in BACKENDS.values() if b.refuses(u) is None)
+        return next(b for b in BACKENDS.values() if refusal(b) is None)
     chosen = BACKENDS[one_of(backend, BACKENDS, "scan backend")]
-    if reason := chosen.refuses(u):
+    if reason := refusal(chosen):
         raise InputError(f"scan backend '{backend}' cannot run: {reason}; 'chunked' runs everywhere")
     return chosen
 
 
 def check(
-    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None, delta_bias: Tensor | None
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    z: Tensor | None,
 ) -> None:
     """Raise InputError naming the first tensor whose shape does not fit u (b, l, d) and A (d, n)."""
     if u.ndim != 3 or A.ndim != 2 or B.ndim != 4:
@@ -103,6 +175,7 @@ def check(
         "C": (C, (b, l, g, n)),
         "D": (D, (d,)),
         "delta_bias": (delta_bias, (d,)),
+        "z": (z, (b, l, d)),
     }
     for name, (t, shape) in needed.items():
         if t is not None and t.shape != shape:

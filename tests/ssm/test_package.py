@@ -10,6 +10,7 @@ import torch
 from references.scan import scan_loop
 
 from actalker.ssm import BACKENDS, package, selective_scan
+from actalker.ssm.call import ScanCall
 
 
 def fwd(u, delta, A, B, C, D, z, bias, softplus):
@@ -18,7 +19,7 @@ def fwd(u, delta, A, B, C, D, z, bias, softplus):
     assert z is None and all(t.is_contiguous() for t in given)
     u, delta = (t.transpose(1, 2) for t in (u, delta))
     B, C = (t.permute(0, 3, 1, 2) for t in (B, C))
-    y = scan_loop(u, delta, A, B, C, D, bias, softplus)
+    y, _ = scan_loop(u, delta, A, B, C, D, bias, softplus)
     return y.transpose(1, 2).contiguous(), torch.empty(0)
 
 
@@ -46,21 +47,25 @@ def module(monkeypatch):
     "options",
     [
         {},
-        {"lengths": torch.tensor([3, 7])},
+        {"lengths": torch.tensor([3, 0, 4, 0, 7])},
         {"reverse": True},
-        {"lengths": torch.tensor([3, 7]), "reverse": True},
+        {"lengths": torch.tensor([3, 4, 0, 7]), "reverse": True},
     ],
 )
 def test_layouts_directions_and_lengths_arrive(module, options, weights):
-    b, l, d, n, g = 2, 7, 6, 3, 2
+    b, l, d, n, g = (1, 14, 6, 3, 2) if "lengths" in options else (2, 7, 6, 3, 2)
     shapes = (b, l, d), (b, l, d), (d, n), (b, l, g, n), (b, l, g, n), (d,), (d,)
     tensors = [torch.randn(*shape) for shape in shapes]
     tensors[2] = -tensors[2].abs()
     given = [t.requires_grad_() for t in tensors[: 7 if weights else 5]]
     mixture = torch.randn(b, l, d)
     padded = [*given, *[None] * (7 - len(given))]
-    y = package.scan_mamba(*padded, True, options.get("lengths"), options.get("reverse", False))
-    expected = scan_loop(*padded, True, **options)
+    z = torch.randn(b, l, d) if weights else None
+    *five, D, bias = padded
+    y, _ = package.scan_mamba(
+        ScanCall(*five, D, z, bias, True, options.get("lengths"), options.get("reverse", False), None)
+    )
+    expected, _ = scan_loop(*padded, True, **options, z=z)
     torch.testing.assert_close(y, expected)
     found, truth = (torch.autograd.grad((z * mixture).sum(), given) for z in (y, expected))
     torch.testing.assert_close(found, truth, rtol=1e-4, atol=1e-5)
@@ -94,14 +99,14 @@ def test_scan_on_a_gpu_is_the_papers_recurrence(backend):
     if reason := BACKENDS[backend].refuses(torch.zeros(1, device="cuda")):
         pytest.skip(reason)
     make = torch.Generator().manual_seed(0)
-    b, l, d, n, g = 2, 300, 48, 16, 3
+    b, l, d, n, g = 1, 300, 48, 16, 3
     shapes = (b, l, d), (b, l, d), (d, n), (b, l, g, n), (b, l, g, n), (d,), (d,)
     tensors = [torch.randn(*shape, generator=make, dtype=torch.float64) for shape in shapes]
     tensors[1], tensors[2] = tensors[1] - 3, -tensors[2].abs()
-    options = {"lengths": torch.tensor([300, 211]), "reverse": True}
+    options = {"lengths": torch.tensor([89, 0, 211]), "reverse": True}
     slow = [t.clone().requires_grad_() for t in tensors]
     fast = [t.float().cuda().requires_grad_() for t in tensors]
-    expected = scan_loop(*slow, True, **options)
+    expected, _ = scan_loop(*slow, True, **options)
     y = selective_scan(*fast, True, backend=backend, **options)
     truth = torch.autograd.grad(expected.square().sum(), slow)
     found = torch.autograd.grad(y.square().sum(), fast)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 from hypothesis import HealthCheck, example, given, settings
@@ -11,11 +9,11 @@ from hypothesis import strategies as st
 from references.scan import scan_loop
 
 from actalker.errors import InputError
-from actalker.ssm import BACKENDS, chunked, selective_scan
+from actalker.ssm import BACKENDS, chunked, selective_scan, streaming_scan
 
 HERE = [name for name, backend in BACKENDS.items() if backend.refuses(torch.zeros(1)) is None]
 FAST = [name for name in HERE if name != "reference"]
-PER_STEP = ("u", "delta", "B", "C")
+PER_STEP = ("u", "delta", "B", "C", "z")
 NAMES = ("u", "delta", "A", "B", "C", "D", "delta_bias")
 
 
@@ -44,15 +42,17 @@ def cast(inputs: dict, dtype: torch.dtype) -> dict:
     return {k: t.detach().to(dtype).requires_grad_() if torch.is_tensor(t) else t for k, t in inputs.items()}
 
 
-def results(scan, inputs: dict, **options) -> dict[str, torch.Tensor]:
-    """The values and the gradients of a fixed mixture of them."""
-    y = scan(**inputs, **options)
+def results(scan, inputs: dict, streams: bool = False, **options) -> dict[str, torch.Tensor]:
+    """The values and the gradients of a fixed mixture of them; streams: the last states are among them."""
+    found = scan(**inputs, **options)
+    out = found[: 2 if streams else 1] if isinstance(found, tuple) else (found,)
     make = torch.Generator().manual_seed(1)
-    mixture = torch.randn(y.shape, generator=make, dtype=torch.float64).to(y.dtype)
+    mixed = [(y * torch.randn(y.shape, generator=make, dtype=torch.float64).to(y.dtype)).sum() for y in out]
     given = {name: t for name, t in inputs.items() if torch.is_tensor(t)}
     none_is_zero = scan is scan_loop  # ours owe a gradient to each
-    grads = torch.autograd.grad((y * mixture).sum(), given.values(), materialize_grads=none_is_zero)
-    return {"y": y.detach()} | dict(zip(given, grads, strict=True))
+    grads = torch.autograd.grad(sum(mixed), given.values(), materialize_grads=none_is_zero)
+    values = dict(zip(("y", "final"), (y.detach() for y in out), strict=False))
+    return values | dict(zip(given, grads, strict=True))
 
 
 def assert_close(found: dict, truth: dict, tolerance: float) -> None:
@@ -69,7 +69,10 @@ def calls(draw):
     """Sizes around the places where kernels change course: vectors of 16, chunks of 64 and of sqrt(l)."""
     b, g, w = draw(st.integers(1, 3)), draw(st.integers(1, 3)), draw(st.sampled_from([1, 2, 5, 16, 17, 32]))
     l = draw(st.one_of(st.integers(0, 12), st.sampled_from([15, 16, 17, 63, 64, 65, 128, 131])))
-    lengths = draw(st.none() | st.lists(st.integers(0, l), min_size=b, max_size=b))
+    lengths = None
+    if draw(st.booleans()):
+        cuts = sorted(draw(st.lists(st.integers(0, l), max_size=5)))
+        b, lengths = 1, [stop - start for start, stop in zip([0, *cuts], [*cuts, l], strict=True)]
     step, decay = 10.0 ** draw(st.floats(-4, 1)), 10.0 ** draw(st.floats(-3, 1.2))
     sizes = {"b": b, "l": l, "d": g * w, "n": draw(st.integers(1, 16)), "g": g}
     inputs = make(**sizes, step=step, decay=decay, seed=draw(st.integers(0, 999)), raw=draw(st.booleans()))
@@ -78,18 +81,28 @@ def calls(draw):
             del inputs[name]
     if g == 1 and draw(st.booleans()):
         inputs |= {name: inputs[name].detach()[:, :, 0].requires_grad_() for name in "BC"}
+    sequences = b if lengths is None else len(lengths)
+    for name, shape in (("z", (b, l, g * w)), ("state", (sequences, g * w, sizes["n"]))):
+        if draw(st.booleans()):
+            inputs[name] = torch.randn(shape, dtype=torch.float64, requires_grad=True)
     return inputs, {"lengths": lengths, "reverse": draw(st.booleans())}
 
 
+LONG = ({"lengths": [70, 0, 61], "reverse": True}, {"lengths": None, "reverse": False})
+
+
+@pytest.mark.parametrize("streams", [False, True])
 @pytest.mark.parametrize("backend", HERE)
 @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(call=calls())
-@example(call=(make(l=131, d=32, n=4, step=0.01, decay=0.1), {"lengths": [131, 70], "reverse": True}))
-def test_scan_is_the_papers_recurrence(backend, call):
+@example(call=(make(b=1, l=131, d=32, n=4, step=0.01, decay=0.1), LONG[0]))
+@example(call=(make(b=2, l=131, d=32, n=4, step=0.01, decay=0.1), LONG[1]))
+def test_scan_is_the_papers_recurrence(backend, streams, call):
     inputs, options = call
-    truth = results(scan_loop, inputs, **options)
-    found = results(selective_scan, cast(inputs, torch.float32), backend=backend, **options)
-    assert_close(found, truth, 2e-5)
+    truth = results(scan_loop, inputs, streams=streams, **options)
+    ours = streaming_scan if streams else selective_scan
+    found = results(ours, cast(inputs, torch.float32), streams=streams, backend=backend, **options)
+    assert_close(found, truth, 1e-4)  # B may hold one number, a sum that cancels
 
 
 @pytest.mark.parametrize("backend", ["chunked", "reference"])
@@ -99,9 +112,10 @@ def test_float64_stays_float64(backend):
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_spans_join_without_a_seam(monkeypatch, reverse):
-    monkeypatch.setattr(chunked, "SPAN_STATES", {"cpu": 500})  # 7 spans of 11 steps for 70
-    inputs, options = make(l=70, decay=0.01), {"lengths": [70, 31], "reverse": reverse}
+@pytest.mark.parametrize("lengths", [None, [11, 39, 20]])
+def test_spans_join_without_a_seam(monkeypatch, reverse, lengths):
+    monkeypatch.setattr(chunked, "SPAN_STATES", {"cpu": 250})  # 6 spans of 12 steps for 70
+    inputs, options = make(b=1, l=70, decay=0.01), {"lengths": lengths, "reverse": reverse}
     assert len(chunked.spans(inputs["u"], inputs["A"])) > 5
     found = results(selective_scan, inputs, backend="chunked", **options)
     assert_close(found, results(scan_loop, inputs, **options), 1e-12)
@@ -135,31 +149,34 @@ def test_any_step_size_gives_finite_numbers(backend, delta_softplus):
 
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("backend", HERE)
-def test_padding_is_inert_whatever_it_holds(backend, reverse):
-    lengths = [0, 5, 70]
-    clean = make(b=3, l=70, d=18, dtype=torch.float32)
-    dirty = cast(clean, torch.float32)
-    for name in PER_STEP:
-        for item, length in enumerate(lengths):
-            dirty[name].data[item, length:] = math.nan
-    options = {"lengths": torch.tensor(lengths), "reverse": reverse, "backend": backend}
-    expected, found = (results(selective_scan, inputs, **options) for inputs in (clean, dirty))
-    for name, t in expected.items():
-        assert torch.equal(found[name], t), name
-    for name in ("y", "u", "delta", "B", "C"):
-        assert all((found[name][item, length:] == 0).all() for item, length in enumerate(lengths)), name
+def test_scan_of_a_pack_is_the_scan_of_each(backend, reverse):
+    lengths = [7, 0, 64, 1, 70]
+    pack = make(b=1, l=142, d=16, decay=0.1, dtype=torch.float32)
+    y = selective_scan(**pack, lengths=lengths, reverse=reverse, backend=backend)
+    at = 0
+    for length in lengths:
+        alone = {k: t[:, at : at + length] if k in PER_STEP else t for k, t in pack.items()}
+        single = selective_scan(**alone, reverse=reverse, backend=backend)
+        torch.testing.assert_close(y[:, at : at + length], single, rtol=1e-5, atol=1e-6)
+        at += length
 
 
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("backend", HERE)
-def test_scan_of_a_pack_is_the_scan_of_each(backend, reverse):
-    lengths = [7, 64, 70]
-    pack = make(b=3, l=70, d=16, decay=0.1, dtype=torch.float32)
-    y = selective_scan(**pack, lengths=lengths, reverse=reverse, backend=backend)
-    for item, length in enumerate(lengths):
-        alone = {k: t[item : item + 1, :length] if k in PER_STEP else t for k, t in pack.items()}
-        single = selective_scan(**alone, reverse=reverse, backend=backend)
-        torch.testing.assert_close(y[item : item + 1, :length], single, rtol=1e-5, atol=1e-6)
+def test_a_sequence_in_pieces_is_the_sequence(backend, reverse):
+    whole = make(b=2, l=150, d=16, decay=0.02, step=0.05, dtype=torch.float32)
+    y, final = streaming_scan(**whole, reverse=reverse, backend=backend)
+    cuts = [0, 1, 65, 100, 150]
+    pieces = list(zip(cuts, cuts[1:], strict=False))
+    state, found = None, []
+    for start, stop in pieces[::-1] if reverse else pieces:
+        part = {k: t[:, start:stop] if k in PER_STEP else t for k, t in whole.items()}
+        out, state = streaming_scan(**part, state=state, reverse=reverse, backend=backend)
+        found.append(out)
+    joined = torch.cat(found[::-1] if reverse else found, 1)
+    torch.testing.assert_close(joined, y, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(state, final, rtol=1e-5, atol=1e-5)
+    assert torch.equal(selective_scan(**whole, reverse=reverse, backend=backend), y)
 
 
 @pytest.mark.parametrize("backend", HERE)
@@ -227,11 +244,15 @@ def test_autocast_changes_nothing(backend):
     assert all(torch.equal(plain[name], cast_around[name]) for name in plain)
 
 
-@pytest.mark.parametrize("options", [{}, {"lengths": [3, 7], "reverse": True}])
+@pytest.mark.parametrize("options", [{}, {"lengths": [3, 0, 4], "reverse": True}])
 def test_chunked_gradients_are_derivatives_to_second_order(options):
-    inputs = make(l=7, d=4, n=2, step=0.5)
-    tensors = tuple(inputs[name] for name in NAMES)
-    scan = lambda *t: selective_scan(*t, True, backend="chunked", **options)  # noqa: E731
+    inputs = make(b=1, l=7, d=4, n=2, step=0.5)
+    begin = torch.randn(len(options.get("lengths", [7])), 4, 2, dtype=torch.float64, requires_grad=True)
+    tensors = (*(inputs[name] for name in NAMES), inputs["u"].detach().cos().requires_grad_(), begin)
+
+    def scan(*t):
+        return streaming_scan(*t[:7], True, z=t[7], state=t[8], backend="chunked", **options)
+
     assert torch.autograd.gradcheck(scan, tensors)
     assert torch.autograd.gradgradcheck(scan, tensors)
 
@@ -261,20 +282,28 @@ def test_auto_takes_the_fastest_that_can_run():
     [
         ({"backend": "chunkd"}, "did you mean 'chunked'"),
         ({"backend": "mamba"}, "the input is on cpu"),
-        ({"lengths": [1, 10]}, r"lengths: \[1, 10\]; give numbers from 0 to the sequence length 9"),
-        ({"lengths": [-1, 3]}, "numbers from 0"),
-        ({"lengths": [3]}, "one whole number an item"),
-        ({"lengths": [1.0, 2.0]}, "one whole number an item"),
-        ({"delta": torch.ones(2, 8, 6)}, r"delta is \(2, 8, 6\)"),
+        ({"lengths": [1, 10]}, r"lengths: \[1, 10\]; give numbers from 0 whose sum is the pack's length 9"),
+        ({"lengths": [-1, 10]}, "numbers from 0"),
+        ({"lengths": []}, "whose sum is the pack's length 9"),
+        ({"lengths": [[9]]}, "one whole number a sequence"),
+        ({"lengths": [1.0, 8.0]}, "one whole number a sequence"),
+        ({"z": torch.ones(1, 9, 5)}, r"z is \(1, 9, 5\)"),
+        ({"state": torch.ones(2, 6, 3)}, r"state is \(2, 6, 3\); 1 sequences need \(1, 6, 3\)"),
+        ({"delta": torch.ones(1, 8, 6)}, r"delta is \(1, 8, 6\)"),
         (
-            {"B": torch.ones(2, 9, 4, 3), "C": torch.ones(2, 9, 4, 3)},
+            {"B": torch.ones(1, 9, 4, 3), "C": torch.ones(1, 9, 4, 3)},
             "6 channels do not divide into 4 groups",
         ),
-        ({"C": torch.ones(2, 9, 1, 3)}, r"C is \(2, 9, 1, 3\)"),
+        ({"C": torch.ones(1, 9, 1, 3)}, r"C is \(1, 9, 1, 3\)"),
         ({"D": torch.ones(5)}, r"D is \(5,\)"),
         ({"u": torch.ones(9, 6)}, r"give u \(b, l, d\)"),
     ],
 )
 def test_a_wrong_call_says_what_is_wrong(change, message):
     with pytest.raises(InputError, match=message):
-        selective_scan(**make(dtype=torch.float32) | change)
+        selective_scan(**make(b=1, dtype=torch.float32) | change)
+
+
+def test_sequences_of_a_pack_lie_in_one_item():
+    with pytest.raises(InputError, match="u has 2 items; pack the sequences one behind another"):
+        selective_scan(**make(b=2, dtype=torch.float32), lengths=[9, 9])

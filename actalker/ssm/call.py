@@ -1,0 +1,36 @@
+"""What a backend of the scan is asked to do.
+
+Letters: b batch, l length, d channels, n state size, g groups, s sequences.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class ScanCall:
+    """The arguments of `selective_scan`, checked: B, C (b, l, g, n); lengths int64 (s,) on the device of u.
+
+    Without lengths every item is a sequence, s = b; with them b is 1.
+    """
+
+    u: Tensor
+    delta: Tensor
+    A: Tensor
+    B: Tensor
+    C: Tensor
+    D: Tensor | None
+    z: Tensor | None
+    delta_bias: Tensor | None
+    delta_softplus: bool
+    lengths: Tensor | None
+    reverse: bool
+    state: Tensor | None
+
+    def gated(self, y: Tensor) -> Tensor:
+        """y · silu(z), where there is a z."""
+        return y if self.z is None else y * F.silu(self.z.to(y.dtype))
