@@ -13,10 +13,14 @@ from ..control.conditions import Conditions
 
 
 class Estimate(NamedTuple):
-    """A network's raw output and, if it has a motion field, the warped reference; both (b, f, c, h, w)."""
+    """A network's raw output and, if it has a motion field, the warped reference; both (b, f, c, h, w).
+
+    features: (b, f, ·, h, w) the last ones, from which training reads whether they know the motion; or None.
+    """
 
     output: Tensor
     centre: Tensor | None
+    features: Tensor | None = None
 
 
 class Network(Protocol):

@@ -80,6 +80,9 @@ class ControlUNet(UNetSpatioTemporalConditionModel):
         state_size: int = 16,
         scan_scope: str = "clip",
         condition_layout: str = "interleaved",
+        scan_form: str = "selective",
+        head_size: int = 64,
+        conv: int = 0,
         location_masks: int = 2,
         flow_scale: float = 0.0,
         stride: int = 1,
@@ -100,7 +103,15 @@ class ControlUNet(UNetSpatioTemporalConditionModel):
             num_attention_heads=num_attention_heads,
             num_frames=num_frames,
         )
-        branch = BranchConfig(expand, state_size, scan_scope, condition_layout)  # type: ignore[arg-type]
+        branch = BranchConfig(
+            expand=expand,
+            state_size=state_size,
+            scan_scope=scan_scope,  # type: ignore[arg-type]
+            condition_layout=condition_layout,  # type: ignore[arg-type]
+            form=scan_form,  # type: ignore[arg-type]
+            head_size=head_size,
+            conv=conv,
+        )
         self.control = nn.ModuleList()
         for site in self.control_sites():
             layer = ParallelControl(site.in_channels, token_width, signals, branch)
@@ -118,7 +129,7 @@ class ControlUNet(UNetSpatioTemporalConditionModel):
             nn.init.zeros_(self.flow.weight)
             assert self.flow.bias is not None
             nn.init.zeros_(self.flow.bias)
-            attach(self, self.conv_act, self._keep_features)
+        attach(self, self.conv_act, self._keep_features)
         self.detail = (
             DetailHead(block_out_channels[0], stride, detail_width) if detail_width and flow_scale else None
         )
@@ -160,8 +171,9 @@ class ControlUNet(UNetSpatioTemporalConditionModel):
                 return_dict=False,
                 **base,
             )[0]
+        features = None if call.features is None else call.features.unflatten(0, (b, f))
         if self.flow is None or call.features is None:
-            return Estimate(output, None)
+            return Estimate(output, None, features)
         # (b·f, 2, 2h, 2w); in the sample's precision, for autocast would round positions
         field = nn.functional.pixel_shuffle(self.flow(call.features), 2).to(sample.dtype)
         flow = field.unflatten(0, (b, f)) * self.config.flow_scale
@@ -169,7 +181,7 @@ class ControlUNet(UNetSpatioTemporalConditionModel):
         if self.detail is not None:
             changes = self.detail(call.features, centre.flatten(0, 1))
             output = output + changes.to(output.dtype).unflatten(0, (b, f))
-        return Estimate(output, centre)
+        return Estimate(output, centre, features)
 
 
 class _Call:

@@ -1,7 +1,7 @@
 """One signal's branch: scan only the tokens of its region, paste the change back.
 
 Letters: b batch, f frames, t tokens a frame (h·w), c channels, e inner channels, d token width,
-n condition tokens a frame, m identity tokens, k kept tokens of the batch, s sequences, N state size.
+n condition tokens a frame, m identity tokens, k kept tokens of the batch.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..ssm.block import BidirectionalScan
+from ..ssm.block import BidirectionalHeads, BidirectionalScan, ScanState
 from .config import BranchConfig
 from .drop import Kept
 
@@ -29,7 +29,7 @@ class MaskedBranch(nn.Module):
         self.project = nn.Linear(channels, inner, bias=False)
         self.condition = nn.Linear(token_width, inner)
         self.identity = nn.Linear(token_width, inner)
-        self.scan = BidirectionalScan(inner, self.config.state_size)
+        self.scan = scan_of(self.config, inner)
         self.norm = nn.LayerNorm(inner)
         self.out = nn.Linear(inner, channels, bias=False)
         # few condition tokens speak to many image tokens: they start louder
@@ -43,9 +43,9 @@ class MaskedBranch(nn.Module):
         tokens: Tensor,
         identity: Tensor,
         kept: Kept,
-        state: Tensor | None = None,
+        state: ScanState | None = None,
         streams: bool = False,
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> tuple[Tensor, ScanState | None]:
         """The change of the features.
 
         Args:
@@ -53,9 +53,9 @@ class MaskedBranch(nn.Module):
             tokens: (b, f, n, d) the signal's tokens.
             identity: (b, m, d); m is 0 where a clip goes on.
             kept: which of the tokens are scanned (`drop.keep`).
-            state: (s, e, N) what the forward direction remembers of the frames before, of every sequence.
+            state: what the forward direction remembers of the frames before.
             streams: whether what it remembers in the end is wanted.
-        Returns: the kept tokens' change (k, c), to be pasted, and that state (s, e, N) if it is wanted.
+        Returns: the kept tokens' change (k, c), to be pasted, and that state if it is wanted.
         """
         n, m = tokens.shape[2], identity.shape[1]
         parts = (
@@ -69,3 +69,10 @@ class MaskedBranch(nn.Module):
         ahead, back, final = self.scan(*orders, state, streams)
         y = ahead[pack.from_ahead] + back[pack.from_back]
         return self.out(self.norm(y)), final
+
+
+def scan_of(config: BranchConfig, inner: int) -> BidirectionalScan | BidirectionalHeads:
+    """The state-space block that a config asks for."""
+    if config.form == "ssd":
+        return BidirectionalHeads(inner, config.state_size, config.head_size, config.conv)
+    return BidirectionalScan(inner, config.state_size, conv=config.conv)

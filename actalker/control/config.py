@@ -9,6 +9,7 @@ from ..errors import InputError, one_of
 
 LAYOUTS = ("interleaved", "ends", "end")
 SCOPES = ("clip", "frame")
+FORMS = ("selective", "ssd")
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,21 @@ class BranchConfig:
     """Where condition tokens stand: before their frame's tokens in both directions (ours), all of them
     before and after, or all of them at the end (paper and release)."""
 
+    form: Literal["selective", "ssd"] = "selective"
+    """Mamba's scan, a decay for every state, or Mamba-2's, one a head, which takes 64 states at less cost."""
+
+    head_size: int = 64
+    """Channels of a head of the `ssd` form."""
+
+    conv: int = 0
+    """Taps of a causal convolution in front of each scan; 0: none. Mamba has 4."""
+
     mask_drop: float = 1.0
     """Chance in [0, 1] that a token outside the region is left out of the scan in training; 1 is the
     paper's rule and the rule at inference."""
 
     def __post_init__(self) -> None:
+        one_of(self.form, FORMS, "form")
         one_of(self.scan_scope, SCOPES, "scan_scope")
         one_of(self.condition_layout, LAYOUTS, "condition_layout")
         if not 0 <= self.mask_drop <= 1:

@@ -57,7 +57,10 @@ def draw_sigma(count: int, config: ObjectiveConfig, generator: torch.Generator) 
 
 @dataclass(frozen=True)
 class Losses:
-    """total: what is minimised. mouth, upper, rest: plain errors by region. by_item, sigma: (b,)."""
+    """total: what is minimised. mouth, upper, rest: plain errors by region. by_item, sigma: (b,).
+
+    features: the network's last ones (b, f, ·, h, w); face_at, mouth_at: (b, f, h, w) the regions there.
+    """
 
     total: Tensor
     mouth: Tensor
@@ -65,6 +68,9 @@ class Losses:
     rest: Tensor
     by_item: Tensor
     sigma: Tensor
+    features: Tensor | None
+    face_at: Tensor
+    mouth_at: Tensor
 
 
 def denoising_loss(
@@ -83,7 +89,7 @@ def denoising_loss(
     sigma = draw_sigma(latents.shape[0], config, generator).to(latents)
     noise = clip_noise(latents, config.shared_noise, generator)
     noisy = latents + noise * sigma.view(-1, 1, 1, 1, 1)
-    clean, centre = denoiser.estimate(noisy, sigma, conditions)
+    clean, centre, features = denoiser.estimate(noisy, sigma, conditions)
     error = (clean - latents).square().mean(2)  # (b, f, h, w)
     masks = to_grid(conditions.location.flatten(0, 1), (latents.shape[-2], latents.shape[-1])).unflatten(
         0, latents.shape[:2]
@@ -101,4 +107,4 @@ def denoising_loss(
         in_mouth, in_upper, in_rest = (
             (error * m).sum() / m.sum().clamp(min=1e-6) for m in (mouth, upper, rest)
         )
-    return Losses(total, in_mouth, in_upper, in_rest, by_item.detach(), sigma)
+    return Losses(total, in_mouth, in_upper, in_rest, by_item.detach(), sigma, features, face, mouth)

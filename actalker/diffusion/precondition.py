@@ -6,7 +6,7 @@ Letters: b batch, f frames, c h w a latent's channels and size, σ noise level.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,6 +29,14 @@ class PreconditionConfig:
     """What the estimate is relative to: nothing (SVD), or the portrait, warped if the network says how."""
 
 
+class Denoised(NamedTuple):
+    """The clean estimate and the centre that it is relative to, (b, f, c, h, w); the network's features."""
+
+    clean: Tensor
+    centre: Tensor
+    features: Tensor | None
+
+
 class Precondition:
     """The denoiser D(x; σ, conditions) around a network F.
 
@@ -44,10 +52,10 @@ class Precondition:
 
     def __call__(self, x: Tensor, sigma: Tensor, conditions: Conditions) -> Tensor:
         """The clean estimate of noisy latents x (b, f, c, h, w) at noise level sigma (b,)."""
-        return self.estimate(x, sigma, conditions)[0]
+        return self.estimate(x, sigma, conditions).clean
 
-    def estimate(self, x: Tensor, sigma: Tensor, conditions: Conditions) -> tuple[Tensor, Tensor]:
-        """The clean estimate and the centre μ that it is relative to, both (b, f, c, h, w)."""
+    def estimate(self, x: Tensor, sigma: Tensor, conditions: Conditions) -> Denoised:
+        """The clean estimate and what training looks at beside it."""
         data = self.config.sigma_data
         s = sigma.view(-1, 1, 1, 1, 1).to(x)
         total = (s**2 + data**2).sqrt()
@@ -56,7 +64,8 @@ class Precondition:
         if estimate.centre is not None and self.config.centre == "reference":
             centre = estimate.centre.to(x)
         output = -estimate.output.to(x) if self.config.prediction == "v" else estimate.output.to(x)
-        return centre + data**2 / total**2 * (x - centre) + s * data / total * output, centre
+        clean = centre + data**2 / total**2 * (x - centre) + s * data / total * output
+        return Denoised(clean, centre, estimate.features)
 
     def _centre(self, x: Tensor, conditions: Conditions) -> Tensor:
         if self.config.centre == "zero":

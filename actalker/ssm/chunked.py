@@ -25,7 +25,7 @@ SPAN_STATES_ELSEWHERE = 2**26
 
 
 def scan_chunked(
-    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, fresh: Tensor | None, state: Tensor
+    A: Tensor, u: Tensor, delta: Tensor, B: Tensor, C: Tensor, fresh: Tensor | None, state: Tensor
 ) -> tuple[Tensor, Tensor]:
     """u, delta: (b, l, d), l >= 1; A: (d, n); B, C: (b, l, g, n); state: (b, d, n), all of one dtype; fresh:
     (l,) bool, steps that forget what was before. Returns (b, l, d) and the last state (b, d, n).
@@ -93,7 +93,7 @@ def differentiable_backward(
     u, delta, A, B, C, state = (t.view_as(t) for t in inputs)  # aliases: delta may come from u
     own = (u, delta, A, B, C, None, state)
     wanted = [t for t, need in zip(own, needed, strict=True) if need and t is not None]
-    out = scan_reference(u, delta, A, B, C, fresh, state)
+    out = scan_reference(A, u, delta, B, C, fresh, state)
     found = iter(torch.autograd.grad(out, wanted, grads, create_graph=True))
     return tuple(next(found) if need else None for need in needed)
 

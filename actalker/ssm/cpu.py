@@ -113,8 +113,9 @@ def scan_forward(u, delta, A, B, C, D, z, bias, begin, lengths, softplus, revers
             space.ctypes.data,
         )
 
-    places = places_of(lengths, len(u))
-    spread(work, plan, len(lengths), u.numel() * plan.n)
+    places = places_of(lengths, len(u), kernels().CHUNK)
+    spread(work, len(lengths) * plan.groups * plan.parts, u.numel() * plan.n)
+    states[chunks_in(places, kernels().CHUNK) :] = 0  # read by nobody, but the same in every run
     return y, out_of_blocks(end), states
 
 
@@ -172,8 +173,8 @@ def scan_backward(dy, dfinal, states, u, delta, A, B, C, D, z, bias, begin, leng
             space.ctypes.data,
         )
 
-    places = places_of(lengths, b)
-    spread(work, plan, s, u.numel() * n)
+    places = places_of(lengths, b, kernels().CHUNK)
+    spread(work, s * plan.groups * plan.parts, u.numel() * n)
     dB, dC = (t.sum(3) if plan.parts > 1 else t.squeeze(3) for t in (dB, dC))
     dA = out_of_blocks(dA.sum(0, keepdim=True))[0]
     return du, ddelta, dA, dB, dC, dD.sum(0), dz, dbias.sum(0), out_of_blocks(dbegin)
@@ -216,14 +217,19 @@ def plan_of(u: Tensor, B: Tensor, lengths: Tensor, softplus: bool, reverse: bool
     return kernels().Plan(d, n, groups, parts, softplus, reverse, u.dtype == torch.bfloat16)
 
 
-def places_of(lengths: Tensor, b: int) -> np.ndarray:
+def places_of(lengths: Tensor, b: int, chunk: int) -> np.ndarray:
     """Where each sequence lies, (s, 4): item, first step, length, and the number of its first chunk."""
     size = lengths.numpy()
     packed = b == 1
     item = np.zeros_like(size) if packed else np.arange(b)
     start = size.cumsum() - size if packed else np.zeros_like(size)
-    chunks = -(-size // kernels().CHUNK)
+    chunks = -(-size // chunk)
     return np.stack([item, start, size, chunks.cumsum() - chunks], 1)
+
+
+def chunks_in(places: np.ndarray, chunk: int) -> int:
+    """How many chunks all sequences have."""
+    return int(places[-1, 3] - (-places[-1, 2] // chunk)) if len(places) else 0
 
 
 def blocks(plan: Any) -> int:
@@ -281,9 +287,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=pool.cache_clear)  # threads do not survive a fork
 
 
-def spread(work: Callable[[int, int], None], plan: Any, sequences: int, states: int) -> None:
+def spread(work: Callable[[int, int], None], jobs: int, states: int) -> None:
     """Call work(first, last) for all jobs, over as many threads as PyTorch uses; the kernels hold no lock."""
-    jobs = sequences * plan.groups * plan.parts
     threads = min(torch.get_num_threads(), jobs)
     if threads == 1 or states < WORTH_THREADS:
         work(0, jobs)

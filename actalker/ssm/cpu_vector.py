@@ -239,6 +239,21 @@ def sums(typing: Any, address: Any) -> Any:
 
 
 @intrinsic
+def total(typing: Any, x: Any) -> Any:
+    """The sum over the lanes, in halves."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        x, fold = args[0], LANES // 2
+        while fold:
+            low, high = integers(list(range(fold))), integers(list(range(fold, 2 * fold)))
+            x = builder.fadd(builder.shuffle_vector(x, x, low), builder.shuffle_vector(x, x, high))
+            fold //= 2
+        return builder.extract_element(x, INT(0))
+
+    return types.float32(V), generate
+
+
+@intrinsic
 def store(typing: Any, address: Any, value: Any) -> Any:
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         emit_store(builder, *args)

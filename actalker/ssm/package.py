@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from .call import ScanCall
+from .packs import core_over_packs
 
 INSTALL = "install it beside a CUDA build of PyTorch: pip install --no-build-isolation 'actalker[cuda]'"
 
@@ -104,3 +105,58 @@ class PackageScan(torch.autograd.Function):
             None if t is None else grad.to(t.dtype) for grad, t in zip(grads, (*given, D, bias), strict=False)
         ]
         return (None, *found)
+
+
+def mamba_heads_refuses(x: Tensor) -> str | None:
+    """Why the package cannot scan x with one decay a head, or None."""
+    if x.device.type != "cuda":
+        return f"the input is on {x.device.type}, the package needs CUDA"
+    if x.dtype == torch.float64:
+        return "the package knows no float64"
+    return heads_trial(x.device)
+
+
+@cache
+def heads_trial(device: torch.device) -> str | None:
+    """Scan eight steps with the package's Triton kernels."""
+    try:
+        x = torch.ones(1, 8, 2, 16, device=device)
+        B = torch.ones(1, 8, 1, 16, device=device)
+        step = torch.full((1, 8, 2), 0.1, device=device)
+        y, _ = ssd_mamba(x, step, -torch.ones(2, device=device), B, B, None, None, False, None)
+        h, expected = 0.0, []
+        for _ in range(8):
+            h = h * 0.904837418 + 0.1  # exp(-0.1)
+            expected.append(16 * h)  # sixteen states a channel
+        if not torch.allclose(y[0, :, 0, 0].cpu(), torch.tensor(expected), rtol=1e-2):
+            return (
+                "mamba_chunk_scan_combined of mamba-ssm gives wrong numbers in a trial; reinstall mamba-ssm"
+            )
+    except Exception as error:  # whatever foreign kernels raise: they are then not usable
+        return f"mamba_chunk_scan_combined of mamba-ssm fails ({type(error).__name__}: {error}); {INSTALL}"
+    return None
+
+
+def ssd_mamba(
+    x: Tensor,
+    dt: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    lengths: Tensor | None,
+    reverse: bool,
+    state: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """As `ssd.SsdBackend.run`."""
+    scan = import_module("mamba_ssm.ops.triton.ssd_combined").mamba_chunk_scan_combined
+
+    def core(x: Tensor, dt: Tensor, B: Tensor, C: Tensor, fresh: Tensor | None, state: Tensor) -> Any:
+        sequence = None if fresh is None else fresh.cumsum(0).to(torch.int32).expand(1, -1).contiguous()
+        begin = None if fresh is not None else state
+        given = (t.contiguous() for t in (x, dt, A, B.to(x.dtype), C.to(x.dtype)))
+        return scan(*given, chunk_size=64, initial_states=begin, seq_idx=sequence, return_final_states=True)
+
+    begin = dt.new_zeros(len(x), *x.shape[2:], B.shape[3])
+    y, final = core_over_packs(core, (x, dt, B, C), begin, lengths, reverse, state)
+    return (y if D is None else y + D[:, None].to(y.dtype) * x).to(x.dtype), final

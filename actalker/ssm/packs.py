@@ -6,6 +6,7 @@ Letters: b batch, l length, d channels, g groups, n state size, s sequences.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -41,52 +42,63 @@ def starts_of(lengths: Tensor, l: int, reverse: bool = False) -> Tensor:
 
 
 Core = Callable[..., tuple[Tensor, Tensor]]
+"""A recurrence alone: (*parts, fresh, state) to y and the state behind the last step. Parts (b, l, ...) are
+what it reads at each step; fresh (l,) bool or None: steps that forget what was before; state (b, ...)."""
 
 
 def scan_plain(core: Core, call: ScanCall) -> tuple[Tensor, Tensor]:
-    """A call by a core that knows the recurrence alone.
+    """A call by a core whose parts are u, delta (b, l, d), B, C (b, l, g, n), behind A (d, n).
 
-    core(u, delta, A, B, C, fresh, state) gives y (b, l, d) and the state (b, d, n) behind the last step;
-    fresh (l,) bool or None: steps that forget what was before; state (b, d, n).
     Returns: (b, l, d) in the dtype of u, and the states (s, d, n).
     """
-    u, delta, B, C, lengths = call.u, call.delta, call.B, call.C, call.lengths
-    dtype = torch.promote_types(u.dtype, torch.float32)
-    A, u, delta, B, C = (t.to(dtype) for t in (call.A, u, delta, B, C))
+    dtype = torch.promote_types(call.u.dtype, torch.float32)
+    A, u, delta, B, C = (t.to(dtype) for t in (call.A, call.u, call.delta, call.B, call.C))
     if call.delta_bias is not None:
         delta = delta + call.delta_bias.to(dtype)
     if call.delta_softplus:
         delta = F.softplus(delta)
-    turn = (lambda t: t.flip(1)) if call.reverse else (lambda t: t)
-    given = [turn(u), turn(delta), turn(B), turn(C)]
-    if call.state is None and lengths is not None:  # all at once, and of no sequence the state behind it
-        fresh = starts_of(lengths, u.shape[1], call.reverse)
-        none = u.new_zeros(1, *A.shape)
-        y, _ = core(*given[:2], A, *given[2:], fresh.flip(0) if call.reverse else fresh, none)
-        final = none.expand(0, -1, -1)
-    elif lengths is not None:
-        assert call.state is not None
-        y, final = each(core, given, A, call.state.to(dtype), lengths.tolist(), call.reverse)
-    else:
-        state = u.new_zeros(len(u), *A.shape) if call.state is None else call.state.to(dtype)
-        y, final = core(*given[:2], A, *given[2:], None, state)
-    y = turn(y)
+    state = None if call.state is None else call.state.to(dtype)
+    begin = u.new_zeros(len(u), *A.shape)
+    y, final = core_over_packs(partial(core, A), (u, delta, B, C), begin, call.lengths, call.reverse, state)
     if call.D is not None:
         y = y + call.D.to(dtype) * u
     return call.gated(y).to(call.u.dtype), final
 
 
+def core_over_packs(
+    core: Core,
+    parts: Sequence[Tensor],
+    begin: Tensor,
+    lengths: Tensor | None,
+    reverse: bool,
+    state: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """A core over packs, in either direction.
+
+    begin: (b, ...) zeros like a state. Returns y, and the states behind the last steps (s, ...); of a pack
+    that was given no state, zeros: all its sequences go through the core at once.
+    """
+    turned = [t.flip(1) if reverse else t for t in parts]
+    if lengths is None:
+        y, final = core(*turned, None, begin if state is None else state)
+    elif state is None:
+        fresh = starts_of(lengths, parts[0].shape[1], reverse)
+        y, _ = core(*turned, fresh.flip(0) if reverse else fresh, begin)
+        final = begin.expand(len(lengths), *begin.shape[1:])
+    else:
+        y, final = each(core, turned, state, lengths.tolist(), reverse)
+    return y.flip(1) if reverse else y, final
+
+
 def each(
-    core: Core, given: list[Tensor], A: Tensor, states: Tensor, lengths: list[int], reverse: bool
+    core: Core, turned: list[Tensor], states: Tensor, lengths: list[int], reverse: bool
 ) -> tuple[Tensor, Tensor]:
     """Sequence after sequence of a pack, each from its own state; a reversed pack starts with its last."""
     out, final, at = [], [], 0
-    order = reversed(range(len(lengths))) if reverse else range(len(lengths))
-    for k in order:
-        u, delta, B, C = (t[:, at : at + lengths[k]] for t in given)
+    for k in reversed(range(len(lengths))) if reverse else range(len(lengths)):
         state = states[k : k + 1]
         if lengths[k]:
-            y, state = core(u, delta, A, B, C, None, state)
+            y, state = core(*(t[:, at : at + lengths[k]] for t in turned), None, state)
             out.append(y)
         final.append(state)
         at += lengths[k]

@@ -6,9 +6,10 @@ s sequences.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -116,7 +117,7 @@ def _scan(
     backend: str,
 ) -> tuple[Tensor, Tensor]:
     streams = wanted or state is not None
-    chosen = choose(backend, u, streams)
+    chosen = choose(backend, u, BACKENDS, streams)
     B, C = (t[:, :, None] if t.ndim == 3 else t for t in (B, C))
     check(u, delta, A, B, C, D, delta_bias, z)
     fitting = as_lengths(lengths, u)
@@ -135,17 +136,17 @@ def _scan(
         return chosen.run(call)
 
 
-def choose(backend: str, u: Tensor, streams: bool = False) -> Backend:
-    """The backend of this name, or the fastest that can run on u. Raises: InputError with the reason."""
+def choose(backend: str, u: Tensor, backends: Mapping[str, Any], streams: bool) -> Any:
+    """The backend of this name, or the first that can run on u. Raises: InputError with the reason."""
 
-    def refusal(known: Backend) -> str | None:
+    def refusal(known: Any) -> str | None:
         if streams and not known.streams:
             return "it neither starts from a state nor gives one"
         return known.refuses(u)
 
     if backend == "auto":
-        return next(b for b in BACKENDS.values() if refusal(b) is None)
-    chosen = BACKENDS[one_of(backend, BACKENDS, "scan backend")]
+        return next(b for b in backends.values() if refusal(b) is None)
+    chosen = backends[one_of(backend, backends, "scan backend")]
     if reason := refusal(chosen):
         raise InputError(f"scan backend '{backend}' cannot run: {reason}; 'chunked' runs everywhere")
     return chosen

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..control.conditions import Conditions
+from ..data.puppets.motion import CHANNELS, HIGH, INDEX, LOW
 from ..data.sample import Sample, pixels
 from ..diffusion.objective import Losses, ObjectiveConfig, denoising_loss
 from ..errors import InputError
@@ -33,6 +34,8 @@ from .strategies import (
     scattered,
     widen_regions,
 )
+
+OF_MOUTH = ("jaw", "spread", "smile")
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,9 @@ class StrategyConfig:
     motion_frames: int = 0
     """Frames of every clip of the batch that motion is read from; 0: all. Encoders are cheap, and learn
     from numbers."""
+    shown_weight: float = 0.0
+    """Weight of reading the motion that the gates let through from the network's last features, mouth from
+    mouth and the rest from the upper face: small motions make small errors in pixels, and are learnt late."""
     motion_first: int = 0
     """Steps at the start in which motion is read and nothing is denoised."""
 
@@ -107,6 +113,9 @@ class TrainingModule(L.LightningModule):
         self.objective, self.optimizer, self.strategy, self.seed = objective, optimizer, strategy, seed
         widths = {s: self.null(s).numel() for s in SIGNAL_NAMES}
         self.readers = nn.ModuleDict({s: nn.Linear(w, motion_channels) for s, w in widths.items()})
+        if strategy.shown_weight:
+            width = self.model.network.config.block_out_channels[0]
+            self.shown = nn.ModuleDict({r: nn.Linear(width, motion_channels) for r in ("mouth", "upper")})
 
     def null(self, signal: str) -> Tensor:
         """The learned stand-in for an absent signal, (n, d)."""
@@ -169,6 +178,21 @@ class TrainingModule(L.LightningModule):
             total = total + F.mse_loss(read[known], motion[:, k][known])
         return total
 
+    def shown_loss(self, loss: Losses, batch: Sample) -> Tensor:
+        """Error of the motion under the batch's gates as read from the features of its own region."""
+        assert loss.features is not None
+        gated = (batch.motion.nan_to_num() * batch.gates[..., None]).sum(1)  # (b, f, P)
+        low, high = (torch.from_numpy(bound).to(gated) for bound in (LOW, HIGH))
+        truth = gated.clamp(low, high)[:, :, None, None]
+        features = loss.features.movedim(2, -1)  # (b, f, h, w, ·)
+        regions = {"mouth": loss.mouth_at, "upper": (loss.face_at - loss.mouth_at).clamp(min=0)}
+        total = truth.new_zeros(())
+        for region, at in regions.items():
+            own = [INDEX[c] for c in CHANNELS if (c in OF_MOUTH) == (region == "mouth")]
+            error = (self.shown[region](features).float() - truth).square()[..., own].mean(-1)
+            total = total + (error * at).sum() / at.sum().clamp(min=1)
+        return total
+
     def training_step(self, batch: Sample, index: int) -> Tensor:
         generator = self.step_generator(self.global_step * 8 + index % 8)
         seen = scattered(batch, self.strategy.motion_frames, generator)
@@ -178,6 +202,9 @@ class TrainingModule(L.LightningModule):
             window = cut_window(batch, self.strategy.window, generator)
             loss = self.losses(change_looks(window, self.strategy.looks, generator), generator)
             total = total + loss.total
+            if self.strategy.shown_weight:
+                values["shown"] = self.shown_loss(loss, window)
+                total = total + self.strategy.shown_weight * values["shown"]
             values |= {"loss": loss.total, "mouth": loss.mouth, "upper": loss.upper, "rest": loss.rest}
         self.log_dict({f"train/{k}": v.detach() for k, v in values.items()}, prog_bar=True, batch_size=1)
         rate = self.optimizer.learning_rate * self.optimizer.rate(self.global_step)

@@ -114,11 +114,12 @@ def change_of(branch, z, tokens, who, mask):
     return paste(torch.zeros_like(z), branch(z, tokens, who, kept)[0], kept)
 
 
+@pytest.mark.parametrize("form", [{}, {"conv": 4}, {"form": "ssd", "head_size": 4}])
 @pytest.mark.parametrize("scope", ["clip", "frame"])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_batch_equals_its_items_and_changes_only_the_region(scope, layout):
+def test_a_batch_equals_its_items_and_changes_only_the_region(scope, layout, form):
     torch.manual_seed(0)
-    branch = MaskedBranch(16, 8, BranchConfig(0.75, 4, scope, layout)).eval()
+    branch = MaskedBranch(16, 8, BranchConfig(0.75, 4, scope, layout, **form)).eval()
     mask = torch.zeros(3, 3, 4, 4)
     mask[0, :, 1:3, 1:4] = 1
     mask[1, 1] = 1  # one frame only
@@ -133,10 +134,11 @@ def test_a_batch_equals_its_items_and_changes_only_the_region(scope, layout):
 
 
 @pytest.mark.parametrize("scope", ["clip", "frame"])
-def test_every_token_hears_its_frames_conditions_from_the_start(scope):
+@pytest.mark.parametrize("form", [{}, {"form": "ssd", "head_size": 16}])
+def test_every_token_hears_its_frames_conditions_from_the_start(scope, form):
     """Reach: a new branch changes by a good part when its signal does, in the first row and in the last."""
     torch.manual_seed(0)
-    branch = MaskedBranch(64, 32, BranchConfig(0.75, 8, scope, "interleaved")).eval()
+    branch = MaskedBranch(64, 32, BranchConfig(0.75, 8, scope, "interleaved", **form)).eval()
     z, who = torch.randn(1, 3 * 64, 64), torch.randn(1, 4, 32)
     mask = torch.ones(1, 3, 8, 8)
     with torch.no_grad():
@@ -157,12 +159,13 @@ def test_every_token_hears_its_frames_conditions_from_the_start(scope):
         assert apart[0] == 0 and apart[2] == 0 and apart[1] > 0
 
 
-def test_a_clip_in_windows_is_the_clip_in_the_forward_direction():
+@pytest.mark.parametrize("form", [{}, {"conv": 3}, {"form": "ssd", "head_size": 6, "conv": 4}])
+def test_a_clip_in_windows_is_the_clip_in_the_forward_direction(form):
     """Identity stands once, before the first frame; the later windows start from the earlier ones' state."""
     torch.manual_seed(0)
-    branch = MaskedBranch(16, 8, BranchConfig(0.75, 4)).eval().requires_grad_(False)
+    branch = MaskedBranch(16, 8, BranchConfig(0.75, 4, **form)).eval().requires_grad_(False)
     branch.scan.select[1].weight.zero_(), branch.scan.select[1].bias.zero_()  # the backward direction
-    branch.scan.skip[branch.scan.inner :] = 0  # says nothing
+    branch.scan.skip[len(branch.scan.skip) // 2 :] = 0  # says nothing
     mask = region(2, 6, 4, 4, 3)
     z, tokens, who = torch.randn(2, 6, 16, 16), torch.randn(2, 6, 2, 8), torch.randn(2, 4, 8)
     whole = change_of(branch, z.flatten(1, 2), tokens, who, mask).view(z.shape)

@@ -1,0 +1,82 @@
+"""The short causal convolution in front of a scan, over packed sequences.
+
+Letters: l length of the pack, s sequences, e channels, k taps.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+
+import torch
+from torch import Tensor
+
+
+def causal_conv(
+    x: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor, tail: Tensor | None = None
+) -> Tensor:
+    """y_t = bias + Σ_j weight_j · x_{t - (k - 1) + j}, each channel by itself, within each sequence.
+
+    Args:
+        x: (l, e), sequence behind sequence. weight: (e, k). bias: (e,). lengths: (s,), of sum l.
+        tail: (s, k - 1, e) the steps before each sequence's first; None: zeros.
+    Returns: (l, e). On CUDA by the `causal_conv1d` package, where it runs and there is no tail.
+    """
+    if x.is_cuda and tail is None and package_refuses(x, weight.shape[1]) is None:
+        return conv_package(x, weight, bias, lengths)
+    (rank, owner), k = rank_and_owner(x, lengths), weight.shape[1]
+    before = x.new_zeros(1, x.shape[1]) if tail is None else tail.flatten(0, 1).to(x.dtype)
+    table = torch.cat([before, x])
+    y = bias + x * weight[:, -1]
+    at = torch.arange(len(x), device=x.device) + len(before)
+    for back in range(1, k):
+        outside = owner * (k - 1) + (k - 1 + rank - back) if tail is not None else torch.zeros_like(at)
+        y = y + table[torch.where(rank >= back, at - back, outside)] * weight[:, -1 - back]
+    return y
+
+
+def last_steps(x: Tensor, lengths: Tensor, k: int, tail: Tensor | None = None) -> Tensor:
+    """The `tail` that a continuation of the sequences starts from: their last k - 1 steps, (s, k - 1, e)."""
+    s, e = len(lengths), x.shape[1]
+    before = x.new_zeros(s, k - 1, e) if tail is None else tail.to(x.dtype)
+    table = torch.cat([before.flatten(0, 1), x])
+    first = lengths.cumsum(0) - lengths + s * (k - 1)
+    rank = lengths[:, None] - (k - 1) + torch.arange(k - 1, device=x.device)  # (s, k - 1)
+    own = torch.arange(s, device=x.device)[:, None] * (k - 1) + (k - 1) + rank
+    return table[torch.where(rank >= 0, first[:, None] + rank, own)]
+
+
+def rank_and_owner(x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Of every step its place in its sequence, and the sequence's number, (l,) each."""
+    steps = torch.arange(len(x), device=x.device)
+    owner = torch.repeat_interleave(torch.arange(len(lengths), device=x.device), lengths, output_size=len(x))
+    return steps - (lengths.cumsum(0) - lengths)[owner], owner
+
+
+def package_refuses(x: Tensor, k: int) -> str | None:
+    """Why `causal_conv1d` cannot do this, or None."""
+    if not 2 <= k <= 4 or x.shape[1] % 8:
+        return f"the package knows 2 to 4 taps and channels in eights, not {k} and {x.shape[1]}"
+    return trial(x.device)
+
+
+@cache
+def trial(device: torch.device) -> str | None:
+    """Run the package on two short sequences."""
+    try:
+        x = torch.arange(40.0, device=device).view(5, 8)
+        ones, lengths = torch.ones(8, 2, device=device), torch.tensor([2, 3], device=device)
+        y = conv_package(x, ones, ones[:, 0], lengths)
+        if y[:, 0].tolist() != [1.0, 9.0, 17.0, 41.0, 57.0]:
+            return "causal_conv1d gives wrong numbers in a trial; reinstall causal-conv1d"
+    except Exception as error:  # whatever foreign kernels raise: they are then not usable
+        return f"causal_conv1d fails ({type(error).__name__}: {error}); pip install 'actalker[cuda]'"
+    return None
+
+
+def conv_package(x: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor) -> Tensor:
+    """`causal_conv` by the package, channels last, sequences told apart by their numbers."""
+    _, owner = rank_and_owner(x, lengths)
+    conv = import_module("causal_conv1d").causal_conv1d_fn
+    weight, bias = weight.to(x.dtype).contiguous(), bias.to(x.dtype)
+    return conv(x[None].transpose(1, 2), weight, bias, seq_idx=owner.to(torch.int32)[None]).transpose(1, 2)[0]

@@ -1,0 +1,179 @@
+"""The scan with one decay a head on CPUs: numba kernels as operators of PyTorch.
+
+Letters: b batch, l length, h heads, p channels of a head, n state size, g groups, s sequences.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from . import cpu
+
+
+@cache
+def kernels() -> Any:
+    """The module of kernels; `cpu.numba_refuses` says whether there is one."""
+    from . import ssd_kernels
+
+    return ssd_kernels
+
+
+def ssd_numba(
+    x: Tensor,
+    dt: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    lengths: Tensor | None,
+    reverse: bool,
+    state: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """As `ssd.SsdBackend.run`."""
+    p = x.shape[3]
+    fill = -p % cpu.kernels().LANES
+    half = x.dtype == torch.bfloat16
+    wide = F.pad(x if half else x.float(), (0, fill)) if fill else x if half else x.float()
+    begin = None if state is None else F.pad(state, (0, 0, 0, fill)).transpose(2, 3)
+    given = (wide, dt, (dt * A).exp(), B.float(), C.float(), D, begin)
+    sizes = torch.full(x.shape[:1], x.shape[1]) if lengths is None else lengths
+    keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in given)
+    y, final, _ = ssd_forward(*given, sizes, reverse, keep)
+    return y[..., :p].to(x.dtype), final[..., :p].transpose(2, 3)
+
+
+GIVEN = (
+    "Tensor x, Tensor dt, Tensor decay, Tensor B, Tensor C, Tensor? D, Tensor? begin, Tensor lengths, "
+    "bool reverse"
+)
+
+
+@torch.library.custom_op(
+    "actalker::ssd_forward", mutates_args=(), schema=f"({GIVEN}, bool keep) -> (Tensor, Tensor, Tensor)"
+)
+def ssd_forward(x, dt, decay, B, C, D, begin, lengths, reverse, keep):
+    """x (b, l, h, p), p whole vectors; dt, decay (b, l, h); begin (s, h, n, p). Returns y, the last states
+    and, with `keep`, those before every chunk."""
+    x, dt, decay, B, C = (cpu.walkable(t) for t in (x, dt, decay, B, C))
+    D, begin = (None if t is None else t.contiguous() for t in (D, begin))
+    y, final, states = forward_results(x, dt, decay, B, C, D, begin, lengths, reverse, keep)
+    plan = plan_of(x, B, 1, reverse)
+
+    def work(first: int, last: int) -> None:
+        space = cpu.scratch(plan.n * plan.wide)
+        kernels().scan_forward(
+            (first, last),
+            places,
+            plan,
+            cpu.rows(x),
+            cpu.rows(dt),
+            cpu.rows(decay),
+            cpu.rows(B),
+            cpu.rows(C),
+            cpu.rows(y),
+            cpu.address(D),
+            cpu.address(states),
+            cpu.address(begin),
+            cpu.address(final),
+            space.ctypes.data,
+        )
+
+    places = cpu.places_of(lengths, len(x), kernels().CHUNK)
+    cpu.spread(work, len(lengths) * plan.heads, x.numel() * plan.n)
+    states[cpu.chunks_in(places, kernels().CHUNK) :] = 0  # read by nobody, but the same in every run
+    return y, final, states
+
+
+@ssd_forward.register_fake
+def forward_results(x, dt, decay, B, C, D, begin, lengths, reverse, keep):
+    """Empty tensors of the right shapes."""
+    (b, l, h, p), n, s = x.shape, B.shape[3], lengths.shape[0]
+    chunks = b * (l // kernels().CHUNK) + s if keep else 0  # as many as there can be
+    return x.new_empty(x.shape), dt.new_empty(s, h, n, p), dt.new_empty(chunks, h, n, p)
+
+
+@torch.library.custom_op(
+    "actalker::ssd_backward",
+    mutates_args=(),
+    schema=f"(Tensor dy, Tensor? dfinal, Tensor states, {GIVEN}) -> ({', '.join(['Tensor'] * 7)})",
+)
+def ssd_backward(dy, dfinal, states, x, dt, decay, B, C, D, begin, lengths, reverse):
+    """The gradients of x, dt, decay, B, C, D, begin from those of y and of the last states."""
+    x, dt, decay, B, C, dy = (cpu.walkable(t) for t in (x, dt, decay, B, C, dy))
+    D, dfinal = (None if t is None else t.contiguous() for t in (D, dfinal))
+    (b, l, h, p), n, s = x.shape, B.shape[3], len(lengths)
+    shares = math.ceil(torch.get_num_threads() / (s * B.shape[2]))
+    plan = plan_of(x, B, min(shares, h // B.shape[2]), reverse)
+    dx, ddt, ddecay = (t.new_empty(t.shape) for t in (x, dt, decay))
+    dB, dC = (dt.new_empty(b, l, plan.groups, plan.parts, n) for _ in range(2))
+    dD, dbegin = dt.new_empty(s, h, cpu.kernels().LANES), dt.new_empty(s, h, n, p)
+
+    def work(first: int, last: int) -> None:
+        most = math.ceil(h // plan.groups / plan.parts)
+        space = cpu.scratch(kernels().backward_vectors(n, plan.wide, most))
+        kernels().scan_backward(
+            (first, last),
+            places,
+            plan,
+            cpu.rows(x),
+            cpu.rows(dt),
+            cpu.rows(decay),
+            cpu.rows(B),
+            cpu.rows(C),
+            cpu.rows(dy),
+            cpu.rows(dx),
+            cpu.rows(ddt),
+            cpu.rows(ddecay),
+            cpu.rows(dB),
+            cpu.rows(dC),
+            cpu.address(D),
+            cpu.address(states),
+            cpu.address(dfinal),
+            cpu.address(dD),
+            cpu.address(dbegin),
+            space.ctypes.data,
+        )
+
+    places = cpu.places_of(lengths, b, kernels().CHUNK)
+    cpu.spread(work, s * plan.groups * plan.parts, x.numel() * n)
+    dB, dC = (t.sum(3) if plan.parts > 1 else t.squeeze(3) for t in (dB, dC))
+    return dx, ddt, ddecay, dB, dC, dD.sum((0, 2)), dbegin
+
+
+@ssd_backward.register_fake
+def _(dy, dfinal, states, x, dt, decay, B, C, D, begin, lengths, reverse):
+    (h, p), n = x.shape[2:], B.shape[3]
+    alike = [t.new_empty(t.shape) for t in (x, dt, decay, B, C)]
+    return (*alike, dt.new_empty(h), dt.new_empty(lengths.shape[0], h, n, p))
+
+
+def remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    *tensors, ctx.reverse, _ = inputs
+    ctx.mark_non_differentiable(output[2])
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(output[2], *tensors)
+
+
+def differentiate(
+    ctx: Any, dy: Tensor | None, dfinal: Tensor | None, _: Tensor | None
+) -> tuple[Tensor | None, ...]:
+    states, *tensors = ctx.saved_tensors
+    dy = torch.zeros_like(tensors[0]) if dy is None else dy
+    grads = ssd_backward(dy, dfinal, states, *tensors, ctx.reverse)
+    found = [None if t is None else grad for t, grad in zip(tensors, grads, strict=False)]
+    return (*found, None, None, None)
+
+
+ssd_forward.register_autograd(differentiate, setup_context=remember)
+
+
+def plan_of(x: Tensor, B: Tensor, parts: int, reverse: bool) -> Any:
+    (h, p), (groups, n) = x.shape[2:], B.shape[2:]
+    half = x.dtype == torch.bfloat16
+    return kernels().Plan(h, p // cpu.kernels().LANES, n, groups, parts, reverse, half)
