@@ -75,25 +75,40 @@ def scan_rows(device: str) -> Iterator[tuple[str, bool]]:
     """Each backend on a device: whether it runs, and how far it is from the loop in float64."""
     import torch
 
+    from ..ssm.conv import package_refuses
     from ..ssm.scan import BACKENDS, selective_scan
+    from ..ssm.ssd import SSD_BACKENDS, ssd_scan
 
     generator = torch.Generator().manual_seed(0)
     u, delta = (torch.randn(1, 257, 24, generator=generator) for _ in range(2))
     A = -torch.rand(24, 8, generator=generator) * 4 - 0.01
     B, C = (torch.randn(1, 257, 8, generator=generator) for _ in range(2))
-    data = (u, delta, A, B, C)
+    pack = {"lengths": [157, 0, 100], "reverse": True}
 
-    def scan(backend: str, place: str, dtype: torch.dtype) -> torch.Tensor:
-        u, delta, A, B, C = (t.to(place, dtype) for t in data)
-        return selective_scan(u, delta, A, B, C, delta_softplus=True, lengths=[157, 100], backend=backend)
+    def selective(backend: str, place: str, dtype: torch.dtype) -> torch.Tensor:
+        given = (t.to(place, dtype) for t in (u, delta, A, B, C))
+        return selective_scan(*given, delta_softplus=True, backend=backend, **pack)
 
-    exact = scan("reference", "cpu", torch.float64)
-    for name, backend in BACKENDS.items():
-        if (reason := backend.refuses(u.to(device))) is not None:
-            hint = f"; {INSTALL[name]}" if name in INSTALL and INSTALL[name] not in reason else ""
-            yield f"  {device} {name:10s} not here: {reason}{hint}", True
-            continue
-        made = scan(name, device, torch.float32)
-        error = float((made.cpu().double() - exact).abs().max() / exact.abs().max())
-        good = error < 1e-5
-        yield f"  {device} {name:10s} {'runs' if good else 'WRONG'}, {error:.1e} from the float64 loop", good
+    def heads(backend: str, place: str, dtype: torch.dtype) -> torch.Tensor:
+        x, dt, rate = u.unflatten(2, (2, 12)), delta[..., :2], A[:2, 0]
+        given = (t.to(place, dtype) for t in (x, dt, rate, B, C))
+        return ssd_scan(*given, dt_softplus=True, backend=backend, **pack)[0]
+
+    for form, backends, scan in (("selective", BACKENDS, selective), ("ssd", SSD_BACKENDS, heads)):
+        exact = scan("reference", "cpu", torch.float64)
+        for name, backend in backends.items():
+            start = f"  {device} {form:9s} {name:10s}"
+            if (reason := backend.refuses(u.to(device))) is not None:
+                hint = f"; {INSTALL[name]}" if name in INSTALL and INSTALL[name] not in reason else ""
+                yield f"{start} not here: {reason}{hint}", True
+                continue
+            made = scan(name, device, torch.float32)
+            error = float((made.cpu().double() - exact).abs().max() / exact.abs().max())
+            good = error < 1e-5
+            yield f"{start} {'runs' if good else 'WRONG'}, {error:.1e} from the float64 loop", good
+    if device == "cuda":
+        reason = package_refuses(u.to(device)[0], 4)
+        yield (
+            f"  {device} short convolution by causal_conv1d {'not here: ' + reason if reason else 'runs'}",
+            True,
+        )

@@ -7,7 +7,7 @@ from typing import Literal
 
 from ..errors import InputError, one_of
 
-LAYOUTS = ("interleaved", "ends", "end")
+LAYOUTS = ("rows", "interleaved", "ends", "end")
 SCOPES = ("clip", "frame")
 FORMS = ("selective", "ssd")
 
@@ -25,9 +25,9 @@ class BranchConfig:
     scan_scope: Literal["clip", "frame"] = "clip"
     """One sequence over frames and space (paper) or one sequence a frame (released code)."""
 
-    condition_layout: Literal["interleaved", "ends", "end"] = "interleaved"
-    """Where condition tokens stand: before their frame's tokens in both directions (ours), all of them
-    before and after, or all of them at the end (paper and release)."""
+    condition_layout: Literal["rows", "interleaved", "ends", "end"] = "interleaved"
+    """Where condition tokens stand: before every row of their frame's tokens in both directions, before their
+    frame's tokens, all of them before and after, or all of them at the end (paper and release)."""
 
     form: Literal["selective", "ssd"] = "selective"
     """Mamba's scan, a decay for every state, or Mamba-2's, one a head, which takes 64 states at less cost."""

@@ -3,8 +3,9 @@
 Whatever a batch keeps is one list, item after item and frame after frame, and is scanned as one pack of
 sequences: no padding anywhere, so that a branch costs what it keeps.
 
-Letters: b batch, f frames, t tokens a frame (h·w), k kept tokens of the whole batch, s sequences, p frames a
-sequence, n condition tokens a frame, m identity tokens, l length of the pack, c channels.
+Letters: b batch, f frames, h w rows and columns of tokens, t = h·w, k kept tokens of the whole batch,
+s sequences, p frames a sequence, q stretches of it, n condition tokens a frame, m identity tokens, l length
+of the pack, c channels.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ class Kept:
     """The tokens that stay after mask-drop, in reading order (item, frame, row, column).
 
     index: (k,) places among the b·f·t tokens of the batch, ascending.
-    counts: (b, f) kept tokens of each frame.
+    counts: (b, f, h) kept tokens of each row of each frame.
     context: (k,) true where the token lies outside the region: scanned, never pasted; None: no such.
     """
 
@@ -52,16 +53,16 @@ def keep(
         generator: of the random choice; needed when drop < 1.
         open_: (b,) bool, items for which the branch is open; the others keep nothing.
     """
-    inside = region.flatten(2) >= 0.5  # (b, f, t)
+    inside = region >= 0.5  # (b, f, h, w)
     stays = inside
     if drop < 1:
         chance = torch.rand(inside.shape, generator=generator).to(inside.device)
         stays = inside | (chance >= drop)
     if open_ is not None:
-        stays = stays & open_[:, None, None]
+        stays = stays & open_[:, None, None, None]
     index = stays.flatten().nonzero().flatten()
     context = ~inside.flatten()[index] if drop < 1 else None
-    return Kept(index, stays.sum(2), context)
+    return Kept(index, stays.sum(3), context)
 
 
 @dataclass(frozen=True)
@@ -83,47 +84,57 @@ class Pack:
 def pack(counts: Tensor, n: int, m: int, layout: str, scope: str) -> Pack:
     """The order of a branch's tokens.
 
-    `interleaved`: identity, then for each frame its n condition tokens followed by its kept tokens. The
-        backward order goes through the frames and tokens the other way round, but conditions still stand
-        before their frame, so that both directions carry them to every token over a short way.
+    `rows`: identity, then for each row of tokens that keeps any its frame's n condition tokens followed by
+        its kept tokens. The backward order goes through frames, rows and tokens the other way round, but
+        conditions still stand before their row, so that both directions carry them to every token over a
+        short way, past few tokens that drown them.
+    `interleaved`: the same with frames in the place of rows.
     `ends`: identity, all conditions, the kept tokens, all conditions again.
     `end`: the kept tokens, identity, all conditions (ACTalker, eq. 5).
 
     Args:
-        counts: (b, f) kept tokens of each frame.
+        counts: (b, f, h) kept tokens of each row of each frame.
         scope: `clip`, one sequence an item, or `frame`, one a frame.
     """
-    b, f = counts.shape
+    b, f, h = counts.shape
     device = counts.device
-    counts = counts.reshape(-1, 1) if scope == "frame" else counts  # (s, p)
-    s, p = counts.shape
+    s, p = (b * f, 1) if scope == "frame" else (b, f)
+    parts = h if layout == "rows" else 1  # of a frame
+    counts = counts.view(s, p * parts, h // parts).sum(2)  # (s, q): a sequence has q stretches
+    q = p * parts
     size = counts.sum(1)  # (s,)
+    ahead_of = torch.full_like(counts, n)  # condition tokens before each stretch
+    if layout == "rows":
+        ahead_of = torch.where(counts > 0, n, 0)
     copies = 2 if layout == "ends" else 1
-    lengths = torch.where(size > 0, size + copies * p * n + m, 0)
+    conditions = ahead_of.sum(1) * copies
+    lengths = torch.where(size > 0, size + conditions + m, 0)
     first = lengths.cumsum(0) - lengths  # of each sequence in the pack
     k, l = int(size.sum()), int(lengths.sum())
 
-    # of every kept token: its sequence, its frame there, its rank among the sequence's
-    frame_of = torch.repeat_interleave(torch.arange(s * p, device=device), counts.flatten(), output_size=k)
-    owner, frame = frame_of // p, frame_of % p
-    rank = torch.arange(k, device=device) - (size.cumsum(0) - size)[owner]
-    # of every condition and identity token: its place in its sequence
-    j, i = torch.arange(n, device=device), torch.arange(m, device=device)
-    frames = torch.arange(p, device=device)[:, None]
-    run = (n * frames + j).expand(s, p, n)  # all conditions in a row
-    who = i.expand(s, m)
-    if layout == "interleaved":
-        before = (counts.cumsum(1) - counts)[..., None]  # (s, p, 1) tokens of earlier frames
-        after = size[:, None, None] - before - counts[..., None]
-        token = m + n * (frame + 1) + rank
-        token_back = m + n * (p - frame) + size[owner] - 1 - rank
-        condition = [m + n * frames + j + before]
-        condition_back = [m + n * (p - 1 - frames) + j + after]
+    # of every kept token: its stretch, counted over all sequences, its sequence, its rank in both
+    stretch = torch.repeat_interleave(torch.arange(s * q, device=device), counts.flatten(), output_size=k)
+    owner = stretch // q
+    number = torch.arange(k, device=device)
+    rank = number - (size.cumsum(0) - size)[owner]
+    inside = number - (counts.flatten().cumsum(0) - counts.flatten())[stretch]
+    j, who = torch.arange(n, device=device), torch.arange(m, device=device).expand(s, m)
+    if layout in ("rows", "interleaved"):
+        both = counts + ahead_of
+        before, after = both.cumsum(1) - both, both.sum(1, keepdim=True) - both.cumsum(1)
+
+        def of_token(start: Tensor) -> Tensor:
+            return m + (start + ahead_of).flatten()[stretch]
+
+        token = of_token(before) + inside
+        token_back = of_token(after) + counts.flatten()[stretch] - 1 - inside
+        condition, condition_back = [m + before[..., None] + j], [m + after[..., None] + j]
         who_back = who
     else:
+        run = (n * torch.arange(q, device=device)[:, None] + j).expand(s, q, n)  # all conditions in a row
         if layout == "ends":
-            token = m + p * n + rank
-            condition = [m + run, m + p * n + size[:, None, None] + run]
+            token = m + q * n + rank
+            condition = [m + run, m + q * n + size[:, None, None] + run]
         else:
             token = rank
             condition = [size[:, None, None] + m + run]
@@ -133,28 +144,26 @@ def pack(counts: Tensor, n: int, m: int, layout: str, scope: str) -> Pack:
         condition_back = [last[:, None, None] - c for c in condition]
         who_back = last[:, None] - who
 
-    alive = (size > 0).nonzero().flatten()
+    alive = (size > 0)[:, None]
+    spoken = (alive & (ahead_of > 0)).flatten().nonzero().flatten()  # stretches with conditions before them
+    alive = alive.flatten().nonzero().flatten()
+    frame = torch.arange(s * q, device=device) // parts
     item = torch.arange(s, device=device) * b // s  # whose sequence it is
-    rows_token = torch.arange(k, device=device)
-    rows_condition = k + torch.arange(b * f * n, device=device).view(s, p * n)[alive]
-    rows_who = k + b * f * n + (item[:, None] * m + i)[alive]
+    rows_condition = k + (frame[:, None] * n + j)[spoken]
+    rows_who = k + b * f * n + (item[:, None] * m + torch.arange(m, device=device))[alive]
 
     def source(token: Tensor, conditions: list[Tensor], who: Tensor) -> Tensor:
-        at = first[alive, None]
-        places = [token, *((c.reshape(s, p * n)[alive] + at) for c in conditions), who[alive] + at]
-        rows = [rows_token, *[rows_condition] * len(conditions), rows_who]
+        begin = first.repeat_interleave(q)[spoken, None]
+        spoken_at = [c.reshape(s * q, n)[spoken] + begin for c in conditions]
+        places = [token, *spoken_at, who[alive] + first[alive, None]]
+        rows = [number, *[rows_condition] * len(conditions), rows_who]
         out = torch.empty(l, dtype=torch.int64, device=device)
         out[torch.cat([x.flatten() for x in places])] = torch.cat([x.flatten() for x in rows])
         return out
 
     token, token_back = token + first[owner], token_back + first[owner]
-    return Pack(
-        source(token, condition, who),
-        source(token_back, condition_back, who_back),
-        token,
-        token_back,
-        lengths,
-    )
+    ahead, back = source(token, condition, who), source(token_back, condition_back, who_back)
+    return Pack(ahead, back, token, token_back, lengths)
 
 
 def paste(onto: Tensor, change: Tensor, kept: Kept) -> Tensor:

@@ -9,7 +9,7 @@ from actalker.control.branch import MaskedBranch
 from actalker.control.config import BranchConfig
 from actalker.control.drop import keep, paste
 
-LAYOUTS = ["interleaved", "ends", "end"]
+LAYOUTS = ["rows", "interleaved", "ends", "end"]
 
 
 def region(b, f, h, w, seed, share=0.5):
@@ -17,27 +17,36 @@ def region(b, f, h, w, seed, share=0.5):
 
 
 def expected_order(kept_of_item, f, n, m, layout):
-    """Names of the forward steps: ("t", k), ("c", frame, j), ("i", j); kept_of_item: [(k, frame)]."""
+    """Names of the forward steps: ("t", k), ("c", frame, j), ("i", j); kept_of_item: [(k, frame, row)]."""
     identity = [("i", j) for j in range(m)]
-    tokens = [("t", k) for k, _ in kept_of_item]
+    tokens = [("t", k) for k, *_ in kept_of_item]
     conditions = [("c", x, j) for x in range(f) for j in range(n)]
     if layout == "ends":
         return identity + conditions + tokens + conditions
     if layout == "end":
         return tokens + identity + conditions
     out = list(identity)
+    if layout == "rows":
+        for x, y in sorted({(x, y) for _, x, y in kept_of_item}):
+            out += [("c", x, j) for j in range(n)] + [("t", k) for k, *at in kept_of_item if at == [x, y]]
+        return out
     for x in range(f):
-        out += [("c", x, j) for j in range(n)] + [("t", k) for k, frame in kept_of_item if frame == x]
+        out += [("c", x, j) for j in range(n)] + [("t", k) for k, frame, _ in kept_of_item if frame == x]
     return out
 
 
 def expected_back(kept_of_item, f, n, m, layout):
-    if layout != "interleaved":
+    if layout in ("ends", "end"):
         return expected_order(kept_of_item, f, n, m, layout)[::-1]
     out = [("i", j) for j in range(m)]
+    if layout == "rows":
+        for x, y in sorted({(x, y) for _, x, y in kept_of_item}, reverse=True):
+            row = [("t", k) for k, *at in kept_of_item if at == [x, y]]
+            out += [("c", x, j) for j in range(n)] + row[::-1]
+        return out
     for x in reversed(range(f)):
         out += [("c", x, j) for j in range(n)] + [
-            ("t", k) for k, frame in reversed(kept_of_item) if frame == x
+            ("t", k) for k, frame, _ in reversed(kept_of_item) if frame == x
         ]
     return out
 
@@ -70,17 +79,18 @@ def test_the_order_is_that_of_a_plain_loop(b, f, h, w, n, m, layout, scope, seed
     for s in range(sequences):
         inside = []
         for frame in range(p):
-            for _ in range(int(mask.view(b * f, -1)[s * p + frame].sum())):
-                inside.append((number, frame))
-                number += 1
-        row = {
+            for row in range(h):
+                for _ in range(int(mask.view(b * f, h, w)[s * p + frame, row].sum())):
+                    inside.append((number, frame, row))
+                    number += 1
+        name_of = {
             "t": lambda j: j,
             "c": lambda x, j, s=s: k + (s * p + x) * n + j,
             "i": lambda j, s=s: k + b * f * n + (s * b // sequences) * m + j,
         }
         for side, names in (("ahead", expected_order), ("back", expected_back)):
             if inside:
-                expected[side] += [row[name](*rest) for name, *rest in names(inside, p, n, m, layout)]
+                expected[side] += [name_of[name](*rest) for name, *rest in names(inside, p, n, m, layout)]
         lengths.append(len(expected["ahead"]) - sum(lengths))
     assert found.lengths.tolist() == lengths
     assert found.ahead.tolist() == expected["ahead"] and found.back.tolist() == expected["back"]
@@ -135,10 +145,11 @@ def test_a_batch_equals_its_items_and_changes_only_the_region(scope, layout, for
 
 @pytest.mark.parametrize("scope", ["clip", "frame"])
 @pytest.mark.parametrize("form", [{}, {"form": "ssd", "head_size": 16}])
-def test_every_token_hears_its_frames_conditions_from_the_start(scope, form):
+@pytest.mark.parametrize("layout", ["rows", "interleaved"])
+def test_every_token_hears_its_frames_conditions_from_the_start(scope, form, layout):
     """Reach: a new branch changes by a good part when its signal does, in the first row and in the last."""
     torch.manual_seed(0)
-    branch = MaskedBranch(64, 32, BranchConfig(0.75, 8, scope, "interleaved", **form)).eval()
+    branch = MaskedBranch(64, 32, BranchConfig(0.75, 8, scope, layout, **form)).eval()
     z, who = torch.randn(1, 3 * 64, 64), torch.randn(1, 4, 32)
     mask = torch.ones(1, 3, 8, 8)
     with torch.no_grad():
