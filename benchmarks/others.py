@@ -1,0 +1,117 @@
+"""The scans of other packages, as they are published, behind the arguments of ours.
+
+mamba-ssm cannot be imported without CUDA; its two plain-PyTorch files can, from an unpacked source archive.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def mamba_file(folder: Path, file: str) -> ModuleType:
+    """One file of mamba-ssm's source tree, with empty modules in the place of what needs CUDA."""
+    for name in (
+        "causal_conv1d",
+        "causal_conv1d.cpp_functions",
+        "selective_scan_cuda",
+        "mamba_ssm",
+        "mamba_ssm.utils",
+        "mamba_ssm.utils.torch",
+        "mamba_ssm.ops",
+        "mamba_ssm.ops.triton",
+        "mamba_ssm.ops.triton.layer_norm",
+        "mamba_ssm.ops.triton.ssd_combined",
+    ):
+        sys.modules.setdefault(name, _Anything(name))
+    spec = importlib.util.spec_from_file_location(Path(file).stem, folder / "mamba_ssm" / file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class _Anything(ModuleType):
+    __path__: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *args, **options: args[0] if args else None
+
+
+def package_reference(folder: Path) -> Any:
+    """mamba-ssm's `selective_scan_ref`, channels first inside."""
+    ref = mamba_file(folder, "ops/selective_scan_interface.py").selective_scan_ref
+
+    def scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, bias: Tensor) -> Tensor:
+        first = [t.transpose(1, 2) for t in (u, delta, B, C)]
+        return ref(first[0], first[1], A, first[2], first[3], D, None, bias, True).transpose(1, 2)
+
+    return scan
+
+
+def mambapy() -> Any:
+    """mambapy's parallel scan, as its block calls it."""
+    from mambapy.pscan import pscan
+
+    def scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, bias: Tensor) -> Tensor:
+        delta = F.softplus(delta + bias)
+        decay = torch.exp(delta[..., None] * A)
+        drive = delta[..., None] * B[:, :, None] * u[..., None]
+        return (pscan(decay, drive) @ C[..., None]).squeeze(3) + D * u
+
+    return scan
+
+
+def associative() -> Any:
+    """`torch.associative_scan` over the same recurrence."""
+    from torch._higher_order_ops.associative_scan import associative_scan
+
+    def join(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        return a[0] * b[0], b[0] * a[1] + b[1]
+
+    def scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, bias: Tensor) -> Tensor:
+        delta = F.softplus(delta + bias)
+        decay = torch.exp(delta[..., None] * A)
+        drive = delta[..., None] * B[:, :, None] * u[..., None]
+        h = associative_scan(join, (decay, drive), dim=1, combine_mode="generic")[1]
+        return (h @ C[..., None]).squeeze(3) + D * u
+
+    return scan
+
+
+def transformers_slow() -> Any:
+    """The step-by-step path of transformers' Mamba mixer, its loop alone."""
+
+    def scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, bias: Tensor) -> Tensor:
+        # as in transformers' MambaMixer.slow_forward: states (b, d, n), one matrix product a step
+        delta = F.softplus(delta + bias).transpose(1, 2)
+        decay = torch.exp(A[None, :, None, :] * delta[..., None])
+        drive = delta[..., None] * B[:, None] * u.transpose(1, 2)[..., None]
+        h, out = u.new_zeros(u.shape[0], *A.shape), []
+        for t in range(u.shape[1]):
+            h = decay[:, :, t] * h + drive[:, :, t]
+            out.append(torch.matmul(h, C[:, t, :, None])[..., 0])
+        return torch.stack(out, 1) + u * D
+
+    return scan
+
+
+def ssd_minimal(folder: Path) -> Any:
+    """mamba-ssm's `ssd_minimal_discrete`, chunks of 64."""
+    minimal = mamba_file(folder, "modules/ssd_minimal.py").ssd_minimal_discrete
+
+    def scan(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
+        heads = x.shape[2]
+        B, C = (t[:, :, None].expand(-1, -1, heads, -1) for t in (B, C))
+        return minimal(x * dt[..., None], A * dt, B, C, 64)[0]
+
+    return scan
