@@ -12,7 +12,6 @@ from pathlib import Path
 
 import torch
 
-
 Times = dict[str, tuple[float, float]]
 
 
