@@ -83,6 +83,9 @@ class StrategyConfig:
     shown_weight: float = 0.0
     """Weight of reading the motion that the gates let through from the network's last features, mouth from
     mouth and the rest from the upper face: small motions make small errors in pixels, and are learnt late."""
+    shown_first: int = 0
+    """Steps, after `motion_first`, in which only that is learnt: branches that find nothing to use in their
+    signal while pixels are far off learn to ignore it, and hardly come back."""
     motion_first: int = 0
     """Steps at the start in which motion is read and nothing is denoised."""
 
@@ -201,7 +204,8 @@ class TrainingModule(L.LightningModule):
         if self.global_step >= self.strategy.motion_first:
             window = cut_window(batch, self.strategy.window, generator)
             loss = self.losses(change_looks(window, self.strategy.looks, generator), generator)
-            total = total + loss.total
+            if self.global_step >= self.strategy.motion_first + self.strategy.shown_first:
+                total = total + loss.total
             if self.strategy.shown_weight:
                 values["shown"] = self.shown_loss(loss, window)
                 total = total + self.strategy.shown_weight * values["shown"]
