@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator, Sequence
+from functools import partial
 from importlib import metadata
 
 from .options import new_parser, parse
 
 INSTALL = {
     "mamba": "pip install --no-build-isolation 'actalker[cuda]'",
+    "triton": "pip install triton",
     "numba": "pip install 'actalker[cpu]'",
 }
 PACKAGES = (
@@ -83,16 +85,18 @@ def scan_rows(device: str) -> Iterator[tuple[str, bool]]:
     u, delta = (torch.randn(1, 257, 24, generator=generator) for _ in range(2))
     A = -torch.rand(24, 8, generator=generator) * 4 - 0.01
     B, C = (torch.randn(1, 257, 8, generator=generator) for _ in range(2))
-    pack = {"lengths": [157, 0, 100], "reverse": True}
+    lengths = [157, 0, 100]
 
     def selective(backend: str, place: str, dtype: torch.dtype) -> torch.Tensor:
-        given = (t.to(place, dtype) for t in (u, delta, A, B, C))
-        return selective_scan(*given, delta_softplus=True, backend=backend, **pack)
+        given = [t.to(place, dtype) for t in (u, delta, A, B, C)]
+        return partial(selective_scan, *given)(
+            delta_softplus=True, lengths=lengths, reverse=True, backend=backend
+        )
 
     def heads(backend: str, place: str, dtype: torch.dtype) -> torch.Tensor:
         x, dt, rate = u.unflatten(2, (2, 12)), delta[..., :2], A[:2, 0]
-        given = (t.to(place, dtype) for t in (x, dt, rate, B, C))
-        return ssd_scan(*given, dt_softplus=True, backend=backend, **pack)[0]
+        given = [t.to(place, dtype) for t in (x, dt, rate, B, C)]
+        return partial(ssd_scan, *given)(dt_softplus=True, lengths=lengths, reverse=True, backend=backend)[0]
 
     for form, backends, scan in (("selective", BACKENDS, selective), ("ssd", SSD_BACKENDS, heads)):
         exact = scan("reference", "cpu", torch.float64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ..errors import InputError, one_of
+from ..errors import one_of
 
 LAYOUTS = ("rows", "interleaved", "ends", "end")
 SCOPES = ("clip", "frame")
@@ -38,15 +38,7 @@ class BranchConfig:
     conv: int = 0
     """Taps of a causal convolution in front of each scan; 0: none. Mamba has 4."""
 
-    mask_drop: float = 1.0
-    """Chance in [0, 1] that a token outside the region is left out of the scan in training; 1 is the
-    paper's rule and the rule at inference."""
-
     def __post_init__(self) -> None:
         one_of(self.form, FORMS, "form")
         one_of(self.scan_scope, SCOPES, "scan_scope")
         one_of(self.condition_layout, LAYOUTS, "condition_layout")
-        if not 0 <= self.mask_drop <= 1:
-            raise InputError(
-                f"mask_drop is a chance in [0, 1], got {self.mask_drop}; 1 drops all tokens outside"
-            )

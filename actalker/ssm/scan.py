@@ -18,6 +18,7 @@ from ..errors import InputError, one_of
 from .call import ScanCall
 from .chunked import scan_chunked
 from .cpu import numba_refuses, scan_numba
+from .gpu import scan_triton, triton_refuses
 from .package import mamba_refuses, scan_mamba
 from .packs import as_lengths, scan_plain
 from .reference import scan_reference
@@ -34,6 +35,7 @@ class Backend:
 
 BACKENDS = {  # fastest first: `auto` takes the first that can run
     "mamba": Backend(scan_mamba, mamba_refuses, streams=False),
+    "triton": Backend(scan_triton, triton_refuses),
     "numba": Backend(scan_numba, numba_refuses),
     "chunked": Backend(partial(scan_plain, scan_chunked), lambda u: None),
     "reference": Backend(partial(scan_plain, scan_reference), lambda u: None),

@@ -1,0 +1,245 @@
+"""CUDA kernels of the selective scan, forward and backward, in Triton. Needs triton at import.
+
+A program scans BD channels of one sequence with their states in registers; a group's B and C are read once
+for all its channels, the rows of a step from wherever `order` says, so that nothing is gathered, turned round
+or expanded beforehand. No atomic additions: what several programs add to is written apart and summed later.
+
+Letters: l length, d channels, n state size, g groups, s sequence, t step in the order of the scan.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def softplus(x):
+    """log(1 + e^x); log1p(e) = 2 artanh(e / (e + 2)) loses no digits where e is small."""
+    e = tl.exp(-tl.abs(x))
+    s = e / (e + 2)
+    q = s * s
+    series = 2 + q * (2 / 3 + q * (2 / 5 + q * (2 / 7 + q * (2 / 9 + q * (2 / 11 + q * (2 / 13))))))
+    return tl.maximum(x, 0.0) + s * series
+
+
+@triton.jit
+def sigmoid(x):
+    e = tl.exp(-tl.abs(x))
+    return tl.where(x < 0, e, 1.0) / (1 + e)
+
+
+@triton.jit
+def row_of(t, item, start, length, order, group, l, REVERSE: tl.constexpr, HAS_ORDER: tl.constexpr):
+    """The row, among those of all items, of a step."""
+    step = start + (length - 1 - t if REVERSE else t)
+    if HAS_ORDER:
+        step = tl.load(order + group * l + step)
+    return item * l + step
+
+
+@triton.jit
+def scan_forward(
+    u,
+    delta,
+    A,
+    B,
+    C,
+    D,
+    z,
+    bias,
+    order,
+    places,
+    y,
+    states,
+    begin,
+    final,
+    l,
+    d,
+    share,
+    n,
+    groups,
+    HAS_D: tl.constexpr,
+    HAS_Z: tl.constexpr,
+    HAS_BIAS: tl.constexpr,
+    HAS_ORDER: tl.constexpr,
+    HAS_BEGIN: tl.constexpr,
+    SOFTPLUS: tl.constexpr,
+    REVERSE: tl.constexpr,
+    KEEP: tl.constexpr,
+    CHUNK: tl.constexpr,
+    BD: tl.constexpr,
+    BN: tl.constexpr,
+):
+    """places: (s, 4) item, first step, length and first chunk of each sequence. states: (chunks, d, n), the
+    state before every chunk; begin, final: (s, d, n). All float32, but for u, delta, z, y of one type."""
+    s, block = tl.program_id(0), tl.program_id(1)
+    per_group = tl.cdiv(share, BD)
+    group = block // per_group
+    own = (block % per_group) * BD + tl.arange(0, BD)
+    inside = own < share
+    channel = group * share + own
+    state = tl.arange(0, BN)
+    real = state < n
+    both = inside[:, None] & real[None, :]
+    at = channel[:, None] * n + state[None, :]
+    item, start = tl.load(places + s * 4), tl.load(places + s * 4 + 1)
+    length, chunk = tl.load(places + s * 4 + 2), tl.load(places + s * 4 + 3)
+    rate = tl.load(A + at, mask=both, other=0.0)
+    h = tl.zeros((BD, BN), tl.float32)
+    if HAS_BEGIN:
+        h = tl.load(begin + s * d * n + at, mask=both, other=0.0)
+    shift = tl.zeros((BD,), tl.float32)
+    skip = tl.zeros((BD,), tl.float32)
+    if HAS_BIAS:
+        shift = tl.load(bias + channel, mask=inside, other=0.0)
+    if HAS_D:
+        skip = tl.load(D + channel, mask=inside, other=0.0)
+    for t in range(length):
+        if KEEP:  # noqa: SIM102  (known when the kernel is compiled)
+            if t % CHUNK == 0:
+                tl.store(states + (chunk + t // CHUNK) * d * n + at, h, mask=both)
+        row = row_of(t, item, start, length, order, group, l, REVERSE, HAS_ORDER)
+        x = tl.load(u + row * d + channel, mask=inside, other=0.0).to(tl.float32)
+        dt = tl.load(delta + row * d + channel, mask=inside, other=0.0).to(tl.float32) + shift
+        if SOFTPLUS:
+            dt = softplus(dt)
+        drive = tl.load(B + (row * groups + group) * n + state, mask=real, other=0.0)
+        read = tl.load(C + (row * groups + group) * n + state, mask=real, other=0.0)
+        h = tl.exp(dt[:, None] * rate) * h + (dt * x)[:, None] * drive[None, :]
+        out = tl.sum(h * read[None, :], 1) + skip * x
+        if HAS_Z:
+            gate = tl.load(z + row * d + channel, mask=inside, other=0.0).to(tl.float32)
+            out = out * gate * sigmoid(gate)
+        tl.store(y + row * d + channel, out.to(y.dtype.element_ty), mask=inside)
+    tl.store(final + s * d * n + at, h, mask=both)
+
+
+@triton.jit
+def scan_backward(
+    u,
+    delta,
+    A,
+    B,
+    C,
+    D,
+    z,
+    bias,
+    order,
+    places,
+    dy,
+    states,
+    dfinal,
+    past,
+    du,
+    ddelta,
+    dA,
+    dB,
+    dC,
+    dD,
+    dz,
+    dbias,
+    dbegin,
+    l,
+    d,
+    share,
+    n,
+    groups,
+    HAS_D: tl.constexpr,
+    HAS_Z: tl.constexpr,
+    HAS_BIAS: tl.constexpr,
+    HAS_ORDER: tl.constexpr,
+    HAS_FINAL: tl.constexpr,
+    SOFTPLUS: tl.constexpr,
+    REVERSE: tl.constexpr,
+    CHUNK: tl.constexpr,
+    BD: tl.constexpr,
+    BN: tl.constexpr,
+):
+    """past: (s, blocks, CHUNK, BD, BN), where the states of a chunk are kept once they are computed again. To be
+    summed: dA (s, d, n), dD, dbias (s, d) over s; dB, dC (rows, groups, blocks a group, n) over blocks."""
+    s, block = tl.program_id(0), tl.program_id(1)
+    per_group = tl.cdiv(share, BD)
+    group, part = block // per_group, block % per_group
+    own = part * BD + tl.arange(0, BD)
+    inside = own < share
+    channel = group * share + own
+    state = tl.arange(0, BN)
+    real = state < n
+    both = inside[:, None] & real[None, :]
+    at = channel[:, None] * n + state[None, :]
+    here = tl.arange(0, BD)[:, None] * BN + state[None, :]
+    room = past + (s * tl.num_programs(1) + block) * CHUNK * BD * BN
+    item, start = tl.load(places + s * 4), tl.load(places + s * 4 + 1)
+    length, chunk = tl.load(places + s * 4 + 2), tl.load(places + s * 4 + 3)
+    rate = tl.load(A + at, mask=both, other=0.0)
+    shift = tl.zeros((BD,), tl.float32)
+    skip = tl.zeros((BD,), tl.float32)
+    if HAS_BIAS:
+        shift = tl.load(bias + channel, mask=inside, other=0.0)
+    if HAS_D:
+        skip = tl.load(D + channel, mask=inside, other=0.0)
+    dh = tl.zeros((BD, BN), tl.float32)
+    if HAS_FINAL:
+        dh = tl.load(dfinal + s * d * n + at, mask=both, other=0.0)
+    dA_sum = tl.zeros((BD, BN), tl.float32)
+    dD_sum = tl.zeros((BD,), tl.float32)
+    dbias_sum = tl.zeros((BD,), tl.float32)
+    chunks = tl.cdiv(length, CHUNK)
+    for back in range(chunks):
+        number = chunks - 1 - back
+        first = number * CHUNK
+        steps = tl.minimum(CHUNK, length - first)
+        h = tl.load(states + (chunk + number) * d * n + at, mask=both, other=0.0)
+        for k in range(steps):
+            tl.store(room + k * BD * BN + here, h)
+            row = row_of(first + k, item, start, length, order, group, l, REVERSE, HAS_ORDER)
+            x = tl.load(u + row * d + channel, mask=inside, other=0.0).to(tl.float32)
+            dt = tl.load(delta + row * d + channel, mask=inside, other=0.0).to(tl.float32) + shift
+            if SOFTPLUS:
+                dt = softplus(dt)
+            drive = tl.load(B + (row * groups + group) * n + state, mask=real, other=0.0)
+            h = tl.exp(dt[:, None] * rate) * h + (dt * x)[:, None] * drive[None, :]
+        tl.debug_barrier()  # what one thread stored, another loads
+        for left in range(steps):
+            k = steps - 1 - left
+            row = row_of(first + k, item, start, length, order, group, l, REVERSE, HAS_ORDER)
+            x = tl.load(u + row * d + channel, mask=inside, other=0.0).to(tl.float32)
+            raw = tl.load(delta + row * d + channel, mask=inside, other=0.0).to(tl.float32) + shift
+            dt = raw
+            if SOFTPLUS:
+                dt = softplus(raw)
+            drive = tl.load(B + (row * groups + group) * n + state, mask=real, other=0.0)
+            read = tl.load(C + (row * groups + group) * n + state, mask=real, other=0.0)
+            before = tl.load(room + k * BD * BN + here)
+            decay = tl.exp(dt[:, None] * rate)
+            after = decay * before + (dt * x)[:, None] * drive[None, :]
+            dout = tl.load(dy + row * d + channel, mask=inside, other=0.0).to(tl.float32)
+            if HAS_Z:
+                gate = tl.load(z + row * d + channel, mask=inside, other=0.0).to(tl.float32)
+                out = tl.sum(after * read[None, :], 1) + skip * x
+                open_ = sigmoid(gate)
+                dgate = dout * out * open_ * (1 + gate * (1 - open_))
+                tl.store(dz + row * d + channel, dgate.to(dz.dtype.element_ty), mask=inside)
+                dout = dout * gate * open_
+            grad = dh + dout[:, None] * read[None, :]  # dL/dh of this step
+            place = ((row * groups + group) * per_group + part) * n + state
+            tl.store(dC + place, tl.sum(dout[:, None] * after, 0), mask=real)
+            tl.store(dB + place, tl.sum(grad * (dt * x)[:, None], 0), mask=real)
+            ddrive = tl.sum(grad * drive[None, :], 1)
+            dh = grad * decay
+            dexponent = dh * before
+            dA_sum += dexponent * dt[:, None]
+            ddt = x * ddrive + tl.sum(dexponent * rate, 1)
+            if SOFTPLUS:
+                ddt = ddt * sigmoid(raw)
+            dx = dt * ddrive + skip * dout
+            tl.store(du + row * d + channel, dx.to(du.dtype.element_ty), mask=inside)
+            tl.store(ddelta + row * d + channel, ddt.to(ddelta.dtype.element_ty), mask=inside)
+            dD_sum += dout * x
+            dbias_sum += ddt
+        tl.debug_barrier()  # before the next chunk's states overwrite these
+    tl.store(dA + s * d * n + at, dA_sum, mask=both)
+    tl.store(dD + s * d + channel, dD_sum, mask=inside)
+    tl.store(dbias + s * d + channel, dbias_sum, mask=inside)
+    tl.store(dbegin + s * d * n + at, dh, mask=both)
