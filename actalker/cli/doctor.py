@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator, Sequence
-from functools import partial
 from importlib import metadata
 
 from .options import new_parser, parse
@@ -88,15 +87,15 @@ def scan_rows(device: str) -> Iterator[tuple[str, bool]]:
     lengths = [157, 0, 100]
 
     def selective(backend: str, place: str, dtype: torch.dtype) -> torch.Tensor:
-        given = [t.to(place, dtype) for t in (u, delta, A, B, C)]
-        return partial(selective_scan, *given)(
-            delta_softplus=True, lengths=lengths, reverse=True, backend=backend
-        )
+        x, dt, a, b, c = (t.to(place, dtype) for t in (u, delta, A, B, C))
+        options = {"delta_softplus": True, "lengths": lengths, "reverse": True}
+        return selective_scan(x, dt, a, b, c, **options, backend=backend)  # type: ignore[arg-type]
 
     def heads(backend: str, place: str, dtype: torch.dtype) -> torch.Tensor:
-        x, dt, rate = u.unflatten(2, (2, 12)), delta[..., :2], A[:2, 0]
-        given = [t.to(place, dtype) for t in (x, dt, rate, B, C)]
-        return partial(ssd_scan, *given)(dt_softplus=True, lengths=lengths, reverse=True, backend=backend)[0]
+        given = (u.unflatten(2, (2, 12)), delta[..., :2], A[:2, 0], B, C)
+        x, dt, a, b, c = (t.to(place, dtype) for t in given)
+        options = {"dt_softplus": True, "lengths": lengths, "reverse": True}
+        return ssd_scan(x, dt, a, b, c, **options, backend=backend)[0]  # type: ignore[arg-type]
 
     for form, backends, scan in (("selective", BACKENDS, selective), ("ssd", SSD_BACKENDS, heads)):
         exact = scan("reference", "cpu", torch.float64)

@@ -70,4 +70,5 @@ def test_the_doctor_tells_of_every_scan_backend(capsys):
     for part in ("scan backends", "face finders", "models that come with the package", "packages"):
         assert f"\n{part}\n" in said
     rows = [text.split() for text, good in scan_rows("cpu") if good]
-    assert ["cpu", "reference", "runs,"] in [row[:3] for row in rows]
+    for form in ("selective", "ssd"):
+        assert ["cpu", form, "reference", "runs,"] in [row[:4] for row in rows]
