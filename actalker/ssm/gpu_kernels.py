@@ -157,7 +157,7 @@ def scan_backward(
     BN: tl.constexpr,
 ):
     """past: (s, blocks, CHUNK, BD, BN), where the states of a chunk are kept once they are computed again.
-    To be summed: dA (s, d, n), dD, dbias (s, d) over s; dB, dC (rows, groups, blocks of one, n) over blocks."""
+    To be summed: dA (s, d, n), dD, dbias (s, d) over s; dB, dC (rows, groups, blocks, n) over blocks."""
     s, block = tl.program_id(0), tl.program_id(1)
     per_group = tl.cdiv(share, BD)
     group, part = block // per_group, block % per_group

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..control.conditions import Conditions
-from ..data.puppets.motion import CHANNELS, HIGH, INDEX, LOW
+from ..data.puppets.motion import HIGH, INDEX, LOW
 from ..data.sample import Sample, pixels
 from ..diffusion.objective import Losses, ObjectiveConfig, denoising_loss
 from ..errors import InputError
@@ -35,7 +35,11 @@ from .strategies import (
     widen_regions,
 )
 
-OF_MOUTH = ("jaw", "spread", "smile")
+# what moves few pixels and where it shows; the head's pose moves all of them and is learnt without help
+SMALL_MOTION = {
+    "mouth": ("jaw", "spread", "smile"),
+    "upper": ("lid_left", "lid_right", "brow_left", "brow_right", "gaze_x", "gaze_y"),
+}
 
 
 @dataclass(frozen=True)
@@ -81,8 +85,8 @@ class StrategyConfig:
     """Frames of every clip of the batch that motion is read from; 0: all. Encoders are cheap, and learn
     from numbers."""
     shown_weight: float = 0.0
-    """Weight of reading the motion that the gates let through from the network's last features, mouth from
-    mouth and the rest from the upper face: small motions make small errors in pixels, and are learnt late."""
+    """Weight of reading the small motions that the gates let through from the network's last features, those
+    of lips from the mouth, of lids, brows and gaze from the upper face: they make small errors in pixels."""
     shown_first: int = 0
     """Steps, after `motion_first`, in which only that is learnt: branches that find nothing to use in their
     signal while pixels are far off learn to ignore it, and hardly come back."""
@@ -191,7 +195,7 @@ class TrainingModule(L.LightningModule):
         regions = {"mouth": loss.mouth_at, "upper": (loss.face_at - loss.mouth_at).clamp(min=0)}
         total = truth.new_zeros(())
         for region, at in regions.items():
-            own = [INDEX[c] for c in CHANNELS if (c in OF_MOUTH) == (region == "mouth")]
+            own = [INDEX[c] for c in SMALL_MOTION[region]]
             error = (self.shown[region](features).float() - truth).square()[..., own].mean(-1)
             total = total + (error * at).sum() / at.sum().clamp(min=1)
         return total
