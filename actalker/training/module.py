@@ -106,15 +106,19 @@ class TrainingModule(L.LightningModule):
         motion_channels: int = 12,
         gradient_checkpointing: bool = False,
         start: str | None = None,
+        fresh: tuple[str, ...] = (),
         seed: int = 0,
     ) -> None:
         """start: name, folder or hub id of a model whose weights the training begins with; parts that it
-        has not begin fresh.
+        has not begin fresh. fresh: beginnings of the names of weights that do so too, such as
+        `network.control`.
         """
         super().__init__()
         self.model = TalkingHeadModel(model)
         if start is not None:
-            begin_with(self.model, load_model(start).state_dict(), start)
+            held = load_model(start).state_dict()
+            kept = {key: value for key, value in held.items() if not key.startswith(tuple(fresh))}
+            begin_with(self.model, kept, start)
         if gradient_checkpointing:
             self.model.network.enable_gradient_checkpointing()
         self.objective, self.optimizer, self.strategy, self.seed = objective, optimizer, strategy, seed

@@ -125,6 +125,15 @@ def test_training_begins_with_another_models_weights_and_fresh_new_parts(tmp_pat
     for name, value in old.state_dict().items():
         assert torch.equal(begun.pop(name), value), name
     assert begun and all("detail" in name for name in begun)
+    again = TrainingModule(
+        ModelConfig.from_dict(more), *parts, start=str(tmp_path / "old"), fresh=("network.control",)
+    )
+    found = again.model.state_dict()
+    for name, value in old.state_dict().items():
+        if not name.startswith("network.control"):
+            assert torch.equal(found[name], value), name
+        elif name.endswith("project.weight"):  # drawn at random
+            assert not torch.equal(found[name], value), name
     save_model(module.model, tmp_path / "more")
     for config in (SMALL, {**SMALL, "size": 32, "text": {"width": 32}}):
         with pytest.raises(InputError, match="which the model to train has not"):
