@@ -8,6 +8,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
@@ -34,6 +35,20 @@ class StopOnNaN(L.Callback):
             f"the loss is {float(loss)} at step {trainer.global_step}, clips {batch.index.tolist()}; "
             f"their batch is in {path}"
         )
+
+
+class LastCheckpoint(ModelCheckpoint):
+    """Lightning's, which also writes last.ckpt after the last step, between two of its times.
+
+    Not at the end of the training: there the averaged weights have taken the place of the current ones.
+    """
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, index: int
+    ) -> None:
+        super().on_train_batch_end(trainer, module, outputs, batch, index)
+        if trainer.global_step == trainer.max_steps and self._last_global_step_saved != trainer.global_step:
+            self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
 
 
 class SampleVideos(L.Callback):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from ..data.module import PuppetData
-from .callbacks import SampleVideos, StopOnNaN
+from .callbacks import LastCheckpoint, SampleVideos, StopOnNaN
 from .module import TrainingModule
 
 
@@ -18,7 +18,7 @@ class Command(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Options beside the trainer's, the module's and the data's."""
-        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(LastCheckpoint, "checkpoint")
         parser.set_defaults(
             {
                 "checkpoint.save_last": True,

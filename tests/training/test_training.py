@@ -140,6 +140,14 @@ def test_training_begins_with_another_models_weights_and_fresh_new_parts(tmp_pat
             TrainingModule(ModelConfig.from_dict(config), *parts, start=str(tmp_path / "more"))
 
 
+def test_a_run_that_ends_between_two_checkpoints_leaves_its_last_step(tmp_path):
+    words = ("--checkpoint.every_n_train_steps", "2", "--checkpoint.train_time_interval", "null")
+    held = torch.load(fit(tmp_path, 3, *words), map_location="cpu", weights_only=False)
+    assert held["global_step"] == 3
+    apart = [not torch.equal(v, held["state_dict"][k]) for k, v in held["current_model_state"].items()]
+    assert any(apart)  # averaged and current weights, each by itself
+
+
 def test_what_is_no_checkpoint_is_refused(tmp_path):
     path = tmp_path / "x.ckpt"
     for content in (b"not a checkpoint", b""):
