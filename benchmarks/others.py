@@ -88,23 +88,6 @@ def associative() -> Any:
     return scan
 
 
-def transformers_slow() -> Any:
-    """The step-by-step path of transformers' Mamba mixer, its loop alone."""
-
-    def scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, bias: Tensor) -> Tensor:
-        # as in transformers' MambaMixer.slow_forward: states (b, d, n), one matrix product a step
-        delta = F.softplus(delta + bias).transpose(1, 2)
-        decay = torch.exp(A[None, :, None, :] * delta[..., None])
-        drive = delta[..., None] * B[:, None] * u.transpose(1, 2)[..., None]
-        h, out = u.new_zeros(u.shape[0], *A.shape), []
-        for t in range(u.shape[1]):
-            h = decay[:, :, t] * h + drive[:, :, t]
-            out.append(torch.matmul(h, C[:, t, :, None])[..., 0])
-        return torch.stack(out, 1) + u * D
-
-    return scan
-
-
 def ssd_minimal(folder: Path) -> Any:
     """mamba-ssm's `ssd_minimal_discrete`, chunks of 64."""
     minimal = mamba_file(folder, "modules/ssd_minimal.py").ssd_minimal_discrete

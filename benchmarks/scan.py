@@ -74,10 +74,9 @@ def main() -> None:
         chunked=forward(ours("chunked"), given),
         selective_scan_ref=forward(reference, given),
         mambapy=forward(pscan, given),
-        transformers=forward(others.transformers_slow(), given),
         associative_scan=forward(others.associative(), given),
     )
-    for other, target in (("selective_scan_ref", "≥ 80"), ("mambapy", "≥ 60"), ("transformers", "")):
+    for other, target in (("selective_scan_ref", "≥ 80"), ("mambapy", "≥ 60")):
         against("forward", size, "numba", other, found, target)
     against("forward", size, "numba", "associative_scan", found)
     against("forward", size, "chunked", "mambapy", found, "≥ 4")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from ..regions.grid import to_grid
@@ -72,6 +73,7 @@ class ParallelControl(nn.Module):
         mixed = read = self.pre(flat)
         for name, kept in route.kept.items():
             change, _ = self.branches[name](read, route.tokens[name], route.identity, kept)
-            gate = route.gates[name].to(change.dtype).flatten()[kept.index // (h * w)]
-            mixed = paste(mixed, gate[:, None] * change, kept)
+            gate = route.gates[name].to(change.dtype).flatten()[kept.index // (h * w)][:, None]
+            # where: what a closed frame holds, be it NaN, stays out
+            mixed = paste(mixed, torch.where(gate > 0, gate * change, 0.0), kept)
         return (self.mlp(self.norm(mixed)) + flat).view_as(z)

@@ -141,7 +141,8 @@ class TalkingHeadModel(nn.Module):
         codec = CODECS[one_of(config.codec, CODECS, "codec")]
         self.codec = codec(**config.codec_args)
         kind = DENOISERS[one_of(config.denoiser, DENOISERS, "denoiser")]
-        self.network = kind(**config.denoiser_args)
+        folded = self.codec.stride if config.codec == "PixelUnshuffle" else 1
+        self.network = kind(**{**config.denoiser_args, "stride": folded})
         self.encoders = nn.ModuleDict(
             {
                 name: encoder(settings(**getattr(config, name)))

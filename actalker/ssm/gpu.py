@@ -95,11 +95,10 @@ class TritonScan(torch.autograd.Function):
         states = A.new_empty(b * (l // CHUNK) + s if keep else 0, d, n)
         sizes, grid = sizes_of(u, B, A, s)
         kernels().scan_forward[grid](
-            *(u, delta, A, B, C, D, z, bias, None, places, y, states, begin, final, *sizes),
+            *(u, delta, A, B, C, D, z, bias, places, y, states, begin, final, *sizes),
             HAS_D=D is not None,
             HAS_Z=z is not None,
             HAS_BIAS=bias is not None,
-            HAS_ORDER=False,
             HAS_BEGIN=begin is not None,
             SOFTPLUS=softplus,
             REVERSE=reverse,
@@ -129,12 +128,11 @@ class TritonScan(torch.autograd.Function):
         )
         past = A.new_empty(s * grid[1] * CHUNK * block["BD"] * block["BN"])
         kernels().scan_backward[grid](
-            *(u, delta, A, B, C, D, z, bias, None, places, dy, states, dfinal, past),
+            *(u, delta, A, B, C, D, z, bias, places, dy, states, dfinal, past),
             *(du, ddelta, dA, dB, dC, dD, dz, dbias, dbegin, *sizes),
             HAS_D=D is not None,
             HAS_Z=z is not None,
             HAS_BIAS=bias is not None,
-            HAS_ORDER=False,
             HAS_FINAL=dfinal is not None,
             SOFTPLUS=ctx.softplus,
             REVERSE=ctx.reverse,

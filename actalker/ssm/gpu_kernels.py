@@ -1,8 +1,8 @@
 """CUDA kernels of the selective scan, forward and backward, in Triton. Needs triton at import.
 
 A program scans BD channels of one sequence with their states in registers; a group's B and C are read once
-for all its channels, the rows of a step from wherever `order` says, so that nothing is gathered, turned round
-or expanded beforehand. No atomic additions: what several programs add to is written apart and summed later.
+for all its channels, and packs in either direction as they lie, so that nothing is padded, turned round or
+expanded beforehand. No atomic additions: what several programs add to is written apart and summed later.
 
 Letters: l length, d channels, n state size, g groups, s sequence, t step in the order of the scan.
 """
@@ -30,12 +30,9 @@ def sigmoid(x):
 
 
 @triton.jit
-def row_of(t, item, start, length, order, group, l, REVERSE: tl.constexpr, HAS_ORDER: tl.constexpr):
+def row_of(t, item, start, length, l, REVERSE: tl.constexpr):
     """The row, among those of all items, of a step."""
-    step = start + (length - 1 - t if REVERSE else t)
-    if HAS_ORDER:
-        step = tl.load(order + group * l + step)
-    return item * l + step
+    return item * l + start + (length - 1 - t if REVERSE else t)
 
 
 @triton.jit
@@ -48,7 +45,6 @@ def scan_forward(
     D,
     z,
     bias,
-    order,
     places,
     y,
     states,
@@ -62,7 +58,6 @@ def scan_forward(
     HAS_D: tl.constexpr,
     HAS_Z: tl.constexpr,
     HAS_BIAS: tl.constexpr,
-    HAS_ORDER: tl.constexpr,
     HAS_BEGIN: tl.constexpr,
     SOFTPLUS: tl.constexpr,
     REVERSE: tl.constexpr,
@@ -99,7 +94,7 @@ def scan_forward(
         if KEEP:  # noqa: SIM102  (known when the kernel is compiled)
             if t % CHUNK == 0:
                 tl.store(states + (chunk + t // CHUNK) * d * n + at, h, mask=both)
-        row = row_of(t, item, start, length, order, group, l, REVERSE, HAS_ORDER)
+        row = row_of(t, item, start, length, l, REVERSE)
         x = tl.load(u + row * d + channel, mask=inside, other=0.0).to(tl.float32)
         dt = tl.load(delta + row * d + channel, mask=inside, other=0.0).to(tl.float32) + shift
         if SOFTPLUS:
@@ -125,7 +120,6 @@ def scan_backward(
     D,
     z,
     bias,
-    order,
     places,
     dy,
     states,
@@ -148,7 +142,6 @@ def scan_backward(
     HAS_D: tl.constexpr,
     HAS_Z: tl.constexpr,
     HAS_BIAS: tl.constexpr,
-    HAS_ORDER: tl.constexpr,
     HAS_FINAL: tl.constexpr,
     SOFTPLUS: tl.constexpr,
     REVERSE: tl.constexpr,
@@ -193,7 +186,7 @@ def scan_backward(
         h = tl.load(states + (chunk + number) * d * n + at, mask=both, other=0.0)
         for k in range(steps):
             tl.store(room + k * BD * BN + here, h)
-            row = row_of(first + k, item, start, length, order, group, l, REVERSE, HAS_ORDER)
+            row = row_of(first + k, item, start, length, l, REVERSE)
             x = tl.load(u + row * d + channel, mask=inside, other=0.0).to(tl.float32)
             dt = tl.load(delta + row * d + channel, mask=inside, other=0.0).to(tl.float32) + shift
             if SOFTPLUS:
@@ -203,7 +196,7 @@ def scan_backward(
         tl.debug_barrier()  # what one thread stored, another loads
         for left in range(steps):
             k = steps - 1 - left
-            row = row_of(first + k, item, start, length, order, group, l, REVERSE, HAS_ORDER)
+            row = row_of(first + k, item, start, length, l, REVERSE)
             x = tl.load(u + row * d + channel, mask=inside, other=0.0).to(tl.float32)
             raw = tl.load(delta + row * d + channel, mask=inside, other=0.0).to(tl.float32) + shift
             dt = raw

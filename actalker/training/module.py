@@ -87,9 +87,6 @@ class StrategyConfig:
     shown_weight: float = 0.0
     """Weight of reading the small motions that the gates let through from the network's last features, those
     of lips from the mouth, of lids, brows and gaze from the upper face: they make small errors in pixels."""
-    shown_first: int = 0
-    """Steps, after `motion_first`, in which only that is learnt: branches that find nothing to use in their
-    signal while pixels are far off learn to ignore it, and hardly come back."""
     motion_first: int = 0
     """Steps at the start in which motion is read and nothing is denoised."""
 
@@ -212,8 +209,7 @@ class TrainingModule(L.LightningModule):
         if self.global_step >= self.strategy.motion_first:
             window = cut_window(batch, self.strategy.window, generator)
             loss = self.losses(change_looks(window, self.strategy.looks, generator), generator)
-            if self.global_step >= self.strategy.motion_first + self.strategy.shown_first:
-                total = total + loss.total
+            total = total + loss.total
             if self.strategy.shown_weight:
                 values["shown"] = self.shown_loss(loss, window)
                 total = total + self.strategy.shown_weight * values["shown"]
