@@ -1,6 +1,6 @@
 """What a backend of the scan is asked to do.
 
-Letters: b batch, l length, d channels, n state size, g groups, s sequences.
+Letters: b batch, l length, d channels, n state size, g groups, s sequences, h heads, p channels of a head.
 """
 
 from __future__ import annotations
@@ -34,3 +34,22 @@ class ScanCall:
     def gated(self, y: Tensor) -> Tensor:
         """y · silu(z), where there is a z."""
         return y if self.z is None else y * F.silu(self.z.to(y.dtype))
+
+
+@dataclass(frozen=True)
+class SsdCall:
+    """The arguments of `ssd_scan`, checked: x (b, l, h, p), dt (b, l, h) the step sizes themselves, A, D
+    (h,), B, C (b, l, g, n), state (s, h, p, n); lengths as in `ScanCall`.
+
+    dt, A, D and state are float32, or float64 for float64.
+    """
+
+    x: Tensor
+    dt: Tensor
+    A: Tensor
+    B: Tensor
+    C: Tensor
+    D: Tensor | None
+    lengths: Tensor | None
+    reverse: bool
+    state: Tensor | None

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .call import ScanCall
+from .call import ScanCall, SsdCall
 from .packs import core_over_packs
 
 INSTALL = "install it beside a CUDA build of PyTorch: pip install --no-build-isolation 'actalker[cuda]'"
@@ -123,7 +123,8 @@ def heads_trial(device: torch.device) -> str | None:
         x = torch.ones(1, 8, 2, 16, device=device)
         B = torch.ones(1, 8, 1, 16, device=device)
         step = torch.full((1, 8, 2), 0.1, device=device)
-        y, _ = ssd_mamba(x, step, -torch.ones(2, device=device), B, B, None, None, False, None)
+        A = -torch.ones(2, device=device)
+        y, _ = ssd_mamba(SsdCall(x, step, A, B, B, None, None, False, None))
         h, expected = 0.0, []
         for _ in range(8):
             h = h * 0.904837418 + 0.1  # exp(-0.1)
@@ -137,19 +138,10 @@ def heads_trial(device: torch.device) -> str | None:
     return None
 
 
-def ssd_mamba(
-    x: Tensor,
-    dt: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    lengths: Tensor | None,
-    reverse: bool,
-    state: Tensor | None,
-) -> tuple[Tensor, Tensor]:
+def ssd_mamba(call: SsdCall) -> tuple[Tensor, Tensor]:
     """As `ssd.SsdBackend.run`."""
     scan = import_module("mamba_ssm.ops.triton.ssd_combined").mamba_chunk_scan_combined
+    x, A, D = call.x, call.A, call.D
 
     def core(x: Tensor, dt: Tensor, B: Tensor, C: Tensor, fresh: Tensor | None, state: Tensor) -> Any:
         sequence = None if fresh is None else fresh.cumsum(0).to(torch.int32).expand(1, -1).contiguous()
@@ -157,6 +149,7 @@ def ssd_mamba(
         given = (t.contiguous() for t in (x, dt, A, B.to(x.dtype), C.to(x.dtype)))
         return scan(*given, chunk_size=64, initial_states=begin, seq_idx=sequence, return_final_states=True)
 
-    begin = dt.new_zeros(len(x), *x.shape[2:], B.shape[3])
-    y, final = core_over_packs(core, (x, dt, B, C), begin, lengths, reverse, state)
+    begin = call.dt.new_zeros(len(x), *x.shape[2:], call.B.shape[3])
+    parts = (x, call.dt, call.B, call.C)
+    y, final = core_over_packs(core, parts, begin, call.lengths, call.reverse, call.state)
     return (y if D is None else y + D[:, None].to(y.dtype) * x).to(x.dtype), final

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import InputError
+from .call import SsdCall
 from .cpu import numba_refuses
 from .package import mamba_heads_refuses, ssd_mamba
 from .packs import as_lengths, core_over_packs
@@ -25,21 +26,14 @@ from .ssd_cpu import ssd_numba
 
 def ssd_plain(
     core: Callable[..., tuple[Tensor, Tensor]],
-    x: Tensor,
-    dt: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    lengths: Tensor | None,
-    reverse: bool,
-    state: Tensor | None,
+    call: SsdCall,
 ) -> tuple[Tensor, Tensor]:
     """By a core that knows the recurrence alone, as `SsdBackend.run`."""
+    x, dt, D = call.x, call.dt, call.D
     wide = x.to(dt.dtype)
-    begin = dt.new_zeros(len(x), *x.shape[2:], B.shape[3])
-    parts = (wide * dt[..., None], dt * A, B.to(dt.dtype), C.to(dt.dtype))
-    y, final = core_over_packs(core, parts, begin, lengths, reverse, state)
+    begin = dt.new_zeros(len(x), *x.shape[2:], call.B.shape[3])
+    parts = (wide * dt[..., None], dt * call.A, call.B.to(dt.dtype), call.C.to(dt.dtype))
+    y, final = core_over_packs(core, parts, begin, call.lengths, call.reverse, call.state)
     return (y if D is None else y + D[:, None] * wide).to(x.dtype), final
 
 
@@ -47,9 +41,8 @@ def ssd_plain(
 class SsdBackend:
     """A way to compute the scan."""
 
-    run: Callable[..., tuple[Tensor, Tensor]]
-    """x (b, l, h, p), dt (b, l, h), A (h,), B, C (b, l, g, n), D (h,), lengths, reverse, state (s, h, p, n)
-    to y in the dtype of x and the last states; dt, A, D and state are float32, or float64 for float64."""
+    run: Callable[[SsdCall], tuple[Tensor, Tensor]]
+    """To y (b, l, h, p) in the dtype of x and the last states (s, h, p, n)."""
 
     refuses: Callable[[Tensor], str | None]
     """Why it cannot run on this x, or None."""
@@ -111,7 +104,7 @@ def ssd_scan(
         steps = dt.to(dtype) if dt_bias is None else dt.to(dtype) + dt_bias.to(dtype)
         steps = F.softplus(steps) if dt_softplus else steps
         D, state = (None if t is None else t.to(dtype) for t in (D, state))
-        y, final = chosen.run(x, steps, A.to(dtype), B, C, D, sizes, reverse, state)
+        y, final = chosen.run(SsdCall(x, steps, A.to(dtype), B, C, D, sizes, reverse, state))
         return y if z is None else y * F.silu(z), final
 
 

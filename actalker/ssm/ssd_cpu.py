@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from . import cpu
+from .call import SsdCall
 
 
 @cache
@@ -24,27 +25,18 @@ def kernels() -> Any:
     return ssd_kernels
 
 
-def ssd_numba(
-    x: Tensor,
-    dt: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    lengths: Tensor | None,
-    reverse: bool,
-    state: Tensor | None,
-) -> tuple[Tensor, Tensor]:
+def ssd_numba(call: SsdCall) -> tuple[Tensor, Tensor]:
     """As `ssd.SsdBackend.run`."""
+    x, dt, state = call.x, call.dt, call.state
     p = x.shape[3]
     fill = -p % cpu.kernels().LANES
     half = x.dtype == torch.bfloat16
     wide = F.pad(x if half else x.float(), (0, fill)) if fill else x if half else x.float()
     begin = None if state is None else F.pad(state, (0, 0, 0, fill)).transpose(2, 3)
-    given = (wide, dt, (dt * A).exp(), B.float(), C.float(), D, begin)
-    sizes = torch.full(x.shape[:1], x.shape[1]) if lengths is None else lengths
+    given = (wide, dt, (dt * call.A).exp(), call.B.float(), call.C.float(), call.D, begin)
+    sizes = torch.full(x.shape[:1], x.shape[1]) if call.lengths is None else call.lengths
     keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in given)
-    y, final, _ = ssd_forward(*given, sizes, reverse, keep)
+    y, final, _ = ssd_forward(*given, sizes, call.reverse, keep)
     return y[..., :p].to(x.dtype), final[..., :p].transpose(2, 3)
 
 
