@@ -58,16 +58,15 @@ class MaskedBranch(nn.Module):
         Returns: the kept tokens' change (k, c), to be pasted, and that state if it is wanted.
         """
         n, m = tokens.shape[2], identity.shape[1]
+        pack = kept.pack(n, m, self.config.condition_layout, self.config.scan_scope)
+        each = len(pack.lengths) // len(identity)  # sequences of an item
         parts = (
             self.project(z.flatten(0, 1)[kept.index]),
             self.condition(tokens).flatten(0, 2),
-            self.identity(identity).flatten(0, 1),
+            self.identity(identity).repeat_interleave(each, 0).flatten(0, 1),
         )
         table = F.silu(torch.cat([part.to(parts[0].dtype) for part in parts]))
-        pack = kept.pack(n, m, self.config.condition_layout, self.config.scan_scope)
-        orders = (table[pack.ahead], table[pack.back], pack.lengths)
-        ahead, back, final = self.scan(*orders, state, streams)
-        y = ahead[pack.from_ahead] + back[pack.from_back]
+        y, final = self.scan(table, pack.order, pack.lengths, len(kept.index), state, streams)
         return self.out(self.norm(y)), final
 
 

@@ -69,15 +69,12 @@ def keep(
 class Pack:
     """Both directions' sequences of a branch, packed: where every step comes from.
 
-    ahead, back: (l,) rows of the table [kept tokens (k), condition tokens (b·f·n), identity tokens (b·m)].
-    from_ahead, from_back: (k,) steps at which the kept tokens stand.
+    order: (2, l), forward and backward, rows of the table [kept tokens (k), condition tokens (b·f·n),
+        identity tokens (s·m): a copy for each sequence].
     lengths: (s,), 0 for those that keep no token.
     """
 
-    ahead: Tensor
-    back: Tensor
-    from_ahead: Tensor
-    from_back: Tensor
+    order: Tensor
     lengths: Tensor
 
 
@@ -148,9 +145,8 @@ def pack(counts: Tensor, n: int, m: int, layout: str, scope: str) -> Pack:
     spoken = (alive & (ahead_of > 0)).flatten().nonzero().flatten()  # stretches with conditions before them
     alive = alive.flatten().nonzero().flatten()
     frame = torch.arange(s * q, device=device) // parts
-    item = torch.arange(s, device=device) * b // s  # whose sequence it is
     rows_condition = k + (frame[:, None] * n + j)[spoken]
-    rows_who = k + b * f * n + (item[:, None] * m + torch.arange(m, device=device))[alive]
+    rows_who = k + b * f * n + torch.arange(s * m, device=device).view(s, m)[alive]
 
     def source(token: Tensor, conditions: list[Tensor], who: Tensor) -> Tensor:
         begin = first.repeat_interleave(q)[spoken, None]
@@ -162,8 +158,8 @@ def pack(counts: Tensor, n: int, m: int, layout: str, scope: str) -> Pack:
         return out
 
     token, token_back = token + first[owner], token_back + first[owner]
-    ahead, back = source(token, condition, who), source(token_back, condition_back, who_back)
-    return Pack(ahead, back, token, token_back, lengths)
+    order = [source(token, condition, who), source(token_back, condition_back, who_back)]
+    return Pack(torch.stack(order), lengths)
 
 
 def paste(onto: Tensor, change: Tensor, kept: Kept) -> Tensor:

@@ -1,7 +1,7 @@
 """The bidirectional state-space block: two scans over two orders of the same tokens.
 
-Letters: l length of the pack, s sequences, e inner channels, n state size, r rank of the step sizes, h heads,
-p channels of a head, k taps.
+Letters: r tokens, k of them with a result, l steps of an order, s sequences, e inner channels, n state size,
+h heads, p channels of a head, q taps.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from ..errors import InputError
 from .conv import causal_conv, last_steps
-from .scan import selective_scan, streaming_scan
+from .packs import to_rows
+from .scan import ordered_scan, selective_scan, streaming_scan
 from .ssd import ssd_scan
 
 
@@ -31,10 +32,10 @@ class ScanState(NamedTuple):
 
 
 class BidirectionalScan(nn.Module):
-    """Selective scans over a forward and a backward pack, one set of parameters a direction.
+    """Selective scans in a forward and a backward order, one set of parameters a direction.
 
-    The caller lays the tokens out twice, since "backward" may be more than a reversal: condition tokens
-    stand before their frame in both directions.
+    The caller gives both orders, since "backward" may be more than a reversal: condition tokens stand before
+    their frame in both directions.
 
     Initialised so that every token is heard for about a frame: step sizes log-uniform in [0.3, 1],
     A = -(1..n) / 64, and B and C near one common vector (a bias, as in Mamba-3), so that C·B starts at 1 and
@@ -66,43 +67,61 @@ class BidirectionalScan(nn.Module):
 
     def forward(
         self,
-        ahead: Tensor,
-        back: Tensor,
+        tokens: Tensor,
+        order: Tensor,
         lengths: Tensor,
+        results: int,
         state: ScanState | None = None,
         streams: bool = False,
-    ) -> tuple[Tensor, Tensor, ScanState | None]:
-        """Scan both packs of sequences.
+    ) -> tuple[Tensor, ScanState | None]:
+        """Scan the tokens in both orders.
 
         Args:
-            ahead, back: (l, e) the tokens in the two orders, sequence behind sequence.
+            tokens: (r, e); none but the first `results` may stand at several steps.
+            order: (2, l) int64, the token of each step, forward and backward, sequence behind sequence.
             lengths: (s,) steps of each sequence.
+            results: k, tokens that are changed; the others are heard and dropped.
             state: what the forward direction starts from; None: nothing.
             streams: whether its last state is wanted.
-        Returns: the two outputs, (l, e) each, in the orders of the inputs, and that state, in float32.
+        Returns: both directions' sum for the first k tokens, (k, e), and that state, in float32.
         """
-        dtype = ahead.dtype
-        ahead, back, tail = convolved(self.conv, ahead, back, lengths, state, streams)
-        rows = [select(x) for select, x in zip(self.select, (ahead, back), strict=True)]
-        low, B, C = by_direction(rows, self.rank, self.state_size)
-        delta = torch.cat([step(t) for step, t in zip(self.step, low.unbind(1), strict=True)], dim=-1)
-        given = (
-            torch.cat([ahead, back], dim=-1)[None].float(),
-            delta[None].float(),
-            -self.log_decay.float().exp(),  # the state decays over thousands of steps: keep it in float32
-            B[None].float(),
-            C[None].float(),
-            self.skip.float(),
-            self.step_bias.float(),
-        )
+        begin = None
         if streams or state is not None:
-            begin = None if state is None else torch.cat([state.scan, torch.zeros_like(state.scan)], 1)
-            y, last = streaming_scan(*given, True, lengths=lengths, state=begin, backend=self.backend)
-            final = ScanState(last[:, : self.inner], tail)
+            begin = both_ways(state, (len(lengths), 2, self.inner, self.state_size), tokens.device)
+        if self.conv is None:
+            y, last = ordered_scan(
+                tokens.float(),
+                *self.selected(shared(self.select, tokens)),
+                order=order,
+                lengths=lengths,
+                results=results,
+                state=begin,
+                delta_softplus=True,
+                backend=self.backend,
+            )
+            tail = None
         else:
-            y, final = selective_scan(*given, True, lengths=lengths, backend=self.backend), None
-        forth, other = y[0].to(dtype).split(self.inner, dim=-1)
-        return forth, other, final
+            laid, tail = laid_out(tokens, order, self.conv, lengths, state, streams)
+            delta, A, B, C, D, bias = self.selected(apart(self.select, laid))
+            laid, delta, B, C = (t[None] for t in (laid.float().flatten(1), delta.flatten(1), B, C))
+            A, D, bias = A.flatten(0, 1), D.flatten(), bias.flatten()
+            given = (laid, delta, A, B, C, D, bias, True, lengths)
+            if begin is None:
+                y = last = selective_scan(*given, backend=self.backend)
+            else:
+                y, last = streaming_scan(*given, state=begin.flatten(1, 2), backend=self.backend)
+                last = last.unflatten(1, (2, -1))
+            y = to_rows(y[0].unflatten(1, (2, -1)), order, len(tokens), results)
+        return y.sum(1).to(tokens.dtype), ScanState(last[:, 0], tail) if streams else None
+
+    def selected(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """What scans read beside the tokens, from what `select` gives (·, 2, rank + 2 n): delta (·, 2, e),
+        A (2, e, n), B, C (·, 2, n), D, bias (2, e), in float32, for a state decays over thousands of steps.
+        """
+        low, B, C = rows.split([self.rank, self.state_size, self.state_size], dim=-1)
+        weights = (-self.log_decay.float().exp(), self.skip.float(), self.step_bias.float())
+        A, D, bias = (t.unflatten(0, (2, -1)) for t in weights)
+        return apart(self.step, low).float(), A, B.float(), C.float(), D, bias
 
 
 class BidirectionalHeads(nn.Module):
@@ -125,25 +144,23 @@ class BidirectionalHeads(nn.Module):
 
     def forward(
         self,
-        ahead: Tensor,
-        back: Tensor,
+        tokens: Tensor,
+        order: Tensor,
         lengths: Tensor,
+        results: int,
         state: ScanState | None = None,
         streams: bool = False,
-    ) -> tuple[Tensor, Tensor, ScanState | None]:
+    ) -> tuple[Tensor, ScanState | None]:
         """As `BidirectionalScan.forward`."""
-        dtype = ahead.dtype
-        ahead, back, tail = convolved(self.conv, ahead, back, lengths, state, streams)
-        rows = [select(x) for select, x in zip(self.select, (ahead, back), strict=True)]
-        steps, B, C = by_direction(rows, self.heads, self.state_size)
         begin = None
-        if state is not None:
-            begin = torch.cat([state.scan, torch.zeros_like(state.scan)], 1)
-        elif streams:
-            shape = (len(lengths), 2 * self.heads, self.head_size, self.state_size)
-            begin = torch.zeros(shape, device=ahead.device)
+        if streams or state is not None:
+            shape = (len(lengths), 2, self.heads, self.head_size, self.state_size)
+            begin = both_ways(state, shape, tokens.device).flatten(1, 2)
+        laid, tail = laid_out(tokens, order, self.conv, lengths, state, streams)
+        rows = apart(self.select, laid)
+        steps, B, C = rows.split([self.heads, self.state_size, self.state_size], dim=-1)
         y, last = ssd_scan(
-            torch.cat([ahead, back], dim=-1)[None].float().unflatten(2, (2 * self.heads, -1)),
+            laid.float().reshape(1, -1, 2 * self.heads, self.head_size),
             steps.flatten(1)[None].float(),
             -self.log_decay.float().exp(),
             B[None].float(),
@@ -155,9 +172,9 @@ class BidirectionalHeads(nn.Module):
             state=begin,
             backend=self.backend,
         )
-        forth, other = y[0].flatten(1).to(dtype).split(self.inner, dim=-1)
-        final = None if begin is None else ScanState(last[:, : self.heads], tail)
-        return forth, other, final
+        y = to_rows(y[0].flatten(1).unflatten(1, (2, -1)), order, len(tokens), results)
+        final = ScanState(last[:, : self.heads], tail) if streams else None
+        return y.sum(1).to(tokens.dtype), final
 
 
 class CausalConv(nn.Module):
@@ -177,20 +194,39 @@ class CausalConv(nn.Module):
         return F.silu(causal_conv(x, weight, bias, lengths, tail))
 
 
-def convolved(
+def both_ways(state: ScanState | None, shape: tuple[int, ...], device: torch.device) -> Tensor:
+    """What both directions start from, (s, 2, ...): the backward one from nothing."""
+    begin = torch.zeros(shape, device=device)
+    return begin if state is None else torch.stack([state.scan, begin[:, 1]], 1)
+
+
+def laid_out(
+    tokens: Tensor,
+    order: Tensor,
     conv: CausalConv | None,
-    ahead: Tensor,
-    back: Tensor,
     lengths: Tensor,
     state: ScanState | None,
     streams: bool,
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Both packs behind a block's convolution, if it has one, and the tail for what follows."""
+) -> tuple[Tensor, Tensor | None]:
+    """The tokens at the steps of both orders, (l, 2, e), behind the convolution if there is one, and the tail
+    for what follows."""
     if conv is None:
-        return ahead, back, None
+        return tokens[order].transpose(0, 1), None
+    ahead, back = tokens[order]
     before = None if state is None else state.tail
     tail = last_steps(ahead, lengths, conv.weight.shape[2], before) if streams else None
-    return conv(ahead, 0, lengths, before), conv(back, 1, lengths), tail
+    return torch.stack([conv(ahead, 0, lengths, before), conv(back, 1, lengths)], 1), tail
+
+
+def shared(layers: nn.ModuleList, x: Tensor) -> Tensor:
+    """Both directions' layers on the same rows, (r, ·) -> (r, 2, ·)."""
+    weight, bias = (torch.cat([layer.get_parameter(k) for layer in layers]) for k in ("weight", "bias"))
+    return F.linear(x, weight, bias).unflatten(1, (2, -1))
+
+
+def apart(layers: nn.ModuleList, x: Tensor) -> Tensor:
+    """Each direction's layer on rows of its own, (r, 2, ·) -> (r, 2, ·)."""
+    return torch.stack([layer(t) for layer, t in zip(layers, x.unbind(1), strict=True)], dim=1)
 
 
 def selectors(inner: int, low: int, state_size: int) -> nn.ModuleList:
@@ -200,11 +236,6 @@ def selectors(inner: int, low: int, state_size: int) -> nn.ModuleList:
         nn.init.zeros_(layer.bias[:low])
         nn.init.constant_(layer.bias[low:], state_size**-0.5)
     return nn.ModuleList(select)
-
-
-def by_direction(rows: list[Tensor], low: int, state_size: int) -> list[Tensor]:
-    """What the selectors give, (l, low + 2 n) each, as (l, 2, low), B (l, 2, n) and C (l, 2, n)."""
-    return list(torch.stack(rows, dim=1).split([low, state_size, state_size], dim=-1))
 
 
 def starting_steps(count: int) -> Tensor:

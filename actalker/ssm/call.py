@@ -1,6 +1,7 @@
 """What a backend of the scan is asked to do.
 
-Letters: b batch, l length, d channels, n state size, g groups, s sequences, h heads, p channels of a head.
+Letters: b batch, l length, d channels, n state size, g groups, s sequences, h heads, p channels of a head;
+r rows, e channels of a group, k rows with a result.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class ScanCall:
-    """The arguments of `selective_scan`, checked: B, C (b, l, g, n); lengths int64 (s,) on the device of u.
+    """The arguments of `streaming_scan`, checked: B, C (b, l, g, n); lengths int64 (s,) on the device of u.
 
     Without lengths every item is a sequence, s = b; with them b is 1.
     """
@@ -34,6 +35,48 @@ class ScanCall:
     def gated(self, y: Tensor) -> Tensor:
         """y · silu(z), where there is a z."""
         return y if self.z is None else y * F.silu(self.z.to(y.dtype))
+
+
+@dataclass(frozen=True)
+class OrderedCall:
+    """The arguments of `ordered_scan`, checked; order and lengths int64 on the device of u."""
+
+    u: Tensor
+    delta: Tensor
+    A: Tensor
+    B: Tensor
+    C: Tensor
+    D: Tensor | None
+    delta_bias: Tensor | None
+    delta_softplus: bool
+    order: Tensor
+    lengths: Tensor
+    results: int
+    state: Tensor | None
+
+
+@dataclass(frozen=True)
+class GroupedCall:
+    """Either of them, as kernels see it: u, delta, z (b, r, g, e), B, C (b, r, g, n), A (g, e, n), D,
+    delta_bias (g, e), state (s, g, e, n); order (g, l) for b = 1, else every row is a step.
+
+    Gives y (b, results, g, e) and the last states (s, g, e, n).
+    """
+
+    u: Tensor
+    delta: Tensor
+    A: Tensor
+    B: Tensor
+    C: Tensor
+    D: Tensor | None
+    z: Tensor | None
+    delta_bias: Tensor | None
+    delta_softplus: bool
+    order: Tensor | None
+    lengths: Tensor
+    reverse: bool
+    results: int
+    state: Tensor | None
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,12 @@
 Sixteen channels stand side by side in a vector, a block. A block goes through CHUNK steps with its states in
 the L1 cache, then the next block through the same steps, then all of them through the next chunk. The
 forward keeps one state in CHUNK, the backward computes the others again. A reversed scan walks backwards from
-a sequence's own last step.
+a sequence's own last step; one with an order reads and writes the rows that this names.
 
-Letters: l length, d channels, n state size, s sequence, t step in the order of the scan, k step in a chunk,
-i state. x_0 is where a sequence's rows of x start, x_t the row of a step, x_k scratch with one entry a step
-of the chunk, o the byte of a block within a row of float32, p within a row as it is. What is not `Rows` is
-an address; all sizes are bytes.
+Letters: l length, r rows, d channels, g groups, n state size, s sequence, t step in the order of the scan,
+k step in a chunk, i state. x_0 is where an item's rows of x start, x_t the row of a step, x_k scratch with
+one entry a step of the chunk, o the byte of a block among a row's channels in float32, p in its row of x as
+it is. What is not `Rows` is an address; all sizes are bytes.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from .cpu_vector import (
     ln2,
     load,
     load_half,
+    load_index,
     load_number,
     one,
     prefetch,
@@ -40,11 +41,12 @@ CHUNK = 64
 
 
 class Rows(NamedTuple):
-    """Where a tensor (b, l, ...) is: its first number, and the way from item to item and from row to row."""
+    """Where a tensor (b, r, g, ...) is: its first number, and the ways between items, rows and groups."""
 
     at: int
     item: int
     step: int
+    group: int
 
 
 class Plan(NamedTuple):
@@ -57,6 +59,7 @@ class Plan(NamedTuple):
     softplus: bool
     reverse: bool
     half: bool  # u, delta, z, y and their gradients are bfloat16, else float32
+    results: int  # rows from there on have no y, and may be read at several steps
 
 
 ITEM, START, LENGTH, FIRST_CHUNK = range(4)  # columns of `places`: where each sequence lies
@@ -92,13 +95,14 @@ def write(address, value, half):
 
 @kernel
 def job_of(job, plan):
-    """A job's sequence, group, and channels: their first byte in a row and the number of their blocks."""
+    """A job's sequence, group, and blocks: their number, and the first byte in a row and in a group."""
     part = job % plan.parts
     group = job // plan.parts % plan.groups
     blocks = plan.d // plan.groups // LANES
     first = blocks * part // plan.parts
     last = blocks * (part + 1) // plan.parts
-    return job // (plan.parts * plan.groups), group, (group * blocks + first) * SIZE, last - first
+    s = job // (plan.parts * plan.groups)
+    return s, group, last - first, (group * blocks + first) * SIZE, first * SIZE
 
 
 @kernel
@@ -107,46 +111,64 @@ def chunks_of(l):
 
 
 @kernel
-def row_of(t, length, plan):
-    return length - 1 - t if plan.reverse else t
+def row_of(t, place, order, plan):
+    """The row of a step among those of its item; order: where the group's rows are named, or 0."""
+    if order:
+        return load_index(order + (place[START] + t) * 8)
+    return place[START] + (place[LENGTH] - 1 - t if plan.reverse else t)
 
 
 @kernel
-def start_of(rows, place):
-    """Where a sequence's rows start."""
-    return rows.at + place[ITEM] * rows.item + place[START] * rows.step
+def start_of(rows, place, group):
+    """Where a group's part of an item's rows starts."""
+    return rows.at + place[ITEM] * rows.item + group * rows.group
 
 
 @kernel
-def scan_forward(jobs, places, plan, u, delta, B, C, z, y, A, D, bias, states, begin, final, scratch):
+def put(address, value, half, more):
+    """Write, or add to what is there."""
+    write(address, value + read(address, half) if more else value, half)
+
+
+@kernel
+def put_number(address, value, more):
+    store(address, value + load_number(address) if more else value)
+
+
+@kernel
+def scan_forward(jobs, places, plan, order, u, delta, B, C, z, y, A, D, bias, states, begin, final, scratch):
     """Write y, the state before every chunk to `states` unless 0, and the states behind the last steps.
 
-    z.at is 0 where there is no gate. Addresses: A (d / 16, n, 16), times log2(e); D, bias (d,) or 0; states
+    order: (g, l) rows, int64, or at 0. z.at is 0 where there is no gate. Addresses: A (d / 16, n, 16), times
+    log2(e); D, bias (d,) or 0; states
     (chunks, d / 16, n, 16) or 0; begin, final (s, d / 16, n, 16), begin or 0; scratch, n vectors a block of
     the largest job. jobs: the first and the last + 1.
     """
     n, half = plan.n, plan.half
     bundle, row = n * SIZE, plan.d * 4  # the states of a block, a row of channels
     for job in range(jobs[0], jobs[1]):
-        s, group, column, blocks = job_of(job, plan)
+        s, group, blocks, column, inner = job_of(job, plan)
         place = places[s]
-        length = place[LENGTH]
-        u_0, delta_0, y_0 = start_of(u, place), start_of(delta, place), start_of(y, place)
-        z_0 = start_of(z, place)
-        B_0, C_0 = start_of(B, place) + group * n * 4, start_of(C, place) + group * n * 4
+        length, rows = place[LENGTH], start_of(order, place, group)
+        u_0, delta_0, y_0 = (
+            start_of(u, place, group),
+            start_of(delta, place, group),
+            start_of(y, place, group),
+        )
+        z_0, B_0, C_0 = (start_of(z, place, group), start_of(B, place, group), start_of(C, place, group))
         own = (s * row + column) * n  # of the sequence's states
         copy_vectors(begin + own if begin else 0, scratch, blocks * n)
         for chunk in range(chunks_of(length)):
             for block in range(blocks):
                 o, h = column + block * SIZE, scratch + block * bundle
-                p = o >> 1 if half else o
+                p = (inner + block * SIZE) >> half
                 rate = A + o * n
                 shift = load(bias + o) if bias else zero()
                 skip = load(D + o) if D else zero()
                 if states:
                     copy_vectors(h, states + ((place[FIRST_CHUNK] + chunk) * row + o) * n, n)
                 for t in range(chunk * CHUNK, min((chunk + 1) * CHUNK, length)):
-                    at = row_of(t, length, plan)
+                    at = row_of(t, place, rows, plan)
                     u_t, delta_t = u_0 + at * u.step + p, delta_0 + at * delta.step + p
                     y_t, B_t, C_t = y_0 + at * y.step + p, B_0 + at * B.step, C_0 + at * C.step
                     prefetch(u_t + SIZE)  # the next block's: too far off for the CPU to guess
@@ -164,7 +186,8 @@ def scan_forward(jobs, places, plan, u, delta, B, C, z, y, A, D, bias, states, b
                     if z.at:
                         gate = read(z_0 + at * z.step + p, half)
                         out = out * gate * sigmoid(gate)
-                    write(y_t, out, half)
+                    if at < plan.results:
+                        write(y_t, out, half)
         copy_vectors(scratch, final + own, blocks * n)
 
 
@@ -173,6 +196,7 @@ def scan_backward(
     jobs,
     places,
     plan,
+    order,
     u,
     delta,
     B,
@@ -195,9 +219,9 @@ def scan_backward(
     dbegin,
     scratch,
 ):
-    """Write every gradient.
+    """Write every gradient; with an order, those of rows are zero before.
 
-    dB, dC: (b, l, groups, parts, n), to be summed over parts. Addresses: dfinal (s, d / 16, n, 16) or 0, of
+    dB, dC: (b, r, groups, parts, n), to be summed over parts. Addresses: dfinal (s, d / 16, n, 16) or 0, of
     the states behind the last steps; dbegin likewise, of those before the first; dA (s, d / 16, n, 16), dD,
     dbias (s, d), to be summed over s; scratch, `backward_vectors` vectors. The rest as in `scan_forward`.
     """
@@ -210,15 +234,18 @@ def scan_backward(
     out_k = slope_k + CHUNK * SIZE  # (k,): dL/dout, the gate taken into account
     dh_block = out_k + CHUNK * SIZE  # (blocks, n)
     for job in range(jobs[0], jobs[1]):
-        s, group, column, blocks = job_of(job, plan)
+        s, group, blocks, column, inner = job_of(job, plan)
         place = places[s]
-        length, part = place[LENGTH], job % plan.parts
-        u_0, delta_0, dy_0 = start_of(u, place), start_of(delta, place), start_of(dy, place)
-        du_0, ddelta_0 = start_of(du, place), start_of(ddelta, place)
-        z_0, dz_0 = start_of(z, place), start_of(dz, place)
-        B_0, C_0 = start_of(B, place) + group * n * 4, start_of(C, place) + group * n * 4
-        share = (group * plan.parts + part) * n * 4
-        dB_0, dC_0 = start_of(dB, place) + share, start_of(dC, place) + share
+        length, rows, share = place[LENGTH], start_of(order, place, group), job % plan.parts * n * 4
+        u_0, delta_0, dy_0 = (
+            start_of(u, place, group),
+            start_of(delta, place, group),
+            start_of(dy, place, group),
+        )
+        du_0, ddelta_0 = start_of(du, place, group), start_of(ddelta, place, group)
+        z_0, dz_0 = start_of(z, place, group), start_of(dz, place, group)
+        B_0, C_0 = start_of(B, place, group), start_of(C, place, group)
+        dB_0, dC_0 = start_of(dB, place, group) + share, start_of(dC, place, group) + share
         own = (s * row + column) * n
         copy_vectors(dfinal + own if dfinal else 0, dh_block, blocks * n)
         fill_zero(dA + own, blocks * n)
@@ -231,14 +258,14 @@ def scan_backward(
             fill_zero(dC_k, steps * n)
             for block in range(blocks):
                 o, dh = column + block * SIZE, dh_block + block * bundle
-                p = o >> 1 if half else o
+                p = (inner + block * SIZE) >> half
                 rate, dA_o = A + o * n, dA + (s * row + o) * n
                 dD_o, dbias_o = dD + s * row + o, dbias + s * row + o
                 shift = load(bias + o) if bias else zero()
                 skip = load(D + o) if D else zero()
                 copy_vectors(states + ((place[FIRST_CHUNK] + chunk) * row + o) * n, state_k, n)
                 for k in range(steps):  # the states again
-                    at = row_of(t_0 + k, length, plan)
+                    at = row_of(t_0 + k, place, rows, plan)
                     u_t, delta_t = u_0 + at * u.step + p, delta_0 + at * delta.step + p
                     dy_t = dy_0 + at * dy.step + p
                     prefetch(u_t + SIZE)
@@ -260,7 +287,7 @@ def scan_backward(
                         store(decay_k + m, decay)
                         state = fma(decay, load(state_k + m), drive * spread(B_t + i * 4))
                         store(state_k + bundle + m, state)
-                    dout = read(dy_t, half)
+                    dout = read(dy_t, half) if at < plan.results else zero()
                     if z.at:  # y = out z σ(z), and out is what the forward had before the gate
                         gate, out = read(z_0 + at * z.step + p, half), skip * x
                         for i in range(n):
@@ -273,7 +300,7 @@ def scan_backward(
                     store(out_k + k * SIZE, dout)
                 dD_sum, dbias_sum = load(dD_o), load(dbias_o)
                 for k in range(steps - 1, -1, -1):  # the adjoint, backwards
-                    at = row_of(t_0 + k, length, plan)
+                    at = row_of(t_0 + k, place, rows, plan)
                     B_t, C_t = B_0 + at * B.step, C_0 + at * C.step
                     x, dout = read(u_0 + at * u.step + p, half), load(out_k + k * SIZE)
                     dt, ddrive, dexponent = load(dt_k + k * SIZE), zero(), zero()
@@ -290,9 +317,10 @@ def scan_backward(
                         grad = grad * load(state_k + m)
                         dexponent = fma(grad, load(rate + c), dexponent)
                         store(dA_o + c, fma(grad, dt, load(dA_o + c)))
-                    write(du_0 + at * du.step + p, fma(dt, ddrive, skip * dout), half)
+                    more = at >= plan.results
+                    put(du_0 + at * du.step + p, fma(dt, ddrive, skip * dout), half, more)
                     ddt = fma(x, ddrive, dexponent * ln2()) * load(slope_k + k * SIZE)
-                    write(ddelta_0 + at * ddelta.step + p, ddt, half)
+                    put(ddelta_0 + at * ddelta.step + p, ddt, half, more)
                     dbias_sum = dbias_sum + ddt
                     dD_sum = fma(dout, x, dD_sum)
                 store(dD_o, dD_sum)
@@ -301,10 +329,17 @@ def scan_backward(
                 for i in range(0, steps * n, LANES):
                     store(total + i * 4, sums(total + i * SIZE))
             for k in range(steps):
-                at = row_of(t_0 + k, length, plan)
+                at = row_of(t_0 + k, place, rows, plan)
                 for i in range(n):
-                    store(dB_0 + at * dB.step + i * 4, load_number(dB_k + (k * n + i) * 4))
-                    store(dC_0 + at * dC.step + i * 4, load_number(dC_k + (k * n + i) * 4))
+                    number_B, number_C = (
+                        load_number(dB_k + (k * n + i) * 4),
+                        load_number(dC_k + (k * n + i) * 4),
+                    )
+                    dB_t, dC_t = dB_0 + at * dB.step + i * 4, dC_0 + at * dC.step + i * 4
+                    if at >= plan.results:
+                        number_B, number_C = number_B + load_number(dB_t), number_C + load_number(dC_t)
+                    store(dB_t, number_B)
+                    store(dC_t, number_C)
         copy_vectors(dh_block, dbegin + own, blocks * n)
 
 

@@ -224,6 +224,13 @@ def load_number(typing: Any, address: Any) -> Any:
 
 
 @intrinsic
+def load_index(typing: Any, address: Any) -> Any:
+    return types.int64(types.int64), lambda context, builder, sig, args: builder.load(
+        emit_pointer(builder, args[0], ir.IntType(64))
+    )
+
+
+@intrinsic
 def spread(typing: Any, address: Any) -> Any:
     """The number at the address in all lanes."""
 

@@ -1,6 +1,7 @@
 """The selective scan on CUDA by kernels of our own, in Triton.
 
-Letters: b batch, l length, d channels, n state size, g groups, s sequences.
+Letters: b batch, l length, d channels, n state size, g groups, s sequences; r rows, e channels of a group,
+k rows with a result.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .call import ScanCall
+from .call import GroupedCall, ScanCall
+from .packs import by_groups
 
 CHUNK = 32  # steps between the states that the forward keeps
 CHANNELS = 32  # of a program
@@ -49,7 +51,8 @@ def trial(device: torch.device) -> str | None:
     try:
         u, B = torch.ones(1, 8, 4, device=device), torch.ones(1, 8, 1, 2, device=device)
         A = -torch.ones(4, 2, device=device)
-        y, _ = scan_triton(ScanCall(u, u * 0.1, A, B, B, None, None, None, False, None, False, None))
+        call = ScanCall(u, u * 0.1, A, B, B, None, None, None, False, None, False, None)
+        y, _ = by_groups(scan_triton, call)
         h, expected = 0.0, []
         for _ in range(8):
             h = h * 0.904837418 + 0.1  # exp(-0.1)
@@ -61,96 +64,102 @@ def trial(device: torch.device) -> str | None:
     return None
 
 
-def scan_triton(call: ScanCall) -> tuple[Tensor, Tensor]:
-    """Returns (b, l, d) in the dtype of u, and the states (s, d, n)."""
-    dtype = call.u.dtype
-    u, delta, z = (None if t is None else t.to(dtype).contiguous() for t in (call.u, call.delta, call.z))
-    rest = (call.A, call.B, call.C, call.D, call.delta_bias, call.state)
-    A, B, C, D, bias, begin = (None if t is None else t.float().contiguous() for t in rest)
-    sizes = call.lengths
-    if sizes is None:
-        sizes = torch.full((len(call.u),), call.u.shape[1], device=call.u.device)
-    places = places_of(sizes, len(call.u))
-    return TritonScan.apply(u, delta, A, B, C, D, z, bias, begin, places, call.delta_softplus, call.reverse)
-
-
-def places_of(lengths: Tensor, b: int) -> Tensor:
-    """Where each sequence lies, (s, 4): item, first step, length, and the number of its first chunk."""
-    s = torch.arange(len(lengths), device=lengths.device)
-    packed = b == 1
-    item, start = (s * 0, lengths.cumsum(0) - lengths) if packed else (s, s * 0)
+def scan_triton(call: GroupedCall) -> tuple[Tensor, Tensor]:
+    """As `GroupedCall` says; y in the dtype of u."""
+    b, dtype = len(call.u), call.u.dtype
+    rows = (call.u, call.delta.to(dtype), call.B.float(), call.C.float())
+    u, delta, B, C = (walkable(t.flatten(0, 1)) for t in rows)
+    z = None if call.z is None else call.z.to(dtype).flatten(0, 1).contiguous()
+    rest = (call.A, call.D, call.delta_bias, call.state)
+    A, D, bias, begin = (None if t is None else t.float().contiguous() for t in rest)
+    order, lengths, results = call.order, call.lengths, b * call.results
     chunks = (lengths + CHUNK - 1) // CHUNK
-    return torch.stack([item, start, lengths, chunks.cumsum(0) - chunks], 1).contiguous()
+    # where each sequence lies: its first row or step, its length, the number of its first chunk
+    places = torch.stack([lengths.cumsum(0) - lengths, lengths, chunks.cumsum(0) - chunks], 1)
+    given = (u, delta, A, B, C, D, z, bias, begin, order, places.contiguous())
+    y, final = TritonScan.apply(*given, call.delta_softplus, call.reverse, results)
+    return y.unflatten(0, (b, -1)), final
+
+
+def walkable(t: Tensor) -> Tensor:
+    """Rows and groups may lie anywhere, numbers within them side by side."""
+    return t if t.stride(2) == 1 else t.contiguous()
 
 
 class TritonScan(torch.autograd.Function):
-    """The kernels with their gradients; all tensors contiguous."""
+    """The kernels with their gradients."""
 
     @staticmethod
     def forward(ctx: Any, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, *rest: Any) -> Any:
-        D, z, bias, begin, places, softplus, reverse = rest
-        (b, l, d), (groups, n), s = u.shape, B.shape[2:], len(places)
+        D, z, bias, begin, order, places, softplus, reverse, results = rest
+        (r, g, e), n, s = u.shape, B.shape[2], len(places)
+        steps = r if order is None else order.shape[1]
         keep = any(ctx.needs_input_grad)
-        y, final = torch.empty_like(u), A.new_empty(s, d, n)
-        states = A.new_empty(b * (l // CHUNK) + s if keep else 0, d, n)
-        sizes, grid = sizes_of(u, B, A, s)
-        kernels().scan_forward[grid](
-            *(u, delta, A, B, C, D, z, bias, places, y, states, begin, final, *sizes),
+        make = torch.empty if order is None else torch.zeros  # an order need not name every row
+        y, final = make(results, g, e, dtype=u.dtype, device=u.device), A.new_empty(s, g, e, n)
+        states = A.new_empty(steps // CHUNK + s if keep else 0, g, e, n)
+        block = block_of(e, n)
+        kernels().scan_forward[(s, g * -(-e // block["BD"]))](
+            *(u, delta, A, B, C, D, z, bias, order, places, y, states, begin, final),
+            *strides(u, delta, B, C),
+            *(steps, results, g, e, n),
             HAS_D=D is not None,
             HAS_Z=z is not None,
             HAS_BIAS=bias is not None,
             HAS_BEGIN=begin is not None,
+            ORDERED=order is not None,
             SOFTPLUS=softplus,
             REVERSE=reverse,
             KEEP=keep,
-            **block_of(d // groups, n),
+            **block,
         )
         ctx.set_materialize_grads(False)
-        ctx.softplus, ctx.reverse = softplus, reverse
-        ctx.save_for_backward(u, delta, A, B, C, D, z, bias, begin, places, states)
+        ctx.softplus, ctx.reverse, ctx.results = softplus, reverse, results
+        ctx.save_for_backward(u, delta, A, B, C, D, z, bias, begin, order, places, states)
         return y, final
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor | None, dfinal: Tensor | None) -> Any:
-        u, delta, A, B, C, D, z, bias, begin, places, states = ctx.saved_tensors
-        (b, l, d), (groups, n), s = u.shape, B.shape[2:], len(places)
-        dy = torch.zeros_like(u) if dy is None else dy.contiguous()
+        u, delta, A, B, C, D, z, bias, begin, order, places, states = ctx.saved_tensors
+        (r, g, e), n, s = u.shape, B.shape[2], len(places)
+        dy = u.new_zeros(ctx.results, g, e) if dy is None else dy.contiguous()
         dfinal = None if dfinal is None else dfinal.contiguous()
-        sizes, grid = sizes_of(u, B, A, s)
-        block = block_of(d // groups, n)
-        du, ddelta, dz = torch.empty_like(u), torch.empty_like(u), None if z is None else torch.empty_like(u)
-        dB, dC = (A.new_empty(b, l, groups, grid[1] // groups, n) for _ in range(2))
-        dA, dbegin, dD, dbias = (
-            A.new_empty(s, d, n),
-            A.new_empty(s, d, n),
-            A.new_empty(s, d),
-            A.new_empty(s, d),
-        )
-        past = A.new_empty(s * grid[1] * CHUNK * block["BD"] * block["BN"])
-        kernels().scan_backward[grid](
-            *(u, delta, A, B, C, D, z, bias, places, dy, states, dfinal, past),
-            *(du, ddelta, dA, dB, dC, dD, dz, dbias, dbegin, *sizes),
+        block = block_of(e, n)
+        parts = -(-e // block["BD"])
+        # rows that stand at several steps are added to: from zero, in float32
+        make, dtype = (torch.empty, u.dtype) if order is None else (torch.zeros, torch.float32)
+        du, ddelta = (make(r, g, e, dtype=dtype, device=u.device) for _ in range(2))
+        dB, dC = (make(r, g, parts, n, device=u.device) for _ in range(2))
+        dz = None if z is None else torch.empty_like(z)
+        dA, dbegin, dD, dbias = (A.new_empty(s, g, e, *last) for last in ((n,), (n,), (), ()))
+        past = A.new_empty(s * g * parts * CHUNK * block["BD"] * block["BN"])
+        kernels().scan_backward[(s, g * parts)](
+            *(u, delta, A, B, C, D, z, bias, order, places, dy, states, dfinal, past),
+            *(du, ddelta, dA, dB, dC, dD, dz, dbias, dbegin),
+            *strides(u, delta, B, C),
+            *(r if order is None else order.shape[1], ctx.results, g, e, n),
             HAS_D=D is not None,
             HAS_Z=z is not None,
             HAS_BIAS=bias is not None,
             HAS_FINAL=dfinal is not None,
+            ORDERED=order is not None,
             SOFTPLUS=ctx.softplus,
             REVERSE=ctx.reverse,
             **block,
         )
-        found = (du, ddelta, dA.sum(0), dB.sum(3), dC.sum(3), dD.sum(0), dz, dbias.sum(0), dbegin)
+        sums = (dA.sum(0), dB.sum(2), dC.sum(2), dD.sum(0), dz, dbias.sum(0), dbegin)
+        found = (du.to(u.dtype), ddelta.to(u.dtype), *sums)
         given = (u, delta, A, B, C, D, z, bias, begin)
-        return (*(None if t is None else g for t, g in zip(given, found, strict=True)), None, None, None)
+        grads = (None if t is None else grad for t, grad in zip(given, found, strict=True))
+        return (*grads, None, None, None, None, None)
 
 
-def sizes_of(u: Tensor, B: Tensor, A: Tensor, s: int) -> tuple[tuple[int, ...], tuple[int, int]]:
-    """What every kernel is told of sizes: l, d, channels a group, n, groups; and the grid of programs."""
-    (_, l, d), (groups, n) = u.shape, B.shape[2:]
-    blocks = -(-(d // groups) // block_of(d // groups, n)["BD"])
-    return (l, d, d // groups, n, groups), (s, groups * blocks)
+def strides(*tensors: Tensor) -> list[int]:
+    """From row to row and from group to group of each."""
+    return [t.stride(k) for t in tensors for k in (0, 1)]
 
 
-def block_of(share: int, n: int) -> dict[str, int]:
+def block_of(e: int, n: int) -> dict[str, int]:
     """Powers of 2: channels of a program, states."""
-    power = 1 << max(0, share - 1).bit_length()
+    power = 1 << max(0, e - 1).bit_length()
     return {"CHUNK": CHUNK, "BD": min(CHANNELS, power), "BN": 1 << max(0, n - 1).bit_length()}

@@ -1,10 +1,13 @@
 """CUDA kernels of the selective scan, forward and backward, in Triton. Needs triton at import.
 
 A program scans BD channels of one sequence with their states in registers; a group's B and C are read once
-for all its channels, and packs in either direction as they lie, so that nothing is padded, turned round or
-expanded beforehand. No atomic additions: what several programs add to is written apart and summed later.
+for all its channels, packs in either direction as they lie, and rows in an order by their numbers, so that
+nothing is padded, turned round, gathered or expanded beforehand. What several programs add to is written
+apart and summed later; a row that stands at several steps of a program is added to by that one alone, step
+after step, so that sums are the same in every run.
 
-Letters: l length, d channels, n state size, g groups, s sequence, t step in the order of the scan.
+Letters: l steps, r rows, d channels, e channels of a group, n state size, g groups, s sequence, t step in the
+order of the scan.
 """
 
 from __future__ import annotations
@@ -30,9 +33,27 @@ def sigmoid(x):
 
 
 @triton.jit
-def row_of(t, item, start, length, l, REVERSE: tl.constexpr):
-    """The row, among those of all items, of a step."""
-    return item * l + start + (length - 1 - t if REVERSE else t)
+def row_of(t, start, length, order, ORDERED: tl.constexpr, REVERSE: tl.constexpr):
+    """The row of a step; order: of the program's group."""
+    if ORDERED:
+        return tl.load(order + start + t)
+    return start + (length - 1 - t if REVERSE else t)
+
+
+@triton.jit
+def mask_if(condition, mask):
+    """The mask, or nothing; Triton's interpreter knows no "and" of one value with many."""
+    return tl.where(condition, mask, mask ^ mask)
+
+
+@triton.jit
+def put(address, value, once, inside, ORDERED: tl.constexpr):
+    """Write; in an order, add to rows that may stand at several steps."""
+    if ORDERED:
+        tl.store(address, value, mask=mask_if(once, inside))
+        tl.atomic_add(address, value, mask=mask_if(once == 0, inside))
+    else:
+        tl.store(address, value.to(address.dtype.element_ty), mask=inside)
 
 
 @triton.jit
@@ -45,20 +66,30 @@ def scan_forward(
     D,
     z,
     bias,
+    order,
     places,
     y,
     states,
     begin,
     final,
+    u_row,
+    u_group,
+    delta_row,
+    delta_group,
+    B_row,
+    B_group,
+    C_row,
+    C_group,
     l,
-    d,
-    share,
-    n,
+    results,
     groups,
+    e,
+    n,
     HAS_D: tl.constexpr,
     HAS_Z: tl.constexpr,
     HAS_BIAS: tl.constexpr,
     HAS_BEGIN: tl.constexpr,
+    ORDERED: tl.constexpr,
     SOFTPLUS: tl.constexpr,
     REVERSE: tl.constexpr,
     KEEP: tl.constexpr,
@@ -66,20 +97,26 @@ def scan_forward(
     BD: tl.constexpr,
     BN: tl.constexpr,
 ):
-    """places: (s, 4) item, first step, length and first chunk of each sequence. states: (chunks, d, n), the
-    state before every chunk; begin, final: (s, d, n). All float32, but for u, delta, z, y of one type."""
+    """order: (g, l) the row of each step. places: (s, 3) first row or step, length and first chunk of each
+    sequence. states: (chunks, d, n), the state before every chunk; begin, final: (s, d, n). y (results, d), z
+    likewise. All float32, but for u, delta, z, y of one type."""
     s, block = tl.program_id(0), tl.program_id(1)
-    per_group = tl.cdiv(share, BD)
+    per_group = tl.cdiv(e, BD)
     group = block // per_group
     own = (block % per_group) * BD + tl.arange(0, BD)
-    inside = own < share
-    channel = group * share + own
+    inside = own < e
+    channel = group * e + own
     state = tl.arange(0, BN)
     real = state < n
     both = inside[:, None] & real[None, :]
     at = channel[:, None] * n + state[None, :]
-    item, start = tl.load(places + s * 4), tl.load(places + s * 4 + 1)
-    length, chunk = tl.load(places + s * 4 + 2), tl.load(places + s * 4 + 3)
+    d = groups * e
+    start, length, chunk = tl.load(places + s * 3), tl.load(places + s * 3 + 1), tl.load(places + s * 3 + 2)
+    u_0, delta_0 = u + group * u_group + own, delta + group * delta_group + own
+    B_0, C_0 = B + group * B_group + state, C + group * C_group + state
+    rows = order
+    if ORDERED:
+        rows = order + group * l
     rate = tl.load(A + at, mask=both, other=0.0)
     h = tl.zeros((BD, BN), tl.float32)
     if HAS_BEGIN:
@@ -94,19 +131,19 @@ def scan_forward(
         if KEEP:  # noqa: SIM102  (known when the kernel is compiled)
             if t % CHUNK == 0:
                 tl.store(states + (chunk + t // CHUNK) * d * n + at, h, mask=both)
-        row = row_of(t, item, start, length, l, REVERSE)
-        x = tl.load(u + row * d + channel, mask=inside, other=0.0).to(tl.float32)
-        dt = tl.load(delta + row * d + channel, mask=inside, other=0.0).to(tl.float32) + shift
+        row = row_of(t, start, length, rows, ORDERED, REVERSE)
+        x = tl.load(u_0 + row * u_row, mask=inside, other=0.0).to(tl.float32)
+        dt = tl.load(delta_0 + row * delta_row, mask=inside, other=0.0).to(tl.float32) + shift
         if SOFTPLUS:
             dt = softplus(dt)
-        drive = tl.load(B + (row * groups + group) * n + state, mask=real, other=0.0)
-        read = tl.load(C + (row * groups + group) * n + state, mask=real, other=0.0)
+        drive = tl.load(B_0 + row * B_row, mask=real, other=0.0)
+        read = tl.load(C_0 + row * C_row, mask=real, other=0.0)
         h = tl.exp(dt[:, None] * rate) * h + (dt * x)[:, None] * drive[None, :]
         out = tl.sum(h * read[None, :], 1) + skip * x
         if HAS_Z:
             gate = tl.load(z + row * d + channel, mask=inside, other=0.0).to(tl.float32)
             out = out * gate * sigmoid(gate)
-        tl.store(y + row * d + channel, out.to(y.dtype.element_ty), mask=inside)
+        tl.store(y + row * d + channel, out.to(y.dtype.element_ty), mask=mask_if(row < results, inside))
     tl.store(final + s * d * n + at, h, mask=both)
 
 
@@ -120,6 +157,7 @@ def scan_backward(
     D,
     z,
     bias,
+    order,
     places,
     dy,
     states,
@@ -134,15 +172,24 @@ def scan_backward(
     dz,
     dbias,
     dbegin,
+    u_row,
+    u_group,
+    delta_row,
+    delta_group,
+    B_row,
+    B_group,
+    C_row,
+    C_group,
     l,
-    d,
-    share,
-    n,
+    results,
     groups,
+    e,
+    n,
     HAS_D: tl.constexpr,
     HAS_Z: tl.constexpr,
     HAS_BIAS: tl.constexpr,
     HAS_FINAL: tl.constexpr,
+    ORDERED: tl.constexpr,
     SOFTPLUS: tl.constexpr,
     REVERSE: tl.constexpr,
     CHUNK: tl.constexpr,
@@ -152,19 +199,24 @@ def scan_backward(
     """past: (s, blocks, CHUNK, BD, BN), where the states of a chunk are kept once they are computed again.
     To be summed: dA (s, d, n), dD, dbias (s, d) over s; dB, dC (rows, groups, blocks, n) over blocks."""
     s, block = tl.program_id(0), tl.program_id(1)
-    per_group = tl.cdiv(share, BD)
+    per_group = tl.cdiv(e, BD)
     group, part = block // per_group, block % per_group
     own = part * BD + tl.arange(0, BD)
-    inside = own < share
-    channel = group * share + own
+    inside = own < e
+    channel = group * e + own
     state = tl.arange(0, BN)
     real = state < n
     both = inside[:, None] & real[None, :]
     at = channel[:, None] * n + state[None, :]
     here = tl.arange(0, BD)[:, None] * BN + state[None, :]
     room = past + (s * tl.num_programs(1) + block) * CHUNK * BD * BN
-    item, start = tl.load(places + s * 4), tl.load(places + s * 4 + 1)
-    length, chunk = tl.load(places + s * 4 + 2), tl.load(places + s * 4 + 3)
+    d = groups * e
+    start, length, chunk = tl.load(places + s * 3), tl.load(places + s * 3 + 1), tl.load(places + s * 3 + 2)
+    u_0, delta_0 = u + group * u_group + own, delta + group * delta_group + own
+    B_0, C_0 = B + group * B_group + state, C + group * C_group + state
+    rows = order
+    if ORDERED:
+        rows = order + group * l
     rate = tl.load(A + at, mask=both, other=0.0)
     shift = tl.zeros((BD,), tl.float32)
     skip = tl.zeros((BD,), tl.float32)
@@ -186,28 +238,29 @@ def scan_backward(
         h = tl.load(states + (chunk + number) * d * n + at, mask=both, other=0.0)
         for k in range(steps):
             tl.store(room + k * BD * BN + here, h)
-            row = row_of(first + k, item, start, length, l, REVERSE)
-            x = tl.load(u + row * d + channel, mask=inside, other=0.0).to(tl.float32)
-            dt = tl.load(delta + row * d + channel, mask=inside, other=0.0).to(tl.float32) + shift
+            row = row_of(first + k, start, length, rows, ORDERED, REVERSE)
+            x = tl.load(u_0 + row * u_row, mask=inside, other=0.0).to(tl.float32)
+            dt = tl.load(delta_0 + row * delta_row, mask=inside, other=0.0).to(tl.float32) + shift
             if SOFTPLUS:
                 dt = softplus(dt)
-            drive = tl.load(B + (row * groups + group) * n + state, mask=real, other=0.0)
+            drive = tl.load(B_0 + row * B_row, mask=real, other=0.0)
             h = tl.exp(dt[:, None] * rate) * h + (dt * x)[:, None] * drive[None, :]
         tl.debug_barrier()  # what one thread stored, another loads
         for left in range(steps):
             k = steps - 1 - left
-            row = row_of(first + k, item, start, length, l, REVERSE)
-            x = tl.load(u + row * d + channel, mask=inside, other=0.0).to(tl.float32)
-            raw = tl.load(delta + row * d + channel, mask=inside, other=0.0).to(tl.float32) + shift
+            row = row_of(first + k, start, length, rows, ORDERED, REVERSE)
+            x = tl.load(u_0 + row * u_row, mask=inside, other=0.0).to(tl.float32)
+            raw = tl.load(delta_0 + row * delta_row, mask=inside, other=0.0).to(tl.float32) + shift
             dt = raw
             if SOFTPLUS:
                 dt = softplus(raw)
-            drive = tl.load(B + (row * groups + group) * n + state, mask=real, other=0.0)
-            read = tl.load(C + (row * groups + group) * n + state, mask=real, other=0.0)
+            drive = tl.load(B_0 + row * B_row, mask=real, other=0.0)
+            read = tl.load(C_0 + row * C_row, mask=real, other=0.0)
             before = tl.load(room + k * BD * BN + here)
             decay = tl.exp(dt[:, None] * rate)
             after = decay * before + (dt * x)[:, None] * drive[None, :]
-            dout = tl.load(dy + row * d + channel, mask=inside, other=0.0).to(tl.float32)
+            once = row < results
+            dout = tl.load(dy + row * d + channel, mask=mask_if(once, inside), other=0.0).to(tl.float32)
             if HAS_Z:
                 gate = tl.load(z + row * d + channel, mask=inside, other=0.0).to(tl.float32)
                 out = tl.sum(after * read[None, :], 1) + skip * x
@@ -217,8 +270,8 @@ def scan_backward(
                 dout = dout * gate * open_
             grad = dh + dout[:, None] * read[None, :]  # dL/dh of this step
             place = ((row * groups + group) * per_group + part) * n + state
-            tl.store(dC + place, tl.sum(dout[:, None] * after, 0), mask=real)
-            tl.store(dB + place, tl.sum(grad * (dt * x)[:, None], 0), mask=real)
+            put(dC + place, tl.sum(dout[:, None] * after, 0), once, real, ORDERED)
+            put(dB + place, tl.sum(grad * (dt * x)[:, None], 0), once, real, ORDERED)
             ddrive = tl.sum(grad * drive[None, :], 1)
             dh = grad * decay
             dexponent = dh * before
@@ -227,8 +280,8 @@ def scan_backward(
             if SOFTPLUS:
                 ddt = ddt * sigmoid(raw)
             dx = dt * ddrive + skip * dout
-            tl.store(du + row * d + channel, dx.to(du.dtype.element_ty), mask=inside)
-            tl.store(ddelta + row * d + channel, ddt.to(ddelta.dtype.element_ty), mask=inside)
+            put(du + row * d + channel, dx, once, inside, ORDERED)
+            put(ddelta + row * d + channel, ddt, once, inside, ORDERED)
             dD_sum += dout * x
             dbias_sum += ddt
         tl.debug_barrier()  # before the next chunk's states overwrite these

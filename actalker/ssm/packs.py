@@ -1,6 +1,7 @@
 """Sequences of different lengths, packed one behind another, around a plain scan.
 
-Letters: b batch, l length, d channels, g groups, n state size, s sequences.
+Letters: b batch, l length, d channels, g groups, n state size, s sequences; r rows, e channels of a group,
+k rows with a result.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import InputError
-from .call import ScanCall
+from .call import GroupedCall, OrderedCall, ScanCall
 
 
 def as_lengths(lengths: Tensor | Sequence[int] | None, u: Tensor) -> Tensor | None:
@@ -103,3 +104,86 @@ def each(
         final.append(state)
         at += lengths[k]
     return torch.cat(out, 1), torch.cat(final[::-1] if reverse else final)
+
+
+GroupedScan = Callable[[GroupedCall], tuple[Tensor, Tensor]]
+
+
+def by_groups(scan: GroupedScan, call: ScanCall) -> tuple[Tensor, Tensor]:
+    """A call by kernels that see channels by groups. Returns (b, l, d), and the states (s, d, n)."""
+    groups, lengths = call.B.shape[2], call.lengths
+    if lengths is None:
+        lengths = torch.full(call.u.shape[:1], call.u.shape[1], device=call.u.device)
+
+    def split(t: Tensor, axis: int) -> Tensor:
+        return t.unflatten(axis, (groups, -1))
+
+    y, final = scan(
+        GroupedCall(
+            u=split(call.u, 2),
+            delta=split(call.delta, 2),
+            A=split(call.A, 0),
+            B=call.B,
+            C=call.C,
+            D=None if call.D is None else split(call.D, 0),
+            z=None if call.z is None else split(call.z, 2),
+            delta_bias=None if call.delta_bias is None else split(call.delta_bias, 0),
+            delta_softplus=call.delta_softplus,
+            order=None,
+            lengths=lengths,
+            reverse=call.reverse,
+            results=call.u.shape[1],
+            state=None if call.state is None else split(call.state, 1),
+        )
+    )
+    return y.flatten(2), final.flatten(1, 2)
+
+
+def in_order(scan: GroupedScan, call: OrderedCall) -> tuple[Tensor, Tensor]:
+    """`ordered_scan` by kernels that read rows in an order. Returns (k, g, e), the states (s, g, e, n)."""
+    y, final = scan(
+        GroupedCall(
+            u=call.u[None, :, None].expand(-1, -1, len(call.order), -1),
+            delta=call.delta[None],
+            A=call.A,
+            B=call.B[None],
+            C=call.C[None],
+            D=call.D,
+            z=None,
+            delta_bias=call.delta_bias,
+            delta_softplus=call.delta_softplus,
+            order=call.order.contiguous(),
+            lengths=call.lengths,
+            reverse=False,
+            results=call.results,
+            state=call.state,
+        )
+    )
+    return y[0], final
+
+
+def by_gathering(
+    run: Callable[[ScanCall], tuple[Tensor, Tensor]], call: OrderedCall
+) -> tuple[Tensor, Tensor]:
+    """`ordered_scan` by a scan that knows packs alone: the steps are laid out."""
+    order, own = call.order, torch.arange(len(call.order), device=call.order.device)[:, None]
+    delta, B, C = (t[order, own].transpose(0, 1)[None] for t in (call.delta, call.B, call.C))
+    u, delta = call.u[order].transpose(0, 1)[None].flatten(2), delta.flatten(2)
+    A, D, bias = (None if t is None else t.flatten(0, 1) for t in (call.A, call.D, call.delta_bias))
+    assert A is not None
+    state = None if call.state is None else call.state.flatten(1, 2)
+    pack = ScanCall(u, delta, A, B, C, D, None, bias, call.delta_softplus, call.lengths, False, state)
+    y, final = run(pack)
+    steps = y[0].unflatten(1, call.A.shape[:2])
+    final = final if state is None else final.unflatten(1, call.A.shape[:2])
+    return to_rows(steps, order, len(call.u), call.results), final
+
+
+def to_rows(steps: Tensor, order: Tensor, rows: int, results: int) -> Tensor:
+    """What stands at the steps of g orders, (l, g, ...), in the first `results` of so many rows, (k, g, ...).
+
+    Rows from there on may stand at several steps.
+    """
+    own = torch.arange(len(order), device=order.device)[:, None]
+    out = steps.new_zeros(rows, *steps.shape[1:])
+    return out.index_put((order, own.expand_as(order)), steps.transpose(0, 1))[:results]

@@ -1,7 +1,7 @@
 """The selective scan: one function, several backends that give the same numbers.
 
 Letters in this folder, as in the Mamba paper: b batch, l length, d channels, n state size, g groups,
-s sequences.
+s sequences; r rows, e channels of a group, k rows with a result.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError, one_of
-from .call import ScanCall
+from .call import OrderedCall, ScanCall
 from .chunked import scan_chunked
 from .cpu import numba_refuses, scan_numba
 from .gpu import scan_triton, triton_refuses
 from .package import mamba_refuses, scan_mamba
-from .packs import as_lengths, scan_plain
+from .packs import GroupedScan, as_lengths, by_gathering, by_groups, in_order, scan_plain
 from .reference import scan_reference
 
 
@@ -31,12 +31,20 @@ class Backend:
     run: Callable[[ScanCall], tuple[Tensor, Tensor]]  # y (b, l, d) and the states behind it (s, d, n)
     refuses: Callable[[Tensor], str | None]  # why it cannot run on this u, or None
     streams: bool = True  # whether it starts from states and gives the last ones
+    ordered: Callable[[OrderedCall], tuple[Tensor, Tensor]] | None = None  # reads rows in an order itself
+
+
+def by_kernels(scan: GroupedScan, refuses: Callable[[Tensor], str | None]) -> Backend:
+    """A backend whose kernels read rows by groups and in an order."""
+    return Backend(partial(by_groups, scan), refuses, ordered=partial(in_order, scan))
 
 
 BACKENDS = {  # fastest first: `auto` takes the first that can run
     "mamba": Backend(scan_mamba, mamba_refuses, streams=False),
-    "triton": Backend(scan_triton, triton_refuses),
-    "numba": Backend(scan_numba, numba_refuses),
+    "triton": Backend(
+        partial(by_groups, scan_triton), triton_refuses, ordered=partial(in_order, scan_triton)
+    ),
+    "numba": Backend(partial(by_groups, scan_numba), numba_refuses, ordered=partial(in_order, scan_numba)),
     "chunked": Backend(partial(scan_plain, scan_chunked), lambda u: None),
     "reference": Backend(partial(scan_plain, scan_reference), lambda u: None),
 }
@@ -54,7 +62,6 @@ def selective_scan(
     lengths: Tensor | Sequence[int] | None = None,
     reverse: bool = False,
     z: Tensor | None = None,
-    state: Tensor | None = None,
     backend: str = "auto",
 ) -> Tensor:
     """Selective state-space recurrence h_t = exp(δ_t A) h_{t-1} + δ_t B_t u_t, y_t = C_t h_t + D u_t.
@@ -68,15 +75,16 @@ def selective_scan(
             these lengths one behind another, each of which starts anew. None: every item is a sequence.
         reverse: run from each sequence's last step to its first.
         z: (b, l, d), a gate on the result, y · silu(z).
-        state: (s, d, n), h before the first step of each sequence; None: zeros.
         backend: a name in `BACKENDS`, or "auto" for the fastest that can run this call.
     Returns: (b, l, d) in the dtype of u.
     Raises: InputError on shapes that do not fit, on lengths that do not add up, and if the named backend
         cannot run this call, with the reason and the remedy.
     Source: Gu & Dao 2023, algorithm 2; `mamba_ssm.selective_scan_fn`, there channels first.
     """
-    given = (u, delta, A, B, C, D, delta_bias, delta_softplus, lengths, reverse, z, state)
-    return _scan(*given, wanted=False, backend=backend)[0]
+    chosen = choose(backend, u, BACKENDS)
+    B, C = check(u, delta, A, B, C, D, delta_bias, z)
+    sizes = as_lengths(lengths, u)
+    return run(chosen, ScanCall(u, delta, A, B, C, D, z, delta_bias, delta_softplus, sizes, reverse, None))[0]
 
 
 def streaming_scan(
@@ -94,15 +102,19 @@ def streaming_scan(
     state: Tensor | None = None,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
-    """As `selective_scan`, with the states behind the last steps: (b, l, d) and (s, d, n).
+    """As `selective_scan`, from states to states: a sequence scanned in pieces gives what it gives in one.
 
-    They are what a later call starts from: a sequence scanned in pieces gives what it gives in one.
+    state: (s, d, n), h before the first step of each sequence; None: zeros.
+    Returns: (b, l, d), and the states behind the last steps, (s, d, n), which a later call starts from.
     """
-    given = (u, delta, A, B, C, D, delta_bias, delta_softplus, lengths, reverse, z, state)
-    return _scan(*given, wanted=True, backend=backend)
+    chosen = choose(backend, u, BACKENDS, streams=True)
+    B, C = check(u, delta, A, B, C, D, delta_bias, z)
+    sizes = as_lengths(lengths, u)
+    begin = checked_state(state, len(u) if sizes is None else len(sizes), A)
+    return run(chosen, ScanCall(u, delta, A, B, C, D, z, delta_bias, delta_softplus, sizes, reverse, begin))
 
 
-def _scan(
+def ordered_scan(
     u: Tensor,
     delta: Tensor,
     A: Tensor,
@@ -110,35 +122,52 @@ def _scan(
     C: Tensor,
     D: Tensor | None,
     delta_bias: Tensor | None,
-    delta_softplus: bool,
-    lengths: Tensor | Sequence[int] | None,
-    reverse: bool,
-    z: Tensor | None,
-    state: Tensor | None,
-    wanted: bool,
-    backend: str,
+    order: Tensor,
+    lengths: Tensor,
+    results: int,
+    state: Tensor | None = None,
+    delta_softplus: bool = False,
+    backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
-    streams = wanted or state is not None
-    chosen = choose(backend, u, BACKENDS, streams)
-    B, C = (t[:, :, None] if t.ndim == 3 else t for t in (B, C))
-    check(u, delta, A, B, C, D, delta_bias, z)
-    fitting = as_lengths(lengths, u)
-    sequences = len(u) if fitting is None else len(fitting)
-    if streams and state is None:
-        state = A.new_zeros(sequences, *A.shape)
-    if state is not None and state.shape != (sequences, *A.shape):
-        needed = (sequences, *A.shape)
-        raise InputError(f"scan: state is {tuple(state.shape)}; {sequences} sequences need {needed}")
+    """Scans of the same rows in g orders, each with parameters of its own: `selective_scan` of packs that
+    nobody lays out, where rows may stand at no step, or at several.
+
+    Args:
+        u: (r, e) rows. delta: (r, g, e); B, C: (r, g, n). A: (g, e, n), D, delta_bias: (g, e).
+        order: (g, l) int64, the row of each step, sequence behind sequence.
+        lengths: (s,) steps of each sequence, the same in all orders.
+        results: k, rows that have a result; each stands at one step of an order at most, and none of the
+            others is shared by two sequences.
+        state: (s, g, e, n), h before the first step of each sequence; None: zeros.
+    Returns: (k, g, e) in the dtype of u, 0 where an order leaves a row out; the states behind the last steps
+        (s, g, e, n), only where a state was given, else anything.
+    Raises: InputError, as `selective_scan`.
+    """
+    chosen = choose(backend, u, BACKENDS, streams=state is not None)
+    check_order(u, delta, A, B, C, D, delta_bias, order, results)
+    sizes = as_lengths(lengths, order[:1])
+    assert sizes is not None
+    state = None if state is None else checked_state(state, len(sizes), A)
+    call = OrderedCall(u, delta, A, B, C, D, delta_bias, delta_softplus, order, sizes, results, state)
+    if chosen.ordered is None or not order.numel():
+        return by_gathering(partial(run, chosen), call)
+    with torch.autocast(u.device.type, enabled=False):
+        return chosen.ordered(call)
+
+
+def run(backend: Backend, call: ScanCall) -> tuple[Tensor, Tensor]:
+    """The call by the backend, which need not know of nothing and of autocast."""
+    u, begin = call.u, call.state
     if not u.numel():  # nothing to scan: empty, with gradients that are 0 and not None
-        sums = [t.sum() for t in (delta, A, B, C, D, delta_bias, z, state) if t is not None]
-        y = u * torch.stack(sums).sum().to(u.dtype)
-        return y, y.new_zeros(sequences, *A.shape) if state is None else state
+        given = (call.delta, call.A, call.B, call.C, call.D, call.delta_bias, call.z, begin)
+        y = u * torch.stack([t.sum() for t in given if t is not None]).sum().to(u.dtype)
+        sequences = len(u) if call.lengths is None else len(call.lengths)
+        return y, y.new_zeros(sequences, *call.A.shape) if begin is None else begin
     with torch.autocast(u.device.type, enabled=False):  # it would put the products in bf16
-        call = ScanCall(u, delta, A, B, C, D, z, delta_bias, delta_softplus, fitting, reverse, state)
-        return chosen.run(call)
+        return backend.run(call)
 
 
-def choose(backend: str, u: Tensor, backends: Mapping[str, Any], streams: bool) -> Any:
+def choose(backend: str, u: Tensor, backends: Mapping[str, Any], streams: bool = False) -> Any:
     """The backend of this name, or the first that can run on u. Raises: InputError with the reason."""
 
     def refusal(known: Any) -> str | None:
@@ -163,8 +192,10 @@ def check(
     D: Tensor | None,
     delta_bias: Tensor | None,
     z: Tensor | None,
-) -> None:
-    """Raise InputError naming the first tensor whose shape does not fit u (b, l, d) and A (d, n)."""
+) -> tuple[Tensor, Tensor]:
+    """B and C by groups, (b, l, g, n). Raises: InputError naming the first tensor whose shape does not fit u
+    (b, l, d) and A (d, n)."""
+    B, C = (t[:, :, None] if t.ndim == 3 else t for t in (B, C))
     if u.ndim != 3 or A.ndim != 2 or B.ndim != 4:
         raise InputError(
             f"scan: u {tuple(u.shape)}, A {tuple(A.shape)}, B {tuple(B.shape)}; "
@@ -186,3 +217,51 @@ def check(
             raise InputError(f"scan: {name} is {tuple(t.shape)}; {sizes} need {shape}")
     if not g or d % g:
         raise InputError(f"scan: {d} channels do not divide into {g} groups")
+    return B, C
+
+
+def checked_state(state: Tensor | None, sequences: int, A: Tensor) -> Tensor:
+    """The states (s, *A.shape), zeros for None. Raises: InputError."""
+    needed = (sequences, *A.shape)
+    if state is not None and state.shape != needed:
+        raise InputError(f"scan: state is {tuple(state.shape)}; {sequences} sequences need {needed}")
+    return A.new_zeros(needed) if state is None else state
+
+
+def check_order(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    order: Tensor,
+    results: int,
+) -> None:
+    """Raise InputError naming the first tensor whose shape does not fit u (r, e), A (g, e, n), or rows that
+    are none."""
+    if u.ndim != 2 or A.ndim != 3 or order.ndim != 2 or order.dtype != torch.int64:
+        raise InputError(
+            f"scan: u {tuple(u.shape)}, A {tuple(A.shape)}, order {tuple(order.shape)} {order.dtype}; "
+            "give u (r, e), A (g, e, n), order (g, l) of int64"
+        )
+    (r, e), (g, _, n) = u.shape, A.shape
+    needed = {
+        "delta": (delta, (r, g, e)),
+        "A": (A, (g, e, n)),
+        "B": (B, (r, g, n)),
+        "C": (C, (r, g, n)),
+        "D": (D, (g, e)),
+        "delta_bias": (delta_bias, (g, e)),
+        "order": (order, (g, order.shape[1])),
+    }
+    for name, (t, shape) in needed.items():
+        if t is not None and t.shape != shape:
+            sizes = f"u {tuple(u.shape)} and A {tuple(A.shape)}"
+            raise InputError(f"scan: {name} is {tuple(t.shape)}; {sizes} need {shape}")
+    if not 0 <= results <= r:
+        raise InputError(f"scan: {results} results; u has {r} rows")
+    # looking at values on an accelerator would wait for it
+    if order.device.type == "cpu" and order.numel() and not (int(order.min()) >= 0 and int(order.max()) < r):
+        raise InputError(f"scan: order names rows {int(order.min())} to {int(order.max())}; u has {r}")

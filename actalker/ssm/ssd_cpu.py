@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from . import cpu
 from .call import SsdCall
+from .threads import spread
 
 
 @cache
@@ -52,7 +53,7 @@ GIVEN = (
 def ssd_forward(x, dt, decay, B, C, D, begin, lengths, reverse, keep):
     """x (b, l, h, p), p whole vectors; dt, decay (b, l, h); begin (s, h, n, p). Returns y, the last states
     and, with `keep`, those before every chunk."""
-    x, dt, decay, B, C = (cpu.walkable(t) for t in (x, dt, decay, B, C))
+    x, dt, decay, B, C = (walkable(t) for t in (x, dt, decay, B, C))
     D, begin = (None if t is None else t.contiguous() for t in (D, begin))
     y, final, states = forward_results(x, dt, decay, B, C, D, begin, lengths, reverse, keep)
     plan = plan_of(x, B, 1, reverse)
@@ -77,7 +78,7 @@ def ssd_forward(x, dt, decay, B, C, D, begin, lengths, reverse, keep):
         )
 
     places = cpu.places_of(lengths, len(x), kernels().CHUNK)
-    cpu.spread(work, len(lengths) * plan.heads, x.numel() * plan.n)
+    spread(work, len(lengths) * plan.heads, x.numel() * plan.n)
     states[cpu.chunks_in(places, kernels().CHUNK) :] = 0  # read by nobody, but the same in every run
     return y, final, states
 
@@ -97,7 +98,7 @@ def forward_results(x, dt, decay, B, C, D, begin, lengths, reverse, keep):
 )
 def ssd_backward(dy, dfinal, states, x, dt, decay, B, C, D, begin, lengths, reverse):
     """The gradients of x, dt, decay, B, C, D, begin from those of y and of the last states."""
-    x, dt, decay, B, C, dy = (cpu.walkable(t) for t in (x, dt, decay, B, C, dy))
+    x, dt, decay, B, C, dy = (walkable(t) for t in (x, dt, decay, B, C, dy))
     D, dfinal = (None if t is None else t.contiguous() for t in (D, dfinal))
     (b, l, h, p), n, s = x.shape, B.shape[3], len(lengths)
     shares = math.ceil(torch.get_num_threads() / (s * B.shape[2]))
@@ -133,7 +134,7 @@ def ssd_backward(dy, dfinal, states, x, dt, decay, B, C, D, begin, lengths, reve
         )
 
     places = cpu.places_of(lengths, b, kernels().CHUNK)
-    cpu.spread(work, s * plan.groups * plan.parts, x.numel() * n)
+    spread(work, s * plan.groups * plan.parts, x.numel() * n)
     dB, dC = (t.sum(3) if plan.parts > 1 else t.squeeze(3) for t in (dB, dC))
     return dx, ddt, ddecay, dB, dC, dD.sum((0, 2)), dbegin
 
@@ -169,3 +170,8 @@ def plan_of(x: Tensor, B: Tensor, parts: int, reverse: bool) -> Any:
     (h, p), (groups, n) = x.shape[2:], B.shape[2:]
     half = x.dtype == torch.bfloat16
     return kernels().Plan(h, p // cpu.kernels().LANES, n, groups, parts, reverse, half)
+
+
+def walkable(t: Tensor) -> Tensor:
+    """Items and steps may lie anywhere, the rest lies side by side."""
+    return t if t[0, 0].is_contiguous() else t.contiguous()

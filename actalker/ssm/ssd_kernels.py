@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .cpu_kernels import FIRST_CHUNK, LENGTH, copy_vectors, fill_zero, read, start_of, write
+from .cpu_kernels import FIRST_CHUNK, ITEM, LENGTH, START, copy_vectors, fill_zero, read, write
 from .cpu_vector import SIZE, fma, kernel, load, spread, store, total, zero
 
 CHUNK = 32
@@ -35,6 +35,12 @@ class Plan(NamedTuple):
 @kernel
 def row_of(t, length, plan):
     return length - 1 - t if plan.reverse else t
+
+
+@kernel
+def start_of(rows, place):
+    """Where a sequence's rows start."""
+    return rows.at + place[ITEM] * rows.item + place[START] * rows.step
 
 
 @kernel

@@ -14,7 +14,7 @@ import torch
 
 from actalker import ssm
 from actalker.errors import InputError
-from actalker.ssm import cpu, selective_scan
+from actalker.ssm import cpu, selective_scan, threads
 
 numba = pytest.importorskip("numba", reason="the kernels need numba: pip install 'actalker[cpu]'")
 
@@ -85,7 +85,7 @@ def two_threads():
 @pytest.mark.parametrize("sizes", [{}, {"b": 1}, {"b": 1, "l": 211, "d": 48}, {"b": 3, "g": 4}])
 def test_threads_change_no_bit_of_the_values(monkeypatch, two_threads, sizes):
     """One item alone is shared out by channels: then only sums over channels are added in another order."""
-    monkeypatch.setattr(cpu, "WORTH_THREADS", 0)
+    monkeypatch.setattr(threads, "WORTH_THREADS", 0)
     tensors, lengths = inputs(**sizes), [17, 130, 64] if sizes.get("l") == 211 else None
     shared = run(tensors, lengths=lengths)
     again = run(tensors, lengths=lengths)
@@ -109,7 +109,7 @@ def child(queue) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_forked_process_scans(monkeypatch, two_threads):
     """The workers of a DataLoader are forks: threads that the parent started do not exist there."""
-    monkeypatch.setattr(cpu, "WORTH_THREADS", 0)
+    monkeypatch.setattr(threads, "WORTH_THREADS", 0)
     expected = run(small())[0].sum().item()
     context = multiprocessing.get_context("fork")
     queue = context.SimpleQueue()
@@ -125,11 +125,17 @@ def test_operators_keep_pytorchs_rules():
     """Schema, shapes without data, gradients, tracing: what torch.compile and torch.export rely on."""
     u, delta, A, B, C, D, bias = inputs(b=1, l=79, d=32, n=3, g=2)
     z, begin, lengths = torch.rand(1, 79, 32), torch.rand(2, 32, 3), torch.tensor([70, 9])
-    z.requires_grad_(), begin.requires_grad_()
-    call = (u, delta, A, B, C, D, z, bias, begin, lengths, True, False, True)
+    rows = [t.detach().unflatten(2, (2, 16)).requires_grad_() for t in (u, delta, z)]
+    weights = [t.detach().unflatten(0, (2, 16)).requires_grad_() for t in (A, D, bias)]
+    (u, delta, z), (A, D, bias) = rows, weights
+    begin = begin.unflatten(1, (2, 16)).requires_grad_()
+    call = (u, delta, A, B, C, D, z, bias, begin, None, lengths, True, False, 79, True)
     torch.library.opcheck(cpu.scan_forward, call)
     delta = delta.detach().abs().requires_grad_()
-    call = (u, delta, A, B, C, None, None, None, None, lengths, False, True, True)
+    call = (u, delta, A, B, C, None, None, None, None, None, lengths, False, True, 79, True)
+    torch.library.opcheck(cpu.scan_forward, call)
+    order = torch.stack([torch.randperm(79), torch.cat([torch.arange(60), torch.full((19,), 70)])])
+    call = (u, delta, A, B, C, D, None, None, begin, order, lengths, False, False, 60, True)
     torch.library.opcheck(cpu.scan_forward, call)
 
 

@@ -8,6 +8,7 @@ from references.scan import scan_loop
 
 from actalker.ssm import gpu, selective_scan
 from actalker.ssm.call import ScanCall
+from actalker.ssm.packs import by_groups
 
 triton = pytest.importorskip("triton", reason="the kernels need triton: pip install triton")
 NAMES = ("u", "delta", "A", "B", "C", "D", "delta_bias", "z", "state")
@@ -67,7 +68,8 @@ def test_kernels_are_the_papers_recurrence(case):
     five = [low[k] for k in NAMES[:5]]
     sizes = None if lengths is None else torch.tensor(lengths)
     rest = (low.get("D"), low.get("z"), low.get("delta_bias"), True, sizes, reverse, low.get("state"))
-    close(results(*gpu.scan_triton(ScanCall(*five, *rest)), low), expected, 1e-4)
+    found = by_groups(gpu.scan_triton, ScanCall(*five, *rest))
+    close(results(*found, low), expected, 1e-4)
 
 
 @pytest.mark.skipif(not gpu.interpreted(), reason="TRITON_INTERPRET is not 1")

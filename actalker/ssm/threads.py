@@ -1,0 +1,39 @@
+"""Threads for the CPU kernels, of our own: numba's abort in a forked process, as DataLoader workers are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+import torch
+
+WORTH_THREADS = 2**18  # states in all, below which handing out the work takes longer than the work
+
+
+@cache
+def pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count(), "scan")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=pool.cache_clear)  # threads do not survive a fork
+
+
+def spread(work: Callable[[int, int], None], jobs: int, states: int) -> None:
+    """Call work(first, last) for all jobs, over as many threads as PyTorch uses; the kernels hold no lock."""
+    threads = min(torch.get_num_threads(), jobs)
+    if threads == 1 or states < WORTH_THREADS:
+        work(0, jobs)
+        return
+    queue = iter(range(jobs))  # shared: whoever is idle takes the next
+
+    def drain() -> None:
+        for job in queue:
+            work(job, job + 1)
+
+    others = [pool().submit(drain) for _ in range(threads - 1)]
+    drain()
+    for other in others:
+        other.result()
