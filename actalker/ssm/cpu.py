@@ -29,20 +29,32 @@ def kernels() -> Any:
     return cpu_kernels
 
 
+@torch.compiler.assume_constant_result
+def missing() -> str | None:
+    """Why there are no kernels, or None."""
+    found = kernels()
+    return found if isinstance(found, str) else None
+
+
+@torch.compiler.assume_constant_result
+def lanes() -> int:
+    """Channels side by side in a vector."""
+    return int(kernels().LANES)
+
+
 def numba_refuses(u: Tensor) -> str | None:
     """Why the kernels cannot scan u, or None."""
     if u.device.type != "cpu":
         return f"the input is on {u.device.type}, the kernels need the CPU"
     if u.dtype == torch.float64:
         return "the input is float64, the kernels compute in float32"
-    found = kernels()
-    return found if isinstance(found, str) else None
+    return missing()
 
 
 def scan_numba(call: GroupedCall) -> tuple[Tensor, Tensor]:
     """As `GroupedCall` says; y in the dtype of u."""
     width = call.u.shape[3]
-    fill = -width % kernels().LANES
+    fill = -width % lanes()
     half = call.order is None  # rows that are added to are so in float32
     half = half and all(t is None or t.dtype == torch.bfloat16 for t in (call.u, call.delta, call.z))
 
@@ -217,7 +229,7 @@ scan_forward.register_autograd(differentiate, setup_context=remember)
 def plan_of(u: Tensor, B: Tensor, lengths: Tensor, softplus: bool, reverse: bool, results: int) -> Any:
     (groups, width), n = u.shape[2:], B.shape[3]
     shares = math.ceil(torch.get_num_threads() / (len(lengths) * groups))
-    parts = min(shares, width // kernels().LANES)
+    parts = min(shares, width // lanes())
     half = u.dtype == torch.bfloat16
     return kernels().Plan(groups * width, n, groups, parts, softplus, reverse, half, results)
 
@@ -244,7 +256,7 @@ def chunks_in(places: np.ndarray, chunk: int) -> int:
 
 def blocks(plan: Any) -> int:
     """Vectors of channels in the largest job."""
-    return math.ceil(plan.d // plan.groups // kernels().LANES / plan.parts)
+    return math.ceil(plan.d // plan.groups // lanes() / plan.parts)
 
 
 def weights(D: Tensor | None, bias: Tensor | None, A: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor]:
@@ -255,13 +267,13 @@ def weights(D: Tensor | None, bias: Tensor | None, A: Tensor) -> tuple[Tensor | 
 
 def in_blocks(t: Tensor) -> Tensor:
     """(..., d, n) to (..., d / 16, n, 16), as the kernels walk it."""
-    return t.unflatten(-2, (-1, kernels().LANES)).transpose(-1, -2).contiguous()
+    return t.unflatten(-2, (-1, lanes())).transpose(-1, -2).contiguous()
 
 
 def out_of_blocks(t: Tensor) -> Tensor:
     """Memory that holds (..., d / 16, n, 16), of shape (..., d, n), as what it says."""
-    (d, n), lanes = t.shape[-2:], kernels().LANES
-    return t.view(*t.shape[:-2], d // lanes, n, lanes).transpose(-1, -2).reshape(t.shape).contiguous()
+    d, n = t.shape[-2:]
+    return t.view(*t.shape[:-2], d // lanes(), n, lanes()).transpose(-1, -2).reshape(t.shape).contiguous()
 
 
 def walkable(t: Tensor) -> Tensor:
@@ -289,4 +301,4 @@ def address(t: Tensor | None) -> int:
 
 
 def scratch(vectors: int) -> np.ndarray:
-    return np.empty(vectors * kernels().LANES, np.float32)  # torch.empty fills it if deterministic
+    return np.empty(vectors * lanes(), np.float32)  # torch.empty fills it if deterministic

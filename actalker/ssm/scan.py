@@ -20,7 +20,7 @@ from .chunked import scan_chunked
 from .cpu import numba_refuses, scan_numba
 from .gpu import scan_triton, triton_refuses
 from .package import mamba_refuses, scan_mamba
-from .packs import GroupedScan, as_lengths, by_gathering, by_groups, in_order, scan_plain
+from .packs import GroupedScan, as_lengths, by_gathering, by_groups, can_look, in_order, scan_plain
 from .reference import scan_reference
 
 
@@ -262,6 +262,5 @@ def check_order(
             raise InputError(f"scan: {name} is {tuple(t.shape)}; {sizes} need {shape}")
     if not 0 <= results <= r:
         raise InputError(f"scan: {results} results; u has {r} rows")
-    # looking at values on an accelerator would wait for it
-    if order.device.type == "cpu" and order.numel() and not (int(order.min()) >= 0 and int(order.max()) < r):
+    if can_look(order) and order.numel() and not (int(order.min()) >= 0 and int(order.max()) < r):
         raise InputError(f"scan: order names rows {int(order.min())} to {int(order.max())}; u has {r}")

@@ -30,7 +30,7 @@ def ssd_numba(call: SsdCall) -> tuple[Tensor, Tensor]:
     """As `ssd.SsdBackend.run`."""
     x, dt, state = call.x, call.dt, call.state
     p = x.shape[3]
-    fill = -p % cpu.kernels().LANES
+    fill = -p % cpu.lanes()
     half = x.dtype == torch.bfloat16
     wide = F.pad(x if half else x.float(), (0, fill)) if fill else x if half else x.float()
     begin = None if state is None else F.pad(state, (0, 0, 0, fill)).transpose(2, 3)
@@ -105,7 +105,7 @@ def ssd_backward(dy, dfinal, states, x, dt, decay, B, C, D, begin, lengths, reve
     plan = plan_of(x, B, min(shares, h // B.shape[2]), reverse)
     dx, ddt, ddecay = (t.new_empty(t.shape) for t in (x, dt, decay))
     dB, dC = (dt.new_empty(b, l, plan.groups, plan.parts, n) for _ in range(2))
-    dD, dbegin = dt.new_empty(s, h, cpu.kernels().LANES), dt.new_empty(s, h, n, p)
+    dD, dbegin = dt.new_empty(s, h, cpu.lanes()), dt.new_empty(s, h, n, p)
 
     def work(first: int, last: int) -> None:
         most = math.ceil(h // plan.groups / plan.parts)
@@ -169,7 +169,7 @@ ssd_forward.register_autograd(differentiate, setup_context=remember)
 def plan_of(x: Tensor, B: Tensor, parts: int, reverse: bool) -> Any:
     (h, p), (groups, n) = x.shape[2:], B.shape[2:]
     half = x.dtype == torch.bfloat16
-    return kernels().Plan(h, p // cpu.kernels().LANES, n, groups, parts, reverse, half)
+    return kernels().Plan(h, p // cpu.lanes(), n, groups, parts, reverse, half)
 
 
 def walkable(t: Tensor) -> Tensor:
