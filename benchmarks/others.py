@@ -71,6 +71,19 @@ def mambapy() -> Any:
     return scan
 
 
+def transformers_slow() -> Any:
+    """What transformers' Mamba falls back to without CUDA packages, channels first inside."""
+    from transformers.models.mamba.modeling_mamba import mamba_selective_scan
+
+    def scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, bias: Tensor) -> Tensor:
+        first = [t.transpose(1, 2) for t in (u, delta, B, C)]
+        return mamba_selective_scan(
+            first[0], first[1], A, first[2], first[3], D, delta_bias=bias, delta_softplus=True
+        ).transpose(1, 2)
+
+    return scan
+
+
 def associative() -> Any:
     """`torch.associative_scan` over the same recurrence."""
     from torch._higher_order_ops.associative_scan import associative_scan

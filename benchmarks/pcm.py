@@ -1,6 +1,6 @@
 """One parallel-control layer: what mask-drop saves, and what the scan makes of it.
 
-    python benchmarks/pcm.py --mamba-ssm FOLDER [--channels 320] [--side 64] [--frames 2] [--threads 2]
+    python benchmarks/pcm.py --mamba-ssm FOLDER [--channels 320] [--side 64] [--frames 2] [--svd]
 
 FOLDER is mamba-ssm's unpacked source archive, whose `selective_scan_ref` stands in the place of our scan in
 the layer that is compared with. Both branches are open, and keep the same share of every frame's tokens.
@@ -9,11 +9,12 @@ the layer that is compared with. Both branches are open, and keep the same share
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import others
 import torch
-from measuring import against, machine, medians, table
+from measuring import Times, against, machine, medians, table
 from torch import Tensor
 
 from actalker.control.config import BranchConfig
@@ -46,12 +47,53 @@ def multiplications(layer: ParallelControl, route: Route, tokens: int) -> tuple[
     for name, kept in route.kept.items():
         branch = layer.branches[name]
         block = branch.scan
-        n, m = route.tokens[name].shape[2], route.identity.shape[1]
-        steps = len(kept.pack(n, m, branch.config.condition_layout, branch.config.scan_scope).ahead)
+        told = route.tokens[name]
+        n, m = told.shape[2], route.identity.shape[1]
+        pack = kept.pack(n, m, branch.config.condition_layout, branch.config.scan_scope)
+        rows = len(kept.index) + told[..., 0].numel() + m * len(pack.lengths)
         each = block.inner * (block.rank + 2 * block.state_size) + block.rank * block.inner
-        dense += 2 * len(kept.index) * c * block.inner + 2 * steps * each
-        scans += 2 * steps * block.inner * block.state_size * 2
+        dense += 2 * len(kept.index) * c * block.inner + 2 * rows * each
+        scans += 2 * pack.order.numel() * block.inner * block.state_size
     return dense / 1e9, scans / 1e9
+
+
+SHARES = {f"keep {round(100 * share)} %": share for share in (1.0, 0.5, 0.25, 0.1)}
+SVD = ((320, 72), (640, 36), (1280, 18), (1280, 9))  # channels and side of the token grid of each level
+
+
+def layer_of(
+    c: int, side: int, frames: int
+) -> tuple[ParallelControl, Callable[[float, str], Callable[[], object]]]:
+    """A layer, and what calls it with a share of tokens kept and a backend of the scan."""
+    torch.manual_seed(0)
+    layer = ParallelControl(c, 768, SIGNALS, BranchConfig()).requires_grad_(False)
+    z = torch.randn(1, frames, side, side, c)
+
+    def call(share: float, backend: str) -> Callable[[], object]:
+        route = route_of(share, side, frames, 768)
+
+        def run() -> None:
+            for branch in layer.branches.values():
+                branch.scan.backend = backend
+            layer(z, route)
+
+        return run
+
+    return layer, call
+
+
+def mask_drop(c: int, side: int, frames: int, seconds: float) -> Times:
+    """Rows of what the shares cost against the whole frame."""
+    _, call = layer_of(c, side, frames)
+    found = medians({name: call(share, "auto") for name, share in SHARES.items()}, seconds)
+    for name in SHARES:
+        target = "≥ 2.86" if name == "keep 25 %" else ""
+        against("mask-drop", size_of(c, side, frames), name, "keep 100 %", found, target)
+    return found
+
+
+def size_of(c: int, side: int, frames: int) -> str:
+    return f"c {c}, {side}x{side} tokens, {frames} frames"
 
 
 def main() -> None:
@@ -59,6 +101,7 @@ def main() -> None:
     parser.add_argument("--mamba-ssm", type=Path, required=True, help="unpacked source archive")
     for name, value in (("channels", 320), ("side", 64), ("frames", 2), ("threads", 2)):
         parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--svd", action="store_true", help="the levels of Stable Video Diffusion, too")
     parser.add_argument("--seconds", type=float, default=3.0, help="of timing a call")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -76,32 +119,20 @@ def main() -> None:
 
     scan.BACKENDS[REFERENCE] = scan.Backend(by_reference, lambda u: None)
     c, side, frames = options.channels, options.side, options.frames
-    torch.manual_seed(0)
-    layer = ParallelControl(c, 768, SIGNALS, BranchConfig()).requires_grad_(False)
-    z = torch.randn(1, frames, side, side, c)
-
-    def call(share: float, backend: str) -> object:
-        route = route_of(share, side, frames, 768)
-
-        def run() -> None:
-            for branch in layer.branches.values():
-                branch.scan.backend = backend
-            layer(z, route)
-
-        return run
-
-    shares = {f"keep {round(100 * share)} %": share for share in (1.0, 0.5, 0.25, 0.1)}
-    ours = medians({name: call(share, "auto") for name, share in shares.items()}, options.seconds)
-    size = f"c {c}, {side}x{side} tokens, {frames} frames"
     table(("what", "size", "this", "against", "times faster", "target", "spread"))
-    for name in shares:
-        against("mask-drop", size, name, "keep 100 %", ours, "≥ 2.86" if name == "keep 25 %" else "")
+    ours = mask_drop(c, side, frames, options.seconds)
+    layer, call = layer_of(c, side, frames)
     for name, target in (("keep 100 %", "≥ 25"), ("keep 25 %", "≥ 15")):
-        calls = {"ours": call(shares[name], "auto"), "selective_scan_ref": call(shares[name], REFERENCE)}
+        calls = {"ours": call(SHARES[name], "auto"), "selective_scan_ref": call(SHARES[name], REFERENCE)}
         found = medians(calls, options.seconds)
+        size = size_of(c, side, frames)
         against(f"whole layer, {name}", size, "ours", "selective_scan_ref", found, target)
-    dense, scans = multiplications(layer, route_of(1.0, side, frames, 768), z[..., 0].numel())
-    a = torch.randn(z[..., 0].numel(), c)
+    if options.svd:
+        for channels, wide in SVD:
+            mask_drop(channels, wide, 14, options.seconds)
+    tokens = frames * side * side
+    dense, scans = multiplications(layer, route_of(1.0, side, frames, 768), tokens)
+    a = torch.randn(tokens, c)
     weight = torch.randn(2 * c, c)
     product = medians({"product": lambda: a @ weight.t()}, 1.0)["product"][0]
     rate = a.shape[0] * 2 * c * c / 1e6 / product

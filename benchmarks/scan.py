@@ -1,7 +1,8 @@
 """The selective scan against the scans of other packages: `python benchmarks/scan.py --mamba-ssm FOLDER`.
 
-FOLDER is mamba-ssm's unpacked source archive; mambapy and einops come from the registry. Every row is one run
-in which both sides took turns; a ratio above 1 says that ours is faster.
+FOLDER is mamba-ssm's unpacked source archive; mambapy and einops come from the registry, the rows of the same
+kernels in C++ and of the floor under both need g++. Every row is one run in which both sides took turns; a
+ratio above 1 says that ours is faster.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+import native
 import others
 import torch
 from measuring import against, machine, medians, peak_megabytes, row, table
@@ -75,16 +77,29 @@ def main() -> None:
         selective_scan_ref=forward(reference, given),
         mambapy=forward(pscan, given),
         associative_scan=forward(others.associative(), given),
+        transformers=forward(others.transformers_slow(), given),
     )
     for other, target in (("selective_scan_ref", "≥ 80"), ("mambapy", "≥ 60")):
         against("forward", size, "numba", other, found, target)
-    against("forward", size, "numba", "associative_scan", found)
+    for other in ("associative_scan", "transformers"):
+        against("forward", size, "numba", other, found)
     against("forward", size, "chunked", "mambapy", found, "≥ 4")
     found = timed(
         numba=both(ours("numba"), given), chunked=both(ours("chunked"), given), mambapy=both(pscan, given)
     )
     against("forward + backward", size, "numba", "mambapy", found, "≥ 45")
     against("forward + backward", size, "chunked", "mambapy", found, "≥ 3")
+
+    if library := native.compiled():
+        found = timed(
+            numba=forward(ours("numba"), given),
+            cpp=lambda: native.native_forward(library, given),
+            floor=native.floor(library, l, 640, 16),
+        )
+        against("forward", size, "numba", "cpp", found, "≥ 0.91")
+        against("forward", size, "numba", "floor", found)
+        found = timed(numba=both(ours("numba"), given), cpp=lambda: native.native_both(library, given))
+        against("forward + backward", size, "numba", "cpp", found, "≥ 0.91")
 
     low = [t.detach().bfloat16().requires_grad_() if k in (0, 1) else t for k, t in enumerate(given)]
     for what, mode in (("forward", forward), ("forward + backward", both)):

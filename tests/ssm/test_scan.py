@@ -235,6 +235,43 @@ def test_half_precision_keeps_its_state_in_float32(backend, dtype):
     torch.testing.assert_close(y.double(), truth, rtol=2 * torch.finfo(dtype).eps, atol=1e-3)
 
 
+@pytest.mark.parametrize("options", [{}, {"lengths": [100, 0, 200], "reverse": True}])
+@pytest.mark.parametrize("backend", FAST)
+def test_gradients_of_bfloat16_are_those_of_its_numbers(backend, options):
+    """Every gradient is summed in float32 and rounded once, to bfloat16 for the inputs that are bfloat16."""
+    inputs = make(b=1, l=300, d=32, g=1, step=0.1, decay=0.5)
+    low = {k: t.detach().bfloat16() if k in PER_STEP else t for k, t in inputs.items() if torch.is_tensor(t)}
+    low = {k: t.detach().to(t.dtype if k in PER_STEP else torch.float32) for k, t in low.items()}
+    exact = {k: t.double().requires_grad_() for k, t in low.items()}
+    low = {k: t.requires_grad_() for k, t in low.items()}
+    dy = torch.randn(1, 300, 32).bfloat16()
+    y, _ = scan_loop(**exact, delta_softplus=True, **options)
+    truth = torch.autograd.grad(y, exact.values(), dy.double())
+    y = selective_scan(**low, delta_softplus=True, backend=backend, **options)
+    found = torch.autograd.grad(y, low.values(), dy)
+    for name, ours, expected in zip(low, found, truth, strict=True):
+        assert ours.dtype == low[name].dtype
+        scale = expected.pow(2).mean().sqrt().item()
+        rounding = torch.finfo(ours.dtype).eps / 2 if name in PER_STEP else 1e-4
+        torch.testing.assert_close(ours.double(), expected, rtol=rounding, atol=1e-4 * scale, msg=name)
+
+
+@pytest.mark.parametrize("backend", FAST)
+def test_sixty_five_thousand_steps(backend):
+    """The last state of a long sequence is what its last thousands of steps alone make of it, for all before
+    has decayed to nothing: no drift, and no overflow of an index."""
+    l, tail = 65_536, 4096
+    inputs = make(b=1, l=l, d=16, n=2, g=1, step=0.1, decay=1.0, dtype=torch.float32)
+    inputs["A"] = inputs["A"].detach() - 0.2
+    y = selective_scan(**inputs, backend=backend)
+    cut = {k: t[:, -tail:].detach().double() if k in PER_STEP else t for k, t in inputs.items()}
+    cut = {k: t.detach().double() if torch.is_tensor(t) else t for k, t in cut.items()}
+    expected, _ = scan_loop(**cut)
+    torch.testing.assert_close(y[:, -1000:].double(), expected[:, -1000:], rtol=1e-4, atol=1e-4)
+    (gradient,) = torch.autograd.grad(y[:, -1].sum(), inputs["u"])
+    assert gradient[:, -1].all() and not gradient[:, : -tail * 4].abs().gt(1e-30).any()
+
+
 @pytest.mark.parametrize("backend", HERE)
 def test_autocast_changes_nothing(backend):
     inputs = make(l=70, d=16, dtype=torch.float32)
