@@ -1,5 +1,5 @@
 """Selective state-space scans and the block around them."""
 
-from .scan import BACKENDS, selective_scan, streaming_scan
+from .scan import BACKENDS, ordered_scan, selective_scan, streaming_scan
 
-__all__ = ["BACKENDS", "selective_scan", "streaming_scan"]
+__all__ = ["BACKENDS", "ordered_scan", "selective_scan", "streaming_scan"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from datetime import timedelta
 
 import torch
@@ -11,6 +12,12 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from ..data.module import PuppetData
 from .callbacks import LastCheckpoint, SampleVideos, StopOnNaN
 from .module import TrainingModule
+
+MISLEADING = (  # warnings of Lightning's that do not hold here
+    "LightningCLI's args parameter",  # every subcommand of ours gets its arguments so
+    "You're resuming from a checkpoint that ended before the epoch",  # clips are drawn by (seed, step)
+    "Be aware that when using `ckpt_path`",  # the callbacks are there
+)
 
 
 class Command(LightningCLI):
@@ -44,6 +51,8 @@ class Command(LightningCLI):
 
 def train(argv: list[str]) -> None:
     """Run the command line; `fit` goes on from runs/.../last.ckpt with `--ckpt_path last`."""
+    for message in MISLEADING:
+        warnings.filterwarnings("ignore", message=message)
     Command(
         TrainingModule,
         PuppetData,
