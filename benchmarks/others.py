@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import unittest.mock
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,7 +19,7 @@ from torch.nn import functional as F
 
 def mamba_file(folder: Path, file: str) -> ModuleType:
     """One file of mamba-ssm's source tree, with empty modules in the place of what needs CUDA."""
-    for name in (
+    names = (
         "causal_conv1d",
         "causal_conv1d.cpp_functions",
         "selective_scan_cuda",
@@ -29,12 +30,13 @@ def mamba_file(folder: Path, file: str) -> ModuleType:
         "mamba_ssm.ops.triton",
         "mamba_ssm.ops.triton.layer_norm",
         "mamba_ssm.ops.triton.ssd_combined",
-    ):
-        sys.modules.setdefault(name, _Anything(name))
+    )
     spec = importlib.util.spec_from_file_location(Path(file).stem, folder / "mamba_ssm" / file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    # not for longer: transformers would take them for the real ones
+    with unittest.mock.patch.dict(sys.modules, {name: _Anything(name) for name in names}):
+        spec.loader.exec_module(module)
     return module
 
 

@@ -31,6 +31,7 @@ from .strategies import (
     cut_window,
     drop_tokens,
     mask_drop_chance,
+    mirror_drivers,
     scattered,
     widen_regions,
 )
@@ -84,6 +85,8 @@ class StrategyConfig:
     motion_frames: int = 0
     """Frames of every clip of the batch that motion is read from; 0: all. Encoders are cheap, and learn
     from numbers."""
+    motion_mirror: float = 0.0
+    """Chance that a driver is mirrored where motion is read from it."""
     shown_weight: float = 0.0
     """Weight of reading the small motions that the gates let through from the network's last features, those
     of lips from the mouth, of lids, brows and gaze from the upper face: they make small errors in pixels."""
@@ -204,6 +207,7 @@ class TrainingModule(L.LightningModule):
     def training_step(self, batch: Sample, index: int) -> Tensor:
         generator = self.step_generator(self.global_step * 8 + index % 8)
         seen = scattered(batch, self.strategy.motion_frames, generator)
+        seen = mirror_drivers(seen, self.strategy.motion_mirror, generator)
         motion = self.motion_loss(self.tokens(seen, generator), seen.motion)
         total, values = self.strategy.motion_weight * motion, {"motion": motion}
         if self.global_step >= self.strategy.motion_first:

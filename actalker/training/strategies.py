@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..data.puppets.motion import MIRRORED, MIRRORED_SIGN
 from ..data.sample import Sample, as_uint8
+from ..signals.signal import SIGNALS
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,22 @@ def scattered(batch: Sample, count: int, generator: torch.Generator) -> Sample:
         return batch
     rows = torch.randperm(f, generator=generator)[:count].sort().values
     return batch.window(rows, len(batch.frames))
+
+
+def mirror_drivers(batch: Sample, chance: float, generator: torch.Generator) -> Sample:
+    """Some clips with the driver mirrored, and the motion that is known of it: of use for reading motion
+    alone, for the frames stay as they are."""
+    if chance <= 0:
+        return batch
+    flip = torch.rand(len(batch.crops), generator=generator) < chance
+    motion = batch.motion.clone()
+    k = list(SIGNALS).index("expression")
+    turned = motion[:, k][..., MIRRORED] * torch.from_numpy(MIRRORED_SIGN)
+    motion[:, k] = torch.where(flip[:, None, None], turned, motion[:, k])
+    crops, rest = (
+        torch.where(flip.view(-1, *[1] * (t.ndim - 1)), t.flip(-1), t) for t in (batch.crops, batch.rest)
+    )
+    return replace(batch, crops=crops, rest=rest, motion=motion)
 
 
 def widen_regions(

@@ -36,6 +36,10 @@ PARTS: dict[str, tuple[str, ...]] = {  # which channels a signal may move
     "expression": CHANNELS[2:11],
     "text": CHANNELS[2:],
 }
+SIDES = (("left", "right"), ("right", "left"))
+OTHER_SIDE = {f"{part}_{side}": f"{part}_{other}" for part in ("lid", "brow") for side, other in SIDES}
+MIRRORED = [INDEX[OTHER_SIDE.get(c, c)] for c in CHANNELS]  # of a mirrored picture, and the signs there
+MIRRORED_SIGN = np.array([-1 if c in ("gaze_x", "yaw", "roll") else 1 for c in CHANNELS], np.float32)
 TRACK_RATE = 200  # values a second of a track; a blink closes in 14 of them
 
 JAW_OPENING, CHIN_DROP = 0.11, 0.06  # of the frame, at jaw = 1
