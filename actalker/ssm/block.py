@@ -112,7 +112,7 @@ class BidirectionalScan(nn.Module):
                 y, last = streaming_scan(*given, state=begin.flatten(1, 2), backend=self.backend)
                 last = last.unflatten(1, (2, -1))
             y = to_rows(y[0].unflatten(1, (2, -1)), order, len(tokens), results)
-        return y.sum(1).to(tokens.dtype), ScanState(last[:, 0], tail) if streams else None
+        return y.to(tokens.dtype), ScanState(last[:, 0], tail) if streams else None
 
     def selected(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
         """What scans read beside the tokens, from what `select` gives (·, 2, rank + 2 n): delta (·, 2, e),
@@ -174,7 +174,7 @@ class BidirectionalHeads(nn.Module):
         )
         y = to_rows(y[0].flatten(1).unflatten(1, (2, -1)), order, len(tokens), results)
         final = ScanState(last[:, : self.heads], tail) if streams else None
-        return y.sum(1).to(tokens.dtype), final
+        return y.to(tokens.dtype), final
 
 
 class CausalConv(nn.Module):
@@ -226,7 +226,11 @@ def shared(layers: nn.ModuleList, x: Tensor) -> Tensor:
 
 def apart(layers: nn.ModuleList, x: Tensor) -> Tensor:
     """Each direction's layer on rows of its own, (r, 2, ·) -> (r, 2, ·)."""
-    return torch.stack([layer(t) for layer, t in zip(layers, x.unbind(1), strict=True)], dim=1)
+    weight = torch.stack([layer.get_parameter("weight").t() for layer in layers])
+    y = torch.bmm(x.transpose(0, 1), weight.to(x.dtype)).transpose(0, 1)
+    if layers[0].bias is None:
+        return y
+    return y + torch.stack([layer.get_parameter("bias") for layer in layers]).to(y.dtype)
 
 
 def selectors(inner: int, low: int, state_size: int) -> nn.ModuleList:

@@ -58,9 +58,9 @@ class OrderedCall:
 @dataclass(frozen=True)
 class GroupedCall:
     """Either of them, as kernels see it: u, delta, z (b, r, g, e), B, C (b, r, g, n), A (g, e, n), D,
-    delta_bias (g, e), state (s, g, e, n); order (g, l) for b = 1, else every row is a step.
+    delta_bias (g, e), state (s, g, e, n). Gives y (b, r, g, e) and the last states (s, g, e, n).
 
-    Gives y (b, results, g, e) and the last states (s, g, e, n).
+    With an order (g, l), b is 1, u (1, r, 1, e), and y (1, results, 1, e), the sum over groups.
     """
 
     u: Tensor

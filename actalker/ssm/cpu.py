@@ -118,8 +118,8 @@ def scan_forward(u, delta, A, B, C, D, z, bias, begin, order, lengths, softplus,
             space.ctypes.data,
         )
 
-    places = places_of(lengths, len(u), kernels().CHUNK)
-    spread(work, len(lengths) * plan.groups * plan.parts, steps_of(u, order) * plan.d * plan.n)
+    places, stride = places_of(lengths, len(u), kernels().CHUNK), 1 if order is None else plan.groups
+    spread(work, len(lengths) * plan.groups * plan.parts, steps_of(u, order) * plan.d * plan.n, stride)
     states[chunks_in(places, kernels().CHUNK) :] = 0  # read by nobody, but the same in every run
     return y, out_of_blocks(end), states
 
@@ -129,10 +129,7 @@ def forward_results(u, delta, A, B, C, D, z, bias, begin, order, lengths, softpl
     """Tensors of the right shapes."""
     b, s = u.shape[0], lengths.shape[0]
     chunks = b * (steps_of(u, order) // b // kernels().CHUNK) + s if keep else 0  # as many as there can be
-    y, final = u.new_empty(b, results, *u.shape[2:]), A.new_empty(s, *A.shape)
-    if order is not None:
-        y.zero_()  # an order need not name every row
-    return y, final, A.new_empty(chunks, *A.shape)
+    return u.new_empty(b, results, *u.shape[2:]), A.new_empty(s, *A.shape), A.new_empty(chunks, *A.shape)
 
 
 @torch.library.custom_op(
@@ -148,10 +145,11 @@ def scan_backward(
     D, bias, rate = weights(D, bias, A)
     plan = plan_of(u, B, lengths, softplus, reverse, results)
     order = None if order is None else order.contiguous()
-    (b, r, g, e), n, s = u.shape, plan.n, len(lengths)
-    make = torch.empty if order is None else torch.zeros  # an order need not name every row
-    du, ddelta, dz = (make(shape, dtype=u.dtype) for shape in (u.shape, u.shape, 0 if z is None else u.shape))
-    dB, dC = (make(b, r, g, plan.parts, n) for _ in range(2))
+    (b, r, g, e), n, s = delta.shape, plan.n, len(lengths)
+    du, ddelta, dz = (t.new_empty(t.shape) for t in (u, delta, u[:0] if z is None else z))
+    dB, dC = (torch.empty(b, r, g, plan.parts, n) for _ in range(2))
+    for t in () if order is None else (du, ddelta, dB, dC):
+        t[:, results:] = 0
     dA, dbegin, dD, dbias = (torch.empty(s, g, e, *last) for last in ((n,), (n,), (), ()))
     end = None if dfinal is None else in_blocks(dfinal)
 
@@ -185,8 +183,8 @@ def scan_backward(
             space.ctypes.data,
         )
 
-    places = places_of(lengths, b, kernels().CHUNK)
-    spread(work, s * plan.groups * plan.parts, steps_of(u, order) * plan.d * n)
+    places, stride = places_of(lengths, b, kernels().CHUNK), 1 if order is None else plan.groups
+    spread(work, s * plan.groups * plan.parts, steps_of(u, order) * plan.d * n, stride)
     dB, dC = (t.sum(3) if plan.parts > 1 else t.squeeze(3) for t in (dB, dC))
     dA = out_of_blocks(dA.sum(0, keepdim=True))[0]
     return du, ddelta, dA, dB, dC, dD.sum(0), dz, dbias.sum(0), out_of_blocks(dbegin)
@@ -194,7 +192,7 @@ def scan_backward(
 
 @scan_backward.register_fake
 def _(dy, dfinal, states, u, delta, A, B, C, D, z, bias, begin, order, lengths, softplus, reverse, results):
-    channels, gate = A.new_empty(A.shape[:2]), u.new_empty(0 if z is None else u.shape)
+    channels, gate = A.new_empty(A.shape[:2]), torch.empty_like(u[:0] if z is None else z)
     alike = [torch.empty(t.shape, dtype=t.dtype, device=t.device) for t in (u, delta, A, B, C)]
     return (*alike, channels, gate, channels.clone(), A.new_empty(lengths.shape[0], *A.shape))
 
@@ -227,8 +225,8 @@ scan_forward.register_autograd(differentiate, setup_context=remember)
 
 
 def plan_of(u: Tensor, B: Tensor, lengths: Tensor, softplus: bool, reverse: bool, results: int) -> Any:
-    (groups, width), n = u.shape[2:], B.shape[3]
-    shares = math.ceil(torch.get_num_threads() / (len(lengths) * groups))
+    (groups, n), width = B.shape[2:], u.shape[3]
+    shares = math.ceil(torch.get_num_threads() / (len(lengths) * u.shape[2]))
     parts = min(shares, width // lanes())
     half = u.dtype == torch.bfloat16
     return kernels().Plan(groups * width, n, groups, parts, softplus, reverse, half, results)
@@ -286,7 +284,8 @@ def rows(t: Tensor | None) -> Any:
     if t is None:
         return kernels().Rows(0, 0, 0, 0)
     size = t.element_size()
-    return kernels().Rows(t.data_ptr(), *(size * t.stride(k) for k in range(3)))
+    group = t.stride(2) if t.shape[2] > 1 else 0  # or one for all
+    return kernels().Rows(t.data_ptr(), size * t.stride(0), size * t.stride(1), size * group)
 
 
 def rows_of(order: Tensor | None) -> Any:

@@ -95,14 +95,17 @@ def write(address, value, half):
 
 @kernel
 def job_of(job, plan):
-    """A job's sequence, group, and blocks: their number, and the first byte in a row and in a group."""
-    part = job % plan.parts
-    group = job // plan.parts % plan.groups
+    """A job's sequence, group, part, and blocks: their number, and the first byte in a row and in a group.
+
+    Groups are next to each other: in an order they add to the same rows, one after another.
+    """
+    group = job % plan.groups
+    part = job // plan.groups % plan.parts
     blocks = plan.d // plan.groups // LANES
     first = blocks * part // plan.parts
     last = blocks * (part + 1) // plan.parts
     s = job // (plan.parts * plan.groups)
-    return s, group, last - first, (group * blocks + first) * SIZE, first * SIZE
+    return s, group, part, last - first, (group * blocks + first) * SIZE, first * SIZE
 
 
 @kernel
@@ -139,17 +142,17 @@ def put_number(address, value, more):
 def scan_forward(jobs, places, plan, order, u, delta, B, C, z, y, A, D, bias, states, begin, final, scratch):
     """Write y, the state before every chunk to `states` unless 0, and the states behind the last steps.
 
-    order: (g, l) rows, int64, or at 0. z.at is 0 where there is no gate. Addresses: A (d / 16, n, 16), times
-    log2(e); D, bias (d,) or 0; states
-    (chunks, d / 16, n, 16) or 0; begin, final (s, d / 16, n, 16), begin or 0; scratch, n vectors a block of
-    the largest job. jobs: the first and the last + 1.
+    order: (g, l) rows, int64, or at 0; with it y is the sum over groups. z.at is 0 where there is no gate.
+    Addresses: A (d / 16, n, 16), times log2(e); D, bias (d,) or 0; states (chunks, d / 16, n, 16) or 0;
+    begin, final (s, d / 16, n, 16), begin or 0; scratch, n vectors a block of the largest job.
+    jobs: the first and the last + 1.
     """
     n, half = plan.n, plan.half
     bundle, row = n * SIZE, plan.d * 4  # the states of a block, a row of channels
     for job in range(jobs[0], jobs[1]):
-        s, group, blocks, column, inner = job_of(job, plan)
+        s, group, part, blocks, column, inner = job_of(job, plan)
         place = places[s]
-        length, rows = place[LENGTH], start_of(order, place, group)
+        length, rows, more = place[LENGTH], start_of(order, place, group), order.at and group > 0
         u_0, delta_0, y_0 = (
             start_of(u, place, group),
             start_of(delta, place, group),
@@ -187,7 +190,7 @@ def scan_forward(jobs, places, plan, order, u, delta, B, C, z, y, A, D, bias, st
                         gate = read(z_0 + at * z.step + p, half)
                         out = out * gate * sigmoid(gate)
                     if at < plan.results:
-                        write(y_t, out, half)
+                        put(y_t, out, half, more)
         copy_vectors(scratch, final + own, blocks * n)
 
 
@@ -219,7 +222,7 @@ def scan_backward(
     dbegin,
     scratch,
 ):
-    """Write every gradient; with an order, those of rows are zero before.
+    """Write every gradient; with an order, those of rows without a result are zero before.
 
     dB, dC: (b, r, groups, parts, n), to be summed over parts. Addresses: dfinal (s, d / 16, n, 16) or 0, of
     the states behind the last steps; dbegin likewise, of those before the first; dA (s, d / 16, n, 16), dD,
@@ -234,9 +237,9 @@ def scan_backward(
     out_k = slope_k + CHUNK * SIZE  # (k,): dL/dout, the gate taken into account
     dh_block = out_k + CHUNK * SIZE  # (blocks, n)
     for job in range(jobs[0], jobs[1]):
-        s, group, blocks, column, inner = job_of(job, plan)
+        s, group, part, blocks, column, inner = job_of(job, plan)
         place = places[s]
-        length, rows, share = place[LENGTH], start_of(order, place, group), job % plan.parts * n * 4
+        length, rows, share = place[LENGTH], start_of(order, place, group), part * n * 4
         u_0, delta_0, dy_0 = (
             start_of(u, place, group),
             start_of(delta, place, group),
@@ -318,7 +321,8 @@ def scan_backward(
                         dexponent = fma(grad, load(rate + c), dexponent)
                         store(dA_o + c, fma(grad, dt, load(dA_o + c)))
                     more = at >= plan.results
-                    put(du_0 + at * du.step + p, fma(dt, ddrive, skip * dout), half, more)
+                    du_t = du_0 + at * du.step + p
+                    put(du_t, fma(dt, ddrive, skip * dout), half, more or (order.at and group > 0))
                     ddt = fma(x, ddrive, dexponent * ln2()) * load(slope_k + k * SIZE)
                     put(ddelta_0 + at * ddelta.step + p, ddt, half, more)
                     dbias_sum = dbias_sum + ddt

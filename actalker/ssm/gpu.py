@@ -65,6 +65,7 @@ def scan_triton(call: GroupedCall) -> tuple[Tensor, Tensor]:
     b, dtype = len(call.u), call.u.dtype
     rows = (call.u, call.delta.to(dtype), call.B.float(), call.C.float())
     u, delta, B, C = (walkable(t.flatten(0, 1)) for t in rows)
+    u = u.expand_as(delta)
     z = None if call.z is None else call.z.to(dtype).flatten(0, 1).contiguous()
     rest = (call.A, call.D, call.delta_bias, call.state)
     A, D, bias, begin = (None if t is None else t.float().contiguous() for t in rest)
@@ -74,6 +75,8 @@ def scan_triton(call: GroupedCall) -> tuple[Tensor, Tensor]:
     places = torch.stack([lengths.cumsum(0) - lengths, lengths, chunks.cumsum(0) - chunks], 1)
     given = (u, delta, A, B, C, D, z, bias, begin, order, places.contiguous())
     y, final = TritonScan.apply(*given, call.delta_softplus, call.reverse, results)
+    if order is not None:
+        y = y.sum(1, keepdim=True).to(dtype)
     return y.unflatten(0, (b, -1)), final
 
 
@@ -91,8 +94,8 @@ class TritonScan(torch.autograd.Function):
         (r, g, e), n, s = u.shape, B.shape[2], len(places)
         steps = r if order is None else order.shape[1]
         keep = any(ctx.needs_input_grad)
-        make = torch.empty if order is None else torch.zeros  # an order need not name every row
-        y, final = make(results, g, e, dtype=u.dtype, device=u.device), A.new_empty(s, g, e, n)
+        dtype = u.dtype if order is None else torch.float32  # still to be summed over groups
+        y, final = u.new_empty(results, g, e, dtype=dtype), A.new_empty(s, g, e, n)
         states = A.new_empty(steps // CHUNK + s if keep else 0, g, e, n)
         block = block_of(e, n)
         kernels().scan_forward[(s, g * -(-e // block["BD"]))](

@@ -144,10 +144,10 @@ def by_groups(scan: GroupedScan, call: ScanCall) -> tuple[Tensor, Tensor]:
 
 
 def in_order(scan: GroupedScan, call: OrderedCall) -> tuple[Tensor, Tensor]:
-    """`ordered_scan` by kernels that read rows in an order. Returns (k, g, e), the states (s, g, e, n)."""
+    """`ordered_scan` by kernels that read rows in an order. Returns (k, e), the states (s, g, e, n)."""
     y, final = scan(
         GroupedCall(
-            u=call.u[None, :, None].expand(-1, -1, len(call.order), -1),
+            u=call.u[None, :, None],
             delta=call.delta[None],
             A=call.A,
             B=call.B[None],
@@ -163,7 +163,7 @@ def in_order(scan: GroupedScan, call: OrderedCall) -> tuple[Tensor, Tensor]:
             state=call.state,
         )
     )
-    return y[0], final
+    return y[0, :, 0], final
 
 
 def by_gathering(
@@ -184,10 +184,10 @@ def by_gathering(
 
 
 def to_rows(steps: Tensor, order: Tensor, rows: int, results: int) -> Tensor:
-    """What stands at the steps of g orders, (l, g, ...), in the first `results` of so many rows, (k, g, ...).
+    """What stands at the steps of g orders, (l, g, e), summed in the first `results` of so many rows, (k, e).
 
     Rows from there on may stand at several steps.
     """
     own = torch.arange(len(order), device=order.device)[:, None]
     out = steps.new_zeros(rows, *steps.shape[1:])
-    return out.index_put((order, own.expand_as(order)), steps.transpose(0, 1))[:results]
+    return out.index_put((order, own.expand_as(order)), steps.transpose(0, 1))[:results].sum(1)

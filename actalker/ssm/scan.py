@@ -129,18 +129,18 @@ def ordered_scan(
     delta_softplus: bool = False,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
-    """Scans of the same rows in g orders, each with parameters of its own: `selective_scan` of packs that
-    nobody lays out, where rows may stand at no step, or at several.
+    """Scans of the same rows in g orders, each with parameters of its own, summed: `selective_scan` of packs
+    that nobody lays out, where some rows may stand at several steps or at none.
 
     Args:
         u: (r, e) rows. delta: (r, g, e); B, C: (r, g, n). A: (g, e, n), D, delta_bias: (g, e).
         order: (g, l) int64, the row of each step, sequence behind sequence.
         lengths: (s,) steps of each sequence, the same in all orders.
-        results: k, rows that have a result; each stands at one step of an order at most, and none of the
+        results: k, rows that have a result: each of them stands at one step of every order. None of the
             others is shared by two sequences.
         state: (s, g, e, n), h before the first step of each sequence; None: zeros.
-    Returns: (k, g, e) in the dtype of u, 0 where an order leaves a row out; the states behind the last steps
-        (s, g, e, n), only where a state was given, else anything.
+    Returns: (k, e) in the dtype of u; the states behind the last steps (s, g, e, n), only where a state was
+        given, else anything.
     Raises: InputError, as `selective_scan`.
     """
     chosen = choose(backend, u, BACKENDS, streams=state is not None)
@@ -260,7 +260,10 @@ def check_order(
         if t is not None and t.shape != shape:
             sizes = f"u {tuple(u.shape)} and A {tuple(A.shape)}"
             raise InputError(f"scan: {name} is {tuple(t.shape)}; {sizes} need {shape}")
-    if not 0 <= results <= r:
-        raise InputError(f"scan: {results} results; u has {r} rows")
-    if can_look(order) and order.numel() and not (int(order.min()) >= 0 and int(order.max()) < r):
+    if not can_look(order):
+        return
+    standing = (order < results).sum(1).tolist()
+    if results > r or any(count != results for count in standing):
+        raise InputError(f"scan: {results} results; u has {r} rows, of which {standing} stand in the orders")
+    if order.numel() and not (int(order.min()) >= 0 and int(order.max()) < r):
         raise InputError(f"scan: order names rows {int(order.min())} to {int(order.max())}; u has {r}")

@@ -21,17 +21,20 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=pool.cache_clear)  # threads do not survive a fork
 
 
-def spread(work: Callable[[int, int], None], jobs: int, states: int) -> None:
-    """Call work(first, last) for all jobs, over as many threads as PyTorch uses; the kernels hold no lock."""
-    threads = min(torch.get_num_threads(), jobs)
-    if threads == 1 or states < WORTH_THREADS:
+def spread(work: Callable[[int, int], None], jobs: int, states: int, stride: int = 1) -> None:
+    """Call work(first, last) for all jobs, over as many threads as PyTorch uses; the kernels hold no lock.
+
+    stride: neighbours that one thread does one after another.
+    """
+    threads = min(torch.get_num_threads(), jobs // stride)
+    if threads <= 1 or states < WORTH_THREADS:
         work(0, jobs)
         return
-    queue = iter(range(jobs))  # shared: whoever is idle takes the next
+    queue = iter(range(0, jobs, stride))  # shared: whoever is idle takes the next
 
     def drain() -> None:
         for job in queue:
-            work(job, job + 1)
+            work(job, job + stride)
 
     others = [pool().submit(drain) for _ in range(threads - 1)]
     drain()

@@ -135,7 +135,8 @@ def test_operators_keep_pytorchs_rules():
     call = (u, delta, A, B, C, None, None, None, None, None, lengths, False, True, 79, True)
     torch.library.opcheck(cpu.scan_forward, call)
     order = torch.stack([torch.randperm(79), torch.cat([torch.arange(60), torch.full((19,), 70)])])
-    call = (u, delta, A, B, C, D, None, None, begin, order, lengths, False, False, 60, True)
+    shared = u[:, :, :1].detach().requires_grad_()
+    call = (shared, delta, A, B, C, D, None, None, begin, order, lengths, False, False, 60, True)
     torch.library.opcheck(cpu.scan_forward, call)
 
 
