@@ -99,11 +99,9 @@ def job_of(job, plan):
 
     Groups are next to each other: in an order they add to the same rows, one after another.
     """
-    group = job % plan.groups
-    part = job // plan.groups % plan.parts
+    group, part = job % plan.groups, job // plan.groups % plan.parts
     blocks = plan.d // plan.groups // LANES
-    first = blocks * part // plan.parts
-    last = blocks * (part + 1) // plan.parts
+    first, last = blocks * part // plan.parts, blocks * (part + 1) // plan.parts
     s = job // (plan.parts * plan.groups)
     return s, group, part, last - first, (group * blocks + first) * SIZE, first * SIZE
 
