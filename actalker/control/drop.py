@@ -168,4 +168,4 @@ def paste(onto: Tensor, change: Tensor, kept: Kept) -> Tensor:
     if kept.context is not None:
         inside = (~kept.context).nonzero().flatten()
         index, change = index[inside], change[inside]
-    return flat.index_copy(0, index, flat[index] + change).view_as(onto)
+    return flat.index_add(0, index, change.to(flat.dtype)).view_as(onto)
