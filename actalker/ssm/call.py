@@ -38,27 +38,10 @@ class ScanCall:
 
 
 @dataclass(frozen=True)
-class OrderedCall:
-    """The arguments of `ordered_scan`, checked; order and lengths int64 on the device of u."""
-
-    u: Tensor
-    delta: Tensor
-    A: Tensor
-    B: Tensor
-    C: Tensor
-    D: Tensor | None
-    delta_bias: Tensor | None
-    delta_softplus: bool
-    order: Tensor
-    lengths: Tensor
-    results: int
-    state: Tensor | None
-
-
-@dataclass(frozen=True)
 class GroupedCall:
-    """Either of them, as kernels see it: u, delta, z (b, r, g, e), B, C (b, r, g, n), A (g, e, n), D,
-    delta_bias (g, e), state (s, g, e, n). Gives y (b, r, g, e) and the last states (s, g, e, n).
+    """`streaming_scan` and `ordered_scan` as kernels see them: u, delta, z (b, r, g, e), B, C (b, r, g, n),
+    A (g, e, n), D, delta_bias (g, e), state (s, g, e, n). Gives y (b, r, g, e) and the last states
+    (s, g, e, n).
 
     With an order (g, l), b is 1, u (1, r, 1, e), and y (1, results, 1, e), the sum over groups.
     """

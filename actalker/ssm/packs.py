@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import InputError
-from .call import GroupedCall, OrderedCall, ScanCall
+from .call import GroupedCall, ScanCall
 
 
 def as_lengths(lengths: Tensor | Sequence[int] | None, u: Tensor) -> Tensor | None:
@@ -143,44 +143,22 @@ def by_groups(scan: GroupedScan, call: ScanCall) -> tuple[Tensor, Tensor]:
     return y.flatten(2), final.flatten(1, 2)
 
 
-def in_order(scan: GroupedScan, call: OrderedCall) -> tuple[Tensor, Tensor]:
-    """`ordered_scan` by kernels that read rows in an order. Returns (k, e), the states (s, g, e, n)."""
-    y, final = scan(
-        GroupedCall(
-            u=call.u[None, :, None],
-            delta=call.delta[None],
-            A=call.A,
-            B=call.B[None],
-            C=call.C[None],
-            D=call.D,
-            z=None,
-            delta_bias=call.delta_bias,
-            delta_softplus=call.delta_softplus,
-            order=call.order.contiguous(),
-            lengths=call.lengths,
-            reverse=False,
-            results=call.results,
-            state=call.state,
-        )
-    )
-    return y[0, :, 0], final
-
-
 def by_gathering(
-    run: Callable[[ScanCall], tuple[Tensor, Tensor]], call: OrderedCall
+    run: Callable[[ScanCall], tuple[Tensor, Tensor]], call: GroupedCall
 ) -> tuple[Tensor, Tensor]:
-    """`ordered_scan` by a scan that knows packs alone: the steps are laid out."""
-    order, own = call.order, torch.arange(len(call.order), device=call.order.device)[:, None]
-    delta, B, C = (t[order, own].transpose(0, 1)[None] for t in (call.delta, call.B, call.C))
-    u, delta = call.u[order].transpose(0, 1)[None].flatten(2), delta.flatten(2)
-    A, D, bias = (None if t is None else t.flatten(0, 1) for t in (call.A, call.D, call.delta_bias))
-    assert A is not None
+    """A call with an order, by a scan that knows packs alone: the steps are laid out."""
+    order, u = call.order, call.u[0, :, 0]
+    assert order is not None
+    own = torch.arange(len(order), device=order.device)[:, None]
+    delta, B, C = (t[0][order, own].transpose(0, 1)[None] for t in (call.delta, call.B, call.C))
+    laid, delta = u[order].transpose(0, 1)[None].flatten(2), delta.flatten(2)
+    D, bias = (None if t is None else t.flatten() for t in (call.D, call.delta_bias))
     state = None if call.state is None else call.state.flatten(1, 2)
-    pack = ScanCall(u, delta, A, B, C, D, None, bias, call.delta_softplus, call.lengths, False, state)
-    y, final = run(pack)
-    steps = y[0].unflatten(1, call.A.shape[:2])
+    A, softplus = call.A.flatten(0, 1), call.delta_softplus
+    y, final = run(ScanCall(laid, delta, A, B, C, D, None, bias, softplus, call.lengths, False, state))
     final = final if state is None else final.unflatten(1, call.A.shape[:2])
-    return to_rows(steps, order, len(call.u), call.results), final
+    y = to_rows(y[0].unflatten(1, call.A.shape[:2]), order, len(u), call.results)
+    return y[None, :, None], final
 
 
 def to_rows(steps: Tensor, order: Tensor, rows: int, results: int) -> Tensor:

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError, one_of
-from .call import OrderedCall, ScanCall
+from .call import GroupedCall, ScanCall
 from .chunked import scan_chunked
 from .cpu import numba_refuses, scan_numba
 from .gpu import scan_triton, triton_refuses
 from .package import mamba_refuses, scan_mamba
-from .packs import GroupedScan, as_lengths, by_gathering, by_groups, can_look, in_order, scan_plain
+from .packs import GroupedScan, as_lengths, by_gathering, by_groups, can_look, scan_plain
 from .reference import scan_reference
 
 
@@ -31,20 +31,18 @@ class Backend:
     run: Callable[[ScanCall], tuple[Tensor, Tensor]]  # y (b, l, d) and the states behind it (s, d, n)
     refuses: Callable[[Tensor], str | None]  # why it cannot run on this u, or None
     streams: bool = True  # whether it starts from states and gives the last ones
-    ordered: Callable[[OrderedCall], tuple[Tensor, Tensor]] | None = None  # reads rows in an order itself
+    ordered: GroupedScan | None = None  # reads rows in an order itself
 
 
 def by_kernels(scan: GroupedScan, refuses: Callable[[Tensor], str | None]) -> Backend:
     """A backend whose kernels read rows by groups and in an order."""
-    return Backend(partial(by_groups, scan), refuses, ordered=partial(in_order, scan))
+    return Backend(partial(by_groups, scan), refuses, ordered=scan)
 
 
 BACKENDS = {  # fastest first: `auto` takes the first that can run
     "mamba": Backend(scan_mamba, mamba_refuses, streams=False),
-    "triton": Backend(
-        partial(by_groups, scan_triton), triton_refuses, ordered=partial(in_order, scan_triton)
-    ),
-    "numba": Backend(partial(by_groups, scan_numba), numba_refuses, ordered=partial(in_order, scan_numba)),
+    "triton": by_kernels(scan_triton, triton_refuses),
+    "numba": by_kernels(scan_numba, numba_refuses),
     "chunked": Backend(partial(scan_plain, scan_chunked), lambda u: None),
     "reference": Backend(partial(scan_plain, scan_reference), lambda u: None),
 }
@@ -148,11 +146,26 @@ def ordered_scan(
     sizes = as_lengths(lengths, order[:1])
     assert sizes is not None
     state = None if state is None else checked_state(state, len(sizes), A)
-    call = OrderedCall(u, delta, A, B, C, D, delta_bias, delta_softplus, order, sizes, results, state)
-    if chosen.ordered is None or not order.numel():
-        return by_gathering(partial(run, chosen), call)
+    call = GroupedCall(
+        u=u[None, :, None],
+        delta=delta[None],
+        A=A,
+        B=B[None],
+        C=C[None],
+        D=D,
+        z=None,
+        delta_bias=delta_bias,
+        delta_softplus=delta_softplus,
+        order=order.contiguous(),
+        lengths=sizes,
+        reverse=False,
+        results=results,
+        state=state,
+    )
+    kernels = chosen.ordered if order.numel() else None
     with torch.autocast(u.device.type, enabled=False):
-        return chosen.ordered(call)
+        y, final = kernels(call) if kernels else by_gathering(partial(run, chosen), call)
+    return y[0, :, 0], final
 
 
 def run(backend: Backend, call: ScanCall) -> tuple[Tensor, Tensor]:
@@ -211,13 +224,18 @@ def check(
         "delta_bias": (delta_bias, (d,)),
         "z": (z, (b, l, d)),
     }
+    check_shapes(needed, u, A)
+    if not g or d % g:
+        raise InputError(f"scan: {d} channels do not divide into {g} groups")
+    return B, C
+
+
+def check_shapes(needed: Mapping[str, tuple[Tensor | None, tuple[int, ...]]], u: Tensor, A: Tensor) -> None:
+    """Raise InputError naming the first tensor whose shape is not what u and A need."""
     for name, (t, shape) in needed.items():
         if t is not None and t.shape != shape:
             sizes = f"u {tuple(u.shape)} and A {tuple(A.shape)}"
             raise InputError(f"scan: {name} is {tuple(t.shape)}; {sizes} need {shape}")
-    if not g or d % g:
-        raise InputError(f"scan: {d} channels do not divide into {g} groups")
-    return B, C
 
 
 def checked_state(state: Tensor | None, sequences: int, A: Tensor) -> Tensor:
@@ -256,10 +274,7 @@ def check_order(
         "delta_bias": (delta_bias, (g, e)),
         "order": (order, (g, order.shape[1])),
     }
-    for name, (t, shape) in needed.items():
-        if t is not None and t.shape != shape:
-            sizes = f"u {tuple(u.shape)} and A {tuple(A.shape)}"
-            raise InputError(f"scan: {name} is {tuple(t.shape)}; {sizes} need {shape}")
+    check_shapes(needed, u, A)
     if not can_look(order):
         return
     standing = (order < results).sum(1).tolist()

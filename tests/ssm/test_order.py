@@ -9,10 +9,9 @@ from torch.utils.checkpoint import checkpoint
 
 from actalker.errors import InputError
 from actalker.ssm import BACKENDS, gpu, selective_scan
+from actalker.ssm import scan as scans
 from actalker.ssm.block import BidirectionalHeads, BidirectionalScan
-from actalker.ssm.call import OrderedCall
-from actalker.ssm.packs import in_order
-from actalker.ssm.scan import ordered_scan
+from actalker.ssm.scan import by_kernels, ordered_scan
 
 HERE = [name for name, backend in BACKENDS.items() if backend.refuses(torch.zeros(1)) is None]
 NAMES = ("u", "delta", "A", "B", "C", "D", "delta_bias", "state")
@@ -102,13 +101,14 @@ def test_an_order_is_the_rows_laid_out(backend, lengths, heard, g, e, n, seed):
 
 @pytest.mark.skipif(not gpu.interpreted(), reason="TRITON_INTERPRET is not 1")
 @pytest.mark.parametrize("sizes", [([5, 0, 37], 2, 2, 10, 3), ([9], 0, 1, 4, 2), ([3, 1], 3, 2, 40, 1)])
-def test_an_order_in_the_triton_kernels(sizes):
+def test_an_order_in_the_triton_kernels(sizes, monkeypatch):
     pytest.importorskip("triton")
+    monkeypatch.setitem(scans.BACKENDS, "interpreted", by_kernels(gpu.scan_triton, lambda u: None))
     inputs, order, lengths, k = make(*sizes, seed=0)
     truth = with_gradients(*by_loop(inputs, order, lengths, k), inputs)
     low = {name: t.detach().float().requires_grad_() for name, t in inputs.items()}
-    *seven, state = low.values()
-    found = in_order(gpu.scan_triton, OrderedCall(*seven, True, order, lengths, k, state))
+    options = {"order": order, "lengths": lengths, "results": k, "delta_softplus": True}
+    found = ordered_scan(**low, **options, backend="interpreted")
     assert_close(with_gradients(*found, low), truth, 1e-4)
 
 
