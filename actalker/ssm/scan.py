@@ -275,10 +275,9 @@ def check_order(
         "order": (order, (g, order.shape[1])),
     }
     check_shapes(needed, u, A)
-    if not can_look(order):
-        return
-    standing = (order < results).sum(1).tolist()
+    looks = can_look(order)
+    standing = (order < results).sum(1).tolist() if looks else [results]
     if results > r or any(count != results for count in standing):
         raise InputError(f"scan: {results} results; u has {r} rows, of which {standing} stand in the orders")
-    if order.numel() and not (int(order.min()) >= 0 and int(order.max()) < r):
+    if looks and order.numel() and not (int(order.min()) >= 0 and int(order.max()) < r):
         raise InputError(f"scan: order names rows {int(order.min())} to {int(order.max())}; u has {r}")
