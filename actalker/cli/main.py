@@ -15,6 +15,7 @@ from ..errors import InputError, one_of
 
 COMMANDS = {
     "infer": ("infer", "portrait, speech, facial motion and script to a video"),
+    "prepare": ("prepare", "clips or raw videos to training shards"),
     "train": ("train", "train a model (LightningCLI: fit, validate)"),
     "export": ("export", "a training checkpoint to a model folder"),
     "ablate": ("ablate", "what each gate does, measured on puppets"),

@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch.nn import functional as F
+from PIL import Image
 
 from .face import Face
 
@@ -29,14 +28,14 @@ class Crop:
     def apply(self, image: np.ndarray, size: int) -> np.ndarray:
         """Cut (h, w, 3) uint8 to (size, size, 3) uint8: antialiased, the border's pixels repeated outside."""
         h, w = image.shape[:2]
-        step = self.side / size
-        # a large picture is first shrunk by whole area averages over the part that is needed
-        x0, y0 = int(np.floor(self.x - step)), int(np.floor(self.y - step))
-        x1, y1 = int(np.ceil(self.x + self.side + step)) + 1, int(np.ceil(self.y + self.side + step)) + 1
-        rows = np.clip(np.arange(y0, y1), 0, h - 1)
-        columns = np.clip(np.arange(x0, x1), 0, w - 1)
-        part = torch.from_numpy(image[rows[:, None], columns[None]]).permute(2, 0, 1)[None].float()
-        return _resample(part, (self.x - x0, self.y - y0), self.side, size)
+        reach = self.side / size  # pixels beside the square that the filter sees
+        x0, y0 = int(np.floor(self.x - reach)), int(np.floor(self.y - reach))
+        x1, y1 = int(np.ceil(self.x + self.side + reach)), int(np.ceil(self.y + self.side + reach))
+        rows, columns = np.clip(np.arange(y0, y1), 0, h - 1), np.clip(np.arange(x0, x1), 0, w - 1)
+        part = Image.fromarray(np.ascontiguousarray(image[rows[:, None], columns[None]]))
+        left, top = self.x - x0, self.y - y0
+        box = (left, top, left + self.side, top + self.side)
+        return np.asarray(part.resize((size, size), Image.Resampling.BILINEAR, box=box))
 
     def to_crop(self, points: np.ndarray, size: int) -> np.ndarray:
         """Points (..., 2) in the picture to pixels of the cut."""
@@ -45,21 +44,6 @@ class Crop:
     def from_crop(self, points: np.ndarray, size: int) -> np.ndarray:
         """Points (..., 2) in the cut's pixels to the picture."""
         return np.asarray(points, float) * (self.side / size) + (self.x, self.y)
-
-
-def _resample(part: torch.Tensor, origin: tuple[float, float], side: float, size: int) -> np.ndarray:
-    """Weights of a triangle filter as wide as a target pixel (or a source pixel, if that is wider)."""
-
-    def weights(start: float, count: int) -> torch.Tensor:
-        step = side / size
-        centre = start + (torch.arange(size, dtype=torch.float64) + 0.5) * step - 0.5
-        distance = (torch.arange(count, dtype=torch.float64)[None] - centre[:, None]).abs() / max(step, 1.0)
-        rows = (1 - distance).clamp(min=0)
-        return (rows / rows.sum(1, keepdim=True)).float()
-
-    across, down = weights(origin[0], part.shape[3]), weights(origin[1], part.shape[2])
-    cut = F.linear(F.linear(part, across).transpose(2, 3), down).transpose(2, 3)[0]
-    return cut.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
 
 
 def canonical_crop(face: Face) -> Crop:

@@ -153,12 +153,15 @@ class Face:
 
     box: x0, y0, x1, y1 from the forehead to the chin, ear to ear. score: higher is surer.
     landmarks: (p, 2) of `scheme`, or None where the finder knows only the box.
+    pose: yaw, pitch and roll in degrees, or None where the finder does not know it; 0 looks into the camera,
+    as they grow, yaw turns to the image's right, pitch down and roll counter-clockwise.
     """
 
     box: Box
     landmarks: np.ndarray | None = None
     scheme: str | None = None
     score: float = 1.0
+    pose: tuple[float, float, float] | None = None
 
     @property
     def area(self) -> float:

@@ -58,6 +58,21 @@ def face_model(model: Path | None) -> Path | None:
     return kept if kept.is_file() else None
 
 
+def choose_finder(name: str = "auto", model: Path | None = None) -> tuple[str, Path | None]:
+    """The finder that will run, and its model file.
+
+    Raises: InputError when the named one, or the one whose model is given, cannot run.
+    """
+    path = face_model(model)
+    if name == "auto":
+        if model is not None and (reason := FINDERS["landmarker"].refuses(path)) is not None:
+            raise InputError(f"--face-model {model}: cannot be used ({reason})")
+        name = next(key for key, one in FINDERS.items() if one.refuses(path) is None)
+    if (reason := FINDERS[one_of(name, FINDERS, "face finder")].refuses(path)) is not None:
+        raise InputError(f"face finder '{name}' cannot run: {reason}")
+    return name, path
+
+
 def find_faces(
     image: np.ndarray,
     finder: str = "auto",
@@ -75,15 +90,8 @@ def find_faces(
         name: of the picture, for messages.
     Raises: InputError when there is no face, or no such face, or the finder cannot run.
     """
-    path = face_model(model)
-    if finder == "auto":
-        if model is not None and (reason := FINDERS["landmarker"].refuses(path)) is not None:
-            raise InputError(f"--face-model {model}: cannot be used ({reason})")
-        finder = next(key for key, one in FINDERS.items() if one.refuses(path) is None)
-    chosen = FINDERS[one_of(finder, FINDERS, "face finder")]
-    if (reason := chosen.refuses(path)) is not None:
-        raise InputError(f"face finder '{finder}' cannot run: {reason}")
-    faces = sorted(chosen.find(image, path), key=lambda face: -face.area)
+    finder, path = choose_finder(finder, model)
+    faces = sorted(FINDERS[finder].find(image, path), key=lambda face: -face.area)
     if not faces:
         better = (
             ""

@@ -60,14 +60,26 @@ def _look(image: np.ndarray, model: Path, x: float, y: float) -> list[Face]:
     mediapipe = need("face", "mediapipe")
     picture = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(seen))
     faces = []
-    for marks in _landmarker(str(model)).detect(picture).face_landmarks:
+    found = _landmarker(str(model)).detect(picture)
+    for marks, matrix in zip(found.face_landmarks, found.facial_transformation_matrixes, strict=True):
         points = np.array([(mark.x * w + x, mark.y * h + y) for mark in marks])
         low, high = (
             points[list(SCHEMES["mediapipe478"].oval)].min(0),
             points[list(SCHEMES["mediapipe478"].oval)].max(0),
         )
-        faces.append(Face((*map(float, low), *map(float, high)), points, "mediapipe478"))  # type: ignore[arg-type]
+        box = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
+        faces.append(Face(box, points, "mediapipe478", pose=pose_of(np.asarray(matrix)[:3, :3])))
     return faces
+
+
+def pose_of(matrix: np.ndarray) -> tuple[float, float, float]:
+    """Yaw, pitch and roll in degrees of a rotation Rz(roll) Ry(yaw) Rx(pitch), x right, y up, z to the
+    camera.
+    """
+    m = matrix / np.linalg.norm(matrix, axis=0)
+    yaw = np.arctan2(-m[2, 0], np.hypot(m[0, 0], m[1, 0]))
+    angles = np.degrees([yaw, np.arctan2(m[2, 1], m[2, 2]), np.arctan2(m[1, 0], m[0, 0])])
+    return tuple(float(angle) for angle in angles)  # type: ignore[return-value]
 
 
 def _apart(faces: list[Face]) -> list[Face]:
@@ -90,7 +102,9 @@ def _landmarker(model: str) -> Any:
 
     try:
         options = FaceLandmarkerOptions(
-            base_options=BaseOptions(model_asset_path=model), num_faces=MOST_FACES
+            base_options=BaseOptions(model_asset_path=model),
+            num_faces=MOST_FACES,
+            output_facial_transformation_matrixes=True,
         )
         landmarker = FaceLandmarker.create_from_options(options)
     except (RuntimeError, ValueError, OSError) as error:

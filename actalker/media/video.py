@@ -14,10 +14,11 @@ import av
 import numpy as np
 
 from ..errors import InputError
-from ..timeline import frame_count, frame_time
+from ..timeline import Interval, frame_count, frame_time
 from .container import FIX, decoded, is_cover, open_media
 
 MOST_PIXELS = 64 << 20  # of one frame
+NEAR = Fraction(2)  # seconds that are decoded sooner than sought
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,11 @@ def probe(path: str | Path) -> VideoInfo:
 
 
 def read_frames(
-    path: str | Path, fps: Fraction | None = None, size: int | None = None, limit: int | None = None
+    path: str | Path,
+    fps: Fraction | None = None,
+    size: int | None = None,
+    limit: int | None = None,
+    span: Interval | None = None,
 ) -> Iterator[np.ndarray]:
     """Frames of a video in order, (h, w, 3) uint8 RGB, upright, square pixels, all of the first one's size.
 
@@ -77,13 +82,36 @@ def read_frames(
             variable rates are fine.
         size: scale down so that the longer side has at most this many pixels.
         limit: frames given at most.
-    Raises: InputError for files without a video track, at once; for damaged ones, when it comes to that.
+        span: the part of the video that is read, exact; the reader seeks to it. Its first frame is the one
+            shown at span.start.
+    Raises: InputError for files without a video track, at once; for damaged ones, and ones that end before
+        the span starts, when it comes to that.
     """
     with open_media(path, "video") as container:
         _video_stream(container, path)
-    frames = _timed_frames(path, size)
+    frames = _timed_frames(path, size) if span is None else _spanned(path, size, span)
     pictures = (picture for _, _, picture in frames) if fps is None else _at_constant_rate(frames, fps)
     return _limited(pictures, limit)
+
+
+def _spanned(
+    path: str | Path, size: int | None, span: Interval
+) -> Iterator[tuple[Fraction, Fraction, np.ndarray]]:
+    """The frames shown in a span, with starts from 0 and durations that end with it."""
+    stop = None if span.stop is None else span.stop - span.start
+    held: tuple[Fraction, Fraction, np.ndarray] | None = None
+    for begin, length, picture in _timed_frames(path, size, span.start):
+        start = begin - span.start
+        if stop is not None and start >= stop:
+            break
+        if held is not None and start > 0:
+            yield held
+        shown = max(start, Fraction(0))
+        end = start + length if stop is None else min(start + length, stop)
+        held = shown, max(end - shown, Fraction(0)), picture
+    if held is None or held[0] + held[1] <= 0:
+        raise InputError(f"{path}: ends before {float(span.start):g} s; give times inside the video")
+    yield held
 
 
 def _limited(pictures: Iterator[np.ndarray], limit: int | None) -> Iterator[np.ndarray]:
@@ -119,13 +147,18 @@ def _at_constant_rate(
         yield shown(frame_time(j, fps))
 
 
-def _timed_frames(path: str | Path, size: int | None) -> Iterator[tuple[Fraction, Fraction, np.ndarray]]:
-    """(start, duration, picture) of every frame; the first starts at 0 and starts never go back."""
+def _timed_frames(
+    path: str | Path, size: int | None, since: Fraction = Fraction(0)
+) -> Iterator[tuple[Fraction, Fraction, np.ndarray]]:
+    """(start, duration, picture) of every frame; the first starts at 0 and starts never go back.
+
+    since: frames that end before it may be left out, so that a part of a long video is read soon.
+    """
     with open_media(path, "video") as container:
         stream = _video_stream(container, path)
         stream.thread_type = "AUTO"
         step = _usual_step(stream)
-        zero, last = None, Fraction(0)
+        zero, last = _seek(container, stream, path, since), Fraction(0)
         target: tuple[int, int] | None = None
         for frame in decoded(container, stream, path):
             if target is None:
@@ -140,6 +173,31 @@ def _timed_frames(path: str | Path, size: int | None) -> Iterator[tuple[Fraction
             last = start
         if zero is None:
             raise InputError(f"{path}: has no frames; export it again as MP4 (H.264)")
+
+
+def _seek(container: Any, stream: Any, path: str | Path, since: Fraction) -> Fraction | None:
+    """Go to a key frame at or before `since`, if the file can. Returns the first frame's time if it went.
+
+    Indexes lie: where the frame that comes first after the jump is too late, nothing is left out.
+    """
+    if since < NEAR:
+        return None
+    with open_media(path, "video") as trial:
+        track = _video_stream(trial, path)
+        first = next(decoded(trial, track, path), None)
+        if first is None or first.pts is None:
+            return None
+        zero = first.pts * first.time_base
+        goal = math.floor((zero + since) / track.time_base)
+        try:
+            trial.seek(goal, stream=track, backward=True)
+            there = next(decoded(trial, track, path), None)
+        except (av.FFmpegError, InputError):
+            return None
+        if there is None or there.pts is None or there.pts > goal:
+            return None
+    container.seek(goal, stream=stream, backward=True)
+    return zero
 
 
 def _picture(frame: Any, upright: tuple[int, int]) -> np.ndarray:

@@ -36,6 +36,7 @@ class VideoWriter:
         size: (h, w) of the frames. H.264 needs even sides: odd ones are padded by their last row or column.
         sound: cut, or padded with silence, to frames / fps seconds. None: no sound track.
         crf: quality of H.264, 0 (lossless) to 51; 16 shows no difference to the eye.
+        threads: of the encoder; 0 is one for every core. The file's bytes depend on their number.
     Raises: InputError when the file exists and may not be overwritten, or cannot be written.
     """
 
@@ -47,6 +48,7 @@ class VideoWriter:
         sound: Sound | None = None,
         overwrite: bool = False,
         crf: int = 16,
+        threads: int = 0,
     ) -> None:
         self.path, self.fps, self.size, self.sound = Path(path), Fraction(fps), size, sound
         if self.path.suffix.lower() != ".mp4":
@@ -54,7 +56,7 @@ class VideoWriter:
         if not 0 <= crf <= 51:
             raise InputError(f"crf {crf}: give a quality from 0 (best) to 51")
         check_writable(path, overwrite)
-        self.overwrite, self.crf, self.frames = overwrite, crf, 0
+        self.overwrite, self.crf, self.threads, self.frames = overwrite, crf, threads, 0
         self._left = ExitStack()
 
     def __enter__(self) -> VideoWriter:
@@ -100,7 +102,7 @@ class VideoWriter:
         stream.height, stream.width = (side + side % 2 for side in self.size)
         stream.pix_fmt = "yuv420p"
         context = stream.codec_context
-        context.time_base = 1 / self.fps
+        context.time_base, context.thread_count = 1 / self.fps, self.threads
         context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
         context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
         return stream

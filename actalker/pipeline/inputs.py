@@ -22,6 +22,7 @@ from ..errors import InputError, one_of
 from ..faces.crop import Crop, canonical_crop
 from ..faces.face import Face
 from ..faces.find import find_faces
+from ..faces.track import track_face
 from ..media.image import read_image
 from ..media.sound import SHORTEST, Sound, read_sound
 from ..media.video import probe, read_frames
@@ -106,18 +107,12 @@ def driving_crops(
         if not kept:
             raise InputError("driving video: has no frames; give at least one (h, w, 3) uint8")
         looked, frames = kept[:: -(-len(kept) // PROBES)], kept
-    squares = []
-    for frame in looked:
-        try:
-            squares.append(canonical_crop(find_faces(frame, model=face_model, name=name)))
-        except InputError:
-            continue
-    if not squares:
+    track = track_face(looked, model=face_model)
+    if not track.found:
         raise InputError(
             f"{name}: no face found in {len(looked)} of its frames; give a video that shows one face"
         )
-    centre = np.median([(c.x, c.y, c.side) for c in squares], axis=0)
-    square = Crop(*(float(v) for v in centre))
+    square = track.crop()
     for frame in frames:
         yield square.apply(frame, size)
 

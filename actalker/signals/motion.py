@@ -50,3 +50,20 @@ def _spread(points: np.ndarray) -> float:
 
 def _bucket(score: float) -> int:
     return int(min(max(score, 0), BUCKETS))
+
+
+def expression_variance(landmarks: np.ndarray, scheme: str = "mediapipe478") -> float:
+    """How much a face's parts move against one another: the coefficient of expression, before it is
+    normalised.
+
+    Every frame is shifted and scaled to the mean and the size of the first (FantasyTalking, 2.1.6, names the
+    variance of landmarks; the alignment is ours), then the variance over time of each point, summed over x
+    and y, is averaged over the points, in squared sizes of the face. landmarks: (f, p, 2), pixels.
+    """
+    one_of(scheme, ANCHORS, "landmark scheme")
+    points = np.asarray(landmarks, dtype=np.float64)[:, : ANCHORS[scheme][1], :2]
+    centred = points - points.mean(axis=1, keepdims=True)
+    size = np.sqrt((centred**2).sum(axis=-1).mean(axis=-1))
+    if not np.all(size > 0):
+        raise InputError("all landmarks of a frame lie on one point; find the face again")
+    return float((centred / size[:, None, None]).var(axis=0).sum(axis=-1).mean())

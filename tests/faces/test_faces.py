@@ -142,7 +142,7 @@ def test_a_shrinking_crop_averages_like_a_triangle_filter(factor, left, top):
             y, x = top + i * factor + factor, left + j * factor + factor
             block = padded[y : y + 3 * factor, x : x + 3 * factor]
             expected[i, j] = np.einsum("i,j,ijc->c", weights, weights, block)
-    assert np.abs(got - expected).max() <= 0.51 + 1e-6
+    assert np.abs(got - expected).max() <= 1 + 1e-6  # rows and columns are each rounded to whole levels
 
 
 @settings(max_examples=30, deadline=None)

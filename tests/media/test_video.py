@@ -8,6 +8,7 @@ from media_files import number, sound_file, text_as, tone, truncated, video_file
 
 from actalker.errors import InputError
 from actalker.media.video import probe, read_frames
+from actalker.timeline import Interval
 
 
 def test_every_frame_once(tmp_path):
@@ -79,3 +80,27 @@ def test_a_turned_video_is_upright(tmp_path, rotation):
     got = next(iter(read_frames(path)))
     assert got.shape == upright.shape
     assert np.abs(got.astype(float) - upright).mean() < 12
+
+
+@pytest.mark.parametrize("name, codec", [("a.mp4", "libx264"), ("a.mkv", "libx264"), ("a.avi", "mpeg4")])
+@pytest.mark.parametrize("start, stop", [(0, 1), (1.3, 2.02), (4.0, 6.5), (5.96, 7.12), (9.0, None), (9.9,
+40)])
+def test_a_span_is_the_same_frames_as_the_whole_video_has_there(tmp_path, name, codec, start, stop):
+    """Also far behind the start, where the reader seeks: frames k / 25 from start up to before stop."""
+    from media_files import numbered
+
+    path = video_file(tmp_path / name, [numbered(k) for k in range(250)], 25, codec=codec)
+    span = Interval(Fraction(str(start)), None if stop is None else Fraction(str(stop)))
+    first = int(span.start * 25)
+    last = 250 if stop is None else min(250, -int(-span.stop * 25 // 1))
+    assert [number(f) for f in read_frames(path, span=span)] == list(range(first, last))
+    at = [number(f) for f in read_frames(path, fps=Fraction(10), span=span)]
+    shown = min(Fraction(10), span.stop or Fraction(10)) - span.start
+    assert len(at) == max(1, int(shown * 10 + Fraction(1, 2)))
+    assert at == [min(last - 1, int((span.start + Fraction(k, 10)) * 25)) for k in range(len(at))]
+
+
+def test_a_span_behind_the_end_is_refused(tmp_path):
+    path = video_file(tmp_path / "a.mp4", [np.zeros((32, 32, 3), np.uint8)] * 25, 25)
+    with pytest.raises(InputError, match="ends before 5 s"):
+        list(read_frames(path, span=Interval(Fraction(5), Fraction(6))))

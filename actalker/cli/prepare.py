@@ -1,0 +1,157 @@
+"""`actalker prepare SOURCE --out DIR`: clips, raw videos or a list of ids to checked, cropped training
+shards.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+from ..errors import InputError
+from ..provenance import versions
+from .options import new_parser, parse
+
+SIZES = {"K": 10, "M": 20, "G": 30, "T": 40}
+
+
+def run(argv: Sequence[str]) -> int:
+    """Prepare what is missing; a second start goes on."""
+    words = list(argv)
+    merging = bool(words) and words[0] == "merge" and not Path("merge").exists()
+    parser = _parser()
+    options = parse(parser, [".", *words[1:]] if merging else words)
+    if options is None:
+        return 0
+    if merging:
+        from ..data.prepare.prepare import read_arguments
+
+        options = parse(parser, read_arguments(Path(options.out)))
+        assert options is not None
+        options.shard = None
+    return _prepare(parser.instantiate_classes(options), words, merging)
+
+
+def _parser() -> ArgumentParser:
+    from ..data.prepare.settings import PrepareConfig
+
+    p = new_parser(
+        "prepare", "A folder of clips, raw videos with a JSON, or HDTF's lists to training shards."
+    )
+    p.add_argument("source", type=str, help="folder, or CelebV JSON; `merge` after runs with --shard")
+    p.add_argument(
+        "--out", type=str, required=True, help="folder for everything; a second start goes on in it"
+    )
+    p.add_argument("--videos", type=str | None, default=None, help="folder of a JSON's raw videos")
+    p.add_argument("--engine", type=str, default="processes", help="serial, processes or ray")
+    p.add_argument("--workers", type=int | None, default=None, help="clips at once; default: cores")
+    p.add_argument("--address", type=str | None, default=None, help="of a Ray cluster, for --engine ray")
+    p.add_argument(
+        "--shard", type=str | None, default=None, help="i/n: only every n-th clip, from the i-th on"
+    )
+    p.add_argument("--memory", type=str, default="4G", help="of one worker at most")
+    p.add_argument("--timeout", type=float, default=300.0, help="seconds that a stage may take for a clip")
+    p.add_argument("--retry-failed", type=bool, default=False, help="try again what failed before")
+    p.add_argument("--download", type=bool, default=False, help="fetch a JSON's videos with your yt-dlp")
+    p.add_argument("--clips-per-shard", type=int, default=256, help="clips in a shard")
+    p.add_argument("--finder", type=str, default="auto", help="landmarker, alignment or cascade")
+    p.add_argument("--face-model", type=str | None, default=None, help="MediaPipe's face_landmarker.task")
+    p.add_argument(
+        "--latents", type=str | None, default=None, help="model folder whose codec encodes the clips"
+    )
+    p.add_argument("--device", type=str, default="cpu", help="of the codec: cpu or cuda")
+    p.add_class_arguments(PrepareConfig, None, skip={"latents", "look"})
+    return p
+
+
+def _prepare(options: Namespace, words: Sequence[str], merging: bool) -> int:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from ..data.prepare.graph import settled
+    from ..data.prepare.prepare import Request, list_entries, prepare, write_settings
+    from ..data.prepare.settings import PrepareConfig
+    from ..data.prepare.worker import Setup
+    from ..extras import need
+
+    need("data", "pyarrow")
+    out = Path(options.out)
+    request = Request(
+        source=Path(options.source),
+        videos=None if options.videos is None else Path(options.videos),
+        engine=options.engine,
+        workers=_workers(options.workers),
+        address=options.address,
+        part=_part(options.shard),
+        merge=merging,
+        download=options.download and not merging,
+        retry=options.retry_failed and not merging,
+        clips_per_shard=options.clips_per_shard,
+    )
+    config = settled(
+        PrepareConfig(**_settings(options)),
+        options.finder,
+        None if options.face_model is None else Path(options.face_model),
+        options.latents,
+        options.device,
+    )
+    if not options.timeout > 0:
+        raise InputError(f"--timeout {options.timeout:g}: give seconds above 0")
+    setup = Setup(out.absolute(), config, _bytes(options.memory), options.timeout)
+    if not merging:
+        write_settings(out, words, {"config": config, "versions": versions()})
+    entries = list_entries(request, out)
+    clips = sum(entry.problem is None for entry in entries)
+    print(
+        f"{len(entries)} entries, {clips} to prepare; faces by the {config.look.finder}, "
+        f"{request.engine}, {request.workers} at once"
+    )
+    columns = (TextColumn("clips"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("clips", total=clips if request.part is None else -(-clips // request.part[1]))
+        summary = prepare(request, setup, entries, lambda entry, outcome: bar.advance(task))
+    print("\n".join(summary.lines()))
+    print(out if request.part is not None else out / "manifest.parquet")
+    return 0
+
+
+def _settings(options: Namespace) -> dict[str, Any]:
+    from ..data.prepare.settings import PrepareConfig
+
+    names = [name for name in PrepareConfig.__dataclass_fields__ if name not in ("latents", "look")]
+    return {name: getattr(options, name) for name in names}
+
+
+def _workers(given: int | None) -> int:
+    import os
+
+    count = (
+        given
+        if given is not None
+        else len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else 1
+    )
+    if count < 1:
+        raise InputError(f"--workers {count}: give 1 or more")
+    return count
+
+
+def _part(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+    if found is None or not int(found[1]) < int(found[2]):
+        raise InputError(f"--shard {text}: write i/n with i from 0 to n - 1, for example 0/4")
+    return int(found[1]), int(found[2])
+
+
+def _bytes(text: str) -> int:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)i?B?", text.strip(), re.IGNORECASE)
+    size = 0 if found is None else int(float(found[1]) * 2 ** SIZES.get(found[2].upper(), 0))
+    if size < 1 << 28:
+        raise InputError(f"--memory {text}: write a size of 256M or more, for example 4G")
+    return size

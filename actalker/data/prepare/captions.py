@@ -1,0 +1,148 @@
+"""Stage `captions`: a clip's script, from its caption file, its texts, or its attributes and their times.
+
+The script is a base text and phases in seconds of the clip, as `--text` takes it (ActAvatar's structured
+prompt).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from ...errors import InputError
+from ...provenance import file_hash
+from .entries import Entry
+from .stages import Work
+
+LONGEST = 4000  # characters of a text
+MOST_PHASES = 64
+EMOTIONS = {  # CelebV-HQ's eight labels, as one says them
+    "neutral": "looks calm",
+    "anger": "looks angry",
+    "contempt": "looks contemptuous",
+    "disgust": "looks disgusted",
+    "fear": "looks afraid",
+    "happy": "looks happy",
+    "sadness": "looks sad",
+    "surprise": "looks surprised",
+}
+IRREGULAR = {"head_wagging": "wags the head", "make_a_face": "makes a face", "shake_head": "shakes the head"}
+
+
+def caption_reads(entry: Entry) -> list[Any]:
+    """Of an entry: the caption file's content, texts and attributes."""
+    beside = None
+    if entry.caption is not None:
+        try:
+            beside = file_hash(entry.caption)
+        except InputError as error:  # an empty file
+            beside = str(error)
+    emotions = [asdict(emotion) for emotion in entry.emotions]
+    return [beside, entry.texts, entry.appearance, entry.actions, emotions]
+
+
+def measure_captions(work: Work, config: None) -> dict[str, Any]:
+    """base, phases [{text, start, end}] in seconds, where they come from, and the attributes' names."""
+    entry, seconds = work.entry, work.before["render"].values["duration"]
+    source, script = _script(entry)
+    phases = []
+    for phase in script["phases"][:MOST_PHASES]:
+        start, end = max(0.0, phase["start"]), min(seconds, phase["end"])
+        if end - start > 0.02:  # a phase behind the clip's end is not seen
+            phases.append({"text": _tidy(phase["text"]), "start": round(start, 3), "end": round(end, 3)})
+    return {
+        "base": _tidy(script["base"]),
+        "phases": [phase for phase in phases if phase["text"]],
+        "from": source,
+        "actions": list(entry.actions),
+        "emotions": sorted({emotion.name for emotion in entry.emotions}),
+    }
+
+
+def _script(entry: Entry) -> tuple[str, dict[str, Any]]:
+    """Where a clip's script comes from, and the script."""
+    if entry.caption is not None:
+        return "file", _from_file(entry.caption)
+    if entry.texts:
+        return "text", {"base": entry.texts[0], "phases": []}
+    told = _from_attributes(entry)
+    return ("none", {"base": "", "phases": []}) if told is None else ("attributes", told)
+
+
+def third_person(action: str) -> str:
+    """An action's name as a verb of the third person: `nod` to `nods`, `close_eyes` to `closes eyes`."""
+    if action in IRREGULAR:
+        return IRREGULAR[action]
+    verb, _, rest = action.partition("_")
+    if verb.endswith("y") and verb[-2:-1] not in "aeiou":
+        verb = verb[:-1] + "ies"
+    else:
+        verb += "es" if verb.endswith(("s", "sh", "ch", "x", "z")) else "s"
+    return " ".join([verb, *rest.split("_")]).strip()
+
+
+def _from_attributes(entry: Entry) -> dict[str, Any] | None:
+    who = "a person"
+    if entry.appearance:
+        who = "a man" if "male" in entry.appearance else "a woman"
+    acts = [third_person(action) for action in entry.actions]
+    lasting = [_feels(e.name) for e in entry.emotions if e.start is None]
+    timed = [
+        {"text": _feels(e.name), "start": float(e.start), "end": float(e.stop)}
+        for e in entry.emotions
+        if e.start is not None and e.stop is not None
+    ]
+    if not (acts or lasting or timed):
+        return None
+    return {"base": " ".join([who, " and ".join([*acts, *lasting])]).strip(), "phases": timed}
+
+
+def _feels(emotion: str) -> str:
+    return EMOTIONS.get(emotion, f"looks {emotion}")
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    """A .txt holds the base text; a .json text, a list of texts, or `base` (or `caption`) and `phases`.
+
+    Raises: InputError for what is neither.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")[: 1 << 20]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"its caption {path.name} cannot be read as text ({error})") from None
+    if path.suffix.lower() == ".txt":
+        return {"base": text, "phases": []}
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"its caption {path.name} is not JSON ({str(error)[:80]})") from None
+    if isinstance(content, list):
+        content = content[0] if content else ""
+    if isinstance(content, str):
+        return {"base": content, "phases": []}
+    if not isinstance(content, Mapping):
+        raise InputError(f"its caption {path.name} holds no text, and no 'base' and 'phases'")
+    base = next((content[k] for k in ("base", "caption", "text") if isinstance(content.get(k), str)), "")
+    phases = content.get("phases") or []
+    if not isinstance(phases, list):
+        raise InputError(f"its caption {path.name}: 'phases' is no list of {{text, start, end}}")
+    return {"base": base, "phases": [_phase(path.name, k, phase) for k, phase in enumerate(phases)]}
+
+
+def _phase(name: str, k: int, phase: Any) -> dict[str, Any]:
+    try:
+        start, end = (float(Fraction(str(phase[side]))) for side in ("start", "end"))
+        text = phase["text"]
+    except (TypeError, KeyError, ValueError, ZeroDivisionError, OverflowError):
+        raise InputError(f"its caption {name}: phases[{k}] is no {{text, start, end}} in seconds") from None
+    if not isinstance(text, str) or not 0 <= start < end <= 86400:
+        raise InputError(f"its caption {name}: phases[{k}] must hold a text, and end after its start")
+    return {"text": text, "start": start, "end": end}
+
+
+def _tidy(text: str) -> str:
+    return " ".join(text.split())[:LONGEST].replace("|", "/")

@@ -1,0 +1,134 @@
+"""Stages `cut` (which part of which video), `shots` (no cut inside), `render` (the square clip, 25 fps, 16
+kHz).
+
+The part is read from its video wherever frames are needed: exact, and encoded once.
+"""
+
+from __future__ import annotations
+
+import wave
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from ...errors import InputError
+from ...extras import need
+from ...faces.crop import Crop
+from ...media.sound import read_sound
+from ...media.video import read_frames
+from ...media.writer import VideoWriter
+from .entries import Entry
+from .settings import CutConfig, CutLimits, RenderConfig, ShotsConfig, ShotsLimits
+from .stages import Work
+
+CLIP, SOUND = "clip.mp4", "sound.wav"
+RATE = 16000
+CRF = 14  # H.264 quality of what is kept
+SEEN = 256  # pixels of the longer side in which cuts are looked for
+
+
+def cut_reads(entry: Entry) -> list[Any]:
+    """Of an entry: times and box."""
+    span = None if entry.span is None else [str(entry.span.start), str(entry.span.stop)]
+    return [span, entry.box, entry.box_height]
+
+
+def measure_cut(work: Work, config: CutConfig) -> dict[str, Any]:
+    """The clip's time and box in its video: start and duration in seconds, pixels."""
+    entry, info = work.entry, work.before["probe"].values
+    start = 0.0 if entry.span is None else float(entry.span.start)
+    stop = info["duration"] if entry.span is None or entry.span.stop is None else float(entry.span.stop)
+    if start >= info["duration"]:
+        raise InputError(f"starts at {start:g} s, and its video ends at {info['duration']:g} s")
+    box = pixel_box(entry, (info["height"], info["width"]), config.grow)
+    return {"start": start, "duration": min(stop, info["duration"]) - start, "box": list(box)}
+
+
+def judge_cut(values: dict[str, Any], limits: CutLimits) -> str | None:
+    """Too short or too long."""
+    if values["duration"] < limits.shortest:
+        return f"is {values['duration']:.2f} s long, less than --cut_limits.shortest {limits.shortest:g}"
+    if values["duration"] > limits.longest:
+        return f"is {values['duration']:.1f} s long, more than --cut_limits.longest {limits.longest:g}"
+    return None
+
+
+def pixel_box(entry: Entry, size: tuple[int, int], grow: float) -> tuple[int, int, int, int]:
+    """x0, y0, x1, y1 of an annotated box in a picture of (h, w), with even sides.
+
+    Raises: InputError when nothing of the box is in the picture.
+    """
+    h, w = size
+    if entry.box is None:
+        return 0, 0, w - w % 2, h - h % 2
+    scale = (
+        (w, h, w, h) if entry.box_height is None else (h / entry.box_height if entry.box_height else 1.0,) * 4
+    )
+    x0, y0, x1, y1 = (side * k for side, k in zip(entry.box, scale, strict=True))
+    across, down = grow * (x1 - x0), grow * (y1 - y0)
+    x0, y0 = max(0, round(x0 - across)), max(0, round(y0 - down))
+    x1, y1 = min(w, round(x1 + across)), min(h, round(y1 + down))
+    x1, y1 = x1 - (x1 - x0) % 2, y1 - (y1 - y0) % 2
+    if min(x1 - x0, y1 - y0) < 16:
+        raise InputError(f"its box is outside the picture of {w} x {h} pixels, or under 16 pixels wide")
+    return x0, y0, x1, y1
+
+
+def clip_frames(work: Work, fps: Fraction | None = None, size: int | None = None) -> Iterator[np.ndarray]:
+    """The clip's frames, cut from its video; `fps` and `size` as in `read_frames` (size: of the video)."""
+    values, info = work.before["cut"].values, work.before["probe"].values
+    assert work.entry.video is not None
+    scale = 1.0 if size is None else min(1.0, size / max(info["width"], info["height"]))
+    x0, y0, x1, y1 = (round(side * scale) for side in values["box"])
+    for frame in read_frames(work.entry.video, fps, size=size, span=work.entry.span):
+        yield frame[y0:y1, x0:x1]
+
+
+def measure_shots(work: Work, config: ShotsConfig) -> dict[str, Any]:
+    """Times of the cuts in a clip, seconds."""
+    detectors = need("data", "scenedetect.detectors")
+    common = need("data", "scenedetect.common")
+    fps = work.before["probe"].values["fps"]
+    detector = detectors.ContentDetector(threshold=config.threshold, min_scene_len=1)
+    cuts = []
+    for k, frame in enumerate(clip_frames(work, size=SEEN)):
+        found = detector.process_frame(common.FrameTimecode(k, fps), np.ascontiguousarray(frame[..., ::-1]))
+        cuts += [round(cut.frame_num / fps, 3) for cut in found]
+    return {"cuts": cuts}
+
+
+def judge_shots(values: dict[str, Any], limits: ShotsLimits) -> str | None:
+    """More cuts than allowed."""
+    cuts = values["cuts"]
+    if len(cuts) <= limits.most:
+        return None
+    return f"has {len(cuts)} cut{'s' if len(cuts) > 1 else ''}, the first at {cuts[0]:.2f} s"
+
+
+def measure_render(work: Work, config: RenderConfig) -> dict[str, Any]:
+    """Write the clip: the face's square at `size`, constant rate; its sound, 16 kHz mono, exactly as long."""
+    square, fps = Crop(*work.before["track"].values["square"]), Fraction(config.fps)
+    with VideoWriter(work.folder / CLIP, fps, (config.size,) * 2, crf=CRF, threads=1) as video:
+        for frame in clip_frames(work, fps):
+            video.write(square.apply(frame, config.size))
+    sound = work.before["probe"].values["sound"]
+    if sound:
+        _write_sound(work, video.frames / fps)
+    return {"frames": video.frames, "duration": float(video.frames / fps), "sound": sound}
+
+
+def _write_sound(work: Work, seconds: Fraction) -> None:
+    assert work.entry.video is not None
+    start = Fraction(0) if work.entry.span is None else work.entry.span.start
+    sound = read_sound(work.entry.video, limit=start + seconds)
+    mono = np.zeros(round(seconds * RATE), np.float32)
+    if sound.duration > start:
+        heard = sound.cut(start, start + seconds).mono(RATE)[: len(mono)]
+        mono[: len(heard)] = heard
+    with wave.open(str(work.folder / SOUND), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes((mono * 32767).round().clip(-32768, 32767).astype("<i2").tobytes())

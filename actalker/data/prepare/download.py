@@ -1,0 +1,60 @@
+"""Fetching the raw videos of a list with the user's own yt-dlp, when asked to; never otherwise.
+
+An id is an argument of the program, inside an address: no shell sees it, and it can be no option and no path.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from ...errors import InputError
+from .celebv import is_celebv, read_celebv
+
+log = logging.getLogger("actalker")
+VIDEO_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+PROGRAM = "yt-dlp"
+LONGEST = 3600  # seconds a video
+
+
+def download(source: Path, folder: Path) -> None:
+    """Fetch every video of a CelebV JSON that is not in `folder` yet; ids that are dead cost their clips
+    only.
+
+    Raises: InputError without yt-dlp, or when the source is no JSON with ids.
+    """
+    program = shutil.which(PROGRAM)
+    if program is None:
+        raise InputError(f"--download needs {PROGRAM}, which is not installed; pip install {PROGRAM}")
+    lists = (
+        [source] if source.is_file() else [path for path in sorted(source.glob("*.json")) if is_celebv(path)]
+    )
+    if len(lists) != 1:
+        raise InputError(f"--download needs one JSON with video ids; {source} holds {len(lists)}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made ({error.strerror})") from None
+    there = {path.stem for path in folder.iterdir()}
+    for video in sorted({entry.person for entry in read_celebv(lists[0]) if entry.problem is None}):
+        if not VIDEO_ID.fullmatch(video):
+            log.warning("%r is no video id; it is left out", video[:80])
+        elif video not in there:
+            _fetch(program, video, folder)
+
+
+def _fetch(program: str, video: str, folder: Path) -> None:
+    target = str(folder).replace("%", "%%") + f"/{video}.%(ext)s"
+    words = [program, "--no-playlist", "--no-progress", "-f", "bv*[height<=1080]+ba/b", "-o", target]
+    words += ["--", f"https://www.youtube.com/watch?v={video}"]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=LONGEST, errors="replace")
+    except subprocess.TimeoutExpired:
+        log.warning("%s: took longer than an hour; it is left out", video)
+        return
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        log.warning("%s: not fetched (%s)", video, said[:150])

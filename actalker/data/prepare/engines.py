@@ -1,0 +1,177 @@
+"""Where clips are worked on: one process after another, several, or a Ray cluster. The same stages, the same
+bytes.
+
+Every worker has one clip at a time, and clips wait in the source, so memory does not grow with their number.
+Stages of the pool `gpu` have workers of their own; the others wait while too many clips are ready for them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from multiprocessing.connection import wait as wait_for
+from typing import Any, Protocol
+
+from ...errors import InputError, one_of
+from ...extras import need
+from .entries import Entry
+from .stages import Outcome
+from .worker import Setup, Worker
+
+ENGINES = ("serial", "processes", "ray")
+AHEAD = 4  # clips ready for each worker of the pool `gpu` before the others wait
+TRIES = 3  # of a clip whose Ray node is lost
+
+
+class Hand(Protocol):
+    """What does the work: a worker of this machine, or one of a cluster."""
+
+    entry: Entry | None
+
+    def give(self, entry: Entry) -> None: ...
+    def take(self) -> Outcome | None: ...
+    def stop(self) -> None: ...
+
+
+def run_clips(
+    entries: Iterable[Entry],
+    setup: Setup,
+    engine: str = "processes",
+    workers: int = 1,
+    address: str | None = None,
+) -> Iterator[tuple[Entry, Outcome]]:
+    """Take clips through all stages, in any order; each comes back once.
+
+    engine: a name in `ENGINES`. workers: how many clips at once (serial: one). address: of a Ray cluster.
+    Raises: DiskFull; InputError when the engine is not at hand.
+    """
+    one_of(engine, ENGINES, "engine")
+    if workers < 1:
+        raise InputError(f"--workers {workers}: give 1 or more")
+    if address is not None and engine != "ray":
+        raise InputError(f"--address {address}: belongs to --engine ray")
+    crew = _Cluster(address, workers) if engine == "ray" else _Machine()
+    count = 1 if engine == "serial" else workers
+    gpu = setup.config.latents is not None and setup.config.latents.device != "cpu"
+    pools = {"cpu": [crew.hand(setup, "cpu") for _ in range(count)]}
+    pools["gpu"] = [crew.hand(setup, "gpu")] if gpu else []
+    try:
+        yield from _scheduled(iter(entries), pools, crew)
+    finally:
+        for hands in pools.values():
+            for hand in hands:
+                hand.stop()
+        crew.close()
+
+
+def _scheduled(
+    source: Iterator[Entry], pools: dict[str, list[Any]], crew: _Machine | _Cluster
+) -> Iterator[tuple[Entry, Outcome]]:
+    ready: deque[Entry] = deque()  # for the pool `gpu`
+    while True:
+        for hand in pools["gpu"]:
+            if hand.entry is None and ready:
+                hand.give(ready.popleft())
+        for hand in pools["cpu"]:
+            if hand.entry is None and len(ready) <= AHEAD * len(pools["gpu"]):
+                entry = next(source, None)
+                if entry is not None:
+                    hand.give(entry)
+        busy = [hand for hands in pools.values() for hand in hands if hand.entry is not None]
+        if not busy:
+            return
+        crew.wait(busy)
+        for hand in busy:
+            entry = hand.entry
+            outcome = hand.take()
+            if outcome is None:
+                continue
+            if outcome.status == "open" and hand in pools["cpu"]:
+                ready.append(entry)
+            else:
+                yield entry, outcome
+
+
+class _Machine:
+    """Workers of this machine."""
+
+    def hand(self, setup: Setup, pool: str) -> Worker:
+        return Worker(setup, pool)
+
+    def wait(self, busy: Sequence[Worker]) -> None:
+        wait_for([one for worker in busy for one in worker.waits_for()], timeout=1.0)
+
+    def close(self) -> None:
+        pass
+
+
+class _Cluster:
+    """Workers of a Ray cluster: each actor owns an isolated process, as the workers of this machine are."""
+
+    def __init__(self, address: str | None, workers: int) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        self.ray = need("cluster", "ray")
+        local = {} if address else {"num_cpus": workers, "include_dashboard": False}
+        try:
+            self.ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            words = " ".join(str(error).split())[:150]
+            raise InputError(
+                f"--address {address}: no Ray cluster there ({words}); see ray start --head"
+            ) from None
+
+    def hand(self, setup: Setup, pool: str) -> _Remote:
+        return _Remote(self.ray, setup, pool)
+
+    def wait(self, busy: Sequence[_Remote]) -> None:
+        self.ray.wait([hand.pending for hand in busy], num_returns=1, timeout=1.0)
+
+    def close(self) -> None:
+        self.ray.shutdown()
+
+
+class _Remote:
+    """The driver's side of an actor. An actor that is lost with its node is replaced, its clip tried
+    again.
+    """
+
+    def __init__(self, ray: Any, setup: Setup, pool: str) -> None:
+        self.ray, self.setup, self.pool = ray, setup, pool
+        self.entry: Entry | None = None
+        self.tries = 0
+        self._actor: Any = None
+        self.pending: Any = None
+
+    def give(self, entry: Entry) -> None:
+        self.entry, self.tries = entry, self.tries + 1
+        if self._actor is None:
+            needs = {"num_cpus": 1, "num_gpus": int(self.pool == "gpu")}
+            self._actor = self.ray.remote(**needs)(Worker).remote(self.setup, self.pool)
+        self.pending = self._actor.result.remote(entry)
+
+    def take(self) -> Outcome | None:
+        assert self.entry is not None
+        done, _ = self.ray.wait([self.pending], timeout=0)
+        if not done:
+            return None
+        entry = self.entry
+        try:
+            outcome = self.ray.get(self.pending)
+        except self.ray.exceptions.RayTaskError as error:
+            raise error.as_instanceof_cause() from None  # DiskFull among them
+        except self.ray.exceptions.RayError as error:
+            self._actor = None
+            if self.tries < TRIES:
+                self.give(entry)
+                return None
+            outcome = Outcome(
+                entry.key, "failed", f"its Ray worker was lost {self.tries} times ({type(error).__name__})"
+            )
+        self.entry, self.tries = None, 0
+        return outcome
+
+    def stop(self) -> None:
+        if self._actor is not None:
+            self.ray.kill(self._actor)
+            self._actor = None

@@ -1,0 +1,99 @@
+"""Stages `features` (landmarks, regions, pose, motion, where the expression is cropped) and `latents`.
+
+Letters: f frames, p landmarks, s side of the clip.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...media.video import read_frames
+from ...regions.shapes import REGIONS
+from ...signals.motion import expression_variance, motion_buckets
+from .cut import CLIP
+from .faces import follow
+from .settings import FinderConfig, LatentsConfig
+from .stages import Work
+
+FEATURES, LATENTS = "features.npz", "latents.npy"
+SPARSE = 5  # without landmarks every so many frames are looked at: the finder that always works is slow
+
+
+def measure_features(work: Work, config: FinderConfig) -> dict[str, Any]:
+    """Write features.npz, in the clip's pixels.
+
+    boxes: (f, 4) float32. landmarks: (f, p, 2) float32 and poses: (f, 3) float32, yaw, pitch, roll in
+    degrees, where the finder knows them. mouth, face: (s, s) uint8, regions over the whole clip. crop: (3,)
+    x, y and side of the square that the expression encoder sees.
+    """
+    clip = work.before["render"].file(CLIP)
+    dense = config.finder != "cascade"
+    looked = [frame for k, frame in enumerate(read_frames(clip)) if dense or k % SPARSE == 0]
+    track = follow(looked, config)
+    if not track.found:
+        return {"found": 0.0}
+    total, side = work.before["render"].values["frames"], looked[0].shape[0]
+    at = np.arange(total) if dense else np.arange(0, total, SPARSE)
+    arrays: dict[str, np.ndarray] = {"boxes": _at_every_frame(track.boxes(), at, total)}
+    values: dict[str, Any] = {"found": round(track.share, 4)}
+    marks, poses = track.landmarks(), track.poses()
+    if marks is not None:
+        arrays["landmarks"] = _at_every_frame(marks, at, total)
+        scheme = str(track.found[0].scheme)
+        values["scheme"] = scheme
+        values["head_motion"], values["expression_motion"] = motion_buckets(marks, scheme)
+        values["expression_variance"] = round(expression_variance(marks, scheme), 8)
+    if poses is not None:
+        arrays["poses"] = _at_every_frame(poses, at, total)
+        values["pose_range"] = [round(float(v), 2) for v in np.ptp(poses, axis=0)]
+    points = [face.points() for face in track.found]
+    for name in ("mouth", "face"):
+        mask = REGIONS[name](points, (side, side))
+        arrays[name] = (mask * 255).round().to(torch.uint8).numpy()
+    square = track.crop()
+    arrays["crop"] = np.array([square.x, square.y, square.side], np.float32)
+    np.savez_compressed(work.folder / FEATURES, **arrays)  # type: ignore[arg-type]
+    return values
+
+
+def judge_features(values: dict[str, Any]) -> str | None:
+    """The square lost the face."""
+    return "no face was found in its square" if values["found"] == 0 else None
+
+
+@torch.no_grad()
+def measure_latents(work: Work, config: LatentsConfig) -> dict[str, Any]:
+    """Write latents.npy, (f, c, h, w) float16: the clip through the model's codec."""
+    codec = _codec(config.model, config.device)
+    clip, parts, block = work.before["render"].file(CLIP), [], []
+    frames = work.before["render"].values["frames"]
+    for k, frame in enumerate(read_frames(clip)):
+        block.append(torch.from_numpy(frame))
+        if len(block) == config.chunk or k + 1 == frames:
+            video = torch.stack(block).permute(0, 3, 1, 2)[None].to(config.device).float() / 127.5 - 1
+            parts.append(codec.encode(video)[0].half().cpu())
+            block = []
+    latents = torch.cat(parts).numpy()
+    np.save(work.folder / LATENTS, latents)
+    return {"shape": list(latents.shape)}
+
+
+@lru_cache(maxsize=1)
+def _codec(model: str, device: str) -> Any:
+    from ...pipeline.folder import load_model  # and all that a model is made of
+
+    return load_model(Path(model)).codec.to(device)
+
+
+def _at_every_frame(rows: np.ndarray, at: np.ndarray, total: int) -> np.ndarray:
+    """Values known at some frames, at all of them: in straight lines between."""
+    if len(at) == total:
+        return rows.astype(np.float32)
+    flat = rows.reshape(len(rows), -1)
+    filled = np.stack([np.interp(np.arange(total), at, column) for column in flat.T], axis=1)
+    return filled.reshape(total, *rows.shape[1:]).astype(np.float32)

@@ -1,0 +1,90 @@
+"""The preparation as one list of stages, made from settings; a change of settings is a change of hashes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from ...errors import InputError
+from ...extras import need
+from ...faces.find import choose_finder
+from ...provenance import file_hash, folder_hash
+from ...timeline import parse_rate
+from .captions import caption_reads, measure_captions
+from .cut import cut_reads, judge_cut, judge_shots, measure_cut, measure_render, measure_shots
+from .faces import judge_track, measure_track
+from .features import judge_features, measure_features, measure_latents
+from .probe import file_state, judge_probe, measure_probe
+from .quality import judge_quality, measure_quality
+from .settings import FinderConfig, LatentsConfig, PrepareConfig
+from .stages import Stage
+
+
+def settled(
+    config: PrepareConfig, finder: str, model: Path | None, latents: str | None, device: str
+) -> PrepareConfig:
+    """The settings with everything found out that depends on this machine: finder, hashes of model files.
+
+    Raises: InputError for settings that cannot work, before any clip is touched.
+    """
+    if config.probe.sound not in ("required", "optional"):
+        raise InputError(f"--probe.sound {config.probe.sound}: give required or optional")
+    for rate in (config.track.fps, config.render.fps):
+        parse_rate(rate)
+    size = config.render.size
+    if not 64 <= size <= 2048 or size % 8:
+        raise InputError(f"--render.size {size}: give a multiple of 8 from 64 to 2048")
+    need("data", "scenedetect")
+    name, path = choose_finder(finder, model)
+    used = path if name == "landmarker" else None
+    look = FinderConfig(name, *(None, None) if used is None else (str(used.absolute()), file_hash(used)))
+    encoded = None
+    if latents is not None:
+        from ...pipeline.folder import find_model
+
+        folder = find_model(latents)
+        encoded = LatentsConfig(str(folder), folder_hash(folder), device)
+    return replace(config, look=look, latents=encoded)
+
+
+def stages(config: PrepareConfig) -> list[Stage]:
+    """The stages in order. Each names those it builds on; limits judge and are in no hash."""
+    listed = [
+        Stage("probe", 1, measure_probe, reads=file_state, judge=lambda v: judge_probe(v, config.probe)),
+        Stage(
+            "cut",
+            1,
+            measure_cut,
+            config.cut,
+            needs=("probe",),
+            reads=cut_reads,
+            judge=lambda v: judge_cut(v, config.cut_limits),
+        ),
+        Stage(
+            "shots",
+            1,
+            measure_shots,
+            config.shots,
+            needs=("probe", "cut"),
+            judge=lambda v: judge_shots(v, config.shots_limits),
+        ),
+        Stage(
+            "track",
+            1,
+            measure_track,
+            (config.track, config.look),
+            needs=("probe", "cut"),
+            judge=lambda v: judge_track(v, config.track_limits),
+        ),
+        Stage("render", 1, measure_render, config.render, needs=("probe", "cut", "track")),
+        Stage(
+            "quality", 1, measure_quality, needs=("render",), judge=lambda v: judge_quality(v, config.quality)
+        ),
+        Stage("features", 1, measure_features, config.look, needs=("render",), judge=judge_features),
+        Stage("captions", 1, measure_captions, needs=("render",), reads=caption_reads),
+    ]
+    if config.latents is not None:
+        pool: Literal["cpu", "gpu"] = "gpu" if config.latents.device != "cpu" else "cpu"
+        listed.append(Stage("latents", 1, measure_latents, config.latents, needs=("render",), pool=pool))
+    return listed

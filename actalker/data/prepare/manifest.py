@@ -1,0 +1,96 @@
+"""The manifest: one Parquet file with a row for every clip and every file that is none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...extras import need
+from ...provenance import whole_file
+from .entries import Entry
+from .stages import Outcome
+
+MANIFEST = "manifest.parquet"
+MEASURED = {  # column: (stage, value)
+    "width": ("probe", "width"),
+    "height": ("probe", "height"),
+    "source_fps": ("probe", "fps"),
+    "source_duration": ("probe", "duration"),
+    "has_sound": ("probe", "sound"),
+    "source_hash": ("probe", "hash"),
+    "cuts": ("shots", "cuts"),
+    "face_share": ("track", "face_share"),
+    "others_share": ("track", "others_share"),
+    "face_height": ("track", "face_height"),
+    "yaw": ("track", "yaw"),
+    "frames": ("render", "frames"),
+    "duration": ("render", "duration"),
+    "sharpness": ("quality", "sharpness"),
+    "brightness": ("quality", "brightness"),
+    "contrast": ("quality", "contrast"),
+    "level": ("quality", "level"),
+    "pauses": ("quality", "pauses"),
+    "head_motion": ("features", "head_motion"),
+    "expression_motion": ("features", "expression_motion"),
+    "expression_variance": ("features", "expression_variance"),
+    "caption": ("captions", "base"),
+    "phases": ("captions", "phases"),
+    "actions": ("captions", "actions"),
+    "emotions": ("captions", "emotions"),
+}
+NUMBERS = {"width", "height", "frames", "head_motion", "expression_motion"}
+TEXTS = {"source_hash", "caption"}
+LISTS = {"cuts", "phases", "actions", "emotions"}  # as JSON
+
+
+def row(entry: Entry, outcome: Outcome, shard: str | None) -> dict[str, Any]:
+    """What the manifest says of an entry."""
+    found: dict[str, Any] = {
+        "clip": entry.clip,
+        "status": outcome.status,
+        "reason": outcome.reason,
+        "stage": outcome.stage,
+        "key": entry.key,
+        "shard": shard,
+        "source": None if entry.video is None else str(entry.video),
+        "person": entry.person,
+        "start": None if entry.span is None else float(entry.span.start),
+        "seconds": round(sum(outcome.seconds.values()), 3),
+        "timings": json.dumps(outcome.seconds),
+        "hashes": json.dumps(outcome.files, sort_keys=True),
+    }
+    for name, (stage, value) in MEASURED.items():
+        measured = outcome.values.get(stage, {}).get(value)
+        found[name] = json.dumps(measured) if name in LISTS and measured is not None else measured
+    return found
+
+
+def write_manifest(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write the rows; the columns are the same whatever is in them."""
+    arrow = need("data", "pyarrow")
+    parquet = need("data", "pyarrow.parquet")
+    text = ("clip", "status", "reason", "stage", "key", "shard", "source", "person", "timings", "hashes")
+    kinds = {name: arrow.string() for name in text}
+    kinds.update({"start": arrow.float64(), "seconds": arrow.float64()})
+    for name in MEASURED:
+        kind = arrow.int64() if name in NUMBERS else arrow.float64()
+        kind = arrow.string() if name in TEXTS | LISTS else arrow.bool_() if name == "has_sound" else kind
+        kinds[name] = kind
+    # names on disk may hold bytes that are no text
+    columns = {name: [_text(row[name]) for row in rows] for name in kinds}
+    table = arrow.table({name: arrow.array(columns[name], kind) for name, kind in kinds.items()})
+    with whole_file(path, overwrite=True) as work:
+        parquet.write_table(table, work)
+
+
+def read_manifest(path: Path) -> list[dict[str, Any]]:
+    """The rows of a manifest."""
+    return need("data", "pyarrow.parquet").read_table(path).to_pylist()
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    return value

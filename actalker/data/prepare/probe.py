@@ -1,0 +1,67 @@
+"""Stage `probe`: what a file is, and which bytes."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+from PIL import Image
+
+from ...errors import InputError
+from ...media.video import probe, read_frames
+from ...provenance import file_hash
+from ...timeline import Interval
+from .entries import Entry
+from .settings import ProbeLimits
+from .stages import Work
+
+THUMB = "thumb.jpg"
+THUMB_SIDE = 160  # pixels of the longer side
+
+
+def file_state(entry: Entry) -> list[Any]:
+    """What tells that a file has changed, without reading it."""
+    assert entry.video is not None
+    try:
+        state = entry.video.stat()
+    except OSError:
+        return [str(entry.video)]
+    return [str(entry.video), state.st_size, state.st_mtime_ns]
+
+
+def measure_probe(work: Work, config: None) -> dict[str, Any]:
+    """Size, frames, rate, length, sound; and a small picture for the report.
+
+    Raises: InputError for what is no video.
+    """
+    video = work.entry.video
+    assert video is not None
+    info = probe(video)
+    if info.frames < 2:
+        raise InputError(f"{video}: has one frame; it is a picture")
+    span = work.entry.span or Interval(Fraction(0))
+    at = span.start + (min(info.duration, span.stop or info.duration) - span.start) / 3
+    if 0 <= at < info.duration:
+        seen = next(read_frames(video, size=THUMB_SIDE, span=Interval(at)))
+        Image.fromarray(seen).save(work.folder / THUMB, quality=80)
+    return {
+        "width": info.width,
+        "height": info.height,
+        "frames": info.frames,
+        "fps": float(info.fps),
+        "duration": float(info.duration),
+        "sound": info.has_sound,
+        "hash": file_hash(video),
+    }
+
+
+def judge_probe(values: dict[str, Any], limits: ProbeLimits) -> str | None:
+    """Too large, or without sound."""
+    if values["width"] * values["height"] > limits.most_pixels:
+        return (
+            f"its frames are {values['width']} x {values['height']} pixels, more than "
+            f"--probe.most_pixels {limits.most_pixels}"
+        )
+    if limits.sound == "required" and not values["sound"]:
+        return "has no sound track; --probe.sound optional keeps it"
+    return None

@@ -1,0 +1,82 @@
+"""Stage `quality`: is the picture sharp and lit, is there anything to hear."""
+
+from __future__ import annotations
+
+import wave
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...media.video import read_frames
+from .cut import CLIP, SOUND
+from .settings import QualityLimits
+from .stages import Work
+
+LOOKS = 12  # frames of a clip that are measured
+MIDDLE = 0.6  # of the square's side: where the face is
+BLOCK = 320  # samples of sound, 20 ms
+QUIET = -100.0  # dB: nothing at all
+
+
+def measure_quality(work: Work, config: None) -> dict[str, Any]:
+    """Medians over frames of the face's sharpness, brightness and contrast; the sound's level and pauses."""
+    clip = work.before["render"].file(CLIP)
+    frames = work.before["render"].values["frames"]
+    wanted = {frames * k // LOOKS for k in range(LOOKS)}
+    rows = []
+    for k, frame in enumerate(read_frames(clip)):
+        if k in wanted:
+            grey = _middle(frame) @ np.array([0.299, 0.587, 0.114])
+            rows.append((laplacian_variance(grey), grey.mean() / 255, grey.std() / 255))
+    sharpness, brightness, contrast = np.median(rows, axis=0)
+    values = {
+        "sharpness": round(float(sharpness), 2),
+        "brightness": round(float(brightness), 4),
+        "contrast": round(float(contrast), 4),
+    }
+    if work.before["render"].values["sound"]:
+        values.update(measure_sound(work.before["render"].file(SOUND)))
+    return values
+
+
+def judge_quality(values: dict[str, Any], limits: QualityLimits) -> str | None:
+    """Blurred, dark, overexposed, or silent."""
+    if values["sharpness"] < limits.sharpness:
+        return (
+            f"is blurred: sharpness {values['sharpness']:.1f}, less than "
+            f"--quality.sharpness {limits.sharpness:g}"
+        )
+    if not limits.darkest <= values["brightness"] <= limits.brightest:
+        return (
+            f"its face has brightness {values['brightness']:.2f}, outside --quality.darkest "
+            f"{limits.darkest:g} to --quality.brightest {limits.brightest:g}"
+        )
+    if values.get("level", 0.0) < limits.level:
+        return f"is silent: {values['level']:.0f} dB, less than --quality.level {limits.level:g}"
+    return None
+
+
+def laplacian_variance(grey: np.ndarray) -> float:
+    """Variance of the 4-neighbour Laplacian of a grey picture (h, w), its border left out."""
+    inner = grey[1:-1, 1:-1]
+    around = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]
+    return float((around - 4 * inner).var())
+
+
+def measure_sound(path: Path) -> dict[str, float]:
+    """Level: 95th percentile of the 20 ms blocks' power, dB of full scale. Pauses: share of blocks 30 dB
+    below.
+    """
+    with wave.open(str(path), "rb") as file:
+        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float64) / 32768
+    blocks = samples[: len(samples) // BLOCK * BLOCK].reshape(-1, BLOCK)
+    power = 10 * np.log10(np.maximum((blocks**2).mean(axis=1), 10 ** (QUIET / 10)))
+    level = float(np.percentile(power, 95))
+    return {"level": round(level, 2), "pauses": round(float((power < level - 30).mean()), 4)}
+
+
+def _middle(frame: np.ndarray) -> np.ndarray:
+    side = frame.shape[0]
+    edge = round(side * (1 - MIDDLE) / 2)
+    return frame[edge : side - edge, edge : side - edge].astype(np.float64)

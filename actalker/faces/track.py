@@ -1,0 +1,103 @@
+"""One face through a video: where it is in the frames that are looked at, and how many others there are.
+
+Letters: k frames looked at, p landmarks. Pixels: x to the right, y down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from .crop import Crop, canonical_crop
+from .face import Face
+from .find import FINDERS, choose_finder
+
+NEAR = 0.5  # a face is the one before if its middle moved by less than this share of its size
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """The face in each frame that was looked at, None where it was not found; how many faces there were."""
+
+    faces: tuple[Face | None, ...]
+    counts: tuple[int, ...]
+
+    @property
+    def share(self) -> float:
+        """Of the frames, in which the face was found."""
+        return sum(face is not None for face in self.faces) / len(self.faces)
+
+    @property
+    def found(self) -> list[Face]:
+        """The face, where it was found."""
+        return [face for face in self.faces if face is not None]
+
+    def boxes(self) -> np.ndarray:
+        """(k, 4) x0, y0, x1, y1; gaps are filled in a straight line. Raises: InputError without any face."""
+        return _filled([None if face is None else np.asarray(face.box) for face in self.faces])
+
+    def landmarks(self) -> np.ndarray | None:
+        """(k, p, 2) with gaps filled in a straight line, or None where the finder knows only boxes."""
+        if any(face.landmarks is None for face in self.found):
+            return None
+        return _filled([None if face is None else face.landmarks for face in self.faces])
+
+    def poses(self) -> np.ndarray | None:
+        """(k, 3) yaw, pitch and roll in degrees, gaps filled, or None where the finder does not know them."""
+        if any(face.pose is None for face in self.found):
+            return None
+        return _filled([None if face is None else np.asarray(face.pose) for face in self.faces])
+
+    def crop(self) -> Crop:
+        """The canonical square that serves the whole video: the median of the frames' own."""
+        squares = [canonical_crop(face) for face in self.found]
+        middle = np.median([(s.x + s.side / 2, s.y + s.side / 2, s.side) for s in squares], axis=0)
+        x, y, side = (float(value) for value in middle)
+        return Crop(x - side / 2, y - side / 2, side)
+
+
+def track_face(frames: Iterable[np.ndarray], finder: str = "auto", model: Path | None = None) -> Track:
+    """Follow the largest face of the first frame that has one.
+
+    A frame's face is the one nearest to where it was last, if it is near; after a jump the largest is taken.
+    frames: (h, w, 3) uint8 RGB, in order. Raises: InputError when there are no frames or the finder cannot
+    run.
+    """
+    name, path = choose_finder(finder, model)
+    find = FINDERS[name].find
+    faces: list[Face | None] = []
+    counts = []
+    last: Face | None = None
+    for frame in frames:
+        seen = sorted(find(frame, path), key=lambda face: -face.area)
+        counts.append(len(seen))
+        near = None if last is None else min(seen, key=lambda face: _distance(face, last), default=None)
+        chosen = near if near is not None and _distance(near, last) < NEAR else next(iter(seen), None)
+        faces.append(chosen)
+        last = chosen or last
+    if not faces:
+        raise InputError("there are no frames to find a face in")
+    return Track(tuple(faces), tuple(counts))
+
+
+def _distance(face: Face, other: Face | None) -> float:
+    """Between the middles of two faces, in the size of the other."""
+    assert other is not None
+    a, b = np.asarray(face.box), np.asarray(other.box)
+    apart = (a[:2] + a[2:] - b[:2] - b[2:]) / 2
+    return float(np.hypot(*apart) / max(1.0, np.sqrt(other.area)))
+
+
+def _filled(rows: list[np.ndarray | None]) -> np.ndarray:
+    known = [k for k, row in enumerate(rows) if row is not None]
+    if not known:
+        raise InputError("no face found in any frame")
+    values = np.stack([np.asarray(rows[k], float) for k in known])
+    flat = values.reshape(len(known), -1)
+    at = np.arange(len(rows))
+    filled = np.stack([np.interp(at, known, column) for column in flat.T], axis=1)
+    return filled.reshape(len(rows), *values.shape[1:])
