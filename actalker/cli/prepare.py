@@ -128,16 +128,13 @@ def _settings(options: Namespace) -> dict[str, Any]:
 def _workers(given: int | None) -> int:
     import os
 
-    count = (
+    return (
         given
         if given is not None
         else len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
         else 1
     )
-    if count < 1:
-        raise InputError(f"--workers {count}: give 1 or more")
-    return count
 
 
 def _part(text: str | None) -> tuple[int, int] | None:

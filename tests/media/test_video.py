@@ -83,8 +83,9 @@ def test_a_turned_video_is_upright(tmp_path, rotation):
 
 
 @pytest.mark.parametrize("name, codec", [("a.mp4", "libx264"), ("a.mkv", "libx264"), ("a.avi", "mpeg4")])
-@pytest.mark.parametrize("start, stop", [(0, 1), (1.3, 2.02), (4.0, 6.5), (5.96, 7.12), (9.0, None), (9.9,
-40)])
+@pytest.mark.parametrize(
+    "start, stop", [(0, 1), (1.3, 2.02), (4.0, 6.5), (5.96, 7.12), (9.0, None), (9.9, 40)]
+)
 def test_a_span_is_the_same_frames_as_the_whole_video_has_there(tmp_path, name, codec, start, stop):
     """Also far behind the start, where the reader seeks: frames k / 25 from start up to before stop."""
     from media_files import numbered

@@ -47,7 +47,7 @@ def caption_reads(entry: Entry) -> list[Any]:
 
 def measure_captions(work: Work, config: None) -> dict[str, Any]:
     """base, phases [{text, start, end}] in seconds, where they come from, and the attributes' names."""
-    entry, seconds = work.entry, work.before["render"].values["duration"]
+    entry, seconds = work.entry, work.before["cut"].values["duration"]
     source, script = _script(entry)
     phases = []
     for phase in script["phases"][:MOST_PHASES]:

@@ -13,13 +13,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from multiprocessing.connection import wait as wait_for
 from typing import Any, Protocol
 
-from ...errors import InputError, one_of
+from ...errors import InputError
 from ...extras import need
 from .entries import Entry
 from .stages import Outcome
 from .worker import Setup, Worker
 
-ENGINES = ("serial", "processes", "ray")
 AHEAD = 4  # clips ready for each worker of the pool `gpu` before the others wait
 TRIES = 3  # of a clip whose Ray node is lost
 
@@ -43,14 +42,9 @@ def run_clips(
 ) -> Iterator[tuple[Entry, Outcome]]:
     """Take clips through all stages, in any order; each comes back once.
 
-    engine: a name in `ENGINES`. workers: how many clips at once (serial: one). address: of a Ray cluster.
-    Raises: DiskFull; InputError when the engine is not at hand.
+    engine: serial, processes or ray. workers: clips at once (serial: one). address: of a Ray cluster.
+    Raises: DiskFull; InputError when the engine is not at hand or cannot be reached.
     """
-    one_of(engine, ENGINES, "engine")
-    if workers < 1:
-        raise InputError(f"--workers {workers}: give 1 or more")
-    if address is not None and engine != "ray":
-        raise InputError(f"--address {address}: belongs to --engine ray")
     crew = _Cluster(address, workers) if engine == "ray" else _Machine()
     count = 1 if engine == "serial" else workers
     gpu = setup.config.latents is not None and setup.config.latents.device != "cpu"

@@ -82,7 +82,7 @@ def stages(config: PrepareConfig) -> list[Stage]:
             "quality", 1, measure_quality, needs=("render",), judge=lambda v: judge_quality(v, config.quality)
         ),
         Stage("features", 1, measure_features, config.look, needs=("render",), judge=judge_features),
-        Stage("captions", 1, measure_captions, needs=("render",), reads=caption_reads),
+        Stage("captions", 1, measure_captions, needs=("cut",), reads=caption_reads),
     ]
     if config.latents is not None:
         pool: Literal["cpu", "gpu"] = "gpu" if config.latents.device != "cpu" else "cpu"

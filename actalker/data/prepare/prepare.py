@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...errors import InputError
+from ...errors import InputError, one_of
 from ...provenance import versions, whole_file
 from .annotations import read_source
 from .download import download
@@ -24,6 +24,7 @@ from .stages import DiskFull, Outcome, run_clip
 from .worker import Setup
 
 SETTINGS = "prepare.json"
+ENGINES = ("serial", "processes", "ray")
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,14 @@ class Request:
     download: bool = False
     retry: bool = False
     clips_per_shard: int = 256
+
+    def __post_init__(self) -> None:
+        one_of(self.engine, ENGINES, "engine")
+        for option in ("workers", "clips_per_shard"):
+            if getattr(self, option) < 1:
+                raise InputError(f"--{option.replace('_', '-')} {getattr(self, option)}: give 1 or more")
+        if self.address is not None and self.engine != "ray":
+            raise InputError(f"--address {self.address}: belongs to --engine ray")
 
 
 @dataclass

@@ -36,10 +36,8 @@ def write_shards(
     """Write the clips of status `ok` to `shard-000000.tar` and so on; what is right already stays.
 
     clips: entry, outcome, the folder of its results. Returns: key -> name of its shard.
-    Raises: InputError when there is no room, or for less than one clip a shard.
+    Raises: InputError when there is no room.
     """
-    if clips_per_shard < 1:
-        raise InputError(f"--clips-per-shard {clips_per_shard}: give 1 or more")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

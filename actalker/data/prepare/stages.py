@@ -165,6 +165,8 @@ def keep_failure(stage: Stage, entry: Entry, folder: Path, stages: Sequence[Stag
 
 def _work(stage: Stage, entry: Entry, before: dict[str, Result], folder: Path, digest: str) -> Result:
     final = folder / stage.name
+    for left in folder.glob(f".{stage.name}-*"):  # of a worker that was killed
+        shutil.rmtree(left, ignore_errors=True)
     work = folder / f".{stage.name}-{secrets.token_hex(4)}"
     start = time.perf_counter()
     values: dict[str, Any] = {}
@@ -175,7 +177,8 @@ def _work(stage: Stage, entry: Entry, before: dict[str, Result], folder: Path, d
             values = stage.measure(Work(entry, before, work), stage.config)
         except InputError as error:
             _raise_when_full(error)
-            failure = " ".join(str(error).split())[:300]
+            # the row names the file already; without it equal reasons can be counted
+            failure = " ".join(str(error).removeprefix(f"{entry.video}: ").split())[:300]
         files = {} if failure else {path.name: file_hash(path) for path in sorted(work.iterdir())}
         seconds = round(time.perf_counter() - start, 3)
         result = Result(digest, values, files, seconds, final, failure)

@@ -1,0 +1,141 @@
+"""Sources as users have them, made small: clips of a real photograph that moves, and files that are none."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from media_files import text_as, tone, truncated, video_file, zero_byte
+from skimage.data import astronaut
+
+SIDE = 192
+QUICK = [  # what makes the small clips pass, and the work short
+    "--finder",
+    "cascade",
+    "--render.size",
+    "96",
+    "--track.fps",
+    "2",
+    "--track_limits.face_height",
+    "40",
+    "--cut_limits.shortest",
+    "0.5",
+]
+
+
+@lru_cache(maxsize=1)
+def _photograph() -> np.ndarray:
+    return np.ascontiguousarray(astronaut()[0:256, 96:352])
+
+
+def face_frames(count: int, speed: int = 1) -> list[np.ndarray]:
+    """(SIDE, SIDE, 3) uint8 frames of a face that drifts to a side."""
+    whole = _photograph()
+    return [
+        np.ascontiguousarray(whole[8 : 8 + SIDE, k * speed % 48 : k * speed % 48 + SIDE])
+        for k in range(count)
+    ]
+
+
+def face_clip(path: Path, seconds: float = 1.0, fps: int = 10, hz: float = 300.0, sound: bool = True) -> Path:
+    """A clip of a face with a tone."""
+    frames = face_frames(round(seconds * fps))
+    return video_file(path, frames, fps, sound=tone(seconds, hz=hz) if sound else None)
+
+
+def clips(folder: Path, count: int = 3) -> Path:
+    """A folder of good clips."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for k in range(count):
+        face_clip(folder / f"clip {k}.mp4", hz=200.0 + 100 * k)
+    return folder
+
+
+def poisoned(folder: Path) -> dict[str, str]:
+    """Good clips among files that are none. Returns what each file's row must say: `ok`, or words of why
+    not.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    good = face_clip(folder / "good.mp4")
+    truncated(folder / "cut_off.mp4", good, 0.3)
+    zero_byte(folder / "empty.mp4")
+    text_as(folder / "notes.mp4")
+    (folder / "readme.txt").write_text("not a clip")
+    (folder / "good.txt").write_text("a woman smiles")
+    (folder / ".hidden").write_bytes(os.urandom(500))
+    face_clip(folder / "silent.mp4", sound=False)
+    video_file(folder / "no_face.mp4", [np.full((128, 128, 3), 90, np.uint8)] * 10, 10, sound=tone(1.0))
+    video_file(folder / "one_frame.mp4", face_frames(1), 10, sound=tone(1.0))
+    cut = face_frames(5) + [255 - frame for frame in face_frames(5)]
+    video_file(folder / "two shots.mp4", cut, 10, sound=tone(1.0))
+    times = [Fraction(k * k, 80) for k in range(10)]
+    video_file(folder / "vfr.mp4", face_frames(10), 10, times=times, sound=tone(1.0))
+    return {
+        "good.mp4": "ok",
+        "vfr.mp4": "ok",
+        "good.txt": "caption",
+        "cut_off.mp4": "cannot be read",
+        "empty.mp4": "is empty",
+        "notes.mp4": "cannot be read",
+        "readme.txt": "cannot be read",
+        ".hidden": "cannot be read",
+        "silent.mp4": "no sound track",
+        "no_face.mp4": "no face",
+        "one_frame.mp4": "picture",
+        "two shots.mp4": "1 cut",
+    }
+
+
+def celebv(folder: Path, entries: dict[str, object], name: str = "celebvhq_info.json") -> Path:
+    """A JSON of CelebV-HQ's form."""
+    folder.mkdir(parents=True, exist_ok=True)
+    meta = {"appearance_mapping": ["male", "young"], "action_mapping": ["talk", "close_eyes", "shake_head"]}
+    path = folder / name
+    path.write_text(json.dumps({"meta_info": meta, "clips": entries}))
+    return path
+
+
+def entry(
+    video: str = "M2Ohb0FAaJU", start: float = 0.0, end: float = 1.0, **more: object
+) -> dict[str, object]:
+    """An entry of such a JSON: the whole picture."""
+    box = {"top": 0.0, "bottom": 1.0, "left": 0.0, "right": 1.0}
+    return {"ytb_id": video, "duration": {"start_sec": start, "end_sec": end}, "bbox": box, **more}
+
+
+def run_prepare(*words: object, check: int | None = 0, **options: object) -> subprocess.CompletedProcess[str]:
+    """`actalker prepare ...` as a process of its own."""
+    done = subprocess.run(
+        command(*words),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        **options,  # type: ignore[call-overload]
+    )
+    assert check is None or done.returncode == check, (
+        f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+    )
+    return done
+
+
+def command(*words: object) -> list[str]:
+    """The command line; `words` overrule `QUICK`."""
+    return [sys.executable, "-m", "actalker", "prepare", str(words[0]), *QUICK, *map(str, words[1:])]
+
+
+def shard_bytes(out: Path) -> dict[str, bytes]:
+    """Every shard's bytes."""
+    return {path.name: path.read_bytes() for path in sorted((out / "shards").glob("*.tar"))}
+
+
+def rows(out: Path) -> dict[str, dict[str, object]]:
+    """The manifest, by clip."""
+    from actalker.data.prepare.manifest import read_manifest
+
+    return {row["clip"]: row for row in read_manifest(out / "manifest.parquet")}
