@@ -1,4 +1,4 @@
-"""The Lightning data module: puppets and warped portraits, in an order that is a function of (seed, step)."""
+"""Lightning data modules: puppets or prepared clips, in an order that is a function of (seed, step)."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from dataclasses import replace
 
 import lightning as L
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
+from .clips import ClipDataConfig, ClipDataset
 from .puppets.dataset import PuppetDataConfig, PuppetDataset
 from .sample import collate
 
 
 class StepSampler(Sampler[list[int]]):
-    """Batches of clip numbers, each a function of (seed, step, rank): a resumed run sees what it would have.
+    """Batches of places, each a function of (seed, step, rank): a resumed run sees what it would have.
 
-    Every pass over the clips is a new permutation of them.
+    A place is a clip's number plus the number of clips for every pass before: each pass over the clips is a
+    new permutation of them, and a clip can be another window in every pass.
     """
 
     def __init__(
@@ -38,11 +40,49 @@ class StepSampler(Sampler[list[int]]):
                 if turn != current:
                     generator = torch.Generator().manual_seed(self.seed * 7919 + turn)
                     order, current = torch.randperm(self.clips, generator=generator), turn
-                batch.append(int(order[at]))
+                batch.append(turn * self.clips + int(order[at]))
             yield batch
 
 
-class PuppetData(L.LightningDataModule):
+class StepData(L.LightningDataModule):
+    """Batches of a data set of ours, in an order that a resumed run shares; what data is for a subclass.
+
+    Args:
+        batch_size: clips a step.
+        steps: steps of the whole training, for the order of clips.
+        workers: processes that make samples beside the training.
+        seed: of the order.
+    """
+
+    def __init__(self, batch_size: int, steps: int, workers: int, seed: int) -> None:
+        super().__init__()
+        self.batch_size, self.steps, self.workers, self.seed = batch_size, steps, workers, seed
+
+    def dataset(self, training: bool) -> Dataset:
+        """Clips to train on, or clips that are never trained on."""
+        raise NotImplementedError
+
+    def train_dataloader(self) -> DataLoader:
+        """Batches from the step where the training is."""
+        trainer, data = self.trainer, self.dataset(True)
+        first = trainer.global_step * trainer.accumulate_grad_batches if trainer else 0
+        rank, ranks = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+        clips = len(data)  # type: ignore[arg-type]
+        sampler = StepSampler(clips, self.batch_size, self.seed, first, self.steps, rank, ranks)
+        return DataLoader(
+            data,
+            batch_sampler=sampler,
+            num_workers=self.workers,
+            collate_fn=collate,
+            persistent_workers=self.workers > 0,
+        )
+
+    def val_dataloader(self) -> DataLoader:
+        """The held-out clips, once."""
+        return DataLoader(self.dataset(False), batch_size=self.batch_size, num_workers=0, collate_fn=collate)
+
+
+class PuppetData(StepData):
     """Training clips from nothing but a seed; validation clips from another.
 
     Args:
@@ -63,28 +103,30 @@ class PuppetData(L.LightningDataModule):
         workers: int = 1,
         validation_clips: int = 8,
     ) -> None:
-        super().__init__()
-        self.data, self.clips, self.batch_size = data, clips, batch_size
-        self.steps, self.workers, self.validation_clips = steps, workers, validation_clips
+        super().__init__(batch_size, steps, workers, data.seed)
+        self.data, self.clips, self.validation_clips = data, clips, validation_clips
 
-    def train_dataloader(self) -> DataLoader:
-        trainer = self.trainer
-        first = trainer.global_step * trainer.accumulate_grad_batches if trainer else 0
-        rank, ranks = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        sampler = StepSampler(self.clips, self.batch_size, self.data.seed, first, self.steps, rank, ranks)
-        return DataLoader(
-            PuppetDataset(self.data, self.clips),
-            batch_sampler=sampler,
-            num_workers=self.workers,
-            collate_fn=collate,
-            persistent_workers=self.workers > 0,
-        )
+    def dataset(self, training: bool) -> Dataset:
+        if training:
+            return PuppetDataset(self.data, self.clips)
+        return PuppetDataset(replace(self.data, seed=self.data.seed + 1_000_000), self.validation_clips)
 
-    def val_dataloader(self) -> DataLoader:
-        held_out = replace(self.data, seed=self.data.seed + 1_000_000)
-        return DataLoader(
-            PuppetDataset(held_out, self.validation_clips),
-            batch_size=self.batch_size,
-            num_workers=0,
-            collate_fn=collate,
-        )
+
+class ClipData(StepData):
+    """Prepared clips of real people.
+
+    Args:
+        data: where they are, and how windows are cut.
+        batch_size: clips a step.
+        steps: steps of the whole training, for the order of clips.
+        workers: processes that read and decode beside the training.
+    """
+
+    def __init__(
+        self, data: ClipDataConfig, batch_size: int = 4, steps: int = 100000, workers: int = 2
+    ) -> None:
+        super().__init__(batch_size, steps, workers, data.seed)
+        self.data = data
+
+    def dataset(self, training: bool) -> Dataset:
+        return ClipDataset(self.data, training)

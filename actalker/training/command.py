@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from ..data.module import PuppetData
+from ..data.module import StepData
 from .callbacks import LastCheckpoint, SampleVideos, StopOnNaN
 from .module import TrainingModule
 
@@ -55,7 +55,8 @@ def train(argv: list[str]) -> None:
         warnings.filterwarnings("ignore", message=message)
     Command(
         TrainingModule,
-        PuppetData,
+        StepData,
+        subclass_mode_data=True,
         args=argv,
         seed_everything_default=0,
         save_config_kwargs={"overwrite": True},

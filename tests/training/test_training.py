@@ -69,12 +69,15 @@ def config(folder: Path, steps: int) -> dict:
             },
         },
         "data": {
-            "data": {"seed": 1, "frames": 6, "size": 64},
-            "clips": 8,
-            "batch_size": 3,
-            "steps": 100,
-            "workers": 0,
-            "validation_clips": 2,
+            "class_path": "actalker.data.module.PuppetData",
+            "init_args": {
+                "data": {"seed": 1, "frames": 6, "size": 64},
+                "clips": 8,
+                "batch_size": 3,
+                "steps": 100,
+                "workers": 0,
+                "validation_clips": 2,
+            },
         },
     }
 

@@ -1,4 +1,4 @@
-"""Stages `features` (landmarks, regions, pose, motion, where the expression is cropped) and `latents`.
+"""Stages `features` (landmarks, regions, pose, motion, where the expression is cropped), `pixels`, `latents`.
 
 Letters: f frames, p landmarks, s side of the clip.
 """
@@ -11,16 +11,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from ...media.video import read_frames
 from ...regions.shapes import REGIONS
 from ...signals.motion import expression_variance, motion_buckets
 from .cut import CLIP
 from .faces import follow
-from .settings import FinderConfig, LatentsConfig
+from .settings import FinderConfig, LatentsConfig, PixelsConfig
 from .stages import Work
 
-FEATURES, LATENTS = "features.npz", "latents.npy"
+FEATURES, LATENTS, PIXELS = "features.npz", "latents.npy", "pixels.npy"
 SPARSE = 5  # without landmarks every so many frames are looked at: the finder that always works is slow
 
 
@@ -81,6 +82,15 @@ def measure_latents(work: Work, config: LatentsConfig) -> dict[str, Any]:
     latents = torch.cat(parts).numpy()
     np.save(work.folder / LATENTS, latents)
     return {"shape": list(latents.shape)}
+
+
+def measure_pixels(work: Work, config: PixelsConfig) -> dict[str, Any]:
+    """Write pixels.npy, (f, size, size, 3) uint8: the clip decoded, so that training need not."""
+    square = (config.size, config.size)
+    frames = read_frames(work.before["render"].file(CLIP))
+    small = [np.asarray(Image.fromarray(frame).resize(square, Image.Resampling.BILINEAR)) for frame in frames]
+    np.save(work.folder / PIXELS, np.stack(small))
+    return {"shape": [len(small), *small[0].shape]}
 
 
 @lru_cache(maxsize=1)

@@ -14,7 +14,7 @@ from ...timeline import parse_rate
 from .captions import caption_reads, measure_captions
 from .cut import cut_reads, judge_cut, judge_shots, measure_cut, measure_render, measure_shots
 from .faces import judge_track, measure_track
-from .features import judge_features, measure_features, measure_latents
+from .features import judge_features, measure_features, measure_latents, measure_pixels
 from .probe import file_state, judge_probe, measure_probe
 from .quality import judge_quality, measure_quality
 from .settings import FinderConfig, LatentsConfig, PrepareConfig
@@ -35,6 +35,10 @@ def settled(
     size = config.render.size
     if not 64 <= size <= 2048 or size % 8:
         raise InputError(f"--render.size {size}: give a multiple of 8 from 64 to 2048")
+    if config.pixels.size and not 16 <= config.pixels.size <= size:
+        raise InputError(
+            f"--pixels.size {config.pixels.size}: give 16 to --render.size {size}, or 0 for none"
+        )
     need("data", "scenedetect")
     name, path = choose_finder(finder, model)
     used = path if name == "landmarker" else None
@@ -84,6 +88,8 @@ def stages(config: PrepareConfig) -> list[Stage]:
         Stage("features", 1, measure_features, config.look, needs=("render",), judge=judge_features),
         Stage("captions", 1, measure_captions, needs=("cut",), reads=caption_reads),
     ]
+    if config.pixels.size:
+        listed.append(Stage("pixels", 1, measure_pixels, config.pixels, needs=("render",)))
     if config.latents is not None:
         pool: Literal["cpu", "gpu"] = "gpu" if config.latents.device != "cpu" else "cpu"
         listed.append(Stage("latents", 1, measure_latents, config.latents, needs=("render",), pool=pool))

@@ -101,6 +101,13 @@ class LatentsConfig:
 
 
 @dataclass(frozen=True)
+class PixelsConfig:
+    """size: side of the decoded frames that go into the shards; 0: none do."""
+
+    size: int = 0
+
+
+@dataclass(frozen=True)
 class PrepareConfig:
     """Every setting that a clip's result depends on."""
 
@@ -114,4 +121,5 @@ class PrepareConfig:
     render: RenderConfig = field(default_factory=RenderConfig)
     quality: QualityLimits = field(default_factory=QualityLimits)
     look: FinderConfig = field(default_factory=FinderConfig)
+    pixels: PixelsConfig = field(default_factory=PixelsConfig)
     latents: LatentsConfig | None = None

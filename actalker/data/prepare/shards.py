@@ -17,7 +17,7 @@ from ...errors import InputError
 from ...provenance import whole_file
 from .cut import CLIP, SOUND
 from .entries import Entry
-from .features import FEATURES, LATENTS
+from .features import FEATURES, LATENTS, PIXELS
 from .stages import Outcome
 
 FORMAT = 1
@@ -26,7 +26,8 @@ MEMBERS = {  # suffix in the shard: stage, file
     "mp4": ("render", CLIP),
     "wav": ("render", SOUND),
     "npz": ("features", FEATURES),
-    "npy": ("latents", LATENTS),
+    "pixels.npy": ("pixels", PIXELS),
+    "latents.npy": ("latents", LATENTS),
 }
 
 

@@ -79,7 +79,8 @@ class PuppetDataset(Dataset):
     def __len__(self) -> int:
         return self.clips
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, place: int) -> Sample:
+        index = place % self.clips
         if self.config.cache is not None:
             return self._from_disk(Path(self.config.cache) / f"{self.name}-{index:06d}.safetensors", index)
         if index not in self.kept:

@@ -1,0 +1,172 @@
+"""Prepared shards as training samples: the right frames, sound and text at the right times, in any order."""
+
+from __future__ import annotations
+
+import gc
+import io
+import tarfile
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from prepare_files import clips, face_clip, run_prepare
+
+from actalker.data.clips import ClipDataConfig, ClipDataset, read_index, read_pictures
+from actalker.data.module import ClipData
+from actalker.errors import InputError
+from actalker.faces.crop import Crop
+from actalker.signals.audio import AudioEncoder
+
+FRAMES = 6
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> Path:
+    """Six clips, one without sound, two with captions, as shards with and without decoded frames."""
+    root = tmp_path_factory.mktemp("prepared")
+    source = clips(root / "source", 5)
+    (source / "clip 0.txt").write_text("a man smiles")
+    (source / "clip 1.json").write_text(
+        '{"base": "a man", "phases": [{"text": "nods, then smiles", "start": 0.2, "end": 0.6}]}'
+    )
+    face_clip(source / "quiet.mp4", sound=False)
+    words = (source, "--workers", 2, "--probe.sound", "optional", "--clips-per-shard", 4)
+    run_prepare(*words, "--out", root / "encoded")
+    run_prepare(*words, "--out", root / "decoded", "--pixels.size", 96)
+    return root
+
+
+def config(root: Path, **more: object) -> ClipDataConfig:
+    plain = {
+        "shards": str(root / "encoded/shards"),
+        "frames": FRAMES,
+        "size": 48,
+        "driver_size": 32,
+        "held_out": 0.0,
+    }
+    return ClipDataConfig(**{**plain, **more})  # type: ignore[arg-type]
+
+
+def test_every_clip_is_in_the_index_once(prepared):
+    for kind in ("encoded", "decoded"):
+        found = read_index(prepared / kind / "shards")
+        assert len(found) == 6
+        assert all(("pixels.npy" in clip) == (kind == "decoded") for clip in found)
+        for clip in found:
+            for suffix, member in clip.items():
+                with tarfile.open(member.tar) as tar:
+                    names = [name for name in tar.getnames() if name.endswith(f".{suffix}")]
+                    assert member.read() in [tar.extractfile(name).read() for name in names]
+
+
+def test_a_window_is_the_clips_frames_sound_and_gates(prepared):
+    """Against the files themselves, cut by hand."""
+    data = ClipDataset(config(prepared))
+    for place in range(18):
+        sample = data[place]
+        clip, meta = data.clips[place % 6]
+        pictures = read_pictures(clip, range(meta["frames"]))
+        driving = np.stack([_crop(clip, picture) for picture in pictures])
+        crops = sample.crops.permute(0, 2, 3, 1).numpy()
+        last = meta["frames"] - FRAMES
+        starts = [k for k in range(last + 1) if np.array_equal(driving[k : k + FRAMES], crops)]
+        assert np.array_equal(sample.rest.permute(1, 2, 0).numpy(), driving[0])
+        if "wav" in clip:  # tells apart starts that look the same
+            mono = np.frombuffer(clip["wav"].read()[44:], "<i2").astype(np.float32) / 32768
+            whole = torch.from_numpy(AudioEncoder.features(mono, Fraction(25), meta["frames"])).half()
+            starts = [k for k in starts if torch.allclose(sample.audio, whole[k : k + FRAMES], atol=1e-3)]
+        else:
+            assert (sample.audio == -1).all() and (sample.gates[0] == 0).all()
+        assert starts
+        if not meta["script"]["base"]:
+            assert (sample.gates[2] == 0).all()
+        assert sample.gates.amax() == 1 and set(sample.gates.unique().tolist()) <= {0.0, 1.0}
+        assert sample.motion.isnan().all()
+        assert sample.frames.shape == (FRAMES, 3, 48, 48) and (sample.face >= sample.mouth).all()
+        inside = sample.timing[:, :, 0].numpy().any(axis=1)
+        phases = [(phase["start"], phase["end"]) for phase in meta["script"]["phases"]]
+        spoken = [[any(a <= (k + j) / 25 < b for a, b in phases) for j in range(FRAMES)] for k in starts]
+        assert inside.tolist() in spoken
+
+
+def _crop(clip, picture: np.ndarray) -> np.ndarray:
+    with np.load(io.BytesIO(clip["npz"].read())) as features:
+        x, y, side = (float(v) for v in features["crop"])
+    return Crop(x, y, side).apply(picture, 32)
+
+
+def test_decoded_frames_are_those_of_the_video(prepared):
+    one, two = (
+        ClipDataset(config(prepared)),
+        ClipDataset(config(prepared, shards=str(prepared / "decoded/shards"))),
+    )
+    for place in range(6):
+        for name, value in vars(one[place]).items():
+            assert torch.equal(value.nan_to_num(), getattr(two[place], name).nan_to_num()), name
+
+
+def test_a_sample_is_a_function_of_seed_and_place(prepared):
+    data, again = ClipDataset(config(prepared)), ClipDataset(config(prepared))
+    assert torch.equal(data[7].crops, again[7].crops)
+    assert not torch.equal(data[1].crops, data[7].crops), "another pass, another window"
+    other = ClipDataset(config(prepared, seed=1))
+    assert any(not torch.equal(data[k].crops, other[k].crops) for k in range(6))
+
+
+def test_workers_do_not_change_the_order(prepared):
+    batches = []
+    for workers in (0, 2):
+        module = ClipData(config(prepared), batch_size=2, steps=6, workers=workers)
+        batches.append([(batch.index, batch.crops) for batch in module.train_dataloader()])
+    for (index, crops), (other, more) in zip(*batches, strict=True):
+        assert torch.equal(index, other) and torch.equal(crops, more)
+
+
+def test_held_out_people_are_never_trained_on(prepared):
+    for share in (0.3, 0.5, 0.8):
+        try:
+            parts = [ClipDataset(config(prepared, held_out=share), training) for training in (True, False)]
+        except InputError as error:
+            assert "no clip for" in str(error)
+            continue
+        names = [{data.name(k) for k in range(len(data))} for data in parts]
+        assert not names[0] & names[1] and len(names[0] | names[1]) == 6
+
+
+def test_a_stride_takes_every_second_frame(prepared):
+    data = ClipDataset(config(prepared, stride=2))
+    for place in range(12):
+        rows, reference, stride = data._rows(25, torch.Generator().manual_seed(place))
+        assert stride == 2 and rows == list(range(rows[0], rows[0] + 2 * FRAMES - 1, 2)) and rows[0] % 2 == 0
+        assert 0 <= reference < 25
+        assert rows[-1] < 25
+    short = ClipDataset(replace(data.config, frames=13))
+    assert short._rows(25, torch.Generator())[2] == 1
+
+
+def test_what_holds_no_clips_is_refused(prepared, tmp_path):
+    with pytest.raises(InputError, match="holds no shards"):
+        ClipDataset(ClipDataConfig(shards=str(tmp_path)))
+    (tmp_path / "a.tar").write_bytes(b"no tar file at all" * 100)
+    with pytest.raises(InputError, match="no whole tar file"):
+        ClipDataset(ClipDataConfig(shards=str(tmp_path)))
+    with tarfile.open(tmp_path / "a.tar", "w"):
+        pass
+    with pytest.raises(InputError, match="hold no clips"):
+        ClipDataset(ClipDataConfig(shards=str(tmp_path)))
+    with pytest.raises(InputError, match="no clip for training with 600 frames"):
+        ClipDataset(config(prepared, frames=600))
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_the_reader_of_the_web_finds_the_same(prepared):
+    """The shards are WebDataset's: its own reader gives the same clips."""
+    webdataset = pytest.importorskip("webdataset")
+    tars = sorted(str(path) for path in (prepared / "decoded/shards").glob("*.tar"))
+    found = list(webdataset.WebDataset(tars, shardshuffle=False))
+    assert len(found) == 6
+    assert all({"json", "npz", "mp4", "pixels.npy"} <= set(one) for one in found)
+    gc.collect()  # it leaves files open
