@@ -42,3 +42,23 @@ def made(tmp_path_factory) -> Path:
     from pipeline_files import write_inputs
 
     return write_inputs(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory) -> Path:
+    """Six clips, one without sound, two with captions, as shards `encoded` and `decoded` (with decoded
+    frames).
+    """
+    from prepare_files import clips, face_clip, run_prepare
+
+    root = tmp_path_factory.mktemp("prepared")
+    source = clips(root / "source", 5)
+    (source / "clip 0.txt").write_text("a man smiles")
+    (source / "clip 1.json").write_text(
+        '{"base": "a man", "phases": [{"text": "nods, then smiles", "start": 0.2, "end": 0.6}]}'
+    )
+    face_clip(source / "quiet.mp4", sound=False)
+    words = (source, "--workers", 2, "--probe.sound", "optional", "--clips-per-shard", 4)
+    run_prepare(*words, "--out", root / "encoded")
+    run_prepare(*words, "--out", root / "decoded", "--pixels.size", 96)
+    return root

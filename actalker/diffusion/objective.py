@@ -28,6 +28,9 @@ class ObjectiveConfig:
     shared_noise: float = 0.0
     """Share in [0, 1) of the noise's variance that all frames of a clip have in common (Ge et al. 2023)."""
 
+    noise_offset: float = 0.0
+    """Standard deviation of noise that a clip's channel has in common everywhere (ACTalker: 0.05)."""
+
     region_weight: float = 0.0
     """Extra weight of errors inside the face."""
 
@@ -38,13 +41,19 @@ class ObjectiveConfig:
     """Weight of the warped portrait's own error (centre `reference`)."""
 
 
-def clip_noise(like: Tensor, shared: float, generator: torch.Generator) -> Tensor:
-    """Unit noise (b, f, c, h, w); `shared` of its variance is the same in all frames of a clip."""
-    own = torch.randn(like.shape, generator=generator).to(like)
-    if not shared:
-        return own
-    common = torch.randn((like.shape[0], 1, *like.shape[2:]), generator=generator).to(like)
-    return shared**0.5 * common + (1 - shared) ** 0.5 * own
+def clip_noise(like: Tensor, shared: float, generator: torch.Generator, offset: float = 0.0) -> Tensor:
+    """Unit noise (b, f, c, h, w); `shared` of its variance is the same in all frames of a clip.
+
+    offset: standard deviation of what each channel of a clip has in common on top, in all places and frames.
+    """
+    noise = torch.randn(like.shape, generator=generator).to(like)
+    if shared:
+        common = torch.randn((like.shape[0], 1, *like.shape[2:]), generator=generator).to(like)
+        noise = shared**0.5 * common + (1 - shared) ** 0.5 * noise
+    if offset:
+        whole = torch.randn((like.shape[0], 1, like.shape[2], 1, 1), generator=generator).to(like)
+        noise = noise + offset * whole
+    return noise
 
 
 def draw_sigma(count: int, config: ObjectiveConfig, generator: torch.Generator) -> Tensor:
@@ -73,6 +82,14 @@ class Losses:
     mouth_at: Tensor
 
 
+def by_noise_level(losses: Losses, config: ObjectiveConfig) -> dict[str, Tensor]:
+    """Mean loss of the items in each third of the noise levels: `low`, `middle`, `high`, as far as drawn."""
+    edge = 0.4307 * config.p_std  # a third of a normal distribution lies on either side of it
+    height = losses.sigma.log() - config.p_mean
+    thirds = {"low": height < -edge, "middle": height.abs() <= edge, "high": height > edge}
+    return {name: losses.by_item[inside].mean() for name, inside in thirds.items() if inside.any()}
+
+
 def denoising_loss(
     denoiser: Precondition,
     latents: Tensor,
@@ -87,7 +104,7 @@ def denoising_loss(
         conditions: `location` holds the face and the mouth mask, in this order.
     """
     sigma = draw_sigma(latents.shape[0], config, generator).to(latents)
-    noise = clip_noise(latents, config.shared_noise, generator)
+    noise = clip_noise(latents, config.shared_noise, generator, config.noise_offset)
     noisy = latents + noise * sigma.view(-1, 1, 1, 1, 1)
     clean, centre, features = denoiser.estimate(noisy, sigma, conditions)
     error = (clean - latents).square().mean(2)  # (b, f, h, w)

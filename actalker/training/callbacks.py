@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,13 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
-from ..data.sample import Sample, pixels
+from ..data.sample import Sample, as_uint8, pixels
+from ..errors import InputError
+from ..evaluation.control import psnr, region_change
 from ..media.image import write_png
+from ..media.writer import VideoWriter
 from ..pipeline.generate import generate
+from ..signals.signal import SIGNALS
 from .module import TrainingModule
 
 
@@ -31,9 +37,11 @@ class StopOnNaN(L.Callback):
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"nan_step{trainer.global_step}.pt"
         torch.save(vars(batch), path)
-        raise RuntimeError(
-            f"the loss is {float(loss)} at step {trainer.global_step}, clips {batch.index.tolist()}; "
-            f"their batch is in {path}"
+        data = trainer.train_dataloader.dataset
+        clips = ", ".join(data.name(k) for k in batch.index.tolist())
+        raise InputError(
+            f"the loss is {float(loss)} at step {trainer.global_step}; its batch is in {path}, of the clips "
+            f"{clips}; lower the learning rate, or leave these clips out"
         )
 
 
@@ -52,7 +60,11 @@ class LastCheckpoint(ModelCheckpoint):
 
 
 class SampleVideos(L.Callback):
-    """At every validation: the clips as generated, beside the truth, as a picture; and their errors.
+    """At every validation: clips as generated beside the truth, and what each gate does.
+
+    A picture of all clips, a video of the first with all gates as in its sample and with each signal closed,
+    and in the log `val/psnr`, and for every signal `val/moves_S`, how much its own region changes when it is
+    closed, and `val/leaks_S`, how much the rest of the picture does (mean absolute differences, peak 1).
 
     Args:
         clips: how many validation clips are generated.
@@ -67,30 +79,68 @@ class SampleVideos(L.Callback):
         if not isinstance(module, TrainingModule) or trainer.val_dataloaders is None:
             return
         batch = next(iter(trainer.val_dataloaders)).to(module.device)
-        rows, errors = [], []
+        rows: list[Tensor] = []
+        values: dict[str, list[float]] = {}
+        folder = Path(trainer.default_root_dir) / "samples"
+        folder.mkdir(parents=True, exist_ok=True)
         with torch.random.fork_rng():
             for item in range(min(self.clips, len(batch.frames))):
                 one = Sample(**{name: value[item : item + 1] for name, value in vars(batch).items()})
-                clean = self.generate(module, one)
-                truth = pixels(one.frames)[0]
-                errors.append(10 * math.log10(4 / max(1e-9, float((clean - truth).square().mean()))))
+                clean, truth = self.generate(module, one), unit(pixels(one.frames)[0])
+                values.setdefault("psnr", []).append(psnr(clean, truth))
+                videos = [truth, clean]
+                for signal, region in own_regions(one).items():
+                    closed = self.generate(module, without(one, signal))
+                    values.setdefault(f"moves_{signal}", []).append(region_change(clean, closed, region))
+                    values.setdefault(f"leaks_{signal}", []).append(region_change(clean, closed, 1 - region))
+                    videos.append(closed)
+                if item == 0:
+                    write_video(
+                        folder / f"step{trainer.global_step:06d}.mp4", videos, module.model.config.fps
+                    )
                 strip = torch.cat([truth, clean], dim=2)[:: max(1, len(truth) // 7)]
-                rows.append(torch.cat([pixels(one.portrait)[0].repeat(1, 2, 1), *strip], dim=2))
-        module.log("val/psnr", sum(errors) / len(errors), batch_size=1)
-        sheet = ((torch.cat(rows, dim=1) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-        folder = Path(trainer.default_root_dir) / "samples"
-        folder.mkdir(parents=True, exist_ok=True)
-        write_png(folder / f"step{trainer.global_step:06d}.png", sheet.permute(1, 2, 0).cpu().numpy())
+                rows.append(torch.cat([unit(pixels(one.portrait))[0].repeat(1, 2, 1), *strip], dim=2))
+        module.log_dict({f"val/{name}": sum(v) / len(v) for name, v in values.items()}, batch_size=1)
+        sheet = as_uint8(torch.cat(rows, dim=1).cpu())
+        write_png(folder / f"step{trainer.global_step:06d}.png", sheet.permute(1, 2, 0).numpy())
         if trainer.logger is not None and hasattr(trainer.logger, "experiment"):
             writer = trainer.logger.experiment
             if hasattr(writer, "add_image"):
                 writer.add_image("samples", sheet, trainer.global_step)
 
     def generate(self, module: TrainingModule, one: Sample) -> Tensor:
-        """One validation clip (a batch of one) under its gates: (f, 3, H, W) in [-1, 1]."""
+        """One validation clip (a batch of one) under its gates: (f, 3, H, W) in [0, 1]."""
         conditions = module.conditions(
             one, module.tokens(one, None), module.step_generator(0), training=False
         )
         frames = one.frames.shape[1]
         pieces = generate(module.model, conditions.frames, frames, steps=self.steps or None)
-        return torch.cat(list(pieces)).float()
+        return unit(torch.cat(list(pieces)).float())
+
+
+def own_regions(one: Sample) -> dict[str, Tensor]:
+    """Signals that are open in a sample of one clip, with the region (H, W) that each has there."""
+    face, mouth = one.face[0].float(), one.mouth[0].float()
+    regions = {"audio": mouth, "expression": face - mouth, "text": face}
+    opened = [name for k, name in enumerate(SIGNALS) if one.gates[0, k].amax() > 0]
+    return {name: face if opened == [name] else regions[name] for name in opened}
+
+
+def without(one: Sample, signal: str) -> Sample:
+    """The sample with a signal's gate closed."""
+    gates = one.gates.clone()
+    gates[:, list(SIGNALS).index(signal)] = 0
+    return replace(one, gates=gates)
+
+
+def unit(video: Tensor) -> Tensor:
+    """[-1, 1] to [0, 1]."""
+    return (video / 2 + 0.5).clamp(0, 1)
+
+
+def write_video(path: Path, videos: list[Tensor], fps: int) -> None:
+    """Videos (f, 3, H, W) in [0, 1] side by side, as MP4."""
+    wide = as_uint8(torch.cat([video.cpu() for video in videos], dim=3)).permute(0, 2, 3, 1).numpy()
+    with VideoWriter(path, Fraction(fps), wide.shape[1:3], overwrite=True) as video:
+        for frame in wide:
+            video.write(frame)

@@ -41,6 +41,23 @@ class Command(LightningCLI):
         parser.add_argument(
             "--threads", type=int, default=0, help="CPU threads of the training; 0: torch's choice"
         )
+        parser.add_argument(
+            "--plan", action="store_true", help="print parameters, memory and speed, and train nothing"
+        )
+
+    def before_fit(self) -> None:
+        """With `--plan`, tell what the training takes, and end."""
+        if not self.config.fit.get("plan"):
+            return
+        from .plan import plan
+
+        batch = next(iter(self.datamodule.train_dataloader()))
+        device = self.trainer.strategy.root_device
+        trainer = self.trainer
+        averaged = any(isinstance(callback, EMAWeightAveraging) for callback in trainer.callbacks)  # type: ignore[attr-defined]
+        size, parts = trainer.world_size, trainer.accumulate_grad_batches
+        print("\n".join(plan(self.model.to(device), batch.to(device), size, parts, averaged)))
+        raise SystemExit(0)
 
     def before_instantiate_classes(self) -> None:
         """Threads are set before anything is built."""

@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..pipeline.folder import save_model
 from ..pipeline.model import ModelConfig, TalkingHeadModel
 from ..provenance import check_readable
+from .tuning import TuningConfig, merged
 
 AVERAGED, CURRENT = "averaging_state", "state_dict"
 
@@ -38,7 +39,7 @@ def export(checkpoint: str | Path, folder: str | Path, averaged: bool = True, dt
     if not averaged and "current_model_state" in held:
         weights = held["current_model_state"]
     model = TalkingHeadModel(ModelConfig.from_dict(held["model_config"]))
-    model.load_state_dict(model_weights(weights))
+    model.load_state_dict(merged(model_weights(weights), TuningConfig(**held.get("tuning", {}))))
     save_model(model, Path(folder), {"float32": None, "bfloat16": torch.bfloat16}[dtype])
     return Path(folder)
 

@@ -6,7 +6,7 @@ Letters: b batch, f frames, H W picture size, P motion channels.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import lightning as L
@@ -18,12 +18,12 @@ from torch.nn import functional as F
 from ..control.conditions import Conditions
 from ..data.puppets.motion import HIGH, INDEX, LOW
 from ..data.sample import Sample, pixels
-from ..diffusion.objective import Losses, ObjectiveConfig, denoising_loss
+from ..diffusion.objective import Losses, ObjectiveConfig, by_noise_level, denoising_loss
 from ..errors import InputError
 from ..pipeline.folder import load_model
 from ..pipeline.model import SIGNAL_NAMES, ModelConfig, SignalInputs, TalkingHeadModel
 from ..signals.expression import augment
-from ..signals.signal import repeat_null
+from ..signals.signal import Standardize, repeat_null
 from .strategies import (
     LooksStrategy,
     WindowStrategy,
@@ -35,6 +35,7 @@ from .strategies import (
     scattered,
     widen_regions,
 )
+from .tuning import TuningConfig, tune
 
 # what moves few pixels and where it shows; the head's pose moves all of them and is learnt without help
 SMALL_MOTION = {
@@ -107,11 +108,12 @@ class TrainingModule(L.LightningModule):
         gradient_checkpointing: bool = False,
         start: str | None = None,
         fresh: tuple[str, ...] = (),
+        tuning: TuningConfig | None = None,
         seed: int = 0,
     ) -> None:
         """start: name, folder or hub id of a model whose weights the training begins with; parts that it
         has not begin fresh. fresh: beginnings of the names of weights that do so too, such as
-        `network.control`.
+        `network.control`. tuning: what is trained; None: everything.
         """
         super().__init__()
         self.model = TalkingHeadModel(model)
@@ -119,6 +121,8 @@ class TrainingModule(L.LightningModule):
             held = load_model(start).state_dict()
             kept = {key: value for key, value in held.items() if not key.startswith(tuple(fresh))}
             begin_with(self.model, kept, start)
+        self.tuning = tuning or TuningConfig()
+        tune(self.model, self.tuning)
         if gradient_checkpointing:
             self.model.network.enable_gradient_checkpointing()
         self.objective, self.optimizer, self.strategy, self.seed = objective, optimizer, strategy, seed
@@ -134,9 +138,13 @@ class TrainingModule(L.LightningModule):
         assert isinstance(null, Tensor)
         return null
 
-    def step_generator(self, step: int) -> torch.Generator:
-        """The randomness of one step on this process: the same after a resume."""
-        return torch.Generator().manual_seed((self.seed * 1_000_003 + step) * 64 + self.global_rank)
+    def step_generator(self, step: int, part: int = 0) -> torch.Generator:
+        """The randomness of one part of a step: the same after a resume.
+
+        part: of the global batch. Parts of several processes, and parts that one process accumulates, draw
+        alike, so that a step does not depend on who did it.
+        """
+        return torch.Generator().manual_seed((self.seed * 1_000_003 + step) * 8192 + part)
 
     def tokens(self, batch: Sample, generator: torch.Generator | None) -> dict[str, Tensor]:
         """Tokens of every signal; with a generator the driving crops are augmented, as in training."""
@@ -205,13 +213,19 @@ class TrainingModule(L.LightningModule):
             total = total + (error * at).sum() / at.sum().clamp(min=1)
         return total
 
-    def training_step(self, batch: Sample, index: int) -> Tensor:
-        generator = self.step_generator(self.global_step * 8 + index % 8)
+    def step_loss(self, batch: Sample, step: int, part: int = 0) -> tuple[Tensor, dict[str, Tensor]]:
+        """What a step minimises, and what it logs."""
+        generator = self.step_generator(step, part)
         seen = scattered(batch, self.strategy.motion_frames, generator)
         seen = mirror_drivers(seen, self.strategy.motion_mirror, generator)
         motion = self.motion_loss(self.tokens(seen, generator), seen.motion)
         total, values = self.strategy.motion_weight * motion, {"motion": motion}
-        if self.global_step >= self.strategy.motion_first:
+        if step < self.strategy.motion_first and seen.motion.isnan().all():
+            raise InputError(
+                f"strategy.motion_first {self.strategy.motion_first}: these clips' motion is not known, so "
+                "there is nothing to learn first; set it to 0"
+            )
+        if step >= self.strategy.motion_first:
             window = cut_window(batch, self.strategy.window, generator)
             loss = self.losses(change_looks(window, self.strategy.looks, generator), generator)
             total = total + loss.total
@@ -219,10 +233,23 @@ class TrainingModule(L.LightningModule):
                 values["shown"] = self.shown_loss(loss, window)
                 total = total + self.strategy.shown_weight * values["shown"]
             values |= {"loss": loss.total, "mouth": loss.mouth, "upper": loss.upper, "rest": loss.rest}
+            values |= {f"loss_{k}": v for k, v in by_noise_level(loss, self.objective).items()}
+        return total, values
+
+    def training_step(self, batch: Sample, index: int) -> Tensor:
+        accumulated = self.trainer.accumulate_grad_batches
+        part = index % accumulated * self.trainer.world_size + self.global_rank
+        total, values = self.step_loss(batch, self.global_step, part)
         self.log_dict({f"train/{k}": v.detach() for k, v in values.items()}, prog_bar=True, batch_size=1)
         rate = self.optimizer.learning_rate * self.optimizer.rate(self.global_step)
         self.log("train/rate", rate, batch_size=1)
         return total
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """The step is over: the usual mean and deviation of tokens take in what all processes saw."""
+        for part in self.modules():
+            if isinstance(part, Standardize):
+                part.settle(lambda seen: self.all_gather(seen).view(-1, *seen.shape).sum(0))
 
     def validation_step(self, batch: Sample, index: int) -> None:
         generator = torch.Generator().manual_seed(index)
@@ -240,10 +267,12 @@ class TrainingModule(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """What `actalker export` needs beside the weights."""
         checkpoint["model_config"] = self.model.config.as_dict()
+        checkpoint["tuning"] = asdict(self.tuning)
 
     def configure_optimizers(self) -> Any:
-        decayed = [p for p in self.parameters() if p.ndim > 1]
-        plain = [p for p in self.parameters() if p.ndim <= 1]
+        trained = [p for p in self.parameters() if p.requires_grad]
+        decayed = [p for p in trained if p.ndim > 1]
+        plain = [p for p in trained if p.ndim <= 1]
         settings = self.optimizer
         adamw = torch.optim.AdamW(
             [

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from prepare_files import clips, face_clip, run_prepare
 
 from actalker.data.clips import ClipDataConfig, ClipDataset, read_index, read_pictures
 from actalker.data.module import ClipData
@@ -21,22 +20,6 @@ from actalker.faces.crop import Crop
 from actalker.signals.audio import AudioEncoder
 
 FRAMES = 6
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory) -> Path:
-    """Six clips, one without sound, two with captions, as shards with and without decoded frames."""
-    root = tmp_path_factory.mktemp("prepared")
-    source = clips(root / "source", 5)
-    (source / "clip 0.txt").write_text("a man smiles")
-    (source / "clip 1.json").write_text(
-        '{"base": "a man", "phases": [{"text": "nods, then smiles", "start": 0.2, "end": 0.6}]}'
-    )
-    face_clip(source / "quiet.mp4", sound=False)
-    words = (source, "--workers", 2, "--probe.sound", "optional", "--clips-per-shard", 4)
-    run_prepare(*words, "--out", root / "encoded")
-    run_prepare(*words, "--out", root / "decoded", "--pixels.size", 96)
-    return root
 
 
 def config(root: Path, **more: object) -> ClipDataConfig:

@@ -3,14 +3,13 @@
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import yaml
 from models import SMALL, small_model
 from torch.nn import functional as F
+from training_runs import ROOT, fit
 
 from actalker.data.puppets.clip import PuppetConfig, puppet_clip
 from actalker.data.puppets.motion import CHANNELS, INDEX, MIRRORED, MIRRORED_SIGN
@@ -31,70 +30,6 @@ from actalker.training.strategies import (
     scattered,
     widen_regions,
 )
-
-ROOT = Path(__file__).parents[2]
-
-
-def config(folder: Path, steps: int) -> dict:
-    """A run of a few steps on pictures of 64 pixels."""
-    return {
-        "seed_everything": 3,
-        "threads": 1,
-        "trainer": {
-            "accelerator": "cpu",
-            "max_steps": steps,
-            "logger": False,
-            "enable_progress_bar": False,
-            "enable_model_summary": False,
-            "default_root_dir": str(folder),
-            "num_sanity_val_steps": 0,
-            "limit_val_batches": 0,
-            "gradient_clip_val": 1.0,
-        },
-        "checkpoint": {
-            "dirpath": str(folder / "checkpoints"),
-            "every_n_train_steps": 1,
-            "train_time_interval": None,
-        },
-        "model": {
-            "seed": 3,
-            "model": SMALL,
-            "objective": {"p_mean": 1.0, "region_weight": 2.0, "centre_weight": 0.5},
-            "optimizer": {"learning_rate": 1.0e-3, "warmup": 2, "steps": 100, "cooldown": 10},
-            "strategy": {
-                "window": {"short": 2, "short_items": 3},
-                "motion_weight": 1.0,
-                "motion_frames": 2,
-                "motion_first": 1,
-            },
-        },
-        "data": {
-            "class_path": "actalker.data.module.PuppetData",
-            "init_args": {
-                "data": {"seed": 1, "frames": 6, "size": 64},
-                "clips": 8,
-                "batch_size": 3,
-                "steps": 100,
-                "workers": 0,
-                "validation_clips": 2,
-            },
-        },
-    }
-
-
-def fit(folder: Path, steps: int, *words: str) -> Path:
-    """Run `train.py fit`; returns the checkpoint."""
-    folder.mkdir(exist_ok=True)
-    settings = yaml.safe_load(yaml.safe_dump(config(folder, steps)).replace("!!python/tuple", ""))
-    (folder / "run.yaml").write_text(yaml.safe_dump(settings))
-    done = subprocess.run(
-        [sys.executable, "train.py", "fit", "--config", str(folder / "run.yaml"), *words],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-1500:]
-    return folder / "checkpoints" / "last.ckpt"
 
 
 def test_a_run_is_exported_and_makes_a_video(tmp_path):

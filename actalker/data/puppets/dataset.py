@@ -72,17 +72,21 @@ class PuppetDataset(Dataset):
     def __init__(self, config: PuppetDataConfig, clips: int) -> None:
         self.config, self.clips = config, clips
         settings = repr(replace(config, cache=None))  # clips of other settings have other names
-        self.name = hashlib.sha256(settings.encode()).hexdigest()[:12]
+        self.prefix = hashlib.sha256(settings.encode()).hexdigest()[:12]
         self.kept: dict[int, Sample] = {}
         self.faces: PortraitFolder | None = None
 
     def __len__(self) -> int:
         return self.clips
 
+    def name(self, index: int) -> str:
+        """What a clip is called in messages."""
+        return f"puppet {self.config.seed}/{index}"
+
     def __getitem__(self, place: int) -> Sample:
         index = place % self.clips
         if self.config.cache is not None:
-            return self._from_disk(Path(self.config.cache) / f"{self.name}-{index:06d}.safetensors", index)
+            return self._from_disk(Path(self.config.cache) / f"{self.prefix}-{index:06d}.safetensors", index)
         if index not in self.kept:
             self.kept[index] = self.make(index)
         return self.kept[index]

@@ -1,0 +1,100 @@
+"""What a training will take, before it starts: parameters, memory, and how far a day gets on this machine.
+
+Nothing is kept of the steps that are tried.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import psutil
+import torch
+from torch import nn
+
+from ..control.branch import MaskedBranch
+from ..control.drop import Kept
+from .module import TrainingModule
+
+GIB = 2**30
+STEPS = 2  # steps that are timed, after one that warms up
+
+
+def plan(module: TrainingModule, batch: Any, devices: int, accumulate: int, averaged: bool) -> list[str]:
+    """The lines of the plan. batch: one of the training. devices: processes. averaged: EMA is kept.
+
+    Activations are measured by real steps on this machine, unless weights, gradients and optimiser alone
+    would not fit into its free memory.
+    """
+    lines = ["parameters (trained / all), in millions:"]
+    for name, part in module.model.parts():
+        lines.append(f"  {name:10s} {_millions(part, True):10.2f} / {_millions(part, False):.2f}")
+    everything, trained = _bytes(module, False), _bytes(module, True)
+    kept = {
+        "weights": everything,
+        "gradients": trained,
+        "AdamW": 2 * trained,
+        "averaged weights": everything if averaged else 0,
+    }
+    lines.append("memory of each process, GiB:")
+    lines += [f"  {name:17s} {size / GIB:8.2f}" for name, size in kept.items()]
+    clips, frames = batch.frames.shape[:2]
+    lines.append(f"a step: {clips * devices * accumulate} clips of {frames} frames on {devices} process(es)")
+    free = psutil.virtual_memory().available if module.device.type == "cpu" else _free(module.device)
+    if sum(kept.values()) > 0.9 * free:
+        return [
+            *lines,
+            f"no step was tried: {sum(kept.values()) / GIB:.1f} GiB are needed, {free / GIB:.1f} free",
+        ]
+    seconds, peak, tokens = _steps(module, batch)
+    lines.append(f"  activations       {peak / GIB:8.2f}")
+    lines.append(f"tokens that the branches scan in a step: {tokens * devices * accumulate:,}")
+    each = seconds * accumulate
+    lines.append(f"{each:.2f} s a step on this machine, {86400 / each:,.0f} steps a day")
+    return lines
+
+
+def _steps(module: TrainingModule, batch: Any) -> tuple[float, int, int]:
+    """Seconds a step, bytes that a step adds at its peak, tokens that branches keep."""
+    cuda = module.device.type == "cuda"
+    times, peak = [], 0
+    tokens = [0]
+
+    def count(branch: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        kept = next(value for value in (*args, *kwargs.values()) if isinstance(value, Kept))
+        tokens[0] += kept.index.numel()
+
+    branches = [part for part in module.modules() if isinstance(part, MaskedBranch)]
+    hooks = [part.register_forward_pre_hook(count, with_kwargs=True) for part in branches]
+    for step in range(1 + STEPS):
+        before = _used(module.device)
+        if cuda:
+            torch.cuda.reset_peak_memory_stats()
+        start = time.perf_counter()
+        loss = module.step_loss(batch, step)[0]
+        peak = max(peak, _used(module.device) - before)
+        loss.backward()
+        if cuda:
+            torch.cuda.synchronize()
+            peak = max(peak, torch.cuda.max_memory_allocated() - before)
+        times.append(time.perf_counter() - start)
+    for hook in hooks:
+        hook.remove()
+    module.zero_grad(set_to_none=True)
+    return sorted(times[1:])[(len(times) - 1) // 2], peak, tokens[0] // (1 + STEPS)
+
+
+def _used(device: torch.device) -> int:
+    return torch.cuda.memory_allocated() if device.type == "cuda" else psutil.Process().memory_info().rss
+
+
+def _free(device: torch.device) -> int:
+    return torch.cuda.mem_get_info()[0] if device.type == "cuda" else 0
+
+
+def _millions(part: nn.Module, trained: bool) -> float:
+    return sum(p.numel() for p in part.parameters() if p.requires_grad or not trained) / 1e6
+
+
+def _bytes(part: nn.Module, trained: bool) -> int:
+    return sum(p.numel() * p.element_size() for p in part.parameters() if p.requires_grad or not trained)

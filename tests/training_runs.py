@@ -1,0 +1,88 @@
+"""Training runs as users start them, small: a config of a few steps, and the process that runs it."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from models import SMALL
+
+ROOT = Path(__file__).parents[1]
+PUPPETS = {
+    "class_path": "actalker.data.module.PuppetData",
+    "init_args": {
+        "data": {"seed": 1, "frames": 6, "size": 64},
+        "clips": 8,
+        "batch_size": 3,
+        "steps": 100,
+        "workers": 0,
+        "validation_clips": 2,
+    },
+}
+
+
+def clip_data(shards: Path, workers: int = 0, batch_size: int = 2, **more: Any) -> dict[str, Any]:
+    """Prepared clips as data."""
+    data = {"shards": str(shards), "frames": 6, "size": 64, "held_out": 0.0, **more}
+    return {
+        "class_path": "actalker.data.module.ClipData",
+        "init_args": {"data": data, "batch_size": batch_size, "steps": 100, "workers": workers},
+    }
+
+
+def config(folder: Path, steps: int, data: dict[str, Any] = PUPPETS) -> dict[str, Any]:
+    """A run of a few steps on pictures of 64 pixels; the motion of puppets is known and read."""
+    reading = {"motion_weight": 1.0, "motion_frames": 2, "motion_first": 1} if data is PUPPETS else {}
+    return copy.deepcopy(
+        {
+            "seed_everything": 3,
+            "threads": 1,
+            "trainer": {
+                "accelerator": "cpu",
+                "max_steps": steps,
+                "logger": False,
+                "enable_progress_bar": False,
+                "enable_model_summary": False,
+                "default_root_dir": str(folder),
+                "num_sanity_val_steps": 0,
+                "limit_val_batches": 0,
+                "gradient_clip_val": 1.0,
+            },
+            "checkpoint": {
+                "dirpath": str(folder / "checkpoints"),
+                "every_n_train_steps": 1,
+                "train_time_interval": None,
+            },
+            "model": {
+                "seed": 3,
+                "model": SMALL,
+                "objective": {"p_mean": 1.0, "region_weight": 2.0, "centre_weight": 0.5},
+                "optimizer": {"learning_rate": 1.0e-3, "warmup": 2, "steps": 100, "cooldown": 10},
+                "strategy": {
+                    "window": {"short": 2, "short_items": 3},
+                    **reading,
+                },
+            },
+            "data": data,
+        }
+    )
+
+
+def start(folder: Path, settings: dict[str, Any], *words: str) -> subprocess.CompletedProcess[str]:
+    """`train.py fit` with these settings."""
+    folder.mkdir(exist_ok=True)
+    plain = yaml.safe_load(yaml.safe_dump(settings).replace("!!python/tuple", ""))
+    (folder / "run.yaml").write_text(yaml.safe_dump(plain))
+    command = [sys.executable, "train.py", "fit", "--config", str(folder / "run.yaml"), *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
+
+
+def fit(folder: Path, steps: int, *words: str, data: dict[str, Any] = PUPPETS) -> Path:
+    """Run `train.py fit`; returns the checkpoint."""
+    done = start(folder, config(folder, steps, data), *words)
+    assert done.returncode == 0, done.stderr[-1500:]
+    return folder / "checkpoints" / "last.ckpt"
