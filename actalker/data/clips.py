@@ -76,7 +76,9 @@ class ClipDataConfig:
     """Chance that the gates of all signals that a clip has are open."""
 
     held_out: float = 0.02
-    """Share of the people (clips, where people are not known) that validation sees, and training never."""
+    """Share of the people (clips, where people are not known) that validation sees, and training never.
+
+    0: validation sees what training does."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,8 @@ class ClipDataset(Dataset):
         for clip in read_index(Path(config.shards)):
             meta = json.loads(clip["json"].read())
             # one frame is enough for no window, and who is held out is so in every run
-            if meta["frames"] >= config.frames and _held_out(meta, config.held_out) != training:
+            mine = config.held_out == 0 or _held_out(meta, config.held_out) != training
+            if meta["frames"] >= config.frames and mine:
                 self.clips.append((clip, meta))
         if not self.clips:
             kind = "training" if training else "validation"
