@@ -59,11 +59,12 @@ def _parser() -> ArgumentParser:
     p.add_argument("--clips-per-shard", type=int, default=256, help="clips in a shard")
     p.add_argument("--finder", type=str, default="auto", help="landmarker, alignment or cascade")
     p.add_argument("--face-model", type=str | None, default=None, help="MediaPipe's face_landmarker.task")
+    p.add_argument("--syncnet", type=str | None, default=None, help="SyncNet's weights, to judge the lips")
     p.add_argument(
         "--latents", type=str | None, default=None, help="model folder whose codec encodes the clips"
     )
     p.add_argument("--device", type=str, default="cpu", help="of the codec: cpu or cuda")
-    p.add_class_arguments(PrepareConfig, None, skip={"latents", "look"})
+    p.add_class_arguments(PrepareConfig, None, skip={"latents", "look", "sync"})
     return p
 
 
@@ -95,6 +96,7 @@ def _prepare(options: Namespace, words: Sequence[str], merging: bool) -> int:
         PrepareConfig(**_settings(options)),
         options.finder,
         None if options.face_model is None else Path(options.face_model),
+        None if options.syncnet is None else Path(options.syncnet),
         options.latents,
         options.device,
     )
@@ -121,7 +123,7 @@ def _prepare(options: Namespace, words: Sequence[str], merging: bool) -> int:
 def _settings(options: Namespace) -> dict[str, Any]:
     from ..data.prepare.settings import PrepareConfig
 
-    names = [name for name in PrepareConfig.__dataclass_fields__ if name not in ("latents", "look")]
+    names = [name for name in PrepareConfig.__dataclass_fields__ if name not in ("latents", "look", "sync")]
     return {name: getattr(options, name) for name in names}
 
 

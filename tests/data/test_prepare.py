@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import torch
 from prepare_files import celebv, clips, command, entry, face_clip, poisoned, rows, run_prepare, shard_bytes
 
 from actalker.media.sound import read_sound
@@ -209,6 +210,24 @@ def test_a_full_disk_stops_the_run_and_it_goes_on(undisturbed, tmp_path):
         assert shard_bytes(out) == shard_bytes(first)
     finally:
         subprocess.run(["umount", out], check=True)
+
+
+def test_lips_are_scored_when_a_syncnet_file_is_given(undisturbed, tmp_path):
+    """Random weights find no sync: every clip is measured, and judged by its numbers."""
+    from actalker.signals.syncnet import SyncNet
+
+    source, first = undisturbed
+    out = tmp_path / "out"
+    shutil.copytree(first, out)
+    torch.manual_seed(0)
+    torch.save(SyncNet().state_dict(), tmp_path / "net.model")
+    words = (source, "--out", out, "--engine", "serial", "--syncnet", tmp_path / "net.model")
+    run_prepare(*words)
+    told = rows(out).values()
+    assert all(row["sync_confidence"] is not None and abs(row["sync_offset"]) <= 15 for row in told)
+    assert {row["status"] for row in told} == {"rejected"} and "confidence" in next(iter(told))["reason"]
+    run_prepare(*words, "--sync_limits.confidence", -1, "--sync_limits.offset", 15)
+    assert {row["status"] for row in rows(out).values()} == {"ok"}
 
 
 BAD_OPTIONS = [

@@ -10,19 +10,25 @@ from ...errors import InputError
 from ...extras import need
 from ...faces.find import choose_finder
 from ...provenance import file_hash, folder_hash
+from ...signals.syncnet import load_syncnet
 from ...timeline import parse_rate
 from .captions import caption_reads, measure_captions
 from .cut import cut_reads, judge_cut, judge_shots, measure_cut, measure_render, measure_shots
 from .faces import judge_track, measure_track
 from .features import judge_features, measure_features, measure_latents, measure_pixels
 from .probe import file_state, judge_probe, measure_probe
-from .quality import judge_quality, measure_quality
-from .settings import FinderConfig, LatentsConfig, PrepareConfig
+from .quality import judge_quality, judge_sync, measure_quality, measure_sync
+from .settings import FinderConfig, LatentsConfig, PrepareConfig, SyncConfig
 from .stages import Stage
 
 
 def settled(
-    config: PrepareConfig, finder: str, model: Path | None, latents: str | None, device: str
+    config: PrepareConfig,
+    finder: str,
+    model: Path | None,
+    syncnet: Path | None,
+    latents: str | None,
+    device: str,
 ) -> PrepareConfig:
     """The settings with everything found out that depends on this machine: finder, hashes of model files.
 
@@ -43,13 +49,17 @@ def settled(
     name, path = choose_finder(finder, model)
     used = path if name == "landmarker" else None
     look = FinderConfig(name, *(None, None) if used is None else (str(used.absolute()), file_hash(used)))
+    sync = None
+    if syncnet is not None:
+        load_syncnet(syncnet)
+        sync = SyncConfig(str(syncnet.absolute()), file_hash(syncnet))
     encoded = None
     if latents is not None:
         from ...pipeline.folder import find_model
 
         folder = find_model(latents)
         encoded = LatentsConfig(str(folder), folder_hash(folder), device)
-    return replace(config, look=look, latents=encoded)
+    return replace(config, look=look, sync=sync, latents=encoded)
 
 
 def stages(config: PrepareConfig) -> list[Stage]:
@@ -88,6 +98,17 @@ def stages(config: PrepareConfig) -> list[Stage]:
         Stage("features", 1, measure_features, config.look, needs=("render",), judge=judge_features),
         Stage("captions", 1, measure_captions, needs=("cut",), reads=caption_reads),
     ]
+    if config.sync is not None:
+        listed.append(
+            Stage(
+                "sync",
+                1,
+                measure_sync,
+                config.sync,
+                needs=("render", "features"),
+                judge=lambda v: judge_sync(v, config.sync_limits),
+            )
+        )
     if config.pixels.size:
         listed.append(Stage("pixels", 1, measure_pixels, config.pixels, needs=("render",)))
     if config.latents is not None:

@@ -35,12 +35,15 @@ MEASURED = {  # column: (stage, value)
     "head_motion": ("features", "head_motion"),
     "expression_motion": ("features", "expression_motion"),
     "expression_variance": ("features", "expression_variance"),
+    "sync_confidence": ("sync", "confidence"),
+    "sync_distance": ("sync", "distance"),
+    "sync_offset": ("sync", "offset"),
     "caption": ("captions", "base"),
     "phases": ("captions", "phases"),
     "actions": ("captions", "actions"),
     "emotions": ("captions", "emotions"),
 }
-NUMBERS = {"width", "height", "frames", "head_motion", "expression_motion"}
+NUMBERS = {"width", "height", "frames", "head_motion", "expression_motion", "sync_offset"}
 TEXTS = {"source_hash", "caption"}
 LISTS = {"cuts", "phases", "actions", "emotions"}  # as JSON
 

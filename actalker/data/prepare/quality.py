@@ -1,16 +1,22 @@
-"""Stage `quality`: is the picture sharp and lit, is there anything to hear."""
+"""Stages `quality` (is the picture sharp and lit, is there anything to hear) and `sync` (do lips follow
+it).
+"""
 
 from __future__ import annotations
 
 import wave
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ...faces.crop import Crop
 from ...media.video import read_frames
+from ...signals.syncnet import SIDE, SyncNet, load_syncnet, sync_boxes, sync_score
 from .cut import CLIP, SOUND
-from .settings import QualityLimits
+from .features import FEATURES
+from .settings import QualityLimits, SyncConfig, SyncLimits
 from .stages import Work
 
 LOOKS = 12  # frames of a clip that are measured
@@ -57,6 +63,42 @@ def judge_quality(values: dict[str, Any], limits: QualityLimits) -> str | None:
     return None
 
 
+def measure_sync(work: Work, config: SyncConfig) -> dict[str, Any]:
+    """SyncNet's score of the clip; nothing for a clip without sound."""
+    if not work.before["render"].values["sound"]:
+        return {}
+    with np.load(work.before["features"].file(FEATURES)) as features:
+        squares = [Crop(*row) for row in sync_boxes(features["boxes"]).tolist()]
+    frames = read_frames(work.before["render"].file(CLIP))
+    crops = [square.apply(frame, SIDE) for square, frame in zip(squares, frames, strict=True)]
+    score = sync_score(_syncnet(config.model), np.stack(crops), _samples(work.before["render"].file(SOUND)))
+    return {
+        "confidence": round(score.confidence, 3),
+        "distance": round(score.distance, 3),
+        "offset": score.offset,
+    }
+
+
+def judge_sync(values: dict[str, Any], limits: SyncLimits) -> str | None:
+    """Lips that do not follow the sound, or follow it late."""
+    if values.get("confidence", limits.confidence) < limits.confidence:
+        return (
+            f"its lips do not follow its sound: confidence {values['confidence']:.1f}, less than "
+            f"--sync_limits.confidence {limits.confidence:g}"
+        )
+    if abs(values.get("offset", 0)) > limits.offset:
+        return (
+            f"its lips are {values['offset']} frames apart from its sound, more than "
+            f"--sync_limits.offset {limits.offset}"
+        )
+    return None
+
+
+@lru_cache(maxsize=1)
+def _syncnet(model: str) -> SyncNet:
+    return load_syncnet(model)
+
+
 def laplacian_variance(grey: np.ndarray) -> float:
     """Variance of the 4-neighbour Laplacian of a grey picture (h, w), its border left out."""
     inner = grey[1:-1, 1:-1]
@@ -68,12 +110,17 @@ def measure_sound(path: Path) -> dict[str, float]:
     """Level: 95th percentile of the 20 ms blocks' power, dB of full scale. Pauses: share of blocks 30 dB
     below.
     """
-    with wave.open(str(path), "rb") as file:
-        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float64) / 32768
+    samples = _samples(path)
     blocks = samples[: len(samples) // BLOCK * BLOCK].reshape(-1, BLOCK)
     power = 10 * np.log10(np.maximum((blocks**2).mean(axis=1), 10 ** (QUIET / 10)))
     level = float(np.percentile(power, 95))
     return {"level": round(level, 2), "pauses": round(float((power < level - 30).mean()), 4)}
+
+
+def _samples(path: Path) -> np.ndarray:
+    """(n,) in [-1, 1]."""
+    with wave.open(str(path), "rb") as file:
+        return np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float64) / 32768
 
 
 def _middle(frame: np.ndarray) -> np.ndarray:

@@ -101,6 +101,24 @@ class LatentsConfig:
 
 
 @dataclass(frozen=True)
+class SyncConfig:
+    """model: SyncNet's weight file; it counts by its content (`model_hash`)."""
+
+    model: str = field(default="", metadata={"hashed": False})
+    model_hash: str = ""
+
+
+@dataclass(frozen=True)
+class SyncLimits:
+    """confidence: Sync-C. offset: frames between lips and sound, either way. Judged with a SyncNet file
+    alone.
+    """
+
+    confidence: float = 3.0
+    offset: int = 1
+
+
+@dataclass(frozen=True)
 class PixelsConfig:
     """size: side of the decoded frames that go into the shards; 0: none do."""
 
@@ -121,5 +139,7 @@ class PrepareConfig:
     render: RenderConfig = field(default_factory=RenderConfig)
     quality: QualityLimits = field(default_factory=QualityLimits)
     look: FinderConfig = field(default_factory=FinderConfig)
+    sync: SyncConfig | None = None
+    sync_limits: SyncLimits = field(default_factory=SyncLimits)
     pixels: PixelsConfig = field(default_factory=PixelsConfig)
     latents: LatentsConfig | None = None

@@ -76,6 +76,7 @@ def meta(entry: Entry, outcome: Outcome) -> dict[str, Any]:
         "quality": values["quality"],
         "track": values["track"],
         "features": values["features"],
+        "sync": values.get("sync", {}),
     }
 
 

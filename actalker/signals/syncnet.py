@@ -1,0 +1,191 @@
+"""SyncNet: how well lips follow speech, and by how many frames they are late.
+
+The network, its crops and its search are those of the field's reference (Chung & Zisserman 2016, version 2
+of its weights), so that its weight file loads by its own names. 25 frames a second, 16 kHz.
+
+Letters: f frames, k windows of five frames, n samples, t steps of 10 ms.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.fft import dct
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..provenance import check_readable
+
+RATE, FPS, SIDE = 16000, 25, 224
+WINDOW = 5  # frames of a window
+STEPS = 20  # steps of sound of a window
+SEARCH = 15  # frames to either side
+BATCH = 16
+WIDTH = 1024
+CROP = 0.4  # margin of the crop, in half sizes of the face
+FRAME, HOP, FFT, FILTERS, CEPSTRA, LIFTER, EMPHASIS = 400, 160, 512, 26, 13, 22, 0.97
+SMALLEST = float(np.finfo(float).eps)
+
+
+@dataclass(frozen=True)
+class SyncScore:
+    """confidence: Sync-C, the median distance over all shifts less the smallest. distance: Sync-D, the
+    smallest.
+
+    offset: frames by which the sound has to be shifted to fit best, positive when it comes too early.
+    """
+
+    confidence: float
+    distance: float
+    offset: int
+
+
+def _cnn(kind: type[nn.Module], norm: type[nn.Module], layers: list[tuple]) -> nn.Sequential:  # type: ignore[type-arg]
+    """Convolution, norm, ReLU for each layer (in, out, kernel, stride, padding, pooling or None)."""
+    pool = nn.MaxPool2d if kind is nn.Conv2d else nn.MaxPool3d
+    parts: list[nn.Module] = []
+    for before, after, kernel, stride, padding, pooling in layers:
+        parts += [kind(before, after, kernel, stride, padding), norm(after), nn.ReLU(inplace=True)]
+        if pooling is not None:
+            size, step, edge = pooling
+            parts.append(pool(size, step, edge))
+    return nn.Sequential(*parts)
+
+
+def _head() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(512, 512), nn.BatchNorm1d(512), nn.ReLU(), nn.Linear(512, WIDTH))
+
+
+class SyncNet(nn.Module):
+    """Windows of a mouth and of its sound to vectors that are near when they belong together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.netcnnaud = _cnn(
+            nn.Conv2d,
+            nn.BatchNorm2d,
+            [
+                (1, 64, 3, 1, 1, ((1, 1), (1, 1), 0)),
+                (64, 192, 3, 1, 1, ((3, 3), (1, 2), 0)),
+                (192, 384, 3, 1, 1, None),
+                (384, 256, 3, 1, 1, None),
+                (256, 256, 3, 1, 1, ((3, 3), (2, 2), 0)),
+                (256, 512, (5, 4), 1, 0, None),
+            ],
+        )
+        self.netfcaud, self.netfclip = _head(), _head()
+        self.netcnnlip = _cnn(
+            nn.Conv3d,
+            nn.BatchNorm3d,
+            [
+                (3, 96, (5, 7, 7), (1, 2, 2), 0, ((1, 3, 3), (1, 2, 2), 0)),
+                (96, 256, (1, 5, 5), (1, 2, 2), (0, 1, 1), ((1, 3, 3), (1, 2, 2), (0, 1, 1))),
+                (256, 256, (1, 3, 3), 1, (0, 1, 1), None),
+                (256, 256, (1, 3, 3), 1, (0, 1, 1), None),
+                (256, 256, (1, 3, 3), 1, (0, 1, 1), ((1, 3, 3), (1, 2, 2), 0)),
+                (256, 512, (1, 6, 6), 1, 0, None),
+            ],
+        )
+
+    def lips(self, windows: Tensor) -> Tensor:
+        """(k, 3, 5, 224, 224) blue, green, red from 0 to 255 -> (k, 1024)."""
+        return self.netfclip(self.netcnnlip(windows).flatten(1))
+
+    def sound(self, windows: Tensor) -> Tensor:
+        """(k, 1, 13, 20) cepstra -> (k, 1024)."""
+        return self.netfcaud(self.netcnnaud(windows).flatten(1))
+
+
+def load_syncnet(path: str | Path) -> SyncNet:
+    """The network with the weights of a file such as `syncnet_v2.model`.
+
+    Raises: InputError when it holds no such weights.
+    """
+    path = check_readable(path, "SyncNet file")
+    try:
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+        net = SyncNet()
+        net.load_state_dict(weights)
+    except Exception as error:  # a file that is no weights can make the reader raise anything
+        words = " ".join(str(error).split())[:100]
+        raise InputError(f"{path}: holds no SyncNet weights ({words}); give syncnet_v2.model") from None
+    return net.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def sync_score(net: SyncNet, crops: np.ndarray, mono: np.ndarray) -> SyncScore:
+    """How well a clip's lips follow its sound.
+
+    Args:
+        crops: (f, 224, 224, 3) uint8 RGB at 25 frames a second, cut by `sync_boxes`.
+        mono: (n,) float in [-1, 1] at 16 kHz.
+    Raises: InputError for clips shorter than six frames.
+    """
+    cepstra = torch.from_numpy(mfcc(mono * 32768)).float()  # (t, 13)
+    count = min(len(crops), len(mono) * FPS // RATE) - WINDOW
+    count = min(count, (len(cepstra) - STEPS) * FPS // 100 + 1)
+    if count < 1:
+        raise InputError(f"{len(crops)} frames are too short for a sync score; give {WINDOW + 1} or more")
+    seen, heard = [], []
+    for first in range(0, count, BATCH):
+        rows = range(first, min(first + BATCH, count))
+        block = torch.from_numpy(crops[rows[0] : rows[-1] + WINDOW, :, :, ::-1].copy()).permute(3, 0, 1, 2)
+        seen.append(net.lips(torch.stack([block[:, k - first : k - first + WINDOW] for k in rows]).float()))
+        windows = [cepstra[4 * k : 4 * k + STEPS].T[None] for k in rows]
+        heard.append(net.sound(torch.stack(windows)))
+    return best_shift(torch.cat(seen), torch.cat(heard))
+
+
+def best_shift(seen: Tensor, heard: Tensor) -> SyncScore:
+    """The score of vectors (k, d) of lips and sound: distances at every shift, averaged over windows."""
+    k = len(seen)
+    padded = torch.nn.functional.pad(heard, (0, 0, SEARCH, SEARCH))
+    shifted = torch.stack([padded[s : s + k] for s in range(2 * SEARCH + 1)])  # (shifts, k, d)
+    distances = torch.nn.functional.pairwise_distance(seen.expand_as(shifted), shifted).mean(1)
+    best = int(distances.argmin())
+    smallest = float(distances[best])
+    return SyncScore(float(distances.median()) - smallest, smallest, SEARCH - best)
+
+
+def sync_boxes(boxes: np.ndarray) -> np.ndarray:
+    """The squares (f, 3: x, y, side) that the network sees around faces (f, 4), smoothed over 13 frames."""
+    from scipy.signal import medfilt
+
+    size = np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]) / 2
+    rows = np.stack([(boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2, size])
+    padded = np.pad(rows, ((0, 0), (6, 6)), mode="edge")
+    x, y, half = (medfilt(row, 13)[6:-6] for row in padded)
+    return np.stack([x - half * (1 + CROP), y - half, 2 * half * (1 + CROP)], axis=1)
+
+
+def mfcc(samples: np.ndarray) -> np.ndarray:
+    """Mel-frequency cepstra (t, 13) of samples (n,) at 16 kHz, as the package python_speech_features
+    makes them.
+    """
+    emphasised = np.append(samples[:1], samples[1:] - EMPHASIS * samples[:-1]).astype(np.float64)
+    count = 1 if len(emphasised) <= FRAME else 1 + math.ceil((len(emphasised) - FRAME) / HOP)
+    padded = np.pad(emphasised, (0, max(0, (count - 1) * HOP + FRAME - len(emphasised))))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, FRAME)[::HOP][:count]
+    power = np.abs(np.fft.rfft(frames, FFT)) ** 2 / FFT
+    energy = power.sum(1)
+    mel = np.maximum(power @ _filters().T, SMALLEST)
+    cepstra = dct(np.log(mel), type=2, axis=1, norm="ortho")[:, :CEPSTRA]
+    cepstra *= 1 + LIFTER / 2 * np.sin(np.pi * np.arange(CEPSTRA) / LIFTER)
+    cepstra[:, 0] = np.log(np.maximum(energy, SMALLEST))
+    return cepstra
+
+
+def _filters() -> np.ndarray:
+    """Triangles on whole bins of the spectrum, (filters, bins)."""
+    top = 2595 * np.log10(1 + RATE / 2 / 700)
+    hertz = 700 * (10 ** (np.linspace(0, top, FILTERS + 2) / 2595) - 1)
+    bins = np.floor((FFT + 1) * hertz / RATE).astype(int)
+    bank = np.zeros((FILTERS, FFT // 2 + 1))
+    for row, (low, middle, high) in enumerate(zip(bins, bins[1:], bins[2:], strict=False)):
+        bank[row, low:middle] = (np.arange(low, middle) - low) / max(1, middle - low)
+        bank[row, middle:high] = (high - np.arange(middle, high)) / max(1, high - middle)
+    return bank
