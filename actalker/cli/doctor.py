@@ -13,19 +13,21 @@ INSTALL = {
     "triton": "pip install triton",
     "numba": "pip install 'actalker[cpu]'",
 }
-PACKAGES = (
-    "torch",
-    "diffusers",
-    "transformers",
-    "av",
-    "mediapipe",
-    "face-alignment",
-    "lightning",
-    "numba",
-    "matplotlib",
-    "gradio",
-    "ray",
-)
+PACKAGES = {  # package: the extra that installs it
+    "torch": "",
+    "diffusers": "",
+    "transformers": "",
+    "av": "",
+    "numba": "cpu",
+    "mediapipe": "face",
+    "face-alignment": "",
+    "lightning": "train",
+    "peft": "train",
+    "scenedetect": "data",
+    "pyarrow": "data",
+    "ray": "cluster",
+    "matplotlib": "eval",
+}
 
 
 def run(argv: Sequence[str]) -> int:
@@ -65,11 +67,12 @@ def report() -> Iterator[tuple[str, bool]]:
     yield "\nmodels that come with the package", True
     yield f"  {', '.join(shipped()) or 'none'}", True
     yield "\npackages", True
-    for package in PACKAGES:
+    for package, extra in PACKAGES.items():
         try:
-            yield f"  {package:16s} {metadata.version(package)}", True
+            found = metadata.version(package)
         except metadata.PackageNotFoundError:
-            yield f"  {package:16s} -", True
+            found = f"-  pip install {repr(f'actalker[{extra}]') if extra else package}"
+        yield f"  {package:16s} {found}", True
 
 
 def scan_rows(device: str) -> Iterator[tuple[str, bool]]:
