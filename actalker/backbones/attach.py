@@ -27,16 +27,21 @@ def control_scope(network: nn.Module, conditions: Any) -> Iterator[None]:
         _scope.reset(token)
 
 
+def in_scope(network: nn.Module) -> Any:
+    """The conditions of the pass that `network` is in. Raises: RuntimeError outside one."""
+    current = _scope.get()
+    if current is None or current[0] is not network:
+        raise RuntimeError(
+            "a control layer ran outside its network's forward: recompute whole forward passes, "
+            "not single modules"
+        )
+    return current[1]
+
+
 def attach(network: nn.Module, site: nn.Module, apply: Callable[[Any, Any], Any]) -> None:
     """After every call of `site`, replace its output by `apply(output, conditions)`."""
 
     def hook(_: nn.Module, __: Any, output: Any) -> Any:
-        current = _scope.get()
-        if current is None or current[0] is not network:
-            raise RuntimeError(
-                "a control layer ran outside its network's forward: recompute whole forward passes, "
-                "not single modules"
-            )
-        return apply(output, current[1])
+        return apply(output, in_scope(network))
 
     site.register_forward_hook(hook)

@@ -35,3 +35,30 @@ class LocationGuider(nn.Module):
         columns = torch.linspace(-1, 1, w, device=masks.device, dtype=masks.dtype).expand(h, w)
         grid = torch.stack([rows, columns]).expand(masks.shape[0], 2, h, w)
         return self.conv_out(F.silu(self.conv_in(torch.cat([masks, grid], dim=1))))
+
+
+class ReleasedGuider(nn.Module):
+    """The release's `pose_guider`: a drawn mask in pixels to features on the latent grid.
+
+    Pairs of convolutions, the second of each halves the grid, each followed by SiLU.
+    """
+
+    def __init__(
+        self, channels: int = 320, blocks: tuple[int, ...] = (16, 32, 96, 256), pictures: int = 3
+    ) -> None:
+        super().__init__()
+        self.conv_in = nn.Conv2d(pictures, blocks[0], 3, padding=1)
+        pairs: list[nn.Module] = []
+        for before, after in zip(blocks, blocks[1:], strict=False):
+            pairs.append(nn.Conv2d(before, before, 3, padding=1))
+            pairs.append(nn.Conv2d(before, after, 3, padding=1, stride=2))
+        self.blocks = nn.ModuleList(pairs)
+        self.conv_out = nn.Conv2d(blocks[-1], channels, 3, padding=1)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """(b, 3, f, H, W) to (b, c, f, H/8, W/8)."""
+        b = pictures.shape[0]
+        z = F.silu(self.conv_in(pictures.transpose(1, 2).flatten(0, 1)))
+        for block in self.blocks:
+            z = F.silu(block(z))
+        return self.conv_out(z).unflatten(0, (b, -1)).transpose(1, 2)

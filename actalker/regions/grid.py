@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -12,3 +14,15 @@ def to_grid(mask: Tensor, size: tuple[int, int]) -> Tensor:
     A token counts as inside where its share is at least one half.
     """
     return F.adaptive_avg_pool2d(mask.float(), size).to(mask.dtype if mask.is_floating_point() else None)
+
+
+def to_grid_bicubic(mask: Tensor, count: int) -> Tensor:
+    """Masks (b, r, H, W) to (b, r, t) on a level of t = `count` tokens, as the released code finds it.
+
+    Its grid comes from the number of tokens and the picture's shape, bicubic, without antialiasing.
+    Attention weighs with these values; branches keep the tokens that reach 1 (decimals are cut off).
+    """
+    rows = max(1, int(math.sqrt(count / (mask.shape[-1] / mask.shape[-2]))))
+    rows += count % rows != 0
+    grid = F.interpolate(mask.float(), size=(rows, count // rows), mode="bicubic").flatten(2)
+    return F.pad(grid, (0, count - grid.shape[2]))  # where no whole grid has so many tokens

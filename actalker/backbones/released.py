@@ -1,0 +1,155 @@
+"""SVD's UNet as ACTalker's released code extends it: a layer in every spatio-temporal transformer of the
+down and up blocks, between its spatial and its temporal part, and two more contexts in every cross-attention.
+
+Letters: b batch, f frames, c channels, h w latent size, m identity tokens, n tokens, d token width.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from diffusers import UNetSpatioTemporalConditionModel
+from diffusers.configuration_utils import register_to_config
+from diffusers.models.transformers.transformer_temporal import TransformerSpatioTemporalModel
+from torch import Tensor, nn
+
+from ..control.attention import SIGNALS, AttentionContext, DecoupledAttention
+from ..control.released import ReleasedControl
+from ..regions.grid import to_grid_bicubic
+from .attach import attach, control_scope, in_scope
+
+
+class ReleasedUNet(UNetSpatioTemporalConditionModel):
+    """The release's network; keys of its weights are the release's own."""
+
+    @register_to_config
+    def __init__(
+        self,
+        sample_size: int | None = None,
+        in_channels: int = 8,
+        out_channels: int = 4,
+        down_block_types: tuple[str, ...] = (
+            "CrossAttnDownBlockSpatioTemporal",
+            "CrossAttnDownBlockSpatioTemporal",
+            "CrossAttnDownBlockSpatioTemporal",
+            "DownBlockSpatioTemporal",
+        ),
+        up_block_types: tuple[str, ...] = (
+            "UpBlockSpatioTemporal",
+            "CrossAttnUpBlockSpatioTemporal",
+            "CrossAttnUpBlockSpatioTemporal",
+            "CrossAttnUpBlockSpatioTemporal",
+        ),
+        block_out_channels: tuple[int, ...] = (320, 640, 1280, 1280),
+        addition_time_embed_dim: int = 256,
+        projection_class_embeddings_input_dim: int = 768,
+        layers_per_block: int | tuple[int, ...] = 2,
+        cross_attention_dim: int = 1024,
+        transformer_layers_per_block: int | tuple[int, ...] = 1,
+        num_attention_heads: int | tuple[int, ...] = (5, 10, 20, 20),
+        num_frames: int = 25,
+    ) -> None:
+        super().__init__(
+            sample_size=sample_size,
+            in_channels=in_channels,
+            out_channels=out_channels,
+            down_block_types=down_block_types,
+            up_block_types=up_block_types,
+            block_out_channels=block_out_channels,
+            addition_time_embed_dim=addition_time_embed_dim,
+            projection_class_embeddings_input_dim=projection_class_embeddings_input_dim,
+            layers_per_block=layers_per_block,
+            cross_attention_dim=cross_attention_dim,
+            transformer_layers_per_block=transformer_layers_per_block,
+            num_attention_heads=num_attention_heads,
+            num_frames=num_frames,
+        )
+        for site in self.control_sites():
+            channels = site.num_attention_heads * site.attention_head_dim
+            layers = [ReleasedControl(channels, cross_attention_dim) for _ in site.transformer_blocks]
+            site.mamba_blocks = nn.ModuleList(layers)
+            for block, layer in zip(site.transformer_blocks, layers, strict=True):
+                attach(self, block, _replaced(layer))
+        for attention, spatial in self.attentions():
+            width = attention.to_k.out_features
+            processor = DecoupledAttention(width, cross_attention_dim, spatial, self._context)
+            # so that a model without additions of its own starts as its identity attention
+            for k in range(len(SIGNALS)):
+                processor.to_k_ip[k].load_state_dict(attention.to_k.state_dict())
+                processor.to_v_ip[k].load_state_dict(attention.to_v.state_dict())
+            attention.set_processor(processor)
+
+    def control_sites(self) -> list[TransformerSpatioTemporalModel]:
+        """The transformers of the down and up blocks, in order: 15 at SVD's size."""
+        blocks = [*self.down_blocks, *self.up_blocks]
+        return [
+            m for block in blocks for m in block.modules() if isinstance(m, TransformerSpatioTemporalModel)
+        ]
+
+    def attentions(self) -> list[tuple[Any, bool]]:
+        """Every cross-attention and whether it is one in space, in the order of `adapter_module`'s files."""
+        sites = [m for m in self.modules() if isinstance(m, TransformerSpatioTemporalModel)]
+        found: list[tuple[Any, bool]] = []
+        for site in sites:
+            found += [(block.attn2, True) for block in site.transformer_blocks]
+            found += [(block.attn2, False) for block in site.temporal_transformer_blocks]
+        return found
+
+    def _context(self) -> AttentionContext:
+        return in_scope(self).context
+
+    def forward(  # type: ignore[override]
+        self,
+        sample: Tensor,
+        timestep: Tensor | float,
+        tokens: dict[str, Tensor],
+        regions: dict[str, Tensor],
+        identity: Tensor,
+        micro: Tensor,
+        **base: Any,
+    ) -> Tensor:
+        """One pass: (b, f, c, h, w) to (b, f, c', h, w).
+
+        Args:
+            sample: scaled latents, with the reference joined to each frame.
+            timestep: c_noise of the noise level.
+            tokens: audio, expression -> (b, f, n, d); zeros where the gate is closed.
+            regions: audio, expression -> (b, f, H, W); zeros where the gate is closed.
+            identity: (b, f, m, d). micro: (b, 3) frames a second, head and expression motion.
+        """
+        with control_scope(self, _Call(tokens, regions, identity)):
+            return super().forward(sample, timestep, identity[:, 0], micro, return_dict=False, **base)[0]
+
+
+class _Call:
+    """The conditions of one pass, and their masks at every level."""
+
+    def __init__(self, tokens: dict[str, Tensor], regions: dict[str, Tensor], identity: Tensor) -> None:
+        self.tokens, self.identity = tokens, identity
+        self.regions = torch.stack([regions[s] for s in SIGNALS], dim=2).flatten(0, 1)  # (b·f, 2, H, W)
+        self.frames = identity.shape[:2]
+        self.levels: dict[int, Tensor] = {}
+        self.context = AttentionContext(identity, tokens, self.mask)
+
+    def level(self, count: int) -> Tensor:
+        """Regions (b·f, 2, t) on the level that has so many tokens."""
+        if count not in self.levels:
+            self.levels[count] = to_grid_bicubic(self.regions, count)
+        return self.levels[count]
+
+    def mask(self, signal: str, count: int) -> Tensor:
+        return self.level(count)[:, SIGNALS.index(signal)].unflatten(0, self.frames)
+
+    def kept(self, count: int) -> dict[str, Tensor]:
+        return {s: self.level(count)[:, k].int() == 1 for k, s in enumerate(SIGNALS)}
+
+
+def _replaced(layer: ReleasedControl) -> Any:
+    """A spatial block's output (b·f, t, c), replaced by the layer's."""
+
+    def apply(hidden: Tensor, call: _Call) -> Tensor:
+        tokens = {s: call.tokens[s].flatten(0, 1) for s in SIGNALS}
+        return layer(hidden, tokens, call.identity.flatten(0, 1), call.kept(hidden.shape[1]))
+
+    return apply

@@ -1,0 +1,31 @@
+"""`actalker check-released FILE.safetensors`: does our form of the released network give a file's outputs?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..errors import InputError
+from .options import new_parser, parse
+
+
+def run(argv: Sequence[str]) -> int:
+    """Print the largest relative error of each mode. The exit code is 1 if one is above the tolerance."""
+    p = new_parser(
+        "check-released", "Compares our form of ACTalker's released network with a file's outputs."
+    )
+    p.add_argument("file", type=str, help="safetensors with weights, inputs, outputs, and unet_config")
+    p.add_argument(
+        "--tolerance", type=float, default=1e-4, help="largest error, relative to the largest value"
+    )
+    options = parse(p, argv)
+    if options is None:
+        return 0
+    if not options.tolerance > 0:
+        raise InputError(f"--tolerance {options.tolerance:g}: give a number above 0")
+    from ..released.check import check_released
+
+    worst = 0.0
+    for found in check_released(options.file):
+        print(f"{found.mode:14s} {found.error:.2e}")
+        worst = max(worst, found.error if found.error == found.error else float("inf"))
+    return int(worst > options.tolerance)

@@ -1,0 +1,1 @@
+"""ACTalker's released checkpoints: checked against vectors of the released code."""
