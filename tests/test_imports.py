@@ -18,6 +18,10 @@ OPTIONAL = (
     "triton",
     "gradio",
     "ray",
+    "pyarrow",
+    "scenedetect",
+    "webdataset",
+    "peft",
     "cv2",
 )
 NEED_LIGHTNING = (
@@ -25,6 +29,7 @@ NEED_LIGHTNING = (
     "training.callbacks",
     "training.command",
     "training.export",
+    "training.plan",
     "data.module",
 )
 NEED_COMPILERS = ("_kernels", "cpu_vector")
@@ -65,7 +70,7 @@ def test_the_package_itself_loads_nothing_heavy():
     assert done.stdout.strip() == "[]", done.stdout
 
 
-@pytest.mark.parametrize("words", [["--help"], ["infer", "--help"], ["ablate", "--help"]])
+@pytest.mark.parametrize("words", [["--help"], ["infer", "--help"], ["ablate", "--help"], ["prepare", "--help"]])
 def test_help_does_not_load_torch(words):
     done = run(
         f"import sys; from actalker.cli.main import main; code = main({words!r}); "
