@@ -91,35 +91,70 @@ def _convolutions(channels: tuple[int, ...]) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def augment(crops: Tensor, generator: torch.Generator) -> Tensor:
+@dataclass(frozen=True)
+class AugmentStrategy:
+    """How far a driving face's looks and frame are changed; 0 everywhere changes nothing."""
+
+    scale: float = 0.1
+    """Largest change of size, as a share of it."""
+
+    shift: float = 0.06
+    """Largest shift, as a share of half a side."""
+
+    blur: float = 0.5
+    """Chance of a blur."""
+
+    grey: float = 0.5
+    """Chance of less colour."""
+
+    contrast: float = 0.3
+    """Largest change of contrast, as a share of it."""
+
+    colour: float = 0.2
+    """Largest change of a channel's gain."""
+
+    light: float = 0.25
+    """Largest change of a channel's level, of half the range."""
+
+    cover: float = 0.25
+    """Largest side of a patch that covers something, as a share of the picture."""
+
+
+def augment(crops: Tensor, generator: torch.Generator, config: AugmentStrategy | None = None) -> Tensor:
     """Change how a face looks and is framed, not how it moves: what keeps identity out of the code.
 
     Colour, contrast, grey, scale, shift, blur and one covered patch; drawn once a clip, the same for all its
     frames (a change between frames would be motion). Never mirrored: left and right lids are different
     motions. crops: (b, f, 3, s, s) in [-1, 1]; the result too.
     """
+    by = config or AugmentStrategy()
     b, f, c, s, _ = crops.shape
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
         draw = torch.rand(b, *shape, generator=generator, device=generator.device)
         return (low + (high - low) * draw).to(crops)
 
-    scale, shift = uniform(0.9, 1.1, 1), uniform(-0.06, 0.06, 2)  # of half a side
+    def share(chance: float, *shape: int) -> Tensor:
+        """0 but for so many clips, for them anything up to 1."""
+        return (1 - uniform(0.0, 1.0, *shape) / max(chance, 1e-9)).clamp(0, 1)
+
+    scale, shift = uniform(1 - by.scale, 1 + by.scale, 1), uniform(-by.shift, by.shift, 2)
     theta = torch.cat([torch.diag_embed(scale.expand(b, 2)), shift[..., None]], dim=2)
     grid = F.affine_grid(theta, [b, f * c, s, s], align_corners=False)
     out = F.grid_sample(crops.reshape(b, f * c, s, s), grid, padding_mode="border", align_corners=False)
 
     soft = F.avg_pool2d(F.pad(out, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-    out = torch.lerp(out, soft, uniform(-0.5, 1.0, 1, 1, 1).clamp(min=0)).view(b, f, c, s, s)
+    out = torch.lerp(out, soft, share(by.blur, 1, 1, 1)).view(b, f, c, s, s)
 
     grey = out.mean(dim=2, keepdim=True)
-    out = torch.lerp(out, grey.expand_as(out), (uniform(-0.5, 1.5, 1, 1, 1, 1)).clamp(0, 1))
+    out = torch.lerp(out, grey.expand_as(out), share(by.grey, 1, 1, 1, 1))
     mean = out.mean(dim=(1, 2, 3, 4), keepdim=True)
-    out = (out - mean) * uniform(0.7, 1.3, 1, 1, 1, 1) + mean  # contrast
-    out = out * uniform(0.8, 1.2, 1, c, 1, 1) + uniform(-0.25, 0.25, 1, c, 1, 1)
+    out = (out - mean) * uniform(1 - by.contrast, 1 + by.contrast, 1, 1, 1, 1) + mean
+    gain, level = (uniform(m - d, m + d, 1, c, 1, 1) for m, d in ((1.0, by.colour), (0.0, by.light)))
+    out = out * gain + level
 
     axis = torch.arange(s, device=crops.device) / s
-    corner, side = uniform(-0.2, 1.0, 2, 1), uniform(0.0, 0.25, 2, 1)  # often off the picture
+    corner, side = uniform(-0.2, 1.0, 2, 1), uniform(0.0, by.cover, 2, 1)  # often off the picture
     covered = (axis >= corner) & (axis < corner + side)  # (b, 2, s)
     patch = covered[:, 0, :, None] & covered[:, 1, None, :]
     fill = uniform(-1.0, 1.0, 1, c, 1, 1)

@@ -22,7 +22,7 @@ from ..diffusion.objective import Losses, ObjectiveConfig, by_noise_level, denoi
 from ..errors import InputError
 from ..pipeline.folder import load_model
 from ..pipeline.model import SIGNAL_NAMES, ModelConfig, SignalInputs, TalkingHeadModel
-from ..signals.expression import augment
+from ..signals.expression import AugmentStrategy, augment
 from ..signals.signal import Standardize, repeat_null
 from .strategies import (
     LooksStrategy,
@@ -77,6 +77,7 @@ class StrategyConfig:
 
     window: WindowStrategy = field(default_factory=WindowStrategy)
     looks: LooksStrategy = field(default_factory=LooksStrategy)
+    augment: AugmentStrategy = field(default_factory=AugmentStrategy)
     mask_drop: tuple[float, ...] = (1.0,)
     """Mask-drop chances, one drawn a step; 1 is the paper's rule."""
     token_dropout: float = 0.0
@@ -150,7 +151,7 @@ class TrainingModule(L.LightningModule):
         """Tokens of every signal; with a generator the driving crops are augmented, as in training."""
         faces = pixels(torch.cat([batch.rest[:, None], batch.crops], dim=1))
         if generator is not None:
-            faces = augment(faces, generator)
+            faces = augment(faces, generator, self.strategy.augment)
         inputs = SignalInputs(
             audio=batch.audio.float(),
             expression=(faces[:, 1:], faces[:, 0]),

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from actalker.signals.expression import POSE, ExpressionConfig, ExpressionEncoder, augment
+from actalker.signals.expression import POSE, AugmentStrategy, ExpressionConfig, ExpressionEncoder, augment
 from actalker.signals.identity import IdentityConfig, IdentityEncoder
 
 
@@ -66,6 +66,18 @@ def test_augmentation_is_the_same_for_all_frames_of_a_clip():
     assert (out == out[:, :1]).all()
     assert out.abs().max() <= 1
     assert all((out[k] - one[k]).abs().mean() > 0.02 for k in range(4))
+
+
+NOTHING = dict.fromkeys(AugmentStrategy.__dataclass_fields__, 0.0)
+
+
+def test_augmentation_of_strength_zero_changes_nothing_and_each_setting_something():
+    crops = clip(b=6)
+    none = augment(crops, torch.Generator().manual_seed(0), AugmentStrategy(**NOTHING))
+    assert torch.allclose(none, crops, atol=1e-5)
+    for name in NOTHING:
+        one = augment(crops, torch.Generator().manual_seed(0), AugmentStrategy(**{**NOTHING, name: 0.3}))
+        assert (one - crops).abs().max() > 0.01, name
 
 
 def test_augmentation_differs_between_clips_and_follows_the_generator():

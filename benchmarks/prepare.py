@@ -1,0 +1,178 @@
+"""How fast data is prepared and read, as ratios in one run.
+
+    python benchmarks/prepare.py CLIPS --face-model face_landmarker.task [--copies 4] [--many 10000]
+
+CLIPS is a folder of real clips. Rows: `actalker prepare` against the obvious script (frames by ffmpeg, one
+detector call a frame, crops written, serial), one worker against two, reading decoded shards against
+training steps of `configs/tiny.yaml`, and, with --many, the memory of the driver and of its workers over so
+many hard links of one short clip that is rejected after it was decoded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+ROOT = Path(__file__).parents[1]
+
+
+def copies(source: Path, folder: Path, count: int) -> Path:
+    """A folder of hard links, `count` of every clip."""
+    folder.mkdir(parents=True)
+    for path in sorted(source.iterdir()):
+        for k in range(count):
+            os.link(path, folder / f"{k:05d}_{path.name}")
+    return folder
+
+
+def prepare(source: Path, out: Path, *words: str) -> tuple[float, list[tuple[float, float]]]:
+    """Seconds, and (seconds, MiB of the driver and its workers) over the time."""
+    command = [sys.executable, "-m", "actalker", "prepare", str(source), "--out", str(out), *words]
+    start = time.perf_counter()
+    process = psutil.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    used: list[tuple[float, float]] = []
+
+    def watch() -> None:
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            try:
+                family = [process, *process.children(recursive=True)]
+                size = sum(one.memory_info().rss for one in family)
+            except psutil.NoSuchProcess:
+                continue
+            used.append((time.perf_counter() - start, size / 2**20))
+            time.sleep(0.5)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    if process.wait():
+        raise SystemExit(f"prepare ended with {process.returncode}")
+    return time.perf_counter() - start, used
+
+
+def obvious(source: Path, out: Path, model: Path) -> float:
+    """ffmpeg to frames, one detector call a frame, every face cut and written; one after another."""
+    from PIL import Image
+
+    from actalker.faces.crop import canonical_crop
+    from actalker.faces.landmarker import find_by_landmarker
+    from actalker.media.image import read_image
+
+    start = time.perf_counter()
+    for clip in sorted(source.iterdir()):
+        frames = out / clip.stem
+        frames.mkdir(parents=True)
+        subprocess.run(
+            ["ffmpeg", "-v", "error", "-i", str(clip), "-r", "25", str(frames / "%06d.png")], check=True
+        )
+        subprocess.run(
+            ["ffmpeg", "-v", "error", "-i", str(clip), "-ac", "1", "-ar", "16000", str(frames / "sound.wav")],
+            check=False,
+        )
+        for path in sorted(frames.glob("*.png")):
+            picture = read_image(path)
+            faces = find_by_landmarker(picture, model)
+            if faces:
+                cut = canonical_crop(faces[0]).apply(picture, 512)
+                Image.fromarray(cut).save(path.with_suffix(".jpg"), quality=95)
+    return time.perf_counter() - start
+
+
+def loader(shards: Path, seconds: float) -> float:
+    """Clips a second from decoded shards, in this process."""
+    from actalker.data.clips import ClipDataConfig, ClipDataset
+
+    data = ClipDataset(ClipDataConfig(str(shards), frames=14, size=128, held_out=0.0))
+    data[0]
+    start, count = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        data[count]
+        count += 1
+    return count / (time.perf_counter() - start)
+
+
+def training() -> float:
+    """Clips a second that a step of `configs/tiny.yaml` takes, of the whole windows that it denoises, one
+    process."""
+    import torch
+    import yaml
+
+    from actalker.data.puppets.dataset import PuppetDataConfig, PuppetDataset
+    from actalker.data.sample import collate
+    from actalker.diffusion.objective import ObjectiveConfig
+    from actalker.pipeline.model import ModelConfig
+    from actalker.training.module import OptimizerConfig, StrategyConfig, TrainingModule
+
+    torch.set_num_threads(1)
+    model = yaml.safe_load((ROOT / "configs/tiny.yaml").read_text())["model"]["model"]
+    module = TrainingModule(
+        ModelConfig.from_dict(model), ObjectiveConfig(), OptimizerConfig(), StrategyConfig()
+    )
+    data = PuppetDataset(PuppetDataConfig(frames=14, size=128), 4)
+    batch = collate([data[k] for k in range(2)])
+    times = []
+    for step in range(4):
+        start = time.perf_counter()
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = module.step_loss(batch, step)[0]
+        loss.backward()
+        times.append(time.perf_counter() - start)
+    return 2 / float(np.median(times[1:]))
+
+
+def main() -> None:
+    """Measure and print Markdown rows."""
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("clips", type=Path)
+    p.add_argument("--face-model", type=Path, required=True)
+    p.add_argument("--copies", type=int, default=2)
+    p.add_argument("--many", type=int, default=0)
+    options = p.parse_args()
+    load = f"{psutil.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        source = copies(options.clips, root / "source", options.copies)
+        count = len(list(source.iterdir()))
+        words = ("--face-model", str(options.face_model.absolute()), "--probe.sound", "optional")
+        one, memory = prepare(source, root / "one", *words, "--workers", "1", "--pixels.size", "160")
+        two, _ = prepare(source, root / "two", *words, "--workers", "2", "--pixels.size", "160")
+        plain = obvious(source, root / "obvious", options.face_model)
+        read, step = loader(root / "one/shards", 10.0), training()
+        print(f"{load}\n\n| what | ours | other | ratio |\n|---|---|---|---|")
+        row("clips a minute, 1 worker; the obvious script", 60 * count / one, 60 * count / plain)
+        row("clips a minute, 2 workers; 1 worker", 60 * count / two, 60 * count / one)
+        row("decoded clips read a second; clips trained a second", read, step)
+        print(f"| peak memory, 1 worker, MiB | {max(m for _, m in memory):.0f} | | |")
+        if options.many:
+            short = root / "short"
+            short.mkdir()
+            first = sorted(options.clips.iterdir())[0]
+            cut = ["ffmpeg", "-v", "error", "-i", str(first), "-t", "0.4", str(short / "clip.mp4")]
+            subprocess.run(cut, check=True)
+            many = copies(short, root / "many", options.many)
+            loose = ("--cut_limits.shortest", "0.2", "--track_limits.face_height", "5000")
+            seconds, used = prepare(many, root / "out", *words, *loose)
+            third = len(used) // 3
+            middle, last = used[third : 2 * third], used[-third:]
+            early, late = (float(np.median([size for _, size in part])) for part in (middle, last))
+            row(f"MiB, last third of {options.many} clips; middle third", late, early)
+            print(
+                f"| clips a minute that are rejected after tracking | {60 * options.many / seconds:.0f} | | |"
+            )
+
+
+def row(what: str, ours: float, other: float) -> None:
+    """A Markdown row with the ratio."""
+    print(f"| {what} | {ours:.2f} | {other:.2f} | {ours / other:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
