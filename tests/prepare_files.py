@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -69,6 +70,9 @@ def poisoned(folder: Path) -> dict[str, str]:
     (folder / "readme.txt").write_text("not a clip")
     (folder / "good.txt").write_text("a woman smiles")
     (folder / ".hidden").write_bytes(os.urandom(500))
+    with suppress(OSError):  # not on every file system
+        Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.mp4")).write_bytes(b"no text in any encoding")
+    os.mkfifo(folder / "pipe.mp4")
     face_clip(folder / "silent.mp4", sound=False)
     video_file(folder / "no_face.mp4", [np.full((128, 128, 3), 90, np.uint8)] * 10, 10, sound=tone(1.0))
     video_file(folder / "one_frame.mp4", face_frames(1), 10, sound=tone(1.0))
@@ -85,6 +89,8 @@ def poisoned(folder: Path) -> dict[str, str]:
         "notes.mp4": "cannot be read",
         "readme.txt": "cannot be read",
         ".hidden": "cannot be read",
+        "pipe.mp4": "not a plain file",
+        "caf\\udce9.mp4": "cannot be read",
         "silent.mp4": "no sound track",
         "no_face.mp4": "no face",
         "one_frame.mp4": "picture",

@@ -70,8 +70,9 @@ def test_the_package_itself_loads_nothing_heavy():
     assert done.stdout.strip() == "[]", done.stdout
 
 
-@pytest.mark.parametrize("words", [["--help"], ["infer", "--help"], ["ablate", "--help"], ["prepare",
-"--help"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["infer", "--help"], ["ablate", "--help"], ["prepare", "--help"]]
+)
 def test_help_does_not_load_torch(words):
     done = run(
         f"import sys; from actalker.cli.main import main; code = main({words!r}); "

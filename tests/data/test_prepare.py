@@ -274,7 +274,7 @@ def test_download_hands_ids_to_the_program_as_they_are(tmp_path):
     names = ["-dash", "plain", "dead", "$(touch pwned)", "../up", "a b"]
     source = celebv(tmp_path / "source", {f"clip{k}": entry(name) for k, name in enumerate(names)})
     environment = {**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}"}
-    run_prepare(source, "--out", out, "--download", "true", "--engine", "serial", env=environment)
+    run_prepare(source, "--out", out, "--download", "--engine", "serial", env=environment)
     calls = [json.loads(line) for line in (tmp_path / "calls").read_text().splitlines()]
     assert sorted(call[-1].partition("v=")[2] for call in calls) == ["-dash", "dead", "plain"]
     assert all(call[-2] == "--" for call in calls)

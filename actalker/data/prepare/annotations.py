@@ -42,8 +42,10 @@ VIDEOS = [
 CAPTIONS = (".txt", ".json")
 
 
-def read_source(source: Path, videos: Path | None = None) -> list[Entry]:
+def read_source(source: Path, videos: Path | None = None, out: Path | None = None) -> list[Entry]:
     """Every clip of a source, sorted by name; files that no clip uses have entries too.
+
+    out: a folder of results, which is no part of a source that it lies in.
 
     source: a folder of clips, of raw videos beside a CelebV JSON, or of HDTF's text files; or a CelebV JSON.
     videos: where the raw videos of a JSON are; default: its own folder.
@@ -56,12 +58,12 @@ def read_source(source: Path, videos: Path | None = None) -> list[Entry]:
                 f"{source}: has two lists of clips, {marked[0].name} and {marked[1].name}; give one of them"
             )
         if marked:
-            return _annotated(read_celebv(marked[0]), videos or source, {marked[0]})
+            return _annotated(read_celebv(marked[0]), videos or source, {marked[0]}, out)
         lists = sorted(source.glob(f"*{TIMES}"))
         if lists:
             entries, used = read_hdtf(source)
-            return _annotated(entries, videos or source, used)
-        return _folder(source)
+            return _annotated(entries, videos or source, used, out)
+        return _folder(source, out)
     if not source.exists():
         raise InputError(
             f"{source}: no such file or folder; give a folder of clips, or a JSON that lists them"
@@ -72,12 +74,12 @@ def read_source(source: Path, videos: Path | None = None) -> list[Entry]:
         )
     if not is_celebv(source):
         raise InputError(f"{source}: holds no 'clips'; give celebvhq_info.json or a file of that form")
-    return _annotated(read_celebv(source), videos or source.parent, {source}, others=videos is not None)
+    return _annotated(read_celebv(source), videos or source.parent, {source}, out, others=videos is not None)
 
 
-def _folder(folder: Path) -> list[Entry]:
+def _folder(folder: Path, out: Path | None) -> list[Entry]:
     """Every file below a folder is a clip, but captions: texts of the same name as a file that is none."""
-    files = list(_files(folder))
+    files = list(_files(folder, out))
     stems = {path.with_suffix("") for path in files if path.suffix.lower() not in CAPTIONS}
     entries = []
     for path in files:
@@ -91,7 +93,9 @@ def _folder(folder: Path) -> list[Entry]:
     return sorted(entries, key=lambda entry: entry.clip)
 
 
-def _annotated(entries: list[Entry], videos: Path, used: set[Path], others: bool = True) -> list[Entry]:
+def _annotated(
+    entries: list[Entry], videos: Path, used: set[Path], out: Path | None, others: bool = True
+) -> list[Entry]:
     """Entries with their files: a clip that is cut already (named as the clip), else the raw video.
 
     `person` of an entry is the name of its raw video here. others: files that no entry names get rows.
@@ -99,7 +103,7 @@ def _annotated(entries: list[Entry], videos: Path, used: set[Path], others: bool
     if not videos.is_dir():
         raise InputError(f"{videos}: no such folder of videos; check --videos")
     named: dict[str, list[Path]] = defaultdict(list)
-    files = list(_files(videos))
+    files = list(_files(videos, out))
     for path in files:
         if path.suffix[1:].lower() in VIDEOS:
             named[path.stem].append(path)
@@ -148,8 +152,10 @@ def _caption(video: Path) -> Path | None:
     return None
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _files(folder: Path, out: Path | None) -> Iterator[Path]:
+    """Every file below a folder, but those of the results."""
+    own = None if out is None or not out.is_dir() or out.samefile(folder) else out.resolve()
     for root, folders, names in os.walk(folder):
-        folders.sort()
+        folders[:] = sorted(name for name in folders if own is None or (Path(root) / name).resolve() != own)
         for name in sorted(names):
             yield Path(root) / name

@@ -67,7 +67,7 @@ class Summary:
 
 def list_entries(request: Request, root: Path) -> list[Entry]:
     """The entries of the source; with `download`, missing videos are fetched first."""
-    entries = read_source(request.source, request.videos)
+    entries = read_source(request.source, request.videos, root)
     if request.download:
         download(request.source, root / "raw")
         entries = read_source(request.source, root / "raw")
