@@ -190,6 +190,43 @@ def test_a_kill_loses_nothing_and_nothing_comes_twice(undisturbed, tmp_path, vic
     assert not [path for path in (out / "work").rglob(".*") if path.is_dir()] or victim == "driver"
 
 
+@pytest.mark.slow
+def test_a_lost_node_of_a_ray_cluster_loses_nothing(undisturbed, tmp_path):
+    """Two nodes; the one that the driver is not on is killed while both work, and the other takes over."""
+    pytest.importorskip("ray")
+    source, first = undisturbed
+    out = tmp_path / "out"
+    code = (
+        "import sys, time\n"
+        "from ray.cluster_utils import Cluster\n"
+        "cluster = Cluster(initialize_head=True, head_node_args={'num_cpus': 1})\n"
+        "node = cluster.add_node(num_cpus=1)\n"
+        "print(cluster.address, flush=True)\n"
+        "sys.stdin.readline()\n"
+        "cluster.remove_node(node, allow_graceful=False)\n"
+        "print('lost', flush=True)\n"
+        "sys.stdin.readline()\n"
+        "cluster.shutdown()\n"
+    )
+    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    cluster = subprocess.Popen([sys.executable, "-c", code], text=True, env=environment, **pipes)
+    try:
+        address = next(line for line in cluster.stdout if ":" in line and line[0].isdigit()).strip()
+        words = (source, "--out", out, "--engine", "ray", "--workers", 2, "--clips-per-shard", 2)
+        driver = _started(command(*words, "--address", address))
+        _when_working(driver, out, "track")
+        cluster.stdin.write("\n")
+        cluster.stdin.flush()
+        assert next(line for line in cluster.stdout if "lost" in line)
+        said = driver.communicate(timeout=240)
+        assert driver.returncode == 0, said
+        assert shard_bytes(out) == shard_bytes(first)
+        assert [row["status"] for row in rows(out).values()] == ["ok"] * 3
+    finally:
+        cluster.communicate("\n\n", timeout=60)
+
+
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounts a small tmpfs")
 def test_a_full_disk_stops_the_run_and_it_goes_on(undisturbed, tmp_path):
     source, first = undisturbed

@@ -140,7 +140,8 @@ class _Remote:
     def give(self, entry: Entry) -> None:
         self.entry, self.tries = entry, self.tries + 1
         if self._actor is None:
-            needs = {"num_cpus": 1, "num_gpus": int(self.pool == "gpu")}
+            # no reserved CPU: an actor that waits for one that a lost node took with it would wait for ever
+            needs = {"num_cpus": 0, "num_gpus": int(self.pool == "gpu"), "scheduling_strategy": "SPREAD"}
             self._actor = self.ray.remote(**needs)(Worker).remote(self.setup, self.pool)
         self.pending = self._actor.result.remote(entry)
 
