@@ -35,7 +35,7 @@ class Crop:
         part = Image.fromarray(np.ascontiguousarray(image[rows[:, None], columns[None]]))
         left, top = self.x - x0, self.y - y0
         box = (left, top, left + self.side, top + self.side)
-        return np.asarray(part.resize((size, size), Image.Resampling.BILINEAR, box=box))
+        return np.array(part.resize((size, size), Image.Resampling.BILINEAR, box=box))
 
     def to_crop(self, points: np.ndarray, size: int) -> np.ndarray:
         """Points (..., 2) in the picture to pixels of the cut."""
