@@ -24,5 +24,7 @@ def to_grid_bicubic(mask: Tensor, count: int) -> Tensor:
     """
     rows = max(1, int(math.sqrt(count / (mask.shape[-1] / mask.shape[-2]))))
     rows += count % rows != 0
-    grid = F.interpolate(mask.float(), size=(rows, count // rows), mode="bicubic").flatten(2)
-    return F.pad(grid, (0, count - grid.shape[2]))  # where no whole grid has so many tokens
+    grid = F.interpolate(mask.float(), size=(rows, max(1, count // rows)), mode="bicubic").flatten(2)
+    return F.pad(
+        grid, (0, count - grid.shape[2])
+    )  # where no whole grid has so many tokens; cuts, if negative

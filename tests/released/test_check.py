@@ -168,10 +168,13 @@ def test_masks_shrink_as_diffusers_shrinks_them(rows, columns, scale):
     """Also where a level's size is rounded: compared with the class that the released code calls."""
     mask = (torch.rand(2, 1, rows * 8, columns * 8) < 0.5).float()
     h, w = math.ceil(rows / scale), math.ceil(columns / scale)
-    assume(h * w * rows >= columns)  # below one row it divides by zero
     made = to_grid_bicubic(mask, h * w)
+    assert made.shape == (2, 1, h * w)
     for b in range(2):
-        expected = IPAdapterMaskProcessor.downsample(mask[b], 1, h * w, 1)[..., 0]
+        try:
+            expected = IPAdapterMaskProcessor.downsample(mask[b], 1, h * w, 1)[..., 0]
+        except (RuntimeError, ZeroDivisionError):  # it finds grids without a row or a column
+            assume(False)
         assert torch.allclose(made[b], expected)
 
 
