@@ -138,6 +138,10 @@ class ControlUNet(UNetSpatioTemporalConditionModel):
         """The spatio-temporal transformers, in the order of the network: 16 at SVD's size."""
         return [m for m in self.modules() if isinstance(m, TransformerSpatioTemporalModel)]
 
+    def blocks(self) -> list[nn.Module]:
+        """The parts that hold nearly all weights, each used through its own forward: what is sharded."""
+        return [*self.down_blocks, self.mid_block, *self.up_blocks, *self.control]
+
     def _guided(self, features: Tensor, call: _Call) -> Tensor:
         assert self.guider is not None
         guide = self.guider(call.routes.conditions.location.to(features.dtype), features.shape[-2:])

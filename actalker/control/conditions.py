@@ -24,6 +24,7 @@ class Conditions:
     reference: (b, c, h, w) the portrait in the codec's space.
     location: (b, f, r, H, W) masks that tell the network where face and mouth are.
     micro: (b, 3) frames a second, head motion bucket, expression motion bucket.
+    idle: closed signals pass too, over no tokens: in training all processes use the same weights in a step.
     """
 
     tokens: Mapping[str, Tensor]
@@ -35,11 +36,12 @@ class Conditions:
     micro: Tensor
     mask_drop: float = field(default=1.0)
     generator: torch.Generator | None = field(default=None)
+    idle: bool = field(default=False)
 
     @property
     def open(self) -> list[str]:
         """Signals whose gate is above 0 somewhere: only those are computed."""
-        return [name for name, gate in self.gates.items() if bool((gate > 0).any())]
+        return [name for name, gate in self.gates.items() if self.idle or bool((gate > 0).any())]
 
     def closed(self, signals: Iterable[str]) -> Conditions:
         """The same with some gates closed: what guidance compares with."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -44,7 +45,7 @@ class StepSampler(Sampler[list[int]]):
             yield batch
 
 
-class StepData(L.LightningDataModule):
+class StepData(L.LightningDataModule, ABC):
     """Batches of a data set of ours, in an order that a resumed run shares; what data is for a subclass.
 
     Args:
@@ -58,9 +59,9 @@ class StepData(L.LightningDataModule):
         super().__init__()
         self.batch_size, self.steps, self.workers, self.seed = batch_size, steps, workers, seed
 
+    @abstractmethod
     def dataset(self, training: bool) -> Dataset:
         """Clips to train on, or clips that are never trained on."""
-        raise NotImplementedError
 
     def train_dataloader(self) -> DataLoader:
         """Batches from the step where the training is."""

@@ -11,7 +11,6 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 from ..data.sample import Sample, as_uint8, pixels
@@ -19,7 +18,6 @@ from ..errors import InputError
 from ..evaluation.control import psnr, region_change
 from ..media.image import write_png
 from ..media.writer import VideoWriter
-from ..pipeline.generate import generate
 from ..signals.signal import SIGNALS
 from .module import TrainingModule
 
@@ -46,10 +44,7 @@ class StopOnNaN(L.Callback):
 
 
 class LastCheckpoint(ModelCheckpoint):
-    """Lightning's, which also writes last.ckpt after the last step, between two of its times.
-
-    Not at the end of the training: there the averaged weights have taken the place of the current ones.
-    """
+    """Lightning's, which also writes last.ckpt after the last step, between two of its times."""
 
     def on_train_batch_end(
         self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, index: int
@@ -74,7 +69,6 @@ class SampleVideos(L.Callback):
     def __init__(self, clips: int = 4, steps: int = 0) -> None:
         self.clips, self.steps = clips, steps
 
-    @rank_zero_only
     def on_validation_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         if not isinstance(module, TrainingModule) or trainer.val_dataloaders is None:
             return
@@ -86,36 +80,29 @@ class SampleVideos(L.Callback):
         with torch.random.fork_rng():
             for item in range(min(self.clips, len(batch.frames))):
                 one = Sample(**{name: value[item : item + 1] for name, value in vars(batch).items()})
-                clean, truth = self.generate(module, one), unit(pixels(one.frames)[0])
+                clean, truth = module.sample(one, self.steps), unit(pixels(one.frames)[0])
                 values.setdefault("psnr", []).append(psnr(clean, truth))
                 videos = [truth, clean]
                 for signal, region in own_regions(one).items():
-                    closed = self.generate(module, without(one, signal))
+                    closed = module.sample(without(one, signal), self.steps)
                     values.setdefault(f"moves_{signal}", []).append(region_change(clean, closed, region))
                     values.setdefault(f"leaks_{signal}", []).append(region_change(clean, closed, 1 - region))
                     videos.append(closed)
-                if item == 0:
+                if item == 0 and trainer.is_global_zero:
                     write_video(
                         folder / f"step{trainer.global_step:06d}.mp4", videos, module.model.config.fps
                     )
                 strip = torch.cat([truth, clean], dim=2)[:: max(1, len(truth) // 7)]
                 rows.append(torch.cat([unit(pixels(one.portrait))[0].repeat(1, 2, 1), *strip], dim=2))
         module.log_dict({f"val/{name}": sum(v) / len(v) for name, v in values.items()}, batch_size=1)
+        if not trainer.is_global_zero:
+            return  # all processes generate, for the weights may be split over them
         sheet = as_uint8(torch.cat(rows, dim=1).cpu())
         write_png(folder / f"step{trainer.global_step:06d}.png", sheet.permute(1, 2, 0).numpy())
         if trainer.logger is not None and hasattr(trainer.logger, "experiment"):
             writer = trainer.logger.experiment
             if hasattr(writer, "add_image"):
                 writer.add_image("samples", sheet, trainer.global_step)
-
-    def generate(self, module: TrainingModule, one: Sample) -> Tensor:
-        """One validation clip (a batch of one) under its gates: (f, 3, H, W) in [0, 1]."""
-        conditions = module.conditions(
-            one, module.tokens(one, None), module.step_generator(0), training=False
-        )
-        frames = one.frames.shape[1]
-        pieces = generate(module.model, conditions.frames, frames, steps=self.steps or None)
-        return unit(torch.cat(list(pieces)).float())
 
 
 def own_regions(one: Sample) -> dict[str, Tensor]:

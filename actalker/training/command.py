@@ -6,10 +6,10 @@ import warnings
 from datetime import timedelta
 
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from ..data.module import StepData
+from .averaging import AverageWeights
 from .callbacks import LastCheckpoint, SampleVideos, StopOnNaN
 from .module import TrainingModule
 
@@ -35,8 +35,7 @@ class Command(LightningCLI):
                 "checkpoint.save_on_train_epoch_end": False,
             }
         )
-        parser.add_lightning_class_args(EMAWeightAveraging, "ema")
-        parser.set_defaults({"ema.decay": 0.998})
+        parser.add_lightning_class_args(AverageWeights, "ema")
         parser.add_lightning_class_args(SampleVideos, "samples")
         parser.add_argument(
             "--threads", type=int, default=0, help="CPU threads of the training; 0: torch's choice"
@@ -54,7 +53,7 @@ class Command(LightningCLI):
         batch = next(iter(self.datamodule.train_dataloader()))
         device = self.trainer.strategy.root_device
         trainer = self.trainer
-        averaged = any(isinstance(callback, EMAWeightAveraging) for callback in trainer.callbacks)  # type: ignore[attr-defined]
+        averaged = any(isinstance(callback, AverageWeights) for callback in trainer.callbacks)
         size, parts = trainer.world_size, trainer.accumulate_grad_batches
         print("\n".join(plan(self.model.to(device), batch.to(device), size, parts, averaged)))
         raise SystemExit(0)

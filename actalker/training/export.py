@@ -12,9 +12,10 @@ from ..errors import InputError
 from ..pipeline.folder import save_model
 from ..pipeline.model import ModelConfig, TalkingHeadModel
 from ..provenance import check_readable
+from .averaging import KEY
 from .tuning import TuningConfig, merged
 
-AVERAGED, CURRENT = "averaging_state", "state_dict"
+CURRENT = "state_dict"
 
 
 def export(checkpoint: str | Path, folder: str | Path, averaged: bool = True, dtype: str = "float32") -> Path:
@@ -35,9 +36,7 @@ def export(checkpoint: str | Path, folder: str | Path, averaged: bool = True, dt
         ) from None
     if not isinstance(held, dict) or "model_config" not in held or CURRENT not in held:
         raise InputError(f"{path}: not a checkpoint of this program's training; give a .ckpt of train.py")
-    weights: dict[str, Any] = held[CURRENT]
-    if not averaged and "current_model_state" in held:
-        weights = held["current_model_state"]
+    weights = {**held[CURRENT], **(held.get(KEY, {}) if averaged else {})}
     model = TalkingHeadModel(ModelConfig.from_dict(held["model_config"]))
     model.load_state_dict(merged(model_weights(weights), TuningConfig(**held.get("tuning", {}))))
     save_model(model, Path(folder), {"float32": None, "bfloat16": torch.bfloat16}[dtype])

@@ -13,7 +13,6 @@ import lightning as L
 import torch
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..control.conditions import Conditions
 from ..data.puppets.motion import HIGH, INDEX, LOW
@@ -21,9 +20,11 @@ from ..data.sample import Sample, pixels
 from ..diffusion.objective import Losses, ObjectiveConfig, by_noise_level, denoising_loss
 from ..errors import InputError
 from ..pipeline.folder import load_model
+from ..pipeline.generate import generate
 from ..pipeline.model import SIGNAL_NAMES, ModelConfig, SignalInputs, TalkingHeadModel
 from ..signals.expression import AugmentStrategy, augment
-from ..signals.signal import Standardize, repeat_null
+from ..signals.signal import Standardize
+from .shard import shard
 from .strategies import (
     LooksStrategy,
     WindowStrategy,
@@ -81,7 +82,7 @@ class StrategyConfig:
     mask_drop: tuple[float, ...] = (1.0,)
     """Mask-drop chances, one drawn a step; 1 is the paper's rule."""
     token_dropout: float = 0.0
-    """Chance that a clip's tokens of a signal are replaced by null tokens."""
+    """Chance that a clip's tokens of a signal, or of who it is, are replaced by null tokens."""
     motion_weight: float = 0.0
     """Weight of reading known motion from the tokens (puppets know theirs); 0 for real videos."""
     motion_frames: int = 0
@@ -93,7 +94,8 @@ class StrategyConfig:
     """Weight of reading the small motions that the gates let through from the network's last features, those
     of lips from the mouth, of lids, brows and gaze from the upper face: they make small errors in pixels."""
     motion_first: int = 0
-    """Steps at the start in which motion is read and nothing is denoised."""
+    """Steps at the start in which motion is read and nothing is denoised; on several processes these need
+    the strategy `ddp_find_unused_parameters_true`."""
 
 
 class TrainingModule(L.LightningModule):
@@ -127,17 +129,17 @@ class TrainingModule(L.LightningModule):
         if gradient_checkpointing:
             self.model.network.enable_gradient_checkpointing()
         self.objective, self.optimizer, self.strategy, self.seed = objective, optimizer, strategy, seed
-        widths = {s: self.null(s).numel() for s in SIGNAL_NAMES}
+        widths = {s: self.model.encoders[s].null.numel() for s in SIGNAL_NAMES}  # type: ignore[union-attr, operator]
         self.readers = nn.ModuleDict({s: nn.Linear(w, motion_channels) for s, w in widths.items()})
         if strategy.shown_weight:
             width = self.model.network.config.block_out_channels[0]
             self.shown = nn.ModuleDict({r: nn.Linear(width, motion_channels) for r in ("mouth", "upper")})
 
-    def null(self, signal: str) -> Tensor:
-        """The learned stand-in for an absent signal, (n, d)."""
-        null = self.model.encoders[signal].null
-        assert isinstance(null, Tensor)
-        return null
+    def configure_model(self) -> None:
+        """Split the weights over processes, where the trainer's strategy is `ModelParallelStrategy`."""
+        if self.device_mesh is not None:
+            entries = ("training_step", "validation_step", "sample")
+            shard(self, self.model.network.blocks(), self.device_mesh["data_parallel"], entries)
 
     def step_generator(self, step: int, part: int = 0) -> torch.Generator:
         """The randomness of one part of a step: the same after a resume.
@@ -172,14 +174,17 @@ class TrainingModule(L.LightningModule):
         regions = widen_regions(regions, gates, face)
         micro = batch.frames.new_zeros(b, 3, dtype=torch.float32)
         micro[:, 0] = self.model.config.fps
-        absent = {s: repeat_null(self.null(s), b, f) for s in tokens}
+        encoders = self.model.encoders
+        absent = {s: encoders[s].absent(b, f) for s in tokens}  # type: ignore[operator]
         chance = self.strategy.token_dropout if training else 0.0
         kept = drop_tokens(tokens, absent, chance, generator)
         masks = {"face": face, "mouth": mouth}
         conditions = self.model.conditions(pixels(batch.portrait), kept, regions, masks, gates, micro)
         if training:
+            nobody = {"identity": encoders["identity"].absent(b)}  # type: ignore[operator]
+            who = drop_tokens({"identity": conditions.identity}, nobody, chance, generator)["identity"]
             drop = mask_drop_chance(self.strategy.mask_drop, generator)
-            conditions = replace(conditions, mask_drop=drop, generator=generator)
+            conditions = replace(conditions, identity=who, mask_drop=drop, generator=generator, idle=True)
         return conditions
 
     def losses(self, batch: Sample, generator: torch.Generator, training: bool = True) -> Losses:
@@ -194,9 +199,9 @@ class TrainingModule(L.LightningModule):
         total = motion.new_zeros(())
         for k, name in enumerate(SIGNAL_NAMES):
             read = self.readers[name](tokens[name].flatten(2)).float()
-            known = ~motion[:, k].isnan()
-            if known.any():  # real clips know none
-                total = total + F.mse_loss(read[known], motion[:, k][known])
+            known = ~motion[:, k].isnan()  # real clips know none
+            error = (read - motion[:, k].nan_to_num()).square() * known
+            total = total + error.sum() / known.sum().clamp(min=1)
         return total
 
     def shown_loss(self, loss: Losses, batch: Sample) -> Tensor:
@@ -265,10 +270,27 @@ class TrainingModule(L.LightningModule):
         }
         self.log_dict({f"val/{k}": v for k, v in values.items()}, batch_size=len(batch.frames))
 
+    @torch.no_grad()
+    def sample(self, one: Sample, steps: int = 0) -> Tensor:
+        """The clip (f, 3, H, W) in [0, 1] that the model makes of a batch of one, under its gates.
+
+        steps: denoiser calls a window; 0: the model's own.
+        """
+        conditions = self.conditions(one, self.tokens(one, None), self.step_generator(0), training=False)
+        pieces = generate(self.model, conditions.frames, one.frames.shape[1], steps=steps or None)
+        return (torch.cat(list(pieces)).float() / 2 + 0.5).clamp(0, 1)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """What `actalker export` needs beside the weights."""
         checkpoint["model_config"] = self.model.config.as_dict()
         checkpoint["tuning"] = asdict(self.tuning)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Count batches anew: a step may be made of more of them, or of fewer, than it was."""
+        counted = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]
+        change = checkpoint["global_step"] * self.trainer.accumulate_grad_batches - counted["ready"]
+        for kind in counted:  # a checkpoint that is written while a batch ends counts it as not yet completed
+            counted[kind] += change
 
     def configure_optimizers(self) -> Any:
         trained = [p for p in self.parameters() if p.requires_grad]

@@ -139,11 +139,12 @@ def drop_tokens(
     chance: float,
     generator: torch.Generator,
 ) -> dict[str, Tensor]:
-    """Replace a clip's tokens of a signal by its null tokens, each with `chance` (condition dropout)."""
+    """Replace a clip's tokens (b, ..., d) by its null tokens, those of each name with `chance`."""
     out = {}
     for name, value in tokens.items():
         dropped = (torch.rand(value.shape[0], generator=generator) < chance).to(value.device)
-        out[name] = torch.where(dropped[:, None, None, None], absent[name].to(value.dtype), value)
+        dropped = dropped.view(-1, *[1] * (value.ndim - 1))
+        out[name] = torch.where(dropped, absent[name].to(value.dtype), value)
     return out
 
 

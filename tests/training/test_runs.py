@@ -5,16 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from training_runs import clip_data, config, fit, start
 
 from actalker.data.module import ClipData
+from actalker.pipeline.folder import load_model
+from actalker.training.export import export, model_weights
 
 
 def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
-    held = torch.load(checkpoint, map_location="cpu", weights_only=False)
-    return held.get("current_model_state", held["state_dict"])
+    return torch.load(checkpoint, map_location="cpu", weights_only=False)["state_dict"]
+
+
+def averages(checkpoint: Path) -> dict[str, torch.Tensor]:
+    return torch.load(checkpoint, map_location="cpu", weights_only=False)["averaged_weights"]
 
 
 def apart(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
@@ -38,23 +45,87 @@ def test_a_run_on_clips_resumes_in_the_middle_of_an_epoch_on_other_workers(prepa
     assert apart(whole, weights(parts)) == 0
 
 
+SHARDED = {
+    "class_path": "lightning.pytorch.strategies.ModelParallelStrategy",
+    "init_args": {
+        "data_parallel_size": 2,
+        "tensor_parallel_size": 1,
+        "save_distributed_checkpoint": False,
+    },
+}
+
+
+def as_one(prepared: Path, folder: Path, strategy: object) -> Path:
+    """Three steps of two processes with two clips each, against one process that accumulates two batches.
+
+    Returns: the checkpoint of the two.
+    """
+    data = clip_data(prepared / "decoded/shards")
+    one = config(folder / "one", 3, data)
+    one["trainer"]["accumulate_grad_batches"] = 2
+    two = config(folder / "two", 3, data)
+    two["trainer"] |= {"devices": 2, "strategy": strategy}
+    for name, settings in (("one", one), ("two", two)):
+        done = start(folder / name, settings)
+        assert done.returncode == 0, done.stderr[-1500:]
+    checkpoints = [folder / name / "checkpoints/last.ckpt" for name in ("one", "two")]
+    begun = fit(folder / "begun", 1, data=data)
+    for held in (weights, averages):
+        first, second = map(held, checkpoints)
+        # AdamW makes whole steps of gradients that are nothing but rounding, so single weights may differ
+        learnt, differs = distance(first, held(begun)), distance(first, second)
+        assert first.keys() == second.keys() and differs < 1e-2 * learnt, (differs, learnt)
+    return checkpoints[1]
+
+
 @pytest.mark.slow
 def test_two_processes_train_as_one_with_the_same_global_batch(prepared, tmp_path):
-    """DDP over gloo with two clips a process, against one process that accumulates two batches of two."""
+    as_one(prepared, tmp_path, "ddp")
+
+
+@pytest.mark.slow
+def test_two_processes_that_share_the_weights_train_as_one_which_goes_on_from_there(prepared, tmp_path):
+    """FSDP2: the checkpoint is one file of whole weights; one process and two shards go on with it."""
+    checkpoint = as_one(prepared, tmp_path, SHARDED)
+    held = torch.load(checkpoint, map_location="cpu", weights_only=False)
+    assert all(type(value) is torch.Tensor for value in held["state_dict"].values())
+    export(checkpoint, tmp_path / "model")
+    assert load_model(tmp_path / "model").state_dict().keys() == model_weights(held["state_dict"]).keys()
     data = clip_data(prepared / "decoded/shards")
-    one = config(tmp_path / "one", 3, data)
-    one["trainer"]["accumulate_grad_batches"] = 2
-    two = config(tmp_path / "two", 3, data)
-    two["trainer"] |= {"devices": 2, "strategy": "ddp_find_unused_parameters_true"}
-    for name, settings in (("one", one), ("two", two)):
+    after = []
+    for name, more in (
+        ("alone", {"accumulate_grad_batches": 2}),
+        ("shared", {"devices": 2, "strategy": SHARDED}),
+    ):
+        settings = config(tmp_path / name, 4, data)
+        settings["trainer"] |= more
+        done = start(tmp_path / name, settings, "--ckpt_path", str(checkpoint))
+        assert done.returncode == 0, done.stderr[-1500:]
+        after.append(tmp_path / name / "checkpoints/last.ckpt")
+    for of in (weights, averages):
+        learnt, differs = distance(of(after[0]), of(checkpoint)), distance(of(after[0]), of(after[1]))
+        assert learnt > 0 and differs < 1e-2 * learnt, (differs, learnt)
+
+
+@pytest.mark.slow
+def test_validation_on_shards_shows_what_it_shows_on_one_process(prepared, tmp_path):
+    data = clip_data(prepared / "decoded/shards", held_out=0.5, all_open=1.0)
+    seen = []
+    for name, more in (("one", {}), ("two", {"devices": 2, "strategy": SHARDED})):
+        settings = config(tmp_path / name, 1, data)
+        settings["trainer"] |= {
+            "limit_val_batches": 1,
+            "val_check_interval": 1,
+            "check_val_every_n_epoch": None,
+        }
+        settings["trainer"] |= more
+        settings["samples"] = {"clips": 1}
+        settings["model"]["optimizer"]["learning_rate"] = 1e-9
         done = start(tmp_path / name, settings)
         assert done.returncode == 0, done.stderr[-1500:]
-    checkpoints = [tmp_path / name / "checkpoints/last.ckpt" for name in ("one", "two")]
-    first, second = map(weights, checkpoints)
-    begun = weights(fit(tmp_path / "begun", 1, data=data))
-    # AdamW makes whole steps of gradients that are nothing but rounding, so single weights may differ
-    learnt, differs = distance(first, begun), distance(first, second)
-    assert differs < 1e-2 * learnt, (differs, learnt)
+        (sheet,) = (tmp_path / name / "samples").glob("*.png")
+        seen.append(np.asarray(Image.open(sheet)).astype(int))
+    assert np.abs(seen[0] - seen[1]).max() <= 1
 
 
 def test_a_plan_tells_what_a_run_takes_and_trains_nothing(prepared, tmp_path):

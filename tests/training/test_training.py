@@ -40,7 +40,7 @@ def test_a_run_is_exported_and_makes_a_video(tmp_path):
     held = torch.load(checkpoint, map_location="cpu", weights_only=False)
     pipeline = TalkingHeadPipeline.from_pretrained(tmp_path / "model", device="cpu")
     exported = pipeline.model.state_dict()
-    for name, value in held["state_dict"].items():
+    for name, value in {**held["state_dict"], **held["averaged_weights"]}.items():
         if name.startswith("model."):
             assert torch.equal(exported[name.removeprefix("model.")], value), name
 
@@ -53,7 +53,7 @@ def test_a_resumed_run_has_the_weights_of_one_in_one_go(tmp_path):
         fit(tmp_path / "parts", 4, "--ckpt_path", "last"), map_location="cpu", weights_only=False
     )
     assert parts["global_step"] == whole["global_step"] == 4
-    for kept in ("state_dict", "current_model_state"):
+    for kept in ("state_dict", "averaged_weights"):
         for name, value in whole[kept].items():
             assert torch.equal(parts[kept][name], value), (kept, name)
 
@@ -87,8 +87,17 @@ def test_a_run_that_ends_between_two_checkpoints_leaves_its_last_step(tmp_path):
     words = ("--checkpoint.every_n_train_steps", "2", "--checkpoint.train_time_interval", "null")
     held = torch.load(fit(tmp_path, 3, *words), map_location="cpu", weights_only=False)
     assert held["global_step"] == 3
-    apart = [not torch.equal(v, held["state_dict"][k]) for k, v in held["current_model_state"].items()]
-    assert any(apart)  # averaged and current weights, each by itself
+    assert any(not torch.equal(v, held["state_dict"][k]) for k, v in held["averaged_weights"].items())
+
+
+def test_averaged_weights_follow_their_formula(tmp_path):
+    """Runs of one, two and three steps, whose checkpoints hold the weights after each; in float64."""
+    held = [torch.load(fit(tmp_path / str(n), n), map_location="cpu", weights_only=False) for n in (1, 2, 3)]
+    for name, average in held[0]["averaged_weights"].items():
+        for t, run in enumerate(held[1:], 2):
+            keep = min(0.998, (1 + t) / (10 + t))
+            average = keep * average.double() + (1 - keep) * run["state_dict"][name].double()
+        assert torch.allclose(held[2]["averaged_weights"][name].double(), average, atol=1e-7), name
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path):

@@ -1,0 +1,94 @@
+"""Averaged weights beside the trained ones: smoother, and what validation and export use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+
+from .shard import own_part, place, whole
+
+KEY = "averaged_weights"  # in a checkpoint
+
+
+class AverageWeights(L.Callback):
+    """Exponential moving average of the weights that are trained (EMA).
+
+        ā ← d_t ā + (1 - d_t) w,    d_t = min(decay, (1 + t) / (10 + t))    after step t
+
+    The decay starts low, so that the random weights of the beginning are soon forgotten. The average is kept
+    in float32; on shards, every process averages its own part.
+    """
+
+    def __init__(self, decay: float = 0.998) -> None:
+        self.decay = decay
+        self.averaged: dict[str, Tensor] = {}
+        self._held: dict[str, Tensor] = {}  # whole weights of a checkpoint, until the model has its place
+        self._step = 0
+
+    def factor(self, step: int) -> float:
+        """How much of the average stays at `step`."""
+        return min(self.decay, (1 + step) / (10 + step))
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Begin with what a checkpoint held, and with the weights as they are for all others."""
+        self._take_held(module)
+        for name, weight in _trained(module):
+            if name not in self.averaged:
+                self.averaged[name] = own_part(weight).float().clone()
+        self._step = trainer.global_step
+
+    @torch.no_grad()
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, index: int
+    ) -> None:
+        if trainer.global_step == self._step:
+            return  # gradients are still being accumulated
+        self._step = trainer.global_step
+        for name, weight in _trained(module):
+            self.averaged[name].lerp_(own_part(weight).float(), 1 - self.factor(self._step))
+
+    def on_validation_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self._take_held(module)
+        self._exchange(module)
+
+    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self._exchange(module)
+
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        gathered = {}
+        for name, weight in _trained(module):
+            average = whole(self.averaged[name], weight)  # all processes take part
+            if trainer.is_global_zero:
+                gathered[name] = average
+        checkpoint[KEY] = gathered
+
+    def on_load_checkpoint(
+        self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self._held = dict(checkpoint.get(KEY, {}))
+
+    def _take_held(self, module: nn.Module) -> None:
+        for name, weight in _trained(module):
+            if name in self._held:
+                self.averaged[name] = place(self._held[name].float(), weight)
+        self._held = {}
+
+    @torch.no_grad()
+    def _exchange(self, module: nn.Module) -> None:
+        """The averaged weights for the trained ones, or back."""
+        for name, weight in _trained(module):
+            if name in self.averaged:
+                mine, average = own_part(weight), self.averaged[name]
+                kept = mine.clone()
+                mine.copy_(average)
+                average.copy_(kept)
+
+
+def _trained(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    return ((name, weight) for name, weight in module.named_parameters() if weight.requires_grad)
