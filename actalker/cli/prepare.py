@@ -12,7 +12,6 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 
 from ..errors import InputError
-from ..provenance import versions
 from .options import new_parser, parse
 
 SIZES = {"K": 10, "M": 20, "G": 30, "T": 40}
@@ -103,9 +102,9 @@ def _prepare(options: Namespace, words: Sequence[str], merging: bool) -> int:
     if not options.timeout > 0:
         raise InputError(f"--timeout {options.timeout:g}: give seconds above 0")
     setup = Setup(out.absolute(), config, _bytes(options.memory), options.timeout)
-    if not merging:
-        write_settings(out, words, {"config": config, "versions": versions()})
     entries = list_entries(request, out)
+    if not merging:
+        write_settings(out, words, config)
     clips = sum(entry.problem is None for entry in entries)
     print(
         f"{len(entries)} entries, {clips} to prepare; faces by the {config.look.finder}, "

@@ -292,6 +292,7 @@ def test_a_wrong_option_is_one_line_and_exit_code_2(undisturbed, tmp_path, capsy
     assert main(["prepare", *given, "--out", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
     assert says in said and said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_download_hands_ids_to_the_program_as_they_are(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from .entries import Entry
 from .graph import stages
 from .manifest import MANIFEST, row, write_manifest
 from .report import write_report
+from .settings import PrepareConfig
 from .shards import write_shards
 from .stages import DiskFull, Outcome, run_clip
 from .worker import Setup
@@ -124,13 +126,13 @@ def prepare(
     return Summary(rows)
 
 
-def write_settings(root: Path, arguments: Sequence[str], settings: dict[str, Any]) -> None:
+def write_settings(root: Path, arguments: Sequence[str], config: PrepareConfig) -> None:
     """Keep what was asked for, so that `merge` asks for the same."""
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"--out {root}: cannot be made ({error.strerror}); give another folder") from None
-    content = {"arguments": list(arguments), "settings": settings, "versions": versions()}
+    content = {"arguments": list(arguments), "settings": config, "versions": versions()}
     with whole_file(root / SETTINGS, overwrite=True) as work:
         work.write_text(json.dumps(content, indent=1, default=str) + "\n")
 
@@ -153,5 +155,5 @@ def _forget_failures(entries: Sequence[Entry], setup: Setup) -> None:
 
 
 def _kind_of(reason: str) -> str:
-    """A reason without its numbers and names, for counting."""
-    return "".join("#" if letter.isdigit() else letter for letter in reason)[:100].replace("##", "#")
+    """A reason without its numbers, for counting."""
+    return re.sub(r"\d+", "#", reason)[:100]
