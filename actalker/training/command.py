@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import torch
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.strategies import ModelParallelStrategy
 
 from ..data.module import StepData
 from .averaging import AverageWeights
@@ -53,9 +54,9 @@ class Command(LightningCLI):
         batch = next(iter(self.datamodule.train_dataloader()))
         device = self.trainer.strategy.root_device
         trainer = self.trainer
-        averaged = any(isinstance(callback, AverageWeights) for callback in trainer.callbacks)
         size, parts = trainer.world_size, trainer.accumulate_grad_batches
-        print("\n".join(plan(self.model.to(device), batch.to(device), size, parts, averaged)))
+        split = isinstance(trainer.strategy, ModelParallelStrategy)
+        print("\n".join(plan(self.model.to(device), batch.to(device), size, parts, split)))
         raise SystemExit(0)
 
     def before_instantiate_classes(self) -> None:

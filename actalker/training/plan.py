@@ -20,8 +20,8 @@ GIB = 2**30
 STEPS = 2  # steps that are timed, after one that warms up
 
 
-def plan(module: TrainingModule, batch: Any, devices: int, accumulate: int, averaged: bool) -> list[str]:
-    """The lines of the plan. batch: one of the training. devices: processes. averaged: EMA is kept.
+def plan(module: TrainingModule, batch: Any, devices: int, accumulate: int, split: bool) -> list[str]:
+    """The lines of the plan. batch: one of the training. devices: processes. split: they share the weights.
 
     Activations are measured by real steps on this machine, unless weights, gradients and optimiser alone
     would not fit into its free memory.
@@ -34,10 +34,11 @@ def plan(module: TrainingModule, batch: Any, devices: int, accumulate: int, aver
         "weights": everything,
         "gradients": trained,
         "AdamW": 2 * trained,
-        "averaged weights": everything if averaged else 0,
+        "averaged weights": trained,
     }
     lines.append("memory of each process, GiB:")
-    lines += [f"  {name:17s} {size / GIB:8.2f}" for name, size in kept.items()]
+    share = devices if split else 1
+    lines += [f"  {name:17s} {size / share / GIB:8.2f}" for name, size in kept.items()]
     clips, frames = batch.frames.shape[:2]
     lines.append(f"a step: {clips * devices * accumulate} clips of {frames} frames on {devices} process(es)")
     free = psutil.virtual_memory().available if module.device.type == "cpu" else _free(module.device)
