@@ -61,8 +61,23 @@ def parser() -> ArgumentParser:
     p.add_argument(
         "--sampler", type=str | None, default=None, help="euler or dpm2; the model's own if not given"
     )
+    p.add_argument(
+        "--windows",
+        type=str | None,
+        default=None,
+        help="of long clips: overlapping or shifted; the model's own if not given",
+    )
     p.add_argument("--seed", type=int, default=0, help="same seed, same machine, same video")
     p.add_argument("--fps", type=str | float, default="25", help="frames a second: 25, 29.97, 30000/1001")
+    p.add_argument(
+        "--interpolate", type=int, default=1, help="frames of the video for each generated one, 1 to 4"
+    )
+    p.add_argument(
+        "--interpolator",
+        type=str,
+        default="linear",
+        help="what makes the frames between: linear, or a TorchScript file",
+    )
     p.add_argument(
         "--duration",
         type=str | float | None,
@@ -106,6 +121,7 @@ def run(argv: Sequence[str]) -> int:
 
     masks = pairs(options.region, "region", "audio=mouth").values()
     read = [options.portrait, options.audio, options.expression, options.text, options.face_model, *masks]
+    read.append(options.interpolator)
     check_outputs(out, preview_to, options.overwrite, [*read, *map(str, options.config or [])])
     pipeline, request = prepare(settings)
     if not options.quiet:
@@ -142,8 +158,11 @@ def prepare(settings: dict[str, Any]) -> tuple[Any, Any]:
         guidance=guidance,
         steps=settings["steps"],
         sampler=settings["sampler"],
+        windows=settings["windows"],
         seed=settings["seed"],
         fps=settings["fps"],
+        interpolate=settings["interpolate"],
+        interpolator=settings["interpolator"],
         duration=settings["duration"],
         crop=settings["crop"],
         face_model=settings["face_model"],

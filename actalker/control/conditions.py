@@ -72,6 +72,18 @@ class Conditions:
         return replace(self, **moved)
 
 
+def chain(parts: list[Conditions]) -> Conditions:
+    """Conditions of stretches of one clip as those of one stretch, in their order."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    joined: dict[str, Any] = {"location": torch.cat([part.location for part in parts], dim=1)}
+    for name in ("tokens", "regions", "gates"):
+        by_signal = getattr(first, name)
+        joined[name] = {s: torch.cat([getattr(part, name)[s] for part in parts], dim=1) for s in by_signal}
+    return replace(first, **joined)
+
+
 def batch(parts: list[Conditions]) -> Conditions:
     """Several conditions as one batch, for guidance passes that run side by side."""
     first = parts[0]

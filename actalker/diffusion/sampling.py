@@ -26,6 +26,12 @@ def scheduler(name: str, sigma_min: float, sigma_max: float, sigma_data: float) 
     return kind(sigma_min=sigma_min, sigma_max=sigma_max, sigma_data=sigma_data)
 
 
+def noise_levels(scheduler: Any, steps: int) -> Tensor:
+    """σ before each of the steps and after the last, (steps + 1,)."""
+    scheduler.set_timesteps(steps)
+    return scheduler.sigmas
+
+
 def as_output(scheduler: Any, clean: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
     """The network output that makes `scheduler` see the clean estimate: its preconditioning, undone."""
     if hasattr(scheduler, "precondition_outputs"):

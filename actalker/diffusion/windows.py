@@ -15,6 +15,8 @@ from ..control.conditions import Conditions
 from .guidance import Denoise
 from .sampling import sample
 
+WINDOWS = ("overlapping", "shifted")
+
 
 def windows(frames: int, window: int, overlap: int) -> list[tuple[int, int]]:
     """First and last-plus-one frame of each window.

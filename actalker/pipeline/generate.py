@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from ..control.conditions import Conditions
 from ..diffusion.guidance import guided
 from ..diffusion.sampling import scheduler
+from ..diffusion.shifted import sample_shifted
 from ..diffusion.windows import FrameNoise, sample_windows
 from .model import TalkingHeadModel
 
@@ -24,6 +25,7 @@ def generate(
     steps: int | None = None,
     sampler: str | None = None,
     scales: Mapping[str, float] | None = None,
+    windows: str | None = None,
     callback: Callable[[int, int], None] | None = None,
 ) -> Iterator[Tensor]:
     """Frames of one clip, piece by piece: (k, 3, H, W) in [-1, 1], on the model's device.
@@ -31,7 +33,7 @@ def generate(
     Args:
         conditions: of frames start to stop, a batch of one.
         frames: length of the clip.
-        steps, sampler: the model's own unless given.
+        steps, sampler, windows: the model's own unless given.
         scales: guidance scale of each signal, 1 = none.
         callback: told (window, step) after every denoiser call.
     """
@@ -46,7 +48,8 @@ def generate(
     def centre(told: Conditions, count: int) -> Tensor:
         return told.reference[:, None].expand(-1, count, -1, -1, -1)
 
-    pieces = sample_windows(
+    shifted = (windows or settings.windows) == "shifted"
+    pieces = (sample_shifted if shifted else sample_windows)(
         guided(model.denoise, scales or {}),
         conditions,
         frames,
@@ -54,7 +57,7 @@ def generate(
         fresh,
         steps or settings.steps,
         config.window,
-        config.overlap,
+        settings.shift if shifted else config.overlap,
         centre if config.precondition.centre == "reference" else None,
         callback,
     )

@@ -56,6 +56,12 @@ class SamplingConfig:
     shared_noise: float = 0.0
     """Share of the noise's variance that all frames of a clip have in common, as in training."""
 
+    windows: str = "overlapping"
+    """How long clips are cut: overlapping or shifted."""
+
+    shift: int = 7
+    """Frames by which shifted windows move on at every step."""
+
     hold: bool = False
     """Whether the portrait itself stands where no open signal can move anything: everywhere while all gates
     are closed, outside the face while only speech is open."""

@@ -37,15 +37,17 @@ def plan(
     open_signals: list[str],
     scales: Mapping[str, float],
     steps: int,
+    shifted: bool = False,
 ) -> Plan:
     """The plan of a clip. Memory: the program's own, the weights', and a window's features in every pass."""
     together = len(passes(open_signals, scales))
-    count = len(windows(frames, model.config.window, model.config.overlap))
+    window = model.config.window
+    count = -(-frames // window) if shifted else len(windows(frames, window, model.config.overlap))
     size = model.config.size // model.codec.stride
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     widths = model.network.config.block_out_channels
     element = next(model.network.parameters()).element_size()
     # measured peaks: the denoiser holds about 28 feature maps of a window at the finest level, at its widest
-    features = 28 * together * min(frames, model.config.window) * size**2 * max(widths) * element
+    features = 28 * together * min(frames, window) * size**2 * max(widths) * element
     base = 600 * 2**20  # the interpreter with torch and diffusers loaded
     return Plan(frames, fps, count, steps, count * steps * together, base + weights + features)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..control.gates import Gates
 from ..diffusion.sampling import SAMPLERS
+from ..diffusion.windows import WINDOWS
 from ..errors import InputError, one_of
 from ..media.sound import Sound
 from ..signals.script import Script
@@ -22,9 +23,11 @@ from ..timeline import parse_rate, parse_seconds
 from .folder import check_files, find_model, load_model, save_model
 from .generate import generate
 from .inputs import ClipInputs, gather
+from .interpolate import Between, blend, interpolated, load_between
 from .model import TalkingHeadModel
 from .plan import Plan, plan
 
+MOST_BETWEEN = 4
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -46,11 +49,33 @@ class Request:
     steps: int
     sampler: str | None
     guidance: Mapping[str, float]
+    windows: str
+    interpolate: int = 1
+    """Frames of the video for each generated one."""
+    between: Between = blend
     plan: Plan = field(init=False)
 
     def __post_init__(self) -> None:
         inputs = self.inputs
-        self.plan = plan(inputs.model, inputs.frames, inputs.fps, inputs.opened(), self.guidance, self.steps)
+        self.plan = plan(
+            inputs.model,
+            inputs.frames,
+            inputs.fps,
+            inputs.opened(),
+            self.guidance,
+            self.steps,
+            self.windows == "shifted",
+        )
+
+    @property
+    def fps(self) -> Fraction:
+        """Frames a second of the video."""
+        return self.inputs.fps * self.interpolate
+
+    @property
+    def frames(self) -> int:
+        """Frames of the video."""
+        return self.inputs.frames * self.interpolate
 
 
 class TalkingHeadPipeline:
@@ -104,8 +129,11 @@ class TalkingHeadPipeline:
         guidance: Mapping[str, float] | None = None,
         steps: int | None = None,
         sampler: str | None = None,
+        windows: str | None = None,
         seed: int = 0,
         fps: str | float | Fraction = 25,
+        interpolate: int = 1,
+        interpolator: str | Path = "linear",
         duration: str | float | Fraction | None = None,
         crop: str = "face",
         face_model: str | Path | None = None,
@@ -124,7 +152,14 @@ class TalkingHeadPipeline:
             raise InputError(f"seed {seed}: give a number from 0 to 2^63 - 1")
         if sampler is not None:
             one_of(sampler, SAMPLERS, "sampler")
+        settings = self.model.config.sampling
+        windows = one_of(windows or settings.windows, WINDOWS, "kind of windows")
+        if windows == "shifted" and (sampler or settings.sampler) != "euler":
+            raise InputError(f"sampler {sampler or settings.sampler}: shifted windows take the sampler euler")
         one_of(crop, ("face", "none"), "crop")
+        if not 1 <= interpolate <= MOST_BETWEEN:
+            raise InputError(f"interpolate {interpolate}: give a number from 1 (none) to {MOST_BETWEEN}")
+        between = load_between(interpolator)
         inputs = gather(
             self.model,
             portrait,
@@ -133,18 +168,20 @@ class TalkingHeadPipeline:
             text,
             gates if isinstance(gates, Gates) or gates is None else Gates(gates),
             regions,
-            parse_rate(fps),
+            parse_rate(fps) / interpolate,
             None if duration is None else parse_seconds(str(duration)),
             crop,
             None if face_model is None else Path(face_model),
             face_index,
         )
-        return Request(inputs, seed, steps, sampler, dict(guidance or {}))
+        return Request(inputs, seed, steps, sampler, dict(guidance or {}), windows, interpolate, between)
 
     def stream(
         self, request: Request, callback: Callable[[int, int], None] | None = None
     ) -> Iterator[np.ndarray]:
-        """Frames (h, w, 3) uint8 of a prepared clip, in order, as their window is done.
+        """Generated frames (h, w, 3) uint8 of a prepared clip, in order, as their window is done.
+
+        Frames between them are `interpolate.interpolated`'s.
 
         callback: told (window, step) after every denoiser call.
         """
@@ -157,6 +194,7 @@ class TalkingHeadPipeline:
             request.steps,
             request.sampler,
             request.guidance,
+            request.windows,
             callback,
         )
         for piece in pieces:
@@ -173,14 +211,18 @@ class TalkingHeadPipeline:
 
         Args:
             portrait: file or RGB array (h, w, 3) uint8.
-            audio: file with sound, or a `Sound`. expression: driving video, or its frames at `fps`.
+            audio: file with sound, or a `Sound`. expression: driving video, or its frames at
+                `fps` / `interpolate`.
             text: `"base | 0-1.2: smiles | ..."`, a YAML file or a `Script`. At least one of the three.
             gates: how far each signal is open, [0, 1] or a schedule in seconds; all open by default.
             regions: where a signal acts: mouth, upper, face, frame, or a mask picture.
             guidance: scale of each signal, 1 = none.
             steps, sampler, seed: of the sampling.
-            fps: exact rate of the video. duration: seconds; default the speech's, else the video's, else the
-                script's.
+            windows: of long clips: overlapping, or shifted (they move on at every step).
+            fps: exact rate of the video.
+            interpolate: frames of the video for each generated one. interpolator: what makes those between,
+                linear or a TorchScript file (`load_between`).
+            duration: seconds; default the speech's, else the driving video's, else the script's.
             crop: `face` (the canonical square around the face) or `none` (the centred square).
             face_model: MediaPipe's face_landmarker.task. face_index: which face, largest first.
             callback_on_step_end: as in diffusers: (pipeline, step, window, {}) after every step.
@@ -195,12 +237,12 @@ class TalkingHeadPipeline:
                 if callback_on_step_end is not None:
                     callback_on_step_end(self, step, window, {})
 
-            frames.extend(self.stream(request, told))
+            frames.extend(interpolated(self.stream(request, told), request.interpolate, request.between))
         inputs = request.inputs
         sound = None
         if inputs.sound is not None:
             sound = inputs.sound.cut(Fraction(0), min(inputs.sound.duration, inputs.frames / inputs.fps))
-        return TalkingHeadOutput(np.stack(frames), inputs.fps, sound)
+        return TalkingHeadOutput(np.stack(frames), request.fps, sound)
 
 
 class progress:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,19 @@ from ..errors import InputError
 from ..media.image import write_png
 from ..media.writer import VideoWriter
 from ..provenance import check_writable, file_hash, versions, whole_file, write_sidecar
+from .interpolate import interpolated
 from .preview import preview, shown_frames
 from .talking_head import Request, TalkingHeadPipeline
+from .watch import Watch
 
-SOURCES = ("portrait", "audio", "expression", "text", "face_model")  # settings that may name a file
+SOURCES = (
+    "portrait",
+    "audio",
+    "expression",
+    "text",
+    "face_model",
+    "interpolator",
+)  # settings that may name a file
 
 
 def sidecar_of(video: Path) -> Path:
@@ -62,18 +71,25 @@ def write_clip(
     wanted = set(shown_frames(inputs.frames)) if preview_to is not None else set()
     kept: dict[int, np.ndarray] = {}
     size = inputs.model.config.size
+    watch = Watch(request)
     told = sidecar(pipeline, request, settings)  # of the inputs as they are now, not after the work
     with ExitStack() as stack:
         side = stack.enter_context(whole_file(sidecar_of(video), overwrite))
         sheet = None if preview_to is None else stack.enter_context(whole_file(preview_to, overwrite))
-        writer = stack.enter_context(VideoWriter(video, inputs.fps, (size, size), inputs.sound, overwrite))
-        for number, frame in enumerate(pipeline.stream(request, callback)):
+        writer = stack.enter_context(VideoWriter(video, request.fps, (size, size), inputs.sound, overwrite))
+
+        def seen() -> Iterator[np.ndarray]:
+            for number, frame in enumerate(pipeline.stream(request, callback)):
+                watch.see(frame)
+                if number in wanted:
+                    kept[number] = frame
+                yield frame
+
+        for frame in interpolated(seen(), request.interpolate, request.between):
             writer.write(frame)
-            if number in wanted:
-                kept[number] = frame
         if sheet is not None:
             write_png(sheet, preview(inputs, kept))
-        write_sidecar(side, told)
+        write_sidecar(side, {**told, "scores": watch.report()})
 
 
 def sidecar(pipeline: TalkingHeadPipeline, request: Request, settings: dict[str, Any]) -> dict[str, Any]:
@@ -88,9 +104,11 @@ def sidecar(pipeline: TalkingHeadPipeline, request: Request, settings: dict[str,
         "seed": request.seed,
         "steps": request.steps,
         "sampler": request.sampler or inputs.model.config.sampling.sampler,
+        "windows": request.windows,
         "guidance": dict(request.guidance),
-        "fps": str(inputs.fps),
-        "frames": inputs.frames,
+        "fps": str(request.fps),
+        "frames": request.frames,
+        "interpolate": request.interpolate,
         "seconds": float(inputs.frames / inputs.fps),
         "gates": inputs.gates.describe(),
         "regions": {name: str(choice) for name, choice in choices.items()},

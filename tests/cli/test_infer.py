@@ -125,6 +125,23 @@ def test_same_seed_same_file_other_seed_other_frames(infer):
     assert first.read_bytes() != other.read_bytes()
 
 
+def test_shifted_windows_make_another_clip_and_tell_their_scores(infer):
+    words = ["--audio", "@speech.wav", "--duration", "0.8"]
+    plain = infer.frames(*words)
+    first, again = infer.frames(*words, "--windows", "shifted"), infer.frames(*words, "--windows", "shifted")
+    assert (first == again).all() and first.shape == plain.shape and (first != plain).any()
+    told = sidecar(infer.folder / "clip.mp4")
+    assert told["windows"] == "shifted" and set(told["scores"]) == {"seam", "colour_drift", "identity_drift"}
+
+
+def test_frames_between_keep_the_sound_in_time(infer):
+    path = infer("--audio", "@speech.wav", "--duration", "0.48", "--interpolate", "2", "--steps", "1")
+    told = sidecar(path)
+    assert (told["fps"], told["frames"], told["interpolate"]) == ("25", 12, 2)
+    assert times(path) == [Fraction(k, 25) for k in range(12)]
+    assert abs(read_sound(path).duration - Fraction(12, 25)) < Fraction(1, 25)
+
+
 def test_each_setting_changes_the_frames(infer):
     words = ["--audio", "@speech.wav", "--duration", "0.2"]
     assert (
@@ -214,7 +231,7 @@ def test_the_sidecar_holds_all_that_the_video_depends_on(infer, made):
     assert (told["seed"], told["steps"], told["sampler"], told["fps"]) == (7, 1, "euler", "30000/1001")
     assert told["gates"] == {"audio": 0.5, "expression": 1.0, "text": [[0.0, 0.1, 0.0], [0.1, None, 1.0]]}
     assert told["regions"] == {"audio": "face", "expression": "upper", "text": "face"}
-    assert told["guidance"] == {"text": 2.0}
+    assert told["guidance"] == {"text": 2.0} and told["windows"] == "overlapping"
     assert told["script"] == "a | 0-0.2: smiles"
     assert (told["device"], told["dtype"]) == ("cpu", "float32")
     names = {"portrait": "face.png", "audio": "speech.wav", "expression": "mute.mp4"}
@@ -237,6 +254,8 @@ def test_the_sidecar_holds_all_that_the_video_depends_on(infer, made):
     options |= {
         "gate",
         "guidance",
+        "interpolate",
+        "interpolator",
         "model",
         "out",
         "portrait",
@@ -245,6 +264,7 @@ def test_the_sidecar_holds_all_that_the_video_depends_on(infer, made):
         "sampler",
         "seed",
         "steps",
+        "windows",
     }
     assert set(told["settings"]) == options | {"text"}
     preview = np.asarray(Image.open(infer.folder / "look.png"))

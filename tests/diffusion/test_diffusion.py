@@ -1,5 +1,6 @@
 """Preconditioning, sampling, guidance, warping and windows against closed forms and other packages."""
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -11,10 +12,12 @@ from models import small_model, some_conditions
 
 from actalker.backbones.denoiser import Estimate
 from actalker.backbones.warp import warp
+from actalker.control.conditions import chain
 from actalker.diffusion.guidance import guided, passes
 from actalker.diffusion.objective import ObjectiveConfig, clip_noise, denoising_loss, draw_sigma
 from actalker.diffusion.precondition import Precondition, PreconditionConfig
 from actalker.diffusion.sampling import SAMPLERS, sample, scheduler
+from actalker.diffusion.shifted import runs, sample_shifted, shifted_windows
 from actalker.diffusion.windows import FrameNoise, sample_windows, windows
 
 
@@ -167,24 +170,71 @@ def test_noise_belongs_to_the_frame():
     )
 
 
+def framewise(x, sigma, one):
+    """A denoiser whose frames do not see one another."""
+    return 0.5 * x / (1 + sigma.view(-1, 1, 1, 1, 1)) + one.location.mean((2, 3, 4))[..., None, None, None]
+
+
+@pytest.mark.parametrize("kind, by", [(sample_windows, 2), (sample_shifted, 2), (sample_shifted, 5)])
 @pytest.mark.parametrize("frames", [3, 6, 7, 13, 20])
-def test_in_windows_a_framewise_denoiser_gives_the_whole(frames):
+def test_in_windows_a_framewise_denoiser_gives_the_whole(frames, kind, by):
     """Where frames do not see one another, windows must not show."""
     told = some_conditions(small_model(), 1, frames)
     noise = FrameNoise((192, 8, 8), seed=0)
 
-    def denoise(x, sigma, one):
-        return (
-            0.5 * x / (1 + sigma.view(-1, 1, 1, 1, 1)) + one.location.mean((2, 3, 4))[..., None, None, None]
-        )
-
-    def run(window):
-        pieces = sample_windows(
-            denoise, told.frames, frames, noise, lambda: scheduler("euler", 0.1, 5.0, 0.5), 3, window, 2
+    def run(method, window):
+        pieces = method(
+            framewise, told.frames, frames, noise, lambda: scheduler("euler", 0.1, 5.0, 0.5), 3, window, by
         )
         return torch.cat(list(pieces), dim=1)
 
-    torch.testing.assert_close(run(6), run(1000), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(run(kind, 6), run(sample_windows, 1000), rtol=1e-4, atol=1e-4)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.integers(1, 200), st.integers(1, 30), st.integers(0, 29))
+def test_shifted_windows_cover_a_circle_and_meet_at_most_once(frames, window, offset):
+    plan = shifted_windows(frames, window, offset % window)
+    seen = Counter(place for places in plan for place in places)
+    assert set(seen) == set(range(frames)) and max(seen.values()) <= 2
+    assert all(len(places) == min(window, frames) == len(set(places)) for places in plan)
+    twice = {place for place, count in seen.items() if count == 2}
+    assert twice <= set(plan[0]) & set(plan[-1]) or not twice
+    for places in plan:
+        assert [k for first, stop in runs(places) for k in range(first, stop)] == places
+        assert len(runs(places)) <= 2
+
+
+def test_where_shifted_windows_meet_stands_the_mean_of_both():
+    """One step, five frames in windows of four: frames 0 to 2 are in both; each adds its first place."""
+    told = some_conditions(small_model(), 1, 5)
+    place = torch.arange(5.0).view(1, 5, 1, 1, 1)
+    told = replace(told, location=place.expand(1, 5, *told.location.shape[2:]))
+
+    def first_place(x, sigma, one):
+        return one.location[:, :1].mean((2, 3, 4))[..., None, None, None].expand_as(x).clone()
+
+    pieces = sample_shifted(
+        first_place,
+        told.frames,
+        5,
+        FrameNoise((2, 3, 3), 0),
+        lambda: scheduler("euler", 0.1, 5.0, 0.5),
+        1,
+        4,
+        3,
+    )
+    got = torch.cat(list(pieces), dim=1)[0].mean((1, 2, 3))  # the one step ends at the clean estimate
+    torch.testing.assert_close(got, torch.tensor([2.0, 2.0, 2.0, 0.0, 4.0]))
+
+
+def test_stretches_of_conditions_chain_to_the_whole():
+    told = some_conditions(small_model(), 2, 7)
+    again = chain([told.frames(0, 3), told.frames(3, 4), told.frames(4, 7)])
+    assert torch.equal(again.location, told.location)
+    for name in ("tokens", "regions", "gates"):
+        for signal, value in getattr(told, name).items():
+            assert torch.equal(getattr(again, name)[signal], value)
 
 
 def test_noise_levels_are_log_normal_and_the_noise_is_shared_as_told():

@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from actalker.control.gates import Gates
 from actalker.data.puppets.clip import PuppetConfig, puppet_clip
 from actalker.evaluation.puppets import puppet_inputs, video
 from actalker.pipeline.folder import check_files, find_model, load_model
+from actalker.pipeline.generate import generate
+from actalker.signals.signal import SIGNALS
 
 SEED = 2_000_000  # of puppets that no training has seen
 FRAMES = 34
@@ -48,6 +51,19 @@ def test_frames_jump_no_more_where_windows_meet_than_inside(tiny, clips):
     at = torch.tensor([k + 1 in edges for k in range(FRAMES - 1)])
     assert at.sum() >= 4
     assert jumps[:, at].mean() <= jumps[:, ~at].mean() * 1.1
+
+
+def test_shifted_windows_show_no_seam_either(tiny, clips):
+    """The last step's windows begin at 7 and 21; the first frame and the last were neighbours before."""
+    jumps = []
+    for index, (inputs, _) in enumerate(clips):
+        inputs.gates = Gates.all_open(SIGNALS)
+        pieces = generate(tiny, inputs.conditions, FRAMES, index, windows="shifted")
+        made = torch.cat(list(pieces)).float() / 2
+        jumps.append((made[1:] - made[:-1]).abs().mean((1, 2, 3)))
+    mean = torch.stack(jumps).mean(0)
+    at = torch.tensor([k + 1 in (7, 21) for k in range(FRAMES - 1)])
+    assert mean[at].mean() <= mean[~at].mean() * 1.1
 
 
 def test_every_signal_moves_its_own_region_most(clips):

@@ -129,6 +129,8 @@ def test_one_open_signal_gets_the_face_more_share_it(pipe, made, face):
 @pytest.mark.parametrize(
     "options, says",
     [
+        ({"windows": "shifting"}, "kind of windows 'shifting' is unknown; did you mean 'shifted'"),
+        ({"windows": "shifted", "sampler": "dpm2"}, "shifted windows take the sampler euler"),
         ({"gates": {"audoi": 1.0}}, "signal in gates 'audoi' is unknown; did you mean 'audio'"),
         ({"guidance": {"face": 2.0}}, "signal 'face' is unknown"),
         ({"expression": []}, "driving video: has no frames"),

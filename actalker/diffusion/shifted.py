@@ -1,0 +1,127 @@
+"""Long clips in windows that stand elsewhere at every step: no frame has its neighbours always on one side.
+
+Source: ACTalker's released code (windows of 25 frames, 7 frames further at every step).
+
+Letters: f frames of a window, c h w a latent's channels and size.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..control.conditions import Conditions, chain
+from ..errors import InputError
+from .guidance import Denoise
+from .sampling import noise_levels
+from .windows import FrameNoise
+
+
+def shifted_windows(frames: int, window: int, offset: int) -> list[list[int]]:
+    """The frames of each window on a circle of all frames, from `offset` on; the last may meet the first.
+
+    >>> shifted_windows(10, 4, 3)
+    [[3, 4, 5, 6], [7, 8, 9, 0], [1, 2, 3, 4]]
+    """
+    if frames <= window:
+        return [list(range(frames))]
+    count = -(-frames // window)
+    return [[(offset + k * window + j) % frames for j in range(window)] for k in range(count)]
+
+
+def sample_shifted(
+    denoise: Denoise,
+    conditions: Callable[[int, int], Conditions],
+    frames: int,
+    noise: FrameNoise,
+    scheduler: Callable[[], Any],
+    steps: int,
+    window: int,
+    shift: int,
+    start: Callable[[Conditions, int], Tensor] | None = None,
+    callback: Callable[[int, int], None] | None = None,
+) -> Iterator[Tensor]:
+    """Latents of a clip, piece by piece (1, k, c, h, w), in order; arguments as `windows.sample_windows`.
+
+    All frames take a step of Euler's method before any takes the next; what is not being worked on lies in
+    a file. Where two windows meet, the frame is the mean of both.
+
+    shift: frames by which the windows move on at every step.
+    """
+    sigmas = noise_levels(scheduler(), steps)
+    blocks = [(first, min(first + window, frames)) for first in range(0, frames, window)]
+    with LatentFile(noise.shape) as one, LatentFile(noise.shape) as other:
+        now, then = one, other
+        for first, stop in blocks:
+            told = conditions(first, stop)
+            unit = noise.frames(first, stop).to(told.reference)
+            now.write(range(first, stop), unit * sigmas[0] + (start(told, stop - first) if start else 0))
+        for k in range(steps):
+            plan = shifted_windows(frames, window, k * shift % window)
+            for number, places in enumerate(plan):
+                told = chain([conditions(first, stop) for first, stop in runs(places)])
+                x = now.read(places).to(told.reference)
+                sigma, following = sigmas[k].to(x), sigmas[k + 1].to(x)
+                clean = denoise(x, sigma.expand(1), told)
+                x = x + (x - clean) / sigma * (following - sigma)
+                if number and number == len(plan) - 1:
+                    met = [j for j, place in enumerate(places) if place in plan[0]]
+                    x[:, met] = (x[:, met] + then.read([places[j] for j in met]).to(x)) / 2
+                then.write(places, x)
+                if callback is not None:
+                    callback(number, k)
+            now, then = then, now
+        for first, stop in blocks:
+            yield now.read(range(first, stop)).to(told.reference)
+
+
+def runs(places: list[int]) -> list[tuple[int, int]]:
+    """Stretches of frames that follow one another: first and last-plus-one.
+
+    >>> runs([7, 8, 9, 0, 1])
+    [(7, 10), (0, 2)]
+    """
+    groups = groupby(enumerate(places), key=lambda item: item[1] - item[0])
+    stretches = [[place for _, place in group] for _, group in groups]
+    return [(stretch[0], stretch[-1] + 1) for stretch in stretches]
+
+
+class LatentFile:
+    """Latents by frame, float32, in a file without a name: memory stays as it is, however long the clip."""
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        self.shape, self.file = shape, tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
+        self.size = int(np.prod(shape)) * 4
+
+    def __enter__(self) -> LatentFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def write(self, frames: Sequence[int], latents: Tensor) -> None:
+        """Keep latents (1, f, c, h, w) as those of these frames."""
+        rows = latents[0].float().cpu().numpy()
+        try:
+            for frame, row in zip(frames, rows, strict=True):
+                self.file.seek(frame * self.size)
+                self.file.write(row.tobytes())
+            self.file.flush()
+        except OSError as error:
+            raise InputError(
+                f"{tempfile.gettempdir()}: {error.strerror}; make room, or set TMPDIR to another folder"
+            ) from None
+
+    def read(self, frames: Sequence[int]) -> Tensor:
+        """Latents (1, f, c, h, w) of these frames."""
+        out = np.empty((len(frames), *self.shape), dtype=np.float32)
+        for row, frame in zip(out, frames, strict=True):
+            self.file.seek(frame * self.size)
+            row[...] = np.frombuffer(self.file.read(self.size), dtype=np.float32).reshape(self.shape)
+        return torch.from_numpy(out)[None]
