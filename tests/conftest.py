@@ -62,3 +62,30 @@ def prepared(tmp_path_factory) -> Path:
     run_prepare(*words, "--out", root / "encoded")
     run_prepare(*words, "--out", root / "decoded", "--pixels.size", 96)
     return root
+
+
+@pytest.fixture(scope="session")
+def whisper_folder(tmp_path_factory) -> str:
+    """A tiny random Whisper, as transformers saves it: 2 states of 16 channels."""
+    import transformers as t
+
+    path = tmp_path_factory.mktemp("whisper")
+    config = t.WhisperConfig(
+        d_model=16,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_attention_heads=1,
+        decoder_attention_heads=1,
+        encoder_ffn_dim=16,
+        decoder_ffn_dim=16,
+        vocab_size=60,
+        num_mel_bins=8,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        decoder_start_token_id=1,
+        begin_suppress_tokens=None,
+    )
+    t.WhisperModel(config).save_pretrained(path)
+    t.WhisperFeatureExtractor(feature_size=8).save_pretrained(path)
+    return str(path)

@@ -31,10 +31,11 @@ from ..errors import InputError
 from ..faces.crop import Crop, canonical_crop
 from ..faces.face import Face
 from ..regions.shapes import REGIONS
-from ..signals.audio import CONTEXT, MELS, RATE, AudioEncoder
+from ..signals.audio import RATE
 from ..signals.script import Phase, Script
 from ..signals.signal import SIGNALS
 from ..signals.text import TextEncoder
+from ..signals.whisper import WhisperConfig, speech_features
 from .puppets.motion import CHANNELS
 from .sample import Sample
 
@@ -74,6 +75,9 @@ class ClipDataConfig:
 
     all_open: float = 0.4
     """Chance that the gates of all signals that a clip has are open."""
+
+    whisper: WhisperConfig | None = None
+    """The Whisper whose hidden states the model reads; none: log-mel windows."""
 
     held_out: float = 0.02
     """Share of the people (clips, where people are not known) that validation sees, and training never.
@@ -127,7 +131,7 @@ class ClipDataset(Dataset):
     """Windows of the clips of a folder of shards; item `place` is of clip `place` modulo their number."""
 
     def __init__(self, config: ClipDataConfig, training: bool = True) -> None:
-        self.config = config
+        self.config, self.speech = config, speech_features(config.whisper)
         self.clips = []
         for clip in read_index(Path(config.shards)):
             meta = json.loads(clip["json"].read())
@@ -175,11 +179,10 @@ class ClipDataset(Dataset):
         )
         gates = Gates({**dict.fromkeys(absent, 0.0), **drawn.pieces})
         text = TextEncoder.tokenize(script or Script("-"), rate, config.frames, first, phases=config.phases)
-        silence = np.full((config.frames, CONTEXT, MELS), -1, np.float32)
         return Sample(
             portrait=_cut(pictures[reference], square, config.size),
             frames=torch.stack([_cut(pictures[k], square, config.size) for k in rows]),
-            audio=torch.from_numpy(silence if audio is None else audio).half(),
+            audio=torch.from_numpy(self.speech.silence(config.frames) if audio is None else audio).half(),
             crops=torch.stack([_cut(pictures[k], driving, config.driver_size) for k in rows]),
             rest=_cut(pictures[0], driving, config.driver_size),
             bytes=torch.from_numpy(text.bytes),
@@ -212,7 +215,7 @@ class ClipDataset(Dataset):
             mono = np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float32) / 32768
             if file.getframerate() != RATE:
                 raise InputError(f"{clip['wav'].tar}: its sound has not {RATE} samples a second")
-        return AudioEncoder.features(mono, rate, self.config.frames, first)
+        return self.speech.reader(mono, rate)(self.config.frames, first)
 
 
 def read_pictures(clip: dict[str, Member], rows: Sequence[int]) -> list[np.ndarray]:

@@ -28,7 +28,7 @@ from ..media.sound import SHORTEST, Sound, read_sound
 from ..media.video import probe, read_frames
 from ..regions.regions import read_mask, region_for
 from ..regions.shapes import REGIONS
-from ..signals.audio import AudioEncoder, loudness_reference
+from ..signals.audio import SpeechFeatures
 from ..signals.expression import ExpressionEncoder
 from ..signals.script import Script, parse_script
 from ..signals.signal import SIGNALS
@@ -145,7 +145,8 @@ class ClipInputs:
             for name, value in (("audio", self.mono), ("expression", self.expression), ("text", self.script))
             if value is not None
         ]
-        self.level = None if self.mono is None else loudness_reference(self.mono)
+        source: SpeechFeatures = self.model.encoders["audio"].source  # type: ignore[assignment]
+        self.speech = None if self.mono is None else source.reader(self.mono, self.fps)
         self.drawn = {s: self._drawn(s, r) for s, r in self.regions.items() if r not in REGIONS}
         """Signal -> (H, W), the mask that the caller has drawn for it."""
         self.masks()  # what is wrong with a region shows before the work
@@ -200,9 +201,8 @@ class ClipInputs:
 
     def _tokens(self, signal: str, start: int, f: int) -> Tensor:
         if signal == "audio":
-            assert self.mono is not None
-            raw = AudioEncoder.features(self.mono, self.fps, f, start, reference=self.level)
-            return self.model.encoders["audio"](torch.from_numpy(raw)[None].to(self.pixels))
+            assert self.speech is not None
+            return self.model.encoders["audio"](torch.from_numpy(self.speech(f, start))[None].to(self.pixels))
         if signal == "expression":
             assert self.expression is not None
             rows = torch.arange(start, start + f).clamp(max=len(self.expression) - 1)

@@ -26,13 +26,16 @@ from ..signals import (
     IdentityEncoder,
     TextConfig,
     TextEncoder,
+    WhisperAudio,
+    WhisperConfig,
 )
 
-ENCODERS: dict[str, tuple[type[nn.Module], type]] = {
-    "audio": (AudioEncoder, AudioConfig),
-    "expression": (ExpressionEncoder, ExpressionConfig),
-    "text": (TextEncoder, TextConfig),
-    "identity": (IdentityEncoder, IdentityConfig),
+# signal -> kind -> encoder and its settings; the first kind is the usual one
+ENCODERS: dict[str, dict[str, tuple[type[nn.Module], type]]] = {
+    "audio": {"mel": (AudioEncoder, AudioConfig), "whisper": (WhisperAudio, WhisperConfig)},
+    "expression": {"crops": (ExpressionEncoder, ExpressionConfig)},
+    "text": {"bytes": (TextEncoder, TextConfig)},
+    "identity": {"crop": (IdentityEncoder, IdentityConfig)},
 }
 SIGNAL_NAMES = ("audio", "expression", "text")
 
@@ -87,6 +90,7 @@ class ModelConfig:
     denoiser_args: dict[str, Any] = field(default_factory=dict)
     codec: str = "PixelUnshuffle"
     codec_args: dict[str, Any] = field(default_factory=dict)
+    # settings of the encoders; `kind` is a name in `ENCODERS`, such as audio: {kind: whisper, folder: ...}
     audio: dict[str, Any] = field(default_factory=dict)
     expression: dict[str, Any] = field(default_factory=dict)
     text: dict[str, Any] = field(default_factory=dict)
@@ -149,12 +153,7 @@ class TalkingHeadModel(nn.Module):
         kind = DENOISERS[one_of(config.denoiser, DENOISERS, "denoiser")]
         folded = self.codec.stride if config.codec == "PixelUnshuffle" else 1
         self.network = kind(**{**config.denoiser_args, "stride": folded})
-        self.encoders = nn.ModuleDict(
-            {
-                name: encoder(settings(**getattr(config, name)))
-                for name, (encoder, settings) in ENCODERS.items()
-            }
-        )
+        self.encoders = nn.ModuleDict({name: _encoder(name, getattr(config, name)) for name in ENCODERS})
         self.denoise = Precondition(self.network, config.precondition)
 
     def tokens(self, inputs: SignalInputs) -> dict[str, Tensor]:
@@ -202,3 +201,13 @@ class TalkingHeadModel(nn.Module):
         yield "denoiser", self.network
         yield "codec", self.codec
         yield "encoders", self.encoders
+
+
+def _encoder(signal: str, given: Mapping[str, Any]) -> nn.Module:
+    """The encoder that a signal's settings ask for. Raises: InputError for unknown kinds and settings."""
+    values, kinds = dict(given), ENCODERS[signal]
+    kind = one_of(values.pop("kind", next(iter(kinds))), kinds, f"kind of {signal} encoder")
+    encoder, settings = kinds[kind]
+    for name in values:
+        one_of(name, {f.name for f in fields(settings)}, f"setting of the {kind} encoder of {signal}")
+    return encoder(settings(**values))

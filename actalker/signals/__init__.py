@@ -6,6 +6,7 @@ from .identity import IdentityConfig, IdentityEncoder
 from .script import Phase, Script, parse_script
 from .signal import SIGNALS, Signal, SignalEncoder
 from .text import TextConfig, TextEncoder, TextInput
+from .whisper import WhisperAudio, WhisperConfig, speech_features
 
 __all__ = [
     "SIGNALS",
@@ -22,7 +23,10 @@ __all__ = [
     "TextConfig",
     "TextEncoder",
     "TextInput",
+    "WhisperAudio",
+    "WhisperConfig",
     "augment",
     "loudness_reference",
     "parse_script",
+    "speech_features",
 ]

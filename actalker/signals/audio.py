@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -96,6 +97,61 @@ def first_steps(fps: Fraction, frames: int, start: int, rate: int, offset: Fract
     return np.array([(k * step + add) // base for k in range(start, start + frames)], dtype=np.int64)
 
 
+class SpeechReader(Protocol):
+    """A sound that is read in ranges: features of frames start .. start + frames, (f, ...) float32."""
+
+    def __call__(self, frames: int, start: int = 0) -> np.ndarray: ...
+
+
+class SpeechFeatures(Protocol):
+    """What speech is to a model before its encoder: the one place that knows is the encoder's kind."""
+
+    @property
+    def form(self) -> tuple[int, ...]:
+        """Shape of one frame's features."""
+
+    def reader(self, mono: np.ndarray, fps: Fraction) -> SpeechReader:
+        """mono: (n,) at 16 kHz; frame k is at k / fps seconds."""
+
+    def silence(self, frames: int) -> np.ndarray:
+        """Features where there is no sound."""
+
+
+def mel_features(
+    mono: np.ndarray, fps: Fraction, frames: int, start: int = 0, reference: float | None = None
+) -> np.ndarray:
+    """Log-mel windows of frames start .. start + frames, float32 (f, CONTEXT, MELS) in [-1, 1].
+
+    Window k is centred on (start + k) / fps seconds, to the nearest hop. Levels are relative to
+    `reference` (default: `loudness_reference(mono)`; give it when reading a long sound in ranges), so
+    the recording's gain does not matter: 0 is 20 dB below the speech, 1 and -1 are 40 dB away from 0.
+    Silence, before, in or after the sound, is -1 everywhere.
+    """
+    if frames < 1 or start < 0:
+        raise InputError(f"frames {start} to {start + frames}: ask for at least one, from 0 on")
+    level = loudness_reference(mono) if reference is None else reference
+    first = first_steps(fps, frames, start, RATE // HOP, Fraction(1 - CONTEXT, 2))
+    power = mel_power(mono, int(first[0]), int(first[-1] - first[0]) + CONTEXT)
+    relative = np.log10(np.maximum(power, 1e-20)) - level
+    scaled = np.clip((relative + 2) / 4, -1, 1).astype(np.float32)
+    return scaled[(first - first[0])[:, None] + np.arange(CONTEXT)]
+
+
+class MelFeatures:
+    """Log-mel windows around each frame, (f, CONTEXT, MELS)."""
+
+    form: tuple[int, ...] = (CONTEXT, MELS)
+
+    def reader(self, mono: np.ndarray, fps: Fraction) -> SpeechReader:
+        """Windows of ranges of a sound's frames, all relative to the loudness of the whole."""
+        level = loudness_reference(mono)
+        return lambda frames, start=0: mel_features(mono, fps, frames, start, level)
+
+    def silence(self, frames: int) -> np.ndarray:
+        """Windows where there is no sound."""
+        return np.full((frames, *self.form), -1, np.float32)
+
+
 @dataclass(frozen=True)
 class AudioConfig:
     """The form of the features is fixed (`CONTEXT`, `MELS`): stored ones fit every encoder."""
@@ -112,7 +168,7 @@ class AudioEncoder(nn.Module):
 
     def __init__(self, config: AudioConfig):
         super().__init__()
-        self.config = config
+        self.config, self.source = config, MelFeatures()
         self.net = nn.Sequential(
             nn.Conv1d(MELS, config.hidden, 3, stride=2, padding=1),
             nn.SiLU(),
@@ -123,26 +179,6 @@ class AudioEncoder(nn.Module):
         )
         self.norm = nn.Sequential(nn.LayerNorm(config.width), Standardize(config.tokens, config.width))
         self.null = nn.Parameter(0.02 * torch.randn(config.tokens, config.width))
-
-    @staticmethod
-    def features(
-        mono: np.ndarray, fps: Fraction, frames: int, start: int = 0, reference: float | None = None
-    ) -> np.ndarray:
-        """Log-mel windows of frames start .. start + frames, float32 (f, CONTEXT, MELS) in [-1, 1].
-
-        Window k is centred on (start + k) / fps seconds, to the nearest hop. Levels are relative to
-        `reference` (default: `loudness_reference(mono)`; give it when reading a long sound in ranges), so
-        the recording's gain does not matter: 0 is 20 dB below the speech, 1 and -1 are 40 dB away from 0.
-        Silence, before, in or after the sound, is -1 everywhere.
-        """
-        if frames < 1 or start < 0:
-            raise InputError(f"frames {start} to {start + frames}: ask for at least one, from 0 on")
-        level = loudness_reference(mono) if reference is None else reference
-        first = first_steps(fps, frames, start, RATE // HOP, Fraction(1 - CONTEXT, 2))
-        power = mel_power(mono, int(first[0]), int(first[-1] - first[0]) + CONTEXT)
-        relative = np.log10(np.maximum(power, 1e-20)) - level
-        scaled = np.clip((relative + 2) / 4, -1, 1).astype(np.float32)
-        return scaled[(first - first[0])[:, None] + np.arange(CONTEXT)]
 
     def forward(self, features: Tensor) -> Tensor:
         b, f, _, _ = features.shape

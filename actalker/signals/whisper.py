@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .audio import RATE, first_steps
+from .audio import RATE, MelFeatures, SpeechFeatures, SpeechReader, first_steps
 from .signal import Standardize, repeat_null
 
 STEP = RATE // 50  # samples of one state
@@ -33,6 +34,59 @@ class WhisperConfig:
     width: int = 64  # d of the tokens
 
 
+class WhisperFeatures:
+    """A frozen Whisper's hidden states around each frame, (f, window, states, channels)."""
+
+    def __init__(self, config: WhisperConfig) -> None:
+        self.config = config
+        self._whisper: tuple[Any, Any] | None = None  # loaded when first needed
+
+    @property
+    def form(self) -> tuple[int, ...]:
+        """Shape of one frame's features."""
+        return (self.config.window, self.config.states, self.config.channels)
+
+    def silence(self, frames: int) -> np.ndarray:
+        """Features where there is no sound."""
+        return np.zeros((frames, *self.form), np.float32)
+
+    def reader(self, mono: np.ndarray, fps: Fraction) -> SpeechReader:
+        """Features of frames start .. start + frames of a sound, float32 (f, window, states, channels).
+
+        mono: (n,) at 16 kHz, maybe a memmap; window k is centred on (start + k) / fps seconds to the nearest
+        step; zeros outside the sound. Long sound is read in spans of 30 s on a fixed grid, so that a frame's
+        states do not depend on the range it is read in; the last span is kept. Raises InputError if Whisper
+        cannot be loaded.
+        """
+        window, length, kept = self.config.window, -(-len(mono) // STEP), SPAN - 2 * EDGE
+
+        @lru_cache(maxsize=2)
+        def encoded(begin: int) -> np.ndarray:
+            return self._encode(mono[begin * STEP : (begin + SPAN) * STEP])
+
+        def read(frames: int, start: int = 0) -> np.ndarray:
+            if frames < 1 or start < 0:
+                raise InputError(f"frames {start} to {start + frames}: ask for at least one, from 0 on")
+            first = first_steps(fps, frames, start, RATE // STEP, Fraction(-window, 2))
+            low, high = int(first[0]), int(first[-1]) + window
+            states = np.zeros((high - low, *self.form[1:]), dtype=np.float32)
+            for span in range(max(low, 0) // kept, -(-min(high, length) // kept)):
+                begin = max(span * kept - EDGE, 0)
+                a, b = max(span * kept, low), min((span + 1) * kept, high, length)
+                states[a - low : b - low] = encoded(begin)[a - begin : b - begin]
+            return states[(first - low)[:, None] + np.arange(window)]
+
+        return read
+
+    @torch.no_grad()
+    def _encode(self, samples: np.ndarray) -> np.ndarray:
+        """All states of up to 30 s of sound, (SPAN, states, channels)."""
+        extract, encoder = self._whisper = self._whisper or _load(self.config)
+        mel = extract(np.asarray(samples, dtype=np.float32), sampling_rate=RATE, return_tensors="pt")
+        states = encoder(mel.input_features, output_hidden_states=True).hidden_states
+        return torch.stack(states, dim=2)[0].float().numpy()
+
+
 class WhisperAudio(nn.Module):
     """Whisper's hidden states around each frame (b, f, window, states, channels) to tokens (b, f, n, d)."""
 
@@ -41,6 +95,7 @@ class WhisperAudio(nn.Module):
     def __init__(self, config: WhisperConfig):
         super().__init__()
         self.config = config
+        self.source = WhisperFeatures(config)  # no module: Whisper's weights are no part of ours
         size = config.window * config.states * config.channels
         self.net = nn.Sequential(
             nn.Linear(size, config.hidden),
@@ -51,36 +106,6 @@ class WhisperAudio(nn.Module):
         )
         self.norm = nn.Sequential(nn.LayerNorm(config.width), Standardize(config.tokens, config.width))
         self.null = nn.Parameter(0.02 * torch.randn(config.tokens, config.width))
-        self._whisper: tuple[Any, Any] | None = None  # a tuple, so that its weights are no part of ours
-
-    def features(self, mono: np.ndarray, fps: Fraction, frames: int, start: int = 0) -> np.ndarray:
-        """States around frames start .. start + frames, float32 (f, window, states, channels).
-
-        mono: (n,) at 16 kHz, maybe a memmap; window k is centred on (start + k) / fps seconds to the nearest
-        step; zeros outside the sound. Long sound is read in spans of 30 s on a fixed grid, so that a frame's
-        states do not depend on the range it is read in. Raises InputError if Whisper cannot be loaded.
-        """
-        if frames < 1 or start < 0:
-            raise InputError(f"frames {start} to {start + frames}: ask for at least one, from 0 on")
-        window, length = self.config.window, -(-len(mono) // STEP)
-        first = first_steps(fps, frames, start, RATE // STEP, Fraction(-window, 2))
-        low, high = int(first[0]), int(first[-1]) + window
-        states = np.zeros((high - low, self.config.states, self.config.channels), dtype=np.float32)
-        kept = SPAN - 2 * EDGE
-        for span in range(max(low, 0) // kept, -(-min(high, length) // kept)):
-            begin = max(span * kept - EDGE, 0)
-            a, b = max(span * kept, low), min((span + 1) * kept, high, length)
-            encoded = self._encode(mono[begin * STEP : (begin + SPAN) * STEP])
-            states[a - low : b - low] = encoded[a - begin : b - begin]
-        return states[(first - low)[:, None] + np.arange(window)]
-
-    @torch.no_grad()
-    def _encode(self, samples: np.ndarray) -> np.ndarray:
-        """All states of up to 30 s of sound, (SPAN, states, channels)."""
-        extract, encoder = self._whisper = self._whisper or _load(self.config)
-        mel = extract(np.asarray(samples, dtype=np.float32), sampling_rate=RATE, return_tensors="pt")
-        states = encoder(mel.input_features, output_hidden_states=True).hidden_states
-        return torch.stack(states, dim=2)[0].float().numpy()
 
     def forward(self, features: Tensor) -> Tensor:
         z = self.net(features.flatten(2))  # (b, f, n·d)
@@ -89,6 +114,11 @@ class WhisperAudio(nn.Module):
     def absent(self, b: int, f: int) -> Tensor:
         """Tokens of a clip without sound, (b, f, n, d)."""
         return repeat_null(self.null, b, f)
+
+
+def speech_features(whisper: WhisperConfig | None) -> SpeechFeatures:
+    """What a data set makes of speech: log-mel windows, or a Whisper's hidden states."""
+    return MelFeatures() if whisper is None else WhisperFeatures(whisper)
 
 
 def _load(config: WhisperConfig) -> tuple[Any, Any]:

@@ -22,6 +22,7 @@ from ..errors import InputError
 from ..pipeline.folder import load_model
 from ..pipeline.generate import generate
 from ..pipeline.model import SIGNAL_NAMES, ModelConfig, SignalInputs, TalkingHeadModel
+from ..signals.audio import SpeechFeatures
 from ..signals.expression import AugmentStrategy, augment
 from ..signals.signal import Standardize
 from .shard import shard
@@ -154,6 +155,13 @@ class TrainingModule(L.LightningModule):
         faces = pixels(torch.cat([batch.rest[:, None], batch.crops], dim=1))
         if generator is not None:
             faces = augment(faces, generator, self.strategy.augment)
+        source: SpeechFeatures = self.model.encoders["audio"].source  # type: ignore[assignment]
+        form, given = source.form, tuple(batch.audio.shape[2:])
+        if given != form:
+            raise InputError(
+                f"the clips' speech is {given} numbers a frame, model.audio reads {form}; "
+                "give the data the same `whisper` settings, or none"
+            )
         inputs = SignalInputs(
             audio=batch.audio.float(),
             expression=(faces[:, 1:], faces[:, 0]),

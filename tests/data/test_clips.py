@@ -17,7 +17,7 @@ from actalker.data.clips import ClipDataConfig, ClipDataset, read_index, read_pi
 from actalker.data.module import ClipData
 from actalker.errors import InputError
 from actalker.faces.crop import Crop
-from actalker.signals.audio import AudioEncoder
+from actalker.signals.audio import mel_features
 
 FRAMES = 6
 
@@ -59,7 +59,7 @@ def test_a_window_is_the_clips_frames_sound_and_gates(prepared):
         assert np.array_equal(sample.rest.permute(1, 2, 0).numpy(), driving[0])
         if "wav" in clip:  # tells apart starts that look the same
             mono = np.frombuffer(clip["wav"].read()[44:], "<i2").astype(np.float32) / 32768
-            whole = torch.from_numpy(AudioEncoder.features(mono, Fraction(25), meta["frames"])).half()
+            whole = torch.from_numpy(mel_features(mono, Fraction(25), meta["frames"])).half()
             starts = [k for k in starts if torch.allclose(sample.audio, whole[k : k + FRAMES], atol=1e-3)]
         else:
             assert (sample.audio == -1).all() and (sample.gates[0] == 0).all()

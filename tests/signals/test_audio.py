@@ -15,11 +15,10 @@ from actalker.signals.audio import (
     AudioEncoder,
     first_steps,
     loudness_reference,
+    mel_features,
     mel_filters,
     mel_power,
 )
-
-features = AudioEncoder.features
 
 
 def voice(seconds: float, seed: int = 0) -> np.ndarray:
@@ -71,26 +70,26 @@ def test_a_click_stands_at_its_exact_time():
     time = k / fps
     mono = np.zeros(int((time + 1) * 16000), dtype=np.float32)
     mono[round(time * 16000)] = 1
-    rows = np.nonzero(features(mono, fps, 1, k, reference=0.0)[0].max(axis=1) > -1)[0]
+    rows = np.nonzero(mel_features(mono, fps, 1, k, reference=0.0)[0].max(axis=1) > -1)[0]
     assert abs(rows.mean() - 7.5) <= 0.5
 
 
 @pytest.mark.parametrize("gain", [0.02, 0.3, 4.0])
 def test_gain_does_not_matter(gain):
     mono = voice(1.5)
-    expected = features(mono, Fraction(25), 37)
-    np.testing.assert_allclose(features(gain * mono, Fraction(25), 37), expected, atol=1e-4)
+    expected = mel_features(mono, Fraction(25), 37)
+    np.testing.assert_allclose(mel_features(gain * mono, Fraction(25), 37), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("samples", [16000, 3, 0])
 def test_silence_is_minus_one(samples):
-    assert (features(np.zeros(samples, np.float32), Fraction(25), 20) == -1).all()
+    assert (mel_features(np.zeros(samples, np.float32), Fraction(25), 20) == -1).all()
 
 
 def test_faint_noise_is_not_taken_for_speech():
     mono = np.random.default_rng(0).normal(size=16000).astype(np.float32) * 3e-5  # dither of 16 bits
-    assert features(mono, Fraction(25), 20).max() < 0.1
-    assert features(1000 * mono, Fraction(25), 20).max() > 0.4
+    assert mel_features(mono, Fraction(25), 20).max() < 0.1
+    assert mel_features(1000 * mono, Fraction(25), 20).max() > 0.4
 
 
 def test_pauses_and_one_bang_do_not_move_the_reference():
@@ -106,8 +105,10 @@ def test_pauses_and_one_bang_do_not_move_the_reference():
 def test_a_range_is_cut_from_the_whole(start, frames):
     mono, fps = voice(2.0), Fraction(24000, 1001)
     level = loudness_reference(mono)
-    whole = features(mono, fps, 80, reference=level)
-    np.testing.assert_array_equal(features(mono, fps, frames, start, level), whole[start : start + frames])
+    whole = mel_features(mono, fps, 80, reference=level)
+    np.testing.assert_array_equal(
+        mel_features(mono, fps, frames, start, level), whole[start : start + frames]
+    )
 
 
 def test_hours_of_sound_are_read_only_where_needed(tmp_path):
@@ -117,8 +118,8 @@ def test_hours_of_sound_are_read_only_where_needed(tmp_path):
     speech, at = voice(2.0), 7000 * 16000
     mono[at : at + len(speech)] = speech
     level = loudness_reference(speech)
-    ours = features(mono, Fraction(25), 40, 7000 * 25, level)[5:]
-    np.testing.assert_array_equal(ours, features(speech, Fraction(25), 40, 0, level)[5:])
+    ours = mel_features(mono, Fraction(25), 40, 7000 * 25, level)[5:]
+    np.testing.assert_array_equal(ours, mel_features(speech, Fraction(25), 40, 0, level)[5:])
 
 
 def test_blocks_do_not_show(monkeypatch):
@@ -131,15 +132,15 @@ def test_blocks_do_not_show(monkeypatch):
 
 @pytest.mark.parametrize("samples", [0, 1, HOP, 5 * HOP])
 def test_frames_beyond_the_sound_are_silence(samples):
-    out = features(np.ones(samples, np.float32), Fraction(25), 50)
+    out = mel_features(np.ones(samples, np.float32), Fraction(25), 50)
     assert out.shape == (50, 16, 64) and (out[10:] == -1).all()
 
 
 def test_stereo_is_refused():
     with pytest.raises(InputError, match="one channel"):
-        features(np.zeros((2, 100), np.float32), Fraction(25), 2)
+        mel_features(np.zeros((2, 100), np.float32), Fraction(25), 2)
     with pytest.raises(InputError, match="at least one"):
-        features(np.zeros(100, np.float32), Fraction(25), 0)
+        mel_features(np.zeros(100, np.float32), Fraction(25), 0)
 
 
 def test_a_frames_tokens_depend_on_its_window_alone():

@@ -10,35 +10,9 @@ from actalker.errors import InputError
 from actalker.signals.whisper import WhisperAudio, WhisperConfig
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    import transformers as t
-
-    path = tmp_path_factory.mktemp("whisper")
-    config = t.WhisperConfig(
-        d_model=16,
-        encoder_layers=1,
-        decoder_layers=1,
-        encoder_attention_heads=1,
-        decoder_attention_heads=1,
-        encoder_ffn_dim=16,
-        decoder_ffn_dim=16,
-        vocab_size=60,
-        num_mel_bins=8,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
-        decoder_start_token_id=1,
-        begin_suppress_tokens=None,
-    )
-    t.WhisperModel(config).save_pretrained(path)
-    t.WhisperFeatureExtractor(feature_size=8).save_pretrained(path)
-    return str(path)
-
-
 @pytest.fixture
-def encoder(folder):
-    return WhisperAudio(WhisperConfig(folder, states=2, channels=16, hidden=8))
+def encoder(whisper_folder):
+    return WhisperAudio(WhisperConfig(whisper_folder, states=2, channels=16, hidden=8))
 
 
 def truth(folder, samples):
@@ -51,26 +25,28 @@ def truth(folder, samples):
     return torch.stack(out.hidden_states, dim=2)[0].numpy()
 
 
-def test_windows_are_the_states_around_the_frame(encoder, folder):
+def test_windows_are_the_states_around_the_frame(encoder, whisper_folder):
     """At 25 fps frame k is at step 2 k exactly: the window holds steps 2 k - 5 .. 2 k + 4, zeros outside."""
     mono = np.random.default_rng(0).normal(size=32000).astype(np.float32) * 0.1
-    states = np.pad(truth(folder, mono)[:100], ((5, 10), (0, 0), (0, 0)))
-    ours = encoder.features(mono, Fraction(25), 50)
+    states = np.pad(truth(whisper_folder, mono)[:100], ((5, 10), (0, 0), (0, 0)))
+    ours = encoder.source.reader(mono, Fraction(25))(50)
     np.testing.assert_allclose(ours, np.stack([states[2 * k : 2 * k + 10] for k in range(50)]), atol=1e-6)
-    np.testing.assert_allclose(encoder.features(mono, Fraction(25), 7, 40), ours[40:47], atol=1e-6)
+    np.testing.assert_allclose(encoder.source.reader(mono, Fraction(25))(7, 40), ours[40:47], atol=1e-6)
 
 
-def test_long_sound_is_read_in_spans_with_context(encoder, folder):
+def test_long_sound_is_read_in_spans_with_context(encoder, whisper_folder):
     mono = np.random.default_rng(1).normal(size=31 * 16000).astype(np.float32) * 0.1
-    ours = encoder.features(mono, Fraction(25), 30, 715)  # 28.6 s: the second span
-    states = truth(folder, mono[27 * 16000 :])  # it begins at step 1400 - 50
+    ours = encoder.source.reader(mono, Fraction(25))(30, 715)  # 28.6 s: the second span
+    states = truth(whisper_folder, mono[27 * 16000 :])  # it begins at step 1400 - 50
     np.testing.assert_allclose(ours[0], states[1430 - 5 - 1350 : 1430 + 5 - 1350], atol=1e-6)
-    np.testing.assert_allclose(encoder.features(mono, Fraction(25), 60, 690)[25:55], ours, atol=1e-6)
+    np.testing.assert_allclose(encoder.source.reader(mono, Fraction(25))(60, 690)[25:55], ours, atol=1e-6)
 
 
 def test_whispers_weights_are_not_stored_with_the_model(encoder):
     before = set(encoder.state_dict())
-    tokens = encoder(torch.from_numpy(encoder.features(np.zeros(800, np.float32), Fraction(25), 3))[None])
+    tokens = encoder(
+        torch.from_numpy(encoder.source.reader(np.zeros(800, np.float32), Fraction(25))(3))[None]
+    )
     assert set(encoder.state_dict()) == before and tokens.shape == encoder.absent(1, 3).shape
 
 
@@ -81,7 +57,7 @@ def test_whispers_weights_are_not_stored_with_the_model(encoder):
         ({"states": 5}, "set states: 2, channels: 16"),
     ],
 )
-def test_a_wrong_model_is_named(folder, change, says):
-    encoder = WhisperAudio(WhisperConfig(**{"folder": folder, "states": 2, "channels": 16, **change}))
+def test_a_wrong_model_is_named(whisper_folder, change, says):
+    encoder = WhisperAudio(WhisperConfig(**{"folder": whisper_folder, "states": 2, "channels": 16, **change}))
     with pytest.raises(InputError, match=says):
-        encoder.features(np.zeros(1600, np.float32), Fraction(25), 2)
+        encoder.source.reader(np.zeros(1600, np.float32), Fraction(25))(2)

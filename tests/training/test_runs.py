@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from skimage.data import astronaut
 from training_runs import clip_data, config, fit, start
 
 from actalker.data.module import ClipData
+from actalker.media.sound import Sound
 from actalker.pipeline.folder import load_model
+from actalker.pipeline.talking_head import TalkingHeadPipeline
 from actalker.training.export import export, model_weights
 
 
@@ -126,6 +129,28 @@ def test_validation_on_shards_shows_what_it_shows_on_one_process(prepared, tmp_p
         (sheet,) = (tmp_path / name / "samples").glob("*.png")
         seen.append(np.asarray(Image.open(sheet)).astype(int))
     assert np.abs(seen[0] - seen[1]).max() <= 1
+
+
+def test_speech_can_be_a_whispers_hidden_states(prepared, whisper_folder, tmp_path):
+    """Trained, exported and used; data that gives log-mel windows to such a model is refused."""
+    reads = {"folder": whisper_folder, "states": 2, "channels": 16}
+    data = clip_data(prepared / "decoded/shards")
+    settings = config(tmp_path / "run", 1, data)
+    settings["model"]["model"]["audio"] = {"kind": "whisper", "hidden": 8, **reads}
+    refused = start(tmp_path / "run", settings)
+    assert refused.returncode == 2 and "give the data the same `whisper` settings" in refused.stderr
+    settings["data"]["init_args"]["data"]["whisper"] = reads
+    done = start(tmp_path / "run", settings)
+    assert done.returncode == 0, done.stderr[-1500:]
+    export(tmp_path / "run/checkpoints/last.ckpt", tmp_path / "model")
+    pipe = TalkingHeadPipeline.from_pretrained(tmp_path / "model", device="cpu")
+    pipe.set_progress_bar_config(disable=True)
+    face = astronaut()
+    sound = Sound(np.random.default_rng(0).normal(size=(1, 8000)).astype(np.float32) * 0.1, 16000)
+    speech = pipe(portrait=face, audio=sound, steps=1)
+    assert speech.frames.shape == (13, 64, 64, 3)
+    other = pipe(portrait=face, audio=Sound(-sound.samples[:, ::-1].copy(), 16000), steps=1)
+    assert (speech.frames != other.frames).any()
 
 
 def test_a_plan_tells_what_a_run_takes_and_trains_nothing(prepared, tmp_path):

@@ -22,9 +22,9 @@ from ...faces.crop import Crop
 from ...faces.face import FacePoints
 from ...provenance import whole_file
 from ...regions.shapes import REGIONS
-from ...signals.audio import AudioEncoder
 from ...signals.signal import SIGNALS
 from ...signals.text import TextEncoder
+from ...signals.whisper import WhisperConfig, speech_features
 from ..portraits import PortraitFolder, warp_portrait
 from ..sample import Sample, as_uint8
 from .clip import PuppetClip, PuppetConfig, puppet_clip, render_target
@@ -62,6 +62,9 @@ class PuppetDataConfig:
     all_open: float = 0.4
     """Chance that all gates are open in a clip."""
 
+    whisper: WhisperConfig | None = None
+    """The Whisper whose hidden states the model reads; none: log-mel windows."""
+
     cache: str | None = None
     """Folder that keeps drawn clips (about 1.5 MB each) for the next run; else memory does, for this one."""
 
@@ -73,6 +76,7 @@ class PuppetDataset(Dataset):
         self.config, self.clips = config, clips
         settings = repr(replace(config, cache=None))  # clips of other settings have other names
         self.prefix = hashlib.sha256(settings.encode()).hexdigest()[:12]
+        self.speech = speech_features(config.whisper)
         self.kept: dict[int, Sample] = {}
         self.faces: PortraitFolder | None = None
 
@@ -118,7 +122,7 @@ class PuppetDataset(Dataset):
         mouth = REGIONS["mouth"]([points], (config.size, config.size))
         face = REGIONS["face"]([points], (config.size, config.size))
         text = TextEncoder.tokenize(clip.script, rate, config.frames, clip.start, phases=config.phases)
-        audio = AudioEncoder.features(clip.sound, rate, config.frames, clip.start)
+        audio = self.speech.reader(clip.sound, rate)(config.frames, clip.start)
         return Sample(
             portrait=as_uint8(portrait),
             frames=as_uint8(frames),
