@@ -1,0 +1,188 @@
+"""The residual networks of ACTalker's release that see faces: expression, head pose, identity.
+
+He et al. 2016, with group norms; Deng et al. 2019 (ArcFace) for the identity. Names of weights are those of the
+release's files, so that they load as they are.
+
+Letters: b batch, h w picture size, c channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import InputError
+
+STAGES = (64, 128, 256, 512)
+
+
+class Bottleneck(nn.Module):
+    """1 x 1, 3 x 3 (with the stride), 1 x 1, each behind a norm of one group."""
+
+    def __init__(self, before: int, width: int, stride: int) -> None:
+        super().__init__()
+        after = 4 * width
+        self.conv1 = nn.Conv2d(before, width, 1, bias=False)
+        self.gn1 = nn.GroupNorm(1, width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
+        self.gn2 = nn.GroupNorm(1, width)
+        self.conv3 = nn.Conv2d(width, after, 1, bias=False)
+        self.gn3 = nn.GroupNorm(1, after)
+        self.downsample = (
+            nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.GroupNorm(1, after))
+            if stride > 1 or before != after
+            else None
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.gn1(self.conv1(x)))
+        y = F.relu(self.gn2(self.conv2(y)))
+        y = self.gn3(self.conv3(y))
+        return F.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+class ExpressionNet(nn.Module):
+    """ResNet-50: face crops (b, 3, h, w) in [0, 1], 256 pixels in the release, to expressions (b, 512)."""
+
+    def __init__(self, depths: tuple[int, ...] = (3, 4, 6, 3), features: int = 512) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
+        self.gn1 = nn.GroupNorm(1, 64)
+        before = 64
+        for k, (depth, width) in enumerate(zip(depths, STAGES, strict=True)):
+            blocks = []
+            for j in range(depth):
+                blocks.append(Bottleneck(before, width, 2 if k and not j else 1))
+                before = 4 * width
+            setattr(self, f"layer{k + 1}", nn.Sequential(*blocks))
+        self.fc = nn.Linear(before, features)
+
+    def forward(self, faces: Tensor) -> Tensor:
+        x = F.max_pool2d(F.relu(self.gn1(self.conv1(faces))), 3, 2, 1)
+        for k in range(len(STAGES)):
+            x = getattr(self, f"layer{k + 1}")(x)
+        return self.fc(x.mean((2, 3)))
+
+
+class PoseBlock(nn.Module):
+    """Two 3 x 3 convolutions behind norms of 32 groups."""
+
+    def __init__(self, before: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(before, width, 3, stride, 1, bias=False)
+        self.bn1 = nn.GroupNorm(32, width)
+        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        self.bn2 = nn.GroupNorm(32, width)
+        self.shortcut = (
+            nn.Sequential(nn.Conv2d(before, width, 1, stride, bias=False), nn.GroupNorm(32, width))
+            if stride > 1 or before != width
+            else nn.Sequential()
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
+
+
+class PoseNet(nn.Module):
+    """ResNet-18: face crops (b, 3, h, w) in [-1, 1] to the head's rotation in degrees within ±180 and its
+    translation within ±2, (b, 6).
+
+    stem: side of the first kernel; 7 comes with a stride and a pooling, 3 with neither.
+    """
+
+    def __init__(self, stem: int = 7) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, stem, 2 if stem > 3 else 1, stem // 2, bias=False)
+        self.bn1 = nn.GroupNorm(32, 64)
+        self.pooled = stem > 3
+        before = 64
+        for k, width in enumerate(STAGES):
+            setattr(
+                self,
+                f"layer{k + 1}",
+                nn.Sequential(PoseBlock(before, width, 2 if k else 1), PoseBlock(width, width, 1)),
+            )
+            before = width
+        self.fc = nn.Linear(before, 6)
+
+    def forward(self, faces: Tensor) -> Tensor:
+        x = F.relu(self.bn1(self.conv1(faces)))
+        x = F.max_pool2d(x, 3, 2, 1) if self.pooled else x
+        for k in range(len(STAGES)):
+            x = getattr(self, f"layer{k + 1}")(x)
+        share = torch.sigmoid(self.fc(x.mean((2, 3))))
+        return torch.cat([share[:, :3] * 360 - 180, share[:, 3:] * 4 - 2], dim=1)
+
+
+class IdentityBlock(nn.Module):
+    """ArcFace's: norm, 3 x 3, norm, PReLU, 3 x 3 (with the stride), norm."""
+
+    def __init__(self, before: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.bn1 = nn.BatchNorm2d(before)
+        self.conv1 = nn.Conv2d(before, width, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.prelu = nn.PReLU(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(width)
+        self.downsample = (
+            nn.Sequential(nn.Conv2d(before, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+            if stride > 1 or before != width
+            else None
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.prelu(self.bn2(self.conv1(self.bn1(x))))
+        y = self.bn3(self.conv2(y))
+        return y + (x if self.downsample is None else self.downsample(x))
+
+
+class IdentityNet(nn.Module):
+    """insightface's IResNet: head crops (b, 3, 112, 112) in [-1, 1] to identities (b, 512) of length 1."""
+
+    def __init__(self, depths: tuple[int, ...] = (3, 4, 14, 3)) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.prelu = nn.PReLU(64)
+        before = 64
+        for k, (depth, width) in enumerate(zip(depths, STAGES, strict=True)):
+            blocks = [
+                IdentityBlock(before, width, 2),
+                *(IdentityBlock(width, width, 1) for _ in range(depth - 1)),
+            ]
+            setattr(self, f"layer{k + 1}", nn.Sequential(*blocks))
+            before = width
+        self.bn2 = nn.BatchNorm2d(before)
+        self.fc = nn.Linear(before * 49, 512)
+        self.features = nn.BatchNorm1d(512)
+
+    def forward(self, heads: Tensor) -> Tensor:
+        x = self.prelu(self.bn1(self.conv1(heads)))
+        for k in range(len(STAGES)):
+            x = getattr(self, f"layer{k + 1}")(x)
+        return F.normalize(self.features(self.fc(self.bn2(x).flatten(1))))
+
+
+def load_net(network: nn.Module, weights: Mapping[str, Tensor], name: str) -> nn.Module:
+    """A network with these weights, frozen. name: of the file, for messages.
+
+    Raises: InputError that names the first weight that is missing, has no place, or has another shape.
+    """
+    own = {
+        key: value for key, value in network.state_dict().items() if not key.endswith("num_batches_tracked")
+    }
+    given = {key: value for key, value in weights.items() if not key.endswith("num_batches_tracked")}
+    wrong = [key for key in own if key not in given or given[key].shape != own[key].shape]
+    wrong += [key for key in given if key not in own]
+    if wrong:
+        raise InputError(
+            f"{name}: {len(wrong)} weights are missing, unknown or of another shape, the first is {wrong[0]}; "
+            f"give the weights of {type(network).__name__}'s network"
+        )
+    network.load_state_dict({key: value.float() for key, value in given.items()}, strict=False)
+    return network.eval().requires_grad_(False)
