@@ -1,7 +1,7 @@
 """The residual networks of ACTalker's release that see faces: expression, head pose, identity.
 
-He et al. 2016, with group norms; Deng et al. 2019 (ArcFace) for the identity. Names of weights are those of the
-release's files, so that they load as they are.
+He et al. 2016, with group norms; Deng et al. 2019 (ArcFace) for the identity. Names of weights are those of
+the release's files, so that they load as they are.
 
 Letters: b batch, h w picture size, c channels.
 """
@@ -151,10 +151,7 @@ class IdentityNet(nn.Module):
         self.prelu = nn.PReLU(64)
         before = 64
         for k, (depth, width) in enumerate(zip(depths, STAGES, strict=True)):
-            blocks = [
-                IdentityBlock(before, width, 2),
-                *(IdentityBlock(width, width, 1) for _ in range(depth - 1)),
-            ]
+            blocks = [IdentityBlock(width if j else before, width, 1 if j else 2) for j in range(depth)]
             setattr(self, f"layer{k + 1}", nn.Sequential(*blocks))
             before = width
         self.bn2 = nn.BatchNorm2d(before)
@@ -173,16 +170,15 @@ def load_net(network: nn.Module, weights: Mapping[str, Tensor], name: str) -> nn
 
     Raises: InputError that names the first weight that is missing, has no place, or has another shape.
     """
-    own = {
-        key: value for key, value in network.state_dict().items() if not key.endswith("num_batches_tracked")
-    }
-    given = {key: value for key, value in weights.items() if not key.endswith("num_batches_tracked")}
+    counters = "num_batches_tracked"  # of batch norms: of no use once trained
+    own = {key: value for key, value in network.state_dict().items() if not key.endswith(counters)}
+    given = {key: value for key, value in weights.items() if not key.endswith(counters)}
     wrong = [key for key in own if key not in given or given[key].shape != own[key].shape]
     wrong += [key for key in given if key not in own]
     if wrong:
         raise InputError(
-            f"{name}: {len(wrong)} weights are missing, unknown or of another shape, the first is {wrong[0]}; "
-            f"give the weights of {type(network).__name__}'s network"
+            f"{name}: {len(wrong)} weights are missing, unknown or of another shape, the first is "
+            f"{wrong[0]}; give the weights of {type(network).__name__}'s network"
         )
     network.load_state_dict({key: value.float() for key, value in given.items()}, strict=False)
     return network.eval().requires_grad_(False)
