@@ -15,9 +15,12 @@ from diffusers.models.transformers.transformer_temporal import TransformerSpatio
 from torch import Tensor, nn
 
 from ..control.attention import SIGNALS, AttentionContext, DecoupledAttention
+from ..control.conditions import Conditions
 from ..control.released import ReleasedControl
 from ..regions.grid import to_grid_bicubic
 from .attach import attach, control_scope, in_scope
+from .denoiser import Estimate
+from .guider import ReleasedGuider
 
 
 class ReleasedUNet(UNetSpatioTemporalConditionModel):
@@ -49,7 +52,13 @@ class ReleasedUNet(UNetSpatioTemporalConditionModel):
         transformer_layers_per_block: int | tuple[int, ...] = 1,
         num_attention_heads: int | tuple[int, ...] = (5, 10, 20, 20),
         num_frames: int = 25,
+        guider: tuple[int, ...] | None = None,
+        reference_scale: float = 1.0,
+        stride: int = 8,
     ) -> None:
+        """guider: channels of the location guider's pairs; None: it has none. reference_scale: factor on the
+        reference's latents, which SVD takes unscaled. stride: the codec's, which here is always 8.
+        """
         super().__init__(
             sample_size=sample_size,
             in_channels=in_channels,
@@ -80,6 +89,10 @@ class ReleasedUNet(UNetSpatioTemporalConditionModel):
                 processor.to_v_ip[k].load_state_dict(attention.to_v.state_dict())
             attention.set_processor(processor)
 
+        self.guider = None if guider is None else ReleasedGuider(block_out_channels[0], guider)
+        if self.guider is not None:
+            attach(self, self.conv_in, self._guided)
+
     def control_sites(self) -> list[TransformerSpatioTemporalModel]:
         """The transformers of the down and up blocks, in order: 15 at SVD's size."""
         blocks = [*self.down_blocks, *self.up_blocks]
@@ -99,38 +112,91 @@ class ReleasedUNet(UNetSpatioTemporalConditionModel):
     def _context(self) -> AttentionContext:
         return in_scope(self).context
 
+    def blocks(self) -> list[nn.Module]:
+        """The parts that hold nearly all weights, each used through its own forward: what is sharded."""
+        return [*self.down_blocks, self.mid_block, *self.up_blocks]
+
     def forward(  # type: ignore[override]
+        self, sample: Tensor, timestep: Tensor | float, conditions: Conditions, **base: Any
+    ) -> Estimate:
+        """One pass; arguments as `ControlUNet.forward`. A signal without tokens, or shut, is not computed."""
+        b, f = sample.shape[:2]
+        reference = conditions.reference[:, None].expand(-1, f, -1, -1, -1).to(sample.dtype)
+        tokens, regions, gates = {}, {}, {}
+        for name in SIGNALS:
+            gate = conditions.gates.get(name, sample.new_zeros(b, f)).to(sample.dtype)
+            held = conditions.tokens.get(name)
+            width = conditions.identity.shape[-1]
+            given = sample.new_zeros(b, f, 1, width) if held is None else held.to(gate)
+            region = conditions.regions.get(name, conditions.location[:, :, 0]).to(gate)
+            opened = (gate > 0).to(gate)
+            tokens[name] = torch.where(gate[..., None, None] > 0, given, 0.0)
+            regions[name], gates[name] = region * opened[..., None, None], gate
+        identity = conditions.identity[:, None].expand(-1, f, -1, -1).to(sample.dtype)
+        output = self.denoise(
+            torch.cat([sample, self.config.reference_scale * reference], dim=2),
+            timestep,
+            tokens,
+            regions,
+            gates,
+            identity,
+            conditions.micro.to(sample.dtype),
+            conditions.location[:, :, 0].to(sample.dtype) if self.guider is not None else None,
+            **base,
+        )
+        return Estimate(output, None)
+
+    def denoise(
         self,
         sample: Tensor,
         timestep: Tensor | float,
         tokens: dict[str, Tensor],
         regions: dict[str, Tensor],
+        gates: dict[str, Tensor],
         identity: Tensor,
         micro: Tensor,
+        face: Tensor | None = None,
         **base: Any,
     ) -> Tensor:
-        """One pass: (b, f, c, h, w) to (b, f, c', h, w).
+        """One pass on the release's own inputs: (b, f, c, h, w) to (b, f, c', h, w).
 
         Args:
             sample: scaled latents, with the reference joined to each frame.
             timestep: c_noise of the noise level.
             tokens: audio, expression -> (b, f, n, d); zeros where the gate is closed.
             regions: audio, expression -> (b, f, H, W); zeros where the gate is closed.
+            gates: audio, expression -> (b, f).
             identity: (b, f, m, d). micro: (b, 3) frames a second, head and expression motion.
+            face: (b, f, H, W) the face's box, for the guider.
         """
-        with control_scope(self, _Call(tokens, regions, identity)):
+        call = _Call(tokens, regions, gates, identity, face)
+        with control_scope(self, call):
             return super().forward(sample, timestep, identity[:, 0], micro, return_dict=False, **base)[0]
+
+    def _guided(self, features: Tensor, call: _Call) -> Tensor:
+        if call.face is None:
+            return features
+        assert self.guider is not None
+        drawn = call.face[:, None].expand(-1, 3, -1, -1, -1)  # (b, 3, f, H, W)
+        return features + self.guider(drawn).transpose(1, 2).flatten(0, 1)
 
 
 class _Call:
     """The conditions of one pass, and their masks at every level."""
 
-    def __init__(self, tokens: dict[str, Tensor], regions: dict[str, Tensor], identity: Tensor) -> None:
-        self.tokens, self.identity = tokens, identity
+    def __init__(
+        self,
+        tokens: dict[str, Tensor],
+        regions: dict[str, Tensor],
+        gates: dict[str, Tensor],
+        identity: Tensor,
+        face: Tensor | None,
+    ) -> None:
+        self.tokens, self.gates, self.identity, self.face = tokens, gates, identity, face
         self.regions = torch.stack([regions[s] for s in SIGNALS], dim=2).flatten(0, 1)  # (b·f, 2, H, W)
         self.frames = identity.shape[:2]
         self.levels: dict[int, Tensor] = {}
-        self.context = AttentionContext(identity, tokens, self.mask)
+        self.context = AttentionContext(identity, tokens, gates, self.mask)
 
     def level(self, count: int) -> Tensor:
         """Regions (b·f, 2, t) on the level that has so many tokens."""
@@ -150,6 +216,7 @@ def _replaced(layer: ReleasedControl) -> Any:
 
     def apply(hidden: Tensor, call: _Call) -> Tensor:
         tokens = {s: call.tokens[s].flatten(0, 1) for s in SIGNALS}
-        return layer(hidden, tokens, call.identity.flatten(0, 1), call.kept(hidden.shape[1]))
+        gates = {s: call.gates[s].flatten() for s in SIGNALS}
+        return layer(hidden, tokens, call.identity.flatten(0, 1), call.kept(hidden.shape[1]), gates)
 
     return apply

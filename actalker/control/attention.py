@@ -23,12 +23,13 @@ SIGNALS = ("audio", "expression")
 class AttentionContext:
     """What all of a pass's cross-attentions attend to.
 
-    identity: (b, f, m, d). tokens: signal -> (b, f, n, d). mask: signal, tokens a frame -> (b, f, t) in [0,
-    1].
+    identity: (b, f, m, d). tokens: signal -> (b, f, n, d). gates: signal -> (b, f).
+    mask: signal, tokens a frame -> (b, f, t) in [0, 1].
     """
 
     identity: Tensor
     tokens: Mapping[str, Tensor]
+    gates: Mapping[str, Tensor]
     mask: Callable[[str, int], Tensor]
 
 
@@ -71,8 +72,12 @@ class DecoupledAttention(nn.Module):
             added = attend(
                 query, self.to_k_ip[k](tokens[signal]), self.to_v_ip[k](tokens[signal]), attn.heads
             )
+            gate = context.gates[signal]
             if self.spatial:
-                added = added * context.mask(signal, x.shape[1]).flatten(0, 1)[..., None]
+                where = gate[..., None] * context.mask(signal, x.shape[1])
+                added = added * where.flatten(0, 1)[..., None]
+            else:  # a place's frames stand side by side
+                added = added * gate.repeat(1, x.shape[1] // gate.shape[1])[..., None]
             out = out + SCALE * added
         out = attn.to_out[1](attn.to_out[0](out))
         return out.view_as(hidden_states) / attn.rescale_output_factor

@@ -24,6 +24,8 @@ class Conditions:
     reference: (b, c, h, w) the portrait in the codec's space.
     location: (b, f, r, H, W) masks that tell the network where face and mouth are.
     micro: (b, 3) frames a second, head motion bucket, expression motion bucket.
+    null: signal or `identity` -> (n, d), tokens that say nothing: guidance puts them in the place of a
+        signal's own; it closes the gates of signals that have none.
     idle: closed signals pass too, over no tokens: in training all processes use the same weights in a step.
     """
 
@@ -36,6 +38,7 @@ class Conditions:
     micro: Tensor
     mask_drop: float = field(default=1.0)
     generator: torch.Generator | None = field(default=None)
+    null: Mapping[str, Tensor] = field(default_factory=dict)
     idle: bool = field(default=False)
 
     @property
@@ -44,10 +47,14 @@ class Conditions:
         return [name for name, gate in self.gates.items() if self.idle or bool((gate > 0).any())]
 
     def closed(self, signals: Iterable[str]) -> Conditions:
-        """The same with some gates closed: what guidance compares with."""
+        """The same without some signals, or `identity`: what guidance compares with."""
         signals = set(signals)
-        gates = {s: torch.zeros_like(g) if s in signals else g for s, g in self.gates.items()}
-        return replace(self, gates=gates)
+        shut = signals - self.null.keys()
+        gates = {s: torch.zeros_like(g) if s in shut else g for s, g in self.gates.items()}
+        tokens = {s: self.null[s].expand_as(t) if s in signals - shut else t for s, t in self.tokens.items()}
+        nobody = "identity" in signals and "identity" in self.null
+        identity = self.null["identity"].expand_as(self.identity) if nobody else self.identity
+        return replace(self, gates=gates, tokens=tokens, identity=identity)
 
     def frames(self, start: int, stop: int) -> Conditions:
         """The conditions of frames start to stop of the clip."""
@@ -92,6 +99,6 @@ def batch(parts: list[Conditions]) -> Conditions:
         value = getattr(first, part.name)
         if isinstance(value, Tensor):
             joined[part.name] = torch.cat([getattr(p, part.name) for p in parts])
-        elif isinstance(value, Mapping):
+        elif part.name in ("tokens", "regions", "gates"):
             joined[part.name] = {s: torch.cat([getattr(p, part.name)[s] for p in parts]) for s in value}
     return replace(first, **joined)

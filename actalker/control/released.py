@@ -82,28 +82,33 @@ class ReleasedControl(nn.Module):
         self.out_proj = nn.Linear(width, channels, bias=False)
 
     def forward(
-        self, z: Tensor, tokens: dict[str, Tensor], identity: Tensor, kept: dict[str, Tensor]
+        self,
+        z: Tensor,
+        tokens: dict[str, Tensor],
+        identity: Tensor,
+        kept: dict[str, Tensor],
+        gates: dict[str, Tensor],
     ) -> Tensor:
         """Features (k, t, c) to features.
 
         tokens: audio (k, n, d), expression (k, n, d), zero where the gate is closed. identity: (k, m, d).
-        kept: audio, expression -> (k, t) bool, the tokens that a branch scans.
+        kept: audio, expression -> (k, t) bool, the tokens that a branch scans. gates: (k,) in [0, 1], how
+        far what is scanned takes their place; the release knows 0 (nothing kept) and 1.
         """
         who = F.silu(self.id_proj(identity))
-        audio = self._branch(
-            self.in_proj1(z), who, F.silu(self.audio_proj(tokens["audio"])), kept["audio"], self.audio_unit
-        )
-        motion = self._branch(
-            self.in_proj2(z),
-            who,
-            F.silu(self.exp_proj(tokens["expression"])),
-            kept["expression"],
-            self.exp_unit,
+        audio, motion = (
+            self._branch(enter(z), who, F.silu(project(tokens[signal])), kept[signal], gates[signal], unit)
+            for signal, enter, project, unit in (
+                ("audio", self.in_proj1, self.audio_proj, self.audio_unit),
+                ("expression", self.in_proj2, self.exp_proj, self.exp_unit),
+            )
         )
         return self.out_proj(self.out_norm(audio + motion))
 
     @staticmethod
-    def _branch(z: Tensor, identity: Tensor, tokens: Tensor, kept: Tensor, unit: ReleasedUnit) -> Tensor:
+    def _branch(
+        z: Tensor, identity: Tensor, tokens: Tensor, kept: Tensor, gate: Tensor, unit: ReleasedUnit
+    ) -> Tensor:
         """Tokens (k, t, w) with those that are kept replaced by what the scan makes of them."""
         counts = kept.sum(1)
         if int(counts.sum()) == 0:
@@ -119,6 +124,6 @@ class ReleasedControl(nn.Module):
         behind = (first + counts)[:, None] + torch.arange(ends.shape[1], device=z.device)
         steps[own] = z[frame, place]
         steps[behind.flatten()] = ends.flatten(0, 1)
-        out = z.clone()
-        out[frame, place] = unit(steps, lengths.tolist())[own]
+        out, scanned = z.clone(), unit(steps, lengths.tolist())[own]
+        out[frame, place] = torch.lerp(z[frame, place], scanned, gate[frame].to(z.dtype)[:, None])
         return out

@@ -20,8 +20,8 @@ def passes(open_signals: list[str], scales: Mapping[str, float]) -> list[tuple[f
 
         D = D_0 + Σ_k s_k (D_k - D_{k-1})        (ACTalker's release; FantasyTalking, 2.2)
 
-    Pass k holds the first k signals. Signals of scale 1 are in every pass, so they cost none; with all
-    scales at 1 there is one pass. The coefficients sum to 1.
+    Pass k holds the first k signals, who it is before all others. Signals of scale 1 are in every pass, so
+    they cost none; with all scales at 1 there is one pass. The coefficients sum to 1.
     """
     guided = [s for s in open_signals if scales.get(s, 1.0) != 1.0]
     steps = [scales[s] for s in guided]
@@ -34,7 +34,7 @@ def guided(denoise: Denoise, scales: Mapping[str, float], together: bool = True)
     """A denoiser under guidance; `together` runs the passes as one batch, else one after another."""
 
     def combined(x: Tensor, sigma: Tensor, conditions: Conditions) -> Tensor:
-        parts = passes(conditions.open, scales)
+        parts = passes([*(["identity"] if "identity" in conditions.null else []), *conditions.open], scales)
         if len(parts) == 1:
             closed, _ = parts[0]
             return denoise(x, sigma, conditions.closed(closed) if closed else conditions)

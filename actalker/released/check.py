@@ -97,7 +97,8 @@ def run_mode(network: ReleasedUNet, given: dict[str, Tensor], mode: str) -> Tens
         "motion_only": (nothing, face),
         "released_ones": (everything, everything),
     }[mode]
-    return network(
+    open_ = x.new_ones(b, f)
+    return network.denoise(
         x,
         given["t"],
         {
@@ -105,6 +106,7 @@ def run_mode(network: ReleasedUNet, given: dict[str, Tensor], mode: str) -> Tens
             "expression": motion * (mode != "audio_only"),
         },
         {"audio": masks[0], "expression": masks[1]},
+        {"audio": open_, "expression": open_},
         given["idt"].reshape(b, f, -1, given["idt"].shape[-1]),
         given["ids"],
     )

@@ -107,7 +107,7 @@ def test_the_small_modules_give_the_released_outputs(shared):
         assert (made - truth).abs().max() <= 1e-5 * truth.abs().max(), name
 
 
-def slow_layer(layer: ReleasedControl, z, tokens, identity, kept):
+def slow_layer(layer: ReleasedControl, z, tokens, identity, kept, gates):
     """The layer as loops over frames, directions and steps, in float64."""
     layer = layer.double()
     frames = []
@@ -136,7 +136,7 @@ def slow_layer(layer: ReleasedControl, z, tokens, identity, kept):
                     state = torch.exp(delta[:, None] * A) * state + (delta * steps[t])[:, None] * B
                     total[t] += state @ C + D * steps[t]
             new = own.clone()
-            new[chosen] = total[: len(chosen)]
+            new[chosen] = own[chosen] + gates[signal][k] * (total[: len(chosen)] - own[chosen])
             both = both + new
         frames.append(layer.out_proj(layer.out_norm(both)))
     return torch.stack(frames)
@@ -153,10 +153,11 @@ def test_the_layer_is_that_of_the_loops(k, t, n, c, seed):
     z, identity = torch.randn(k, t, c), torch.randn(k, 1, 5)
     tokens = {"audio": torch.randn(k, n, 5), "expression": torch.randn(k, 1, 5)}
     kept = {s: torch.rand(k, t) < share for s, share in (("audio", 0.6), ("expression", 0.3))}
-    made = layer(z, tokens, identity, kept)
+    gates = {s: torch.tensor([1.0, 0.3, 0.7])[:k] for s in kept}
+    made = layer(z, tokens, identity, kept, gates)
     with torch.no_grad():
         slow = slow_layer(
-            layer, z.double(), {s: v.double() for s, v in tokens.items()}, identity.double(), kept
+            layer, z.double(), {s: v.double() for s, v in tokens.items()}, identity.double(), kept, gates
         )
     assert torch.allclose(made.double(), slow, atol=1e-4, rtol=1e-4)
 
@@ -186,7 +187,10 @@ def test_attention_in_time_is_that_of_every_place_by_itself():
     b, f, t, c, d = 2, 3, 5, 8, 6
     attention = Attention(c, cross_attention_dim=d, heads=2, dim_head=4)
     tokens = {"audio": torch.randn(b, f, 4, d), "expression": torch.randn(b, f, 1, d)}
-    context = AttentionContext(torch.randn(b, f, 2, d), tokens, lambda signal, count: torch.ones(b, f, count))
+    gates = {s: torch.rand(b, f) for s in tokens}
+    context = AttentionContext(
+        torch.randn(b, f, 2, d), tokens, gates, lambda signal, count: torch.ones(b, f, count)
+    )
     ours = DecoupledAttention(c, d, False, lambda: context)
     x = torch.randn(b * t, f, c)
     made = ours(attention, x)
@@ -199,7 +203,8 @@ def test_attention_in_time_is_that_of_every_place_by_itself():
 
     total = alone(attention.to_k.weight, attention.to_v.weight, context.identity)
     for k, signal in enumerate(("audio", "expression")):
-        total = total + SCALE * alone(ours.to_k_ip[k].weight, ours.to_v_ip[k].weight, tokens[signal])
+        added = alone(ours.to_k_ip[k].weight, ours.to_v_ip[k].weight, tokens[signal])
+        total = total + SCALE * gates[signal].repeat_interleave(t, 0)[..., None] * added
     assert torch.allclose(made, attention.to_out[0](total), atol=1e-5)
 
 
