@@ -52,12 +52,13 @@ class ReleasedUNet(UNetSpatioTemporalConditionModel):
         transformer_layers_per_block: int | tuple[int, ...] = 1,
         num_attention_heads: int | tuple[int, ...] = (5, 10, 20, 20),
         num_frames: int = 25,
-        guider: tuple[int, ...] | None = None,
+        guider_blocks: tuple[int, ...] | None = None,
         reference_scale: float = 1.0,
         stride: int = 8,
     ) -> None:
-        """guider: channels of the location guider's pairs; None: it has none. reference_scale: factor on the
-        reference's latents, which SVD takes unscaled. stride: the codec's, which here is always 8.
+        """guider_blocks: channels of the location guider's pairs; None: it has none.
+        reference_scale: factor on the reference's latents, which SVD takes unscaled.
+        stride: the codec's, which is always 8 here.
         """
         super().__init__(
             sample_size=sample_size,
@@ -89,7 +90,7 @@ class ReleasedUNet(UNetSpatioTemporalConditionModel):
                 processor.to_v_ip[k].load_state_dict(attention.to_v.state_dict())
             attention.set_processor(processor)
 
-        self.guider = None if guider is None else ReleasedGuider(block_out_channels[0], guider)
+        self.guider = None if guider_blocks is None else ReleasedGuider(block_out_channels[0], guider_blocks)
         if self.guider is not None:
             attach(self, self.conv_in, self._guided)
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "prepare": ("prepare", "clips or raw videos to training shards"),
     "train": ("train", "train a model (LightningCLI: fit, validate)"),
     "export": ("export", "a training checkpoint to a model folder"),
+    "import-released": ("import_released", "ACTalker's released files to a model folder"),
     "check-released": ("check_released", "our form of the released network against a file's outputs"),
     "ablate": ("ablate", "what each gate does, measured on puppets"),
     "demo": ("demo", "the two demonstration videos"),
@@ -27,7 +28,7 @@ COMMANDS = {
 
 def usage() -> str:
     """What `actalker --help` prints."""
-    rows = [f"  {name:14s} {what}" for name, (_, what) in COMMANDS.items()]
+    rows = [f"  {name:16s} {what}" for name, (_, what) in COMMANDS.items()]
     return "\n".join(
         ["usage: actalker COMMAND [options]", "", *rows, "", "actalker COMMAND --help tells more."]
     )

@@ -96,19 +96,23 @@ def _write_folder(model: TalkingHeadModel, folder: Path, dtype: torch.dtype | No
         if weights:
             save_file(weights, work / name / WEIGHTS, metadata={"format": "pt"})
             (work / name / WEIGHTS).chmod(0o644)  # safetensors makes files that only their owner reads
-    index = {
-        "_class_name": ["actalker.pipeline", "TalkingHeadPipeline"],
-        "format": 1,
-        "files": {
-            p.relative_to(work).as_posix(): file_hash(p) for p in sorted(work.rglob("*")) if p.is_file()
-        },
-    }
+    index = index_of(work)
     if (folder / "README.md").is_file():  # the model card is written by hand
         shutil.copy2(folder / "README.md", work / "README.md")
     (work / INDEX).write_text(json.dumps(index, indent=2) + "\n")
     if folder.exists():
         shutil.rmtree(folder)
     work.rename(folder)
+
+
+def index_of(folder: Path) -> dict[str, Any]:
+    """What the index of a folder says: the class that reads it, and every file's hash."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    return {
+        "_class_name": ["actalker.pipeline", "TalkingHeadPipeline"],
+        "format": 1,
+        "files": {p.relative_to(folder).as_posix(): file_hash(p) for p in files},
+    }
 
 
 def load_model(

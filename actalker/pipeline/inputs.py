@@ -29,7 +29,6 @@ from ..media.video import probe, read_frames
 from ..regions.regions import read_mask, region_for
 from ..regions.shapes import REGIONS
 from ..signals.audio import SpeechFeatures
-from ..signals.expression import ExpressionEncoder
 from ..signals.script import Script, parse_script
 from ..signals.signal import SIGNALS
 from ..signals.text import TextEncoder
@@ -196,8 +195,7 @@ class ClipInputs:
             name: self.portrait.masks[name].to(self.device)[None, None].expand(1, f, -1, -1)
             for name in ("face", "mouth")
         }
-        micro = torch.tensor([[float(self.model.config.fps), 0.0, 0.0]], device=self.device)
-        return self.model.conditions(self.pixels, tokens, masks, places, gates, micro)
+        return self.model.conditions(self.pixels, tokens, masks, places, gates, self.model.told(1))
 
     def _tokens(self, signal: str, start: int, f: int) -> Tensor:
         if signal == "audio":
@@ -247,6 +245,10 @@ def gather(
         raise InputError(
             f"duration {float(duration):g} s: is less than a frame; give {float(1 / fps):.2g} s or more"
         )
+    for name, value in (("audio", audio), ("expression", expression), ("text", text)):
+        if value is not None and name not in model.encoders:
+            taken = ", ".join(signal for signal in SIGNALS if signal in model.encoders)
+            raise InputError(f"--{name}: this model takes none; it takes {taken}")
     given = {} if gates is None else gates.pieces
     for name in given:
         one_of(name, SIGNALS, "signal in gates")
@@ -256,9 +258,7 @@ def gather(
     tokens = None
     if expression is not None:
         limit = None if seconds is None else frame_count(seconds, fps)
-        encoder = model.encoders["expression"]
-        assert isinstance(encoder, ExpressionEncoder)
-        size = encoder.config.size
+        size: int = model.encoders["expression"].config.size  # type: ignore[union-attr, assignment]
         tokens = expression_tokens(model, driving_crops(expression, fps, size, limit, face_model))
         seconds = len(tokens) / fps if seconds is None else seconds
     script = None if text is None else _script(text, fps, seconds)

@@ -29,14 +29,33 @@ from ..signals import (
     WhisperAudio,
     WhisperConfig,
 )
+from ..signals.released import (
+    ReleasedAudio,
+    ReleasedAudioConfig,
+    ReleasedIdentity,
+    ReleasedIdentityConfig,
+    ReleasedMotion,
+    ReleasedMotionConfig,
+)
 
 # signal -> kind -> encoder and its settings; the first kind is the usual one
 ENCODERS: dict[str, dict[str, tuple[type[nn.Module], type]]] = {
-    "audio": {"mel": (AudioEncoder, AudioConfig), "whisper": (WhisperAudio, WhisperConfig)},
-    "expression": {"crops": (ExpressionEncoder, ExpressionConfig)},
+    "audio": {
+        "mel": (AudioEncoder, AudioConfig),
+        "whisper": (WhisperAudio, WhisperConfig),
+        "released": (ReleasedAudio, ReleasedAudioConfig),
+    },
+    "expression": {
+        "crops": (ExpressionEncoder, ExpressionConfig),
+        "released": (ReleasedMotion, ReleasedMotionConfig),
+    },
     "text": {"bytes": (TextEncoder, TextConfig)},
-    "identity": {"crop": (IdentityEncoder, IdentityConfig)},
+    "identity": {
+        "crop": (IdentityEncoder, IdentityConfig),
+        "released": (ReleasedIdentity, ReleasedIdentityConfig),
+    },
 }
+NONE = "none"  # the kind of encoder that a model has not
 SIGNAL_NAMES = ("audio", "expression", "text")
 
 
@@ -65,6 +84,9 @@ class SamplingConfig:
     shift: int = 7
     """Frames by which shifted windows move on at every step."""
 
+    guidance: dict[str, float] = field(default_factory=dict)
+    """Scales of signals, and of `identity`, unless the user gives others; 1 is none."""
+
     hold: bool = False
     """Whether the portrait itself stands where no open signal can move anything: everywhere while all gates
     are closed, outside the face while only speech is open."""
@@ -85,6 +107,9 @@ class ModelConfig:
 
     overlap: int = 4
     """Frames that neighbouring windows share."""
+
+    micro: tuple[float, ...] = ()
+    """Frames a second, head motion and expression motion that the network is told; empty: `fps`, 0, 0."""
 
     denoiser: str = "ControlUNet"
     denoiser_args: dict[str, Any] = field(default_factory=dict)
@@ -115,7 +140,7 @@ class ModelConfig:
         known = {f.name for f in fields(cls)}
         for key in values:
             one_of(key, known, "model setting")
-        plain = dict(values)
+        plain = {**values, "micro": tuple(values.get("micro", ()))}
         try:
             plain["precondition"] = PreconditionConfig(**plain.get("precondition", {}))
             plain["sampling"] = SamplingConfig(**plain.get("sampling", {}))
@@ -153,7 +178,10 @@ class TalkingHeadModel(nn.Module):
         kind = DENOISERS[one_of(config.denoiser, DENOISERS, "denoiser")]
         folded = self.codec.stride if config.codec == "PixelUnshuffle" else 1
         self.network = kind(**{**config.denoiser_args, "stride": folded})
-        self.encoders = nn.ModuleDict({name: _encoder(name, getattr(config, name)) for name in ENCODERS})
+        settings = {name: getattr(config, name) for name in ENCODERS}
+        self.encoders = nn.ModuleDict(
+            {name: _encoder(name, given) for name, given in settings.items() if given.get("kind") != NONE}
+        )
         self.denoise = Precondition(self.network, config.precondition)
 
     def tokens(self, inputs: SignalInputs) -> dict[str, Tensor]:
@@ -194,7 +222,18 @@ class TalkingHeadModel(nn.Module):
             reference=self.codec.encode(portrait[:, None])[:, 0],
             location=torch.stack([masks["face"], masks["mouth"]], dim=2),
             micro=micro,
+            null=self.null(),
         )
+
+    def null(self) -> dict[str, Tensor]:
+        """Tokens by which guidance says nothing about a signal, or about who it is; others it shuts."""
+        said = {name: part for name, part in self.encoders.items() if getattr(part, "dropped", False)}
+        return {name: part.null for name, part in {**said, "identity": self.encoders["identity"]}.items()}  # type: ignore[misc]
+
+    def told(self, b: int) -> Tensor:
+        """The micro-conditions (b, 3) that the model is sampled with."""
+        values = self.config.micro or (float(self.config.fps), 0.0, 0.0)
+        return torch.tensor(values, device=next(self.network.parameters()).device).expand(b, -1)
 
     def parts(self) -> Iterable[tuple[str, nn.Module]]:
         """The parts with weights or settings of their own, as a model folder stores them."""

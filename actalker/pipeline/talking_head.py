@@ -61,7 +61,7 @@ class Request:
             inputs.model,
             inputs.frames,
             inputs.fps,
-            inputs.opened(),
+            ["identity", *inputs.opened()],
             self.guidance,
             self.steps,
             self.windows == "shifted",
@@ -140,9 +140,12 @@ class TalkingHeadPipeline:
         face_index: int | None = None,
     ) -> Request:
         """Read and check every input; the result's `plan` tells what it costs. Arguments as `__call__`."""
-        for name in [*(guidance or {}), *(regions or {})]:
+        for name in regions or {}:
             one_of(name, SIGNALS, "signal")
-        for name, scale in (guidance or {}).items():
+        for name in guidance or {}:
+            one_of(name, (*SIGNALS, "identity"), "signal")
+        guidance = {**self.model.config.sampling.guidance, **(guidance or {})}
+        for name, scale in guidance.items():
             if not 0 <= scale <= 100:
                 raise InputError(f"guidance {name}={scale:g}: give a scale from 0 to 100; 1 is none")
         steps = self.model.config.sampling.steps if steps is None else steps
@@ -174,7 +177,7 @@ class TalkingHeadPipeline:
             None if face_model is None else Path(face_model),
             face_index,
         )
-        return Request(inputs, seed, steps, sampler, dict(guidance or {}), windows, interpolate, between)
+        return Request(inputs, seed, steps, sampler, guidance, windows, interpolate, between)
 
     def stream(
         self, request: Request, callback: Callable[[int, int], None] | None = None
@@ -216,7 +219,7 @@ class TalkingHeadPipeline:
             text: `"base | 0-1.2: smiles | ..."`, a YAML file or a `Script`. At least one of the three.
             gates: how far each signal is open, [0, 1] or a schedule in seconds; all open by default.
             regions: where a signal acts: mouth, upper, face, frame, or a mask picture.
-            guidance: scale of each signal, 1 = none.
+            guidance: scale of each signal, and of `identity`, 1 = none; default: the model's own.
             steps, sampler, seed: of the sampling.
             windows: of long clips: overlapping, or shifted (they move on at every step).
             fps: exact rate of the video.

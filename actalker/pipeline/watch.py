@@ -60,16 +60,18 @@ class Watch:
         return {
             "seam": round(at / inside, 3) if self.edges and inside > 0 else None,
             "colour_drift": [round(float(v), 3) for v in drift],
-            "identity_drift": round(self._identity_drift(), 4),
+            "identity_drift": self._identity_drift(),
         }
 
     @torch.no_grad()
-    def _identity_drift(self) -> float:
+    def _identity_drift(self) -> float | None:
         inputs = self.request.inputs
         pictures = torch.from_numpy(np.stack([self.first, self.last])).permute(0, 3, 1, 2)
         pixels = (pictures.to(inputs.pixels.device).float() / 127.5 - 1).to(inputs.pixels.dtype)
         first, last = inputs.model.encoders["identity"](pixels).float().flatten(1)
-        return max(0.0, 1 - float(F.cosine_similarity(first, last, dim=0)))
+        if not first.any():  # a model that is told nothing of who it is
+            return None
+        return round(max(0.0, 1 - float(F.cosine_similarity(first, last, dim=0))), 4)
 
 
 def edges(request: Request) -> set[int]:

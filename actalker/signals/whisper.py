@@ -29,6 +29,7 @@ class WhisperConfig:
     states: int = 5  # the hidden states of all layers: whisper-tiny has 4 layers + its input
     channels: int = 384  # of one state
     window: int = 10  # steps (200 ms) around a frame, as in ACTalker's released code
+    before: int = 5  # of them before the frame's own; 4 in the released code
     tokens: int = 4  # n tokens a frame; 32 in the released code, for a 1.5 G model
     hidden: int = 256  # of the projection; 1024 in the released code
     width: int = 64  # d of the tokens
@@ -53,10 +54,10 @@ class WhisperFeatures:
     def reader(self, mono: np.ndarray, fps: Fraction) -> SpeechReader:
         """Features of frames start .. start + frames of a sound, float32 (f, window, states, channels).
 
-        mono: (n,) at 16 kHz, maybe a memmap; window k is centred on (start + k) / fps seconds to the nearest
-        step; zeros outside the sound. Long sound is read in spans of 30 s on a fixed grid, so that a frame's
-        states do not depend on the range it is read in; the last span is kept. Raises InputError if Whisper
-        cannot be loaded.
+        mono: (n,) at 16 kHz, maybe a memmap; window k begins `before` steps before (start + k) / fps
+        seconds, to the nearest step; zeros outside the sound. Long sound is read in spans of 30 s on a fixed
+        grid, so that a frame's states do not depend on the range it is read in; the last spans are kept.
+        Raises InputError if Whisper cannot be loaded.
         """
         window, length, kept = self.config.window, -(-len(mono) // STEP), SPAN - 2 * EDGE
 
@@ -67,7 +68,7 @@ class WhisperFeatures:
         def read(frames: int, start: int = 0) -> np.ndarray:
             if frames < 1 or start < 0:
                 raise InputError(f"frames {start} to {start + frames}: ask for at least one, from 0 on")
-            first = first_steps(fps, frames, start, RATE // STEP, Fraction(-window, 2))
+            first = first_steps(fps, frames, start, RATE // STEP, Fraction(-self.config.before))
             low, high = int(first[0]), int(first[-1]) + window
             states = np.zeros((high - low, *self.form[1:]), dtype=np.float32)
             for span in range(max(low, 0) // kept, -(-min(high, length) // kept)):

@@ -180,14 +180,14 @@ class TrainingModule(L.LightningModule):
         gates = {s: batch.gates[:, k].float() for k, s in enumerate(SIGNAL_NAMES)}
         regions = {"audio": mouth, "expression": (face - mouth).clamp(min=0), "text": face}
         regions = widen_regions(regions, gates, face)
-        micro = batch.frames.new_zeros(b, 3, dtype=torch.float32)
-        micro[:, 0] = self.model.config.fps
         encoders = self.model.encoders
         absent = {s: encoders[s].absent(b, f) for s in tokens}  # type: ignore[operator]
         chance = self.strategy.token_dropout if training else 0.0
         kept = drop_tokens(tokens, absent, chance, generator)
         masks = {"face": face, "mouth": mouth}
-        conditions = self.model.conditions(pixels(batch.portrait), kept, regions, masks, gates, micro)
+        conditions = self.model.conditions(
+            pixels(batch.portrait), kept, regions, masks, gates, self.model.told(b)
+        )
         if training:
             nobody = {"identity": encoders["identity"].absent(b)}  # type: ignore[operator]
             who = drop_tokens({"identity": conditions.identity}, nobody, chance, generator)["identity"]

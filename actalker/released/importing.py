@@ -1,0 +1,347 @@
+"""ACTalker's released files to a model folder of this program.
+
+The release is six plain state dicts beside an SVD-XT folder, an ArcFace and a motion checkpoint (names and
+layouts: docs/released.md). Files are read without running anything that they hold, and written as safetensors
+in the precision that they come in.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ..backbones.released import ReleasedUNet
+from ..codecs.autoencoder import TemporalAutoencoder
+from ..diffusion.precondition import PreconditionConfig
+from ..errors import InputError
+from ..pipeline.folder import CONFIG, INDEX, WEIGHTS, index_of
+from ..pipeline.model import ModelConfig, SamplingConfig
+from ..provenance import check_readable
+from ..signals.released import (
+    LAYERS,
+    STEPS,
+    ReleasedAudio,
+    ReleasedAudioConfig,
+    ReleasedIdentity,
+    ReleasedIdentityConfig,
+    ReleasedMotion,
+    ReleasedMotionConfig,
+)
+
+PARTS = ("unet", "adapter_module", "pose_guider", "audio_linear", "id_proj_model", "vasa_linear")
+NUMBERED = re.compile(r"(?P<part>[a-z_]+)-(?P<step>\d+)\.pth")
+EXPRESSION, POSE = "expression_model.resnet50.", "head_pose_net."  # networks in the motion checkpoint
+SCALE = 0.18215  # of SVD's latents
+COUNTER = "num_batches_tracked"  # of batch norms: of no use once trained
+KINDS: dict[str, Callable[[Any], nn.Module]] = {
+    "audio": ReleasedAudio,
+    "expression": ReleasedMotion,
+    "identity": ReleasedIdentity,
+}
+Weights = dict[str, Tensor]
+
+
+@dataclass
+class Import:
+    """What was written, and what was odd on the way. notes: lines for the user."""
+
+    folder: Path
+    notes: list[str] = field(default_factory=list)
+
+
+def import_released(
+    source: str | Path,
+    svd: str | Path,
+    out: str | Path,
+    motion: str | Path | None = None,
+    arcface: str | Path | None = None,
+    whisper: str = "openai/whisper-tiny",
+    step: int | None = None,
+    size: int = 576,
+) -> Import:
+    """Write the model folder `out`.
+
+    Args:
+        source: folder with the six files, such as `unet-136000.pth`.
+        svd: SVD-XT's folder in diffusers' layout; its `unet/config.json` and its `vae` are read.
+        motion: the motion checkpoint (`MX31c_32k.ckpt`); without one the model reads no driving video.
+        arcface: insightface's r50 backbone; without one the network is not told who it is.
+        whisper: folder or hub id of the Whisper that the model will hear speech by.
+        step: which of several checkpoints in `source`; the last one if not given.
+        size: side of the model's pictures, pixels, a multiple of 64.
+    Raises: InputError that names the file and the weight, for all that is missing, unknown or of another
+        shape. Nothing is left behind.
+    """
+    source, svd, out = Path(source), Path(svd), Path(out).resolve()
+    if out.exists():
+        raise InputError(f"{out}: exists; give another folder")
+    if size < 64 or size % 64:
+        raise InputError(f"size {size}: give a multiple of 64, such as 576")
+    files = find_parts(source, step)
+    done, work = Import(out), out.with_name(out.name + ".part")
+    shutil.rmtree(work, ignore_errors=True)
+    try:
+        for name in ("denoiser", "codec", "encoders"):
+            (work / name).mkdir(parents=True)
+        denoiser = _denoiser(files, svd / "unet", work / "denoiser", done.notes)
+        codec = _codec(svd / "vae", work / "codec")
+        encoders = _encoders(files, motion, arcface, whisper, work / "encoders", done.notes)
+        config = model_config(denoiser, codec, encoders, size)
+        (work / CONFIG).write_text(json.dumps(config.as_dict(), indent=2) + "\n")
+        (work / INDEX).write_text(json.dumps(index_of(work), indent=2) + "\n")
+        work.rename(out)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written ({error.strerror or error})") from None
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return done
+
+
+def model_config(
+    denoiser: dict[str, Any], codec: dict[str, Any], encoders: dict[str, dict[str, Any]], size: int
+) -> ModelConfig:
+    """The release's way to sample: SVD's noise levels, 25 steps, shifted windows, nested guidance."""
+    return ModelConfig(
+        size=size,
+        fps=25,
+        window=int(denoiser.get("num_frames", 25)),
+        overlap=0,
+        micro=(12.5, 12.0, 20.0),
+        denoiser="ReleasedUNet",
+        denoiser_args=denoiser,
+        codec="TemporalAutoencoder",
+        codec_args=codec,
+        audio=encoders["audio"],
+        expression=encoders["expression"],
+        text={"kind": "none"},
+        identity=encoders["identity"],
+        precondition=PreconditionConfig(sigma_data=1.0, prediction="v"),
+        sampling=SamplingConfig(
+            steps=25,
+            sigma_min=0.002,
+            sigma_max=700.0,
+            windows="shifted",
+            guidance={"identity": 2.0, "audio": 7.5, "expression": 3.0},
+        ),
+    )
+
+
+def find_parts(folder: Path, step: int | None) -> dict[str, Path]:
+    """The files of one checkpoint by part. Raises: InputError with what is missing."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; give the one with unet-N.pth")
+    steps: dict[int, dict[str, Path]] = {}
+    for path in sorted(folder.iterdir()):
+        found = NUMBERED.fullmatch(path.name)
+        if found and found["part"] in PARTS:
+            steps.setdefault(int(found["step"]), {})[found["part"]] = path
+    if not steps:
+        raise InputError(f"{folder}: holds no {', '.join(f'{part}-N.pth' for part in PARTS)}")
+    chosen = max(steps) if step is None else step
+    files = steps.get(chosen, {})
+    missing = [f"{part}-{chosen}.pth" for part in PARTS if part not in files]
+    if missing:
+        raise InputError(f"{folder}: {', '.join(missing)} missing; it holds files of {sorted(steps)}")
+    return files
+
+
+def read_weights(path: Path) -> Any:
+    """What a file of torch.save holds, without running code: tensors and plain containers.
+
+    Raises: InputError for other files, and those that need code to be run.
+    """
+    path = check_readable(path, "file of weights")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        words = " ".join(str(error).split())[:140]
+        raise InputError(f"{path}: no plain weights ({words}); programs inside it are not run") from None
+
+
+def state_dict(path: Path) -> Weights:
+    """A file's tensors by name, also from under `state_dict`, without DataParallel's `module.`."""
+    held = read_weights(path)
+    if isinstance(held, Mapping) and isinstance(held.get("state_dict"), Mapping):
+        held = held["state_dict"]
+    if not isinstance(held, Mapping) or not all(isinstance(value, Tensor) for value in held.values()):
+        raise InputError(f"{path}: holds no weights by name")
+    return {str(name).removeprefix("module."): value for name, value in held.items()}
+
+
+def fitted(weights: Weights, build: Callable[[], nn.Module], name: str) -> Weights:
+    """The weights, after a look at their names and shapes against those of a module that is not made."""
+    with torch.device("meta"):
+        own = {key: tuple(value.shape) for key, value in build().state_dict().items()}
+    given = {key: tuple(value.shape) for key, value in weights.items()}
+    lines = [f"{key} is missing" for key in own if key not in given and not key.endswith(COUNTER)]
+    lines += [f"{key} has no place" for key in given if key not in own]
+    apart = [key for key in own if key in given and given[key] != own[key]]
+    lines += [f"{key} is {given[key]}, not {own[key]}" for key in apart]
+    if lines:
+        more = f" and {len(lines) - 3} more" if len(lines) > 3 else ""
+        raise InputError(f"{name}: {'; '.join(lines[:3])}{more}")
+    return {**weights, **{key: torch.zeros((), dtype=torch.long) for key in own if key not in given}}
+
+
+def settings_of(kind: type, folder: Path) -> dict[str, Any]:
+    """What a diffusers config.json says of the arguments of a class."""
+    path = check_readable(folder / "config.json", "config")
+    try:
+        held = json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f"{path}: is no JSON ({error})") from None
+    if not isinstance(held, dict):
+        raise InputError(f"{path}: holds no settings")
+    known = signature(kind.__init__).parameters  # type: ignore[misc]
+    return {
+        key: tuple(value) if isinstance(value, list) else value for key, value in held.items() if key in known
+    }
+
+
+def _denoiser(files: dict[str, Path], svd: Path, folder: Path, notes: list[str]) -> dict[str, Any]:
+    """Write the network's weights; returns its settings."""
+    guider = state_dict(files["pose_guider"])
+    pairs = sorted(int(key.split(".")[1]) for key in guider if re.fullmatch(r"blocks\.\d+\.weight", key))
+    if "conv_in.weight" not in guider or not pairs:
+        raise InputError(f"{files['pose_guider']}: has no conv_in and blocks")
+    widths = [len(guider[name]) for name in ("conv_in.weight", *(f"blocks.{k}.weight" for k in pairs[1::2]))]
+    config = {
+        **settings_of(ReleasedUNet, svd),
+        "guider_blocks": tuple(widths),
+        "reference_scale": 1 / 0.18215,
+    }
+    weights = state_dict(files["unet"])
+    weights.update({f"guider.{key}": value for key, value in guider.items()})
+    adapters = state_dict(files["adapter_module"])
+    with torch.device("meta"):
+        network = ReleasedUNet(**config)
+    places = {id(part): name for name, part in network.named_modules()}
+    for k, (attention, _) in enumerate(network.attentions()):
+        for own in attention.processor.state_dict():
+            held, place = f"{k}.{own}", f"{places[id(attention)]}.processor.{own}"
+            value = adapters.pop(held, None)
+            if value is not None and place in weights and not torch.equal(weights[place], value):
+                notes.append(f"{place} differs from {held} of adapter_module; the network's own is taken")
+            elif value is not None:
+                weights.setdefault(place, value)
+    if adapters:
+        raise InputError(f"{files['adapter_module']}: {next(iter(adapters))} has no place")
+    _write(fitted(weights, partial(ReleasedUNet, **config), str(files["unet"])), folder)
+    network.save_config(folder)
+    return config
+
+
+def _codec(vae: Path, folder: Path) -> dict[str, Any]:
+    """Write the codec's weights; returns its settings."""
+    config = settings_of(TemporalAutoencoder, vae)
+    paths = [vae / f"diffusion_pytorch_model{kind}.safetensors" for kind in ("", ".fp16")]
+    path = next((p for p in paths if p.is_file()), paths[0])
+    build = partial(TemporalAutoencoder, **config)
+    weights = load_file(check_readable(path, "file of weights"))
+    _write(fitted(weights, build, str(path)), folder)
+    with torch.device("meta"):
+        build().save_config(folder)
+    return config
+
+
+def _encoders(
+    files: dict[str, Path],
+    motion: str | Path | None,
+    arcface: str | Path | None,
+    whisper: str,
+    folder: Path,
+    notes: list[str],
+) -> dict[str, dict[str, Any]]:
+    """Write the encoders' weights; returns their settings by signal."""
+    audio, who, moves = (state_dict(files[k]) for k in ("audio_linear", "id_proj_model", "vasa_linear"))
+    for part, held, names in (
+        ("audio_linear", audio, ("proj1.weight", "proj3.weight", "norm.weight")),
+        ("id_proj_model", who, ("proj1.weight",)),
+        ("vasa_linear", moves, ("proj1.weight",)),
+    ):
+        for name in names:
+            if name not in held or held[name].ndim == 0:
+                raise InputError(f"{files[part]}: {name} is missing")
+    width, hidden = len(audio["norm.weight"]), len(audio["proj1.weight"])
+    channels, spoken = (
+        audio["proj1.weight"].shape[-1] // (STEPS * LAYERS),
+        len(audio["proj3.weight"]) // width,
+    )
+    made: dict[str, tuple[Any, dict[str, tuple[Path, Weights]]]] = {
+        "audio": (
+            ReleasedAudioConfig(whisper, channels, hidden, spoken, width),
+            {"proj": (files["audio_linear"], audio)},
+        )
+    }
+    if motion is None:
+        notes.append("no --motion: the model reads no driving video")
+    else:
+        expression, pose = motion_networks(Path(motion))
+        stem, features = pose["conv1.weight"].shape[-1], moves["proj1.weight"].shape[-1]
+        made["expression"] = (
+            ReleasedMotionConfig(depths_of(expression), stem, features, width),
+            {
+                "expression": (Path(motion), expression),
+                "pose": (Path(motion), pose),
+                "proj": (files["vasa_linear"], moves),
+            },
+        )
+    nets = {"proj": (files["id_proj_model"], who)}
+    if arcface is None:
+        notes.append("no --arcface: the network is not told who it is")
+    else:
+        nets["net"] = (Path(arcface), state_dict(Path(arcface)))
+    depths = depths_of(nets["net"][1]) if "net" in nets else ()
+    made["identity"] = (ReleasedIdentityConfig(depths, len(who["proj1.weight"]), width), nets)
+    weights: Weights = {}
+    for signal, (config, parts) in made.items():
+        with torch.device("meta"):
+            encoder = KINDS[signal](config)
+        for part, (path, own) in parts.items():
+            checked = fitted(own, partial(getattr, encoder, part), str(path))
+            weights.update({f"{signal}.{part}.{key}": value for key, value in checked.items()})
+    _write(weights, folder)
+    settings = {signal: {"kind": "released", **vars(config)} for signal, (config, _) in made.items()}
+    return {"expression": {"kind": "none"}, **settings}
+
+
+def motion_networks(path: Path) -> tuple[Weights, Weights]:
+    """The expression's and the pose's network in the motion checkpoint: `generator` and `pose_model`."""
+    held, found = read_weights(path), []
+    for group, mark in (("generator", EXPRESSION), ("pose_model", POSE)):
+        part = held.get(group) if isinstance(held, Mapping) else None
+        weights = {
+            key.split(mark, 1)[1]: value
+            for key, value in (part.items() if isinstance(part, Mapping) else ())
+            if isinstance(key, str) and mark in key and isinstance(value, Tensor)
+        }
+        if "conv1.weight" not in weights:
+            raise InputError(f"{path}: holds no {group}[...{mark}*]; give the release's motion checkpoint")
+        found.append(weights)
+    return found[0], found[1]
+
+
+def depths_of(weights: Weights) -> tuple[int, ...]:
+    """Blocks of each of a residual network's four stages, by its names."""
+    counts = []
+    for stage in range(1, 5):
+        numbers = [int(m[1]) for key in weights if (m := re.match(rf"layer{stage}\.(\d+)\.", key))]
+        counts.append(max(numbers, default=-1) + 1)
+    return tuple(counts)
+
+
+def _write(weights: Weights, folder: Path) -> None:
+    save_file({k: value.contiguous() for k, value in weights.items()}, folder / WEIGHTS, {"format": "pt"})
+    (folder / WEIGHTS).chmod(0o644)  # safetensors makes files that only their owner reads

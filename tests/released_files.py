@@ -1,0 +1,83 @@
+"""A release of toy size, as ACTalker's comes: six files of weights, an SVD folder, ArcFace, motion."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from actalker.backbones.guider import ReleasedGuider
+from actalker.backbones.released import ReleasedUNet
+from actalker.codecs.autoencoder import TemporalAutoencoder
+from actalker.signals.released import AudioProjection, IdentityProjection, MotionProjection
+from actalker.signals.resnet import ExpressionNet, IdentityNet, PoseNet
+
+UNET = {
+    "in_channels": 8,
+    "out_channels": 4,
+    "down_block_types": ["CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"],
+    "up_block_types": ["UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"],
+    "block_out_channels": [32, 64],
+    "layers_per_block": 1,
+    "cross_attention_dim": 32,
+    "num_attention_heads": [1, 2],
+    "addition_time_embed_dim": 8,
+    "projection_class_embeddings_input_dim": 24,
+    "num_frames": 4,
+}
+VAE = {
+    "down_block_types": ["DownEncoderBlock2D"] * 4,
+    "block_out_channels": [32] * 4,
+    "layers_per_block": 1,
+    "scaling_factor": 0.18215,
+}
+FACES = (1, 1, 1, 1)
+
+
+def tuples(config: dict) -> dict:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
+
+
+def write_release(root: Path, step: int = 136, dtype: torch.dtype = torch.float32) -> dict[str, nn.Module]:
+    """Write it; returns the modules that the weights are from."""
+    torch.manual_seed(0)
+    network, codec = ReleasedUNet(**tuples(UNET)), TemporalAutoencoder(**tuples(VAE))
+    made: dict[str, nn.Module] = {
+        "unet": network,
+        "pose_guider": ReleasedGuider(32, (4, 8, 8, 16)),
+        "audio_linear": AudioProjection(16, 16, 6, 32),
+        "id_proj_model": IdentityProjection(512, 24, 32),
+        "vasa_linear": MotionProjection(16, 26),
+        "vae": codec,
+        "expression": ExpressionNet(FACES, 16),
+        "pose": PoseNet(),
+        "arcface": IdentityNet(FACES),
+    }
+    files, svd = root / "release", root / "svd"
+    for folder in (files, svd / "unet", svd / "vae"):
+        folder.mkdir(parents=True)
+    weights = {name: cast(part.state_dict(), dtype) for name, part in made.items()}
+    adapters = {}
+    places = {id(part): name for name, part in network.named_modules()}
+    for k, (attention, _) in enumerate(network.attentions()):
+        for own in attention.processor.state_dict():
+            adapters[f"{k}.{own}"] = weights["unet"].pop(f"{places[id(attention)]}.processor.{own}")
+    for name in ("unet", "pose_guider", "audio_linear", "id_proj_model", "vasa_linear"):
+        torch.save(weights[name], files / f"{name}-{step}.pth")
+    torch.save(adapters, files / f"adapter_module-{step}.pth")
+    torch.save(weights["arcface"], root / "arcface.pth")
+    motion = {
+        "generator": {f"module.expression_model.resnet50.{k}": v for k, v in weights["expression"].items()},
+        "pose_model": {f"head_pose_net.{k}": v for k, v in weights["pose"].items()},
+        "step": 7,
+    }
+    torch.save(motion, root / "motion.ckpt")
+    (svd / "unet/config.json").write_text(json.dumps({"_class_name": "UNet", **UNET}))
+    codec.save_pretrained(svd / "vae")
+    return made
+
+
+def cast(weights: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    return {k: v.to(dtype) if v.is_floating_point() else v for k, v in weights.items()}
