@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from actalker.backbones.guider import ReleasedGuider
@@ -81,3 +82,42 @@ def write_release(root: Path, step: int = 136, dtype: torch.dtype = torch.float3
 
 def cast(weights: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
     return {k: v.to(dtype) if v.is_floating_point() else v for k, v in weights.items()}
+
+
+def write_full_release(root: Path, step: int = 136) -> None:
+    """The six files and SVD's folder at full size, random, in half precision, a part at a time."""
+    files, svd = root / "release", root / "svd"
+    for folder in (files, svd / "unet", svd / "vae"):
+        folder.mkdir(parents=True)
+    with torch.device("meta"):
+        network = ReleasedUNet()
+        codec = TemporalAutoencoder(
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            block_out_channels=(128, 256, 512, 512),
+            layers_per_block=2,
+        )
+        rest = {
+            "pose_guider": ReleasedGuider(),
+            "audio_linear": AudioProjection(),
+            "id_proj_model": IdentityProjection(),
+            "vasa_linear": MotionProjection(),
+        }
+    generator = torch.Generator().manual_seed(0)
+
+    def random(part: nn.Module) -> dict[str, Tensor]:
+        shapes = {name: value.shape for name, value in part.state_dict().items()}
+        empty = {name: torch.empty(shape, dtype=torch.float16) for name, shape in shapes.items()}
+        return {name: value.uniform_(-1, 1, generator=generator) for name, value in empty.items()}
+
+    for name, part in rest.items():
+        torch.save(random(part), files / f"{name}-{step}.pth")
+    weights, adapters = random(network), {}
+    places = {id(part): name for name, part in network.named_modules()}
+    for k, (attention, _) in enumerate(network.attentions()):
+        for own in attention.processor.state_dict():
+            adapters[f"{k}.{own}"] = weights.pop(f"{places[id(attention)]}.processor.{own}")
+    torch.save(weights, files / f"unet-{step}.pth")
+    torch.save(adapters, files / f"adapter_module-{step}.pth")
+    network.save_config(svd / "unet")
+    codec.save_config(svd / "vae")
+    save_file(random(codec), svd / "vae/diffusion_pytorch_model.safetensors")

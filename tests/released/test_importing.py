@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
+import subprocess
+import sys
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from released_files import write_release
+from released_files import write_full_release, write_release
+from safetensors import safe_open
 from skimage.data import astronaut
 
 from actalker.cli.main import main
@@ -222,8 +227,6 @@ def test_what_is_missing_or_too_much_is_named_and_nothing_is_left(tmp_path, name
 
 
 def test_files_that_hold_programs_and_broken_ones_are_refused(release, tmp_path):
-    import shutil
-
     from actalker.released.importing import import_released
 
     root, _ = release
@@ -241,3 +244,32 @@ def test_files_that_hold_programs_and_broken_ones_are_refused(release, tmp_path)
     with pytest.raises(InputError, match="vasa_linear-136.pth missing"):
         import_released(tmp_path / "copy/release", tmp_path / "copy/svd", tmp_path / "out")
     assert not (tmp_path / "ran").exists() and not (tmp_path / "out").exists()
+
+
+MEASURED = """
+import sys
+from pathlib import Path
+from actalker.cli.main import main
+code = main(sys.argv[1:])
+status = Path("/proc/self/status").read_text()
+print("peak", int(status.split("VmHWM:")[1].split()[0]) * 1024)
+sys.exit(code)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak of memory from /proc")
+def test_the_full_size_is_imported_within_8_gb(tmp_path):
+    """SVD-XT's size, 1.9 billion weights in half precision, random; made on disk."""
+    if shutil.disk_usage(tmp_path).free < 12 * 2**30:
+        pytest.skip("needs 12 GB of disk")
+    write_full_release(tmp_path)
+    command = [sys.executable, "-c", MEASURED, *words(tmp_path, tmp_path / "out")[:-2]]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr[-1500:]
+    peak = int(done.stdout.split("peak ")[1].split()[0])
+    shutil.rmtree(tmp_path / "release")
+    with safe_open(tmp_path / "out/denoiser/model.safetensors", "pt") as file:
+        assert file.get_slice("conv_in.weight").get_dtype() == "F16" and len(list(file.keys())) > 1500
+    shutil.rmtree(tmp_path / "out")
+    assert peak < 8 * 2**30, peak
