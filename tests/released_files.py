@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from actalker.backbones.attach import cross_attentions
 from actalker.backbones.guider import ReleasedGuider
 from actalker.backbones.released import ReleasedUNet
 from actalker.codecs.autoencoder import TemporalAutoencoder
@@ -62,7 +63,7 @@ def write_release(root: Path, step: int = 136, dtype: torch.dtype = torch.float3
     weights = {name: cast(part.state_dict(), dtype) for name, part in made.items()}
     adapters = {}
     places = {id(part): name for name, part in network.named_modules()}
-    for k, (attention, _) in enumerate(network.attentions()):
+    for k, (attention, _) in enumerate(cross_attentions(network)):
         for own in attention.processor.state_dict():
             adapters[f"{k}.{own}"] = weights["unet"].pop(f"{places[id(attention)]}.processor.{own}")
     for name in ("unet", "pose_guider", "audio_linear", "id_proj_model", "vasa_linear"):
@@ -113,7 +114,7 @@ def write_full_release(root: Path, step: int = 136) -> None:
         torch.save(random(part), files / f"{name}-{step}.pth")
     weights, adapters = random(network), {}
     places = {id(part): name for name, part in network.named_modules()}
-    for k, (attention, _) in enumerate(network.attentions()):
+    for k, (attention, _) in enumerate(cross_attentions(network)):
         for own in attention.processor.state_dict():
             adapters[f"{k}.{own}"] = weights.pop(f"{places[id(attention)]}.processor.{own}")
     torch.save(weights, files / f"unet-{step}.pth")

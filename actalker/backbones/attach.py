@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from diffusers.models.transformers.transformer_temporal import TransformerSpatioTemporalModel
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 _scope: ContextVar[tuple[nn.Module, Any] | None] = ContextVar("control_scope", default=None)
 
@@ -38,6 +40,20 @@ def in_scope(network: nn.Module) -> Any:
     return current[1]
 
 
+def checkpointed(module: nn.Module, *args: Any) -> Any:
+    """torch's checkpointing, in whose recomputation the conditions of the pass are there again."""
+    held = _scope.get()
+
+    def run(*inputs: Any) -> Any:
+        token = _scope.set(held)
+        try:
+            return module(*inputs)
+        finally:
+            _scope.reset(token)
+
+    return checkpoint(run, *args, use_reentrant=False)
+
+
 def attach(network: nn.Module, site: nn.Module, apply: Callable[[Any, Any], Any]) -> None:
     """After every call of `site`, replace its output by `apply(output, conditions)`."""
 
@@ -45,3 +61,13 @@ def attach(network: nn.Module, site: nn.Module, apply: Callable[[Any, Any], Any]
         return apply(output, in_scope(network))
 
     site.register_forward_hook(hook)
+
+
+def cross_attentions(network: nn.Module) -> list[tuple[Any, bool]]:
+    """Every cross-attention, and whether it is one in space; in the order of the release's adapters."""
+    found: list[tuple[Any, bool]] = []
+    for site in network.modules():
+        if isinstance(site, TransformerSpatioTemporalModel):
+            found += [(block.attn2, True) for block in site.transformer_blocks]
+            found += [(block.attn2, False) for block in site.temporal_transformer_blocks]
+    return found

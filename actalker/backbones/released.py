@@ -18,7 +18,7 @@ from ..control.attention import SIGNALS, AttentionContext, DecoupledAttention
 from ..control.conditions import Conditions
 from ..control.released import ReleasedControl
 from ..regions.grid import to_grid_bicubic
-from .attach import attach, control_scope, in_scope
+from .attach import attach, checkpointed, control_scope, cross_attentions, in_scope
 from .denoiser import Estimate
 from .guider import ReleasedGuider
 
@@ -81,7 +81,7 @@ class ReleasedUNet(UNetSpatioTemporalConditionModel):
             site.mamba_blocks = nn.ModuleList(layers)
             for block, layer in zip(site.transformer_blocks, layers, strict=True):
                 attach(self, block, _replaced(layer))
-        for attention, spatial in self.attentions():
+        for attention, spatial in cross_attentions(self):
             width = attention.to_k.out_features
             processor = DecoupledAttention(width, cross_attention_dim, spatial, self._context)
             # so that a model without additions of its own starts as its identity attention
@@ -101,14 +101,9 @@ class ReleasedUNet(UNetSpatioTemporalConditionModel):
             m for block in blocks for m in block.modules() if isinstance(m, TransformerSpatioTemporalModel)
         ]
 
-    def attentions(self) -> list[tuple[Any, bool]]:
-        """Every cross-attention and whether it is one in space, in the order of `adapter_module`'s files."""
-        sites = [m for m in self.modules() if isinstance(m, TransformerSpatioTemporalModel)]
-        found: list[tuple[Any, bool]] = []
-        for site in sites:
-            found += [(block.attn2, True) for block in site.transformer_blocks]
-            found += [(block.attn2, False) for block in site.temporal_transformer_blocks]
-        return found
+    def enable_gradient_checkpointing(self, gradient_checkpointing_func: Any = checkpointed) -> None:
+        """Recompute features in the backward pass; control layers then see the pass's own conditions."""
+        super().enable_gradient_checkpointing(gradient_checkpointing_func)
 
     def _context(self) -> AttentionContext:
         return in_scope(self).context

@@ -5,6 +5,7 @@ Letters: b batch, f frames, c channels, h w latent size, m identity tokens, d to
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -13,10 +14,12 @@ from diffusers.configuration_utils import register_to_config
 from diffusers.models.transformers.transformer_temporal import TransformerSpatioTemporalModel
 from torch import Tensor, nn
 
+from ..control.attention import AttentionContext, DecoupledAttention
 from ..control.conditions import Conditions
 from ..control.config import BranchConfig
 from ..control.parallel import ParallelControl, Route, route
-from .attach import attach, control_scope
+from ..regions.grid import to_grid_bicubic
+from .attach import attach, checkpointed, control_scope, cross_attentions, in_scope
 from .denoiser import Estimate
 from .guider import LocationGuider
 from .warp import DetailHead, warp
@@ -46,6 +49,10 @@ class ControlUNet(UNetSpatioTemporalConditionModel):
     (`diffusion.precondition`); its last layer starts at zero. stride is the number of pixels that the codec
     folds into a latent position, so that the warp moves pixels. detail_width > 0 adds a head of that width
     that changes the warped pixels (`DetailHead`); for codecs that fold.
+
+    adapters: signals enter every cross-attention too (`DecoupledAttention`), starting at zero.
+    reference_scale: factor on the reference's latents where they are joined; SVD takes them unscaled,
+    1 / 0.18215.
     """
 
     @register_to_config
@@ -87,6 +94,8 @@ class ControlUNet(UNetSpatioTemporalConditionModel):
         flow_scale: float = 0.0,
         stride: int = 1,
         detail_width: int = 0,
+        adapters: bool = False,
+        reference_scale: float = 1.0,
     ) -> None:
         super().__init__(
             sample_size=sample_size,
@@ -117,6 +126,12 @@ class ControlUNet(UNetSpatioTemporalConditionModel):
             layer = ParallelControl(site.in_channels, token_width, signals, branch)
             attach(self, site, _controlled(layer))
             self.control.append(layer)
+        for attention, spatial in cross_attentions(self) if adapters else ():
+            channels = attention.to_k.out_features
+            processor = DecoupledAttention(channels, token_width, spatial, self._context, signals)
+            for values in processor.to_v_ip.parameters():
+                nn.init.zeros_(values)
+            attention.set_processor(processor)
         self.guider = LocationGuider(location_masks, block_out_channels[0]) if location_masks else None
         if self.guider is not None:
             attach(self, self.conv_in, self._guided)
@@ -141,6 +156,14 @@ class ControlUNet(UNetSpatioTemporalConditionModel):
     def blocks(self) -> list[nn.Module]:
         """The parts that hold nearly all weights, each used through its own forward: what is sharded."""
         return [*self.down_blocks, self.mid_block, *self.up_blocks, *self.control]
+
+    def enable_gradient_checkpointing(self, gradient_checkpointing_func: Any = checkpointed) -> None:
+        """Recompute features in the backward pass; control layers then see the pass's own conditions."""
+        super().enable_gradient_checkpointing(gradient_checkpointing_func)
+
+    def _context(self) -> AttentionContext:
+        call: _Call = in_scope(self)
+        return call.context
 
     def _guided(self, features: Tensor, call: _Call) -> Tensor:
         assert self.guider is not None
@@ -168,7 +191,7 @@ class ControlUNet(UNetSpatioTemporalConditionModel):
         call = _Call(_Routes(conditions))
         with control_scope(self, call):
             output = super().forward(
-                torch.cat([sample, reference], dim=2),
+                torch.cat([sample, self.config.reference_scale * reference], dim=2),
                 timestep,
                 conditions.identity.to(sample.dtype),
                 conditions.micro.to(sample.dtype),
@@ -194,6 +217,28 @@ class _Call:
     def __init__(self, routes: _Routes) -> None:
         self.routes = routes
         self.features: Tensor | None = None
+        self.grids: dict[tuple[str, int], Tensor] = {}
+
+    @cached_property
+    def context(self) -> AttentionContext:
+        """What cross-attentions attend to beside who it is: the open signals."""
+        told = self.routes.conditions
+        f = told.location.shape[1]
+        gates = {name: told.gates[name] for name in told.open}
+        tokens = {
+            name: torch.where(gate[..., None, None] > 0, told.tokens[name], 0.0)
+            for name, gate in gates.items()
+        }
+        identity = told.identity[:, None].expand(-1, f, -1, -1)
+        return AttentionContext(identity, tokens, gates, self.mask)
+
+    def mask(self, signal: str, count: int) -> Tensor:
+        """A signal's region on the level of so many tokens, (b, f, t)."""
+        if (signal, count) not in self.grids:
+            region = self.routes.conditions.regions[signal]
+            grid = to_grid_bicubic(region.flatten(0, 1)[:, None], count)[:, 0]
+            self.grids[signal, count] = grid.clamp(0, 1).unflatten(0, region.shape[:2])
+        return self.grids[signal, count]
 
 
 def _controlled(layer: ParallelControl) -> Any:

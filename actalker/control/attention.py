@@ -8,22 +8,22 @@ Letters: b batch, f frames, t tokens a frame, c channels, n tokens, d width, q q
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SCALE = 1.25  # of both signals, in the release
-SIGNALS = ("audio", "expression")
+SCALE = 1.25  # of all signals, in the release
+SIGNALS = ("audio", "expression")  # of the release, in the order of its weights
 
 
 @dataclass(frozen=True)
 class AttentionContext:
-    """What all of a pass's cross-attentions attend to.
+    """What all of a pass's cross-attentions attend to; signals that are shut need not be there.
 
-    identity: (b, f, m, d). tokens: signal -> (b, f, n, d). gates: signal -> (b, f).
+    identity: (b, f, m, d). tokens: signal -> (b, f, n, d), zeros where it is shut. gates: signal -> (b, f).
     mask: signal, tokens a frame -> (b, f, t) in [0, 1].
     """
 
@@ -32,9 +32,14 @@ class AttentionContext:
     gates: Mapping[str, Tensor]
     mask: Callable[[str, int], Tensor]
 
+    def over_time(self, signal: str) -> Tensor:
+        """A signal's tokens (b, n, d), the mean over the frames in which it is open."""
+        opened = (self.gates[signal] > 0).sum(1).clamp(min=1)
+        return self.tokens[signal].sum(1) / opened[:, None, None]
+
 
 class DecoupledAttention(nn.Module):
-    """A processor for diffusers' `Attention`; `to_k_ip.0` is the audio's, `to_k_ip.1` the motion's."""
+    """A processor for diffusers' `Attention`; `to_k_ip.0` is the first signal's, and so on."""
 
     def __init__(
         self,
@@ -42,11 +47,12 @@ class DecoupledAttention(nn.Module):
         token_width: int,
         spatial: bool,
         context: Callable[[], AttentionContext],
+        signals: Sequence[str] = SIGNALS,
     ) -> None:
         super().__init__()
-        self.spatial, self.context = spatial, context
-        self.to_k_ip = nn.ModuleList([nn.Linear(token_width, channels, bias=False) for _ in SIGNALS])
-        self.to_v_ip = nn.ModuleList([nn.Linear(token_width, channels, bias=False) for _ in SIGNALS])
+        self.spatial, self.context, self.signals = spatial, context, tuple(signals)
+        self.to_k_ip = nn.ModuleList([nn.Linear(token_width, channels, bias=False) for _ in signals])
+        self.to_v_ip = nn.ModuleList([nn.Linear(token_width, channels, bias=False) for _ in signals])
 
     def forward(
         self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None, **_: Any
@@ -59,26 +65,24 @@ class DecoupledAttention(nn.Module):
         context = self.context()
         b = context.identity.shape[0]
         if self.spatial:
-            identity = context.identity.flatten(0, 1)
-            tokens = {s: v.flatten(0, 1) for s, v in context.tokens.items()}
-            x = hidden_states
+            identity, x = context.identity.flatten(0, 1), hidden_states
         else:
             identity = context.identity.mean(1)
-            tokens = {s: v.mean(1) for s, v in context.tokens.items()}
             x = hidden_states.view(b, -1, hidden_states.shape[-1])  # (b, t·f, c)
         query = attn.to_q(x)
         out = attend(query, attn.to_k(identity), attn.to_v(identity), attn.heads)
-        for k, signal in enumerate(SIGNALS):
-            added = attend(
-                query, self.to_k_ip[k](tokens[signal]), self.to_v_ip[k](tokens[signal]), attn.heads
-            )
+        for k, signal in enumerate(self.signals):
+            if signal not in context.tokens:
+                continue
             gate = context.gates[signal]
             if self.spatial:
-                where = gate[..., None] * context.mask(signal, x.shape[1])
-                added = added * where.flatten(0, 1)[..., None]
+                tokens = context.tokens[signal].flatten(0, 1)
+                where = (gate[..., None] * context.mask(signal, x.shape[1])).flatten(0, 1)
             else:  # a place's frames stand side by side
-                added = added * gate.repeat(1, x.shape[1] // gate.shape[1])[..., None]
-            out = out + SCALE * added
+                tokens = context.over_time(signal)
+                where = gate.repeat(1, x.shape[1] // gate.shape[1])
+            added = attend(query, self.to_k_ip[k](tokens), self.to_v_ip[k](tokens), attn.heads)
+            out = out + SCALE * where[..., None] * added
         out = attn.to_out[1](attn.to_out[0](out))
         return out.view_as(hidden_states) / attn.rescale_output_factor
 

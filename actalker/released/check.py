@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from ..backbones.attach import cross_attentions
 from ..backbones.released import ReleasedUNet
 from ..errors import InputError
 from ..provenance import check_readable
@@ -66,7 +67,7 @@ def released_network(tensors: dict[str, Tensor], config: dict[str, Any], name: s
         words = " ".join(str(error).split())[:120]
         raise InputError(f"{name}: its unet_config makes no network ({words})") from None
     weights = {key.removeprefix(NETWORK): t for key, t in tensors.items() if key.startswith(NETWORK)}
-    for k, (attention, _) in enumerate(network.attentions()):
+    for k, (attention, _) in enumerate(cross_attentions(network)):
         place = next(key for key, part in network.named_modules() if part is attention)
         for own in attention.processor.state_dict():
             weights.setdefault(f"{place}.processor.{own}", tensors.get(f"{ADAPTERS}{k}.{own}"))  # type: ignore[arg-type]

@@ -22,6 +22,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ..backbones.attach import cross_attentions
 from ..backbones.released import ReleasedUNet
 from ..codecs.autoencoder import TemporalAutoencoder
 from ..diffusion.precondition import PreconditionConfig
@@ -228,7 +229,7 @@ def _denoiser(files: dict[str, Path], svd: Path, folder: Path, notes: list[str])
     with torch.device("meta"):
         network = ReleasedUNet(**config)
     places = {id(part): name for name, part in network.named_modules()}
-    for k, (attention, _) in enumerate(network.attentions()):
+    for k, (attention, _) in enumerate(cross_attentions(network)):
         for own in attention.processor.state_dict():
             held, place = f"{k}.{own}", f"{places[id(attention)]}.processor.{own}"
             value = adapters.pop(held, None)

@@ -22,6 +22,7 @@ from ..errors import InputError
 from ..pipeline.folder import load_model
 from ..pipeline.generate import generate
 from ..pipeline.model import SIGNAL_NAMES, ModelConfig, SignalInputs, TalkingHeadModel
+from ..pipeline.svd import is_svd, read_svd
 from ..signals.audio import SpeechFeatures
 from ..signals.expression import AugmentStrategy, augment
 from ..signals.signal import Standardize
@@ -115,14 +116,14 @@ class TrainingModule(L.LightningModule):
         tuning: TuningConfig | None = None,
         seed: int = 0,
     ) -> None:
-        """start: name, folder or hub id of a model whose weights the training begins with; parts that it
-        has not begin fresh. fresh: beginnings of the names of weights that do so too, such as
-        `network.control`. tuning: what is trained; None: everything.
+        """start: name, folder or hub id of a model whose weights the training begins with, or SVD's folder as
+        diffusers lays it out; parts that it has not begin fresh. fresh: beginnings of the names of weights
+        that do so too, such as `network.control`. tuning: what is trained; None: everything.
         """
         super().__init__()
         self.model = TalkingHeadModel(model)
         if start is not None:
-            held = load_model(start).state_dict()
+            held = read_svd(start) if is_svd(start) else load_model(start).state_dict()
             kept = {key: value for key, value in held.items() if not key.startswith(tuple(fresh))}
             begin_with(self.model, kept, start)
         self.tuning = tuning or TuningConfig()

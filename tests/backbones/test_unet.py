@@ -7,7 +7,9 @@ import torch
 from diffusers import UNetSpatioTemporalConditionModel
 from models import SMALL, small_model, some_conditions
 
-from actalker.backbones.unet import ControlUNet
+from actalker.backbones.attach import cross_attentions
+from actalker.backbones.unet import ControlUNet, _Call, _Routes
+from actalker.pipeline.model import TalkingHeadModel
 
 
 def noisy(model, b=1, f=4, seed=1):
@@ -20,10 +22,20 @@ def run(model, conditions, b=1, f=4):
     return torch.cat([out.output.flatten(), out.centre.flatten()])
 
 
-def test_at_step_0_it_is_diffusers_own_network():
+def with_adapters() -> TalkingHeadModel:
+    """Signals enter attention too, and have an effect there."""
+    model = small_model(denoiser_args={"adapters": True})
+    for name, weight in model.network.named_parameters():
+        if "to_v_ip" in name:
+            torch.nn.init.normal_(weight, std=0.3)
+    return model
+
+
+@pytest.mark.parametrize("adapters", [False, True])
+def test_at_step_0_it_is_diffusers_own_network(adapters):
     torch.manual_seed(0)
     args = {k: v for k, v in SMALL["denoiser_args"].items() if k not in ("flow_scale", "stride")}
-    ours = ControlUNet(**args)
+    ours = ControlUNet(**args, adapters=adapters)
     own = {k: v for k, v in args.items() if k not in ("token_width", "expand", "state_size")}
     plain = UNetSpatioTemporalConditionModel(**own)
     weights = ours.state_dict()
@@ -45,6 +57,36 @@ def test_a_closed_gate_is_bit_for_bit_the_model_without_the_signal(signal, scope
     without = some_conditions(model, gates={s: g for s, g in gates.items() if s != signal})
     assert torch.equal(run(model, with_closed), run(model, without))
     assert not torch.equal(run(model, with_closed), run(model, some_conditions(model, gates=gates)))
+
+
+@pytest.mark.parametrize("signal", ["audio", "expression", "text"])
+def test_a_closed_gate_shuts_attention_too(signal):
+    model = with_adapters()
+    gates = {"audio": 1.0, "expression": 0.6, "text": 1.0}
+    with_closed = some_conditions(model, gates={**gates, signal: 0.0})
+    without = some_conditions(model, gates={s: g for s, g in gates.items() if s != signal})
+    assert torch.equal(run(model, with_closed), run(model, without))
+    plain = small_model()
+    assert not torch.equal(run(model, without), run(plain, without))
+
+
+@torch.no_grad()
+def test_attention_adds_nothing_outside_a_signals_region_within_a_frame():
+    """In space: a layer's addition is zero where the region's mask is, whatever the tokens are."""
+    model = with_adapters()
+    told = some_conditions(model)
+    attention = next(part for part, spatial in cross_attentions(model.network) if spatial)
+    call = _Call(_Routes(told))
+    x = torch.randn(4, 16, attention.to_q.in_features)
+
+    def made(audio):
+        one = replace(told, tokens={**told.tokens, "audio": audio})
+        attention.processor.context = lambda: _Call(_Routes(one)).context
+        return attention(x)
+
+    apart = (made(told.tokens["audio"]) - made(torch.randn_like(told.tokens["audio"]))).abs().amax(2)
+    inside = call.mask("audio", 16).flatten(0, 1) > 0
+    assert not apart[~inside].any() and apart[inside].all() and (~inside).any()
 
 
 def test_a_closed_signal_may_hold_anything():
@@ -82,10 +124,11 @@ def test_gates_by_item_equal_the_items_alone():
         torch.testing.assert_close(together[k : k + 1], alone, rtol=2e-4, atol=2e-4)
 
 
-def test_gradients_with_checkpointing_equal_those_without_also_with_another_forward_between():
+@pytest.mark.parametrize("made", [small_model, with_adapters])
+def test_gradients_with_checkpointing_equal_those_without_also_with_another_forward_between(made):
     grads = []
     for checkpointing in (False, True):
-        model = small_model()
+        model = made()
         model.requires_grad_(True)
         if checkpointing:
             model.network.enable_gradient_checkpointing()

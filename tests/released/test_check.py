@@ -14,6 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
+from actalker.backbones.attach import cross_attentions
 from actalker.backbones.guider import ReleasedGuider
 from actalker.backbones.released import ReleasedUNet
 from actalker.cli.main import main
@@ -71,7 +72,7 @@ def test_weights_inside_the_network_count_before_the_adapters_own(shared, tmp_pa
         **{k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(meta["unet_config"]).items()}
     )
     names = {id(part): name for name, part in network.named_modules()}
-    for k, (attention, _) in enumerate(network.attentions()):
+    for k, (attention, _) in enumerate(cross_attentions(network)):
         for own in attention.processor.state_dict():
             tensors[f"unet.{names[id(attention)]}.processor.{own}"] = tensors.pop(f"adapter_module.{k}.{own}")
     save_file(tensors, tmp_path / "a.safetensors", meta)
@@ -232,7 +233,7 @@ def test_at_full_size_every_released_weight_has_its_place():
         "out_proj.weight": (320, 640),
     }
     assert {name: keys[f"{first}.{name}"] for name in shapes} == shapes
-    assert len(network.attentions()) == 32
+    assert len(cross_attentions(network)) == 32
     plain = sum(
         p.numel() for n, p in network.named_parameters() if "mamba_blocks" not in n and "_ip." not in n
     )

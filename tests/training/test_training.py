@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from models import SMALL, small_model
+from models import SMALL, small_model, some_conditions
 from torch.nn import functional as F
 from training_runs import ROOT, fit
 
@@ -81,6 +81,41 @@ def test_training_begins_with_another_models_weights_and_fresh_new_parts(tmp_pat
     for config in (SMALL, {**SMALL, "size": 32, "text": {"width": 32}}):
         with pytest.raises(InputError, match="which the model to train has not"):
             TrainingModule(ModelConfig.from_dict(config), *parts, start=str(tmp_path / "more"))
+
+
+def test_training_begins_with_stable_video_diffusions_folder(tmp_path):
+    """Its weights, with adapters and control layers that leave its output as it is."""
+    from diffusers import AutoencoderKLTemporalDecoder, UNetSpatioTemporalConditionModel
+    from released_files import UNET, VAE, tuples
+
+    torch.manual_seed(0)
+    UNetSpatioTemporalConditionModel(**tuples(UNET)).save_pretrained(tmp_path / "unet")
+    AutoencoderKLTemporalDecoder(**tuples(VAE)).save_pretrained(tmp_path / "vae")
+    plain = UNetSpatioTemporalConditionModel.from_pretrained(tmp_path / "unet").eval()
+    signal = {"width": 32}
+    model = {
+        "size": 64,
+        "window": 4,
+        "overlap": 1,
+        "denoiser_args": {**UNET, "token_width": 32, "adapters": True, "reference_scale": 1 / 0.18215},
+        "codec": "TemporalAutoencoder",
+        "codec_args": VAE,
+        "precondition": {"sigma_data": 1.0, "prediction": "v"},
+        **{name: signal for name in ("audio", "expression", "text", "identity")},
+    }
+    parts = (ObjectiveConfig(), OptimizerConfig(), StrategyConfig())
+    made = TrainingModule(ModelConfig.from_dict(model), *parts, start=str(tmp_path)).model.eval()
+    told = some_conditions(made, f=4)
+    x = torch.randn(1, 4, 4, 8, 8)
+    joined = torch.cat([x, told.reference[:, None].expand(-1, 4, -1, -1, -1) / 0.18215], 2)
+    with torch.no_grad():
+        expected = plain(joined, torch.zeros(1), told.identity, told.micro).sample
+        torch.testing.assert_close(
+            made.network(x, torch.zeros(1), told).output, expected, rtol=1e-4, atol=1e-5
+        )
+    (tmp_path / "vae/diffusion_pytorch_model.safetensors").write_bytes(b"none")
+    with pytest.raises(InputError, match="not a readable safetensors"):
+        TrainingModule(ModelConfig.from_dict(model), *parts, start=str(tmp_path))
 
 
 def test_a_run_that_ends_between_two_checkpoints_leaves_its_last_step(tmp_path):
