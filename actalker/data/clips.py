@@ -32,6 +32,7 @@ from ..faces.crop import Crop, canonical_crop
 from ..faces.face import Face
 from ..regions.shapes import REGIONS
 from ..signals.audio import RATE
+from ..signals.motion import motion_buckets
 from ..signals.script import Phase, Script
 from ..signals.signal import SIGNALS
 from ..signals.text import TextEncoder
@@ -190,6 +191,7 @@ class ClipDataset(Dataset):
             gates=torch.from_numpy(np.stack([gates.values(s, config.frames, rate) for s in SIGNALS])),
             face=masks["face"].to(torch.uint8),
             mouth=masks["mouth"].to(torch.uint8),
+            micro=torch.tensor([float(rate), *_motion(features, meta["features"].get("scheme"), rows)]),
             motion=torch.full((len(SIGNALS), config.frames, len(CHANNELS)), float("nan")),
             index=torch.tensor(place % len(self)),
         )
@@ -257,6 +259,14 @@ def _decoded(member: Member, rows: Sequence[int]) -> list[np.ndarray]:
 def _face(features: dict[str, np.ndarray], scheme: str | None, k: int, scale: float) -> Face:
     marks = features["landmarks"][k] * scale if "landmarks" in features else None
     return Face(tuple(float(v) * scale for v in features["boxes"][k]), marks, scheme)  # type: ignore[arg-type]
+
+
+def _motion(features: dict[str, np.ndarray], scheme: str | None, rows: Sequence[int]) -> tuple[float, float]:
+    """Head and expression motion of a window's landmarks, as buckets; 0 where there are none."""
+    if "landmarks" not in features or scheme is None:
+        return 0.0, 0.0
+    head, expression = motion_buckets(features["landmarks"][list(rows)], scheme)
+    return float(head), float(expression)
 
 
 def _cut(picture: np.ndarray, square: Crop, size: int) -> Tensor:

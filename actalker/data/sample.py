@@ -22,6 +22,7 @@ class Sample:
     bytes: (K+1, L) and timing: (f, K, 4) of the script.
     gates: (3, f) of audio, expression, text, in [0, 1].
     face, mouth: (H, W) in {0, 1}, the regions over the clip.
+    micro: (3,) frames a second, head and expression motion (`signals.motion_buckets`; 0: not known).
     motion: (3, f, P) what each signal asks for, before its gate; NaN where it is not known.
     index: the clip's number in its source, for messages.
     """
@@ -36,6 +37,7 @@ class Sample:
     gates: Tensor
     face: Tensor
     mouth: Tensor
+    micro: Tensor
     motion: Tensor
     index: Tensor
 
@@ -52,6 +54,7 @@ class Sample:
             gates=self.gates[:items, :, rows],
             face=self.face[:items],
             mouth=self.mouth[:items],
+            micro=self.micro[:items],
             motion=self.motion[:items, :, rows],
             index=self.index[:items],
         )

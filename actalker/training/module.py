@@ -187,7 +187,7 @@ class TrainingModule(L.LightningModule):
         kept = drop_tokens(tokens, absent, chance, generator)
         masks = {"face": face, "mouth": mouth}
         conditions = self.model.conditions(
-            pixels(batch.portrait), kept, regions, masks, gates, self.model.told(b)
+            pixels(batch.portrait), kept, regions, masks, gates, batch.micro.float()
         )
         if training:
             nobody = {"identity": encoders["identity"].absent(b)}  # type: ignore[operator]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from actalker.data.clips import ClipDataConfig, ClipDataset, read_index, read_pictures
+from actalker.data.clips import ClipDataConfig, ClipDataset, _motion, read_index, read_pictures
 from actalker.data.module import ClipData
 from actalker.errors import InputError
 from actalker.faces.crop import Crop
@@ -73,6 +73,19 @@ def test_a_window_is_the_clips_frames_sound_and_gates(prepared):
         phases = [(phase["start"], phase["end"]) for phase in meta["script"]["phases"]]
         spoken = [[any(a <= (k + j) / 25 < b for a, b in phases) for j in range(FRAMES)] for k in starts]
         assert inside.tolist() in spoken
+
+
+def test_a_windows_motion_is_that_of_its_landmarks():
+    """A face that shifts to the right by its own diagonal, in two frames of four; nothing in it moves."""
+    marks = np.random.default_rng(0).uniform(0, 30, (478, 2))
+    shift = float(np.linalg.norm(np.ptp(marks, axis=0)))
+    features = {"landmarks": np.stack([marks, marks, marks + (shift, 0), marks + (shift, 0)])}
+    assert _motion(features, "mediapipe478", [1, 2]) == (
+        128.0,
+        0.0,
+    )  # half a diagonal off the mean, times 256
+    assert _motion(features, "mediapipe478", [0, 1]) == (0.0, 0.0)
+    assert _motion({}, None, [0, 1]) == (0.0, 0.0)
 
 
 def _crop(clip, picture: np.ndarray) -> np.ndarray:

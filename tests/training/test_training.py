@@ -171,6 +171,7 @@ def batch(b=4, f=6) -> Sample:
                 gates=torch.ones(3, f),
                 face=torch.ones(8, 8),
                 mouth=torch.ones(8, 8),
+                micro=torch.tensor([25.0, 3.0, 5.0]),
                 motion=torch.zeros(3, f, 12),
                 index=torch.tensor(k),
             )

@@ -134,6 +134,7 @@ class PuppetDataset(Dataset):
             gates=torch.from_numpy(np.stack([values[name] for name in SIGNALS])),
             face=(face >= 0.5).to(torch.uint8),
             mouth=(mouth >= 0.5).to(torch.uint8),
+            micro=torch.tensor([float(config.fps), 0.0, 0.0]),
             motion=torch.from_numpy(np.stack([clip.parts[name] for name in SIGNALS])),
             index=torch.tensor(index),
         )
