@@ -48,6 +48,12 @@ def parser() -> ArgumentParser:
         help="where a signal acts: mouth, upper, face, frame or a mask picture (repeatable)",
     )
     p.add_argument(
+        "--masks",
+        type=str,
+        default="paper",
+        help="paper, or released: every signal acts everywhere, as in ACTalker's released script",
+    )
+    p.add_argument(
         "--guidance",
         nargs="+",
         action="extend",
@@ -155,6 +161,7 @@ def prepare(settings: dict[str, Any]) -> tuple[Any, Any]:
         text=settings["text"],
         gates=gates,
         regions=pairs(settings["region"], "region", "audio=mouth"),
+        masks=settings["masks"],
         guidance=guidance,
         steps=settings["steps"],
         sampler=settings["sampler"],

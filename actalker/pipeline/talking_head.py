@@ -28,6 +28,7 @@ from .model import TalkingHeadModel
 from .plan import Plan, plan
 
 MOST_BETWEEN = 4
+MASKS = ("paper", "released")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -126,6 +127,7 @@ class TalkingHeadPipeline:
         text: str | Path | Script | None = None,
         gates: Gates | Mapping[str, Any] | None = None,
         regions: Mapping[str, str | Path] | None = None,
+        masks: str = "paper",
         guidance: Mapping[str, float] | None = None,
         steps: int | None = None,
         sampler: str | None = None,
@@ -142,6 +144,8 @@ class TalkingHeadPipeline:
         """Read and check every input; the result's `plan` tells what it costs. Arguments as `__call__`."""
         for name in regions or {}:
             one_of(name, SIGNALS, "signal")
+        if one_of(masks, MASKS, "rule of masks") == "released":
+            regions = {**dict.fromkeys(SIGNALS, "frame"), **(regions or {})}
         for name in guidance or {}:
             one_of(name, (*SIGNALS, "identity"), "signal")
         guidance = {**self.model.config.sampling.guidance, **(guidance or {})}
@@ -219,6 +223,7 @@ class TalkingHeadPipeline:
             text: `"base | 0-1.2: smiles | ..."`, a YAML file or a `Script`. At least one of the three.
             gates: how far each signal is open, [0, 1] or a schedule in seconds; all open by default.
             regions: where a signal acts: mouth, upper, face, frame, or a mask picture.
+            masks: paper, or released: every signal acts everywhere, as in ACTalker's released script.
             guidance: scale of each signal, and of `identity`, 1 = none; default: the model's own.
             steps, sampler, seed: of the sampling.
             windows: of long clips: overlapping, or shifted (they move on at every step).

@@ -256,6 +256,7 @@ def test_the_sidecar_holds_all_that_the_video_depends_on(infer, made):
         "guidance",
         "interpolate",
         "interpolator",
+        "masks",
         "model",
         "out",
         "portrait",

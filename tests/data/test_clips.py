@@ -80,10 +80,8 @@ def test_a_windows_motion_is_that_of_its_landmarks():
     marks = np.random.default_rng(0).uniform(0, 30, (478, 2))
     shift = float(np.linalg.norm(np.ptp(marks, axis=0)))
     features = {"landmarks": np.stack([marks, marks, marks + (shift, 0), marks + (shift, 0)])}
-    assert _motion(features, "mediapipe478", [1, 2]) == (
-        128.0,
-        0.0,
-    )  # half a diagonal off the mean, times 256
+    off = _motion(features, "mediapipe478", [1, 2])
+    assert off == (128.0, 0.0)  # half a diagonal off the mean, times 256
     assert _motion(features, "mediapipe478", [0, 1]) == (0.0, 0.0)
     assert _motion({}, None, [0, 1]) == (0.0, 0.0)
 

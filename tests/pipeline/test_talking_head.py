@@ -124,11 +124,14 @@ def test_one_open_signal_gets_the_face_more_share_it(pipe, made, face):
     assert regions(gates=Gates({"text": [(0, 0.2, 0.0)]}))["audio"] == "mouth"
     assert regions(text=None) == {"audio": "face"}
     assert regions(regions={"audio": "upper"}) == {"audio": "upper", "text": "face"}
+    assert regions(masks="released") == {"audio": "frame", "text": "frame"}
+    assert regions(masks="released", regions={"text": "face"}) == {"audio": "frame", "text": "face"}
 
 
 @pytest.mark.parametrize(
     "options, says",
     [
+        ({"masks": "ones"}, "rule of masks 'ones' is unknown"),
         ({"windows": "shifting"}, "kind of windows 'shifting' is unknown; did you mean 'shifted'"),
         ({"windows": "shifted", "sampler": "dpm2"}, "shifted windows take the sampler euler"),
         ({"gates": {"audoi": 1.0}}, "signal in gates 'audoi' is unknown; did you mean 'audio'"),
