@@ -20,6 +20,8 @@ COMMANDS = {
     "export": ("export", "a training checkpoint to a model folder"),
     "import-released": ("import_released", "ACTalker's released files to a model folder"),
     "check-released": ("check_released", "our form of the released network against a file's outputs"),
+    "evaluate": ("evaluate", "metrics of videos, with their protocol"),
+    "compare": ("compare", "two runs of evaluate, clip by clip"),
     "ablate": ("ablate", "what each gate does, measured on puppets"),
     "demo": ("demo", "the two demonstration videos"),
     "doctor": ("doctor", "what is there, what is missing, what to type"),

@@ -1,0 +1,57 @@
+"""`actalker evaluate GENERATED`: metrics of videos, with the protocol that they were made by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import InputError
+from ..provenance import check_readable
+from .options import new_parser, parse
+
+
+def run(argv: Sequence[str]) -> int:
+    """Write metrics.json, .csv and .md; print the table."""
+    from ..evaluation.metrics import METRICS, Weights
+
+    p = new_parser("evaluate", "Metrics of a video, or of a folder of them, with their protocol.")
+    p.add_argument("generated", type=str, help="video, or folder of videos")
+    p.add_argument("--reference", type=str | None, default=None, help="the real ones, paired by name")
+    p.add_argument("--metrics", type=str, default=",".join(METRICS), help="names, separated by commas")
+    p.add_argument("--out", type=str, required=True, help="folder of metrics.json, .csv and .md")
+    p.add_argument("--finder", type=str, default="auto", help="of faces: landmarker, alignment or cascade")
+    p.add_argument("--face-model", type=str | None, default=None, help="MediaPipe's face_landmarker.task")
+    p.add_argument("--syncnet", type=str | None, default=None, help="SyncNet's weights, syncnet_v2.model")
+    p.add_argument("--arcface", type=str | None, default=None, help="insightface's r50 backbone")
+    options = parse(p, argv)
+    if options is None:
+        return 0
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from ..evaluation.evaluate import evaluate, markdown, write_report
+
+    def path(name: str, what: str) -> Path | None:
+        given = getattr(options, name)
+        return None if given is None else check_readable(given, what)
+
+    names = [name.strip() for name in options.metrics.split(",") if name.strip()]
+    if not names:
+        raise InputError("--metrics: names no metric; leave it out for all")
+    weights = Weights(path("syncnet", "SyncNet file"), path("arcface", "ArcFace file"))
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("clips", total=None)
+        report = evaluate(
+            Path(options.generated),
+            None if options.reference is None else Path(options.reference),
+            list(dict.fromkeys(names)),
+            weights,
+            options.finder,
+            path("face_model", "face model"),
+            lambda name: bar.advance(task),
+        )
+    written = write_report(report, Path(options.out))
+    print(markdown(report), end="")
+    print(written[0])
+    return 0

@@ -1,0 +1,124 @@
+"""A video as the metrics see it: frames, sound and face, each read once, when first asked for.
+
+Letters: f frames, h w picture size, p landmarks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from ..faces.crop import Crop
+from ..faces.track import Track, track_face
+from ..media.sound import Sound, read_sound
+from ..media.video import VideoInfo, probe, read_frames
+
+ENDINGS = (".mp4", ".mov", ".mkv", ".webm", ".avi")
+LONGEST = 60  # seconds of a clip that are held in memory
+
+
+class Unmeasurable(Exception):
+    """A metric has no value for a clip; the message is the reason, the same words for the same reason."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A file, and how faces are found in it. Raises: InputError for files that cannot be read."""
+
+    path: Path
+    finder: str = "auto"
+    face_model: Path | None = None
+
+    @cached_property
+    def info(self) -> VideoInfo:
+        """Size, rate and length."""
+        return probe(self.path)
+
+    @cached_property
+    def fps(self) -> Fraction:
+        """Frames a second."""
+        return self.info.fps
+
+    @cached_property
+    def frames(self) -> np.ndarray:
+        """(f, h, w, 3) uint8, as they are stored."""
+        if self.info.duration > LONGEST:
+            raise InputError(f"{self.path}: longer than {LONGEST} s; cut it into clips")
+        return np.stack(list(read_frames(self.path, None)))
+
+    def at(self, fps: int) -> np.ndarray:
+        """Frames at another rate, (f, h, w, 3) uint8."""
+        return np.stack(list(read_frames(self.path, Fraction(fps))))
+
+    @cached_property
+    def sound(self) -> Sound:
+        """Its sound. Raises: Unmeasurable when it has none."""
+        try:
+            return read_sound(self.path)
+        except InputError as error:
+            raise Unmeasurable(f"no sound that can be read: {str(error).split(':', 1)[-1].strip()}") from None
+
+    @cached_property
+    def track(self) -> Track:
+        """The face in every frame. Raises: Unmeasurable when it is in less than half of them."""
+        track = track_face(self.frames, self.finder, self.face_model)
+        if track.share < 0.5:
+            raise Unmeasurable("no face in most frames")
+        return track
+
+    @cached_property
+    def landmarks(self) -> np.ndarray:
+        """(f, p, 2) pixels. Raises: Unmeasurable without a face, or a finder that knows no landmarks."""
+        marks = self.track.landmarks()
+        if marks is None:
+            raise Unmeasurable("the face finder knows no landmarks; give --face-model")
+        return marks
+
+    @cached_property
+    def scheme(self) -> str:
+        """Which landmarks they are."""
+        return str(self.track.found[0].scheme)
+
+    def heads(self, size: int) -> np.ndarray:
+        """The face's square in every frame, (f, size, size, 3) uint8."""
+        square: Crop = self.track.crop()
+        return np.stack([square.apply(frame, size) for frame in self.frames])
+
+
+def paired(generated: Path, reference: Path | None) -> list[tuple[str, Path, Path | None]]:
+    """(name, generated file, reference file) for each clip; folders are paired by file names without endings.
+
+    Raises: InputError for folders without videos, and references that are missing.
+    """
+    if not generated.exists():
+        raise InputError(f"{generated}: no such file or folder")
+    made = _videos(generated)
+    if not made:
+        raise InputError(f"{generated}: holds no videos")
+    if reference is None:
+        return [(name, path, None) for name, path in made.items()]
+    if not reference.exists():
+        raise InputError(f"{reference}: no such file or folder")
+    real = _videos(reference)
+    if generated.is_file() and reference.is_file():
+        return [(generated.stem, generated, reference)]
+    missing = [name for name in made if name not in real]
+    if missing:
+        raise InputError(
+            f"{reference}: has no video for {missing[0]}"
+            + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
+            + "; files are paired by their names"
+        )
+    return [(name, path, real[name]) for name, path in made.items()]
+
+
+def _videos(path: Path) -> dict[str, Path]:
+    if path.is_file():
+        return {path.stem: path}
+    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in ENDINGS and p.is_file())
+    return {p.relative_to(path).with_suffix("").as_posix(): p for p in files}

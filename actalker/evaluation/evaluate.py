@@ -1,0 +1,250 @@
+"""Metrics over many clips: values, intervals, failures by reason, and the protocol that they were made by."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from ..errors import InputError, one_of
+from ..faces.find import choose_finder
+from ..provenance import file_hash, whole_file
+from .clip import Clip, Unmeasurable, paired
+from .control import interval
+from .metrics import METRICS, Metric, Weights
+
+PACKAGES = ("numpy", "scikit-image", "torch", "av", "mediapipe")
+MISSING = {
+    "syncnet": "give --syncnet syncnet_v2.model (from SyncNet's authors)",
+    "arcface": "give --arcface backbone.pth (insightface's r50 from its model zoo)",
+    "reference": "give --reference, the real videos",
+}
+OUTPUTS = ("metrics.json", "metrics.csv", "metrics.md")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A metric over all clips.
+
+    value: the mean over the clips that have one. all: over all clips, the others at their worst.
+    """
+
+    metric: str
+    unit: str
+    better: str
+    value: float | None
+    low: float | None
+    high: float | None
+    all: float | None
+    count: int
+    failures: dict[str, int]
+    protocol: dict[str, Any]
+    hash: str
+    clips: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Rows, and what was not computed: metric -> what to give."""
+
+    rows: list[Row]
+    left_out: dict[str, str]
+
+
+def evaluate(
+    generated: Path,
+    reference: Path | None,
+    names: Sequence[str],
+    weights: Weights,
+    finder: str = "auto",
+    face_model: Path | None = None,
+    tell: Callable[[str], None] = lambda name: None,
+) -> Report:
+    """Measure a video, or a folder of them. tell: called with a clip's name when it is done.
+
+    Raises: InputError for unknown metrics, folders without videos, references that are missing.
+    """
+    for name in names:
+        one_of(name, METRICS, "metric")
+    pairs = paired(generated, reference)
+    finder, face_model = choose_finder(finder, face_model)
+    left_out = {name: why for name in names if (why := _lacks(METRICS[name], reference, weights)) is not None}
+    wanted = [METRICS[name] for name in names if name not in left_out]
+    values: dict[str, dict[str, float | None]] = {metric.name: {} for metric in wanted}
+    failures: dict[str, Counter[str]] = {metric.name: Counter() for metric in wanted}
+    for name, made, real in pairs:
+        clip = Clip(made, finder, face_model)
+        other = None if real is None else Clip(real, finder, face_model)
+        for metric in wanted:
+            value, why = _measured(metric, clip, other, weights)
+            values[metric.name][name] = value
+            if why is not None:
+                failures[metric.name][why] += 1
+        tell(name)
+    rows = []
+    for metric in wanted:
+        told = protocol(metric, weights, finder, face_model)
+        rows.append(_row(metric, values[metric.name], failures[metric.name], told))
+    return Report(rows, left_out)
+
+
+def _measured(
+    metric: Metric, clip: Clip, other: Clip | None, weights: Weights
+) -> tuple[float | None, str | None]:
+    try:
+        value = float(metric.measure(clip, other, weights))
+    except Unmeasurable as error:
+        return None, str(error)
+    except InputError as error:  # a file that cannot be read fails in every metric, by its reason
+        return None, str(error).split(": ", 1)[-1]
+    return (value, None) if np.isfinite(value) else (None, "the value is no number")
+
+
+def _lacks(metric: Metric, reference: Path | None, weights: Weights) -> str | None:
+    given = {**asdict(weights), "reference": reference}
+    for need in metric.needs:
+        if need in given and given[need] is None:
+            return MISSING[need]
+    return None
+
+
+def protocol(metric: Metric, weights: Weights, finder: str, face_model: Path | None) -> dict[str, Any]:
+    """All that a metric's number depends on beside the clips."""
+    files = {need: getattr(weights, need) for need in metric.needs if need in asdict(weights)}
+    looks = "landmarks" in metric.needs or metric.name in ("csim", "sync_c", "sync_d", "background")
+    if looks and face_model is not None:
+        files["face_model"] = face_model
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "metric": metric.name,
+        "formula": metric.formula,
+        "finder": finder if looks else None,
+        "weights": {name: file_hash(path) for name, path in files.items()},
+        "versions": {"actalker": __version__, **found},
+    }
+
+
+def protocol_hash(told: Mapping[str, Any]) -> str:
+    """Twelve hexadecimal digits: equal only for equal protocols."""
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _row(metric: Metric, clips: dict[str, float | None], failures: Counter[str], told: dict[str, Any]) -> Row:
+    values = np.array([value for value in clips.values() if value is not None])
+    every = None
+    if metric.worst is not None:
+        every = float(np.mean([metric.worst if value is None else value for value in clips.values()]))
+    low, high = interval(values, lambda v: float(v.mean())) if len(values) > 1 else (None, None)
+    return Row(
+        metric.name,
+        metric.unit,
+        metric.better,
+        float(values.mean()) if len(values) else None,
+        low,
+        high,
+        every,
+        len(values),
+        dict(failures),
+        told,
+        protocol_hash(told),
+        clips,
+    )
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two runs over the same clips: mean of the second less the first; p of Wilcoxon's signed ranks."""
+
+    metric: str
+    count: int
+    value: float
+    low: float
+    high: float
+    p: float | None
+
+
+def compare(one: Mapping[str, Any], other: Mapping[str, Any], force: bool = False) -> list[Difference]:
+    """Paired differences of two `metrics.json`, over the clips that both have a value for.
+
+    Raises: InputError when a metric was made by different protocols, unless forced, or no clip is in both.
+    """
+    from scipy.stats import wilcoxon
+
+    second = {row["metric"]: row for row in other["rows"]}
+    out = []
+    for row in one["rows"]:
+        match = second.get(row["metric"])
+        if match is None:
+            continue
+        if row["hash"] != match["hash"] and not force:
+            apart = [k for k in row["protocol"] if row["protocol"][k] != match["protocol"].get(k)]
+            raise InputError(
+                f"{row['metric']}: the protocols differ ({', '.join(apart)}); measure both alike, or --force"
+            )
+        clips = [c for c, v in row["clips"].items() if v is not None and match["clips"].get(c) is not None]
+        if not clips:
+            raise InputError(f"{row['metric']}: no clip is in both; give runs over the same clips")
+        apart_by = np.array([match["clips"][c] - row["clips"][c] for c in clips])
+        low, high = interval(apart_by, lambda v: float(v.mean()))
+        p = float(wilcoxon(apart_by).pvalue) if len(clips) > 5 and np.any(apart_by) else None
+        out.append(Difference(row["metric"], len(clips), float(apart_by.mean()), low, high, p))
+    return out
+
+
+def markdown(report: Report) -> str:
+    """The table, and what it says nothing of."""
+    lines = [
+        "| metric | value | 95 % interval | clips | with failures | unit | protocol |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in report.rows:
+        between = "" if row.low is None else f"{row.low:.4g} to {row.high:.4g}"
+        arrow = {"higher": " ↑", "lower": " ↓", "none": ""}[row.better]
+        lines.append(
+            f"| {row.metric}{arrow} | {_text(row.value)} | {between} | {row.count} of {len(row.clips)} | "
+            f"{_text(row.all)} | {row.unit} | `{row.hash}` |"
+        )
+    for row in report.rows:
+        lines += [f"- {row.metric}: {count} without a value: {why}" for why, count in row.failures.items()]
+    lines += [f"- {name}: not computed; {why}" for name, why in report.left_out.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _text(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def write_report(report: Report, out: Path) -> list[Path]:
+    """metrics.json, .csv (a row a clip) and .md; existing ones are replaced. Returns their paths."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be made ({error.strerror}); give another folder") from None
+    held = {"rows": [asdict(row) for row in report.rows], "not_computed": report.left_out}
+    table = io.StringIO()
+    writer = csv.writer(table)
+    writer.writerow(["clip", *(row.metric for row in report.rows)])
+    for clip in report.rows[0].clips if report.rows else ():
+        writer.writerow(
+            [clip, *("" if row.clips[clip] is None else repr(row.clips[clip]) for row in report.rows)]
+        )
+    texts = (json.dumps(held, indent=1) + "\n", table.getvalue(), markdown(report))
+    for name, text in zip(OUTPUTS, texts, strict=True):
+        with whole_file(out / name, overwrite=True) as work:
+            work.write_text(text)
+    return [out / name for name in OUTPUTS]
