@@ -21,7 +21,7 @@ from ..faces.find import choose_finder
 from ..provenance import file_hash, whole_file
 from .clip import Clip, Unmeasurable, paired
 from .control import interval
-from .metrics import METRICS, Metric, Weights
+from .metrics import METRICS, Metric, Weights, load_weights
 
 PACKAGES = ("numpy", "scikit-image", "torch", "av", "mediapipe")
 MISSING = {
@@ -80,6 +80,7 @@ def evaluate(
     finder, face_model = choose_finder(finder, face_model)
     left_out = {name: why for name in names if (why := _lacks(METRICS[name], reference, weights)) is not None}
     wanted = [METRICS[name] for name in names if name not in left_out]
+    load_weights({need for metric in wanted for need in metric.needs}, weights)
     values: dict[str, dict[str, float | None]] = {metric.name: {} for metric in wanted}
     failures: dict[str, Counter[str]] = {metric.name: Counter() for metric in wanted}
     for name, made, real in pairs:

@@ -221,11 +221,19 @@ def _sync_net(path: Path) -> Any:
     return load_syncnet(path)
 
 
+def load_weights(needs: set[str], weights: Weights) -> None:
+    """Read the files that metrics need. Raises: InputError for files that hold other weights."""
+    if "syncnet" in needs and weights.syncnet is not None:
+        _sync_net(weights.syncnet)
+    if "arcface" in needs and weights.arcface is not None:
+        _identity_net(weights.arcface)
+
+
 @lru_cache(maxsize=8)
 def _sync(clip: Clip, path: Path) -> SyncScore:
     from PIL import Image
 
-    frames = clip.at(FPS)
+    mono, frames = clip.sound.mono(16000), clip.at(FPS)
     boxes = clip.track.boxes()
     rows = np.minimum(np.arange(len(frames)) * len(boxes) // max(1, len(frames)), len(boxes) - 1)
     crops = []
@@ -234,7 +242,7 @@ def _sync(clip: Clip, path: Path) -> SyncScore:
         crops.append(np.array(cut.resize((SIDE, SIDE), Image.Resampling.BILINEAR)))
     if len(crops) < 7:
         raise Unmeasurable("less than seven frames at 25 a second")
-    return sync_score(_sync_net(path), np.stack(crops), clip.sound.mono(16000))
+    return sync_score(_sync_net(path), np.stack(crops), mono)
 
 
 def sync_c(made: Clip, real: Clip | None, weights: Weights) -> float:

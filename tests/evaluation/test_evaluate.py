@@ -144,9 +144,9 @@ def videos(tmp_path_factory) -> Path:
     """Three clips of a face with a tone, one of no face, one without sound, three that are none."""
     folder = tmp_path_factory.mktemp("videos")
     for k in range(3):
-        face_clip(folder / f"clip{k}.mp4", fps=25, hz=200.0 + 100 * k)
-    video_file(folder / "grey.mp4", [np.full((128, 128, 3), 90, np.uint8)] * 25, 25, sound=tone(1.0))
-    video_file(folder / "mute.mp4", face_frames(25), 25)
+        face_clip(folder / f"clip{k}.mp4", seconds=0.16, fps=25, hz=200.0 + 100 * k)
+    video_file(folder / "grey.mp4", [np.full((128, 128, 3), 90, np.uint8)] * 3, 25, sound=tone(0.12))
+    video_file(folder / "mute.mp4", face_frames(3), 25)
     truncated(folder / "cut.mp4", folder / "clip0.mp4", 0.3)
     zero_byte(folder / "empty.mp4")
     text_as(folder / "text.mp4")
@@ -186,7 +186,7 @@ def test_a_folder_is_measured_and_every_clip_is_counted(videos, weights, tmp_pat
 
 
 def test_sync_is_measured_of_a_face_with_sound_and_of_nothing_else(videos, weights, tmp_path):
-    face_clip(tmp_path / "face.mp4", seconds=0.4, fps=25)
+    face_clip(tmp_path / "face.mp4", seconds=0.32, fps=25)
     clip = Clip(tmp_path / "face.mp4", "cascade")
     confidence, distance = (METRICS[name].measure(clip, None, weights) for name in ("sync_c", "sync_d"))
     assert confidence >= 0 and distance > 0
@@ -271,6 +271,8 @@ def test_a_protocol_is_what_the_number_depends_on(videos, weights):
     assert changed["csim"] != plain["csim"] and changed["psnr"] == plain["psnr"]
 
 
-def test_weights_of_something_else_are_refused(videos, weights):
-    with pytest.raises(InputError, match="SyncNet"):
-        METRICS["sync_c"].measure(Clip(videos / "clip0.mp4", "cascade"), None, Weights(weights.arcface))
+@pytest.mark.parametrize("name", ["sync_c", "csim"])
+def test_weights_of_something_else_are_refused_before_the_work(videos, weights, name):
+    swapped = Weights(weights.arcface, weights.syncnet)
+    with pytest.raises(InputError, match="SyncNet|IdentityNet"):
+        evaluate(videos, videos, [name], swapped, "cascade")
