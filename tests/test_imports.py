@@ -28,7 +28,7 @@ NEED_LIGHTNING = (
     "training.module",
     "training.callbacks",
     "training.command",
-    "training.export",
+    "training.averaging",
     "training.plan",
     "data.module",
 )

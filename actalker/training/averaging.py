@@ -9,9 +9,8 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
+from .export import AVERAGED
 from .shard import own_part, place, whole
-
-KEY = "averaged_weights"  # in a checkpoint
 
 
 class AverageWeights(L.Callback):
@@ -66,12 +65,12 @@ class AverageWeights(L.Callback):
             average = whole(self.averaged[name], weight)  # all processes take part
             if trainer.is_global_zero:
                 gathered[name] = average
-        checkpoint[KEY] = gathered
+        checkpoint[AVERAGED] = gathered
 
     def on_load_checkpoint(
         self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        self._held = dict(checkpoint.get(KEY, {}))
+        self._held = dict(checkpoint.get(AVERAGED, {}))
 
     def _take_held(self, module: nn.Module) -> None:
         for name, weight in _trained(module):

@@ -12,10 +12,9 @@ from ..errors import InputError
 from ..pipeline.folder import save_model
 from ..pipeline.model import ModelConfig, TalkingHeadModel
 from ..provenance import check_readable
-from .averaging import KEY
 from .tuning import TuningConfig, merged
 
-CURRENT = "state_dict"
+CURRENT, AVERAGED = "state_dict", "averaged_weights"
 
 
 def export(checkpoint: str | Path, folder: str | Path, averaged: bool = True, dtype: str = "float32") -> Path:
@@ -36,7 +35,7 @@ def export(checkpoint: str | Path, folder: str | Path, averaged: bool = True, dt
         ) from None
     if not isinstance(held, dict) or "model_config" not in held or CURRENT not in held:
         raise InputError(f"{path}: not a checkpoint of this program's training; give a .ckpt of train.py")
-    weights = {**held[CURRENT], **(held.get(KEY, {}) if averaged else {})}
+    weights = {**held[CURRENT], **(held.get(AVERAGED, {}) if averaged else {})}
     model = TalkingHeadModel(ModelConfig.from_dict(held["model_config"]))
     model.load_state_dict(merged(model_weights(weights), TuningConfig(**held.get("tuning", {}))))
     save_model(model, Path(folder), {"float32": None, "bfloat16": torch.bfloat16}[dtype])
