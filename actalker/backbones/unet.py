@@ -90,6 +90,7 @@ class ControlUNet(UNetSpatioTemporalConditionModel):
         scan_form: str = "selective",
         head_size: int = 64,
         conv: int = 0,
+        branch_identity: bool = True,
         location_masks: int = 2,
         flow_scale: float = 0.0,
         stride: int = 1,
@@ -120,6 +121,7 @@ class ControlUNet(UNetSpatioTemporalConditionModel):
             form=scan_form,  # type: ignore[arg-type]
             head_size=head_size,
             conv=conv,
+            identity=branch_identity,
         )
         self.control = nn.ModuleList()
         for site in self.control_sites():

@@ -28,7 +28,7 @@ class MaskedBranch(nn.Module):
         inner = max(8, round(channels * self.config.expand))
         self.project = nn.Linear(channels, inner, bias=False)
         self.condition = nn.Linear(token_width, inner)
-        self.identity = nn.Linear(token_width, inner)
+        self.identity = nn.Linear(token_width, inner) if self.config.identity else None
         self.scan = scan_of(self.config, inner)
         self.norm = nn.LayerNorm(inner)
         self.out = nn.Linear(inner, channels, bias=False)
@@ -57,17 +57,57 @@ class MaskedBranch(nn.Module):
             streams: whether what it remembers in the end is wanted.
         Returns: the kept tokens' change (k, c), to be pasted, and that state if it is wanted.
         """
+        if self.identity is None:
+            identity = identity[:, :0]
         n, m = tokens.shape[2], identity.shape[1]
         pack = kept.pack(n, m, self.config.condition_layout, self.config.scan_scope)
         each = len(pack.lengths) // len(identity)  # sequences of an item
-        parts = (
-            self.project(z.flatten(0, 1)[kept.index]),
-            self.condition(tokens).flatten(0, 2),
-            self.identity(identity).repeat_interleave(each, 0).flatten(0, 1),
-        )
+        parts = [self.project(z.flatten(0, 1)[kept.index]), self.condition(tokens).flatten(0, 2)]
+        if self.identity is not None:
+            parts.append(self.identity(identity).repeat_interleave(each, 0).flatten(0, 1))
         table = F.silu(torch.cat([part.to(parts[0].dtype) for part in parts]))
         y, final = self.scan(table, pack.order, pack.lengths, len(kept.index), state, streams)
         return self.out(self.norm(y)), final
+
+
+class AttentionBranch(nn.Module):
+    """Cross-attention of each frame's features to its condition and identity tokens: the baseline that
+    ACTalker's Table 3 puts in the place of a `MaskedBranch`. The same arguments and result.
+    """
+
+    def __init__(self, channels: int, token_width: int, config: BranchConfig) -> None:
+        super().__init__()
+        self.config = config
+        most = max(1, channels // config.head_size)
+        self.heads = max(heads for heads in range(1, most + 1) if channels % heads == 0)
+        self.query = nn.Linear(channels, channels, bias=False)
+        self.keys = nn.Linear(token_width, 2 * channels)
+        self.out = nn.Linear(channels, channels, bias=False)
+
+    def forward(
+        self,
+        z: Tensor,
+        tokens: Tensor,
+        identity: Tensor,
+        kept: Kept,
+        state: ScanState | None = None,
+        streams: bool = False,
+    ) -> tuple[Tensor, None]:
+        """The change of the kept tokens (k, c); it remembers nothing of frames before."""
+        b, f = tokens.shape[:2]
+        if self.config.identity:
+            tokens = torch.cat([tokens, identity[:, None].expand(-1, f, -1, -1).to(tokens)], dim=2)
+        q = self.query(z).unflatten(1, (f, -1)).flatten(0, 1)  # (b·f, t, c)
+        k, v = self.keys(tokens).flatten(0, 1).chunk(2, dim=-1)  # (b·f, n + m, c)
+        parts = (x.to(q.dtype).unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (q, k, v))
+        mixed = F.scaled_dot_product_attention(*parts).transpose(1, 2).flatten(2)
+        return self.out(mixed.reshape(-1, mixed.shape[-1])[kept.index]), None
+
+
+def branch_of(channels: int, token_width: int, config: BranchConfig) -> MaskedBranch | AttentionBranch:
+    """The branch that a config asks for."""
+    kind = AttentionBranch if config.form == "attention" else MaskedBranch
+    return kind(channels, token_width, config)
 
 
 def scan_of(config: BranchConfig, inner: int) -> BidirectionalScan | BidirectionalHeads:

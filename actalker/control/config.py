@@ -9,7 +9,7 @@ from ..errors import one_of
 
 LAYOUTS = ("rows", "interleaved", "ends", "end")
 SCOPES = ("clip", "frame")
-FORMS = ("selective", "ssd")
+FORMS = ("selective", "ssd", "attention")
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,15 @@ class BranchConfig:
     """Where condition tokens stand: before every row of their frame's tokens in both directions, before their
     frame's tokens, all of them before and after, or all of them at the end (paper and release)."""
 
-    form: Literal["selective", "ssd"] = "selective"
-    """Mamba's scan, a decay for every state, or Mamba-2's, one a head, which takes 64 states at less cost."""
+    form: Literal["selective", "ssd", "attention"] = "selective"
+    """Mamba's scan, a decay for every state; Mamba-2's, one a head, which takes 64 states at less cost; or
+    cross-attention in its place, the baseline of ACTalker's Table 3."""
 
     head_size: int = 64
-    """Channels of a head of the `ssd` form."""
+    """Channels of a head of the forms `ssd` and `attention`, at most."""
+
+    identity: bool = True
+    """Whether identity tokens are read beside the signal's own; ACTalker's Table 3 leaves them out."""
 
     conv: int = 0
     """Taps of a causal convolution in front of each scan; 0: none. Mamba has 4."""

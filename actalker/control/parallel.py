@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..regions.grid import to_grid
-from .branch import MaskedBranch
+from .branch import branch_of
 from .conditions import Conditions
 from .config import BranchConfig
 from .drop import Kept, keep, paste
@@ -59,7 +59,8 @@ class ParallelControl(nn.Module):
     ) -> None:
         super().__init__()
         self.pre = nn.LayerNorm(channels)
-        self.branches = nn.ModuleDict({s: MaskedBranch(channels, token_width, config) for s in signals})
+        config = config or BranchConfig()
+        self.branches = nn.ModuleDict({s: branch_of(channels, token_width, config) for s in signals})
         self.norm = nn.LayerNorm(channels)
         first, last = nn.Linear(channels, 2 * channels), nn.Linear(2 * channels, channels)
         nn.init.zeros_(last.weight)

@@ -87,6 +87,9 @@ class SamplingConfig:
     guidance: dict[str, float] = field(default_factory=dict)
     """Scales of signals, and of `identity`, unless the user gives others; 1 is none."""
 
+    mask_drop: float = 1.0
+    """Chance that a token outside a signal's region is left out of its scan, as in training."""
+
     hold: bool = False
     """Whether the portrait itself stands where no open signal can move anything: everywhere while all gates
     are closed, outside the face while only speech is open."""
@@ -222,6 +225,8 @@ class TalkingHeadModel(nn.Module):
             reference=self.codec.encode(portrait[:, None])[:, 0],
             location=torch.stack([masks["face"], masks["mouth"]], dim=2),
             micro=micro,
+            mask_drop=self.config.sampling.mask_drop,
+            generator=torch.Generator().manual_seed(0) if self.config.sampling.mask_drop < 1 else None,
             null=self.null(),
         )
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actalker.control.branch import MaskedBranch
+from actalker.control.branch import MaskedBranch, branch_of
 from actalker.control.config import BranchConfig
 from actalker.control.drop import keep, paste
 
@@ -125,12 +125,23 @@ def change_of(branch, z, tokens, who, mask):
     return paste(torch.zeros_like(z), branch(z, tokens, who, kept)[0], kept)
 
 
-@pytest.mark.parametrize("form", [{}, {"conv": 4}, {"form": "ssd", "head_size": 4}])
+@pytest.mark.parametrize(
+    "form",
+    [
+        {},
+        {"conv": 4},
+        {"identity": False},
+        {"form": "ssd", "head_size": 4},
+        {"form": "attention", "head_size": 4},
+        {"form": "attention", "identity": False},
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("scope", ["clip", "frame"])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_batch_equals_its_items_and_changes_only_the_region(scope, layout, form):
     torch.manual_seed(0)
-    branch = MaskedBranch(16, 8, BranchConfig(0.75, 4, scope, layout, **form)).eval()
+    branch = branch_of(16, 8, BranchConfig(0.75, 4, scope, layout, **form)).eval()
     mask = torch.zeros(3, 3, 4, 4)
     mask[0, :, 1:3, 1:4] = 1
     mask[1, 1] = 1  # one frame only
@@ -169,6 +180,37 @@ def test_every_token_hears_its_frames_conditions_from_the_start(scope, form, lay
                 .amax(1)
             )
         assert apart[0] == 0 and apart[2] == 0 and apart[1] > 0
+
+
+@pytest.mark.parametrize("form", [{}, {"form": "attention"}])
+def test_who_it_is_matters_unless_it_is_left_out(form):
+    torch.manual_seed(0)
+    z, tokens, mask = torch.randn(1, 48, 16), torch.randn(1, 3, 2, 8), torch.ones(1, 3, 4, 4)
+    one, other = torch.randn(2, 1, 4, 8)
+    for read in (True, False):
+        branch = branch_of(16, 8, BranchConfig(0.75, 4, identity=read, **form)).eval()
+        with torch.no_grad():
+            changes = [change_of(branch, z, tokens, who, mask) for who in (one, other)]
+        assert torch.equal(*changes) is not read
+        assert any(name.startswith("identity") for name, _ in branch.named_parameters()) is (
+            read and not form
+        )
+
+
+def test_attention_is_the_softmax_over_a_frames_tokens():
+    """Against a loop over frames, heads and tokens in float64."""
+    torch.manual_seed(0)
+    branch = branch_of(8, 6, BranchConfig(form="attention", head_size=4)).double().requires_grad_(False)
+    z, tokens, who = (torch.randn(shape).double() for shape in ((1, 12, 8), (1, 3, 2, 6), (1, 1, 6)))
+    made = branch(z, tokens, who, keep(torch.ones(1, 3, 2, 2)))[0]
+    for at in range(12):
+        told = torch.cat([tokens[0, at // 4], who[0]])
+        keys, values = branch.keys(told).chunk(2, dim=-1)
+        mixed = torch.zeros(8).double()
+        for head in (slice(0, 4), slice(4, 8)):
+            weight = (keys[:, head] @ branch.query(z[0, at])[head] / 2).softmax(0)
+            mixed[head] = weight @ values[:, head]
+        torch.testing.assert_close(made[at], branch.out(mixed))
 
 
 @pytest.mark.parametrize("form", [{}, {"conv": 3}, {"form": "ssd", "head_size": 6, "conv": 4}])
