@@ -93,7 +93,13 @@ def test_interrupted_it_leaves_nothing(made, tmp_path, sign, code):
     words = [sys.executable, ROOT / "infer.py", *base(made, tmp_path / "a.mp4"), "--text", "smiles"]
     words += ["--duration", "600", "--preview", tmp_path / "a.png"]
     process = subprocess.Popen(
-        [*map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+        [*map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        # a shell's background jobs inherit that SIGINT is ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     try:
         while not list(tmp_path.glob(".*.mp4")):
@@ -104,6 +110,7 @@ def test_interrupted_it_leaves_nothing(made, tmp_path, sign, code):
         out, err = process.communicate(timeout=60)
     finally:
         process.kill()
+        process.communicate()
     assert process.returncode == code
     assert err.splitlines() == ["interrupted; nothing half-written was left"]
     assert out.startswith("plan: 15000 frames")
