@@ -3,7 +3,7 @@ VENV = .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test test-all lint clean
+.PHONY: demo test test-all lint table-3 clean
 
 demo: $(VENV)/.run
 	$(BIN)/actalker demo --out outputs --overwrite
@@ -13,6 +13,20 @@ test: $(VENV)/.test
 
 test-all: $(VENV)/.test
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not gpu"
+
+# ACTalker's Table 3 on puppets: four variants of the control layer in the same steps (an hour on two cores)
+VARIANTS = full cross-attention no-mask-drop no-identity
+cross-attention = --model.model.denoiser_args.scan_form attention
+no-mask-drop = --model.strategy.mask_drop [0.0] --model.model.sampling.mask_drop 0
+no-identity = --model.model.denoiser_args.branch_identity false
+
+table-3: $(VARIANTS:%=runs/ablation/%/model)
+	$(BIN)/actalker ablate --preset paper-table-3 --puppets 16 --workers 2 --out runs/ablation/report --paper
+
+runs/ablation/%/model: $(VENV)/.test
+	$(BIN)/python train.py fit --config configs/ablation/table-3.yaml $($*) \
+	  --trainer.default_root_dir runs/ablation/$* --checkpoint.dirpath runs/ablation/$*/checkpoints
+	$(BIN)/actalker export runs/ablation/$*/checkpoints/last.ckpt $@
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -1,74 +1,188 @@
-"""`actalker ablate`: what each gate does, measured on puppets that no training saw, and on portraits."""
+"""`actalker ablate`: what gates, regions, mask-drop and guidance do, on held-out puppets and on portraits."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, one_of
 from ..provenance import check_readable
 from .options import new_parser, parse
 
+PUPPETS = {"targets": 64, "study": 2}
+
 
 def run(argv: Sequence[str]) -> int:
-    """Measure, print the table, write the report."""
-    p = new_parser("ablate", "What each gate does, on held-out puppets and, if given, on portraits.")
+    """Measure, print the table, write the report. Without a preset and axes: the table of targets."""
+    p = new_parser("ablate", "What each gate, region and setting does, on held-out puppets and on portraits.")
     p.add_argument("--model", type=str, default="tiny", help="tiny, a model folder or a hub id")
-    p.add_argument("--puppets", type=int, default=64, help="held-out puppets; 0 leaves them out")
+    p.add_argument(
+        "--preset",
+        type=str | None,
+        default=None,
+        help="a page of settings side by side: gates, regions, mask-drop, guidance or paper-table-3; "
+        "if not given, the table of targets",
+    )
+    p.add_argument(
+        "--vary",
+        nargs="+",
+        action="extend",
+        type=str,
+        metavar="'AXIS=V|V'",
+        help="a page of all combinations: gate.audio=0|0.5|1, region.NAME, guidance.NAME, steps, seed, "
+        "mask_drop, scan_scope, model (repeatable)",
+    )
+    p.add_argument(
+        "--puppets",
+        type=int | None,
+        default=None,
+        help="held-out puppets, 0 leaves them out; default: 64 for the targets, 2 for a page",
+    )
     p.add_argument("--seed", type=int, default=1000, help="of the puppets; not the training's")
     p.add_argument("--out", type=str, required=True, help="folder; a second start goes on in it")
     p.add_argument(
         "--steps", type=int | None, default=None, help="denoiser calls a window; default: the model's own"
     )
-    p.add_argument("--workers", type=int, default=1, help="processes, one CPU thread each")
-    p.add_argument("--portraits", type=str | None, default=None, help="folder of portraits to measure too")
-    p.add_argument("--speech", type=str | None, default=None, help="speech that drives the portraits")
-    p.add_argument("--duration", type=str, default="3", help="seconds of speech on each portrait")
+    p.add_argument("--engine", type=str, default="processes", help="serial, processes or ray")
+    p.add_argument("--workers", type=int, default=1, help="clips at once, one CPU thread each")
+    p.add_argument("--address", type=str | None, default=None, help="of a Ray cluster")
+    for name, what in (
+        ("portraits", "pictures, or folders of them"),
+        ("audio", "speech that drives the portraits"),
+        ("expression", "driving videos; for a page"),
+        ("text", "scripts; for a page"),
+    ):
+        p.add_argument(f"--{name}", nargs="+", action="extend", type=str, help=what)
+    p.add_argument("--duration", type=str, default="3", help="seconds of each portrait's clip")
     p.add_argument("--face-model", type=str | None, default=None, help="MediaPipe's face_landmarker.task")
+    p.add_argument("--paper", action="store_true", help="write the page's table in LaTeX too")
     options = parse(p, argv)
     if options is None:
         return 0
+    study = options.preset is not None or bool(options.vary)
+    if options.preset and options.vary:
+        raise InputError("--preset and --vary: give one of them")
+    if options.puppets is None:
+        options.puppets = PUPPETS["study" if study else "targets"]
     if options.puppets < 0 or options.workers < 1:
         raise InputError(f"--puppets {options.puppets} --workers {options.workers}: give >= 0 and >= 1")
     if not 0 <= options.seed < 2**31:
         raise InputError(f"--seed {options.seed}: give a number from 0 to 2^31 - 1")
-    if options.portraits and not (options.speech and options.face_model):
-        raise InputError("--portraits needs --speech FILE and --face-model face_landmarker.task")
-    from ..evaluation.ablate import AblationConfig, markdown, run_cells, table, write_report
+    from ..evaluation.jobs import ENGINES
 
+    one_of(options.engine, ENGINES, "engine")
+    for name, what in (("audio", "sound"), ("expression", "video")):
+        for path in getattr(options, name) or []:
+            check_readable(path, what)
+    if options.face_model is not None:
+        check_readable(options.face_model, "model")
+    portraits = _pictures(options.portraits or [])
     folder = Path(options.out)
+    measure = _study if study else _targets
+    command = shlex.join(["actalker", "ablate", *argv])
+    text, path = measure(options, portraits, folder, command)
+    print(text)
+    print(path)
+    return 0
+
+
+def _pictures(given: Sequence[str]) -> list[Path]:
+    """Portraits that are named, and those in folders that are."""
+    from ..data.portraits import PICTURES
+
+    out: list[Path] = []
+    for text in given:
+        path = Path(text)
+        if not path.is_dir():
+            out.append(check_readable(text, "picture"))
+            continue
+        found = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES)
+        if not found:
+            raise InputError(f"--portraits {text}: no pictures in it; give a folder of portraits")
+        out += found
+    return out
+
+
+def _made(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"--out {folder}: cannot be made ({error.strerror}); give another folder") from None
+
+
+@contextmanager
+def _counted(count: int, what: str) -> Iterator[Callable[[], None]]:
+    """One bar; its value is called after each."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=count)
+        yield lambda: bar.advance(task)
+
+
+def _targets(options: Any, portraits: list[Path], folder: Path, command: str) -> tuple[str, Path]:
+    from ..evaluation.ablate import AblationConfig, markdown, run_cells, table, write_report
+
+    speech = options.audio or []
+    if portraits and (len(speech) != 1 or options.face_model is None):
+        raise InputError("--portraits needs one --audio FILE and --face-model face_landmarker.task")
+    _made(folder)
     config = AblationConfig(
-        options.model, options.puppets, options.seed, steps=options.steps, workers=options.workers
+        options.model,
+        options.puppets,
+        options.seed,
+        steps=options.steps,
+        engine=options.engine,
+        workers=options.workers,
+        address=options.address,
     )
     cells = []
     if config.puppets:
-        from rich.console import Console
-        from rich.progress import track
-
-        todo = iter(track(range(config.puppets), "puppets", console=Console(stderr=True)))
-
-        def tick() -> None:
-            next(todo, None)
-
-        cells = run_cells(config, folder, tick)
-        list(todo)
-    portraits = None
-    if options.portraits:
+        with _counted(config.puppets, "puppets") as tick:
+            cells = run_cells(config, folder, tick)
+    measured = None
+    if portraits:
         from ..evaluation.portraits import measure_portraits
         from ..pipeline.talking_head import TalkingHeadPipeline
 
-        portraits = measure_portraits(
+        measured = measure_portraits(
             TalkingHeadPipeline.from_pretrained(options.model),
-            Path(options.portraits),
-            check_readable(options.speech, "sound"),
-            check_readable(options.face_model, "model"),
+            portraits,
+            Path(speech[0]),
+            Path(options.face_model),
             options.duration,
         )
-    write_report(folder, config, cells, portraits)
-    print(markdown([*(table(cells) if cells else []), *(portraits["rows"] if portraits else [])]))
-    print(folder / "ablation.md")
-    return 0
+    write_report(folder, config, command, cells, measured)
+    rows = [*(table(cells) if cells else []), *(measured["rows"] if measured else [])]
+    return markdown(rows), folder / "ablation.md"
+
+
+def _study(options: Any, portraits: list[Path], folder: Path, command: str) -> tuple[str, Path]:
+    from ..evaluation.page import write_study
+    from ..evaluation.settings import PRESETS, preset, varied
+    from ..evaluation.study import Study, applicable, file_cases, puppet_cases, run_study
+
+    if options.preset is not None:
+        one_of(options.preset, PRESETS, "preset")
+    settings = varied(options.vary) if options.vary else preset(options.preset)
+    cases = puppet_cases(options.puppets, options.seed) + file_cases(
+        portraits,
+        options.audio or [],
+        options.expression or [],
+        options.text or [],
+        options.duration,
+        options.face_model,
+    )
+    if not cases:
+        raise InputError("nothing to animate: give --puppets or --portraits")
+    study = Study(tuple(cases), tuple(applicable(settings, cases)), options.model, options.steps)
+    _made(folder)
+    with _counted(len(cases), "cases") as tick:
+        made = run_study(study, folder, options.engine, options.workers, options.address, tick)
+    page = write_study(folder, study, made, command, options.paper)
+    return (folder / "ablation.md").read_text(encoding="utf-8"), page

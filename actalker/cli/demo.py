@@ -19,7 +19,6 @@ BASE = "a woman talks to the viewer"
 PHASES = (("0.5", "1.7", "raises brows"), ("2.3", "3.9", "smiles"))  # seconds
 FPS = Fraction(25)
 DRIVER_SEED, DRIVER_SIZE = 11, 256
-PANEL, CAPTION = 256, 30  # pixels
 SETTINGS = {
     "all gates open": {},
     "audio closed": {"audio": 0.0},
@@ -55,6 +54,7 @@ def demo(
     """Make the demonstration; yields each file when it is whole."""
     from skimage.data import astronaut
 
+    from ..evaluation.figures import CAPTION, PANEL, side_by_side
     from ..media.image import write_png
     from ..media.sound import read_sound
     from ..media.video import read_frames
@@ -135,17 +135,3 @@ def driving_frames(frames: int) -> Iterator[np.ndarray]:
     for start in range(0, frames, 25):
         for frame in puppet.render(motion[start : start + 25]):
             yield (frame.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-
-
-def side_by_side(titles: Sequence[str], frames: Sequence[np.ndarray]) -> np.ndarray:
-    """Frames in a row, each with its caption: (h, w, 3) uint8."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    sheet = Image.new("RGB", (PANEL * len(frames), PANEL + CAPTION), (250, 249, 246))
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(16)
-    for k, (title, frame) in enumerate(zip(titles, frames, strict=True)):
-        sheet.paste(
-            Image.fromarray(frame).resize((PANEL, PANEL), Image.Resampling.BICUBIC), (k * PANEL, CAPTION)
-        )
-        draw.text((k * PANEL + PANEL // 2, CAPTION // 2), title, (30, 30, 34), font, anchor="mm")
-    return np.asarray(sheet)

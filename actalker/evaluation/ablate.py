@@ -11,10 +11,8 @@ import hashlib
 import json
 import operator
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from ..media.image import write_png
 from ..pipeline.folder import check_files, find_model, load_model
 from ..provenance import versions, whole_file, write_sidecar
 from .control import interval
+from .jobs import run_jobs
 from .puppets import LONG, SETTINGS, SIGNALS, measure
 
 SHEETS = 6  # puppets that are shown as pictures
@@ -40,7 +39,9 @@ class AblationConfig:
     seed: int = 1000
     frames: int = LONG
     steps: int | None = None
+    engine: str = "processes"
     workers: int = 1
+    address: str | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def run_cells(
 ) -> list[dict[str, Any]]:
     """Measure every puppet that has not been measured; returns the cells in order."""
     hashes = check_files(find_model(config.model))
-    told = {**asdict(config), "workers": 0, "puppets": 0, "model": sorted(hashes.items())}
+    told = {k: getattr(config, k) for k in ("seed", "frames", "steps")} | {"model": sorted(hashes.items())}
     key = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
     cells = folder / "cells"
     cells.mkdir(parents=True, exist_ok=True)
@@ -69,20 +70,9 @@ def run_cells(
     for _ in range(config.puppets - len(missing)):
         tick()
     jobs = [(config, index, str(paths[index]), str(folder)) for index in missing]
-    if config.workers <= 1:
-        for job in jobs:
-            _cell(*job)
-            tick()
-    elif jobs:
-        with ProcessPoolExecutor(config.workers, get_context("spawn"), _one_thread) as pool:
-            for done in as_completed([pool.submit(_cell, *job) for job in jobs]):
-                done.result()
-                tick()
+    for _ in run_jobs(_cell, jobs, config.engine, config.workers, config.address):
+        tick()
     return [json.loads(path.read_text()) for path in paths]
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 _LOADED: dict[str, Any] = {}
@@ -218,12 +208,15 @@ def markdown(rows: list[Row]) -> str:
 
 
 def write_report(
-    folder: Path, config: AblationConfig, cells: list[dict[str, Any]], portraits: dict[str, Any] | None = None
+    folder: Path,
+    config: AblationConfig,
+    command: str,
+    cells: list[dict[str, Any]],
+    portraits: dict[str, Any] | None = None,
 ) -> None:
     """`ablation.json`, `ablation.md` and the plots."""
     rows = table(cells) if cells else []
     extra = portraits["rows"] if portraits else []
-    command = f"actalker ablate --model {config.model} --puppets {config.puppets} --seed {config.seed}"
     text = f"`{command}`\n\n{markdown(rows)}"
     if extra:
         text += f"\nOn portraits, measured with MediaPipe's landmarks:\n\n{markdown(extra)}"

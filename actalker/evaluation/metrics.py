@@ -152,12 +152,26 @@ def blink_length(made: Clip, real: Clip | None, weights: Weights) -> float:
     return float(np.mean(found))
 
 
+def smoothness_of(frames: np.ndarray) -> float:
+    """1 less how far odd frames are from the mean of their neighbours (VBench's idea, without its network).
+
+    frames: (f, h, w, 3) uint8. NaN for less than three.
+    """
+    odd = [
+        np.abs(frames[k] - (frames[k - 1].astype(np.float32) + frames[k + 1]) / 2).mean()
+        for k in range(1, len(frames) - 1, 2)
+    ]
+    return 1 - float(np.mean(odd)) / 255 if odd else float("nan")
+
+
 def smoothness(made: Clip, real: Clip | None, weights: Weights) -> float:
-    if len(made.frames) < 3:
+    return _long_enough(smoothness_of(made.frames))
+
+
+def _long_enough(value: float) -> float:
+    if np.isnan(value):
         raise Unmeasurable("less than three frames")
-    x = made.frames.astype(np.float32)
-    odd = [np.abs(x[k] - (x[k - 1] + x[k + 1]) / 2).mean() for k in range(1, len(x) - 1, 2)]
-    return 1 - float(np.mean(odd)) / 255
+    return value
 
 
 def luminance(frames: np.ndarray) -> np.ndarray:
@@ -165,10 +179,13 @@ def luminance(frames: np.ndarray) -> np.ndarray:
     return frames.mean((1, 2)) @ LUMA
 
 
+def flicker_of(frames: np.ndarray) -> float:
+    """Mean second difference of the mean luminance, of 255. NaN for less than three frames."""
+    return float(np.abs(np.diff(luminance(frames), 2)).mean()) if len(frames) > 2 else float("nan")
+
+
 def flicker(made: Clip, real: Clip | None, weights: Weights) -> float:
-    if len(made.frames) < 3:
-        raise Unmeasurable("less than three frames")
-    return float(np.abs(np.diff(luminance(made.frames), 2)).mean())
+    return _long_enough(flicker_of(made.frames))
 
 
 def colour_drift(made: Clip, real: Clip | None, weights: Weights) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..data.portraits import PICTURES
-from ..errors import InputError
 from ..faces.landmarker import find_by_landmarker
 from ..media.sound import Sound
 from ..pipeline.talking_head import TalkingHeadPipeline
@@ -58,12 +57,14 @@ def lagged_correlation(lips: np.ndarray, loud: np.ndarray) -> float:
 
 
 def measure_portraits(
-    pipeline: TalkingHeadPipeline, folder: Path, speech: Path, model: Path, duration: str, seed: int = 0
+    pipeline: TalkingHeadPipeline,
+    paths: Sequence[Path],
+    speech: Path,
+    model: Path,
+    duration: str,
+    seed: int = 0,
 ) -> dict[str, Any]:
-    """Each picture of a folder, driven by speech alone with the gate open and closed: cells and rows."""
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES) if folder.is_dir() else []
-    if not paths:
-        raise InputError(f"{folder}: no pictures in it; give a folder of portraits")
+    """Each picture driven by speech alone, with the gate open and closed: cells and rows."""
     pipeline.set_progress_bar_config(disable=True)
     cells = []
     for path in paths:

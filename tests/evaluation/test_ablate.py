@@ -49,7 +49,7 @@ def test_wrong_options_are_one_line(model, tmp_path, capsys):
     for words, said in (
         (["--puppets", "-1"], "puppets"),
         (["--workers", "0"], "workers"),
-        (["--portraits", str(tmp_path)], "--speech"),
+        (["--portraits", str(tmp_path)], "no pictures"),
         (["--model", "tinny"], "tiny"),
     ):
         given = ["ablate", "--out", str(tmp_path / "o"), *words]

@@ -100,20 +100,29 @@ class _Machine:
         pass
 
 
+def connect(address: str | None, workers: int) -> Any:
+    """Ray, connected to the cluster at an address, or to one of so many workers on this machine.
+
+    Raises: InputError when Ray is not installed, or no cluster is there.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    ray = need("cluster", "ray")
+    local = {} if address else {"num_cpus": workers, "include_dashboard": False}
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        words = " ".join(str(error).split())[:150]
+        raise InputError(
+            f"--address {address}: no Ray cluster there ({words}); see ray start --head"
+        ) from None
+    return ray
+
+
 class _Cluster:
     """Workers of a Ray cluster: each actor owns an isolated process, as the workers of this machine are."""
 
     def __init__(self, address: str | None, workers: int) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        self.ray = need("cluster", "ray")
-        local = {} if address else {"num_cpus": workers, "include_dashboard": False}
-        try:
-            self.ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            words = " ".join(str(error).split())[:150]
-            raise InputError(
-                f"--address {address}: no Ray cluster there ({words}); see ray start --head"
-            ) from None
+        self.ray = connect(address, workers)
 
     def hand(self, setup: Setup, pool: str) -> _Remote:
         return _Remote(self.ray, setup, pool)

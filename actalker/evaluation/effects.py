@@ -1,0 +1,193 @@
+"""What settings do, from the frames of a study's cells: changes by region, independence, monotony.
+
+Letters: f frames, h w picture size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from ..media.sound import Sound
+from ..signals.signal import SIGNALS
+from .control import interval, is_monotone
+from .study import Cell
+
+REGIONS = ("mouth", "upper", "outside")
+COLUMNS = {  # name -> unit and meaning; the formulas are in docs/evaluation.md
+    "change_mouth": "of 255, mean change in the mouth's region against the first setting",
+    "change_upper": "of 255, the same in the upper face",
+    "change_outside": "of 255, the same outside the face",
+    "error_mouth": "of 255², mean square error in the mouth's region against the true video, all gates open",
+    "error_upper": "of 255², the same in the upper face",
+    "psnr": "dB, against the true video under the same gates",
+    "lips": "correlation of the lips' opening with the true jaw, or with the speech's loudness",
+    "expression": "mean correlation of lids, brows, gaze and pose with the driver's",
+    "phrases": "share of script phrases that show in their phase",
+    "smoothness": "1 is smooth",
+    "flicker": "of 255",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """What a case's cells have in common. masks: (h, w) in [0, 1]. truth: (f, h, w, 3) uint8, of puppets."""
+
+    masks: dict[str, np.ndarray]
+    fps: Fraction
+    sound: Sound | None
+    truth: np.ndarray | None
+
+
+def context_of(folder: Path) -> Context:
+    """Read what `run_study` left beside a case's cells."""
+    with np.load(folder / "context.npz") as held:
+        masks = {name: held[name] for name in ("mouth", "upper", "face")}
+        masks["outside"] = 1 - masks["face"]
+        sound = Sound(held["sound"], int(held["rate"])) if "sound" in held else None
+        fps = Fraction(*(int(n) for n in held["fps"]))
+        return Context(masks, fps, sound, held.get("truth"))
+
+
+def mean_in(values: np.ndarray, mask: np.ndarray) -> float:
+    """The mean of (h, w) inside a mask; NaN for an empty one."""
+    total = float(mask.sum())
+    return float((values * mask).sum() / total) if total > 0 else float("nan")
+
+
+def apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Mean absolute difference of two videos over frames and colours, (h, w) of 255; of the shorter one."""
+    count = min(len(one), len(other))
+    total = np.zeros(one.shape[1:3])
+    for a, b in zip(one[:count], other[:count], strict=True):
+        total += np.abs(a.astype(np.int16) - b).mean(-1)
+    return total / count
+
+
+def squared(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Mean square difference over frames and colours, (h, w) of 255²."""
+    count = min(len(one), len(other))
+    total = np.zeros(one.shape[1:3])
+    for a, b in zip(one[:count], other[:count], strict=True):
+        total += ((a.astype(np.float32) - b) ** 2).mean(-1)
+    return total / count
+
+
+def effects(cells: Sequence[Cell], context: Context) -> list[dict[str, float]]:
+    """Numbers of a case's cells, those of their frames alone among them."""
+    out = []
+    for cell in cells:
+        change = apart(cell.frames, cells[0].frames)
+        numbers = {f"change_{r}": mean_in(change, context.masks[r]) for r in REGIONS}
+        if context.truth is not None:
+            error = squared(cell.frames, context.truth)
+            numbers |= {f"error_{r}": mean_in(error, context.masks[r]) for r in ("mouth", "upper")}
+        out.append({**numbers, **cell.numbers})
+    return out
+
+
+@dataclass(frozen=True)
+class Value:
+    """A mean over cases, its bootstrap 95 % interval (None for a single case), and how many have it."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    count: int
+
+
+def summary(values: Sequence[float]) -> Value | None:
+    """The mean of what is known; None if nothing is."""
+    known = np.array([v for v in values if np.isfinite(v)])
+    if not len(known):
+        return None
+    low, high = interval(known, lambda v: float(v.mean())) if len(known) > 1 else (None, None)
+    return Value(float(known.mean()), low, high, len(known))
+
+
+@dataclass(frozen=True)
+class Control:
+    """How well a signal keeps to itself.
+
+    responsiveness: mean change in its own region when its gate closes, of 255. leakage: the mean change in
+    the rest of the picture, over responsiveness. regions: the change in each of REGIONS.
+    monotone: share of cases in which its effect grows with its gate; None without gates between.
+    """
+
+    signal: str
+    responsiveness: Value
+    leakage: Value
+    regions: dict[str, Value]
+    monotone: float | None
+
+
+OWN = {name: signal.region for name, signal in SIGNALS.items()}
+
+
+def control(study: Sequence[Sequence[Cell]], contexts: Sequence[Context]) -> list[Control]:
+    """Of every signal whose gate alone is closed in a setting: what that changes, and where."""
+    out = []
+    for name in SIGNALS:
+        rows = [_closing(name, cells, c) for cells, c in zip(study, contexts, strict=True)]
+        found = [row for row in rows if row is not None]
+        if not found:
+            continue
+        own, leak, regions = zip(*found, strict=True)
+        total = {r: summary([row[r] for row in regions]) for r in REGIONS}
+        grows = [
+            g
+            for g in (_grows(name, cells, c) for cells, c in zip(study, contexts, strict=True))
+            if g is not None
+        ]
+        values = summary(own), summary(leak)
+        if values[0] is None or values[1] is None:
+            continue
+        out.append(
+            Control(
+                name,
+                values[0],
+                values[1],
+                {r: v for r, v in total.items() if v is not None},
+                float(np.mean(grows)) if grows else None,
+            )
+        )
+    return out
+
+
+def _alone(name: str, cells: Sequence[Cell]) -> dict[float, Cell]:
+    """Gate of a signal -> the cell in which nothing else is changed; the first setting is gate 1."""
+    out = {}
+    for cell in cells:
+        changes = cell.setting.changes
+        if not changes:
+            out[1.0] = cell
+        elif list(changes) == [f"gate.{name}"] and "@" not in changes[f"gate.{name}"]:
+            out[float(changes[f"gate.{name}"])] = cell
+    return out
+
+
+def _closing(
+    name: str, cells: Sequence[Cell], context: Context
+) -> tuple[float, float, dict[str, float]] | None:
+    gates = _alone(name, cells)
+    if not {0.0, 1.0} <= gates.keys() or name not in gates[1.0].case.signals():
+        return None
+    change = apart(gates[1.0].frames, gates[0.0].frames)
+    mask = context.masks[OWN[name]]
+    own, rest = mean_in(change, mask), mean_in(change, 1 - mask)
+    regions = {r: mean_in(change, context.masks[r]) for r in REGIONS}
+    return own, rest / own if own > 0 else float("nan"), regions
+
+
+def _grows(name: str, cells: Sequence[Cell], context: Context) -> bool | None:
+    gates = _alone(name, cells)
+    if len(gates) < 3 or 0.0 not in gates or name not in cells[0].case.signals():
+        return None
+    effects = [
+        mean_in(apart(gates[g].frames, gates[0.0].frames), context.masks[OWN[name]]) for g in sorted(gates)
+    ]
+    return is_monotone(effects) if effects[-1] > 0 else None

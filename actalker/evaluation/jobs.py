@@ -1,0 +1,60 @@
+"""Independent jobs on one process, several, or a Ray cluster; results come back as they are done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from typing import Any
+
+import torch
+
+from ..data.prepare.engines import connect
+from ..errors import one_of
+
+ENGINES = ("serial", "processes", "ray")
+
+
+def run_jobs(
+    function: Callable[..., Any],
+    jobs: Sequence[tuple[Any, ...]],
+    engine: str = "processes",
+    workers: int = 1,
+    address: str | None = None,
+) -> Iterator[Any]:
+    """function(*job) of every job, in any order.
+
+    engine: serial, processes or ray. workers: jobs at once, one CPU thread each. address: of a Ray cluster.
+    Raises: InputError for unknown engines and clusters that cannot be reached; what a job raises.
+    """
+    one_of(engine, ENGINES, "engine")
+    if engine == "ray":
+        yield from _on_cluster(function, jobs, workers, address)
+    elif engine == "serial" or workers == 1 or len(jobs) < 2:
+        for job in jobs:
+            yield function(*job)
+    else:
+        with ProcessPoolExecutor(workers, get_context("spawn"), _one_thread) as pool:
+            for done in as_completed([pool.submit(function, *job) for job in jobs]):
+                yield done.result()
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _on_cluster(
+    function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]], workers: int, address: str | None
+) -> Iterator[Any]:
+    ray = connect(address, workers)
+    try:
+        task = ray.remote(num_cpus=1)(function)
+        waiting = [task.remote(*job) for job in jobs]
+        while waiting:
+            done, waiting = ray.wait(waiting, num_returns=1)
+            try:
+                yield ray.get(done[0])
+            except ray.exceptions.RayTaskError as error:
+                raise error.as_instanceof_cause() from None
+    finally:
+        ray.shutdown()

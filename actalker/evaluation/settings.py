@@ -1,0 +1,152 @@
+"""What an ablation varies: axes, settings of them, and the presets that name settings worth looking at."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..control.config import SCOPES
+from ..control.gates import Gates
+from ..errors import InputError, one_of
+from ..signals.signal import SIGNALS
+
+BASE = "all gates open"
+AXES = {
+    **{f"gate.{name}": "a number in [0, 1] or a schedule such as 0@0-0.5,1@0.5-" for name in SIGNALS},
+    **{f"region.{name}": "mouth, upper, face, frame or a mask picture" for name in SIGNALS},
+    **{f"guidance.{name}": "a scale, 1 is none" for name in (*SIGNALS, "identity")},
+    "steps": "denoiser calls a window",
+    "seed": "a whole number",
+    "mask_drop": "the chance that a token outside the region is not scanned, in [0, 1]",
+    "scan_scope": "clip or frame",
+    "model": "tiny, a model folder or a hub id",
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One column of an ablation: a name, and what is other than in the model's own way (axis -> value).
+
+    Raises: InputError for axes and values that there are not.
+    """
+
+    name: str
+    changes: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for axis, value in self.changes.items():
+            _check(one_of(axis, AXES, "axis"), value)
+
+    def of(self, group: str) -> dict[str, str]:
+        """The changes of one kind: signal -> value for `gate`, `region` and `guidance`."""
+        start = f"{group}."
+        return {axis[len(start) :]: v for axis, v in self.changes.items() if axis.startswith(start)}
+
+    def signals(self) -> set[str]:
+        """Signals that it changes something of."""
+        return {axis.partition(".")[2] for axis in self.changes if "." in axis} - {"identity"}
+
+    def gates(self) -> Gates:
+        """Its gates; those that it does not name are open."""
+        return Gates.parse([f"{name}={value}" for name, value in self.of("gate").items()], SIGNALS)
+
+
+def _check(axis: str, value: str) -> None:
+    group, _, name = axis.partition(".")
+    if group == "gate":
+        Gates.parse([f"{name}={value}"], SIGNALS)
+        return
+    if axis in ("scan_scope", "model") or group == "region":
+        if axis == "scan_scope":
+            one_of(value, SCOPES, axis)
+        return
+    kind = int if axis in ("steps", "seed") else float
+    high = {"mask_drop": 1, "guidance": 100, "steps": 1000}.get(group, 2**63 - 1)
+    try:
+        good = (1 if axis == "steps" else 0) <= kind(value) <= high
+    except ValueError:
+        good = False
+    if not good:
+        raise InputError(f"{axis}={value}: give {AXES[axis]}")
+
+
+def varied(texts: Iterable[str]) -> list[Setting]:
+    """Every combination of `AXIS=VALUE | VALUE | ...`, after the base.
+
+    Raises: InputError for what is no axis, or has no value.
+    """
+    axes: list[list[tuple[str, str]]] = []
+    for text in texts:
+        axis, equals, rest = (part.strip() for part in text.partition("="))
+        values = [value.strip() for value in rest.split("|")]
+        if not equals or not all(values):
+            raise InputError(f"--vary {text!r}: write AXIS=VALUE|VALUE, for example 'gate.audio=0|0.5|1'")
+        axes.append([(one_of(axis, AXES, "axis"), value) for value in values])
+    out = [Setting(BASE)]
+    for combination in itertools.product(*axes):
+        out.append(
+            Setting(", ".join(f"{a.replace('.', ' ')} {v}" for a, v in combination), dict(combination))
+        )
+    return out
+
+
+def _closed(*names: str) -> dict[str, str]:
+    return {f"gate.{name}": "0" for name in names}
+
+
+def _only(axis: str, values: Sequence[str]) -> list[Setting]:
+    return [Setting(f"{axis.replace('.', ' ')} {value}", {axis: value}) for value in values]
+
+
+ALONE = _closed("expression", "text")
+PRESETS: dict[str, list[Setting]] = {
+    "gates": [
+        Setting(BASE),
+        *(Setting(f"{name} closed", _closed(name)) for name in SIGNALS),
+        *(Setting(f"{name} half open", {f"gate.{name}": "0.5"}) for name in SIGNALS),
+        Setting("all closed", _closed(*SIGNALS)),
+    ],
+    "regions": [
+        Setting(BASE),
+        *_only("region.audio", ["upper", "face", "frame"]),
+        *_only("region.expression", ["mouth", "face", "frame"]),
+        *_only("region.text", ["mouth", "upper"]),
+    ],
+    "mask-drop": [
+        Setting(BASE),
+        *_only("mask_drop", ["0.5", "0"]),
+        *_only("scan_scope", ["clip", "frame"]),
+    ],
+    "guidance": [
+        Setting(BASE),
+        *_only("guidance.audio", ["2", "4"]),
+        *_only("guidance.expression", ["2"]),
+        *_only("guidance.text", ["2", "4"]),
+    ],
+    # ACTalker, Table 3; the models are trained by configs/ablation/table-3.yaml
+    "paper-table-3": [
+        Setting("full, audio + expression", {"model": "full", **_closed("text")}),
+        Setting("full, audio only", {"model": "full", **ALONE}),
+        Setting("no identity tokens, audio only", {"model": "no-identity", **ALONE}),
+        Setting("no mask-drop, audio only", {"model": "no-mask-drop", **ALONE}),
+        Setting("cross-attention, audio only", {"model": "cross-attention", **ALONE}),
+    ],
+}
+TRAINED = Path("runs/ablation")  # where `make table-3` puts the models of the last preset
+
+
+def preset(name: str) -> list[Setting]:
+    """The settings of a preset. Raises: InputError for unknown ones, and for models that are not trained."""
+    settings = PRESETS[one_of(name, PRESETS, "preset")]
+    out = []
+    for setting in settings:
+        changes = dict(setting.changes)
+        if "model" in changes:
+            folder = TRAINED / changes["model"] / "model"
+            if not folder.is_dir():
+                raise InputError(f"--preset {name}: there is no model {folder}; train it with: make table-3")
+            changes["model"] = str(folder)
+        out.append(Setting(setting.name, changes))
+    return out

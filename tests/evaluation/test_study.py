@@ -1,0 +1,250 @@
+"""A study of settings: axes and presets, the same cells again, true effects, a page that opens offline."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from models import small_model
+
+from actalker.cli.main import main
+from actalker.errors import InputError
+from actalker.evaluation.effects import Context, apart, control, effects, mean_in, summary
+from actalker.evaluation.page import latex, tabulate
+from actalker.evaluation.settings import AXES, BASE, PRESETS, Setting, preset, varied
+from actalker.evaluation.study import Case, Cell, Study, applicable, file_cases, puppet_cases, run_study
+from actalker.pipeline.folder import save_model
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model") / "small"
+    save_model(small_model(), folder)
+    return folder
+
+
+def test_axes_make_every_combination_after_the_base():
+    made = varied(["gate.audio=0 | 0.5@0-0.4", "seed=1|2|3"])
+    assert made[0] == Setting(BASE) and len(made) == 7
+    assert {(s.changes["gate.audio"], s.changes["seed"]) for s in made[1:]} == {
+        (gate, seed) for gate in ("0", "0.5@0-0.4") for seed in "123"
+    }
+    assert len({s.name for s in made}) == 7
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("gate.audio", "AXIS=VALUE"),
+        ("gate.audio=0||1", "AXIS=VALUE"),
+        ("gate.audoi=0", "gate.audio"),
+        ("gate.audio=2", "audio"),
+        ("seed=1.5", "whole number"),
+        ("steps=0", "denoiser calls"),
+        ("mask_drop=nan", "chance"),
+        ("scan_scope=clips", "clip"),
+        ("guidance.text=-1", "scale"),
+    ],
+)
+def test_axes_that_there_are_not_are_refused(text, said):
+    with pytest.raises(InputError, match=said):
+        varied([text])
+
+
+def test_presets_name_axes_and_leave_out_signals_that_nobody_has():
+    for name, settings in PRESETS.items():
+        assert len({s.name for s in settings}) == len(settings) > 2, name
+        assert all(set(s.changes) <= set(AXES) for s in settings)
+    speech = [Case("a", None, portrait="p.png", audio="a.wav")]
+    assert [s.name for s in applicable(preset("gates"), speech)] == [
+        BASE,
+        "audio closed",
+        "audio half open",
+    ]
+    assert applicable(preset("gates"), puppet_cases(1, 0)) == preset("gates")
+
+
+def test_models_that_are_not_trained_are_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="make table-3"):
+        preset("paper-table-3")
+
+
+def test_cases_are_every_combination_of_files():
+    made = file_cases([Path("a.png"), Path("b.png")], ["x.wav", "y.wav"], [], ["smiles"], "1", None)
+    assert [case.name for case in made] == ["a, x", "a, y", "b, x", "b, y"]
+    assert all(case.signals() == ["audio", "text"] for case in made)
+    with pytest.raises(InputError, match="nothing drives"):
+        file_cases([Path("a.png")], [], [], [], "1", None)
+    with pytest.raises(InputError, match="called 'a'"):
+        file_cases([Path("a.png"), Path("b/a.png")], ["x.wav"], [], [], "1", None)
+
+
+def cells_of(tmp_path: Path, videos: dict[str, np.ndarray], changes: dict[str, dict[str, str]]) -> list[Cell]:
+    """Cells whose frames are known."""
+    out = []
+    for key, frames in videos.items():
+        np.save(tmp_path / f"{key}.npy", frames)
+        out.append(Cell(puppet_cases(1, 0)[0], Setting(key, changes[key]), tmp_path, key, {}, None))
+    return out
+
+
+def test_effects_are_those_that_were_made(tmp_path):
+    """A gate that moves the mouth by g·20 and the rest by g·2."""
+    mouth = np.zeros((8, 8))
+    mouth[4:, 2:6] = 1
+    upper = np.zeros((8, 8))
+    upper[:3] = 1
+    face = np.maximum(mouth, upper)
+    masks = {"mouth": mouth, "upper": upper, "face": face, "outside": 1 - face}
+    moved = {"open": 1.0, "half": 0.5, "closed": 0.0}
+    videos = {
+        key: np.broadcast_to((100 + g * np.where(mouth > 0, 20, 2))[..., None], (3, 8, 8, 3)).astype(np.uint8)
+        for key, g in moved.items()
+    }
+    changes = {"open": {}, "half": {"gate.audio": "0.5"}, "closed": {"gate.audio": "0"}}
+    cells = cells_of(tmp_path, videos, changes)
+    context = Context(masks, Fraction(25), None, videos["closed"])
+    (found,) = control([cells], [context])
+    assert found.signal == "audio" and found.monotone == 1
+    assert found.responsiveness.mean == pytest.approx(20) and found.leakage.mean == pytest.approx(0.1)
+    assert found.regions["upper"].mean == pytest.approx(2)
+    assert found.regions["outside"].mean == pytest.approx(2)
+    rows = effects(cells, context)
+    assert rows[0]["change_mouth"] == 0 and rows[2]["change_mouth"] == pytest.approx(20)
+    assert rows[0]["error_mouth"] == pytest.approx(400) and rows[1]["error_upper"] == pytest.approx(1)
+    back = [cells[0], replace(cells[1], key="closed"), replace(cells[2], key="half")]
+    (other,) = control([back], [context])
+    assert other.monotone == 0
+
+
+def test_what_is_not_known_is_left_out():
+    assert summary([float("nan")]) is None and summary([]) is None
+    one = summary([2.0, float("nan")])
+    assert one is not None and (one.mean, one.low, one.count) == (2.0, None, 1)
+    assert np.isnan(mean_in(np.ones((2, 2)), np.zeros((2, 2))))
+    assert apart(np.zeros((3, 2, 2, 3), np.uint8), np.full((2, 2, 2, 3), 255, np.uint8)).max() == 255
+    study = Study(tuple(puppet_cases(1, 0)), (Setting("a_b & c"), Setting("d")))
+    table = tabulate(study, [[{"psnr": 30.0, "flicker": 1.0}, {"flicker": 2.0}]])
+    text = latex(table)
+    assert r"a\_b \& c & 30 & 1 \\" in text and r"d & -- & 2 \\" in text
+
+
+def test_cells_are_kept_and_a_closed_gate_is_a_model_without_the_signal(model, tmp_path):
+    settings = [Setting(BASE), *(Setting(f"{g} open", {"gate.audio": g}) for g in ("0", "1"))]
+    settings += [Setting("other noise", {"seed": "1"}), Setting("all scanned", {"mask_drop": "0"})]
+    settings += [Setting("by frames", {"scan_scope": "frame"}), Setting("loud", {"guidance.audio": "3"})]
+    settings += [Setting("wide", {"region.audio": "frame"}), Setting("more steps", {"steps": "3"})]
+    study = Study(tuple(puppet_cases(1, 5)), tuple(settings), str(model), 1)
+    (cells,) = run_study(study, tmp_path)
+    videos = {cell.setting.name: np.array(cell.frames) for cell in cells}
+    assert (videos["1 open"] == videos[BASE]).all()
+    for name in set(videos) - {BASE, "1 open"}:
+        assert (videos[name] != videos[BASE]).any(), name
+    stamps = {path: path.stat().st_mtime_ns for path in cells[0].folder.iterdir()}
+    (cells[3].folder / f"{cells[3].key}.json").unlink()
+    (again,) = run_study(study, tmp_path)
+    assert (np.array(again[3].frames) == videos["other noise"]).all()
+    for path, stamp in stamps.items():
+        fresh = path.name in (f"{cells[3].key}.npy", f"{cells[3].key}.json", "context.npz")
+        assert (path.stat().st_mtime_ns != stamp) is fresh, path.name
+
+
+def words(model: Path, out: Path, *more: object) -> list[str]:
+    return ["ablate", "--model", str(model), "--steps", "1", "--out", str(out), *map(str, more)]
+
+
+@pytest.fixture(scope="module")
+def page(model, made, tmp_path_factory):
+    """A page of a puppet and of a portrait that speaks."""
+    out = tmp_path_factory.mktemp("study")
+    given = ["--preset", "gates", "--puppets", 1, "--portraits", made / "face.png", "--duration", "0.4"]
+    assert main(words(model, out, *given, "--audio", made / "speech.wav", "--paper")) == 0
+    return out / "ablation.html"
+
+
+def test_a_page_has_everything_beside_it(page):
+    folder = page.parent
+    told = json.loads((folder / "ablation.json").read_text())
+    assert list(told["cells"]) == ["puppet 0", "face"] and len(told["settings"]) == 8
+    assert told["table"]["all closed"]["change_mouth"]["mean"] > 0
+    rows = list(csv.DictReader((folder / "ablation.csv").read_text().splitlines()))
+    assert len(rows) == 16 and {row["case"] for row in rows} == {"puppet 0", "face"}
+    for setting, means in told["table"].items():
+        own = [float(row["flicker"]) for row in rows if row["setting"] == setting]
+        assert means["flicker"]["mean"] == pytest.approx(np.mean(own))
+    assert (folder / "ablation.md").read_text().count("| all closed |") == 1
+    assert (folder / "ablation.tex").read_text().startswith(r"\begin{tabular}")
+    assert len(list((folder / "videos").glob("*.mp4"))) == 16
+    assert len(list((folder / "grids").glob("*.mp4"))) == 2
+    assert {"independence.png", "independence.pdf", "case00-lips.pdf", "case01-03-change.png"} <= {
+        path.name for path in (folder / "figures").iterdir()
+    }
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
+def test_the_page_plays_and_asks_for_nothing(page):
+    from playwright.sync_api import sync_playwright
+
+    said: list[str] = []
+    asked: list[str] = []
+    with sync_playwright() as run:
+        browser = run.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        tab = browser.new_page()
+        tab.on("console", lambda message: said.append(message.text))
+        tab.on("pageerror", lambda error: said.append(str(error)))
+        tab.on("request", lambda request: asked.append(request.url))
+        tab.goto(page.as_uri())
+        tab.wait_for_function("[...document.querySelectorAll('video')].every(v => v.readyState >= 3)")
+        for k in range(2):
+            case = tab.locator(".case").nth(k)
+            case.locator(".play").click()
+            tab.wait_for_function(
+                "k => [...document.querySelectorAll('.case')[k].querySelectorAll('video')]"
+                ".every(v => !v.paused && v.currentTime > 0)",
+                arg=k,
+            )
+            case.locator(".play").click()
+            case.locator(".seek").fill("0.5")
+            times = case.locator("video").evaluate_all("all => all.map(v => [v.currentTime, v.duration])")
+            assert all(now == pytest.approx(0.5 * length, abs=0.05) for now, length in times)
+        browser.close()
+    assert not said
+    assert [url for url in asked if not url.startswith("data:")] == [page.as_uri()]
+
+
+@pytest.mark.slow
+def test_a_cluster_makes_the_same_cells(model, tmp_path):
+    given = ["--vary", "gate.audio=0", "--puppets", "2"]
+    assert main(words(model, tmp_path / "a", *given, "--engine", "serial")) == 0
+    assert main(words(model, tmp_path / "b", *given, "--engine", "ray", "--workers", "2")) == 0
+    assert main(words(model, tmp_path / "c", *given, "--workers", "2")) == 0
+    one = {p.relative_to(tmp_path / "a"): p.read_bytes() for p in (tmp_path / "a").rglob("*.npy")}
+    assert len(one) == 4
+    for other in "bc":
+        for path, held in one.items():
+            assert (tmp_path / other / path).read_bytes() == held
+
+
+def test_wrong_options_of_a_page_are_one_line(model, tmp_path, capsys):
+    for given, said in (
+        (["--preset", "gate"], "gates"),
+        (["--preset", "gates", "--vary", "seed=1"], "one of them"),
+        (["--vary", "sed=1"], "seed"),
+        (["--preset", "gates", "--puppets", "0"], "nothing to animate"),
+        (["--preset", "gates", "--portraits", tmp_path / "no.png"], "no.png"),
+        (["--preset", "gates", "--engine", "many"], "serial"),
+        (["--preset", "paper-table-3"], "make table-3"),
+    ):
+        assert main(words(model, tmp_path / "o", *given)) == 2, given
+        captured = capsys.readouterr().err
+        assert said in captured and captured.count("\n") == 1, captured
+        assert not (tmp_path / "o" / "ablation.html").exists()
