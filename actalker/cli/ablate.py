@@ -163,9 +163,10 @@ def _targets(options: Any, portraits: list[Path], folder: Path, command: str) ->
 
 
 def _study(options: Any, portraits: list[Path], folder: Path, command: str) -> tuple[str, Path]:
+    from ..evaluation.cases import file_cases, puppet_cases
     from ..evaluation.page import write_study
     from ..evaluation.settings import PRESETS, preset, varied
-    from ..evaluation.study import Study, applicable, file_cases, puppet_cases, run_study
+    from ..evaluation.study import Study, applicable, run_study
 
     if options.preset is not None:
         one_of(options.preset, PRESETS, "preset")

@@ -12,7 +12,8 @@ from .options import new_parser, parse
 
 def run(argv: Sequence[str]) -> int:
     """Write metrics.json, .csv and .md; print the table."""
-    from ..evaluation.metrics import METRICS, Weights
+    from ..evaluation.metric import Weights
+    from ..evaluation.metrics import METRICS
 
     p = new_parser("evaluate", "Metrics of a video, or of a folder of them, with their protocol.")
     p.add_argument("generated", type=str, help="video, or folder of videos")
@@ -23,6 +24,10 @@ def run(argv: Sequence[str]) -> int:
     p.add_argument("--face-model", type=str | None, default=None, help="MediaPipe's face_landmarker.task")
     p.add_argument("--syncnet", type=str | None, default=None, help="SyncNet's weights, syncnet_v2.model")
     p.add_argument("--arcface", type=str | None, default=None, help="insightface's r50 backbone")
+    p.add_argument("--inception", type=str | None, default=None, help="TorchScript, inception-2015-12-05.pt")
+    p.add_argument("--i3d", type=str | None, default=None, help="TorchScript, i3d_torchscript.pt")
+    p.add_argument("--backbone", type=str | None, default=None, help="torchvision's vgg16 or alexnet, .pth")
+    p.add_argument("--lpips", type=str | None, default=None, help="LPIPS' own weights, vgg.pth or alex.pth")
     options = parse(p, argv)
     if options is None:
         return 0
@@ -38,7 +43,19 @@ def run(argv: Sequence[str]) -> int:
     names = [name.strip() for name in options.metrics.split(",") if name.strip()]
     if not names:
         raise InputError("--metrics: names no metric; leave it out for all")
-    weights = Weights(path("syncnet", "SyncNet file"), path("arcface", "ArcFace file"))
+    weights = Weights(
+        **{
+            name: path(name, f"{what} file")
+            for name, what in (
+                ("syncnet", "SyncNet"),
+                ("arcface", "ArcFace"),
+                ("inception", "Inception"),
+                ("i3d", "I3D"),
+                ("backbone", "torchvision"),
+                ("lpips", "LPIPS"),
+            )
+        }
+    )
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("clips", total=None)

@@ -80,6 +80,22 @@ class Clip:
         return marks
 
     @cached_property
+    def expressions(self) -> np.ndarray:
+        """(f, 52) blendshapes in [0, 1]. Raises: Unmeasurable without MediaPipe's landmarker."""
+        return self._known(self.track.expressions())
+
+    @cached_property
+    def poses(self) -> np.ndarray:
+        """(f, 3) yaw, pitch and roll in degrees. Raises: Unmeasurable without MediaPipe's landmarker."""
+        return self._known(self.track.poses())
+
+    @staticmethod
+    def _known(values: np.ndarray | None) -> np.ndarray:
+        if values is None:
+            raise Unmeasurable("the face finder knows neither expression nor pose; give --face-model")
+        return values
+
+    @cached_property
     def scheme(self) -> str:
         """Which landmarks they are."""
         return str(self.track.found[0].scheme)

@@ -21,10 +21,15 @@ from ..faces.find import choose_finder
 from ..provenance import file_hash, whole_file
 from .clip import Clip, Unmeasurable, paired
 from .control import interval
-from .metrics import METRICS, Metric, Weights, load_weights
+from .metric import Metric, Pool, Weights
+from .metrics import METRICS, load_weights
 
-PACKAGES = ("numpy", "scikit-image", "torch", "av", "mediapipe")
+PACKAGES = ("numpy", "scikit-image", "torch", "av", "mediapipe", "torchmetrics")
 MISSING = {
+    "inception": "give --inception inception-2015-12-05.pt (TorchScript, from NVIDIA's stylegan3)",
+    "i3d": "give --i3d i3d_torchscript.pt (from StyleGAN-V)",
+    "backbone": "give --backbone vgg16-397923af.pth or alexnet-owt-7be5be79.pth (from torchvision)",
+    "lpips": "give --lpips vgg.pth or alex.pth (from LPIPS, version 0.1)",
     "syncnet": "give --syncnet syncnet_v2.model (from SyncNet's authors)",
     "arcface": "give --arcface backbone.pth (insightface's r50 from its model zoo)",
     "reference": "give --reference, the real videos",
@@ -83,11 +88,12 @@ def evaluate(
     load_weights({need for metric in wanted for need in metric.needs}, weights)
     values: dict[str, dict[str, float | None]] = {metric.name: {} for metric in wanted}
     failures: dict[str, Counter[str]] = {metric.name: Counter() for metric in wanted}
+    pools = {metric.name: metric.pool(weights) for metric in wanted if metric.pool is not None}
     for name, made, real in pairs:
         clip = Clip(made, finder, face_model)
         other = None if real is None else Clip(real, finder, face_model)
         for metric in wanted:
-            value, why = _measured(metric, clip, other, weights)
+            value, why = _measured(metric, clip, other, weights, pools.get(metric.name))
             values[metric.name][name] = value
             if why is not None:
                 failures[metric.name][why] += 1
@@ -95,14 +101,20 @@ def evaluate(
     rows = []
     for metric in wanted:
         told = protocol(metric, weights, finder, face_model)
-        rows.append(_row(metric, values[metric.name], failures[metric.name], told))
+        pool = pools.get(metric.name)
+        rows.append(_row(metric, values[metric.name], failures[metric.name], told, pool))
     return Report(rows, left_out)
 
 
 def _measured(
-    metric: Metric, clip: Clip, other: Clip | None, weights: Weights
+    metric: Metric, clip: Clip, other: Clip | None, weights: Weights, pool: Pool | None
 ) -> tuple[float | None, str | None]:
+    """A clip's value, or why it has none; a clip of a pool has neither."""
     try:
+        if pool is not None:
+            pool.add(clip, other)
+            return None, None
+        assert metric.measure is not None
         value = float(metric.measure(clip, other, weights))
     except Unmeasurable as error:
         return None, str(error)
@@ -122,7 +134,7 @@ def _lacks(metric: Metric, reference: Path | None, weights: Weights) -> str | No
 def protocol(metric: Metric, weights: Weights, finder: str, face_model: Path | None) -> dict[str, Any]:
     """All that a metric's number depends on beside the clips."""
     files = {need: getattr(weights, need) for need in metric.needs if need in asdict(weights)}
-    looks = "landmarks" in metric.needs or metric.name in ("csim", "sync_c", "sync_d", "background")
+    looks = not {"landmarks", "face", "mesh"}.isdisjoint(metric.needs)
     if looks and face_model is not None:
         files["face_model"] = face_model
     found = {}
@@ -145,7 +157,15 @@ def protocol_hash(told: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _row(metric: Metric, clips: dict[str, float | None], failures: Counter[str], told: dict[str, Any]) -> Row:
+def _row(
+    metric: Metric,
+    clips: dict[str, float | None],
+    failures: Counter[str],
+    told: dict[str, Any],
+    pool: Pool | None,
+) -> Row:
+    if pool is not None:
+        return _pooled(metric, clips, failures, told, pool)
     values = np.array([value for value in clips.values() if value is not None])
     every = None
     if metric.worst is not None:
@@ -160,6 +180,32 @@ def _row(metric: Metric, clips: dict[str, float | None], failures: Counter[str],
         high,
         every,
         len(values),
+        dict(failures),
+        told,
+        protocol_hash(told),
+        clips,
+    )
+
+
+def _pooled(
+    metric: Metric, clips: dict[str, float | None], failures: Counter[str], told: dict[str, Any], pool: Pool
+) -> Row:
+    """The row of a number of all clips together: it has no interval, and no clip a value."""
+    value: float | None = None
+    try:
+        value = pool.value()
+    except Unmeasurable as error:
+        failures = failures + Counter({str(error): 1})
+    count = len(clips) - sum(failures.values()) if value is not None else 0
+    return Row(
+        metric.name,
+        metric.unit,
+        metric.better,
+        value,
+        None,
+        None,
+        None,
+        count,
         dict(failures),
         told,
         protocol_hash(told),

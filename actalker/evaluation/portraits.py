@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +10,13 @@ import numpy as np
 from PIL import Image
 
 from ..faces.landmarker import find_by_landmarker
-from ..media.sound import Sound
 from ..pipeline.talking_head import TalkingHeadPipeline
 from ..regions.shapes import REGIONS
 from .ablate import Row
-from .control import correlation
+from .sync import lagged_correlation, loudness
 
 ENLARGED = 3  # the landmarker wants larger faces than 128 pixels hold
-LAG = 2  # frames by which lips and loudness may be apart
 LIPS, EYES_AND_MOUTH = (13, 14), (33, 263, 13)  # inner lips; for the scale
-
-
-def loudness(sound: Sound, frames: int, fps: Fraction) -> np.ndarray:
-    """Root mean square of the speech around each frame, (f,)."""
-    mono, step = sound.mono(16000), 16000 / float(fps)
-    edges = [(max(0, round((k - 0.5) * step)), round((k + 0.5) * step)) for k in range(frames)]
-    return np.array([np.sqrt(np.mean(mono[a:b] ** 2)) if b > a and a < len(mono) else 0.0 for a, b in edges])
 
 
 def lip_opening(frames: np.ndarray, model: Path) -> np.ndarray:
@@ -43,17 +33,6 @@ def lip_opening(frames: np.ndarray, model: Path) -> np.ndarray:
             )
             out[k] = np.hypot(*(marks[LIPS[0]] - marks[LIPS[1]])) / unit
     return out
-
-
-def lagged_correlation(lips: np.ndarray, loud: np.ndarray) -> float:
-    """The best correlation within LAG frames either way."""
-    best = -1.0
-    for lag in range(-LAG, LAG + 1):
-        a, b = (lips[lag:], loud[: len(loud) - lag]) if lag >= 0 else (lips[:lag], loud[-lag:])
-        known = ~np.isnan(a)
-        if known.sum() > 5:
-            best = max(best, correlation(a[known], b[known]))
-    return best
 
 
 def measure_portraits(

@@ -155,6 +155,7 @@ class Face:
     landmarks: (p, 2) of `scheme`, or None where the finder knows only the box.
     pose: yaw, pitch and roll in degrees, or None where the finder does not know it; 0 looks into the camera,
     as they grow, yaw turns to the image's right, pitch down and roll counter-clockwise.
+    expression: (52,) MediaPipe's blendshapes in [0, 1], or None.
     """
 
     box: Box
@@ -162,6 +163,7 @@ class Face:
     scheme: str | None = None
     score: float = 1.0
     pose: tuple[float, float, float] | None = None
+    expression: np.ndarray | None = None
 
     @property
     def area(self) -> float:

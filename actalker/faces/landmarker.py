@@ -61,14 +61,17 @@ def _look(image: np.ndarray, model: Path, x: float, y: float) -> list[Face]:
     picture = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(seen))
     faces = []
     found = _landmarker(str(model)).detect(picture)
-    for marks, matrix in zip(found.face_landmarks, found.facial_transformation_matrixes, strict=True):
+    parts = (found.face_landmarks, found.facial_transformation_matrixes, found.face_blendshapes)
+    for marks, matrix, shapes in zip(*parts, strict=True):
         points = np.array([(mark.x * w + x, mark.y * h + y) for mark in marks])
         low, high = (
             points[list(SCHEMES["mediapipe478"].oval)].min(0),
             points[list(SCHEMES["mediapipe478"].oval)].max(0),
         )
         box = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
-        faces.append(Face(box, points, "mediapipe478", pose=pose_of(np.asarray(matrix)[:3, :3])))
+        pose = pose_of(np.asarray(matrix)[:3, :3])
+        expression = np.array([shape.score for shape in shapes], np.float32)
+        faces.append(Face(box, points, "mediapipe478", pose=pose, expression=expression))
     return faces
 
 
@@ -105,6 +108,7 @@ def _landmarker(model: str) -> Any:
             base_options=BaseOptions(model_asset_path=model),
             num_faces=MOST_FACES,
             output_facial_transformation_matrixes=True,
+            output_face_blendshapes=True,
         )
         landmarker = FaceLandmarker.create_from_options(options)
     except (RuntimeError, ValueError, OSError) as error:

@@ -52,6 +52,12 @@ class Track:
             return None
         return _filled([None if face is None else np.asarray(face.pose) for face in self.faces])
 
+    def expressions(self) -> np.ndarray | None:
+        """(k, 52) blendshapes in [0, 1], gaps filled, or None where the finder does not know them."""
+        if any(face.expression is None for face in self.found):
+            return None
+        return _filled([None if face is None else face.expression for face in self.faces])
+
     def crop(self) -> Crop:
         """The canonical square that serves the whole video: the median of the frames' own."""
         squares = [canonical_crop(face) for face in self.found]

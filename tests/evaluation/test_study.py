@@ -15,10 +15,11 @@ from models import small_model
 
 from actalker.cli.main import main
 from actalker.errors import InputError
+from actalker.evaluation.cases import Case, file_cases, puppet_cases
 from actalker.evaluation.effects import Context, apart, control, effects, mean_in, summary
 from actalker.evaluation.page import latex, tabulate
 from actalker.evaluation.settings import AXES, BASE, PRESETS, Setting, preset, varied
-from actalker.evaluation.study import Case, Cell, Study, applicable, file_cases, puppet_cases, run_study
+from actalker.evaluation.study import Cell, Study, applicable, run_study
 from actalker.pipeline.folder import save_model
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -1,0 +1,97 @@
+"""Metrics of pictures: how near they are to the real ones, and how they change over time.
+
+Letters: f frames, h w picture size, y the mean luminance of a frame (Rec. 601, of 255).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from skimage.metrics import structural_similarity
+
+from .clip import Clip, Unmeasurable
+from .metric import Weights, same_form
+
+LUMA = np.array([0.299, 0.587, 0.114])
+
+
+def psnr(made: Clip, real: Clip | None, weights: Weights) -> float:
+    one, other = same_form(made, real)
+    errors = [((a.astype(float) - b) ** 2).mean() for a, b in zip(one, other, strict=True)]
+    return float(np.mean([10 * np.log10(255**2 / max(e, 1e-10)) for e in errors]))
+
+
+def ssim(made: Clip, real: Clip | None, weights: Weights) -> float:
+    one, other = same_form(made, real)
+    if min(one.shape[1:3]) < 11:
+        raise Unmeasurable("pictures are smaller than 11 pixels")
+    given = {"channel_axis": 2, "data_range": 255, "gaussian_weights": True, "sigma": 1.5}
+    pairs = zip(one, other, strict=True)
+    return float(
+        np.mean([structural_similarity(a, b, use_sample_covariance=False, **given) for a, b in pairs])
+    )
+
+
+def smoothness_of(frames: np.ndarray) -> float:
+    """1 less how far odd frames are from the mean of their neighbours (VBench's idea, without its network).
+
+    frames: (f, h, w, 3) uint8. NaN for less than three.
+    """
+    odd = [
+        np.abs(frames[k] - (frames[k - 1].astype(np.float32) + frames[k + 1]) / 2).mean()
+        for k in range(1, len(frames) - 1, 2)
+    ]
+    return 1 - float(np.mean(odd)) / 255 if odd else float("nan")
+
+
+def smoothness(made: Clip, real: Clip | None, weights: Weights) -> float:
+    return _long_enough(smoothness_of(made.frames))
+
+
+def _long_enough(value: float) -> float:
+    if np.isnan(value):
+        raise Unmeasurable("less than three frames")
+    return value
+
+
+def luminance(frames: np.ndarray) -> np.ndarray:
+    """Mean luminance of each frame, (f,)."""
+    return frames.mean((1, 2)) @ LUMA
+
+
+def flicker_of(frames: np.ndarray) -> float:
+    """Mean second difference of the mean luminance, of 255. NaN for less than three frames."""
+    return float(np.abs(np.diff(luminance(frames), 2)).mean()) if len(frames) > 2 else float("nan")
+
+
+def flicker(made: Clip, real: Clip | None, weights: Weights) -> float:
+    return _long_enough(flicker_of(made.frames))
+
+
+def colour_drift(made: Clip, real: Clip | None, weights: Weights) -> float:
+    second = max(1, round(float(made.fps)))
+    first, last = made.frames[:second].mean((0, 1, 2)), made.frames[-second:].mean((0, 1, 2))
+    return float(np.linalg.norm(last - first))
+
+
+def background(made: Clip, real: Clip | None, weights: Weights) -> float:
+    boxes = made.track.boxes()
+    h, w = made.frames.shape[1:3]
+    x0, y0 = np.floor(boxes[:, :2].min(0)).astype(int)
+    x1, y1 = np.ceil(boxes[:, 2:].max(0)).astype(int)
+    outside = np.ones((h, w), bool)
+    outside[max(0, y0) : max(0, y1), max(0, x0) : max(0, x1)] = False
+    if outside.mean() < 0.05:
+        raise Unmeasurable("the face fills the picture")
+    first = made.frames[0].astype(float)
+    return float(np.mean([np.abs(frame - first)[outside].mean() for frame in made.frames]))
+
+
+def seam(made: Clip, real: Clip | None, weights: Weights) -> float:
+    if len(made.frames) < 3:
+        raise Unmeasurable("less than three frames")
+    pairs = zip(made.frames[1:], made.frames[:-1], strict=True)
+    jumps = np.array([np.abs(a.astype(np.int16) - b).mean() for a, b in pairs])
+    usual = float(np.median(jumps))
+    if usual == 0:
+        raise Unmeasurable("the pictures stand still")
+    return float(jumps.max()) / usual

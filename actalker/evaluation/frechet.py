@@ -1,0 +1,152 @@
+"""Fréchet distances between the features of generated and of real videos: FID by frames, FVD by clips.
+
+Letters: f frames, h w picture size, d width of a feature, n features.
+"""
+
+from __future__ import annotations
+
+import warnings
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import InputError
+from ..extras import need
+from .clip import Clip, Unmeasurable
+from .metric import Weights
+
+STRETCH, SIDE = 16, 224  # frames and pixels that I3D sees at once
+BATCH = 16
+FEWEST = 2  # features that have a covariance
+
+
+class Moments:
+    """Mean and covariance of features, added up in float64."""
+
+    def __init__(self) -> None:
+        self.count, self.sum, self.products = 0, np.zeros(()), np.zeros(())
+
+    def add(self, features: np.ndarray) -> None:
+        """Features (n, d)."""
+        x = features.astype(np.float64)
+        self.count += len(x)
+        self.sum = self.sum + x.sum(0)
+        self.products = self.products + x.T @ x
+
+    def mean_and_covariance(self) -> tuple[np.ndarray, np.ndarray]:
+        """(d,) and (d, d), unbiased. Raises: Unmeasurable for less than two features."""
+        if self.count < FEWEST:
+            raise Unmeasurable("less than two features")
+        mean = self.sum / self.count
+        return mean, (self.products - self.count * np.outer(mean, mean)) / (self.count - 1)
+
+
+def frechet_distance(one: Moments, other: Moments) -> float:
+    """|m1 - m2|² + tr(S1 + S2 - 2 (S1 S2)^½) of two Gaussians (Dowson & Landau 1982).
+
+    tr (S1 S2)^½ is the sum of the roots of the eigenvalues of S1^½ S2 S1^½, which are real and not negative.
+    """
+    (m1, s1), (m2, s2) = one.mean_and_covariance(), other.mean_and_covariance()
+    values, vectors = np.linalg.eigh(s1)
+    root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
+    cross = np.sqrt(np.clip(np.linalg.eigvalsh(root @ s2 @ root), 0, None)).sum()
+    return float(max(0.0, ((m1 - m2) ** 2).sum() + np.trace(s1) + np.trace(s2) - 2 * cross))
+
+
+@lru_cache(maxsize=2)
+def scripted(path: Path, what: str) -> Any:
+    """A TorchScript file. Raises: InputError for other files."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # TorchScript is on its way out of torch; these weights are in it
+            return torch.jit.load(str(path), map_location="cpu").eval()
+    except Exception as error:  # a file that is none can make the reader raise anything
+        words = " ".join(str(error).split())[:80]
+        raise InputError(f"{path}: is no TorchScript ({words}); give {what}") from None
+
+
+class Inception(nn.Module):
+    """Inception's features of frames, as `torchmetrics` asks for them.
+
+    A TorchScript such as NVIDIA's inception-2015-12-05.pt, called with return_features, takes (n, 3, h, w)
+    uint8 and resizes them itself.
+    """
+
+    num_features = 2048
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.net = scripted(path, "inception-2015-12-05.pt, from NVIDIA's stylegan3")
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """(n, 3, h, w) uint8 to (n, 2048)."""
+        return self.net(pictures, return_features=True).float()
+
+
+class FID:
+    """torchmetrics' Fréchet inception distance over all frames of all clips."""
+
+    def __init__(self, weights: Weights) -> None:
+        assert weights.inception is not None
+        fid = need("eval", "torchmetrics.image.fid").FrechetInceptionDistance
+        net = Inception(weights.inception)
+        net.num_features = int(net(torch.zeros(1, 3, 64, 64, dtype=torch.uint8)).shape[1])
+        self.metric = fid(feature=net, input_img_size=(3, 64, 64))
+        self.counts = [0, 0]
+
+    def add(self, made: Clip, real: Clip | None) -> None:
+        """Frames of both."""
+        assert real is not None
+        for k, frames in enumerate((made.frames, real.frames)):
+            self.counts[k] += len(frames)
+            for block in torch.from_numpy(frames).permute(0, 3, 1, 2).split(BATCH):
+                self.metric.update(block, real=bool(k))
+
+    def value(self) -> float:
+        """The distance."""
+        if min(self.counts) < FEWEST:
+            raise Unmeasurable("less than two features")
+        return float(self.metric.compute())
+
+
+class FVD:
+    """Fréchet video distance over stretches of 16 frames, one after another, at 224 pixels in [-1, 1].
+
+    I3D as TorchScript (i3d_torchscript.pt, from StyleGAN-V), called with rescale, resize and
+    return_features.
+    """
+
+    def __init__(self, weights: Weights) -> None:
+        assert weights.i3d is not None
+        self.net = scripted(weights.i3d, "i3d_torchscript.pt, from StyleGAN-V")
+        self.made, self.real = Moments(), Moments()
+
+    def add(self, made: Clip, real: Clip | None) -> None:
+        """Stretches of both. Raises: Unmeasurable for clips of less than 16 frames."""
+        assert real is not None
+        both = [self.features(clip.frames) for clip in (made, real)]
+        for moments, features in zip((self.made, self.real), both, strict=True):
+            moments.add(features)
+
+    @torch.no_grad()
+    def features(self, frames: np.ndarray) -> np.ndarray:
+        """(f, h, w, 3) uint8 to (n, d), n = f // 16."""
+        count = len(frames) // STRETCH
+        if not count:
+            raise Unmeasurable(f"less than {STRETCH} frames")
+        out = []
+        for k in range(count):
+            pixels = torch.from_numpy(frames[k * STRETCH : (k + 1) * STRETCH]).permute(0, 3, 1, 2).float()
+            pixels = F.interpolate(pixels, (SIDE, SIDE), mode="bilinear", align_corners=False) / 127.5 - 1
+            clip = pixels.permute(1, 0, 2, 3)[None]
+            out.append(self.net(clip, rescale=False, resize=False, return_features=True))
+        return torch.cat(out).flatten(1).double().numpy()
+
+    def value(self) -> float:
+        """The distance."""
+        return frechet_distance(self.made, self.real)

@@ -1,0 +1,77 @@
+"""Metrics of speech: whether lips follow it, and whether it is as long as the pictures."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..media.sound import Sound
+from ..signals.syncnet import FPS, SIDE, SyncScore, load_syncnet, sync_boxes, sync_score
+from .clip import Clip, Unmeasurable
+from .control import correlation
+from .facial import lips_apart
+from .metric import Weights
+
+LAG = 2  # frames by which lips and loudness may be apart
+
+
+def loudness(sound: Sound, frames: int, fps: Fraction) -> np.ndarray:
+    """Root mean square of the speech around each frame, (f,)."""
+    mono, step = sound.mono(16000), 16000 / float(fps)
+    edges = [(max(0, round((k - 0.5) * step)), round((k + 0.5) * step)) for k in range(frames)]
+    return np.array([np.sqrt(np.mean(mono[a:b] ** 2)) if b > a and a < len(mono) else 0.0 for a, b in edges])
+
+
+def lagged_correlation(lips: np.ndarray, loud: np.ndarray) -> float:
+    """The best correlation within LAG frames either way."""
+    best = -1.0
+    for lag in range(-LAG, LAG + 1):
+        a, b = (lips[lag:], loud[: len(loud) - lag]) if lag >= 0 else (lips[:lag], loud[-lag:])
+        known = ~np.isnan(a)
+        if known.sum() > 5:
+            best = max(best, correlation(a[known], b[known]))
+    return best
+
+
+def av_length(made: Clip, real: Clip | None, weights: Weights) -> float:
+    return abs(len(made.frames) / float(made.fps) - float(made.sound.duration))
+
+
+@lru_cache(maxsize=2)
+def sync_net(path: Path) -> Any:
+    return load_syncnet(path)
+
+
+@lru_cache(maxsize=8)
+def _sync(clip: Clip, path: Path) -> SyncScore:
+    from PIL import Image
+
+    mono, frames = clip.sound.mono(16000), clip.at(FPS)
+    boxes = clip.track.boxes()
+    rows = np.minimum(np.arange(len(frames)) * len(boxes) // max(1, len(frames)), len(boxes) - 1)
+    crops = []
+    for frame, (x, y, side) in zip(frames, sync_boxes(boxes[rows]), strict=True):
+        cut = Image.fromarray(frame).crop((round(x), round(y), round(x + side), round(y + side)))
+        crops.append(np.array(cut.resize((SIDE, SIDE), Image.Resampling.BILINEAR)))
+    if len(crops) < 7:
+        raise Unmeasurable("less than seven frames at 25 a second")
+    return sync_score(sync_net(path), np.stack(crops), mono)
+
+
+def sync_c(made: Clip, real: Clip | None, weights: Weights) -> float:
+    assert weights.syncnet is not None
+    return _sync(made, weights.syncnet).confidence
+
+
+def sync_d(made: Clip, real: Clip | None, weights: Weights) -> float:
+    assert weights.syncnet is not None
+    return _sync(made, weights.syncnet).distance
+
+
+def lips_follow(made: Clip, real: Clip | None, weights: Weights) -> float:
+    loud = loudness(made.sound, len(made.frames), made.fps)
+    return lagged_correlation(lips_apart(made.landmarks, made.scheme), loud)
