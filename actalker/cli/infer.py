@@ -100,6 +100,19 @@ def parser() -> ArgumentParser:
     p.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda or mps")
     p.add_argument("--dtype", type=str, default="auto", help="auto, float32, bfloat16 or float16")
     p.add_argument(
+        "--memory",
+        type=str,
+        default="max",
+        help="what may be used, 8GB for example: the fastest way to run the model that fits",
+    )
+    p.add_argument(
+        "--reuse",
+        type=int,
+        default=1,
+        help="denoiser calls for which outputs of attention are kept, 1 to 8; faster, a little different",
+    )
+    p.add_argument("--compile", action="store_true", help="torch.compile: a slow start, then faster")
+    p.add_argument(
         "--preview", type=str | None, default=None, help="PNG with face, regions, gates and eight frames"
     )
     p.add_argument("--overwrite", action="store_true", help="replace files that exist")
@@ -132,6 +145,8 @@ def run(argv: Sequence[str]) -> int:
     pipeline, request = prepare(settings)
     if not options.quiet:
         print(f"plan: {request.plan}")
+        if settings["memory"] != "max":
+            print(f"memory: {pipeline.arrangement}")
     from ..pipeline.talking_head import progress
 
     with progress(request.plan, disable=options.quiet) as tick:
@@ -153,7 +168,9 @@ def prepare(settings: dict[str, Any]) -> tuple[Any, Any]:
         name: _number(f"--guidance {name}", value)
         for name, value in pairs(settings["guidance"], "guidance", "audio=2").items()
     }
-    pipeline = TalkingHeadPipeline.from_pretrained(settings["model"], settings["device"], settings["dtype"])
+    pipeline = TalkingHeadPipeline.from_pretrained(
+        settings["model"], settings["device"], settings["dtype"], settings["memory"], settings["compile"]
+    )
     request = pipeline.prepare(
         settings["portrait"],
         audio=settings["audio"],
@@ -166,6 +183,7 @@ def prepare(settings: dict[str, Any]) -> tuple[Any, Any]:
         steps=settings["steps"],
         sampler=settings["sampler"],
         windows=settings["windows"],
+        reuse=settings["reuse"],
         seed=settings["seed"],
         fps=settings["fps"],
         interpolate=settings["interpolate"],

@@ -5,11 +5,12 @@ Letters: b batch, f frames, c h w a latent's channels and size, σ noise level.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from diffusers import EDMDPMSolverMultistepScheduler, EDMEulerScheduler
+from diffusers import CMStochasticIterativeScheduler, EDMDPMSolverMultistepScheduler, EDMEulerScheduler
 from torch import Tensor
 
 from ..errors import one_of
@@ -17,12 +18,15 @@ from ..errors import one_of
 SAMPLERS = {
     "euler": EDMEulerScheduler,
     "dpm2": EDMDPMSolverMultistepScheduler,  # second order: DPM-Solver++(2M), Lu et al. 2022
+    "consistency": CMStochasticIterativeScheduler,  # few steps of a distilled model, Song et al. 2023
 }
 
 
 def scheduler(name: str, sigma_min: float, sigma_max: float, sigma_data: float) -> Any:
     """A scheduler by name, with Karras et al.'s spacing of noise levels (eq. 5)."""
     kind = SAMPLERS[one_of(name, SAMPLERS, "sampler")]
+    if name == "consistency":
+        return kind(sigma_min=sigma_min, sigma_max=sigma_max, sigma_data=sigma_data, clip_denoised=False)
     return kind(sigma_min=sigma_min, sigma_max=sigma_max, sigma_data=sigma_data)
 
 
@@ -34,6 +38,9 @@ def noise_levels(scheduler: Any, steps: int) -> Tensor:
 
 def as_output(scheduler: Any, clean: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
     """The network output that makes `scheduler` see the clean estimate: its preconditioning, undone."""
+    if isinstance(scheduler, CMStochasticIterativeScheduler):
+        skip, out = scheduler.get_scalings_for_boundary_condition(sigma)
+        return (clean - skip * x) / out if out > 0 else torch.zeros_like(x)
     if hasattr(scheduler, "precondition_outputs"):
         data = scheduler.config.sigma_data
         total = (sigma**2 + data**2).sqrt()
@@ -70,6 +77,12 @@ def sample(
     scheduler.set_timesteps(steps, device=noise.device)
     scheduler.is_scale_input_called = True  # the denoiser scales its own input
     sigmas = scheduler.sigmas.to(noise)
+    fresh = {}
+    if isinstance(
+        scheduler, CMStochasticIterativeScheduler
+    ):  # it draws more noise: the same for the same clip
+        drawn = zlib.crc32(noise.float().cpu().numpy().tobytes())
+        fresh = {"generator": torch.Generator().manual_seed(drawn)}
     x = noise * sigmas[0] + (0 if start is None else start)
     for k, timestep in enumerate(scheduler.timesteps):
         sigma = sigmas[k]
@@ -79,7 +92,8 @@ def sample(
         clean = denoise(x, sigma.expand(x.shape[0]))
         if scheduler.step_index is None and hasattr(scheduler, "_init_step_index"):
             scheduler._init_step_index(timestep)
-        x = scheduler.step(as_output(scheduler, clean, x, sigma), timestep, x, return_dict=False)[0]
+        output = as_output(scheduler, clean, x, sigma)
+        x = scheduler.step(output, timestep, x, return_dict=False, **fresh)[0]
         if callback is not None:
             callback(k, clean)
     if known is not None:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from ..control.conditions import Conditions
 from ..diffusion.guidance import guided
+from ..diffusion.reuse import reused
 from ..diffusion.sampling import scheduler
 from ..diffusion.shifted import sample_shifted
 from ..diffusion.windows import FrameNoise, sample_windows
@@ -27,6 +28,9 @@ def generate(
     scales: Mapping[str, float] | None = None,
     windows: str | None = None,
     callback: Callable[[int, int], None] | None = None,
+    together: bool = True,
+    decode: int = 8,
+    reuse: int = 1,
 ) -> Iterator[Tensor]:
     """Frames of one clip, piece by piece: (k, 3, H, W) in [-1, 1], on the model's device.
 
@@ -36,6 +40,8 @@ def generate(
         steps, sampler, windows: the model's own unless given.
         scales: guidance scale of each signal, 1 = none.
         callback: told (window, step) after every denoiser call.
+        together: whether guidance passes run as one batch. decode: frames that are decoded at once.
+        reuse: denoiser calls for which the outputs of attention are kept (`diffusion.reuse`).
     """
     config, settings = model.config, model.config.sampling
     c, h, w = conditions(0, 1).reference.shape[1:]
@@ -49,27 +55,28 @@ def generate(
         return told.reference[:, None].expand(-1, count, -1, -1, -1)
 
     shifted = (windows or settings.windows) == "shifted"
-    pieces = (sample_shifted if shifted else sample_windows)(
-        guided(model.denoise, scales or {}),
-        conditions,
-        frames,
-        noise,
-        fresh,
-        steps or settings.steps,
-        config.window,
-        settings.shift if shifted else config.overlap,
-        centre if config.precondition.centre == "reference" else None,
-        callback,
-    )
-    first = 0
-    for latents in pieces:
-        video = model.codec.decode(latents)[0]
-        if settings.hold:
-            told = conditions(first, first + len(video))
-            still = model.codec.decode(told.reference[:, None])[0]
-            video = still + movable(told)[0][:, None].to(video) * (video - still)
-        first += len(video)
-        yield video
+    with reused(guided(model.denoise, scales or {}, together), model.network, reuse) as denoise:
+        pieces = (sample_shifted if shifted else sample_windows)(
+            denoise,
+            conditions,
+            frames,
+            noise,
+            fresh,
+            steps or settings.steps,
+            config.window,
+            settings.shift if shifted else config.overlap,
+            centre if config.precondition.centre == "reference" else None,
+            callback,
+        )
+        first = 0
+        for latents in pieces:
+            video = model.codec.decode(latents, decode)[0]
+            if settings.hold:
+                told = conditions(first, first + len(video))
+                still = model.codec.decode(told.reference[:, None])[0]
+                video = still + movable(told)[0][:, None].to(video) * (video - still)
+            first += len(video)
+            yield video
 
 
 def movable(told: Conditions) -> Tensor:

@@ -149,7 +149,7 @@ class ClipInputs:
         self.drawn = {s: self._drawn(s, r) for s, r in self.regions.items() if r not in REGIONS}
         """Signal -> (H, W), the mask that the caller has drawn for it."""
         self.masks()  # what is wrong with a region shows before the work
-        self.device = next(self.model.network.parameters()).device
+        self.device = self.model.device
         picture = torch.from_numpy(self.portrait.picture.copy()).permute(2, 0, 1)[None]
         self.pixels = (picture.to(self.device).float() / 127.5 - 1).to(self.model.network.dtype)
 
@@ -310,11 +310,11 @@ def expression_tokens(
 
     rest: the crop that motion is relative to; the first one if not given.
     """
-    encoder, like = model.encoders["expression"], next(model.network.parameters())
+    encoder, dtype = model.encoders["expression"], model.network.dtype
 
     def pixels(block: list[np.ndarray]) -> Tensor:
-        pictures = torch.from_numpy(np.stack(block)).permute(0, 3, 1, 2)[None].to(like.device)
-        return (pictures.float() / 127.5 - 1).to(like.dtype)
+        pictures = torch.from_numpy(np.stack(block)).permute(0, 3, 1, 2)[None].to(model.device)
+        return (pictures.float() / 127.5 - 1).to(dtype)
 
     parts, still = [], None if rest is None else pixels([rest])[:, 0]
     while block := list(islice(crops, 32)):

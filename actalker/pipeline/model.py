@@ -187,6 +187,11 @@ class TalkingHeadModel(nn.Module):
         )
         self.denoise = Precondition(self.network, config.precondition)
 
+    @property
+    def device(self) -> torch.device:
+        """Where it runs. Encoders are always there; the network's weights may wait elsewhere."""
+        return next(self.encoders.parameters()).device
+
     def tokens(self, inputs: SignalInputs) -> dict[str, Tensor]:
         """Tokens (b, f, n, d) of the signals that are given."""
         out: dict[str, Tensor] = {}
@@ -238,7 +243,7 @@ class TalkingHeadModel(nn.Module):
     def told(self, b: int) -> Tensor:
         """The micro-conditions (b, 3) that the model is sampled with."""
         values = self.config.micro or (float(self.config.fps), 0.0, 0.0)
-        return torch.tensor(values, device=next(self.network.parameters()).device).expand(b, -1)
+        return torch.tensor(values, device=self.device).expand(b, -1)
 
     def parts(self) -> Iterable[tuple[str, nn.Module]]:
         """The parts with weights or settings of their own, as a model folder stores them."""

@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from ..diffusion.guidance import passes
 from ..diffusion.windows import windows
+from .memory import Arrangement, needed
 from .model import TalkingHeadModel
 
 
@@ -38,16 +39,12 @@ def plan(
     scales: Mapping[str, float],
     steps: int,
     shifted: bool = False,
+    arrangement: Arrangement | None = None,
 ) -> Plan:
-    """The plan of a clip. Memory: the program's own, the weights', and a window's features in every pass."""
+    """The plan of a clip. Memory: of the arrangement, with the passes that the open signals need."""
     together = len(passes(open_signals, scales))
     window = model.config.window
     count = -(-frames // window) if shifted else len(windows(frames, window, model.config.overlap))
-    size = model.config.size // model.codec.stride
-    weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    widths = model.network.config.block_out_channels
-    element = next(model.network.parameters()).element_size()
-    # measured peaks: the denoiser holds about 28 feature maps of a window at the finest level, at its widest
-    features = 28 * together * min(frames, window) * size**2 * max(widths) * element
-    base = 600 * 2**20  # the interpreter with torch and diffusers loaded
-    return Plan(frames, fps, count, steps, count * steps * together, base + weights + features)
+    chosen = arrangement or Arrangement(model.network.dtype)
+    memory = needed(model, chosen, model.device.type, together, frames)
+    return Plan(frames, fps, count, steps, count * steps * together, round(memory))

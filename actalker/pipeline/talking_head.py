@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..control.gates import Gates
+from ..diffusion.guidance import passes
 from ..diffusion.sampling import SAMPLERS
 from ..diffusion.windows import WINDOWS
 from ..errors import InputError, one_of
@@ -24,10 +25,11 @@ from .folder import check_files, find_model, load_model, save_model
 from .generate import generate
 from .inputs import ClipInputs, gather
 from .interpolate import Between, blend, interpolated, load_between
+from .memory import Arrangement, arrange, parse_budget, settle
 from .model import TalkingHeadModel
 from .plan import Plan, plan
 
-MOST_BETWEEN = 4
+MOST_BETWEEN, MOST_REUSED = 4, 8
 MASKS = ("paper", "released")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -54,6 +56,9 @@ class Request:
     interpolate: int = 1
     """Frames of the video for each generated one."""
     between: Between = blend
+    arrangement: Arrangement | None = None
+    reuse: int = 1
+    """Denoiser calls for which the outputs of attention are kept."""
     plan: Plan = field(init=False)
 
     def __post_init__(self) -> None:
@@ -66,6 +71,7 @@ class Request:
             self.guidance,
             self.steps,
             self.windows == "shifted",
+            self.arrangement,
         )
 
     @property
@@ -91,23 +97,41 @@ class TalkingHeadPipeline:
         self, model: TalkingHeadModel, name: str = "model", hashes: Mapping[str, str] | None = None
     ) -> None:
         self.model, self.name, self.hashes = model, name, dict(hashes or {})
+        self.arrangement = Arrangement(model.network.dtype)
+        self.compiled = False
         self._progress: dict[str, Any] = {}
 
     @classmethod
     def from_pretrained(
-        cls, name: str | Path, device: str = "auto", dtype: str | torch.dtype = "auto"
+        cls,
+        name: str | Path,
+        device: str = "auto",
+        dtype: str | torch.dtype = "auto",
+        memory: str = "max",
+        compile: bool = False,
     ) -> TalkingHeadPipeline:
         """Load `tiny`, a model folder or a hub id.
 
         Args:
             device: auto, cpu, cuda or mps.
             dtype: auto (bfloat16 on CUDA, else float32), float32, bfloat16 or float16.
+            memory: what may be used, `8GB` for example: the fastest arrangement that fits (`pipeline.memory`).
+            compile: whether the network goes through torch.compile.
         Raises: InputError for unknown models, folders that are not whole, and devices that are not there.
         """
         place = pick_device(device)
         kind = pick_dtype(dtype, place)
-        folder = find_model(name)
-        return cls(load_model(folder, place, kind), str(name), check_files(folder))
+        budget, folder = parse_budget(memory), find_model(name)
+        model = load_model(folder, "cpu", kind)
+        scales = model.config.sampling.guidance
+        most = len(passes(["identity", *(s for s in SIGNALS if s in model.encoders)], scales))
+        chosen = arrange(model, place.type, kind, budget, dtype == "auto", most)
+        settle(model, chosen, place)
+        pipeline = cls(model, str(name), check_files(folder))
+        pipeline.arrangement, pipeline.compiled = chosen, compile
+        if compile:
+            model.network.compile()
+        return pipeline
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the model folder that `from_pretrained` reads."""
@@ -132,6 +156,7 @@ class TalkingHeadPipeline:
         steps: int | None = None,
         sampler: str | None = None,
         windows: str | None = None,
+        reuse: int = 1,
         seed: int = 0,
         fps: str | float | Fraction = 25,
         interpolate: int = 1,
@@ -163,6 +188,12 @@ class TalkingHeadPipeline:
         windows = one_of(windows or settings.windows, WINDOWS, "kind of windows")
         if windows == "shifted" and (sampler or settings.sampler) != "euler":
             raise InputError(f"sampler {sampler or settings.sampler}: shifted windows take the sampler euler")
+        if not 1 <= reuse <= MOST_REUSED:
+            raise InputError(f"reuse {reuse}: give a number from 1 (none) to {MOST_REUSED}")
+        if reuse > 1 and (windows == "shifted" or not self.arrangement.together):
+            raise InputError(
+                f"reuse {reuse}: needs overlapping windows, and guidance in one batch; leave it out"
+            )
         one_of(crop, ("face", "none"), "crop")
         if not 1 <= interpolate <= MOST_BETWEEN:
             raise InputError(f"interpolate {interpolate}: give a number from 1 (none) to {MOST_BETWEEN}")
@@ -181,7 +212,9 @@ class TalkingHeadPipeline:
             None if face_model is None else Path(face_model),
             face_index,
         )
-        return Request(inputs, seed, steps, sampler, guidance, windows, interpolate, between)
+        return Request(
+            inputs, seed, steps, sampler, guidance, windows, interpolate, between, self.arrangement, reuse
+        )
 
     def stream(
         self, request: Request, callback: Callable[[int, int], None] | None = None
@@ -203,6 +236,9 @@ class TalkingHeadPipeline:
             request.guidance,
             request.windows,
             callback,
+            self.arrangement.together,
+            self.arrangement.decode,
+            request.reuse,
         )
         for piece in pieces:
             yield from to_uint8(piece)
@@ -227,6 +263,7 @@ class TalkingHeadPipeline:
             guidance: scale of each signal, and of `identity`, 1 = none; default: the model's own.
             steps, sampler, seed: of the sampling.
             windows: of long clips: overlapping, or shifted (they move on at every step).
+            reuse: denoiser calls for which the outputs of attention are kept: faster, and a little different.
             fps: exact rate of the video.
             interpolate: frames of the video for each generated one. interpolator: what makes those between,
                 linear or a TorchScript file (`load_between`).

@@ -98,7 +98,6 @@ def sidecar(pipeline: TalkingHeadPipeline, request: Request, settings: dict[str,
     files = {name: str(settings[name]) for name in SOURCES if _is_file(settings.get(name))}
     choices = inputs.choices()
     files |= {f"region {name}": str(choice) for name, choice in choices.items() if isinstance(choice, Path)}
-    parameter = next(inputs.model.network.parameters())
     return {
         "settings": settings,
         "seed": request.seed,
@@ -114,8 +113,11 @@ def sidecar(pipeline: TalkingHeadPipeline, request: Request, settings: dict[str,
         "regions": {name: str(choice) for name, choice in choices.items()},
         "script": None if inputs.script is None else str(inputs.script),
         "face_box": [round(float(v), 2) for v in inputs.portrait.face.box],
-        "device": str(parameter.device),
-        "dtype": str(parameter.dtype).removeprefix("torch."),
+        "device": str(inputs.model.device),
+        "dtype": str(inputs.model.network.dtype).removeprefix("torch."),
+        "memory": str(pipeline.arrangement),
+        "reuse": request.reuse,
+        "compiled": pipeline.compiled,
         "model": {"name": pipeline.name, "files": pipeline.hashes},
         "inputs": {name: {"file": path, "hash": file_hash(path)} for name, path in files.items()},
         "versions": versions(),

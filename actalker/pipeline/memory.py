@@ -1,0 +1,154 @@
+"""Which arrangement of a model fits into so much memory: what is computed at once, and what waits elsewhere.
+
+The arrangements stand in an order from the fastest to the smallest; each saves what those before it save.
+What they need is estimated from the sizes of weights and feature maps, by factors that are measured.
+
+Letters: b passes at once, f frames, h w latent size, H W picture size, c channels.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from ..codecs.autoencoder import TemporalAutoencoder
+from ..errors import InputError, one_of
+from .model import TalkingHeadModel
+
+GB = 2**30
+PROGRAM = {"cpu": 0.6 * GB, "cuda": 0.5 * GB, "mps": 0.6 * GB}  # before any model
+MAPS, SLICED_MAPS = 56, 45  # feature maps of the finest level that a pass holds at its peak
+DECODED_MAPS = 7  # of the decoder's finest level, for each frame that is decoded at once
+OFFLOADS = ("none", "block")
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """How a model is run.
+
+    dtype: of weights and features. together: guidance passes as one batch. decode: frames decoded at once.
+    sliced: feed-forward layers frame by frame. offload: `none`, or `block`: weights wait in
+    the main memory, and each layer's come when it runs. need: estimated peak, bytes.
+    """
+
+    dtype: torch.dtype = torch.float32
+    together: bool = True
+    decode: int = 8
+    sliced: bool = False
+    offload: str = "none"
+    need: float = 0.0
+
+    def __str__(self) -> str:
+        parts = [
+            str(self.dtype).removeprefix("torch."),
+            f"guidance {'in one batch' if self.together else 'pass by pass'}",
+            f"{self.decode} frame{'s' * (self.decode > 1)} decoded at once",
+            *(["layers in slices"] if self.sliced else []),
+            *(["weights come block by block"] if self.offload == "block" else []),
+        ]
+        return f"{', '.join(parts)}; about {self.need / GB:.1f} GB"
+
+
+def parse_budget(text: str) -> float | None:
+    """`8GB` to bytes, `max` to None. Raises: InputError for other words."""
+    if text == "max":
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(GB|GiB|G)", text.strip(), re.IGNORECASE)
+    if found is None or not float(found[1]) > 0:
+        raise InputError(f"--memory {text}: give max, or gigabytes such as 8GB")
+    return float(found[1]) * GB
+
+
+def arrangements(dtype: torch.dtype, device: str, free: bool) -> list[Arrangement]:
+    """From the fastest to the smallest. free: whether the dtype may be changed."""
+    fast = Arrangement(dtype)
+    out = [fast, replace(fast, together=False), replace(fast, together=False, decode=2)]
+    small = replace(fast, together=False, decode=1, sliced=True)
+    out.append(small)
+    if device == "cpu" and free and dtype == torch.float32:  # bfloat16 is slow on most CPUs
+        out.append(replace(small, dtype=torch.bfloat16))
+    if device != "cpu":  # there is nowhere else to wait
+        out.append(replace(small, offload="block"))
+    return out
+
+
+def arrange(
+    model: TalkingHeadModel,
+    device: str,
+    dtype: torch.dtype,
+    budget: float | None,
+    free: bool = False,
+    passes: int = 1,
+    frames: int | None = None,
+) -> Arrangement:
+    """The fastest arrangement that fits into `budget` bytes; the fastest of all without one.
+
+    Raises: InputError when not even the smallest fits.
+    """
+    one_of(device, PROGRAM, "device")
+    known = [
+        replace(one, need=needed(model, one, device, passes, frames))
+        for one in arrangements(dtype, device, free)
+    ]
+    if budget is None:
+        return known[0]
+    for one in known:
+        if one.need <= budget:
+            return one
+    least = min(one.need for one in known)
+    raise InputError(
+        f"--memory {budget / GB:g}GB: this model needs about {least / GB:.1f} GB on {device} at the least; "
+        "give more, or a smaller model"
+    )
+
+
+def needed(
+    model: TalkingHeadModel, one: Arrangement, device: str, passes: int = 1, frames: int | None = None
+) -> float:
+    """Estimated peak of an arrangement, bytes."""
+    size, config = one.dtype.itemsize, model.config
+    f = min(frames or config.window, config.window)
+    b = passes if one.together else 1
+    side = config.size // model.codec.stride
+    c = model.network.config.block_out_channels[0]
+    maps = SLICED_MAPS if one.sliced else MAPS
+    features = maps * b * f * side**2 * c * size
+    weights = {name: _weights(part) * size for name, part in model.parts()}
+    resident = sum(weights.values())
+    if one.offload == "block":
+        resident = weights["encoders"] + weights["codec"] + _largest(model.network) * size
+    return PROGRAM[device] + resident + max(features, decoding(model, min(one.decode, f)) * size)
+
+
+def decoding(model: TalkingHeadModel, frames: int) -> float:
+    """Numbers that decoding so many frames at once holds."""
+    if not isinstance(model.codec, TemporalAutoencoder):
+        return frames * 3 * model.config.size**2
+    return DECODED_MAPS * frames * model.config.size**2 * model.codec.config.block_out_channels[0]
+
+
+def _weights(part: nn.Module) -> int:
+    return sum(p.numel() for p in part.parameters())
+
+
+def _largest(network: nn.Module) -> int:
+    """Weights of the layer that has most."""
+    return max(sum(p.numel() for p in module.parameters(recurse=False)) for module in network.modules())
+
+
+def settle(model: TalkingHeadModel, one: Arrangement, device: torch.device) -> None:
+    """Bring a model that lies in the main memory to its place."""
+    model.to(one.dtype)
+    if one.offload == "none":
+        model.to(device)
+    else:
+        from accelerate import cpu_offload
+
+        model.encoders.to(device)
+        model.codec.to(device)
+        cpu_offload(model.network, execution_device=device)
+    if one.sliced:
+        model.network.enable_forward_chunking(1, 0)
