@@ -111,6 +111,7 @@ def parser() -> ArgumentParser:
         default=1,
         help="denoiser calls for which outputs of attention are kept, 1 to 8; faster, a little different",
     )
+    p.add_argument("--steady", action="store_true", help="hold colour and exposure where the clip begins")
     p.add_argument("--compile", action="store_true", help="torch.compile: a slow start, then faster")
     p.add_argument(
         "--preview", type=str | None, default=None, help="PNG with face, regions, gates and eight frames"
@@ -184,6 +185,7 @@ def prepare(settings: dict[str, Any]) -> tuple[Any, Any]:
         sampler=settings["sampler"],
         windows=settings["windows"],
         reuse=settings["reuse"],
+        steady=settings["steady"],
         seed=settings["seed"],
         fps=settings["fps"],
         interpolate=settings["interpolate"],

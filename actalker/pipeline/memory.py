@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from ..codecs.autoencoder import TemporalAutoencoder
+from ..control.branch import MaskedBranch
 from ..errors import InputError, one_of
 from .model import TalkingHeadModel
 
@@ -149,6 +150,7 @@ def settle(model: TalkingHeadModel, one: Arrangement, device: torch.device) -> N
 
         model.encoders.to(device)
         model.codec.to(device)
-        cpu_offload(model.network, execution_device=device)
+        # a branch reads its layers' weights itself: they come with it
+        cpu_offload(model.network, device, preload_module_classes=[MaskedBranch.__name__])
     if one.sliced:
         model.network.enable_forward_chunking(1, 0)

@@ -28,6 +28,7 @@ from .interpolate import Between, blend, interpolated, load_between
 from .memory import Arrangement, arrange, parse_budget, settle
 from .model import TalkingHeadModel
 from .plan import Plan, plan
+from .steady import Steady
 
 MOST_BETWEEN, MOST_REUSED = 4, 8
 MASKS = ("paper", "released")
@@ -59,6 +60,8 @@ class Request:
     arrangement: Arrangement | None = None
     reuse: int = 1
     """Denoiser calls for which the outputs of attention are kept."""
+    steady: bool = False
+    """Whether colour and exposure are held where the clip begins."""
     plan: Plan = field(init=False)
 
     def __post_init__(self) -> None:
@@ -115,7 +118,7 @@ class TalkingHeadPipeline:
         Args:
             device: auto, cpu, cuda or mps.
             dtype: auto (bfloat16 on CUDA, else float32), float32, bfloat16 or float16.
-            memory: what may be used, `8GB` for example: the fastest arrangement that fits (`pipeline.memory`).
+            memory: what may be used, `8GB` for example: the fastest arrangement that fits is taken.
             compile: whether the network goes through torch.compile.
         Raises: InputError for unknown models, folders that are not whole, and devices that are not there.
         """
@@ -157,6 +160,7 @@ class TalkingHeadPipeline:
         sampler: str | None = None,
         windows: str | None = None,
         reuse: int = 1,
+        steady: bool = False,
         seed: int = 0,
         fps: str | float | Fraction = 25,
         interpolate: int = 1,
@@ -213,7 +217,17 @@ class TalkingHeadPipeline:
             face_index,
         )
         return Request(
-            inputs, seed, steps, sampler, guidance, windows, interpolate, between, self.arrangement, reuse
+            inputs,
+            seed,
+            steps,
+            sampler,
+            guidance,
+            windows,
+            interpolate,
+            between,
+            self.arrangement,
+            reuse,
+            steady,
         )
 
     def stream(
@@ -240,8 +254,9 @@ class TalkingHeadPipeline:
             self.arrangement.decode,
             request.reuse,
         )
+        hold = Steady(float(inputs.fps)) if request.steady else None
         for piece in pieces:
-            yield from to_uint8(piece)
+            yield from to_uint8(piece if hold is None else hold(piece))
 
     @torch.no_grad()
     def __call__(
@@ -264,6 +279,7 @@ class TalkingHeadPipeline:
             steps, sampler, seed: of the sampling.
             windows: of long clips: overlapping, or shifted (they move on at every step).
             reuse: denoiser calls for which the outputs of attention are kept: faster, and a little different.
+            steady: whether colour and exposure are held where the clip begins; for very long clips.
             fps: exact rate of the video.
             interpolate: frames of the video for each generated one. interpolator: what makes those between,
                 linear or a TorchScript file (`load_between`).

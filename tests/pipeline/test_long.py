@@ -1,0 +1,122 @@
+"""Ten windows of a small model of SVD's kind on real inputs: no seam, flat memory, the same bytes again."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from actalker.cli.main import main
+from actalker.pipeline.folder import save_model
+from actalker.pipeline.model import ModelConfig, TalkingHeadModel
+
+ROOT = Path(__file__).parents[2]
+WINDOW, OVERLAP = 8, 2
+TEN = WINDOW + 9 * (WINDOW - OVERLAP)  # frames
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    """Random weights; SVD's kind of UNet, autoencoder and preconditioning."""
+    torch.manual_seed(0)
+    config = ModelConfig.from_dict(
+        {
+            "size": 64,
+            "window": WINDOW,
+            "overlap": OVERLAP,
+            "codec": "TemporalAutoencoder",
+            "codec_args": {
+                "down_block_types": ("DownEncoderBlock2D",) * 4,
+                "block_out_channels": (32, 32, 32, 32),
+                "layers_per_block": 1,
+            },
+            "denoiser_args": {
+                "block_out_channels": (32, 64),
+                "down_block_types": ("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
+                "up_block_types": ("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"),
+                "num_attention_heads": (1, 2),
+                "layers_per_block": 1,
+                "cross_attention_dim": 64,
+                "addition_time_embed_dim": 32,
+                "projection_class_embeddings_input_dim": 96,
+                "num_frames": WINDOW,
+                "token_width": 64,
+                "expand": 1.0,
+                "state_size": 8,
+                "adapters": True,
+            },
+            "precondition": {"sigma_data": 1.0, "prediction": "v"},
+            "sampling": {"steps": 4, "sigma_min": 0.002, "sigma_max": 700.0, "shift": 3},
+        }
+    )
+    made = TalkingHeadModel(config)
+    for layer in made.network.control:
+        torch.nn.init.normal_(layer.mlp[-1].weight, std=0.1)
+    folder = tmp_path_factory.mktemp("model") / "svd"
+    save_model(made, folder)
+    return folder
+
+
+@pytest.mark.parametrize("windows", ["overlapping", "shifted"])
+@pytest.mark.parametrize("mode", ["audio", "motion", "joint"])
+def test_ten_windows_have_no_seam_and_the_same_bytes(model, shared, tmp_path, mode, windows):
+    samples = shared / "samples"
+    words = ["infer", "--model", model, "--portrait", samples / "portraits" / "painting_mona_lisa.jpg"]
+    if mode != "motion":
+        words += ["--audio", samples / "audio" / "walden_24k.wav"]
+    if mode != "audio":
+        words += ["--expression", samples / "video" / "expressions_30fps.mp4"]
+    words += ["--duration", str(TEN / 25), "--windows", windows, "--guidance", "audio=2", "--device", "cpu"]
+    for name in ("a", "b"):
+        assert main([*map(str, words), "--out", str(tmp_path / f"{name}.mp4")]) == 0
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+    told = json.loads((tmp_path / "a.json").read_text())
+    assert told["frames"] == TEN
+    assert told["scores"]["seam"] == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+@pytest.mark.parametrize("windows", ["overlapping", "shifted"])
+def test_two_minutes_need_the_memory_of_two_seconds(model, shared, tmp_path, windows):
+    code = """
+import sys
+from pathlib import Path
+from actalker.pipeline import TalkingHeadPipeline
+from actalker.pipeline.write import write_clip
+pipe = TalkingHeadPipeline.from_pretrained(sys.argv[1], device="cpu")
+peak = lambda: int(next(l for l in open("/proc/self/status") if l.startswith("VmHWM")).split()[1])
+for seconds in (2, 120):
+    given = {"audio": sys.argv[3], "duration": str(seconds), "steps": 1, "windows": sys.argv[5]}
+    request = pipe.prepare(sys.argv[2], **given)
+    write_clip(pipe, request, Path(sys.argv[4]) / f"{seconds}.mp4", {})
+    print(peak())
+"""
+    samples = shared / "samples"
+    portrait, speech = samples / "portraits" / "painting_mona_lisa.jpg", tmp_path / "speech.wav"
+    long_speech(samples / "audio" / "walden_24k.wav", speech, 125)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, (model, portrait, speech, tmp_path, windows))],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr[-1500:]
+    short, long = map(int, done.stdout.split())
+    assert long <= 1.05 * short, (short, long)
+
+
+def long_speech(source: Path, target: Path, seconds: int) -> None:
+    """The speech over and over."""
+    import numpy as np
+    from media_files import sound_file
+
+    from actalker.media.sound import read_sound
+
+    mono = read_sound(source).mono(16000)
+    sound_file(target, np.tile(mono, -(-seconds * 16000 // len(mono)))[None, : seconds * 16000])

@@ -1,0 +1,134 @@
+"""Arrangements: the fastest that fits, the same pictures from each, and what makes a run cheaper."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+import torch
+from models import small_model, some_conditions
+
+from actalker.cli.main import main
+from actalker.errors import InputError
+from actalker.pipeline.generate import generate
+from actalker.pipeline.memory import (
+    GB,
+    Arrangement,
+    arrange,
+    arrangements,
+    needed,
+    parse_budget,
+    settle,
+)
+
+
+@pytest.mark.parametrize("text, value", [("8GB", 8), ("0.5 gb", 0.5), ("24G", 24), ("12GiB", 12)])
+def test_budgets(text, value):
+    assert parse_budget(text) == value * GB
+
+
+@pytest.mark.parametrize("text", ["8", "GB", "-1GB", "0GB", "8 TB", "", "1e9GB", "maximum"])
+def test_what_is_no_budget(text):
+    with pytest.raises(InputError, match="8GB"):
+        parse_budget(text)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("passes", [1, 4])
+def test_each_arrangement_needs_less_and_the_first_that_fits_is_taken(device, passes):
+    model = small_model()
+    known = arrangements(torch.float32, device, True)
+    needs = [needed(model, one, device, passes) for one in known]
+    assert all(a >= b for a, b in itertools.pairwise(needs)) and needs[-1] < needs[0]
+    assert arrange(model, device, torch.float32, None, True, passes).need == needs[0]
+    for one, need in zip(known, needs, strict=True):
+        chosen = arrange(model, device, torch.float32, need, True, passes)
+        assert chosen.need <= need and needs.index(chosen.need) <= known.index(one)
+    with pytest.raises(InputError, match=r"at the least"):
+        arrange(model, device, torch.float32, needs[-1] * 0.99, True, passes)
+
+
+def test_a_dtype_that_was_asked_for_stays():
+    model = small_model()
+    least = arrangements(torch.float32, "cpu", False)[-1]
+    assert least.dtype == torch.float32
+    with pytest.raises(InputError):
+        arrange(model, "cpu", torch.float32, needed(model, least, "cpu") * 0.99, False)
+
+
+def video(model, **how) -> torch.Tensor:
+    told = some_conditions(model, f=10)
+    pieces = generate(model, told.frames, 10, steps=2, scales={"audio": 2.0, "text": 1.5}, **how)
+    return torch.cat(list(pieces))
+
+
+def test_every_arrangement_makes_the_same_pictures():
+    """On the CPU, where a block's weights wait on another device than they run on too."""
+    whole = video(small_model())
+    for one in (
+        Arrangement(together=False),
+        Arrangement(decode=1),
+        Arrangement(sliced=True),
+        Arrangement(offload="block"),
+    ):
+        model = small_model()
+        settle(model, one, torch.device("cpu"))
+        if one.offload == "block":
+            assert all(p.device.type == "meta" for p in model.network.parameters())
+        torch.testing.assert_close(
+            video(model, together=one.together, decode=one.decode), whole, rtol=1e-4, atol=1e-4
+        )
+
+
+def test_attention_that_is_kept_changes_little_and_leaves_nothing_behind():
+    model = small_model()
+    told = some_conditions(model, f=10)
+
+    def made(reuse: int) -> torch.Tensor:
+        return torch.cat(list(generate(model, told.frames, 10, steps=5, reuse=reuse)))
+
+    whole = made(1)
+    kept = made(2)
+    assert torch.equal(made(1), whole)
+    assert torch.equal(made(2), kept)
+    assert 0 < (kept - whole).abs().mean() < 0.2 * whole.std()
+    alone = torch.cat(list(generate(model, told.frames, 6, steps=5, reuse=2)))
+    assert torch.equal(alone[:4], kept[:4])  # what was kept in a window is not used in the next
+
+
+def test_few_steps_of_a_distilled_model_end_at_its_estimate_and_repeat(made):
+    model = small_model()
+    told = some_conditions(model, f=6)
+    one, again, other = (
+        torch.cat(list(generate(model, told.frames, 6, seed, steps, "consistency")))
+        for seed, steps in ((0, 3), (0, 3), (1, 3))
+    )
+    assert one.isfinite().all() and torch.equal(one, again) and not torch.equal(one, other)
+
+
+def test_the_program_takes_the_options_and_tells_them(made, tmp_path, capsys):
+    given = ["infer", "--portrait", made / "face.png", "--model", made / "model", "--out", tmp_path / "a.mp4"]
+    given = [*map(str, given), "--audio", str(made / "speech.wav"), "--duration", "0.4"]
+    assert main([*given, "--memory", "2GB", "--reuse", "2", "--steady"]) == 0
+    assert "memory: float32, guidance in one batch" in capsys.readouterr().out
+    told = json.loads((tmp_path / "a.json").read_text())
+    assert told["reuse"] == 2 and told["steady"] is True and not told["compiled"]
+    assert told["memory"].startswith("float32")
+    for words, said in (
+        (["--memory", "0.1GB"], "at the least"),
+        (["--reuse", "9"], "1 (none) to 8"),
+        (["--reuse", "2", "--windows", "shifted"], "overlapping windows"),
+    ):
+        assert main([*given, *words, "--overwrite"]) == 2
+        assert said in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(torch, "compile"), reason="needs torch.compile")
+def test_a_compiled_network_makes_the_same_pictures():
+    model = small_model()
+    whole = video(model)
+    model.network.compile()
+    assert np.abs((video(model) - whole).numpy()).max() < 1e-3
