@@ -25,6 +25,16 @@ AXES = {
 }
 
 
+NUMBERS: dict[
+    str, tuple[type, float, float]
+] = {  # kind, least and most; the rest is checked where it is used
+    "guidance": (float, 0, 100),
+    "steps": (int, 1, 1000),
+    "seed": (int, 0, 2**63 - 1),
+    "mask_drop": (float, 0, 1),
+}
+
+
 @dataclass(frozen=True)
 class Setting:
     """One column of an ablation: a name, and what is other than in the model's own way (axis -> value).
@@ -57,19 +67,16 @@ def _check(axis: str, value: str) -> None:
     group, _, name = axis.partition(".")
     if group == "gate":
         Gates.parse([f"{name}={value}"], SIGNALS)
-        return
-    if axis in ("scan_scope", "model") or group == "region":
-        if axis == "scan_scope":
-            one_of(value, SCOPES, axis)
-        return
-    kind = int if axis in ("steps", "seed") else float
-    high = {"mask_drop": 1, "guidance": 100, "steps": 1000}.get(group, 2**63 - 1)
-    try:
-        good = (1 if axis == "steps" else 0) <= kind(value) <= high
-    except ValueError:
-        good = False
-    if not good:
-        raise InputError(f"{axis}={value}: give {AXES[axis]}")
+    elif group == "scan_scope":
+        one_of(value, SCOPES, axis)
+    elif group in NUMBERS:
+        kind, low, high = NUMBERS[group]
+        try:
+            good = low <= kind(value) <= high
+        except ValueError:
+            good = False
+        if not good:
+            raise InputError(f"{axis}={value}: give {AXES[axis]}")
 
 
 def varied(texts: Iterable[str]) -> list[Setting]:

@@ -132,7 +132,8 @@ class TrainingModule(L.LightningModule):
             self.model.network.enable_gradient_checkpointing()
         self.objective, self.optimizer, self.strategy, self.seed = objective, optimizer, strategy, seed
         widths = {s: self.model.encoders[s].null.numel() for s in SIGNAL_NAMES}  # type: ignore[union-attr, operator]
-        self.readers = nn.ModuleDict({s: nn.Linear(w, motion_channels) for s, w in widths.items()})
+        if strategy.motion_weight:
+            self.readers = nn.ModuleDict({s: nn.Linear(w, motion_channels) for s, w in widths.items()})
         if strategy.shown_weight:
             width = self.model.network.config.block_out_channels[0]
             self.shown = nn.ModuleDict({r: nn.Linear(width, motion_channels) for r in ("mouth", "upper")})
@@ -231,11 +232,14 @@ class TrainingModule(L.LightningModule):
     def step_loss(self, batch: Sample, step: int, part: int = 0) -> tuple[Tensor, dict[str, Tensor]]:
         """What a step minimises, and what it logs."""
         generator = self.step_generator(step, part)
-        seen = scattered(batch, self.strategy.motion_frames, generator)
-        seen = mirror_drivers(seen, self.strategy.motion_mirror, generator)
-        motion = self.motion_loss(self.tokens(seen, generator), seen.motion)
-        total, values = self.strategy.motion_weight * motion, {"motion": motion}
-        if step < self.strategy.motion_first and seen.motion.isnan().all():
+        total, values = batch.motion.new_zeros(()), {}
+        if self.strategy.motion_weight:
+            seen = scattered(batch, self.strategy.motion_frames, generator)
+            seen = mirror_drivers(seen, self.strategy.motion_mirror, generator)
+            values["motion"] = self.motion_loss(self.tokens(seen, generator), seen.motion)
+            total = self.strategy.motion_weight * values["motion"]
+        known = self.strategy.motion_weight and not batch.motion.isnan().all()
+        if step < self.strategy.motion_first and not known:
             raise InputError(
                 f"strategy.motion_first {self.strategy.motion_first}: these clips' motion is not known, so "
                 "there is nothing to learn first; set it to 0"
@@ -269,14 +273,9 @@ class TrainingModule(L.LightningModule):
     def validation_step(self, batch: Sample, index: int) -> None:
         generator = torch.Generator().manual_seed(index)
         loss = self.losses(batch, generator, training=False)
-        motion = self.motion_loss(self.tokens(batch, None), batch.motion)
-        values = {
-            "loss": loss.total,
-            "mouth": loss.mouth,
-            "upper": loss.upper,
-            "rest": loss.rest,
-            "motion": motion,
-        }
+        values = {"loss": loss.total, "mouth": loss.mouth, "upper": loss.upper, "rest": loss.rest}
+        if self.strategy.motion_weight:
+            values["motion"] = self.motion_loss(self.tokens(batch, None), batch.motion)
         self.log_dict({f"val/{k}": v for k, v in values.items()}, batch_size=len(batch.frames))
 
     @torch.no_grad()
