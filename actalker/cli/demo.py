@@ -59,7 +59,8 @@ def demo(
     from ..media.sound import read_sound
     from ..media.video import read_frames
     from ..media.writer import VideoWriter
-    from ..pipeline.talking_head import TalkingHeadPipeline, progress
+    from ..pipeline.progress import progress
+    from ..pipeline.talking_head import TalkingHeadPipeline
     from ..pipeline.write import check_outputs, write_clip
     from ..timeline import frame_count, parse_seconds
 

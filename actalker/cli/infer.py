@@ -148,7 +148,7 @@ def run(argv: Sequence[str]) -> int:
         print(f"plan: {request.plan}")
         if settings["memory"] != "max":
             print(f"memory: {pipeline.arrangement}")
-    from ..pipeline.talking_head import progress
+    from ..pipeline.progress import progress
 
     with progress(request.plan, disable=options.quiet) as tick:
         write_clip(

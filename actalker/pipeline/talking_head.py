@@ -28,6 +28,7 @@ from .interpolate import Between, blend, interpolated, load_between
 from .memory import Arrangement, arrange, parse_budget, settle
 from .model import TalkingHeadModel
 from .plan import Plan, plan
+from .progress import progress
 from .steady import Steady
 
 MOST_BETWEEN, MOST_REUSED = 4, 8
@@ -304,35 +305,6 @@ class TalkingHeadPipeline:
         if inputs.sound is not None:
             sound = inputs.sound.cut(Fraction(0), min(inputs.sound.duration, inputs.frames / inputs.fps))
         return TalkingHeadOutput(np.stack(frames), request.fps, sound)
-
-
-class progress:
-    """One bar with the time left, on a terminal. Its value is called after every denoiser call."""
-
-    def __init__(
-        self, plan: Plan, disable: bool = False, clips: int = 1, desc: str = "denoising", leave: bool = False
-    ) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        console = Console(stderr=True)
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:3.0f} %"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=disable or not console.is_terminal,  # in a log file it would be noise
-            transient=not leave,
-        )
-        self.task = self.bar.add_task(desc, total=plan.windows * plan.steps * clips)
-
-    def __enter__(self) -> Callable[[], None]:
-        self.bar.start()
-        return lambda: self.bar.advance(self.task)
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.stop()
 
 
 def to_uint8(video: Tensor) -> np.ndarray:

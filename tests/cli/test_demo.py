@@ -7,8 +7,9 @@ from fractions import Fraction
 
 import numpy as np
 
-from actalker.cli.demo import CAPTION, PANEL, script
+from actalker.cli.demo import script
 from actalker.cli.main import main
+from actalker.evaluation.figures import CAPTION, PANEL
 from actalker.media.video import probe, read_frames
 
 FILES = ["demo.json", "demo.mp4", "demo_gates.mp4", "demo_preview.png", "driver.mp4", "portrait.png"]

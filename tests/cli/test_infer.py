@@ -252,8 +252,12 @@ def test_the_sidecar_holds_all_that_the_video_depends_on(infer, made):
         "fps",
     }
     options |= {
+        "compile",
         "gate",
         "guidance",
+        "memory",
+        "reuse",
+        "steady",
         "interpolate",
         "interpolator",
         "masks",
