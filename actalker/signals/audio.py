@@ -25,7 +25,7 @@ WINDOW = 400  # samples, 25 ms; as Whisper, whose extractor is the reference in 
 SILENCE = -6.0  # log10 of mean mel power, about -66 dBFS: nothing below it is taken for speech
 MELS = 64  # bands up to 8 kHz
 CONTEXT = 16  # hops (160 ms) around a frame: a phone and its neighbours
-BLOCK = 6000  # hops read at once (one minute): bounds the memory for hours of sound
+BLOCK = 1000  # hops read at once (ten seconds): bounds the memory for hours of sound
 
 
 def _hz(mel: np.ndarray) -> np.ndarray:
@@ -78,7 +78,7 @@ def loudness_reference(mono: np.ndarray) -> float:
     """How loud a sound's speech is: the 95th percentile over its audible hops of log10 mean mel power.
 
     A percentile, so that one click does not set the level; audible hops only, so that long pauses do not
-    either. Never below `SILENCE`. mono: (n,) at 16 kHz; read in blocks of a minute.
+    either. Never below `SILENCE`. mono: (n,) at 16 kHz; read in blocks of ten seconds.
     """
     loudness = np.concatenate(list(_loudness(mono)))
     audible = loudness[loudness > SILENCE]

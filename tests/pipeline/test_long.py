@@ -101,12 +101,15 @@ from pathlib import Path
 from actalker.pipeline import TalkingHeadPipeline
 from actalker.pipeline.write import write_clip
 pipe = TalkingHeadPipeline.from_pretrained(sys.argv[1], device="cpu")
-peak = lambda: int(next(l for l in open("/proc/self/status") if l.startswith("VmHWM")).split()[1])
+from statistics import median
+read = lambda name: int(next(l for l in open("/proc/self/status") if l.startswith(name)).split()[1])
 for seconds in (2, 120):
     given = {"audio": sys.argv[3], "duration": str(seconds), "steps": 1, "windows": sys.argv[5]}
     request = pipe.prepare(sys.argv[2], **given)
-    write_clip(pipe, request, Path(sys.argv[4]) / f"{seconds}.mp4", {})
-    print(peak())
+    seen = []
+    told = lambda window, step: seen.append(read("VmRSS"))
+    write_clip(pipe, request, Path(sys.argv[4]) / f"{seconds}.mp4", {}, callback=told)
+    print(median(seen), read("VmHWM"))
 """
     samples = shared / "samples"
     portrait, speech = samples / "portraits" / "painting_mona_lisa.jpg", tmp_path / "speech.wav"
@@ -118,8 +121,10 @@ for seconds in (2, 120):
         cwd=ROOT,
     )
     assert done.returncode == 0, done.stderr[-1500:]
-    short, long = map(int, done.stdout.split())
-    assert long <= 1.05 * short, (short, long)
+    (short, least), (long, most) = (map(float, line.split()) for line in done.stdout.splitlines())
+    # two minutes of sound, their loudness and what the allocator keeps: 20 to 40 MB, however large the model
+    assert long - short < 50 * 1024
+    assert most <= 1.1 * least  # of many more windows: the allocator's highest moment is higher
 
 
 def long_speech(source: Path, target: Path, seconds: int) -> None:
