@@ -14,7 +14,7 @@ test: $(VENV)/.test
 test-all: $(VENV)/.test
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not gpu"
 
-# ACTalker's Table 3 on puppets: four variants of the control layer in the same steps (an hour on two cores)
+# ACTalker's Table 3 on puppets: four variants of the control layer in the same steps (an hour on one core)
 VARIANTS = full cross-attention no-mask-drop no-identity
 cross-attention = --model.model.denoiser_args.scan_form attention
 no-mask-drop = --model.strategy.mask_drop [0.0] --model.model.sampling.mask_drop 0

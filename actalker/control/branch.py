@@ -72,7 +72,7 @@ class MaskedBranch(nn.Module):
 
 class AttentionBranch(nn.Module):
     """Cross-attention of each frame's features to its condition and identity tokens: the baseline that
-    ACTalker's Table 3 puts in the place of a `MaskedBranch`. The same arguments and result.
+    ACTalker's Table 3 puts in the place of a `MaskedBranch`. The same result; there is no state to hand on.
     """
 
     def __init__(self, channels: int, token_width: int, config: BranchConfig) -> None:
@@ -84,16 +84,8 @@ class AttentionBranch(nn.Module):
         self.keys = nn.Linear(token_width, 2 * channels)
         self.out = nn.Linear(channels, channels, bias=False)
 
-    def forward(
-        self,
-        z: Tensor,
-        tokens: Tensor,
-        identity: Tensor,
-        kept: Kept,
-        state: ScanState | None = None,
-        streams: bool = False,
-    ) -> tuple[Tensor, None]:
-        """The change of the kept tokens (k, c); it remembers nothing of frames before."""
+    def forward(self, z: Tensor, tokens: Tensor, identity: Tensor, kept: Kept) -> tuple[Tensor, None]:
+        """The change of the kept tokens (k, c), and nothing that it would remember."""
         b, f = tokens.shape[:2]
         if self.config.identity:
             tokens = torch.cat([tokens, identity[:, None].expand(-1, f, -1, -1).to(tokens)], dim=2)
