@@ -127,8 +127,8 @@ class TalkingHeadPipeline:
         kind = pick_dtype(dtype, place)
         budget, folder = parse_budget(memory), find_model(name)
         model = load_model(folder, "cpu", kind)
-        scales = model.config.sampling.guidance
-        most = len(passes(["identity", *(s for s in SIGNALS if s in model.encoders)], scales))
+        told = ["identity", *(s for s in SIGNALS if s in model.encoders)]
+        most = len(passes(told, dict.fromkeys(told, 2.0)))  # a request may guide every one of them
         chosen = arrange(model, place.type, kind, budget, dtype == "auto", most)
         settle(model, chosen, place)
         pipeline = cls(model, str(name), check_files(folder))
