@@ -136,42 +136,66 @@ def main() -> None:
     p.add_argument("--copies", type=int, default=2)
     p.add_argument("--many", type=int, default=0)
     options = p.parse_args()
-    load = f"{psutil.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    print(f"{psutil.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
+    print("| what | ours | other | ratio |\n|---|---|---|---|")
+    words = ("--face-model", str(options.face_model.absolute()))
     with tempfile.TemporaryDirectory() as name:
-        root = Path(name)
-        source = copies(options.clips, root / "source", options.copies)
-        count = len(list(source.iterdir()))
-        words = ("--face-model", str(options.face_model.absolute()), "--probe.sound", "optional")
-        one, memory = prepare(source, root / "one", *words, "--workers", "1", "--pixels.size", "160")
-        two, _ = prepare(source, root / "two", *words, "--workers", "2", "--pixels.size", "160")
-        plain = obvious(source, root / "obvious", options.face_model)
-        read, step = loader(root / "one/shards", 10.0), training()
-        print(f"{load}\n\n| what | ours | other | ratio |\n|---|---|---|---|")
-        row("clips a minute, 1 worker; the obvious script", 60 * count / one, 60 * count / plain)
-        row("clips a minute, 2 workers; 1 worker", 60 * count / two, 60 * count / one)
-        row("decoded clips read a second; clips trained a second", read, step)
-        print(f"| peak memory, 1 worker, MiB | {max(m for _, m in memory):.0f} | | |")
+        if options.copies:
+            speed(options.clips, Path(name), options.copies, words)
         if options.many:
-            short = root / "short"
-            short.mkdir()
-            first = sorted(options.clips.iterdir())[0]
-            cut = ["ffmpeg", "-v", "error", "-i", str(first), "-t", "0.4", str(short / "clip.mp4")]
-            subprocess.run(cut, check=True)
-            many = copies(short, root / "many", options.many)
-            loose = ("--cut_limits.shortest", "0.2", "--track_limits.face_height", "5000")
-            seconds, used = prepare(many, root / "out", *words, *loose)
-            third = len(used) // 3
-            middle, last = used[third : 2 * third], used[-third:]
-            early, late = (float(np.median([size for _, size in part])) for part in (middle, last))
-            row(f"MiB, last third of {options.many} clips; middle third", late, early)
-            print(
-                f"| clips a minute that are rejected after tracking | {60 * options.many / seconds:.0f} | | |"
-            )
+            memory(options.clips, Path(name), options.many, words)
+
+
+def speed(clips: Path, root: Path, times: int, words: tuple[str, ...]) -> None:
+    """Rows of clips a minute, and of what training reads."""
+    source = copies(clips, root / "source", times)
+    count = len(list(source.iterdir()))
+    model = Path(words[1])
+    words = (*words, "--probe.sound", "optional", "--pixels.size", "160")
+    one, used = prepare(source, root / "one", *words, "--workers", "1")
+    two, _ = prepare(source, root / "two", *words, "--workers", "2")
+    plain = obvious(source, root / "obvious", model)
+    row("clips a minute, 1 worker; the obvious script", 60 * count / one, 60 * count / plain)
+    row("clips a minute, 2 workers; the obvious script", 60 * count / two, 60 * count / plain)
+    row("clips a minute, 2 workers; 1 worker", 60 * count / two, 60 * count / one)
+    row("decoded clips read a second; clips trained a second", loader(root / "one/shards", 10.0), training())
+    print(f"| peak memory, 1 worker, MiB | {max(size for _, size in used):.0f} | | |", flush=True)
+
+
+def memory(clips: Path, root: Path, count: int, words: tuple[str, ...]) -> None:
+    """Rows of memory over many clips."""
+    short = root / "short"
+    short.mkdir()
+    cut = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-i",
+        str(sorted(clips.iterdir())[0]),
+        "-t",
+        "0.4",
+        str(short / "clip.mp4"),
+    ]
+    subprocess.run(cut, check=True)
+    loose = (
+        "--probe.sound",
+        "optional",
+        "--cut_limits.shortest",
+        "0.2",
+        "--track_limits.face_height",
+        "5000",
+    )
+    seconds, used = prepare(copies(short, root / "many", count), root / "out", *words, *loose)
+    third = len(used) // 3
+    middle, last = used[third : 2 * third], used[-third:]
+    early, late = (float(np.median([size for _, size in part])) for part in (middle, last))
+    row(f"MiB, last third of {count} clips; middle third", late, early)
+    print(f"| clips a minute that are rejected after tracking | {60 * count / seconds:.0f} | | |")
 
 
 def row(what: str, ours: float, other: float) -> None:
     """A Markdown row with the ratio."""
-    print(f"| {what} | {ours:.2f} | {other:.2f} | {ours / other:.2f} |")
+    print(f"| {what} | {ours:.2f} | {other:.2f} | {ours / other:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,8 @@ class Crop:
         x0, y0 = int(np.floor(self.x - reach)), int(np.floor(self.y - reach))
         x1, y1 = int(np.ceil(self.x + self.side + reach)), int(np.ceil(self.y + self.side + reach))
         rows, columns = np.clip(np.arange(y0, y1), 0, h - 1), np.clip(np.arange(x0, x1), 0, w - 1)
-        part = Image.fromarray(np.ascontiguousarray(image[rows[:, None], columns[None]]))
+        inside = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        part = Image.fromarray(np.pad(inside, (_repeats(rows), _repeats(columns), (0, 0)), mode="edge"))
         left, top = self.x - x0, self.y - y0
         box = (left, top, left + self.side, top + self.side)
         return np.array(part.resize((size, size), Image.Resampling.BILINEAR, box=box))
@@ -44,6 +45,12 @@ class Crop:
     def from_crop(self, points: np.ndarray, size: int) -> np.ndarray:
         """Points (..., 2) in the cut's pixels to the picture."""
         return np.asarray(points, float) * (self.side / size) + (self.x, self.y)
+
+
+def _repeats(places: np.ndarray) -> tuple[int, int]:
+    """How often the first and the last of rising places stand there once more."""
+    first = int(np.count_nonzero(places == places[0])) - 1
+    return first, int(np.count_nonzero(places == places[-1])) - 1 if places[0] != places[-1] else 0
 
 
 def canonical_crop(face: Face) -> Crop:

@@ -156,7 +156,7 @@ def _timed_frames(
     """
     with open_media(path, "video") as container:
         stream = _video_stream(container, path)
-        stream.thread_type = "AUTO"
+        stream.thread_count = 1  # clips are worked on side by side: more threads wait for each other
         step = _usual_step(stream)
         zero, last = _seek(container, stream, path, since), Fraction(0)
         target: tuple[int, int] | None = None

@@ -37,6 +37,7 @@ class VideoWriter:
         sound: cut, or padded with silence, to frames / fps seconds. None: no sound track.
         crf: quality of H.264, 0 (lossless) to 51; 16 shows no difference to the eye.
         threads: of the encoder; 0 is one for every core. The file's bytes depend on their number.
+        preset: x264's, `ultrafast` to `veryslow`: how long it looks for a smaller file of this quality.
     Raises: InputError when the file exists and may not be overwritten, or cannot be written.
     """
 
@@ -49,6 +50,7 @@ class VideoWriter:
         overwrite: bool = False,
         crf: int = 16,
         threads: int = 0,
+        preset: str = "medium",
     ) -> None:
         self.path, self.fps, self.size, self.sound = Path(path), Fraction(fps), size, sound
         if self.path.suffix.lower() != ".mp4":
@@ -56,7 +58,7 @@ class VideoWriter:
         if not 0 <= crf <= 51:
             raise InputError(f"crf {crf}: give a quality from 0 (best) to 51")
         check_writable(path, overwrite)
-        self.overwrite, self.crf, self.threads, self.frames = overwrite, crf, threads, 0
+        self.overwrite, self.crf, self.threads, self.preset, self.frames = overwrite, crf, threads, preset, 0
         self._left = ExitStack()
 
     def __enter__(self) -> VideoWriter:
@@ -97,7 +99,7 @@ class VideoWriter:
 
     def _open_video(self, container: OutputContainer) -> VideoStream:
         # mbtree reads past small frames: with it the same frames give one of several files
-        options = {"crf": str(self.crf), "x264-params": "mbtree=0"}
+        options = {"crf": str(self.crf), "preset": self.preset, "x264-params": "mbtree=0"}
         stream = container.add_stream("libx264", rate=self.fps, options=options)
         stream.height, stream.width = (side + side % 2 for side in self.size)
         stream.pix_fmt = "yuv420p"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from multiprocessing.connection import wait as wait_for
 from typing import Any, Protocol
 
@@ -48,8 +48,8 @@ def run_clips(
     crew = _Cluster(address, workers) if engine == "ray" else _Machine()
     count = 1 if engine == "serial" else workers
     gpu = setup.config.latents is not None and setup.config.latents.device != "cpu"
-    pools = {"cpu": [crew.hand(setup, "cpu") for _ in range(count)]}
-    pools["gpu"] = [crew.hand(setup, "gpu")] if gpu else []
+    pools = {"cpu": [crew.hand(setup, "cpu", share) for share in _shares(count)]}
+    pools["gpu"] = [crew.hand(setup, "gpu", frozenset())] if gpu else []
     try:
         yield from _scheduled(iter(entries), pools, crew)
     finally:
@@ -87,11 +87,19 @@ def _scheduled(
                 yield entry, outcome
 
 
+def _shares(count: int) -> list[Set[int]]:
+    """The cores that each of `count` workers of this machine keeps to: none, where there are more workers."""
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []  # not on macOS
+    if count > len(cores):
+        return [frozenset()] * count
+    return [frozenset(cores[k::count]) for k in range(count)]
+
+
 class _Machine:
     """Workers of this machine."""
 
-    def hand(self, setup: Setup, pool: str) -> Worker:
-        return Worker(setup, pool)
+    def hand(self, setup: Setup, pool: str, cores: Set[int]) -> Worker:
+        return Worker(setup, pool, cores)
 
     def wait(self, busy: Sequence[Worker]) -> None:
         wait_for([one for worker in busy for one in worker.waits_for()], timeout=1.0)
@@ -124,7 +132,7 @@ class _Cluster:
     def __init__(self, address: str | None, workers: int) -> None:
         self.ray = connect(address, workers)
 
-    def hand(self, setup: Setup, pool: str) -> _Remote:
+    def hand(self, setup: Setup, pool: str, cores: Set[int]) -> _Remote:  # its nodes have cores of their own
         return _Remote(self.ray, setup, pool)
 
     def wait(self, busy: Sequence[_Remote]) -> None:

@@ -91,7 +91,7 @@ def stages(config: PrepareConfig) -> list[Stage]:
             needs=("probe", "cut"),
             judge=lambda v: judge_track(v, config.track_limits),
         ),
-        Stage("render", 1, measure_render, config.render, needs=("probe", "cut", "track")),
+        Stage("render", 2, measure_render, config.render, needs=("probe", "cut", "track")),
         Stage(
             "quality", 1, measure_quality, needs=("render",), judge=lambda v: judge_quality(v, config.quality)
         ),

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -58,10 +58,14 @@ class Setup:
 
 
 class Worker:
-    """The owner's side of one process. One clip at a time; a dead process is replaced for the next clip."""
+    """The owner's side of one process. One clip at a time; a dead process is replaced for the next clip.
 
-    def __init__(self, setup: Setup, pool: str) -> None:
-        self.setup, self.pool = setup, pool
+    cores: what the process keeps to; none: all. On a core of its own, the threads of its libraries hand
+    work to each other without waking another core.
+    """
+
+    def __init__(self, setup: Setup, pool: str, cores: Set[int] = frozenset()) -> None:
+        self.setup, self.pool, self.cores = setup, pool, cores
         self.entry: Entry | None = None
         self._process: Any = None
         self._tries = 0
@@ -117,7 +121,9 @@ class Worker:
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, self.setup, self.pool), daemon=True)
+        self._process = context.Process(
+            target=_serve, args=(theirs, self.setup, self.pool, self.cores), daemon=True
+        )
         with _one_thread():
             self._process.start()
         theirs.close()
@@ -196,8 +202,10 @@ class _Watch(threading.Thread):
             time.sleep(0.1)
 
 
-def _serve(pipe: Connection, setup: Setup, pool: str) -> None:
+def _serve(pipe: Connection, setup: Setup, pool: str, cores: Set[int]) -> None:
     """The process: clips in, outcomes out, until the pipe closes."""
+    if cores:
+        os.sched_setaffinity(0, cores)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the owner's
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _log_to(setup.root / "logs" / f"{pool}-{os.getpid()}.log")
