@@ -120,6 +120,10 @@ def connect(address: str | None, workers: int) -> Any:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
     except (ConnectionError, ValueError, RuntimeError) as error:
         words = " ".join(str(error).split())[:150]
+        if address is None:
+            raise InputError(
+                f"--engine ray: Ray does not start here ({words}); try --engine processes"
+            ) from None
         raise InputError(
             f"--address {address}: no Ray cluster there ({words}); see ray start --head"
         ) from None
