@@ -18,9 +18,10 @@ import torch
 import yaml
 from measuring import machine, peak_megabytes, row, table
 
-from actalker.diffusion.guidance import guided, passes
+from actalker.diffusion.guidance import guided
 from actalker.pipeline.memory import GB, Arrangement, arrangements, needed, settle
 from actalker.pipeline.model import ModelConfig, TalkingHeadModel
+from actalker.signals import signal
 
 SIGNALS = ("audio", "expression")
 SCALES = {"audio": 2.0, "expression": 3.0, "identity": 1.5}
@@ -32,8 +33,7 @@ def estimates(config: ModelConfig, device: str) -> None:
     with torch.device("meta"):
         model = TalkingHeadModel(config)
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
-    scales = config.sampling.guidance
-    count = len(passes(["identity", *SIGNALS], scales))
+    count = 2 + sum(s in model.encoders for s in signal.SIGNALS)  # as `--memory` counts: all guided
     known = [
         replace(one, need=needed(model, one, device, count)) for one in arrangements(dtype, device, True)
     ]

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from ..control.gates import Gates
-from ..diffusion.guidance import passes
 from ..diffusion.sampling import SAMPLERS
 from ..diffusion.windows import WINDOWS
 from ..errors import InputError, one_of
@@ -127,8 +126,7 @@ class TalkingHeadPipeline:
         kind = pick_dtype(dtype, place)
         budget, folder = parse_budget(memory), find_model(name)
         model = load_model(folder, "cpu", kind)
-        told = ["identity", *(s for s in SIGNALS if s in model.encoders)]
-        most = len(passes(told, dict.fromkeys(told, 2.0)))  # a request may guide every one of them
+        most = 2 + sum(s in model.encoders for s in SIGNALS)  # passes, where identity and all are guided
         chosen = arrange(model, place.type, kind, budget, dtype == "auto", most)
         settle(model, chosen, place)
         pipeline = cls(model, str(name), check_files(folder))

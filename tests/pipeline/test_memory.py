@@ -11,7 +11,10 @@ import torch
 from models import small_model, some_conditions
 
 from actalker.cli.main import main
+from actalker.diffusion.guidance import passes
 from actalker.errors import InputError
+from actalker.pipeline import TalkingHeadPipeline
+from actalker.pipeline.folder import save_model
 from actalker.pipeline.generate import generate
 from actalker.pipeline.memory import (
     GB,
@@ -22,6 +25,7 @@ from actalker.pipeline.memory import (
     parse_budget,
     settle,
 )
+from actalker.signals.signal import SIGNALS
 
 
 @pytest.mark.parametrize("text, value", [("8GB", 8), ("0.5 gb", 0.5), ("24G", 24), ("12GiB", 12)])
@@ -48,6 +52,15 @@ def test_each_arrangement_needs_less_and_the_first_that_fits_is_taken(device, pa
         assert chosen.need <= need and needs.index(chosen.need) <= known.index(one)
     with pytest.raises(InputError, match=r"at the least"):
         arrange(model, device, torch.float32, needs[-1] * 0.99, True, passes)
+
+
+def test_a_budget_counts_the_passes_of_a_request_that_guides_everything(tmp_path):
+    model = small_model()
+    save_model(model, tmp_path / "model")
+    scales = {s: 2.0 + k for k, s in enumerate(["identity", *SIGNALS])}
+    most = len(passes(list(scales), scales))
+    chosen = TalkingHeadPipeline.from_pretrained(tmp_path / "model", device="cpu", memory="max").arrangement
+    assert chosen.together and chosen.need == needed(model, chosen, "cpu", most)
 
 
 def test_a_dtype_that_was_asked_for_stays():
