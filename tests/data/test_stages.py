@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from actalker.data.prepare import engines
 from actalker.data.prepare import worker as worker_module
 from actalker.data.prepare.entries import Entry
 from actalker.data.prepare.settings import PrepareConfig
@@ -155,9 +156,21 @@ def test_a_worker_that_dies_costs_one_clip(tmp_path, monkeypatch, how, reason, k
         worker.stop()
 
 
-def _serve_dying(pipe, setup, pool):
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system has no say over cores")
+@pytest.mark.parametrize("count", [1, 2, 3, 8])
+def test_workers_share_the_cores_evenly_or_have_all(monkeypatch, count):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 2, 5, 7, 9})
+    shares = engines._shares(count)
+    if count > 5:
+        assert shares == [frozenset()] * count
+    else:
+        assert frozenset().union(*shares) == {0, 2, 5, 7, 9} and sum(map(len, shares)) == 5
+        assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def _serve_dying(pipe, setup, pool, cores):
     worker_module.stages = _dying_stages
-    REAL_SERVE(pipe, setup, pool)
+    REAL_SERVE(pipe, setup, pool, cores)
 
 
 REAL_SERVE = worker_module._serve
