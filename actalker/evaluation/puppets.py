@@ -44,7 +44,7 @@ def puppet_inputs(model: TalkingHeadModel, clip: PuppetClip) -> ClipInputs:
     size = clip.config.size
     picture = (clip.portrait * 255).round().byte().permute(1, 2, 0).numpy()
     masks = {name: shape([clip.points], (size, size)) for name, shape in REGIONS.items()}
-    portrait = Portrait(picture, masks, picture, None, Face(clip.points.box))
+    portrait = Portrait(picture, picture, masks, picture, None, Face(clip.points.box))
     crops = iter(clip.driver.permute(0, 2, 3, 1).numpy())
     return ClipInputs(
         model,

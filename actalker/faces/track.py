@@ -16,6 +16,7 @@ from .crop import Crop, canonical_crop
 from .face import Face
 from .find import FINDERS, choose_finder
 
+SPARSE = 5  # a finder without landmarks looks at every so many frames: it is slow
 NEAR = 0.5  # a face is the one before if its middle moved by less than this share of its size
 
 
@@ -58,6 +59,16 @@ class Track:
             return None
         return _filled([None if face is None else face.expression for face in self.faces])
 
+    def squares(self, reach: float) -> np.ndarray:
+        """(k, 3) x, y and side of a square that follows the face: centred on its landmarks, else its box, and
+        `reach` times their larger side; gaps filled."""
+        marks, boxes = self.landmarks(), self.boxes()
+        if marks is not None:
+            boxes = np.concatenate([marks.min(1), marks.max(1)], axis=1)
+        low, high = boxes[:, :2], boxes[:, 2:]
+        side = reach * (high - low).max(axis=1, keepdims=True)
+        return np.concatenate([(low + high - side) / 2, side], axis=1)
+
     def crop(self) -> Crop:
         """The canonical square that serves the whole video: the median of the frames' own."""
         squares = [canonical_crop(face) for face in self.found]
@@ -88,6 +99,15 @@ def track_face(frames: Iterable[np.ndarray], finder: str = "auto", model: Path |
     if not faces:
         raise InputError("there are no frames to find a face in")
     return Track(tuple(faces), tuple(counts))
+
+
+def at_every_frame(rows: np.ndarray, at: np.ndarray, total: int) -> np.ndarray:
+    """Values (k, ...) known at frames `at` (k,), at all of them (total, ...): in straight lines between."""
+    if len(at) == total:
+        return rows.astype(np.float32)
+    flat = rows.reshape(len(rows), -1)
+    filled = np.stack([np.interp(np.arange(total), at, column) for column in flat.T], axis=1)
+    return filled.reshape(total, *rows.shape[1:]).astype(np.float32)
 
 
 def _distance(face: Face, other: Face | None) -> float:

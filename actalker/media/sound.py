@@ -55,7 +55,9 @@ class Sound:
         return Sound(self.samples[:, first:last], self.rate)
 
     def mono(self, rate: int = 16000) -> np.ndarray:
-        """All channels averaged, at `rate`: (n,) float32 with n = round(duration * rate)."""
+        """All channels averaged, at `rate`: (n,) float32, n = round(duration * rate); maybe its own."""
+        if rate == self.rate and len(self.samples) == 1:
+            return self.samples[0]
         size = round(self.duration * rate)
         with _Store() as store:
             for block in self.blocks(rate, 1):

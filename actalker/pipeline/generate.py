@@ -14,6 +14,7 @@ from ..diffusion.reuse import reused
 from ..diffusion.sampling import scheduler
 from ..diffusion.shifted import sample_shifted
 from ..diffusion.windows import FrameNoise, sample_windows
+from .memory import give_back
 from .model import TalkingHeadModel
 
 
@@ -76,6 +77,7 @@ def generate(
                 still = model.codec.decode(told.reference[:, None])[0]
                 video = still + movable(told)[0][:, None].to(video) * (video - still)
             first += len(video)
+            give_back()  # else a long clip grows by what each window leaves in pieces
             yield video
 
 

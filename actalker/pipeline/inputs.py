@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,8 +22,8 @@ from ..control.gates import Gates
 from ..errors import InputError, one_of
 from ..faces.crop import Crop, canonical_crop
 from ..faces.face import Face
-from ..faces.find import find_faces
-from ..faces.track import track_face
+from ..faces.find import choose_finder, find_faces
+from ..faces.track import SPARSE, at_every_frame, track_face
 from ..media.image import read_image
 from ..media.sound import SHORTEST, Sound, read_sound
 from ..media.video import probe, read_frames
@@ -43,9 +44,13 @@ MOST_PHRASES = 200  # of a script: every window reads all of them
 
 @dataclass
 class Portrait:
-    """A portrait as the model sees it. picture: (s, s, 3) uint8; masks: name -> (s, s) in [0, 1]."""
+    """A portrait as the model sees it. picture: (s, s, 3) uint8; masks: name -> (s, s) in [0, 1].
+
+    head: its face in the canonical square, as `picture`: who it is.
+    """
 
     picture: np.ndarray
+    head: np.ndarray
     masks: dict[str, Tensor]
     image: np.ndarray
     crop: Crop | None
@@ -71,15 +76,14 @@ def read_portrait(
     image = _checked(source, "portrait") if isinstance(source, np.ndarray) else read_image(source)
     name = "portrait" if isinstance(source, np.ndarray) else str(source)
     face = find_faces(image, model=face_model, index=face_index, name=name)
-    if crop == "face":
-        square = canonical_crop(face)
-    else:
+    square = head = canonical_crop(face)
+    if crop == "none":
         side = min(image.shape[:2])
         square = Crop((image.shape[1] - side) / 2, (image.shape[0] - side) / 2, side)
     picture = square.apply(image, size)
     points = face.points().moved(square, size)
     masks = {region: REGIONS[region]([points], (size, size)) for region in REGIONS}
-    return Portrait(picture, masks, image, square, face)
+    return Portrait(picture, head.apply(image, size), masks, image, square, face)
 
 
 def driving_crops(
@@ -88,31 +92,42 @@ def driving_crops(
     size: int,
     limit: int | None,
     face_model: Path | None = None,
+    reach: float | None = None,
 ) -> Iterator[np.ndarray]:
     """Square crops (size, size, 3) uint8 of a driving video's face, frame by frame at `fps`.
 
-    One crop serves the whole video, so that head motion stays in the picture.
+    One square serves the whole video, so that head motion stays in the picture; with `reach` a square
+    follows the face (`Track.squares`).
     """
     if isinstance(video, (str, Path)):
         name, length = str(video), frame_count(probe(video).duration, fps)
         used = length if limit is None else min(length, limit)
-        wanted = {used * k // PROBES for k in range(PROBES)}
-        looked = [
-            frame for k, frame in enumerate(read_frames(video, fps, limit=max(wanted) + 1)) if k in wanted
-        ]
-        frames: Iterable[np.ndarray] = read_frames(video, fps, limit=limit)
     else:
         name, kept = "driving video", [_checked(frame, "driving video") for frame in islice(video, limit)]
         if not kept:
             raise InputError("driving video: has no frames; give at least one (h, w, 3) uint8")
-        looked, frames = kept[:: -(-len(kept) // PROBES)], kept
+        used = len(kept)
+    if reach is None:
+        at = np.unique(np.arange(PROBES) * used // PROBES)
+    else:
+        step = SPARSE if choose_finder("auto", face_model)[0] == "cascade" else 1
+        at = np.unique([*range(0, used, step), max(0, used - 1)])
+
+    def frames(stop: int | None) -> Iterable[np.ndarray]:
+        return read_frames(video, fps, limit=stop) if isinstance(video, (str, Path)) else kept[:stop]
+
+    wanted = set(at.tolist())
+    looked = (frame for k, frame in enumerate(frames(max(wanted) + 1)) if k in wanted)
     track = track_face(looked, model=face_model)
     if not track.found:
         raise InputError(
-            f"{name}: no face found in {len(looked)} of its frames; give a video that shows one face"
+            f"{name}: no face found in {len(track.faces)} of its frames; give a video that shows one face"
         )
-    square = track.crop()
-    for frame in frames:
+    one = track.crop()
+    known = at[: len(track.faces)]  # a file may hold fewer frames than it says
+    squares = None if reach is None else at_every_frame(track.squares(reach), known, used)
+    for k, frame in enumerate(frames(limit)):
+        square = one if squares is None else Crop(*map(float, squares[min(k, used - 1)]))
         yield square.apply(frame, size)
 
 
@@ -150,8 +165,13 @@ class ClipInputs:
         """Signal -> (H, W), the mask that the caller has drawn for it."""
         self.masks()  # what is wrong with a region shows before the work
         self.device = self.model.device
-        picture = torch.from_numpy(self.portrait.picture.copy()).permute(2, 0, 1)[None]
-        self.pixels = (picture.to(self.device).float() / 127.5 - 1).to(self.model.network.dtype)
+        self.pixels = self._pixels(self.portrait.picture)
+        self.head = self._pixels(self.portrait.head)
+
+    def _pixels(self, picture: np.ndarray) -> Tensor:
+        """(s, s, 3) uint8 to (1, 3, s, s) in [-1, 1], as the network takes it."""
+        given = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None]
+        return (given.to(self.device).float() / 127.5 - 1).to(self.model.network.dtype)
 
     def opened(self) -> list[str]:
         """Signals that are given, and open at some time of the clip."""
@@ -195,7 +215,7 @@ class ClipInputs:
             name: self.portrait.masks[name].to(self.device)[None, None].expand(1, f, -1, -1)
             for name in ("face", "mouth")
         }
-        return self.model.conditions(self.pixels, tokens, masks, places, gates, self.model.told(1))
+        return self.model.conditions(self.pixels, tokens, masks, places, gates, self.model.told(1), self.head)
 
     def _tokens(self, signal: str, start: int, f: int) -> Tensor:
         if signal == "audio":
@@ -258,8 +278,9 @@ def gather(
     tokens = None
     if expression is not None:
         limit = None if seconds is None else frame_count(seconds, fps)
-        size: int = model.encoders["expression"].config.size  # type: ignore[union-attr, assignment]
-        tokens = expression_tokens(model, driving_crops(expression, fps, size, limit, face_model))
+        encoder: Any = model.encoders["expression"]
+        crops = driving_crops(expression, fps, encoder.config.size, limit, face_model, encoder.reach)
+        tokens = expression_tokens(model, crops)
         seconds = len(tokens) / fps if seconds is None else seconds
     script = None if text is None else _script(text, fps, seconds)
     if seconds is None:

@@ -8,7 +8,9 @@ Letters: b passes at once, f frames, h w latent size, H W picture size, c channe
 
 from __future__ import annotations
 
+import ctypes
 import re
+import sys
 from dataclasses import dataclass, replace
 
 import torch
@@ -154,3 +156,10 @@ def settle(model: TalkingHeadModel, one: Arrangement, device: torch.device) -> N
         cpu_offload(model.network, device, preload_module_classes=[MaskedBranch.__name__])
     if one.sliced:
         model.network.enable_forward_chunking(1, 0)
+
+
+def give_back() -> None:
+    """Hand freed memory back to the system: glibc keeps what lies between pieces that are still in use."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:  # musl has none
+        trim(0)

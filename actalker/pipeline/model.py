@@ -211,6 +211,7 @@ class TalkingHeadModel(nn.Module):
         masks: Mapping[str, Tensor],
         gates: Mapping[str, Tensor],
         micro: Tensor,
+        head: Tensor | None = None,
     ) -> Conditions:
         """What the denoiser is told.
 
@@ -221,12 +222,13 @@ class TalkingHeadModel(nn.Module):
             masks: `face` and `mouth`, (b, f, H, W): where they are, whatever the signals' regions.
             gates: signal -> (b, f).
             micro: (b, 3) frames a second, head motion bucket, expression motion bucket.
+            head: the face in its canonical square, as `portrait`; None: the portrait is that.
         """
         return Conditions(
             tokens=tokens,
             regions=regions,
             gates={name: gates[name] for name in tokens},
-            identity=self.encoders["identity"](portrait),
+            identity=self.encoders["identity"](portrait if head is None else head),
             reference=self.codec.encode(portrait[:, None])[:, 0],
             location=torch.stack([masks["face"], masks["mouth"]], dim=2),
             micro=micro,

@@ -41,6 +41,7 @@ class ExpressionEncoder(nn.Module):
     """
 
     name = "expression"
+    reach = None  # one square serves a whole video: where the head is belongs to its motion
 
     def __init__(self, config: ExpressionConfig):
         super().__init__()

@@ -103,6 +103,7 @@ class ReleasedMotionConfig:
     features: int = 512
     width: int = 1024  # d of the token: the expression's part and six numbers of head pose
     size: int = 256  # side of the crops, pixels
+    reach: float = 1.7  # side of a frame's square, which follows the face, in the extent of its landmarks
 
 
 class ReleasedMotion(nn.Module):
@@ -117,7 +118,7 @@ class ReleasedMotion(nn.Module):
 
     def __init__(self, config: ReleasedMotionConfig) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.reach = config, config.reach
         self.expression = ExpressionNet(config.depths, config.features)
         self.pose = PoseNet(config.stem)
         self.proj = MotionProjection(config.features, config.width - 6)

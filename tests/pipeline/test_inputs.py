@@ -43,6 +43,13 @@ def test_crop_none_is_the_middle_square(made):
     assert difference(whole, np.asarray(expected)) < 2
 
 
+def test_who_it_is_is_read_from_the_head_however_the_portrait_is_cut(made):
+    cut, whole = (read_portrait(made / "face.png", 64, crop=crop) for crop in ("face", "none"))
+    np.testing.assert_array_equal(cut.head, cut.picture)
+    np.testing.assert_array_equal(whole.head, cut.head)
+    assert difference(whole.head, whole.picture) > 5
+
+
 def test_a_driving_video_is_read_at_the_clips_rate_and_no_further(made):
     whole = list(driving_crops(made / "mute.mp4", F25, 64, None))
     assert len(whole) == 10
@@ -56,6 +63,13 @@ def test_one_square_serves_the_whole_driving_video(made):
     first, *_, last = driving_crops(made / "mute.mp4", F25, 64, None)
     shifts = {k: difference(np.roll(first, k, axis=1)[:, 20:44], last[:, 20:44]) for k in range(-8, 9)}
     assert 3 <= min(shifts, key=lambda k: shifts[k]) <= 7  # 9 pixels of 112 are about 5 of the crop's 64
+
+
+def test_squares_that_follow_the_face_hold_it_where_it_is(made):
+    """The same file: the face now stays, and what is behind it moves."""
+    first, *_, last = driving_crops(made / "mute.mp4", F25, 64, None, reach=1.7)
+    shifts = {k: difference(np.roll(first, k, axis=1)[:, 20:44], last[:, 20:44]) for k in range(-8, 9)}
+    assert abs(min(shifts, key=lambda k: shifts[k])) <= 2  # without landmarks the box jitters
 
 
 def test_a_face_that_shows_in_some_frames_is_enough(made, tmp_path):

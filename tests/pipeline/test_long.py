@@ -98,33 +98,29 @@ def test_two_minutes_need_the_memory_of_two_seconds(model, shared, tmp_path, win
     code = """
 import sys
 from pathlib import Path
+from statistics import median
 from actalker.pipeline import TalkingHeadPipeline
 from actalker.pipeline.write import write_clip
-pipe = TalkingHeadPipeline.from_pretrained(sys.argv[1], device="cpu")
-from statistics import median
+model, portrait, speech, windows, seconds, folder = sys.argv[1:]
+pipe = TalkingHeadPipeline.from_pretrained(model, device="cpu")
 read = lambda name: int(next(l for l in open("/proc/self/status") if l.startswith(name)).split()[1])
-for seconds in (2, 120):
-    given = {"audio": sys.argv[3], "duration": str(seconds), "steps": 1, "windows": sys.argv[5]}
-    request = pipe.prepare(sys.argv[2], **given)
-    seen = []
-    told = lambda window, step: seen.append(read("VmRSS"))
-    write_clip(pipe, request, Path(sys.argv[4]) / f"{seconds}.mp4", {}, callback=told)
-    print(median(seen), read("VmHWM"))
+request = pipe.prepare(portrait, audio=speech, duration=seconds, steps=1, windows=windows)
+seen = []
+told = lambda window, step: seen.append(read("VmRSS"))
+write_clip(pipe, request, Path(folder) / f"{seconds}.mp4", {}, callback=told)
+print(median(seen), read("VmHWM"))
 """
     samples = shared / "samples"
     portrait, speech = samples / "portraits" / "painting_mona_lisa.jpg", tmp_path / "speech.wav"
     long_speech(samples / "audio" / "walden_24k.wav", speech, 125)
-    done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, (model, portrait, speech, tmp_path, windows))],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-    )
-    assert done.returncode == 0, done.stderr[-1500:]
-    (short, least), (long, most) = (map(float, line.split()) for line in done.stdout.splitlines())
-    # two minutes of sound, their loudness and what the allocator keeps: 20 to 40 MB, however large the model
-    assert long - short < 50 * 1024
-    assert most <= 1.1 * least  # of many more windows: the allocator's highest moment is higher
+    usual, most = {}, {}
+    for seconds in (2, 120):  # each in a process of its own: a heap keeps what an earlier clip needed
+        given = map(str, (model, portrait, speech, windows, seconds, tmp_path))
+        done = subprocess.run([sys.executable, "-c", code, *given], capture_output=True, text=True, cwd=ROOT)
+        assert done.returncode == 0, done.stderr[-1500:]
+        usual[seconds], most[seconds] = map(float, done.stdout.split())
+    assert usual[120] == pytest.approx(usual[2], rel=0.05)
+    assert most[120] == pytest.approx(most[2], rel=0.05)
 
 
 def long_speech(source: Path, target: Path, seconds: int) -> None:

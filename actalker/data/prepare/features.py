@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ...faces.track import SPARSE, at_every_frame
 from ...media.video import read_frames
 from ...regions.shapes import REGIONS
 from ...signals.motion import expression_variance, motion_buckets
@@ -22,7 +23,6 @@ from .settings import FinderConfig, LatentsConfig, PixelsConfig
 from .stages import Work
 
 FEATURES, LATENTS, PIXELS = "features.npz", "latents.npy", "pixels.npy"
-SPARSE = 5  # without landmarks every so many frames are looked at: the finder that always works is slow
 
 
 def measure_features(work: Work, config: FinderConfig) -> dict[str, Any]:
@@ -40,17 +40,17 @@ def measure_features(work: Work, config: FinderConfig) -> dict[str, Any]:
         return {"found": 0.0}
     total, side = work.before["render"].values["frames"], looked[0].shape[0]
     at = np.arange(total) if dense else np.arange(0, total, SPARSE)
-    arrays: dict[str, np.ndarray] = {"boxes": _at_every_frame(track.boxes(), at, total)}
+    arrays: dict[str, np.ndarray] = {"boxes": at_every_frame(track.boxes(), at, total)}
     values: dict[str, Any] = {"found": round(track.share, 4)}
     marks, poses = track.landmarks(), track.poses()
     if marks is not None:
-        arrays["landmarks"] = _at_every_frame(marks, at, total)
+        arrays["landmarks"] = at_every_frame(marks, at, total)
         scheme = str(track.found[0].scheme)
         values["scheme"] = scheme
         values["head_motion"], values["expression_motion"] = motion_buckets(marks, scheme)
         values["expression_variance"] = round(expression_variance(marks, scheme), 8)
     if poses is not None:
-        arrays["poses"] = _at_every_frame(poses, at, total)
+        arrays["poses"] = at_every_frame(poses, at, total)
         values["pose_range"] = [round(float(v), 2) for v in np.ptp(poses, axis=0)]
     points = [face.points() for face in track.found]
     for name in ("mouth", "face"):
@@ -98,12 +98,3 @@ def _codec(model: str, device: str) -> Any:
     from ...pipeline.folder import load_model  # and all that a model is made of
 
     return load_model(Path(model)).codec.to(device)
-
-
-def _at_every_frame(rows: np.ndarray, at: np.ndarray, total: int) -> np.ndarray:
-    """Values known at some frames, at all of them: in straight lines between."""
-    if len(at) == total:
-        return rows.astype(np.float32)
-    flat = rows.reshape(len(rows), -1)
-    filled = np.stack([np.interp(np.arange(total), at, column) for column in flat.T], axis=1)
-    return filled.reshape(total, *rows.shape[1:]).astype(np.float32)
