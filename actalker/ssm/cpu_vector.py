@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -44,11 +45,18 @@ class VectorModel(models.PrimitiveModel):
         super().__init__(manager, fe_type, FLOATS)
 
 
+@cache
+def sources() -> str:
+    """Hash of this folder's files."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+
+
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile when first called; keep the result on disk where that is possible."""
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
-    # numba's cache notices edits of a kernel's own file; with this file's hash in the name, of this one too
-    function.__qualname__ += "_" + sha256(Path(__file__).read_bytes()).hexdigest()[:12]
+    # numba's cache notices edits of a kernel's own file; with this in the name, of what it calls too
+    function.__qualname__ += "_" + sources()
     try:
         return njit(cache=True, **options)(function)
     except RuntimeError:  # no folder that can be written: compile in every process

@@ -34,7 +34,7 @@ def ssd_numba(call: SsdCall) -> tuple[Tensor, Tensor]:
     half = x.dtype == torch.bfloat16
     wide = F.pad(x if half else x.float(), (0, fill)) if fill else x if half else x.float()
     begin = None if state is None else F.pad(state, (0, 0, 0, fill)).transpose(2, 3)
-    given = (wide, dt, (dt * call.A).exp(), call.B.float(), call.C.float(), call.D, begin)
+    given = (wide, dt, dt * call.A, call.B.float(), call.C.float(), call.D, begin)
     sizes = torch.full(x.shape[:1], x.shape[1]) if call.lengths is None else call.lengths
     keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in given)
     y, final, _ = ssd_forward(*given, sizes, call.reverse, keep)
@@ -42,7 +42,7 @@ def ssd_numba(call: SsdCall) -> tuple[Tensor, Tensor]:
 
 
 GIVEN = (
-    "Tensor x, Tensor dt, Tensor decay, Tensor B, Tensor C, Tensor? D, Tensor? begin, Tensor lengths, "
+    "Tensor x, Tensor dt, Tensor rate, Tensor B, Tensor C, Tensor? D, Tensor? begin, Tensor lengths, "
     "bool reverse"
 )
 
@@ -50,16 +50,16 @@ GIVEN = (
 @torch.library.custom_op(
     "actalker::ssd_forward", mutates_args=(), schema=f"({GIVEN}, bool keep) -> (Tensor, Tensor, Tensor)"
 )
-def ssd_forward(x, dt, decay, B, C, D, begin, lengths, reverse, keep):
-    """x (b, l, h, p), p whole vectors; dt, decay (b, l, h); begin (s, h, n, p). Returns y, the last states
-    and, with `keep`, those before every chunk."""
-    x, dt, decay, B, C = (walkable(t) for t in (x, dt, decay, B, C))
+def ssd_forward(x, dt, rate, B, C, D, begin, lengths, reverse, keep):
+    """x (b, l, h, p), p whole vectors; dt, rate (b, l, h), the logarithm of the decay; begin (s, h, n, p).
+    Returns y, the last states and, with `keep`, those before every chunk."""
+    x, dt, decay, B, C = (walkable(t) for t in (x, dt, rate.exp(), B, C))
     D, begin = (None if t is None else t.contiguous() for t in (D, begin))
-    y, final, states = forward_results(x, dt, decay, B, C, D, begin, lengths, reverse, keep)
+    y, final, states = forward_results(x, dt, rate, B, C, D, begin, lengths, reverse, keep)
     plan = plan_of(x, B, 1, reverse)
 
     def work(first: int, last: int) -> None:
-        space = cpu.scratch(plan.n * plan.wide)
+        space = cpu.scratch(kernels().forward_vectors(plan.n, plan.wide, most_heads(plan)))
         kernels().scan_forward(
             (first, last),
             places,
@@ -78,13 +78,13 @@ def ssd_forward(x, dt, decay, B, C, D, begin, lengths, reverse, keep):
         )
 
     places = cpu.places_of(lengths, len(x), kernels().CHUNK)
-    spread(work, len(lengths) * plan.heads, x.numel() * plan.n)
+    spread(work, len(lengths) * plan.groups * plan.parts, x.numel() * plan.n)
     states[cpu.chunks_in(places, kernels().CHUNK) :] = 0  # read by nobody, but the same in every run
     return y, final, states
 
 
 @ssd_forward.register_fake
-def forward_results(x, dt, decay, B, C, D, begin, lengths, reverse, keep):
+def forward_results(x, dt, rate, B, C, D, begin, lengths, reverse, keep):
     """Empty tensors of the right shapes."""
     (b, l, h, p), n, s = x.shape, B.shape[3], lengths.shape[0]
     chunks = b * (l // kernels().CHUNK) + s if keep else 0  # as many as there can be
@@ -96,21 +96,19 @@ def forward_results(x, dt, decay, B, C, D, begin, lengths, reverse, keep):
     mutates_args=(),
     schema=f"(Tensor dy, Tensor? dfinal, Tensor states, {GIVEN}) -> ({', '.join(['Tensor'] * 7)})",
 )
-def ssd_backward(dy, dfinal, states, x, dt, decay, B, C, D, begin, lengths, reverse):
-    """The gradients of x, dt, decay, B, C, D, begin from those of y and of the last states."""
-    x, dt, decay, B, C, dy = (walkable(t) for t in (x, dt, decay, B, C, dy))
+def ssd_backward(dy, dfinal, states, x, dt, rate, B, C, D, begin, lengths, reverse):
+    """The gradients of x, dt, rate, B, C, D, begin from those of y and of the last states."""
+    x, dt, decay, B, C, dy = (walkable(t) for t in (x, dt, rate.exp(), B, C, dy))
     D, dfinal = (None if t is None else t.contiguous() for t in (D, dfinal))
     (b, l, h, p), n, s = x.shape, B.shape[3], len(lengths)
-    shares = math.ceil(torch.get_num_threads() / (s * B.shape[2]))
-    plan = plan_of(x, B, min(shares, h // B.shape[2]), reverse)
-    dx, ddt, ddecay = (t.new_empty(t.shape) for t in (x, dt, decay))
+    plan = plan_of(x, B, s, reverse)
+    dx, ddt, drate = (t.new_empty(t.shape) for t in (x, dt, decay))
     dB, dC = (dt.new_empty(b, l, plan.groups, plan.parts, n) for _ in range(2))
     dD, dbegin = dt.new_empty(s, h, cpu.lanes()), dt.new_empty(s, h, n, p)
 
     def work(first: int, last: int) -> None:
-        most = math.ceil(h // plan.groups / plan.parts)
-        space = cpu.scratch(kernels().backward_vectors(n, plan.wide, most))
-        kernels().scan_backward(
+        space = cpu.scratch(adjoint().backward_vectors(n, plan.wide, most_heads(plan)))
+        adjoint().scan_backward(
             (first, last),
             places,
             plan,
@@ -122,7 +120,7 @@ def ssd_backward(dy, dfinal, states, x, dt, decay, B, C, D, begin, lengths, reve
             cpu.rows(dy),
             cpu.rows(dx),
             cpu.rows(ddt),
-            cpu.rows(ddecay),
+            cpu.rows(drate),
             cpu.rows(dB),
             cpu.rows(dC),
             cpu.address(D),
@@ -136,13 +134,13 @@ def ssd_backward(dy, dfinal, states, x, dt, decay, B, C, D, begin, lengths, reve
     places = cpu.places_of(lengths, b, kernels().CHUNK)
     spread(work, s * plan.groups * plan.parts, x.numel() * n)
     dB, dC = (t.sum(3) if plan.parts > 1 else t.squeeze(3) for t in (dB, dC))
-    return dx, ddt, ddecay, dB, dC, dD.sum((0, 2)), dbegin
+    return dx, ddt, drate, dB, dC, dD.sum((0, 2)), dbegin
 
 
 @ssd_backward.register_fake
-def _(dy, dfinal, states, x, dt, decay, B, C, D, begin, lengths, reverse):
+def _(dy, dfinal, states, x, dt, rate, B, C, D, begin, lengths, reverse):
     (h, p), n = x.shape[2:], B.shape[3]
-    alike = [t.new_empty(t.shape) for t in (x, dt, decay, B, C)]
+    alike = [t.new_empty(t.shape) for t in (x, dt, rate, B, C)]
     return (*alike, dt.new_empty(h), dt.new_empty(lengths.shape[0], h, n, p))
 
 
@@ -166,10 +164,24 @@ def differentiate(
 ssd_forward.register_autograd(differentiate, setup_context=remember)
 
 
-def plan_of(x: Tensor, B: Tensor, parts: int, reverse: bool) -> Any:
+def plan_of(x: Tensor, B: Tensor, sequences: int, reverse: bool) -> Any:
     (h, p), (groups, n) = x.shape[2:], B.shape[2:]
+    parts = min(math.ceil(torch.get_num_threads() / (sequences * groups)), h // groups)
     half = x.dtype == torch.bfloat16
     return kernels().Plan(h, p // cpu.lanes(), n, groups, parts, reverse, half)
+
+
+def most_heads(plan: Any) -> int:
+    """Of a job."""
+    return math.ceil(plan.heads // plan.groups / plan.parts)
+
+
+@cache
+def adjoint() -> Any:
+    """The module of the backward's kernel."""
+    from . import ssd_adjoint
+
+    return ssd_adjoint
 
 
 def walkable(t: Tensor) -> Tensor:

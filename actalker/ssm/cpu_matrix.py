@@ -1,0 +1,113 @@
+"""Matrix products of CPU kernels, in blocks of four rows by four vectors that stay in registers. Needs numba.
+
+A matrix lies row by row, rows of whole vectors; a row of steps has one number for each of CHUNK. What is
+called left, right, out, source, target is an address; all sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from .cpu_kernels import fill_zero
+from .cpu_vector import LANES, SIZE, fma, kernel, load, load_number, one, spread, store
+
+CHUNK = 32
+ROW = CHUNK // LANES  # vectors of a row of steps
+STEPS = ROW * SIZE  # its bytes
+
+
+@kernel
+def by_fours(count):
+    return (count + 3) // 4 * 4
+
+
+@kernel
+def store_rows(at, line, y0, y1, y2, y3):
+    store(at, y0)
+    store(at + line, y1)
+    store(at + 2 * line, y2)
+    store(at + 3 * line, y3)
+
+
+@kernel
+def multiply(rows, terms, wide, left, row, term, right, line, out):
+    """out_r += Σ_k left_rk right_k for `rows` rows, by fours, of `wide` vectors.
+
+    row, term: the ways from row to row and from term to term of left, which is read number by number; line:
+    from row to row of right and of out.
+    """
+    for r in range(0, rows, 4):
+        l_0, o_0 = left + r * row, out + r * line
+        o_1, o_2, o_3 = o_0 + line, o_0 + 2 * line, o_0 + 3 * line
+        v = 0
+        while v < wide:
+            o, m = v * SIZE, right + v * SIZE
+            y00, y10, y20, y30 = load(o_0 + o), load(o_1 + o), load(o_2 + o), load(o_3 + o)
+            if v + 4 <= wide:
+                p, q, z = o + SIZE, o + 2 * SIZE, o + 3 * SIZE
+                y01, y11, y21, y31 = load(o_0 + p), load(o_1 + p), load(o_2 + p), load(o_3 + p)
+                y02, y12, y22, y32 = load(o_0 + q), load(o_1 + q), load(o_2 + q), load(o_3 + q)
+                y03, y13, y23, y33 = load(o_0 + z), load(o_1 + z), load(o_2 + z), load(o_3 + z)
+                for k in range(terms):
+                    at, to = l_0 + k * term, m + k * line
+                    a, b, c, d = spread(at), spread(at + row), spread(at + 2 * row), spread(at + 3 * row)
+                    m0, m1, m2, m3 = load(to), load(to + SIZE), load(to + 2 * SIZE), load(to + 3 * SIZE)
+                    y00, y01, y02, y03 = fma(a, m0, y00), fma(a, m1, y01), fma(a, m2, y02), fma(a, m3, y03)
+                    y10, y11, y12, y13 = fma(b, m0, y10), fma(b, m1, y11), fma(b, m2, y12), fma(b, m3, y13)
+                    y20, y21, y22, y23 = fma(c, m0, y20), fma(c, m1, y21), fma(c, m2, y22), fma(c, m3, y23)
+                    y30, y31, y32, y33 = fma(d, m0, y30), fma(d, m1, y31), fma(d, m2, y32), fma(d, m3, y33)
+                store_rows(o_0 + p, line, y01, y11, y21, y31)
+                store_rows(o_0 + q, line, y02, y12, y22, y32)
+                store_rows(o_0 + z, line, y03, y13, y23, y33)
+                v += 4
+            elif v + 2 <= wide:
+                p = o + SIZE
+                y01, y11, y21, y31 = load(o_0 + p), load(o_1 + p), load(o_2 + p), load(o_3 + p)
+                for k in range(terms):
+                    at, to = l_0 + k * term, m + k * line
+                    a, b, c, d = spread(at), spread(at + row), spread(at + 2 * row), spread(at + 3 * row)
+                    m0, m1 = load(to), load(to + SIZE)
+                    y00, y10, y20, y30 = fma(a, m0, y00), fma(b, m0, y10), fma(c, m0, y20), fma(d, m0, y30)
+                    y01, y11, y21, y31 = fma(a, m1, y01), fma(b, m1, y11), fma(c, m1, y21), fma(d, m1, y31)
+                store_rows(o_0 + p, line, y01, y11, y21, y31)
+                v += 2
+            else:
+                for k in range(terms):
+                    at, m0 = l_0 + k * term, load(m + k * line)
+                    y00, y10 = fma(spread(at), m0, y00), fma(spread(at + row), m0, y10)
+                    y20, y30 = fma(spread(at + 2 * row), m0, y20), fma(spread(at + 3 * row), m0, y30)
+                v += 1
+            store_rows(o_0 + o, line, y00, y10, y20, y30)
+
+
+@kernel
+def product(rows, terms, wide, left, row, term, right, line, out):
+    """`multiply` on zeros."""
+    fill_zero(out, rows * wide)
+    multiply(rows, terms, wide, left, row, term, right, line, out)
+
+
+@kernel
+def scale_rows(rows, wide, by, out):
+    """Each row of `wide` vectors by its own vector."""
+    for k in range(rows):
+        factor = load(by + k * SIZE)
+        for v in range(wide):
+            o = out + (k * wide + v) * SIZE
+            store(o, load(o) * factor)
+
+
+@kernel
+def turn(rows, columns, line, source, target):
+    """Numbers of `rows` rows of `line` bytes to `columns` rows of the chunk's steps."""
+    for k in range(rows):
+        for j in range(columns):
+            store(target + j * STEPS + k * 4, load_number(source + k * line + j * 4))
+
+
+@kernel
+def set_units(units):
+    """The unit matrix of a chunk's steps."""
+    store(units, one())
+    number = load_number(units)
+    fill_zero(units, CHUNK * ROW)
+    for k in range(CHUNK):
+        store(units + k * STEPS + k * 4, number)
