@@ -302,6 +302,11 @@ def one(typing: Any) -> Any:
 
 
 @intrinsic
+def tiny(typing: Any) -> Any:
+    return V(), lambda context, builder, sig, args: constant(2.0**-80)
+
+
+@intrinsic
 def ln2(typing: Any) -> Any:
     return V(), lambda context, builder, sig, args: constant(LN2)
 

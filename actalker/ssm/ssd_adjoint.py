@@ -14,7 +14,7 @@ and of the logarithm of the decay of a step k, all that passes over it:
 from __future__ import annotations
 
 from .cpu_kernels import FIRST_CHUNK, LENGTH, copy_vectors, fill_zero, read, write
-from .cpu_matrix import CHUNK, ROW, STEPS, by_fours, multiply, product, scale_rows, set_units, turn
+from .cpu_matrix import CHUNK, ROW, STEPS, by_fours, multiply, normal, product, scale_rows, set_units, turn
 from .cpu_vector import (
     LANES,
     SIZE,
@@ -140,7 +140,8 @@ def scan_backward(
                         prefetch(dx_0 + at * dx.step + o + (v * SIZE >> 1 if half else v * SIZE))
                     a = spread(decay_0 + head * 4 + at * decay.step)
                     m = k * STEPS
-                    l0, l1 = fma(l0, a, load(units + m)), fma(l1, a, load(units + m + SIZE))
+                    l0 = normal(fma(l0, a, load(units + m)))
+                    l1 = normal(fma(l1, a, load(units + m + SIZE)))
                     m0, m1 = l0 * load(M + m), l1 * load(M + m + SIZE)
                     g0, g1 = load(G + m), load(G + m + SIZE)
                     store(ML + m, load(ML + m) + m0)

@@ -25,6 +25,7 @@ from .cpu_matrix import (
     STEPS,
     by_fours,
     multiply,
+    normal,
     product,
     scale_rows,
     set_units,
@@ -96,12 +97,12 @@ def decays(t_0, steps, length, plan, decay_0, decay_step, E, w):
     """E_k and w_k, in all lanes; returns what is left of a state behind the chunk."""
     e = one()
     for k in range(steps):
-        e = e * spread(decay_0 + row_of(t_0 + k, length, plan) * decay_step)
+        e = normal(e * spread(decay_0 + row_of(t_0 + k, length, plan) * decay_step))
         store(E + k * SIZE, e)
     left = one()
     for k in range(steps - 1, -1, -1):
         store(w + k * SIZE, left)
-        left = left * spread(decay_0 + row_of(t_0 + k, length, plan) * decay_step)
+        left = normal(left * spread(decay_0 + row_of(t_0 + k, length, plan) * decay_step))
     for k in range(steps, by_fours(steps)):
         store(E + k * SIZE, zero())
         store(w + k * SIZE, zero())
@@ -174,7 +175,8 @@ def scan_forward(jobs, places, plan, x, dt, decay, B, C, y, D, states, begin, fi
                         prefetch(y_0 + at * y.step + o + (v * SIZE >> 1 if half else v * SIZE))
                     a = spread(decay_0 + head * 4 + at * decay.step)
                     m = k * STEPS
-                    l0, l1 = fma(l0, a, load(units + m)), fma(l1, a, load(units + m + SIZE))
+                    l0 = normal(fma(l0, a, load(units + m)))
+                    l1 = normal(fma(l1, a, load(units + m + SIZE)))
                     store(GL + m, l0 * load(G + m))
                     store(GL + m + SIZE, l1 * load(G + m + SIZE))
                 fill_zero(GL + steps * STEPS, (fours - steps) * ROW)
