@@ -19,7 +19,7 @@ import yaml
 from measuring import machine, peak_megabytes, row, table
 
 from actalker.diffusion.guidance import guided
-from actalker.pipeline.memory import GB, Arrangement, arrangements, needed, settle
+from actalker.pipeline.memory import GB, Arrangement, arrangements, decoding, needed, settle
 from actalker.pipeline.model import ModelConfig, TalkingHeadModel
 from actalker.signals import signal
 
@@ -37,6 +37,11 @@ def estimates(config: ModelConfig, device: str) -> None:
     known = [
         replace(one, need=needed(model, one, device, count)) for one in arrangements(dtype, device, True)
     ]
+    held = {
+        name: sum(p.numel() for p in part.parameters()) * dtype.itemsize / GB for name, part in model.parts()
+    }
+    print(f"\nweights: {', '.join(f'{name} {size:.3g} GB' for name, size in held.items())}")
+    print(f"decoding one frame: {decoding(model, 1) * dtype.itemsize / GB:.3g} GB")
     table(("arrangement", "estimated GB", "what --memory takes it"))
     for one in known:
         taken = [f"{b}GB" for b in BUDGETS if next((o for o in known if o.need <= b * GB), None) is one] + (
