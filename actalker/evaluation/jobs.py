@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from typing import Any
 
 import torch
@@ -34,9 +34,17 @@ def run_jobs(
         for job in jobs:
             yield function(*job)
     else:
-        with ProcessPoolExecutor(workers, get_context("spawn"), _one_thread) as pool:
+        others = set(active_children())
+        pool = ProcessPoolExecutor(workers, get_context("spawn"), _one_thread)
+        try:
             for done in as_completed([pool.submit(function, *job) for job in jobs]):
                 yield done.result()
+        except BaseException:  # interrupted: nobody waits for what is still under way
+            for worker in set(active_children()) - others:
+                worker.terminate()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _one_thread() -> None:
