@@ -32,7 +32,7 @@ NEED_LIGHTNING = (
     "training.plan",
     "data.module",
 )
-NEED_COMPILERS = ("_kernels", "cpu_vector")
+NEED_COMPILERS = ("_kernels", "_adjoint", "cpu_matrix", "cpu_vector")
 
 BLOCK = f"import sys\nsys.modules.update(dict.fromkeys({OPTIONAL!r}))\n"  # None: as if not installed
 

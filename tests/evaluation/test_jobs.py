@@ -28,16 +28,20 @@ def test_results_come_and_a_failure_is_raised(engine):
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
 def test_an_interrupted_run_ends_at_once_and_takes_its_workers_along():
     code = (
-        "import time; from actalker.evaluation.jobs import run_jobs; "
+        "import signal, time; from actalker.evaluation.jobs import run_jobs; "
+        "signal.signal(signal.SIGINT, signal.default_int_handler); "  # ignored in a shell's background
         "list(run_jobs(time.sleep, [(300,)] * 4, workers=2))"
     )
-    run = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.DEVNULL)
-    parent, begun = psutil.Process(run.pid), time.monotonic()
-    while len(parent.children(recursive=True)) < 3:  # two workers, and who counts their resources
-        assert run.poll() is None and time.monotonic() - begun < 60
-        time.sleep(0.1)
-    time.sleep(1)  # jobs have been handed out
-    workers = parent.children(recursive=True)
-    os.kill(run.pid, signal.SIGINT)
-    assert run.wait(60) != 0
-    assert not psutil.wait_procs(workers, 30)[1]
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.DEVNULL) as run:
+        try:
+            parent, begun = psutil.Process(run.pid), time.monotonic()
+            while len(parent.children(recursive=True)) < 3:  # two workers, and who counts their resources
+                assert run.poll() is None and time.monotonic() - begun < 60
+                time.sleep(0.1)
+            time.sleep(1)  # jobs have been handed out
+            workers = parent.children(recursive=True)
+            os.kill(run.pid, signal.SIGINT)
+            assert run.wait(60) != 0
+            assert not psutil.wait_procs(workers, 30)[1]
+        finally:
+            run.kill()
