@@ -149,7 +149,7 @@ def _frames(inputs: ClipInputs, setting: Setting, steps: int | None) -> np.ndarr
     """(f, h, w, 3) uint8: the clip under a setting."""
     told = replace(inputs, gates=setting.gates(), regions=setting.of("region"))
     drop, model = setting.changes.get("mask_drop"), inputs.model
-    scales = {**model.config.sampling.guidance, **{k: float(v) for k, v in setting.of("guidance").items()}}
+    scales = {k: float(v) for k, v in setting.of("guidance").items()}
 
     def conditions(start: int, stop: int) -> Conditions:
         made = told.conditions(start, stop)

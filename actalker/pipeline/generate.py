@@ -39,7 +39,7 @@ def generate(
         conditions: of frames start to stop, a batch of one.
         frames: length of the clip.
         steps, sampler, windows: the model's own unless given.
-        scales: guidance scale of each signal, 1 = none.
+        scales: guidance scale of each signal, 1 = none; the model's own of those that are not given.
         callback: told (window, step) after every denoiser call.
         together: whether guidance passes run as one batch. decode: frames that are decoded at once.
         reuse: denoiser calls for which the outputs of attention are kept (`diffusion.reuse`).
@@ -56,7 +56,8 @@ def generate(
         return told.reference[:, None].expand(-1, count, -1, -1, -1)
 
     shifted = (windows or settings.windows) == "shifted"
-    with reused(guided(model.denoise, scales or {}, together), model.network, reuse) as denoise:
+    scales = {**settings.guidance, **(scales or {})}
+    with reused(guided(model.denoise, scales, together), model.network, reuse) as denoise:
         pieces = (sample_shifted if shifted else sample_windows)(
             denoise,
             conditions,

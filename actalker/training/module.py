@@ -294,7 +294,16 @@ class TrainingModule(L.LightningModule):
         checkpoint["tuning"] = asdict(self.tuning)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Count batches anew: a step may be made of more of them, or of fewer, than it was."""
+        """Count batches anew: a step may be made of more of them, or of fewer, than it was.
+
+        The learning rate is the settings', not the checkpoint's.
+        """
+        for schedule in checkpoint["lr_schedulers"]:
+            schedule["base_lrs"] = [self.optimizer.learning_rate] * len(schedule["base_lrs"])
+        rate = self.optimizer.learning_rate * self.optimizer.rate(checkpoint["global_step"])
+        for state in checkpoint["optimizer_states"]:
+            for group in state["param_groups"]:
+                group["lr"] = rate
         counted = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]
         change = checkpoint["global_step"] * self.trainer.accumulate_grad_batches - counted["ready"]
         for kind in counted:  # a checkpoint that is written while a batch ends counts it as not yet completed

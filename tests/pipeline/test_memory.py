@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -73,8 +74,8 @@ def test_a_dtype_that_was_asked_for_stays():
 
 def video(model, **how) -> torch.Tensor:
     told = some_conditions(model, f=10)
-    pieces = generate(model, told.frames, 10, steps=2, scales={"audio": 2.0, "text": 1.5}, **how)
-    return torch.cat(list(pieces))
+    how = {"scales": {"audio": 2.0, "text": 1.5}, **how}
+    return torch.cat(list(generate(model, told.frames, 10, steps=2, **how)))
 
 
 def test_every_arrangement_makes_the_same_pictures():
@@ -93,6 +94,17 @@ def test_every_arrangement_makes_the_same_pictures():
         torch.testing.assert_close(
             video(model, together=one.together, decode=one.decode), whole, rtol=1e-4, atol=1e-4
         )
+
+
+def test_guidance_is_the_models_own_unless_given():
+    plain, own = small_model(), small_model()
+    own.config = replace(
+        own.config, sampling=replace(own.config.sampling, guidance={"text": 4.0, "audio": 2.0})
+    )
+    same = video(plain, scales={"audio": 2.0, "text": 4.0})
+    assert torch.equal(video(own, scales={}), same)
+    assert torch.equal(video(own, scales={"text": 1.0}), video(plain, scales={"audio": 2.0}))
+    assert not torch.equal(video(plain, scales={}), same)
 
 
 def test_attention_that_is_kept_changes_little_and_leaves_nothing_behind():

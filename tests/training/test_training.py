@@ -58,6 +58,17 @@ def test_a_resumed_run_has_the_weights_of_one_in_one_go(tmp_path):
             assert torch.equal(parts[kept][name], value), (kept, name)
 
 
+@pytest.mark.slow
+def test_a_resumed_run_takes_the_rate_of_its_settings(tmp_path):
+    fit(tmp_path, 2)
+    settings = ["--model.optimizer.learning_rate", "3e-5", "--model.optimizer.warmup", "1"]
+    resumed = fit(tmp_path, 4, "--ckpt_path", "last", *settings)
+    held = torch.load(resumed, map_location="cpu", weights_only=False)
+    (schedule,), (state,) = held["lr_schedulers"], held["optimizer_states"]
+    assert schedule["base_lrs"] == [3e-5, 3e-5]
+    assert [group["lr"] for group in state["param_groups"]] == pytest.approx([3e-5, 3e-5])
+
+
 def test_training_begins_with_another_models_weights_and_fresh_new_parts(tmp_path):
     old = small_model()
     save_model(old, tmp_path / "old")
