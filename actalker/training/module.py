@@ -298,10 +298,10 @@ class TrainingModule(L.LightningModule):
 
         The learning rate is the settings', not the checkpoint's.
         """
-        for schedule in checkpoint["lr_schedulers"]:
+        for schedule in checkpoint.get("lr_schedulers", ()):  # a checkpoint of weights alone has none
             schedule["base_lrs"] = [self.optimizer.learning_rate] * len(schedule["base_lrs"])
         rate = self.optimizer.learning_rate * self.optimizer.rate(checkpoint["global_step"])
-        for state in checkpoint["optimizer_states"]:
+        for state in checkpoint.get("optimizer_states", ()):
             for group in state["param_groups"]:
                 group["lr"] = rate
         counted = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]

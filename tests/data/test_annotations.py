@@ -100,10 +100,10 @@ def test_a_folder_has_an_entry_for_every_file(tmp_path):
 
 def test_results_inside_the_source_are_no_part_of_it(tmp_path):
     (tmp_path / "a.mp4").write_bytes(b"x")
-    (tmp_path / "out/work").mkdir(parents=True)
-    (tmp_path / "out/work/clip.mp4").write_bytes(b"x")
+    (tmp_path / "out/clips").mkdir(parents=True)
+    (tmp_path / "out/clips/clip.mp4").write_bytes(b"x")
     assert [one.clip for one in read_source(tmp_path, out=tmp_path / "out")] == ["a.mp4"]
-    assert [one.clip for one in read_source(tmp_path / "out", out=tmp_path / "out")] == ["work/clip.mp4"]
+    assert [one.clip for one in read_source(tmp_path / "out", out=tmp_path / "out")] == ["clips/clip.mp4"]
 
 
 BAD = {
