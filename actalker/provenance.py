@@ -16,7 +16,10 @@ from typing import Any
 from . import __version__
 from .errors import InputError
 
-RECORDED = ("torch", "numpy", "diffusers", "transformers", "av", "soxr", "scikit-image", "mediapipe")
+RECORDED = (
+    *("torch", "numpy", "numba", "triton", "mamba-ssm", "diffusers", "transformers"),
+    *("av", "soxr", "pillow", "scikit-image", "mediapipe", "face-alignment"),
+)
 
 
 def file_hash(path: str | Path) -> str:

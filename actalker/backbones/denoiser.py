@@ -13,8 +13,9 @@ from ..control.conditions import Conditions
 
 
 class Estimate(NamedTuple):
-    """A network's raw output and, if it has a motion field, the warped reference; both (b, f, c, h, w).
+    """A network's raw output and, if it has a motion field, the reference, warped and maybe painted on.
 
+    output, centre: (b, f, c, h, w).
     features: (b, f, ·, h, w) the last ones, from which training reads whether they know the motion; or None.
     """
 

@@ -22,7 +22,7 @@ from ..regions.grid import to_grid_bicubic
 from .attach import attach, checkpointed, control_scope, cross_attentions, in_scope
 from .denoiser import Estimate
 from .guider import LocationGuider
-from .warp import DetailHead, warp
+from .warp import DetailHead, paint, warp
 
 
 class _Routes:
@@ -48,7 +48,7 @@ class ControlUNet(UNetSpatioTemporalConditionModel):
     latent position, by which the reference is warped to make the centre of the estimate
     (`diffusion.precondition`); its last layer starts at zero. stride is the number of pixels that the codec
     folds into a latent position, so that the warp moves pixels. detail_width > 0 adds a head of that width
-    that changes the warped pixels (`DetailHead`); for codecs that fold.
+    that moves single pixels and paints on them (`DetailHead`); for codecs that fold.
 
     adapters: signals enter every cross-attention too (`DecoupledAttention`), starting at zero.
     reference_scale: factor on the reference's latents where they are joined; SVD takes them unscaled,
@@ -186,7 +186,7 @@ class ControlUNet(UNetSpatioTemporalConditionModel):
             sample: (b, f, c, h, w), already scaled; without the reference, which is joined here.
             timestep: (b,) or scalar, c_noise of the noise level.
             conditions: of the same b and f.
-        Returns: the raw output and, with a flow head, the warped reference.
+        Returns: the raw output and, with a flow head, the reference, warped and maybe painted on.
         """
         b, f = sample.shape[:2]
         reference = conditions.reference[:, None].expand(-1, f, -1, -1, -1).to(sample.dtype)
@@ -208,8 +208,8 @@ class ControlUNet(UNetSpatioTemporalConditionModel):
         flow = field.unflatten(0, (b, f)) * self.config.flow_scale
         centre = warp(conditions.reference.to(sample), flow, self.config.stride)
         if self.detail is not None:
-            changes = self.detail(call.features, centre.flatten(0, 1))
-            output = output + changes.to(output.dtype).unflatten(0, (b, f))
+            painting = self.detail(call.features, centre.flatten(0, 1), output.flatten(0, 1))
+            centre = paint(conditions.reference.to(sample), flow, painting, self.config.stride)
         return Estimate(output, centre, features)
 
 

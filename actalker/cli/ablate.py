@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, one_of
+from ..extras import need
 from ..provenance import check_readable
 from .options import new_parser, parse
 
@@ -67,6 +68,7 @@ def run(argv: Sequence[str]) -> int:
         raise InputError("--preset and --vary: give one of them")
     if options.puppets is None:
         options.puppets = PUPPETS["study" if study else "targets"]
+    need("eval", "matplotlib")  # told before the work, not after it
     if options.puppets < 0 or options.workers < 1:
         raise InputError(f"--puppets {options.puppets} --workers {options.workers}: give >= 0 and >= 1")
     if not 0 <= options.seed < 2**31:

@@ -61,7 +61,7 @@ def demo(
     from ..media.writer import VideoWriter
     from ..pipeline.progress import progress
     from ..pipeline.talking_head import TalkingHeadPipeline
-    from ..pipeline.write import check_outputs, write_clip
+    from ..pipeline.write import check_outputs, sidecar_of, write_clip
     from ..timeline import frame_count, parse_seconds
 
     seconds = read_sound(SPEECH).duration if duration is None else parse_seconds(duration)
@@ -72,10 +72,11 @@ def demo(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"--out {folder}: cannot be made ({error.strerror}); give another folder") from None
-    portrait, driver, video, gates = (
-        folder / name for name in ("portrait.png", "driver.mp4", "demo.mp4", "demo_gates.mp4")
+    portrait, driver, video, look, gates = (
+        folder / name
+        for name in ("portrait.png", "driver.mp4", "demo.mp4", "demo_preview.png", "demo_gates.mp4")
     )
-    check_outputs(video, folder / "demo_preview.png", overwrite)
+    check_outputs(video, look, overwrite)
     for path in (portrait, driver, gates):
         check_writable(path, overwrite)
 
@@ -106,8 +107,8 @@ def demo(
         def told(window: int, step: int) -> None:
             tick()
 
-        write_clip(pipeline, first, video, asked, folder / "demo_preview.png", overwrite, told)
-        yield video
+        write_clip(pipeline, first, video, asked, look, overwrite, told)
+        yield from (video, sidecar_of(video), look)
         size = (PANEL + CAPTION, PANEL * len(SETTINGS))
         streams = [read_frames(video), *(pipeline.stream(replace(first, inputs=one), told) for one in closed)]
         with VideoWriter(gates, FPS, size, first.inputs.sound, overwrite) as writer:

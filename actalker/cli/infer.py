@@ -45,7 +45,8 @@ def parser() -> ArgumentParser:
         action="extend",
         type=str,
         metavar="NAME=REGION",
-        help="where a signal acts: mouth, upper, face, frame or a mask picture (repeatable)",
+        help="where a signal acts: mouth, upper, face, frame, one of the first three with -soft, "
+        "which keeps to the landmarks, or a mask picture (repeatable)",
     )
     p.add_argument(
         "--masks",

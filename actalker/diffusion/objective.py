@@ -38,7 +38,7 @@ class ObjectiveConfig:
     """Extra weight of errors inside the mouth, which is small and moves fast."""
 
     centre_weight: float = 0.0
-    """Weight of the warped portrait's own error (centre `reference`)."""
+    """Weight of the centre's own error: the portrait, warped and painted on (centre `reference`)."""
 
 
 def clip_noise(like: Tensor, shared: float, generator: torch.Generator, offset: float = 0.0) -> Tensor:

@@ -43,8 +43,8 @@ class Precondition:
         D = μ + c_skip (x - μ) + c_out F(c_in (x - μ0); c_noise, conditions)
 
     With centre `zero`, μ = μ0 = 0: EDM as SVD uses it. With centre `reference`, μ0 is the portrait's latent
-    and μ the portrait warped by the network's motion field, so that a still picture costs the network
-    nothing and motion moves the portrait's own texture.
+    and μ the portrait warped by the network's motion field, and painted on by its detail head, so that a
+    still picture costs the network nothing and motion moves the portrait's own texture.
     """
 
     def __init__(self, network: Network, config: PreconditionConfig | None = None) -> None:

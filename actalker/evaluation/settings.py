@@ -15,7 +15,10 @@ from ..signals.signal import SIGNALS
 BASE = "all gates open"
 AXES = {
     **{f"gate.{name}": "a number in [0, 1] or a schedule such as 0@0-0.5,1@0.5-" for name in SIGNALS},
-    **{f"region.{name}": "mouth, upper, face, frame or a mask picture" for name in SIGNALS},
+    **{
+        f"region.{name}": "mouth, upper, face, frame, one of the first three with -soft, or a mask picture"
+        for name in SIGNALS
+    },
     **{f"guidance.{name}": "a scale, 1 is none" for name in (*SIGNALS, "identity")},
     "steps": "denoiser calls a window",
     "seed": "a whole number",

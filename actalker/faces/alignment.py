@@ -45,4 +45,6 @@ def find_by_alignment(image: np.ndarray, model: Path | None) -> list[Face]:
 @lru_cache(maxsize=1)
 def _aligner() -> Any:
     package = need("face", "face_alignment")
-    return package.FaceAlignment(package.LandmarksType.TWO_D, device="cpu", face_detector="sfd")
+    return package.FaceAlignment(
+        package.LandmarksType.TWO_D, device="cpu", face_detector="sfd", compile=False
+    )

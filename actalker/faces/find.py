@@ -1,8 +1,7 @@
 """Finding the face in a picture, with the best finder that is at hand.
 
-To add a finder: one file in this folder with `find(image) -> list[Face]` and `refuses() -> str | None`,
-one line in
-`FINDERS`.
+To add a finder: one file in this folder with `find(image, model) -> list[Face]` and
+`refuses(model) -> str | None`, one line in `FINDERS`.
 """
 
 from __future__ import annotations

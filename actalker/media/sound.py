@@ -19,7 +19,7 @@ from ..errors import InputError
 from .container import FIX, decoded, is_cover, open_media
 
 SHORTEST = Fraction(1, 25)  # seconds: one frame of video
-MOST_CHANNELS = 8
+MOST_CHANNELS = 64
 IN_MEMORY = 64 << 20  # bytes of samples held in memory; longer sound lies in a temporary file
 BLOCK = 1 << 18  # samples worked on at once
 LARGEST_GAP = 60  # seconds; a larger jump of the clock is a fault of the file, not silence
@@ -93,7 +93,7 @@ def read_sound(path: str | Path, limit: Fraction | None = None) -> Sound:
 
     Args:
         limit: seconds; what comes later is not read.
-    Raises: InputError for files without a sound track, with more than 8 channels, NaN samples, less than
+    Raises: InputError for files without a sound track, with more than 64 channels, NaN samples, less than
         40 ms, and files that are cut off or damaged.
     """
     with open_media(path, "sound") as container, _Store() as store:

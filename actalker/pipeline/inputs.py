@@ -27,8 +27,8 @@ from ..faces.track import SPARSE, at_every_frame, track_face
 from ..media.image import read_image
 from ..media.sound import SHORTEST, Sound, read_sound
 from ..media.video import probe, read_frames
-from ..regions.regions import read_mask, region_for
-from ..regions.shapes import REGIONS
+from ..regions.regions import is_region, read_mask, region_for
+from ..regions.shapes import REGIONS, SOFT_REGIONS
 from ..signals.audio import SpeechFeatures
 from ..signals.script import Script, parse_script
 from ..signals.signal import SIGNALS
@@ -44,7 +44,8 @@ MOST_PHRASES = 200  # of a script: every window reads all of them
 
 @dataclass
 class Portrait:
-    """A portrait as the model sees it. picture: (s, s, 3) uint8; masks: name -> (s, s) in [0, 1].
+    """A portrait as the model sees it. picture: (s, s, 3) uint8; masks: name -> (s, s) in [0, 1],
+    soft ones where the face's landmarks are known.
 
     head: its face in the canonical square, as `picture`: who it is.
     """
@@ -82,7 +83,8 @@ def read_portrait(
         square = Crop((image.shape[1] - side) / 2, (image.shape[0] - side) / 2, side)
     picture = square.apply(image, size)
     points = face.points().moved(square, size)
-    masks = {region: REGIONS[region]([points], (size, size)) for region in REGIONS}
+    shapes = {**REGIONS, **(SOFT_REGIONS if points.contours else {})}
+    masks = {region: shape([points], (size, size)) for region, shape in shapes.items()}
     return Portrait(picture, head.apply(image, size), masks, image, square, face)
 
 
@@ -123,6 +125,8 @@ def driving_crops(
         raise InputError(
             f"{name}: no face found in {len(track.faces)} of its frames; give a video that shows one face"
         )
+    if max(track.counts) > 1:
+        log.warning("%s: up to %d faces in a frame; the largest is followed", name, max(track.counts))
     one = track.crop()
     known = at[: len(track.faces)]  # a file may hold fewer frames than it says
     squares = None if reach is None else at_every_frame(track.squares(reach), known, used)
@@ -161,7 +165,7 @@ class ClipInputs:
         ]
         source: SpeechFeatures = self.model.encoders["audio"].source  # type: ignore[assignment]
         self.speech = None if self.mono is None else source.reader(self.mono, self.fps)
-        self.drawn = {s: self._drawn(s, r) for s, r in self.regions.items() if r not in REGIONS}
+        self.drawn = {s: self._drawn(s, r) for s, r in self.regions.items() if not is_region(r)}
         """Signal -> (H, W), the mask that the caller has drawn for it."""
         self.masks()  # what is wrong with a region shows before the work
         self.device = self.model.device
@@ -186,6 +190,11 @@ class ClipInputs:
         """Signal -> (H, W) where it acts."""
         out = {}
         for signal, choice in self.choices().items():
+            if isinstance(choice, str) and choice not in self.portrait.masks:
+                raise InputError(
+                    f"region {signal}={choice}: needs landmarks, and this face has only a box; use "
+                    f"{choice.removesuffix('-soft')}, or give --face-model face_landmarker.task"
+                )
             out[signal] = self.drawn[signal] if isinstance(choice, Path) else self.portrait.masks[choice]
             if out[signal].max() < 0.5:
                 raise InputError(
@@ -227,7 +236,7 @@ class ClipInputs:
             return self.expression[rows][None]
         assert self.script is not None
         text = TextEncoder.tokenize(self.script, self.fps, f, start)
-        timing = torch.from_numpy(text.timing)[None].to(self.pixels)
+        timing = torch.from_numpy(text.timing)[None].to(self.device)  # seconds stay float32: moments count
         return self.model.encoders["text"](torch.from_numpy(text.bytes)[None].to(self.device), timing)
 
     def gate(self, signal: str, start: int, f: int) -> np.ndarray:

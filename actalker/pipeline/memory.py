@@ -24,6 +24,7 @@ from .model import TalkingHeadModel
 GB = 2**30
 PROGRAM = {"cpu": 0.6 * GB, "cuda": 0.5 * GB, "mps": 0.6 * GB}  # before any model
 MAPS, SLICED_MAPS = 56, 45  # feature maps of the finest level that a pass holds at its peak
+DETAIL_MAPS = 7  # of the detail head's width, at two by two pixels
 DECODED_MAPS = 7  # of the decoder's finest level, for each frame that is decoded at once
 OFFLOADS = ("none", "block")
 
@@ -123,7 +124,9 @@ def needed(
     resident = sum(weights.values())
     if one.offload == "block":
         resident = weights["encoders"] + weights["codec"] + _largest(model.network) * size
-    return PROGRAM[device] + resident + max(features, decoding(model, min(one.decode, f)) * size)
+    detail = getattr(model.network, "detail", None)
+    cells = 0 if detail is None else DETAIL_MAPS * b * f * detail.width * (config.size // 2) ** 2 * size
+    return PROGRAM[device] + resident + max(features, cells, decoding(model, min(one.decode, f)) * size)
 
 
 def decoding(model: TalkingHeadModel, frames: int) -> float:

@@ -93,11 +93,11 @@ def _timeline(
     place: tuple[int, int, int, int],
     font: ImageFont.ImageFont | ImageFont.FreeTypeFont,
 ) -> None:
-    """The gate of a signal over the clip: the waveform behind the audio's, the phases behind the text's."""
+    """The gate of a signal over the clip's waveform, and the phases behind the text's."""
     x, y, w, h = place
     seconds = float(inputs.frames / inputs.fps)
     draw.rectangle((x, y, x + w, y + h), outline=FAINT)
-    if name == "audio" and inputs.mono is not None:
+    if inputs.mono is not None:
         cut = inputs.mono[: round(seconds * 16000)]
         edges = np.linspace(0, len(cut), w + 1).astype(int)
         loud = np.array(

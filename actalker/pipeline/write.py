@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..faces.find import choose_finder
 from ..media.image import write_png
 from ..media.writer import VideoWriter
 from ..provenance import check_writable, file_hash, versions, whole_file, write_sidecar
@@ -95,7 +96,9 @@ def write_clip(
 def sidecar(pipeline: TalkingHeadPipeline, request: Request, settings: dict[str, Any]) -> dict[str, Any]:
     """Everything that the video depends on: settings, seeds, versions, hashes of inputs and model."""
     inputs = request.inputs
-    files = {name: str(settings[name]) for name in SOURCES if _is_file(settings.get(name))}
+    finder, model = choose_finder("auto", settings.get("face_model") and Path(settings["face_model"]))
+    found = {**settings, **({"face_model": model} if finder == "landmarker" else {})}
+    files = {name: str(found[name]) for name in SOURCES if _is_file(found.get(name))}
     choices = inputs.choices()
     files |= {f"region {name}": str(choice) for name, choice in choices.items() if isinstance(choice, Path)}
     return {
@@ -112,6 +115,7 @@ def sidecar(pipeline: TalkingHeadPipeline, request: Request, settings: dict[str,
         "gates": inputs.gates.describe(),
         "regions": {name: str(choice) for name, choice in choices.items()},
         "script": None if inputs.script is None else str(inputs.script),
+        "face_finder": finder,
         "face_box": [round(float(v), 2) for v in inputs.portrait.face.box],
         "device": str(inputs.model.device),
         "dtype": str(inputs.model.network.dtype).removeprefix("torch."),

@@ -9,7 +9,7 @@ from PIL import Image
 
 from ..errors import InputError, one_of
 from ..media.image import read_image
-from .shapes import REGIONS
+from .shapes import REGIONS, SOFT_REGIONS
 
 
 def region_for(signal: str, own: str, alone: bool, override: str | Path | None = None) -> str | Path:
@@ -23,11 +23,16 @@ def region_for(signal: str, own: str, alone: bool, override: str | Path | None =
     """
     if override is None:
         return "face" if alone else own
-    if isinstance(override, str) and override in REGIONS:
+    if isinstance(override, str) and is_region(override):
         return override
     if Path(override).suffix or Path(override).is_file():
         return Path(override)
-    return one_of(str(override), REGIONS, f"region for {signal}")
+    return one_of(str(override), {**REGIONS, **SOFT_REGIONS}, f"region for {signal}")
+
+
+def is_region(choice: str | Path) -> bool:
+    """Whether it names a region, so that it is no mask picture."""
+    return choice in REGIONS or choice in SOFT_REGIONS
 
 
 def read_mask(path: str | Path, size: tuple[int, int]) -> np.ndarray:

@@ -91,7 +91,7 @@ def _soft(points: Sequence[FacePoints], size: tuple[int, int], name: str, grow: 
     from skimage.morphology import convex_hull_image
 
     if any(name not in p.contours for p in points):
-        raise InputError(f"region {name}-soft needs landmarks, and this face has only a box; use {name}")
+        raise InputError("a soft region needs landmarks, and this face has only a box; use the plain one")
     hull = np.zeros(size, bool)
     for p in points:
         line = np.asarray(p.contours[name])
@@ -125,4 +125,4 @@ def upper_soft(points: Sequence[FacePoints], size: tuple[int, int]) -> Tensor:
 
 
 REGIONS: dict[str, Shape] = {"mouth": mouth, "upper": upper, "face": face, "frame": frame}
-SOFT_REGIONS: dict[str, Shape] = {"mouth": mouth_soft, "upper": upper_soft, "face": face_soft, "frame": frame}
+SOFT_REGIONS: dict[str, Shape] = {"mouth-soft": mouth_soft, "upper-soft": upper_soft, "face-soft": face_soft}

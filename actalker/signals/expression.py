@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .signal import Standardize, repeat_null
 
-POSE = 6  # head pose at the end of the code: yaw, pitch, roll, x, y, log scale
+POSE = 6  # numbers of the code for the head's pose: three angles, two shifts, a scale
 EYES = (
     0.25,
     0.55,
@@ -37,7 +37,8 @@ class ExpressionEncoder(nn.Module):
     """Face crops (b, f, 3, s, s) in [-1, 1] to tokens (b, f, n, d) and the code (b, f, code + 6).
 
     Motion is relative to a rest picture (b, 3, s, s) of the same face: at inference the driving video's first
-    frame. The tokens see the pictures only through the code; its last six numbers are the head pose (`POSE`).
+    frame. The tokens see the pictures only through the code, which has room for the head's pose (`POSE`)
+    beside the face's motion.
     """
 
     name = "expression"

@@ -21,6 +21,7 @@ from .script import Script
 from .signal import Standardize, repeat_null
 
 PAD, EOS, OFFSET = 0, 1, 3  # ByT5's ids: byte + 3; 2 is its unknown, never needed for bytes
+SWINGS = (0.5, 1.0, 2.0, 4.0)  # Hz: what is asked for may go to and fro, as a nod does
 LENGTH = 64  # bytes of a phrase with its end mark; longer ones are cut, with a warning
 
 
@@ -61,8 +62,10 @@ class TextEncoder(nn.Module):
     """Phrases (b, K + 1, L) and timing (b, f, K, 4) to tokens (b, f, 2, d).
 
     Token 0 is the base text, the same at every frame. Token 1 is the sum over the phases that hold at the
-    frame of text + e_k + time (e_k the phase embedding of ActAvatar's phase-aware attention, zero at first),
-    or the learned `no_phase` where none holds. A frame outside a phase never feels that phase's text.
+    frame of text + e_k + what they mean at this moment of the phase (e_k the phase embedding of ActAvatar's
+    phase-aware attention, zero at first), or the learned `no_phase` where none holds. What a text means at a
+    moment is not the sum of the two: a nod goes down and up where a smile stays. A frame outside a phase
+    never feels that phase's text.
     """
 
     name = "text"
@@ -80,7 +83,7 @@ class TextEncoder(nn.Module):
         self.triples = nn.Embedding(config.buckets, d)
         self.join = nn.Sequential(nn.Linear(2 * d, d), nn.GELU(), nn.Linear(d, d))
         self.phase = nn.Parameter(torch.zeros(config.phases, d))
-        self.time = nn.Sequential(nn.Linear(4, d), nn.SiLU(), nn.Linear(d, d))
+        self.time = nn.Sequential(nn.Linear(d + 4 + 4 * len(SWINGS), 2 * d), nn.SiLU(), nn.Linear(2 * d, d))
         self.no_phase = nn.Parameter(0.02 * torch.randn(d))
         self.norm = nn.Sequential(nn.LayerNorm(d), Standardize(2, d))
         self.null = nn.Parameter(0.02 * torch.randn(2, d))
@@ -118,9 +121,9 @@ class TextEncoder(nn.Module):
         held = ids != PAD  # (r, L)
         ids = F.pad(ids[held.any(1)], (0, 2), value=PAD)  # filled rows, with room for triples
         own = held[held.any(1)]
-        weight = (own / own.sum(1, keepdim=True))[..., None]  # mean over the phrase's bytes
         z = self.embed(ids[:, :-2]) + self.place[: own.shape[1]]
         z = self.mix(z, src_key_padding_mask=~own)
+        weight = (own / own.sum(1, keepdim=True))[..., None].to(z)  # mean over the phrase's bytes
         hashed = (ids[:, :-2] * 961 + ids[:, 1:-1] * 31 + ids[:, 2:]) % self.config.buckets
         pooled = torch.cat([(z * weight).sum(1), (self.triples(hashed) * weight).sum(1)], dim=-1)
         joined = self.join(pooled)  # under autocast: its own dtype
@@ -134,8 +137,8 @@ class TextEncoder(nn.Module):
         base = phrases[:, :1].expand(-1, timing.shape[1], -1)  # (b, f, d)
         inside = timing[..., :1] > 0  # (b, f, K, 1)
         e = self.phase[torch.arange(rows - 1, device=bytes.device) % self.config.phases]
-        when = self.time(torch.cat([timing[..., :1], timing[..., 1:3].log1p(), timing[..., 3:]], dim=-1))
-        said = (phrases[:, 1:] + e)[:, None] + when  # (b, f, K, d)
+        said = (phrases[:, 1:] + e)[:, None].expand(-1, timing.shape[1], -1, -1)  # (b, f, K, d)
+        said = said + self.time(torch.cat([said, moments(timing).to(said)], dim=-1))
         now = torch.where(inside, said, 0).sum(2)  # chosen, not multiplied: exact
         now = torch.where(inside.any(2), now, self.no_phase)
         return self.norm(torch.stack([base, now], dim=2))
@@ -143,3 +146,11 @@ class TextEncoder(nn.Module):
     def absent(self, b: int, f: int) -> Tensor:
         """Tokens of a clip without a script, (b, f, 2, d)."""
         return repeat_null(self.null, b, f)
+
+
+def moments(timing: Tensor) -> Tensor:
+    """Where in its phase a frame is: times, and waves of SWINGS from both ends, (..., 4) to (..., 20)."""
+    times = timing[..., 1:3]  # since the start, to the end, seconds
+    turns = 2 * math.pi * times[..., None] * torch.tensor(SWINGS, device=timing.device)
+    waves = torch.cat([turns.sin(), turns.cos()], dim=-1).flatten(-2)
+    return torch.cat([timing[..., :1], times.log1p(), timing[..., 3:], waves], dim=-1)

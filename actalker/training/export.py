@@ -28,7 +28,7 @@ def export(checkpoint: str | Path, folder: str | Path, averaged: bool = True, dt
     """
     path = check_readable(checkpoint, "checkpoint")
     try:
-        held = torch.load(path, map_location="cpu", weights_only=False)
+        held = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise InputError(
             f"{path}: not a training checkpoint ({type(error).__name__}); give a .ckpt of train.py"

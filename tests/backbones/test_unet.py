@@ -49,9 +49,10 @@ def test_at_step_0_it_is_diffusers_own_network(adapters):
 
 
 @pytest.mark.parametrize("signal", ["audio", "expression", "text"])
-@pytest.mark.parametrize("scope", ["clip", "frame"])
-def test_a_closed_gate_is_bit_for_bit_the_model_without_the_signal(signal, scope):
-    model = small_model(denoiser_args={"scan_scope": scope})
+@pytest.mark.parametrize("form", ["clip", "frame", "shipped"])
+def test_a_closed_gate_is_bit_for_bit_the_model_without_the_signal(signal, form):
+    shipped = {"scan_scope": "frame", "condition_layout": "rows", "detail_width": 8}
+    model = small_model(denoiser_args=shipped if form == "shipped" else {"scan_scope": form})
     gates = {"audio": 1.0, "expression": 0.6, "text": 1.0}
     with_closed = some_conditions(model, gates={**gates, signal: 0.0})
     without = some_conditions(model, gates={s: g for s, g in gates.items() if s != signal})

@@ -6,7 +6,8 @@ import torch
 from models import small_model, some_conditions
 from scipy.ndimage import map_coordinates
 
-from actalker.backbones.warp import DetailHead, warp
+from actalker.backbones.warp import DetailHead, Painting, paint, warp
+from actalker.errors import InputError
 
 
 def test_a_warp_of_nothing_is_the_picture_and_whole_steps_are_exact():
@@ -37,19 +38,55 @@ def test_a_folded_warp_moves_pixels():
     torch.testing.assert_close(torch.pixel_shuffle(folded, 8), plain)
 
 
-@pytest.mark.parametrize(("stride", "side"), [(2, 8), (4, 6), (8, 5)])
+def test_positions_are_as_fine_in_bfloat16_as_in_float32():
+    """What is rounded is the picture and the field, not where a pixel stands."""
+    picture, field = torch.randn(1, 3, 128, 128).bfloat16(), torch.randn(1, 1, 2, 32, 32).bfloat16()
+    exact = warp(picture.float(), field.float())
+    torch.testing.assert_close(warp(picture, field), exact.bfloat16(), atol=0, rtol=0)
+
+
+@pytest.mark.parametrize(("stride", "side"), [(2, 24), (4, 16), (8, 12)])
 def test_detail_starts_at_nothing_and_reaches_only_its_neighbours(stride, side):
     torch.manual_seed(stride)
     head = DetailHead(16, stride, 8).eval().requires_grad_(False)
-    features, centre = torch.randn(1, 16, side, side), torch.randn(1, 3 * stride**2, side, side)
-    assert not head(features, centre).any()
+    features = torch.randn(1, 16, side, side)
+    centre, output = torch.randn(2, 1, 3 * stride**2, side, side)
+    assert not any(part.any() for part in head(features, centre, output))
     torch.nn.init.normal_(head.conv_out.weight)
-    before = torch.pixel_shuffle(head(features, centre), stride)
-    changed = centre.clone()
-    changed[:, :, 0, 0] += 1
-    moved = (torch.pixel_shuffle(head(features, changed), stride) - before).abs().amax((0, 1))
-    reach = stride + 2 * 4  # four convolutions of two by two pixels
-    assert moved[:stride, :stride].any() and not moved[reach:].any() and not moved[:, reach:].any()
+    before = torch.cat(head(features, centre, output), dim=1)
+    reach = stride + 2 * (1 + 1 + 1 + 2 + 4 + 1)  # six convolutions of two by two pixels
+    for changed in (0, 1):
+        told = [centre.clone(), output.clone()]
+        told[changed][:, :, 0, 0] += 1
+        moved = (torch.cat(head(features, *told), dim=1) - before).abs().amax((0, 1))
+        assert moved[:stride, :stride].any() and not moved[reach:].any() and not moved[:, reach:].any()
+
+
+def test_detail_needs_pixels_folded_by_an_even_number():
+    for stride in (1, 5):
+        with pytest.raises(InputError, match=f"folds {stride} pixels"):
+            DetailHead(16, stride, 8)
+
+
+def test_painting_is_the_warp_and_paint_over_it():
+    """In pixels, by hand: finer motion adds to the field, cover takes the picture away, paint is added."""
+    picture, stride = torch.rand(2, 3, 32, 32), 8
+    reference, flow = torch.pixel_unshuffle(picture, stride), torch.randn(2, 2, 2, 8, 8) * 0.2
+    nothing = Painting(torch.zeros(4, 2, 32, 32), torch.zeros(4, 1, 32, 32), torch.zeros(4, 3, 32, 32))
+    torch.testing.assert_close(paint(reference, flow, nothing, stride), warp(reference, flow, stride))
+
+    step = torch.zeros(4, 2, 32, 32)
+    step[:, 0] = 1 / stride  # from one pixel to the right
+    cover = torch.zeros(4, 1, 32, 32)
+    cover[..., :16, :] = 1
+    cover[..., 16:20, :] = 0.25
+    colour = torch.full((4, 3, 32, 32), 0.5) * cover
+    got = paint(reference, torch.zeros(2, 2, 2, 8, 8), Painting(step, cover, colour), stride)
+    shown = torch.pixel_shuffle(got, stride)
+    expected = picture.roll(-1, -1)[:, None, :, :, :-1].expand(-1, 2, -1, -1, -1).clone()
+    expected[..., :16, :] = 0.5
+    expected[..., 16:20, :] = 0.75 * expected[..., 16:20, :] + 0.125
+    torch.testing.assert_close(shown[..., :-1], expected, atol=1e-5, rtol=1e-5)
 
 
 def test_a_network_with_a_new_detail_head_is_the_network_without():

@@ -29,7 +29,7 @@ def test_the_demo_shows_the_clip_beside_each_closed_gate(made, tmp_path, capsys)
     folder = tmp_path / "new" / "folder"
     assert sorted(p.name for p in folder.iterdir()) == FILES
     said = capsys.readouterr().out.splitlines()
-    written = ["portrait.png", "driver.mp4", "demo.mp4", "demo_gates.mp4"]
+    written = ["portrait.png", "driver.mp4", "demo.mp4", "demo.json", "demo_preview.png", "demo_gates.mp4"]
     assert [line for line in said if not line.startswith("plan: 15 frames")] == [
         str(folder / n) for n in written
     ]

@@ -80,6 +80,8 @@ def test_a_face_cut_by_the_border_is_used_and_said(caplog):
         face = find.find_faces(cut[60:], "cascade")
     crop = canonical_crop(face)
     assert crop.x < 0 or crop.y < 0
+    x0, y0, x1, y1 = face.box
+    assert (x0 < 0 or y0 < 0) == ("cut by the picture's border" in caplog.text)
     assert crop.apply(cut[60:], 64).shape == (64, 64, 3)
 
 

@@ -87,6 +87,15 @@ def test_surround_is_kept_and_mixes_to_its_average(tmp_path, channels):
     np.testing.assert_allclose(stereo, np.stack([left, right]) / total, atol=1e-6)
 
 
+def test_any_number_of_channels_is_averaged(tmp_path):
+    """Sixteen, as a recorder of a whole band writes them."""
+    samples = np.round(20000 * tone(0.1, channels=16, hz=20)).astype("<i2")
+    form = struct.pack("<HHIIHH", 1, 16, 16000, 512000, 32, 16)
+    sound = read_sound(headless(tmp_path / "a.wav", form, samples.T.tobytes()))
+    for many in (sound.mono(16000), *np.concatenate(list(sound.blocks(16000, 2)), axis=1)):
+        np.testing.assert_allclose(many, samples.mean(axis=0) / 32768, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "rate, wanted", [(44100, 16000), (48000, 16000), (8000, 16000), (24000, 16000), (22050, 48000)]
 )
@@ -249,9 +258,9 @@ def headless(path, form: bytes, data: bytes):
         ),
         (
             lambda p: headless(
-                p / "a.wav", struct.pack("<HHIIHH", 1, 16, 16000, 512000, 32, 16), bytes(64000)
+                p / "a.wav", struct.pack("<HHIIHH", 1, 80, 16000, 2560000, 160, 16), bytes(320000)
             ),
-            "16 channels",
+            "80 channels",
         ),
         (
             lambda p: headless(p / "a.wav", struct.pack("<HHIIHH", 1, 1, 1, 2, 2, 16), bytes(64000)),

@@ -65,17 +65,20 @@ def test_a_portrait_alone_leaves_room_for_the_head_to_move():
     assert (one >= clip).all() and one.sum() > 1.3 * clip.sum()
 
 
-def test_soft_regions_need_landmarks_and_stay_inside_the_rectangles():
+def test_soft_regions_need_landmarks_and_are_tighter_than_rectangles():
     angle = np.linspace(0, 2 * np.pi, 20, endpoint=False)
     lips = np.stack([60 + 9 * np.cos(angle), 76 + 3 * np.sin(angle)], 1)
     oval = np.stack([60 + 26 * np.cos(angle), 62 + 32 * np.sin(angle)], 1)
     known = points(contours={"lips": lips, "face": oval})
-    soft = SOFT_REGIONS["mouth"]([known], (128, 128))
+    soft = SOFT_REGIONS["mouth-soft"]([known], (128, 128))
     assert soft[76, 60] == 1 and soft[20, 60] == 0
     assert ((soft > 0) & (soft < 1)).any()
-    assert (soft > 0.5).sum() < (REGIONS["mouth"]([known], (128, 128)) > 0.5).sum()
+    for name, shape in SOFT_REGIONS.items():
+        inside = shape([known], (128, 128)) >= 0.5
+        assert inside.any() and not (inside & (REGIONS["face"]([known], (128, 128)) < 0.5)).any(), name
+    assert (soft >= 0.5).sum() < (REGIONS["mouth"]([known], (128, 128)) >= 0.5).sum()
     with pytest.raises(InputError, match="landmarks"):
-        SOFT_REGIONS["mouth"]([points()], (128, 128))
+        SOFT_REGIONS["mouth-soft"]([points()], (128, 128))
 
 
 @settings(max_examples=20, deadline=None)
@@ -95,6 +98,7 @@ def test_a_signal_alone_gets_the_face():
     assert region_for("audio", "mouth", alone=True) == "face"
     assert region_for("audio", "mouth", alone=False) == "mouth"
     assert region_for("audio", "mouth", alone=True, override="upper") == "upper"
+    assert region_for("audio", "mouth", alone=False, override="mouth-soft") == "mouth-soft"
     with pytest.raises(InputError, match="mouth"):
         region_for("audio", "mouth", alone=False, override="mouht")
 

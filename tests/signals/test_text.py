@@ -8,9 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actalker.data.puppets.motion import INDEX
+from actalker.data.puppets.phrases import perform
 from actalker.errors import InputError
 from actalker.signals.script import parse_script
-from actalker.signals.text import LENGTH, TextConfig, TextEncoder, phrase_bytes
+from actalker.signals.text import LENGTH, SWINGS, TextConfig, TextEncoder, moments, phrase_bytes
 
 F25 = Fraction(25)
 tokenize = TextEncoder.tokenize
@@ -161,3 +163,53 @@ def test_thirty_phrases_are_told_apart_after_little_training():
         optimizer.step()
     assert (head(encoder.encode(ids)).argmax(1) == torch.arange(len(phrases))).all()
     assert torch.equal(encoder.absent(2, 3)[1, 2], encoder.null)
+
+
+def test_what_a_text_means_at_a_moment_is_learnt():
+    """A nod goes to and fro and a smile stays, whenever it starts and however long: read from the tokens."""
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    encoder, head = TextEncoder(TextConfig()), torch.nn.Linear(64, 2)
+    optimizer = torch.optim.Adam([*encoder.parameters(), *head.parameters()], 3e-3)
+
+    def clips(count):
+        ids, timing, truth = [], [], []
+        for _ in range(count):
+            start, length = rng.integers(0, 60) / 100, rng.integers(60, 150) / 100
+            text = rng.choice(["nods", "smiles"])
+            script = parse_script(f"x | {start}-{start + length:.2f}: {text}")
+            one = tokenize(script, F25, 50)
+            motion = perform(script, np.arange(50) / 25)
+            ids.append(one.bytes), timing.append(one.timing)
+            truth.append(motion[:, [INDEX["pitch"], INDEX["smile"]]])
+        return (torch.from_numpy(np.stack(rows)) for rows in (ids, timing, truth))
+
+    for _ in range(150):
+        ids, timing, truth = clips(16)
+        loss = (head(encoder(ids, timing)[:, :, 1]) - truth).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        encoder.norm[1].settle(lambda seen: seen)
+    ids, timing, truth = clips(40)
+    with torch.no_grad():
+        left = (head(encoder.eval()(ids, timing)[:, :, 1]) - truth).square().sum((0, 1))
+    assert (left / truth.square().sum((0, 1)) < 0.2).all()
+
+
+def test_seconds_are_read_in_full_by_a_network_of_half_the_digits(encoder):
+    """A nod late in a long phase, where bfloat16 tells apart eighths of a second."""
+    ids, timing = (torch.from_numpy(x)[None] for x in tokenize(parse_script("x | 0-20: nods"), F25, 50, 440))
+    exact = encoder(ids, timing)
+    rough = encoder.bfloat16()(ids, timing).float()
+    assert (rough - exact).abs().mean() < 0.03 * exact.std()
+
+
+def test_moments_are_times_and_waves_from_both_ends():
+    timing = torch.tensor([1.0, 0.25, 0.5, 1 / 3])
+    got = moments(timing)
+    turns = [2 * np.pi * t * f for t in (0.25, 0.5) for f in SWINGS]
+    since, until = np.split(np.array(turns), 2)
+    waves = np.concatenate([np.sin(since), np.cos(since), np.sin(until), np.cos(until)])
+    expected = np.concatenate([[1, np.log(1.25), np.log(1.5), 1 / 3], waves])
+    np.testing.assert_allclose(got.numpy(), expected, atol=1e-6)
