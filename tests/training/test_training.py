@@ -1,8 +1,10 @@
 """Training as a user starts it: a run, its resume, its export; and the strategies as plain functions."""
 
+import pickle
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -147,8 +149,15 @@ def test_averaged_weights_follow_their_formula(tmp_path):
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path):
+    """Nor is one that would run a program."""
+
+    class Hostile:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "owned",)
+
     path = tmp_path / "x.ckpt"
-    for content in (b"not a checkpoint", b""):
+    hostile = pickle.dumps({"model_config": Hostile(), "state_dict": {}})
+    for content in (b"not a checkpoint", b"", hostile):
         path.write_bytes(content)
         done = subprocess.run(
             [sys.executable, "-m", "actalker", "export", str(path), str(tmp_path / "m")],
@@ -157,7 +166,7 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
             text=True,
         )
         assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
-        assert not (tmp_path / "m").exists()
+        assert not (tmp_path / "m").exists() and not (tmp_path / "owned").exists()
 
 
 def test_the_rate_rises_stays_and_falls():
