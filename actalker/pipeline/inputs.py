@@ -27,7 +27,7 @@ from ..faces.track import SPARSE, at_every_frame, track_face
 from ..media.image import read_image
 from ..media.sound import SHORTEST, Sound, read_sound
 from ..media.video import probe, read_frames
-from ..regions.regions import is_region, read_mask, region_for
+from ..regions.regions import is_region, mask_of, read_mask, region_for
 from ..regions.shapes import REGIONS, SOFT_REGIONS
 from ..signals.audio import SpeechFeatures
 from ..signals.script import Script, parse_script
@@ -190,12 +190,8 @@ class ClipInputs:
         """Signal -> (H, W) where it acts."""
         out = {}
         for signal, choice in self.choices().items():
-            if isinstance(choice, str) and choice not in self.portrait.masks:
-                raise InputError(
-                    f"region {signal}={choice}: needs landmarks, and this face has only a box; use "
-                    f"{choice.removesuffix('-soft')}, or give --face-model face_landmarker.task"
-                )
-            out[signal] = self.drawn[signal] if isinstance(choice, Path) else self.portrait.masks[choice]
+            known = self.portrait.masks
+            out[signal] = self.drawn[signal] if isinstance(choice, Path) else mask_of(choice, known, signal)
             if out[signal].max() < 0.5:
                 raise InputError(
                     f"region {signal}={choice}: lies outside the square that is animated; choose another "

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from ..errors import InputError, one_of
 from ..media.image import read_image
@@ -33,6 +35,16 @@ def region_for(signal: str, own: str, alone: bool, override: str | Path | None =
 def is_region(choice: str | Path) -> bool:
     """Whether it names a region, so that it is no mask picture."""
     return choice in REGIONS or choice in SOFT_REGIONS
+
+
+def mask_of(choice: str, known: Mapping[str, Tensor], signal: str) -> Tensor:
+    """The mask of a named region. Raises: InputError for a soft one of a face without landmarks."""
+    if choice not in known:
+        raise InputError(
+            f"region {signal}={choice}: needs landmarks, and this face has only a box; use "
+            f"{choice.removesuffix('-soft')}, or give --face-model face_landmarker.task"
+        )
+    return known[choice]
 
 
 def read_mask(path: str | Path, size: tuple[int, int]) -> np.ndarray:
