@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ def export(checkpoint: str | Path, folder: str | Path, averaged: bool = True, dt
     """
     path = check_readable(checkpoint, "checkpoint")
     try:
-        held = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the pickles that are refused right after
+            held = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise InputError(
             f"{path}: not a training checkpoint ({type(error).__name__}); give a .ckpt of train.py"
