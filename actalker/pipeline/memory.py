@@ -24,7 +24,7 @@ from .model import TalkingHeadModel
 GB = 2**30
 PROGRAM = {"cpu": 0.6 * GB, "cuda": 0.5 * GB, "mps": 0.6 * GB}  # before any model
 MAPS, SLICED_MAPS = 56, 45  # feature maps of the finest level that a pass holds at its peak
-DETAIL_MAPS = 7  # of the detail head's width, at two by two pixels
+DETAIL_MAPS = 10  # of the detail head's width, at two by two pixels
 DECODED_MAPS = 7  # of the decoder's finest level, for each frame that is decoded at once
 OFFLOADS = ("none", "block")
 
