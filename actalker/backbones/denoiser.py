@@ -17,11 +17,13 @@ class Estimate(NamedTuple):
 
     output, centre: (b, f, c, h, w).
     features: (b, f, ·, h, w) the last ones, from which training reads whether they know the motion; or None.
+    flow: (b, f, 2, ·, ·) the motion field, in latent positions, at any resolution.
     """
 
     output: Tensor
     centre: Tensor | None
     features: Tensor | None = None
+    flow: Tensor | None = None
 
 
 class Network(Protocol):

@@ -22,7 +22,7 @@ from ..regions.grid import to_grid_bicubic
 from .attach import attach, checkpointed, control_scope, cross_attentions, in_scope
 from .denoiser import Estimate
 from .guider import LocationGuider
-from .warp import DetailHead, paint, warp
+from .warp import DetailHead, paint, refined, warp
 
 
 class _Routes:
@@ -209,8 +209,9 @@ class ControlUNet(UNetSpatioTemporalConditionModel):
         centre = warp(conditions.reference.to(sample), flow, self.config.stride)
         if self.detail is not None:
             painting = self.detail(call.features, centre.flatten(0, 1), output.flatten(0, 1))
+            flow = refined(flow, painting)
             centre = paint(conditions.reference.to(sample), flow, painting, self.config.stride)
-        return Estimate(output, centre, features)
+        return Estimate(output, centre, features, flow)
 
 
 class _Call:

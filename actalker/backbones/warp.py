@@ -102,16 +102,21 @@ class DetailHead(nn.Module):
         return Painting(*made.split([2, 1, 3], dim=1))
 
 
-def paint(reference: Tensor, flow: Tensor, painting: Painting, stride: int) -> Tensor:
-    """The reference, warped by a motion field and what a `DetailHead` adds to it, and painted on.
+def refined(flow: Tensor, painting: Painting) -> Tensor:
+    """A motion field (b, f, 2, ·, ·) with the finer motion that a `DetailHead` adds, (b, f, 2, H, W)."""
+    field = flow.flatten(0, 1).to(painting.flow.dtype)
+    field = F.interpolate(field, painting.flow.shape[-2:], mode="bilinear", align_corners=False)
+    return (field + painting.flow).unflatten(0, flow.shape[:2])
 
-    reference (b, c, h, w), flow (b, f, 2, ·, ·) and stride as for `warp`; painting of the b·f frames.
+
+def paint(reference: Tensor, flow: Tensor, painting: Painting, stride: int) -> Tensor:
+    """The reference, warped by a motion field and painted on by a `DetailHead`.
+
+    reference (b, c, h, w), flow (b, f, 2, H, W), already `refined`, and stride as for `warp`; painting of the
+    b·f frames.
     Returns: (b, f, c, h, w).
     """
     shape = flow.shape[:2]
-    field = flow.flatten(0, 1).to(painting.flow.dtype)
-    field = F.interpolate(field, painting.flow.shape[-2:], mode="bilinear", align_corners=False)
-    moved = warp(reference, (field + painting.flow).unflatten(0, shape), stride).flatten(0, 1)
-    picture = F.pixel_shuffle(moved, stride)
+    picture = F.pixel_shuffle(warp(reference, flow, stride).flatten(0, 1), stride)
     picture = picture - painting.cover * picture + painting.paint
     return F.pixel_unshuffle(picture, stride).to(reference.dtype).unflatten(0, shape)

@@ -38,7 +38,7 @@ from ..signals.signal import SIGNALS
 from ..signals.text import TextEncoder
 from ..signals.whisper import WhisperConfig, speech_features
 from .puppets.motion import CHANNELS
-from .sample import Sample
+from .sample import Sample, no_field
 
 HELD = 1 << 20  # of which `held_out` is a share
 
@@ -193,6 +193,7 @@ class ClipDataset(Dataset):
             mouth=masks["mouth"].to(torch.uint8),
             micro=torch.tensor([float(rate), *_motion(features, meta["features"].get("scheme"), rows)]),
             motion=torch.full((len(SIGNALS), config.frames, len(CHANNELS)), float("nan")),
+            field=no_field(config.frames, config.size),
             index=torch.tensor(place % len(self)),
         )
 

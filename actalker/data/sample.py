@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+FIELD = 4  # pixels a cell of a sample's motion field
+
 
 @dataclass
 class Sample:
@@ -24,6 +26,8 @@ class Sample:
     face, mouth: (H, W) in {0, 1}, the regions over the clip.
     micro: (3,) frames a second, head and expression motion (`signals.motion_buckets`; 0: not known).
     motion: (3, f, P) what each signal asks for, before its gate; NaN where it is not known.
+    field: (f, 3, H/4, W/4) float16, where in the portrait what a frame shows at a place stands, in pixels to
+    the right and down from there; and whether that is known, 1 or 0.
     index: the clip's number in its source, for messages.
     """
 
@@ -39,6 +43,7 @@ class Sample:
     mouth: Tensor
     micro: Tensor
     motion: Tensor
+    field: Tensor
     index: Tensor
 
     def window(self, rows: slice | Tensor, items: int) -> Sample:
@@ -56,6 +61,7 @@ class Sample:
             mouth=self.mouth[:items],
             micro=self.micro[:items],
             motion=self.motion[:items, :, rows],
+            field=self.field[:items, rows],
             index=self.index[:items],
         )
 
@@ -72,6 +78,11 @@ def collate(samples: list[Sample]) -> Sample:
             for f in fields(Sample)
         }
     )
+
+
+def no_field(frames: int, size: int) -> Tensor:
+    """The field of frames whose motion in the picture is not known, (f, 3, size/4, size/4)."""
+    return torch.zeros(frames, 3, size // FIELD, size // FIELD, dtype=torch.float16)
 
 
 def pixels(video: Tensor) -> Tensor:

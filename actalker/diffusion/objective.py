@@ -40,6 +40,10 @@ class ObjectiveConfig:
     centre_weight: float = 0.0
     """Weight of the centre's own error: the portrait, warped and painted on (centre `reference`)."""
 
+    def place(self, face: Tensor, mouth: Tensor) -> Tensor:
+        """How much an error counts, given how much of a place is face and mouth (both of any shape)."""
+        return 1 + self.region_weight * face + self.mouth_weight * mouth
+
 
 def clip_noise(like: Tensor, shared: float, generator: torch.Generator, offset: float = 0.0) -> Tensor:
     """Unit noise (b, f, c, h, w); `shared` of its variance is the same in all frames of a clip.
@@ -69,6 +73,7 @@ class Losses:
     """total: what is minimised. mouth, upper, rest: plain errors by region. by_item, sigma: (b,).
 
     features: the network's last ones (b, f, ·, h, w); face_at, mouth_at: (b, f, h, w) the regions there.
+    flow: its motion field (b, f, 2, ·, ·), in latent positions.
     """
 
     total: Tensor
@@ -78,6 +83,7 @@ class Losses:
     by_item: Tensor
     sigma: Tensor
     features: Tensor | None
+    flow: Tensor | None
     face_at: Tensor
     mouth_at: Tensor
 
@@ -106,13 +112,13 @@ def denoising_loss(
     sigma = draw_sigma(latents.shape[0], config, generator).to(latents)
     noise = clip_noise(latents, config.shared_noise, generator, config.noise_offset)
     noisy = latents + noise * sigma.view(-1, 1, 1, 1, 1)
-    clean, centre, features = denoiser.estimate(noisy, sigma, conditions)
+    clean, centre, features, flow = denoiser.estimate(noisy, sigma, conditions)
     error = (clean - latents).square().mean(2)  # (b, f, h, w)
     masks = to_grid(conditions.location.flatten(0, 1), (latents.shape[-2], latents.shape[-1])).unflatten(
         0, latents.shape[:2]
     )
     face, mouth = masks[:, :, 0].to(error), masks[:, :, 1].to(error)
-    place = 1 + config.region_weight * face + config.mouth_weight * mouth
+    place = config.place(face, mouth)
     by_item = denoiser.weight(sigma) * (error * place).flatten(1).mean(1)
     total = by_item.mean()
     if config.centre_weight:
@@ -124,4 +130,4 @@ def denoising_loss(
         in_mouth, in_upper, in_rest = (
             (error * m).sum() / m.sum().clamp(min=1e-6) for m in (mouth, upper, rest)
         )
-    return Losses(total, in_mouth, in_upper, in_rest, by_item.detach(), sigma, features, face, mouth)
+    return Losses(total, in_mouth, in_upper, in_rest, by_item.detach(), sigma, features, flow, face, mouth)

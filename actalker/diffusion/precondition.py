@@ -30,11 +30,15 @@ class PreconditionConfig:
 
 
 class Denoised(NamedTuple):
-    """The clean estimate and the centre that it is relative to, (b, f, c, h, w); the network's features."""
+    """The clean estimate and the centre that it is relative to, (b, f, c, h, w).
+
+    features, flow: as in the network's `Estimate`.
+    """
 
     clean: Tensor
     centre: Tensor
     features: Tensor | None
+    flow: Tensor | None
 
 
 class Precondition:
@@ -65,7 +69,7 @@ class Precondition:
             centre = estimate.centre.to(x)
         output = -estimate.output.to(x) if self.config.prediction == "v" else estimate.output.to(x)
         clean = centre + data**2 / total**2 * (x - centre) + s * data / total * output
-        return Denoised(clean, centre, estimate.features)
+        return Denoised(clean, centre, estimate.features, estimate.flow)
 
     def _centre(self, x: Tensor, conditions: Conditions) -> Tensor:
         if self.config.centre == "zero":

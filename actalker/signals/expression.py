@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .optical_flow import optical_flow
 from .signal import Standardize, repeat_null
 
 POSE = 6  # numbers of the code for the head's pose: three angles, two shifts, a scale
@@ -20,6 +21,7 @@ EYES = (
     0.14,
     0.86,
 )  # top, bottom, left, right of the crop: lids, brows and gaze move by few pixels
+SEEN, PLACES = 64, 16  # sides of the pictures in which a face's way is looked for, and of the map it ends in
 LOUD = 3.0  # differences from the rest are small numbers
 
 
@@ -30,6 +32,7 @@ class ExpressionConfig:
     code: int = 24  # numbers for the face's motion: lids, brows, gaze, lips fit; a likeness does not
     channels: tuple[int, ...] = (24, 48, 96, 128)  # of the whole face at half size, one stride of 2 each
     eye_channels: tuple[int, ...] = (24, 48, 96)  # of the eyes at full size
+    flow_channels: tuple[int, ...] = (32, 48, 64)  # of where the face went, on 16 by 16 places
     size: int = 128  # side of the crops, pixels
 
 
@@ -38,7 +41,8 @@ class ExpressionEncoder(nn.Module):
 
     Motion is relative to a rest picture (b, 3, s, s) of the same face: at inference the driving video's first
     frame. The tokens see the pictures only through the code, which has room for the head's pose (`POSE`)
-    beside the face's motion.
+    beside the face's motion. The pose is read from the optical flow between rest and frame besides: how far a
+    head has turned is a matter of pixels, whoever's it is.
     """
 
     name = "expression"
@@ -59,6 +63,7 @@ class ExpressionEncoder(nn.Module):
             cut = [-(-v // 2) for v in cut]
         features = config.channels[-1] * shrunk[0] * shrunk[1] + config.eye_channels[-1] * cut[0] * cut[1]
         self.code = nn.Linear(features, config.code + POSE)
+        self.pose = _pose_reader(config.flow_channels)
         self.project = nn.Sequential(
             nn.Linear(config.code + POSE, 2 * config.width),
             nn.SiLU(),
@@ -73,7 +78,8 @@ class ExpressionEncoder(nn.Module):
         top, bottom, left, right = (round(v * self.config.size) for v in EYES)
         face = self.face(F.avg_pool2d(both, 2)).flatten(1)
         eyes = self.eyes(both[..., top:bottom, left:right]).flatten(1)
-        code = self.code(torch.cat([face, eyes], dim=1)).view(b, f, -1)
+        pose = F.pad(self.pose(_where_it_went(crops, rest)), (self.config.code, 0))
+        code = (self.code(torch.cat([face, eyes], dim=1)) + pose).view(b, f, -1)
         return self.tokens(code), code
 
     def tokens(self, code: Tensor) -> Tensor:
@@ -91,6 +97,36 @@ def _convolutions(channels: tuple[int, ...]) -> nn.Sequential:
     for before, after in zip((6, *channels), channels, strict=False):
         layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.GroupNorm(8, after), nn.SiLU()]
     return nn.Sequential(*layers)
+
+
+def _pose_reader(channels: tuple[int, ...]) -> nn.Sequential:
+    """Maps (n, 4, 16, 16) to the pose's numbers (n, 6), all zero at the start."""
+    layers: list[nn.Module] = []
+    for k, (before, after) in enumerate(zip((4, *channels), channels, strict=False)):
+        layers += [nn.Conv2d(before, after, 3, stride=2 if k else 1, padding=1), nn.SiLU()]
+    side = -(-PLACES // 2 ** (len(channels) - 1))
+    last = nn.Linear(channels[-1], POSE)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(
+        *layers, nn.Flatten(), nn.Linear(channels[-1] * side * side, channels[-1]), nn.SiLU(), last
+    )
+
+
+def _where_it_went(crops: Tensor, rest: Tensor) -> Tensor:
+    """Optical flow from the rest to every frame and its logarithmic contrast, (b·f, 4, 16, 16).
+
+    The flow is in 64ths of the crop's side; of a place it is the mean by contrast.
+    """
+    b, f = crops.shape[:2]
+    grey = torch.cat([rest[:, None], crops], 1).mean(2, keepdim=True).flatten(0, 1)
+    grey = F.adaptive_avg_pool2d(grey.float() / 2, SEEN).unflatten(0, (b, f + 1))
+    still, now = grey[:, :1].expand(-1, f, -1, -1, -1).flatten(0, 1), grey[:, 1:].flatten(0, 1)
+    flow, contrast = optical_flow(still, now)
+    weight = contrast.sum(1, keepdim=True) + 0.02
+    mean = F.adaptive_avg_pool2d(flow * weight, PLACES) / F.adaptive_avg_pool2d(weight, PLACES)
+    sure = (F.adaptive_avg_pool2d(contrast, PLACES) + 1e-3).log()
+    return torch.cat([mean, sure], 1).to(crops.dtype)
 
 
 @dataclass(frozen=True)

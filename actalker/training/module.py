@@ -13,6 +13,7 @@ import lightning as L
 import torch
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..control.conditions import Conditions
 from ..data.puppets.motion import HIGH, INDEX, LOW
@@ -95,6 +96,9 @@ class StrategyConfig:
     shown_weight: float = 0.0
     """Weight of reading the small motions that the gates let through from the network's last features, those
     of lips from the mouth, of lids, brows and gaze from the upper face: they make small errors in pixels."""
+    field_weight: float = 0.0
+    """Weight of the motion field's distance from the true one, in latent positions, where that is known, with
+    the objective's weights of regions: pixels alone teach motion slowly."""
     motion_first: int = 0
     """Steps at the start in which motion is read and nothing is denoised; on several processes these need
     the strategy `ddp_find_unused_parameters_true`."""
@@ -229,6 +233,26 @@ class TrainingModule(L.LightningModule):
             total = total + (error * at).sum() / at.sum().clamp(min=1)
         return total
 
+    def field_loss(self, loss: Losses, batch: Sample) -> Tensor:
+        """Mean distance, in latent positions, of the motion field from the batch's, where that is known.
+
+        Places count as much as their pixels do in the objective.
+        """
+        if loss.flow is None:
+            raise InputError(
+                "strategy.field_weight: this network has no motion field; set it to 0, or give the network a "
+                "denoiser_args.flow_scale"
+            )
+        field = batch.field.float()
+        size = field.shape[-2:]
+        made = F.interpolate(loss.flow.flatten(0, 1).float(), size, mode="area").unflatten(0, field.shape[:2])
+        pixels_each = batch.frames.shape[-1] / loss.face_at.shape[-1]  # of a latent position
+        apart = (made - field[:, :, :2] / pixels_each).square().sum(2)
+        distance = (apart + 1e-4).sqrt() - 1e-2  # smooth at zero
+        place = F.interpolate(self.objective.place(loss.face_at, loss.mouth_at), size, mode="nearest")
+        counts = place * field[:, :, 2]
+        return (distance * counts).sum() / counts.sum().clamp(min=1)
+
     def step_loss(self, batch: Sample, step: int, part: int = 0) -> tuple[Tensor, dict[str, Tensor]]:
         """What a step minimises, and what it logs."""
         generator = self.step_generator(step, part)
@@ -246,11 +270,15 @@ class TrainingModule(L.LightningModule):
             )
         if step >= self.strategy.motion_first:
             window = cut_window(batch, self.strategy.window, generator)
-            loss = self.losses(change_looks(window, self.strategy.looks, generator), generator)
+            looks = change_looks(window, self.strategy.looks, generator)
+            loss = self.losses(looks, generator)
             total = total + loss.total
             if self.strategy.shown_weight:
                 values["shown"] = self.shown_loss(loss, window)
                 total = total + self.strategy.shown_weight * values["shown"]
+            if self.strategy.field_weight:
+                values["field"] = self.field_loss(loss, looks)
+                total = total + self.strategy.field_weight * values["field"]
             values |= {"loss": loss.total, "mouth": loss.mouth, "upper": loss.upper, "rest": loss.rest}
             values |= {f"loss_{k}": v for k, v in by_noise_level(loss, self.objective).items()}
         return total, values

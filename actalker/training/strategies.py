@@ -66,6 +66,7 @@ def change_looks(batch: Sample, config: LooksStrategy, generator: torch.Generato
     orders = torch.rand(b, 3, generator=generator).argsort(1)
     pictures = torch.cat([batch.portrait[:, None], batch.frames], 1).float() / 255  # (b, 1 + f, 3, H, W)
     masks = torch.stack([batch.face, batch.mouth], 1).float()  # (b, 2, H, W)
+    field = batch.field.float()
     if config.recolour > 0:
         exchanged = pictures.gather(2, orders[:, None, :, None, None].expand_as(pictures))
         gain = (0.75 + 0.5 * draw[:, :3])[:, None, :, None, None]
@@ -76,13 +77,17 @@ def change_looks(batch: Sample, config: LooksStrategy, generator: torch.Generato
         place = torch.zeros(b, 2, 3)
         place[:, 0, 0] = place[:, 1, 1] = 1 + config.zoom * (2 * draw[:, 5] - 1)
         place[:, :, 2] = config.shift * 2 * (2 * draw[:, 6:8] - 1)
-        grid = F.affine_grid(place, [b, 1, *masks.shape[-2:]], align_corners=False)
 
-        def moved(layers: Tensor) -> Tensor:
+        def moved(layers: Tensor, outside: str = "reflection") -> Tensor:
             flat = layers.flatten(1, -3)
-            return F.grid_sample(flat, grid, padding_mode="reflection", align_corners=False).view_as(layers)
+            grid = F.affine_grid(place, [b, 1, *layers.shape[-2:]], align_corners=False)
+            return F.grid_sample(flat, grid, padding_mode=outside, align_corners=False).view_as(layers)
 
         pictures, masks = moved(pictures), (moved(masks) >= 0.5).float()
+        field = moved(field, "zeros") / place[:, 0, 0].view(-1, 1, 1, 1, 1)
+        field[:, :, 2] = (
+            field[:, :, 2] * place[:, 0, 0].view(-1, 1, 1, 1) > 0.999
+        )  # no mixture with the unknown
     whole = as_uint8(pictures)
     return replace(
         batch,
@@ -90,6 +95,7 @@ def change_looks(batch: Sample, config: LooksStrategy, generator: torch.Generato
         frames=whole[:, 1:],
         face=masks[:, 0].to(batch.face.dtype),
         mouth=masks[:, 1].to(batch.mouth.dtype),
+        field=field.to(batch.field.dtype),
     )
 
 

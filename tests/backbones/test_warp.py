@@ -6,7 +6,7 @@ import torch
 from models import small_model, some_conditions
 from scipy.ndimage import map_coordinates
 
-from actalker.backbones.warp import DetailHead, Painting, paint, warp
+from actalker.backbones.warp import DetailHead, Painting, paint, refined, warp
 from actalker.errors import InputError
 
 
@@ -73,7 +73,8 @@ def test_painting_is_the_warp_and_paint_over_it():
     picture, stride = torch.rand(2, 3, 32, 32), 8
     reference, flow = torch.pixel_unshuffle(picture, stride), torch.randn(2, 2, 2, 8, 8) * 0.2
     nothing = Painting(torch.zeros(4, 2, 32, 32), torch.zeros(4, 1, 32, 32), torch.zeros(4, 3, 32, 32))
-    torch.testing.assert_close(paint(reference, flow, nothing, stride), warp(reference, flow, stride))
+    plain = paint(reference, refined(flow, nothing), nothing, stride)
+    torch.testing.assert_close(plain, warp(reference, flow, stride))
 
     step = torch.zeros(4, 2, 32, 32)
     step[:, 0] = 1 / stride  # from one pixel to the right
@@ -81,7 +82,8 @@ def test_painting_is_the_warp_and_paint_over_it():
     cover[..., :16, :] = 1
     cover[..., 16:20, :] = 0.25
     colour = torch.full((4, 3, 32, 32), 0.5) * cover
-    got = paint(reference, torch.zeros(2, 2, 2, 8, 8), Painting(step, cover, colour), stride)
+    painting = Painting(step, cover, colour)
+    got = paint(reference, refined(torch.zeros(2, 2, 2, 8, 8), painting), painting, stride)
     shown = torch.pixel_shuffle(got, stride)
     expected = picture.roll(-1, -1)[:, None, :, :, :-1].expand(-1, 2, -1, -1, -1).clone()
     expected[..., :16, :] = 0.5

@@ -193,6 +193,7 @@ def batch(b=4, f=6) -> Sample:
                 mouth=torch.ones(8, 8),
                 micro=torch.tensor([25.0, 3.0, 5.0]),
                 motion=torch.zeros(3, f, 12),
+                field=torch.zeros(f, 3, 2, 2),
                 index=torch.tensor(k),
             )
         )

@@ -7,7 +7,7 @@ portrait's rest, a gate of 0.5 moves it half as far. So what a gate means is in 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -26,8 +26,9 @@ from ...signals.signal import SIGNALS
 from ...signals.text import TextEncoder
 from ...signals.whisper import WhisperConfig, speech_features
 from ..portraits import PortraitFolder, warp_portrait
-from ..sample import Sample, as_uint8
-from .clip import PuppetClip, PuppetConfig, puppet_clip, render_target
+from ..sample import FIELD, Sample, as_uint8, no_field
+from .clip import PuppetClip, PuppetConfig, puppet_clip
+from .field import motion_field
 from .motion import compose
 
 
@@ -74,7 +75,8 @@ class PuppetDataset(Dataset):
 
     def __init__(self, config: PuppetDataConfig, clips: int) -> None:
         self.config, self.clips = config, clips
-        settings = repr(replace(config, cache=None))  # clips of other settings have other names
+        held = [field.name for field in fields(Sample)]
+        settings = repr((replace(config, cache=None), held))  # clips of other settings have other names
         self.prefix = hashlib.sha256(settings.encode()).hexdigest()[:12]
         self.speech = speech_features(config.whisper)
         self.kept: dict[int, Sample] = {}
@@ -117,7 +119,7 @@ class PuppetDataset(Dataset):
         gates = draw_gates(list(SIGNALS), generator, all_open=config.all_open)
         rate = Fraction(config.fps)
         values = {name: gates.values(name, config.frames, rate) for name in SIGNALS}
-        portrait, frames, points = self._pictures(clip, values, generator)
+        portrait, frames, field, points = self._pictures(clip, values, generator)
         points = as_found(points, config.size, generator)
         mouth = REGIONS["mouth"]([points], (config.size, config.size))
         face = REGIONS["face"]([points], (config.size, config.size))
@@ -136,19 +138,22 @@ class PuppetDataset(Dataset):
             mouth=(mouth >= 0.5).to(torch.uint8),
             micro=torch.tensor([float(config.fps), 0.0, 0.0]),
             motion=torch.from_numpy(np.stack([clip.parts[name] for name in SIGNALS])),
+            field=field.half(),
             index=torch.tensor(index),
         )
 
     def _pictures(
         self, clip: PuppetClip, gates: dict[str, np.ndarray], generator: torch.Generator
-    ) -> tuple[Tensor, Tensor, FacePoints]:
-        """Portrait (3, s, s), target frames (f, 3, s, s) in [0, 1], and the points of the portrait's face."""
+    ) -> tuple[Tensor, Tensor, Tensor, FacePoints]:
+        """Portrait (3, s, s), target frames (f, 3, s, s) in [0, 1], their field, the portrait's points."""
+        motion, size = compose(clip.parts, gates), self.config.size
         if torch.rand((), generator=generator) < self.config.portrait_share:
             if self.faces is None:
-                self.faces = PortraitFolder(self.config.portraits, self.config.size)
+                self.faces = PortraitFolder(self.config.portraits, size)
             picture, points, seam = self.faces.draw(generator)
-            return picture, warp_portrait(picture, points, compose(clip.parts, gates), seam), points
-        return clip.portrait, render_target(clip, gates), clip.points
+            return picture, warp_portrait(picture, points, motion, seam), no_field(len(motion), size), points
+        field = motion_field(clip.puppet, motion, size // FIELD)
+        return clip.portrait, clip.puppet.render(motion), field, clip.points
 
 
 def as_found(points: FacePoints, size: int, generator: torch.Generator) -> FacePoints:

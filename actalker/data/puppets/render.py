@@ -44,22 +44,22 @@ class Puppet:
         m = torch.linalg.inv(rest.place).float()
         u = m[0, 0] * self.at[None, None] + m[0, 1] * self.at[:, None] + m[0, 2]
         v = m[1, 0] * self.at[None, None] + m[1, 1] * self.at[:, None] + m[1, 2]
-        self.body = _read(textures.body(anatomy, detail), u, v, "border")[0]
+        self.body = read_texture(textures.body(anatomy, detail), u, v, "border")[0]
         self.ground = textures.ground(anatomy, size)
 
     @torch.no_grad()
     def render(self, motion: np.ndarray | Tensor) -> Tensor:
         """Frames (f, 3, s, s) in [0, 1] of a motion (f, P) relative to the portrait's rest state."""
         a, s = self.anatomy, self.size
-        pose = Pose(a, _absolute(a, motion))
+        pose = Pose(a, absolute(a, motion))
         f = len(pose.yaw)
         u, v, u0, v0 = pose.to_head(self.at, self.at)
         frames = self.ground[None].repeat(f, 1, 1, 1)
         if self.behind[3].any():
-            _lay(frames, _read(self.behind, u0, v0))
+            _lay(frames, read_texture(self.behind, u0, v0))
         _lay(frames, self.body[None])
         drop = (CHIN_DROP * pose.channel["jaw"])[:, None, None]
-        skin = _read(self.skin, u, v - drop * pose.jaw_share(u, v))
+        skin = read_texture(self.skin, u, v - drop * pose.jaw_share(u, v))
         _lay(frames, skin[:, :4])
         light = skin[:, 4:]
         for draw, (x0, y0, x1, y1) in (
@@ -80,7 +80,7 @@ class Puppet:
                 u[box[0], box[2], box[3]],
                 v[box[0], box[2], box[3]],
             )
-        _lay(frames, _read(self.before, u, v))
+        _lay(frames, read_texture(self.before, u, v))
         return picture(a, frames, light)
 
 
@@ -112,11 +112,12 @@ def render(anatomy: Anatomy, motion: np.ndarray | Tensor, size: int = 128) -> Te
     return Puppet(anatomy, size).render(motion)
 
 
-def _absolute(a: Anatomy, motion: np.ndarray | Tensor) -> Tensor:
+def absolute(a: Anatomy, motion: np.ndarray | Tensor) -> Tensor:
+    """Channels (f, P) of a motion relative to the portrait, its rest state added."""
     return torch.as_tensor(motion, dtype=torch.float32) + torch.tensor(a.rest)
 
 
-def _read(texture: Tensor, u: Tensor, v: Tensor, outside: str = "zeros") -> Tensor:
+def read_texture(texture: Tensor, u: Tensor, v: Tensor, outside: str = "zeros") -> Tensor:
     """A texture (c, t, t) at head coordinates (f, h, w), bilinear: (f, c, h, w)."""
     grid = torch.stack([u, v], -1).sub_(SPAN[0]).mul_(2 / (SPAN[1] - SPAN[0])).sub_(1)
     return F.grid_sample(texture.expand(len(u), -1, -1, -1), grid, padding_mode=outside, align_corners=False)
@@ -128,7 +129,7 @@ def _lay(frames: Tensor, paint: Tensor) -> None:
 
 
 class Lips:
-    """The curves of a mouth at every frame; all (f, 1, 1).
+    """The curves of a mouth at every frame; all numbers (f, 1, 1).
 
     wide: half width; gap: opening at the middle; corner: lift of the corners; thick: factor on the lips'
     height.
@@ -153,17 +154,23 @@ class Lips:
         """Shape of the opening: 1 at the middle, 0 at the corners."""
         return (1 - t2) * (1 + self.square * t2)
 
+    def edges(self, a: Anatomy, t2: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Outer and inner edge of the upper lip, inner and outer one of the lower, below the lips' line."""
+        lens = self.lens(t2)
+        bow = (1 - t2) * (1 - a.cupid * torch.exp(-(x * (1 / 0.012)).square_()) + a.cupid * 0.6 * t2)
+        top_in, low_in = -UP * self.gap * lens, DOWN * self.gap * lens
+        top = top_in - a.lip_upper * self.thick * bow
+        low = low_in + a.lip_lower * self.thick * (1 - t2 * t2)
+        return top, top_in, low_in, low
+
 
 def _mouth(a: Anatomy, pose: Pose, brush: Brush, u: Tensor, v: Tensor) -> None:
     lips = Lips(a, pose)
     x, y = u - 0.5, v - MOUTH_Y
     t2 = (x / lips.wide).square_().clamp_(max=1.0)
     end = brush.cover(lips.wide - x.abs())  # nothing beyond the corners
-    lens, y = lips.lens(t2), y - lips.line(t2)
-    bow = (1 - t2) * (1 - a.cupid * torch.exp(-(x * (1 / 0.012)).square_()) + a.cupid * 0.6 * t2)
-    top_in, low_in = -UP * lips.gap * lens, DOWN * lips.gap * lens
-    top = top_in - a.lip_upper * lips.thick * bow
-    low = low_in + a.lip_lower * lips.thick * (1 - t2 * t2)
+    y = y - lips.line(t2)
+    top, top_in, low_in, low = lips.edges(a, t2, x)
     upper = brush.cover(torch.minimum(y - top, top_in - y + 0.003), 0.004) * end
     lower = brush.cover(torch.minimum(low - y, y - low_in + 0.003), 0.004) * end
     brush.shade(0.28 * end * brush.cover(0.012 - (y - low - 0.012).abs(), 0.02) * (1 - t2))  # under the lip
