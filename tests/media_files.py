@@ -138,6 +138,17 @@ def video_file(
     return path
 
 
+def frameless(path: Path) -> Path:
+    """A Matroska file with sound and a video track that holds not one frame."""
+    with av.open(str(path), "w") as container:
+        picture = container.add_stream("libx264", rate=25)
+        picture.width = picture.height = 64
+        picture.pix_fmt = "yuv420p"
+        track = container.add_stream("aac", rate=16000, layout="mono")
+        _encode_sound(container, track, tone(0.5), 16000, "fltp", "mono", 0)
+    return path
+
+
 def has_encoder(name: str) -> bool:
     """Whether this PyAV can write with a codec."""
     try:

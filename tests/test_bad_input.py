@@ -9,12 +9,14 @@ import pickle
 import re
 import shlex
 import shutil
+import sys
 import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
 from media_files import (
+    frameless,
     huge_png_header,
     picture_file,
     sound_file,
@@ -54,6 +56,7 @@ def bad(made, tmp_path_factory) -> Path:
         file.setparams((1, 2, 16000, 0, "NONE", "none"))
     sound_file(folder / "nan.wav", np.full((1, 8000), np.nan, np.float32), codec="pcm_f32le")
     sound_file(folder / "10ms.wav", tone(0.01))
+    frameless(folder / "frameless.mkv")
     video_file(folder / "wall.mp4", [np.full((128, 128, 3), 90, np.uint8)] * 6)
     (folder / "odd.yaml").write_text("base: a\nphases: [{start: 0, end: 1, txt: nods}]\n")
     (folder / "hostile.yaml").write_text("base: !!python/object/apply:os.system ['touch owned']\n")
@@ -100,6 +103,7 @@ TABLE = [
     ("--expression text.mp4", "text.mp4: ...export it as MP4"),
     ("--expression cut.mp4", "cut.mp4: cannot be read as video...export it as MP4"),
     ("--expression speech.wav", "speech.wav: holds only sound; give a video of a face"),
+    ("--expression frameless.mkv", "frameless.mkv: has no frames; export it again as MP4 (H.264)"),
     ("--expression face.png", "face.png: is a picture, not a video"),
     ("--expression wall.mp4", "wall.mp4: no face found in 5 of its frames; give a video that shows one face"),
     ("--text ''", "the script is empty; write what is to be seen"),
@@ -187,6 +191,11 @@ TABLE = [
     (f"{GOOD} --out plain.mp4", "plain.mp4: exists already; give another name, or allow --overwrite"),
     (f"{GOOD} --out {'n' * 300}.mp4", "cannot be written (File name too long); give another name"),
     ("--audio 'a\nb.wav'", "a b.wav: no such file"),
+    *(
+        [(f"{GOOD} --out /proc/clip.mp4", "/proc/clip.mp4: cannot be written")]  # by nobody, root included
+        if sys.platform == "linux"
+        else []
+    ),
     (f"{GOOD} --out clip.avi", "--out 'clip.avi': is written as MP4; give a name that ends in .mp4"),
     (f"{GOOD} --out ''", "--out '': is written as MP4"),
     (f"{GOOD} --out nowhere/clip.mp4", "nowhere/clip.mp4: there is no folder ...make it first"),

@@ -63,7 +63,7 @@ class ExpressionEncoder(nn.Module):
             cut = [-(-v // 2) for v in cut]
         features = config.channels[-1] * shrunk[0] * shrunk[1] + config.eye_channels[-1] * cut[0] * cut[1]
         self.code = nn.Linear(features, config.code + POSE)
-        self.pose = _pose_reader(config.flow_channels)
+        self.pose = _pose_reader(config.flow_channels, config.code + POSE)
         self.project = nn.Sequential(
             nn.Linear(config.code + POSE, 2 * config.width),
             nn.SiLU(),
@@ -78,7 +78,7 @@ class ExpressionEncoder(nn.Module):
         top, bottom, left, right = (round(v * self.config.size) for v in EYES)
         face = self.face(F.avg_pool2d(both, 2)).flatten(1)
         eyes = self.eyes(both[..., top:bottom, left:right]).flatten(1)
-        pose = F.pad(self.pose(_where_it_went(crops, rest)), (self.config.code, 0))
+        pose = self.pose(_where_it_went(crops, rest))
         code = (self.code(torch.cat([face, eyes], dim=1)) + pose).view(b, f, -1)
         return self.tokens(code), code
 
@@ -99,13 +99,13 @@ def _convolutions(channels: tuple[int, ...]) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def _pose_reader(channels: tuple[int, ...]) -> nn.Sequential:
-    """Maps (n, 4, 16, 16) to the pose's numbers (n, 6), all zero at the start."""
+def _pose_reader(channels: tuple[int, ...], code: int) -> nn.Sequential:
+    """Maps (n, 4, 16, 16) to what the pose adds to the code (n, code), nothing at the start."""
     layers: list[nn.Module] = []
     for k, (before, after) in enumerate(zip((4, *channels), channels, strict=False)):
         layers += [nn.Conv2d(before, after, 3, stride=2 if k else 1, padding=1), nn.SiLU()]
     side = -(-PLACES // 2 ** (len(channels) - 1))
-    last = nn.Linear(channels[-1], POSE)
+    last = nn.Linear(channels[-1], code)
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
     return nn.Sequential(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from dataclasses import replace
 from fractions import Fraction
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
@@ -75,6 +77,7 @@ class SampleVideos(L.Callback):
         batch = next(iter(trainer.val_dataloaders)).to(module.device)
         rows: list[Tensor] = []
         values: dict[str, list[float]] = {}
+        first: list[Tensor] = []
         folder = Path(trainer.default_root_dir) / "samples"
         folder.mkdir(parents=True, exist_ok=True)
         with torch.random.fork_rng():
@@ -88,21 +91,21 @@ class SampleVideos(L.Callback):
                     values.setdefault(f"moves_{signal}", []).append(region_change(clean, closed, region))
                     values.setdefault(f"leaks_{signal}", []).append(region_change(clean, closed, 1 - region))
                     videos.append(closed)
-                if item == 0 and trainer.is_global_zero:
-                    write_video(
-                        folder / f"step{trainer.global_step:06d}.mp4", videos, module.model.config.fps
-                    )
+                first = first or videos
                 strip = torch.cat([truth, clean], dim=2)[:: max(1, len(truth) // 7)]
                 rows.append(torch.cat([unit(pixels(one.portrait))[0].repeat(1, 2, 1), *strip], dim=2))
         module.log_dict({f"val/{name}": sum(v) / len(v) for name, v in values.items()}, batch_size=1)
         if not trainer.is_global_zero:
             return  # all processes generate, for the weights may be split over them
+        fps, step = module.model.config.fps, trainer.global_step
+        write_video(folder / f"step{step:06d}.mp4", first, fps)
         sheet = as_uint8(torch.cat(rows, dim=1).cpu())
-        write_png(folder / f"step{trainer.global_step:06d}.png", sheet.permute(1, 2, 0).numpy())
+        write_png(folder / f"step{step:06d}.png", sheet.permute(1, 2, 0).numpy())
         if trainer.logger is not None and hasattr(trainer.logger, "experiment"):
             writer = trainer.logger.experiment
             if hasattr(writer, "add_image"):
-                writer.add_image("samples", sheet, trainer.global_step)
+                writer.add_image("samples", sheet, step)
+                writer.file_writer.add_summary(moving_picture("video", first, fps), step)
 
 
 def own_regions(one: Sample) -> dict[str, Tensor]:
@@ -125,9 +128,27 @@ def unit(video: Tensor) -> Tensor:
     return (video / 2 + 0.5).clamp(0, 1)
 
 
+def beside(videos: list[Tensor]) -> np.ndarray:
+    """Videos (f, 3, H, W) in [0, 1] side by side, (f, H, n·W, 3) uint8."""
+    return as_uint8(torch.cat([video.cpu() for video in videos], dim=3)).permute(0, 2, 3, 1).numpy()
+
+
 def write_video(path: Path, videos: list[Tensor], fps: int) -> None:
     """Videos (f, 3, H, W) in [0, 1] side by side, as MP4."""
-    wide = as_uint8(torch.cat([video.cpu() for video in videos], dim=3)).permute(0, 2, 3, 1).numpy()
+    wide = beside(videos)
     with VideoWriter(path, Fraction(fps), wide.shape[1:3], overwrite=True) as video:
         for frame in wide:
             video.write(frame)
+
+
+def moving_picture(name: str, videos: list[Tensor], fps: int) -> Any:
+    """Videos side by side as TensorBoard shows them among pictures: an animated GIF."""
+    from PIL import Image
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    frames, held = [Image.fromarray(frame) for frame in beside(videos)], io.BytesIO()
+    frames[0].save(held, "GIF", save_all=True, append_images=frames[1:], duration=1000 / fps, loop=0)
+    picture = Summary.Image(
+        height=frames[0].height, width=frames[0].width, colorspace=3, encoded_image_string=held.getvalue()
+    )
+    return Summary(value=[Summary.Value(tag=name, image=picture)])

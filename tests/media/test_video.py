@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from media_files import number, sound_file, text_as, tone, truncated, video_file, zero_byte
+from media_files import frameless, number, sound_file, text_as, tone, truncated, video_file, zero_byte
 
 from actalker.errors import InputError
 from actalker.media.video import probe, read_frames
@@ -50,6 +50,7 @@ def test_what_is_no_video_is_refused_in_one_line(tmp_path):
         (text_as(tmp_path / "text.mp4"), "cannot be read|text"),
         (truncated(tmp_path / "cut.mp4", whole, 0.3), "cannot be|damaged|no frames|read"),
         (sound_file(tmp_path / "tone.wav", tone()), "only sound"),
+        (frameless(tmp_path / "none.mkv"), "has no frames"),
     ):
         with pytest.raises(InputError, match=words) as caught:
             list(read_frames(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import av
@@ -10,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from skimage.data import astronaut
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from training_runs import clip_data, config, fit, start
 
 from actalker.data.module import ClipData
@@ -182,10 +184,13 @@ def test_validation_shows_what_the_gates_do(prepared, tmp_path):
     """
     settings = config(tmp_path, 2, clip_data(prepared / "decoded/shards", held_out=0.5, all_open=1.0))
     settings["trainer"] |= {"limit_val_batches": 1, "val_check_interval": 2, "check_val_every_n_epoch": None}
-    settings["trainer"]["logger"] = {
-        "class_path": "lightning.pytorch.loggers.CSVLogger",
-        "init_args": {"save_dir": str(tmp_path)},
-    }
+    settings["trainer"]["logger"] = [
+        {
+            "class_path": f"lightning.pytorch.loggers.{name}",
+            "init_args": {"save_dir": str(tmp_path), "name": name},
+        }
+        for name in ("TensorBoardLogger", "CSVLogger")
+    ]
     settings["trainer"]["log_every_n_steps"] = 1
     settings["samples"] = {"clips": 2}
     done = start(tmp_path, settings)
@@ -199,6 +204,11 @@ def test_validation_shows_what_the_gates_do(prepared, tmp_path):
     header = log.read_text().splitlines()[0].split(",")
     assert {"val/psnr", "val/moves_expression", "val/leaks_expression", "train/mouth"} <= set(header)
     assert any(name.startswith("train/loss_") for name in header)
+    events = EventAccumulator(str(next(tmp_path.rglob("events*")).parent), size_guidance={"images": 0})
+    events.Reload()
+    assert {"samples", "video"} <= set(events.Tags()["images"]) and "train/mouth" in events.Tags()["scalars"]
+    moving = Image.open(io.BytesIO(events.Images("video")[0].encoded_image_string))
+    assert moving.n_frames == 6 and moving.width == frames[0].shape[1]
 
 
 def test_clips_are_split_between_processes_without_overlap_or_loss(prepared):
