@@ -67,10 +67,13 @@ def explain(message: str, options: Iterable[str]) -> str:
     wrong = re.match(r'Parser key "(?P<key>[^"]*)": (?P<why>.*)', line)
     if wrong is None:
         return line[:300]
-    option, why = "--" + wrong["key"].replace("_", "-"), wrong["why"]
+    key, why = wrong["key"], wrong["why"]
+    option = "--" + (key if "." in key else key.replace("_", "-"))
+    if inner := re.search(r"Option '(?P<word>[^']*)' is not accepted", why):
+        return f"{option}: unknown setting '{inner['word'][:60]}'"
     given = re.search(r"(?:Given|Got) value: (?P<value>.*)", why)
     if "item assignment" in why:  # one word where a repeatable option takes a list
-        return f"--config: {wrong['key']} takes a list; write {wrong['key']}: [NAME=VALUE]"
+        return f"--config: {key} takes a list; write {key}: [NAME=VALUE]"
     if given is None:
         return f"{option}: {why[:200]}"
     kinds = dict.fromkeys(TYPES.get(kind, kind) for kind in re.findall(r"Expected a <class '(\w+)'>", why))

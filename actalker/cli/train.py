@@ -6,17 +6,22 @@ from collections.abc import Sequence
 
 from ..errors import InputError
 from ..extras import need
+from .options import explain
 
 
 def run(argv: Sequence[str]) -> int:
     """Train, or validate. Everything is an option: `actalker train fit --help`."""
     need("train", "lightning")
+    from jsonargparse import ArgumentError
+
     from ..training.command import train
 
     try:
         train(list(argv))
+    except ArgumentError as error:
+        raise InputError(f"{explain(error.message, ())}; see actalker train fit --help") from None
     except FileNotFoundError as error:
         raise InputError(f"{error.filename}: no such file; give --config FILE") from None
-    except SystemExit as stop:  # LightningCLI ends the process itself after --help and on bad options
+    except SystemExit as stop:  # LightningCLI ends the process itself after --help
         return int(stop.code or 0) if not isinstance(stop.code, str) else 2
     return 0

@@ -78,5 +78,9 @@ def train(argv: list[str]) -> None:
         seed_everything_default=0,
         save_config_kwargs={"overwrite": True},
         trainer_defaults={"callbacks": [StopOnNaN()], "use_distributed_sampler": False},
-        parser_kwargs={"prog": "actalker train"},
+        parser_kwargs={
+            "prog": "actalker train",
+            "exit_on_error": False,
+            **{name: {"exit_on_error": False} for name in LightningCLI.subcommands()},
+        },
     )

@@ -13,10 +13,11 @@ from models import SMALL, small_model, some_conditions
 from torch.nn import functional as F
 from training_runs import ROOT, fit
 
+from actalker.cli.main import main
 from actalker.data.puppets.clip import PuppetConfig, puppet_clip
 from actalker.data.puppets.motion import CHANNELS, INDEX, MIRRORED, MIRRORED_SIGN
 from actalker.data.sample import Sample, collate
-from actalker.diffusion.objective import ObjectiveConfig
+from actalker.diffusion.objective import Losses, ObjectiveConfig
 from actalker.errors import InputError
 from actalker.pipeline.folder import save_model
 from actalker.pipeline.model import ModelConfig
@@ -285,3 +286,53 @@ def test_dropped_tokens_are_the_null_tokens():
     by_item = got.flatten(1)
     assert ((by_item == 0).all(1) | (by_item == 1).all(1)).all()
     assert 0.2 < float((by_item == 0).all(1).float().mean()) < 0.4
+
+
+@pytest.mark.parametrize(
+    "words, says",
+    [
+        (["--trainer.max_stepp", "3"], "unknown option --trainer.max_stepp"),
+        (["--config", "nowhere.yaml"], "--config: File does not exist"),
+        (["--trainer.max_steps", "abc"], "--trainer.max_steps: 'abc' cannot be used; give a whole number"),
+        (["--data.init_args.clipz", "3"], "--data: unknown setting 'clipz'"),
+    ],
+)
+def test_wrong_options_are_told_in_one_line(words, says, capsys):
+    settings = [] if "--config" in words else ["--config", str(ROOT / "configs" / "tiny.yaml")]
+    assert main(["train", "fit", *settings, *words]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.startswith(f"error: {says}") and said.err.count("\n") == 1
+
+
+def test_the_fields_loss_is_its_mean_distance_where_it_is_known():
+    """Of the true field none; of any other, the length of what is missing, weighed by region."""
+    model = ModelConfig.from_dict(SMALL)
+    weights = ObjectiveConfig(region_weight=3.0, mouth_weight=4.0)
+    module = TrainingModule(model, weights, OptimizerConfig(), StrategyConfig(field_weight=1.0))
+    field = torch.zeros(2, 2, 3, 16, 16)
+    field[:, :, 0, :, :8], field[:, :, 1, :, :8], field[:, :, 2, :, :8] = (
+        3.0,
+        4.0,
+        1.0,
+    )  # pixels; known at the left
+    told = replace(batch(2, 2), frames=torch.zeros(2, 2, 3, 64, 64, dtype=torch.uint8), field=field)
+    face, mouth = torch.zeros(2, 2, 2, 8, 8)
+    face[..., 4:, :], mouth[..., 6:, :] = 1, 1
+    empty = Losses(*[torch.zeros(())] * 6, None, None, face, mouth)
+
+    def distance(made: torch.Tensor) -> float:
+        return float(module.field_loss(replace(empty, flow=made), told))
+
+    true = field[:, :, :2] / 8  # latent positions
+    assert distance(true) == pytest.approx(0, abs=1e-6)
+    assert distance(F.interpolate(true.flatten(0, 1), scale_factor=4).unflatten(0, (2, 2))) == pytest.approx(
+        0, abs=1e-6
+    )
+    assert distance(torch.zeros_like(true)) == pytest.approx(5 / 8, abs=0.01)
+    wrong = true.clone()
+    wrong[..., 12:, :] = 0  # in the mouth alone: a quarter of the places
+    assert distance(wrong) == pytest.approx(5 / 8 * (4 * 8) / (8 * 1 + 4 * 4 + 4 * 8), abs=0.01)
+    wrong[..., 8:] = 9.0  # where nothing is known
+    assert distance(wrong) == pytest.approx(5 / 8 * 32 / 56, abs=0.01)
+    with pytest.raises(InputError, match="has no motion field"):
+        module.field_loss(empty, told)
