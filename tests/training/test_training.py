@@ -310,11 +310,7 @@ def test_the_fields_loss_is_its_mean_distance_where_it_is_known():
     weights = ObjectiveConfig(region_weight=3.0, mouth_weight=4.0)
     module = TrainingModule(model, weights, OptimizerConfig(), StrategyConfig(field_weight=1.0))
     field = torch.zeros(2, 2, 3, 16, 16)
-    field[:, :, 0, :, :8], field[:, :, 1, :, :8], field[:, :, 2, :, :8] = (
-        3.0,
-        4.0,
-        1.0,
-    )  # pixels; known at the left
+    field[..., :8] = torch.tensor([3.0, 4.0, 1.0]).view(3, 1, 1)  # pixels; known at the left
     told = replace(batch(2, 2), frames=torch.zeros(2, 2, 3, 64, 64, dtype=torch.uint8), field=field)
     face, mouth = torch.zeros(2, 2, 2, 8, 8)
     face[..., 4:, :], mouth[..., 6:, :] = 1, 1
@@ -325,9 +321,8 @@ def test_the_fields_loss_is_its_mean_distance_where_it_is_known():
 
     true = field[:, :, :2] / 8  # latent positions
     assert distance(true) == pytest.approx(0, abs=1e-6)
-    assert distance(F.interpolate(true.flatten(0, 1), scale_factor=4).unflatten(0, (2, 2))) == pytest.approx(
-        0, abs=1e-6
-    )
+    finer = F.interpolate(true.flatten(0, 1), scale_factor=4).unflatten(0, (2, 2))
+    assert distance(finer) == pytest.approx(0, abs=1e-6)
     assert distance(torch.zeros_like(true)) == pytest.approx(5 / 8, abs=0.01)
     wrong = true.clone()
     wrong[..., 12:, :] = 0  # in the mouth alone: a quarter of the places
