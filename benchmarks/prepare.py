@@ -109,7 +109,8 @@ def training() -> float:
     from actalker.data.sample import collate
     from actalker.diffusion.objective import ObjectiveConfig
     from actalker.pipeline.model import ModelConfig
-    from actalker.training.module import OptimizerConfig, StrategyConfig, TrainingModule
+    from actalker.training.module import StrategyConfig, TrainingModule
+    from actalker.training.optimizer import OptimizerConfig
 
     torch.set_num_threads(1)
     model = yaml.safe_load((ROOT / "configs/tiny.yaml").read_text())["model"]["model"]

@@ -36,7 +36,8 @@ def clip_data(shards: Path, workers: int = 0, batch_size: int = 2, **more: Any) 
 
 def config(folder: Path, steps: int, data: dict[str, Any] = PUPPETS) -> dict[str, Any]:
     """A run of a few steps on pictures of 64 pixels; the motion of puppets is known and read."""
-    reading = {"motion_weight": 1.0, "motion_frames": 2, "motion_first": 1} if data is PUPPETS else {}
+    known = {"motion_weight": 1.0, "motion_frames": 2, "motion_first": 1, "field_weight": 1.0}
+    reading = known if data is PUPPETS else {}
     return copy.deepcopy(
         {
             "seed_everything": 3,

@@ -53,8 +53,11 @@ def pairs(texts: Sequence[str] | None, option: str, example: str) -> dict[str, s
     return out
 
 
-def explain(message: str, options: Iterable[str]) -> str:
-    """The parser's message as one line in the words of the command line."""
+def explain(message: str, options: Iterable[str], dashes: bool = True) -> str:
+    """The parser's message as one line in the words of the command line.
+
+    dashes: whether the options' words are joined by dashes, where the parser's keys have underscores.
+    """
     line = " ".join(str(message).split()).rstrip(".")
     if found := re.match(r"unrecognized arguments: (?P<word>\S+)", line):
         word = found["word"]
@@ -68,7 +71,7 @@ def explain(message: str, options: Iterable[str]) -> str:
     if wrong is None:
         return line[:300]
     key, why = wrong["key"], wrong["why"]
-    option = "--" + (key if "." in key else key.replace("_", "-"))
+    option = "--" + (key.replace("_", "-") if dashes else key)
     if inner := re.search(r"Option '(?P<word>[^']*)' is not accepted", why):
         return f"{option}: unknown setting '{inner['word'][:60]}'"
     given = re.search(r"(?:Given|Got) value: (?P<value>.*)", why)

@@ -12,14 +12,13 @@ from .options import explain
 def run(argv: Sequence[str]) -> int:
     """Train, or validate. Everything is an option: `actalker train fit --help`."""
     need("train", "lightning")
-    from jsonargparse import ArgumentError
-
-    from ..training.command import train
+    from ..training.command import WrongOptions, train
 
     try:
         train(list(argv))
-    except ArgumentError as error:
-        raise InputError(f"{explain(error.message, ())}; see actalker train fit --help") from None
+    except WrongOptions as error:
+        words = explain(error.message, error.options, dashes=False)
+        raise InputError(f"{words}; see actalker train {argv[0]} --help") from None
     except FileNotFoundError as error:
         raise InputError(f"{error.filename}: no such file; give --config FILE") from None
     except SystemExit as stop:  # LightningCLI ends the process itself after --help

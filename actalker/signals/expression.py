@@ -42,7 +42,7 @@ class ExpressionEncoder(nn.Module):
     Motion is relative to a rest picture (b, 3, s, s) of the same face: at inference the driving video's first
     frame. The tokens see the pictures only through the code, which has room for the head's pose (`POSE`)
     beside the face's motion. The pose is read from the optical flow between rest and frame besides: how far a
-    head has turned is a matter of pixels, whoever's it is.
+    head has turned is a matter of pixels. What else those maps tell of a face ends in the same few numbers.
     """
 
     name = "expression"
@@ -100,7 +100,7 @@ def _convolutions(channels: tuple[int, ...]) -> nn.Sequential:
 
 
 def _pose_reader(channels: tuple[int, ...], code: int) -> nn.Sequential:
-    """Maps (n, 4, 16, 16) to what the pose adds to the code (n, code), nothing at the start."""
+    """Maps (b·f, 4, 16, 16) to what the pose adds to the code (b·f, code), nothing at the start."""
     layers: list[nn.Module] = []
     for k, (before, after) in enumerate(zip((4, *channels), channels, strict=False)):
         layers += [nn.Conv2d(before, after, 3, stride=2 if k else 1, padding=1), nn.SiLU()]
@@ -119,8 +119,8 @@ def _where_it_went(crops: Tensor, rest: Tensor) -> Tensor:
     The flow is in 64ths of the crop's side; of a place it is the mean by contrast.
     """
     b, f = crops.shape[:2]
-    grey = torch.cat([rest[:, None], crops], 1).mean(2, keepdim=True).flatten(0, 1)
-    grey = F.adaptive_avg_pool2d(grey.float() / 2, SEEN).unflatten(0, (b, f + 1))
+    grey = torch.cat([rest[:, None], crops], 1).float().mean(2, keepdim=True).flatten(0, 1)
+    grey = F.adaptive_avg_pool2d(grey / 2, SEEN).unflatten(0, (b, f + 1))
     still, now = grey[:, :1].expand(-1, f, -1, -1, -1).flatten(0, 1), grey[:, 1:].flatten(0, 1)
     flow, contrast = optical_flow(still, now)
     weight = contrast.sum(1, keepdim=True) + 0.02

@@ -1,7 +1,7 @@
 """Where every part of a face went between two pictures: Lucas and Kanade's least squares, coarse to fine.
 
-What a face looks like drops out of it, how far it moved remains, to a fraction of a pixel. Nothing is learnt.
-Letters: n pictures, s side in pixels.
+What a face looks like drops out of the flow, how far it moved remains, to a fraction of a pixel. Nothing is
+learnt. Letters: n pictures, s side in pixels.
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ class OpticalFlow(NamedTuple):
 def optical_flow(before: Tensor, now: Tensor) -> OpticalFlow:
     """The motion between grey pictures (n, 1, s, s), s a multiple of 4 (Lucas and Kanade 1981).
 
-    In every level the picture of now is moved back by what is known already, and the rest of the motion is
-    the least-squares answer to slope · motion = difference over a window.
+    In every level the picture of now is moved back by the motion d that is known already, and a step e is
+    added that makes up best, over a window, for what is left, damped by λ:
+
+        (Σ ∇I ∇Iᵀ + λ) e = -Σ ∇I (now(x + d) - before(x)),    ∇I the mean of both pictures' slopes
     """
     with torch.autocast(before.device.type, enabled=False):
         before, now = before.float(), now.float()

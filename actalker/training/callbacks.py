@@ -13,6 +13,7 @@ import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from ..data.sample import Sample, as_uint8, pixels
@@ -22,6 +23,8 @@ from ..media.image import write_png
 from ..media.writer import VideoWriter
 from ..signals.signal import SIGNALS
 from .module import TrainingModule
+
+GIF_WIDE = 1024  # pixels of all videos side by side in TensorBoard
 
 
 class StopOnNaN(L.Callback):
@@ -101,11 +104,10 @@ class SampleVideos(L.Callback):
         write_video(folder / f"step{step:06d}.mp4", first, fps)
         sheet = as_uint8(torch.cat(rows, dim=1).cpu())
         write_png(folder / f"step{step:06d}.png", sheet.permute(1, 2, 0).numpy())
-        if trainer.logger is not None and hasattr(trainer.logger, "experiment"):
-            writer = trainer.logger.experiment
-            if hasattr(writer, "add_image"):
-                writer.add_image("samples", sheet, step)
-                writer.file_writer.add_summary(moving_picture("video", first, fps), step)
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_image("samples", sheet, step)
+                logger.experiment.file_writer.add_summary(moving_picture("video", first, fps), step)
 
 
 def own_regions(one: Sample) -> dict[str, Tensor]:
@@ -142,11 +144,16 @@ def write_video(path: Path, videos: list[Tensor], fps: int) -> None:
 
 
 def moving_picture(name: str, videos: list[Tensor], fps: int) -> Any:
-    """Videos side by side as TensorBoard shows them among pictures: an animated GIF."""
+    """Videos side by side as TensorBoard shows them among pictures: an animated GIF, at most GIF_WIDE wide.
+
+    GIF tells time in hundredths of a second: rates that do not divide 100 play a little off.
+    """
     from PIL import Image
     from tensorboard.compat.proto.summary_pb2 import Summary
 
     frames, held = [Image.fromarray(frame) for frame in beside(videos)], io.BytesIO()
+    for frame in frames:
+        frame.thumbnail((GIF_WIDE, GIF_WIDE))
     frames[0].save(held, "GIF", save_all=True, append_images=frames[1:], duration=1000 / fps, loop=0)
     picture = Summary.Image(
         height=frames[0].height, width=frames[0].width, colorspace=3, encoded_image_string=held.getvalue()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from argparse import ArgumentError
 from datetime import timedelta
+from typing import Any
 
 import torch
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -19,6 +21,14 @@ MISLEADING = (  # warnings of Lightning's that do not hold here
     "You're resuming from a checkpoint that ended before the epoch",  # clips are drawn by (seed, step)
     "Be aware that when using `ckpt_path`",  # the callbacks are there
 )
+
+
+class WrongOptions(Exception):
+    """What the parser says, and the options that there are."""
+
+    def __init__(self, message: str, options: list[str]) -> None:
+        super().__init__(message)
+        self.message, self.options = message, options
 
 
 class Command(LightningCLI):
@@ -45,6 +55,15 @@ class Command(LightningCLI):
             "--plan", action="store_true", help="print parameters, memory and speed, and train nothing"
         )
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Raises: WrongOptions."""
+        try:
+            super().parse_arguments(parser, args)
+        except ArgumentError as error:
+            meant = self._subcommand_parsers.get(next(iter(args), ""), parser)
+            known = [option for action in meant._actions for option in action.option_strings]
+            raise WrongOptions(str(error.message), known) from None
+
     def before_fit(self) -> None:
         """With `--plan`, tell what the training takes, and end."""
         if not self.config.fit.get("plan"):
@@ -67,7 +86,10 @@ class Command(LightningCLI):
 
 
 def train(argv: list[str]) -> None:
-    """Run the command line; `fit` goes on from runs/.../last.ckpt with `--ckpt_path last`."""
+    """Run the command line; `fit` goes on from runs/.../last.ckpt with `--ckpt_path last`.
+
+    Raises: WrongOptions.
+    """
     for message in MISLEADING:
         warnings.filterwarnings("ignore", message=message)
     Command(

@@ -40,7 +40,14 @@ def export(checkpoint: str | Path, folder: str | Path, averaged: bool = True, dt
         raise InputError(f"{path}: not a checkpoint of this program's training; give a .ckpt of train.py")
     weights = {**held[CURRENT], **(held.get(AVERAGED, {}) if averaged else {})}
     model = TalkingHeadModel(ModelConfig.from_dict(held["model_config"]))
-    model.load_state_dict(merged(model_weights(weights), TuningConfig(**held.get("tuning", {}))))
+    try:
+        model.load_state_dict(merged(model_weights(weights), TuningConfig(**held.get("tuning", {}))))
+    except RuntimeError as error:
+        why = str(error).splitlines()[-1].strip()[:120]
+        raise InputError(
+            f"{path}: its weights are not those of this version's model ({why}); export it with the version "
+            "that trained it"
+        ) from None
     save_model(model, Path(folder), {"float32": None, "bfloat16": torch.bfloat16}[dtype])
     return Path(folder)
 

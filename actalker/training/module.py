@@ -27,6 +27,7 @@ from ..pipeline.svd import is_svd, read_svd
 from ..signals.audio import SpeechFeatures
 from ..signals.expression import AugmentStrategy, augment
 from ..signals.signal import Standardize
+from .optimizer import OptimizerConfig, new_adamw
 from .shard import shard
 from .strategies import (
     LooksStrategy,
@@ -46,33 +47,6 @@ SMALL_MOTION = {
     "mouth": ("jaw", "spread", "smile"),
     "upper": ("lid_left", "lid_right", "brow_left", "brow_right", "gaze_x", "gaze_y"),
 }
-
-
-@dataclass(frozen=True)
-class OptimizerConfig:
-    """AdamW with a linear warm-up, a constant rate, and a linear cool-down at the end.
-
-    The cool-down's place is the one thing that depends on the length of the training, so that a run can be
-    resumed with another length.
-    """
-
-    learning_rate: float = 5e-4
-    weight_decay: float = 0.01
-    betas: tuple[float, float] = (0.9, 0.99)
-    warmup: int = 100
-    """Steps of the linear warm-up."""
-    steps: int = 10000
-    """Where the cool-down ends; the rate stays at `final` afterwards."""
-    cooldown: int = 2000
-    """Steps of the linear cool-down."""
-    final: float = 0.02
-    """Last learning rate, as a share of the first."""
-
-    def rate(self, step: int) -> float:
-        """Factor on the learning rate at `step`."""
-        rise = min(1.0, (step + 1) / max(1, self.warmup))
-        left = min(1.0, max(0.0, (self.steps - step) / max(1, self.cooldown)))
-        return rise * (self.final + (1 - self.final) * left)
 
 
 @dataclass(frozen=True)
@@ -130,6 +104,11 @@ class TrainingModule(L.LightningModule):
             held = read_svd(start) if is_svd(start) else load_model(start).state_dict()
             kept = {key: value for key, value in held.items() if not key.startswith(tuple(fresh))}
             begin_with(self.model, kept, start)
+        if strategy.field_weight and getattr(self.model.network, "flow", None) is None:
+            raise InputError(
+                "strategy.field_weight: this network has no motion field; set it to 0, or give the network a "
+                "denoiser_args.flow_scale"
+            )
         self.tuning = tuning or TuningConfig()
         tune(self.model, self.tuning)
         if gradient_checkpointing:
@@ -238,11 +217,7 @@ class TrainingModule(L.LightningModule):
 
         Places count as much as their pixels do in the objective.
         """
-        if loss.flow is None:
-            raise InputError(
-                "strategy.field_weight: this network has no motion field; set it to 0, or give the network a "
-                "denoiser_args.flow_scale"
-            )
+        assert loss.flow is not None
         field = batch.field.float()
         size = field.shape[-2:]
         made = F.interpolate(loss.flow.flatten(0, 1).float(), size, mode="area").unflatten(0, field.shape[:2])
@@ -304,6 +279,8 @@ class TrainingModule(L.LightningModule):
         values = {"loss": loss.total, "mouth": loss.mouth, "upper": loss.upper, "rest": loss.rest}
         if self.strategy.motion_weight:
             values["motion"] = self.motion_loss(self.tokens(batch, None), batch.motion)
+        if self.strategy.field_weight:
+            values["field"] = self.field_loss(loss, batch)
         self.log_dict({f"val/{k}": v for k, v in values.items()}, batch_size=len(batch.frames))
 
     @torch.no_grad()
@@ -339,19 +316,8 @@ class TrainingModule(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         trained = [p for p in self.parameters() if p.requires_grad]
-        decayed = [p for p in trained if p.ndim > 1]
-        plain = [p for p in trained if p.ndim <= 1]
-        settings = self.optimizer
-        adamw = torch.optim.AdamW(
-            [
-                {"params": decayed, "weight_decay": settings.weight_decay},
-                {"params": plain, "weight_decay": 0.0},
-            ],
-            lr=settings.learning_rate,
-            betas=settings.betas,
-        )
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(adamw, settings.rate)
+        adamw = new_adamw(trained, self.optimizer)
+        schedule = torch.optim.lr_scheduler.LambdaLR(adamw, self.optimizer.rate)
         return {"optimizer": adamw, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 

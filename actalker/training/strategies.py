@@ -61,9 +61,9 @@ class LooksStrategy:
 
 def change_looks(batch: Sample, config: LooksStrategy, generator: torch.Generator) -> Sample:
     """The same performances by people of other colours, size and place. Regions move along."""
-    b = len(batch.frames)
-    draw = torch.rand(b, 8, generator=generator)
-    orders = torch.rand(b, 3, generator=generator).argsort(1)
+    b, device = len(batch.frames), batch.frames.device
+    draw = torch.rand(b, 8, generator=generator).to(device)  # the same on every device
+    orders = torch.rand(b, 3, generator=generator).argsort(1).to(device)
     pictures = torch.cat([batch.portrait[:, None], batch.frames], 1).float() / 255  # (b, 1 + f, 3, H, W)
     masks = torch.stack([batch.face, batch.mouth], 1).float()  # (b, 2, H, W)
     field = batch.field.float()
@@ -74,7 +74,7 @@ def change_looks(batch: Sample, config: LooksStrategy, generator: torch.Generato
         changed = (exchanged * gain).clamp(0, 1) ** gamma
         pictures = torch.where((draw[:, 4] < config.recolour)[:, None, None, None, None], changed, pictures)
     if config.zoom > 0 or config.shift > 0:
-        place = torch.zeros(b, 2, 3)
+        place = torch.zeros(b, 2, 3, device=device)
         place[:, 0, 0] = place[:, 1, 1] = 1 + config.zoom * (2 * draw[:, 5] - 1)
         place[:, :, 2] = config.shift * 2 * (2 * draw[:, 6:8] - 1)
 
@@ -84,10 +84,10 @@ def change_looks(batch: Sample, config: LooksStrategy, generator: torch.Generato
             return F.grid_sample(flat, grid, padding_mode=outside, align_corners=False).view_as(layers)
 
         pictures, masks = moved(pictures), (moved(masks) >= 0.5).float()
-        field = moved(field, "zeros") / place[:, 0, 0].view(-1, 1, 1, 1, 1)
-        field[:, :, 2] = (
-            field[:, :, 2] * place[:, 0, 0].view(-1, 1, 1, 1) > 0.999
-        )  # no mixture with the unknown
+        field = moved(field, "zeros")
+        field[:, :, :2] /= place[:, :1, :1, None, None]
+        # neither a mixture with what is not known, nor what lies outside the portrait now
+        field[:, :, 2] = (field[:, :, 2] > 0.999) & _within(field[:, :, :2] / pictures.shape[-1])
     whole = as_uint8(pictures)
     return replace(
         batch,
@@ -97,6 +97,15 @@ def change_looks(batch: Sample, config: LooksStrategy, generator: torch.Generato
         mouth=masks[:, 1].to(batch.mouth.dtype),
         field=field.to(batch.field.dtype),
     )
+
+
+def _within(field: Tensor) -> Tensor:
+    """Where a field (b, f, 2, h, w), in sides of the picture, points into the picture, (b, f, h, w)."""
+    h, w = field.shape[-2:]
+    y = (torch.arange(h, device=field.device) + 0.5) / h
+    x = (torch.arange(w, device=field.device) + 0.5) / w
+    right, down = field[:, :, 0] + x, field[:, :, 1] + y[:, None]
+    return (right >= 0) & (right <= 1) & (down >= 0) & (down <= 1)
 
 
 def scattered(batch: Sample, count: int, generator: torch.Generator) -> Sample:
@@ -113,10 +122,10 @@ def mirror_drivers(batch: Sample, chance: float, generator: torch.Generator) -> 
     alone, for the frames stay as they are."""
     if chance <= 0:
         return batch
-    flip = torch.rand(len(batch.crops), generator=generator) < chance
+    flip = (torch.rand(len(batch.crops), generator=generator) < chance).to(batch.crops.device)
     motion = batch.motion.clone()
     k = list(SIGNALS).index("expression")
-    turned = motion[:, k][..., MIRRORED] * torch.from_numpy(MIRRORED_SIGN)
+    turned = motion[:, k][..., MIRRORED] * torch.from_numpy(MIRRORED_SIGN).to(motion)
     motion[:, k] = torch.where(flip[:, None, None], turned, motion[:, k])
     crops, rest = (
         torch.where(flip.view(-1, *[1] * (t.ndim - 1)), t.flip(-1), t) for t in (batch.crops, batch.rest)

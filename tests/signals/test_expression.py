@@ -119,3 +119,25 @@ def test_identity_sees_the_mean_of_fine_detail():
     checker = (torch.arange(128)[:, None] + torch.arange(128)) % 2 * 2.0 - 1
     grey = encoder(torch.zeros(1, 3, 128, 128))
     torch.testing.assert_close(encoder(checker.expand(1, 3, 128, 128)), grey, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [64, 128, 200])
+def test_the_pose_sees_how_far_a_face_went(size):
+    """In 64ths of the crop's side, whatever that is and whatever the picture's colours; at first unused."""
+    encoder = ExpressionEncoder(ExpressionConfig(size=size)).eval()
+    seen = []
+    encoder.pose.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    generator = torch.Generator().manual_seed(1)
+    wide = torch.rand(1, 3, 24, 24, generator=generator)
+    wide = torch.nn.functional.interpolate(wide, (2 * size, 2 * size), mode="bicubic") * 2 - 1
+    rows, columns = round(0.02 * size), round(0.05 * size)
+    start = size // 2
+    rest = wide[..., start : start + size, start : start + size]
+    crop = wide[..., start - rows : start - rows + size, start - columns : start - columns + size]
+    code = encoder(torch.stack([rest, crop], 1), rest)[1]
+    still, moved = seen[0][:, :2, 3:-3, 3:-3].mean((2, 3))
+    assert still.abs().max() < 0.02
+    expected = torch.tensor([columns, rows]) * 64 / size
+    torch.testing.assert_close(moved, expected, atol=0.25, rtol=0)
+    torch.nn.init.normal_(encoder.pose[0].weight)
+    assert torch.equal(encoder(torch.stack([rest, crop], 1), rest)[1], code)

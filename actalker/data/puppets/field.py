@@ -1,6 +1,7 @@
 """Where what a puppet's frames show stands in its portrait: the true motion field, for training.
 
-Frames and fields are read at the centres of cells, n by n; letters: f frames, n cells a side.
+Frames and fields are read at the centres of cells, n by n; letters: f frames, P motion channels, n cells a
+side.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from .motion import CHIN_DROP, still
 from .pose import Pose
 from .render import Lips, Puppet, absolute, read_texture
 
-SURE = 0.9  # share of a cell's colour that one layer must give
+SURE = 0.9  # share of the colour at a place that one layer must give
 
 
 def motion_field(puppet: Puppet, motion: np.ndarray | Tensor, cells: int) -> Tensor:
@@ -23,7 +24,8 @@ def motion_field(puppet: Puppet, motion: np.ndarray | Tensor, cells: int) -> Ten
 
     Returns (f, 3, n, n): to the right and down, in pixels, from a cell's centre to where its material is in
     the portrait; and 1 where that is known, else 0. Not known are the eyes and brows, the inside of a mouth,
-    edges between layers, and ground that the head hid in the portrait.
+    edges between layers, and what something else hid in the portrait: ground behind the head, skin behind
+    the lips.
     """
     a = puppet.anatomy
     at = (torch.arange(cells) + 0.5) / cells
@@ -32,7 +34,8 @@ def motion_field(puppet: Puppet, motion: np.ndarray | Tensor, cells: int) -> Ten
     place = torch.stack(torch.meshgrid(at, at, indexing="xy"), -1).expand(*u.shape, 2)  # (f, n, n, 2)
     head, outline = torch.stack([u, v], -1), torch.stack([u0, v0], -1)
     skin = torch.stack([u, _on_skin(pose, u, v)], -1)
-    came = (_turned(rest, head), _turned(rest, _jawed(rest, skin)), place, _placed(rest, outline), place)
+    skin_before = _jawed(rest, skin)
+    came = (_turned(rest, head), _turned(rest, skin_before), place, _placed(rest, outline), place)
     shown, before = _shares(puppet, pose, at), _shares(puppet, rest, at)
     from_, known = place, torch.zeros_like(u, dtype=torch.bool)
     for k, where in enumerate(came):
@@ -41,6 +44,8 @@ def motion_field(puppet: Puppet, motion: np.ndarray | Tensor, cells: int) -> Ten
         )
         layer = (shown[:, k] > SURE) & (seen[:, 0] > SURE)
         from_, known = torch.where(layer[..., None], where, from_), known | layer
+    hidden = torch.stack(_lips(a, rest, rest, *skin_before.unbind(-1))[:2]).any(0)
+    known &= ~(hidden & (shown[:, 1] > SURE))
     lips, inside, where = _lips(a, pose, rest, u, v)
     lips &= shown[:, 0] < 1 - SURE
     from_, known = torch.where(lips[..., None], _turned(rest, where), from_), known | lips

@@ -155,7 +155,10 @@ class Lips:
         return (1 - t2) * (1 + self.square * t2)
 
     def edges(self, a: Anatomy, t2: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Outer and inner edge of the upper lip, inner and outer one of the lower, below the lips' line."""
+        """Outer and inner edge of the upper lip, inner and outer one of the lower, below the lips' line.
+
+        t2 as for `line`, x from the middle: (f, h, w), and so are the edges.
+        """
         lens = self.lens(t2)
         bow = (1 - t2) * (1 - a.cupid * torch.exp(-(x * (1 / 0.012)).square_()) + a.cupid * 0.6 * t2)
         top_in, low_in = -UP * self.gap * lens, DOWN * self.gap * lens
