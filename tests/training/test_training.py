@@ -22,6 +22,7 @@ from actalker.errors import InputError
 from actalker.pipeline.folder import save_model
 from actalker.pipeline.model import ModelConfig
 from actalker.pipeline.talking_head import TalkingHeadPipeline
+from actalker.training.export import export
 from actalker.training.module import StrategyConfig, TrainingModule
 from actalker.training.optimizer import OptimizerConfig
 from actalker.training.strategies import (
@@ -47,6 +48,13 @@ def test_a_run_is_exported_and_makes_a_video(tmp_path):
     for name, value in {**held["state_dict"], **held["averaged_weights"]}.items():
         if name.startswith("model."):
             assert torch.equal(exported[name.removeprefix("model.")], value), name
+    name = next(name for name in held["state_dict"] if name.startswith("model."))
+    for kept in ("state_dict", "averaged_weights"):
+        held[kept].pop(name, None)
+    torch.save(held, tmp_path / "older.ckpt")
+    with pytest.raises(InputError, match="not those of this version's model .*export it with the version"):
+        export(tmp_path / "older.ckpt", tmp_path / "older")
+    assert not (tmp_path / "older").exists()
 
 
 @pytest.mark.slow
