@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import secrets
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import metadata
@@ -102,8 +103,11 @@ def check_writable(path: str | Path, overwrite: bool = False) -> Path:
     parent = target.parent
     if not parent.is_dir():
         raise InputError(f"{path}: there is no folder {parent}; make it first")
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise InputError(f"{path}: the folder {parent} cannot be written to; choose another one")
+    try:  # permissions do not tell: some places take no file from anybody
+        with tempfile.TemporaryFile(dir=parent):
+            pass
+    except OSError:
+        raise InputError(f"{path}: the folder {parent} cannot be written to; choose another one") from None
     return target
 
 

@@ -191,8 +191,8 @@ TABLE = [
     (f"{GOOD} --out plain.mp4", "plain.mp4: exists already; give another name, or allow --overwrite"),
     (f"{GOOD} --out {'n' * 300}.mp4", "cannot be written (File name too long); give another name"),
     ("--audio 'a\nb.wav'", "a b.wav: no such file"),
-    *(
-        [(f"{GOOD} --out /proc/clip.mp4", "/proc/clip.mp4: cannot be written")]  # by nobody, root included
+    *(  # where nobody may write, root included
+        [(f"{GOOD} --out /proc/clip.mp4", "/proc/clip.mp4: the folder /proc cannot be written to")]
         if sys.platform == "linux"
         else []
     ),
