@@ -34,7 +34,7 @@ def motion_field(puppet: Puppet, motion: np.ndarray | Tensor, cells: int) -> Ten
     place = torch.stack(torch.meshgrid(at, at, indexing="xy"), -1).expand(*u.shape, 2)  # (f, n, n, 2)
     head, outline = torch.stack([u, v], -1), torch.stack([u0, v0], -1)
     skin = torch.stack([u, _on_skin(pose, u, v)], -1)
-    skin_before = _jawed(rest, skin)
+    skin_before = rest.dropped(skin.flatten(1, 2)).view_as(skin)
     came = (_turned(rest, head), _turned(rest, skin_before), place, _placed(rest, outline), place)
     shown, before = _shares(puppet, pose, at), _shares(puppet, rest, at)
     from_, known = place, torch.zeros_like(u, dtype=torch.bool)
@@ -75,15 +75,6 @@ def _shares(puppet: Puppet, pose: Pose, at: Tensor) -> Tensor:
         out.append(left * layer)
         left = left * (1 - layer)
     return torch.stack([*out, left], 1)
-
-
-def _jawed(pose: Pose, points: Tensor) -> Tensor:
-    """Points (f, n, n, 2) of the skin's texture as the jaw of a pose (1 frame) carries them."""
-    u, resting = points.unbind(-1)
-    v = resting
-    for _ in range(12):
-        v = resting + CHIN_DROP * pose.channel["jaw"] * pose.jaw_share(u, v)
-    return torch.stack([u, v], -1)
 
 
 def _placed(pose: Pose, points: Tensor) -> Tensor:

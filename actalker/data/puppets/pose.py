@@ -91,13 +91,13 @@ class Pose:
         return torch.stack([x, y], -1)
 
     def dropped(self, points: Tensor) -> Tensor:
-        """Skin points (k, 2) of the resting head carried by the jaw, (f, k, 2)."""
+        """Skin points (k, 2) or (f, k, 2) of the resting head carried by the jaw, (f, k, 2)."""
         drop = CHIN_DROP * self.channel["jaw"][:, None]
-        u, rest = points[:, 0].expand(len(drop), -1), points[:, 1].expand(len(drop), -1)
+        u, rest = points.unbind(-1)
         v = rest
         for _ in range(12):
             v = rest + drop * self.jaw_share(u, v)
-        return torch.stack([u, v], -1)
+        return torch.stack([u.expand_as(v), v], -1)
 
 
 def _similarity(
