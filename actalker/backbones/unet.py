@@ -22,7 +22,7 @@ from ..regions.grid import to_grid_bicubic
 from .attach import attach, checkpointed, control_scope, cross_attentions, in_scope
 from .denoiser import Estimate
 from .guider import LocationGuider
-from .warp import DetailHead, paint, refined, warp
+from .warp import DetailHead, Grain, paint, refined, warp
 
 
 class _Routes:
@@ -42,13 +42,15 @@ class ControlUNet(UNetSpatioTemporalConditionModel):
     """SVD's UNet at any size, with one `ParallelControl` behind every spatio-temporal transformer.
 
     The base network's state-dict keys stay as in diffusers; the additions are `control.*`, `guider.*`,
-    `flow.*` and `detail.*`. Input channels: the noisy latent and the reference latent side by side.
+    `flow.*`, `detail.*` and `grain.*`. Input channels: the noisy latent and the reference latent side by
+    side.
 
     flow_scale > 0 adds a motion field: two numbers (x right, y down, in latent positions) a quarter of a
     latent position, by which the reference is warped to make the centre of the estimate
     (`diffusion.precondition`); its last layer starts at zero. stride is the number of pixels that the codec
     folds into a latent position, so that the warp moves pixels. detail_width > 0 adds a head of that width
-    that moves single pixels and paints on them (`DetailHead`); for codecs that fold.
+    that moves single pixels and paints on them (`DetailHead`), and what finds the portrait's grain, which
+    stays in place (`Grain`); for codecs that fold.
 
     adapters: signals enter every cross-attention too (`DecoupledAttention`), starting at zero.
     reference_scale: factor on the reference's latents where they are joined; SVD takes them unscaled,
@@ -147,9 +149,9 @@ class ControlUNet(UNetSpatioTemporalConditionModel):
             assert self.flow.bias is not None
             nn.init.zeros_(self.flow.bias)
         attach(self, self.conv_act, self._keep_features)
-        self.detail = (
-            DetailHead(block_out_channels[0], stride, detail_width) if detail_width and flow_scale else None
-        )
+        painted = detail_width > 0 and flow_scale > 0
+        self.detail = DetailHead(block_out_channels[0], stride, detail_width) if painted else None
+        self.grain = Grain(stride) if painted else None
 
     def control_sites(self) -> list[TransformerSpatioTemporalModel]:
         """The spatio-temporal transformers, in the order of the network: 16 at SVD's size."""
@@ -206,12 +208,14 @@ class ControlUNet(UNetSpatioTemporalConditionModel):
         # (b·f, 2, 2h, 2w); in the sample's precision, for autocast would round positions
         field = nn.functional.pixel_shuffle(self.flow(call.features), 2).to(sample.dtype)
         flow = field.unflatten(0, (b, f)) * self.config.flow_scale
-        centre = warp(conditions.reference.to(sample), flow, self.config.stride)
-        if self.detail is not None:
-            painting = self.detail(call.features, centre.flatten(0, 1), output.flatten(0, 1))
-            flow = refined(flow, painting)
-            centre = paint(conditions.reference.to(sample), flow, painting, self.config.stride)
-        return Estimate(output, centre, features, flow)
+        portrait, stride = conditions.reference.to(sample), self.config.stride
+        if self.detail is None or self.grain is None:
+            return Estimate(output, warp(portrait, flow, stride), features, flow)
+        grain = self.grain(portrait)
+        moved = warp(portrait - grain, flow, stride) + grain[:, None]
+        painting = self.detail(call.features, moved.flatten(0, 1), output.flatten(0, 1))
+        flow = refined(flow, painting)
+        return Estimate(output, paint(portrait, grain, flow, painting, stride), features, flow)
 
 
 class _Call:

@@ -102,6 +102,35 @@ class DetailHead(nn.Module):
         return Painting(*made.split([2, 1, 3], dim=1))
 
 
+class Grain(nn.Module):
+    """What of a portrait stays in place when a head moves: the grain of its paper, canvas or film.
+
+    Convolutions over the portrait's pixels, two by two. The last layer starts at zero: no grain.
+    """
+
+    def __init__(self, stride: int, width: int = 32) -> None:
+        """stride: pixels that a latent position folds, even; width: channels at two by two pixels."""
+        super().__init__()
+        self.stride = stride
+        last = nn.Conv2d(width, 12, 3, padding=1)
+        self.layers = nn.Sequential(
+            nn.Conv2d(12, width, 3, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.SiLU(),
+            last,
+        )
+        nn.init.zeros_(last.weight)
+        assert last.bias is not None
+        nn.init.zeros_(last.bias)
+
+    def forward(self, reference: Tensor) -> Tensor:
+        """The grain of reference latents (b, 3·stride², h, w), to be taken off before they are warped."""
+        cells = F.pixel_unshuffle(F.pixel_shuffle(reference, self.stride), 2)
+        grain = F.pixel_shuffle(self.layers(cells), 2)
+        return F.pixel_unshuffle(grain, self.stride).to(reference.dtype)
+
+
 def refined(flow: Tensor, painting: Painting) -> Tensor:
     """A motion field (b, f, 2, ·, ·) with the finer motion that a `DetailHead` adds, (b, f, 2, H, W)."""
     field = flow.flatten(0, 1).to(painting.flow.dtype)
@@ -109,14 +138,14 @@ def refined(flow: Tensor, painting: Painting) -> Tensor:
     return (field + painting.flow).unflatten(0, flow.shape[:2])
 
 
-def paint(reference: Tensor, flow: Tensor, painting: Painting, stride: int) -> Tensor:
-    """The reference, warped by a motion field and painted on by a `DetailHead`.
+def paint(reference: Tensor, grain: Tensor, flow: Tensor, painting: Painting, stride: int) -> Tensor:
+    """The reference, warped by a motion field and painted on by a `DetailHead`, behind its own grain.
 
-    reference (b, c, h, w), flow (b, f, 2, H, W), already `refined`, and stride as for `warp`; painting of the
-    b·f frames.
+    reference (b, c, h, w), flow (b, f, 2, H, W), already `refined`, and stride as for `warp`; grain as a
+    `Grain` sees it, of the reference's shape; painting of the b·f frames.
     Returns: (b, f, c, h, w).
     """
     shape = flow.shape[:2]
-    picture = F.pixel_shuffle(warp(reference, flow, stride).flatten(0, 1), stride)
+    picture = F.pixel_shuffle(warp(reference - grain, flow, stride).flatten(0, 1), stride)
     picture = picture - painting.cover * picture + painting.paint
-    return F.pixel_unshuffle(picture, stride).to(reference.dtype).unflatten(0, shape)
+    return F.pixel_unshuffle(picture, stride).to(reference.dtype).unflatten(0, shape) + grain[:, None]

@@ -6,7 +6,7 @@ import torch
 from models import small_model, some_conditions
 from scipy.ndimage import map_coordinates
 
-from actalker.backbones.warp import DetailHead, Painting, paint, refined, warp
+from actalker.backbones.warp import DetailHead, Grain, Painting, paint, refined, warp
 from actalker.errors import InputError
 
 
@@ -73,7 +73,8 @@ def test_painting_is_the_warp_and_paint_over_it():
     picture, stride = torch.rand(2, 3, 32, 32), 8
     reference, flow = torch.pixel_unshuffle(picture, stride), torch.randn(2, 2, 2, 8, 8) * 0.2
     nothing = Painting(torch.zeros(4, 2, 32, 32), torch.zeros(4, 1, 32, 32), torch.zeros(4, 3, 32, 32))
-    plain = paint(reference, refined(flow, nothing), nothing, stride)
+    clean = torch.zeros_like(reference)
+    plain = paint(reference, clean, refined(flow, nothing), nothing, stride)
     torch.testing.assert_close(plain, warp(reference, flow, stride))
 
     step = torch.zeros(4, 2, 32, 32)
@@ -83,7 +84,8 @@ def test_painting_is_the_warp_and_paint_over_it():
     cover[..., 16:20, :] = 0.25
     colour = torch.full((4, 3, 32, 32), 0.5) * cover
     painting = Painting(step, cover, colour)
-    got = paint(reference, refined(torch.zeros(2, 2, 2, 8, 8), painting), painting, stride)
+    still = torch.zeros(2, 2, 2, 8, 8)
+    got = paint(reference, clean, refined(still, painting), painting, stride)
     shown = torch.pixel_shuffle(got, stride)
     expected = picture.roll(-1, -1)[:, None, :, :, :-1].expand(-1, 2, -1, -1, -1).clone()
     expected[..., :16, :] = 0.5
@@ -91,10 +93,33 @@ def test_painting_is_the_warp_and_paint_over_it():
     torch.testing.assert_close(shown[..., :-1], expected, atol=1e-5, rtol=1e-5)
 
 
+def test_grain_stays_where_it_is():
+    """A portrait whose grain is told apart shows what it shows without, moved and painted on, and the grain."""
+    stride = 8
+    plain, grain = (torch.pixel_unshuffle(torch.rand(2, 3, 32, 32), stride) for _ in range(2))
+    flow = torch.randn(2, 2, 2, 32, 32) * 0.2
+    painting = Painting(flow.flatten(0, 1), torch.rand(4, 1, 32, 32), torch.rand(4, 3, 32, 32))
+    apart = paint(plain + grain, grain, flow, painting, stride)
+    expected = paint(plain, torch.zeros_like(plain), flow, painting, stride) + grain[:, None]
+    torch.testing.assert_close(apart, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_grain_is_read_near_each_place_and_is_none_at_the_start():
+    stride = 4
+    finder, portrait = Grain(stride, width=8), torch.randn(2, 3 * stride**2, 8, 8)
+    assert torch.equal(finder(portrait), torch.zeros_like(portrait))
+    torch.nn.init.normal_(finder.layers[-1].weight)
+    before, changed = finder(portrait), portrait.clone()
+    changed[:, :, 0, 0] += 1
+    moved = torch.pixel_shuffle(finder(changed) - before, stride).abs().amax((0, 1))
+    reach = stride + 2 * 3  # three convolutions of two by two pixels
+    assert moved[:stride, :stride].any() and not moved[reach:].any() and not moved[:, reach:].any()
+
+
 def test_a_network_with_a_new_detail_head_is_the_network_without():
     plain, more = small_model(), small_model(denoiser_args={"detail_width": 8})
     missing = more.load_state_dict(plain.state_dict(), strict=False).missing_keys
-    assert missing and all(key.startswith("network.detail.") for key in missing)
+    assert missing and all(key.startswith(("network.detail.", "network.grain.")) for key in missing)
     told, x = some_conditions(plain), torch.randn(1, 4, 192, 8, 8)
     ours, theirs = (m.denoise(x, torch.ones(1), told) for m in (plain, more))
     assert torch.equal(ours, theirs)
