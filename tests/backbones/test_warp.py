@@ -94,7 +94,7 @@ def test_painting_is_the_warp_and_paint_over_it():
 
 
 def test_grain_stays_where_it_is():
-    """A portrait whose grain is told apart shows what it shows without, moved and painted on, and the grain."""
+    """A portrait whose grain is told apart shows, moved and painted on, the same and the grain."""
     stride = 8
     plain, grain = (torch.pixel_unshuffle(torch.rand(2, 3, 32, 32), stride) for _ in range(2))
     flow = torch.randn(2, 2, 2, 32, 32) * 0.2
