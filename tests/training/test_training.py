@@ -149,8 +149,10 @@ def test_a_run_that_ends_between_two_checkpoints_leaves_its_last_step(tmp_path):
 
 
 def test_averaged_weights_follow_their_formula(tmp_path):
-    """Runs of one, two and three steps, whose checkpoints hold the weights after each; in float64."""
-    held = [torch.load(fit(tmp_path / str(n), n), map_location="cpu", weights_only=False) for n in (1, 2, 3)]
+    """A run of three steps, whose checkpoints hold the weights after each; in float64."""
+    folder = fit(tmp_path, 3, "--checkpoint.save_top_k", "-1").parent
+    files = [next(folder.glob(f"*step={n}.ckpt")) for n in (1, 2, 3)]
+    held = [torch.load(file, map_location="cpu", weights_only=False) for file in files]
     for name, average in held[0]["averaged_weights"].items():
         for t, run in enumerate(held[1:], 2):
             keep = min(0.998, (1 + t) / (10 + t))
@@ -158,7 +160,7 @@ def test_averaged_weights_follow_their_formula(tmp_path):
         assert torch.allclose(held[2]["averaged_weights"][name].double(), average, atol=1e-7), name
 
 
-def test_what_is_no_checkpoint_is_refused(tmp_path):
+def test_what_is_no_checkpoint_is_refused(tmp_path, capsys):
     """Nor is one that would run a program."""
 
     class Hostile:
@@ -169,13 +171,9 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
     hostile = pickle.dumps({"model_config": Hostile(), "state_dict": {}})
     for content in (b"not a checkpoint", b"", hostile):
         path.write_bytes(content)
-        done = subprocess.run(
-            [sys.executable, "-m", "actalker", "export", str(path), str(tmp_path / "m")],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+        assert main(["export", str(path), str(tmp_path / "m")]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("error: ") and said.count("\n") == 1
         assert not (tmp_path / "m").exists() and not (tmp_path / "owned").exists()
 
 
