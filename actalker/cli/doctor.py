@@ -20,7 +20,7 @@ PACKAGES = {  # package: the extra that installs it
     "av": "",
     "numba": "cpu",
     "mediapipe": "face",
-    "face-alignment": "",
+    "face-alignment": "alignment",
     "lightning": "train",
     "peft": "train",
     "scenedetect": "data",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import warnings
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 from ..extras import need
 from .face import Face
 
-WEIGHTS = ("s3fd-619a316812.pth", "2DFAN4-cd938726ad.zip")  # never downloaded by a search for a face
+WEIGHTS = ("s3fd-619a316812.pth", "2DFAN4-11f355bf06.pth.tar")  # never downloaded by a search for a face
 
 
 def _hub() -> Path:
@@ -24,14 +25,16 @@ def _hub() -> Path:
 def alignment_refuses(model: Path | None) -> str | None:
     """Why face-alignment cannot run, or None. `model` is the landmarker's and not used."""
     if importlib.util.find_spec("face_alignment") is None:
-        return "face-alignment is not installed; pip install face-alignment"
+        return "face-alignment is not installed; pip install 'actalker[alignment]'"
     missing = [name for name in WEIGHTS if not (_hub() / name).is_file()]
     return f"its weights are not on disk ({', '.join(missing)} in {_hub()})" if missing else None
 
 
 def find_by_alignment(image: np.ndarray, model: Path | None) -> list[Face]:
     """All faces of (h, w, 3) uint8 with their 68 points."""
-    marks = _aligner().get_landmarks_from_image(image) or []
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="No faces were detected")  # said by who asks
+        marks = _aligner().get_landmarks_from_image(image) or []
     faces = []
     for points in marks:
         low, high = points.min(0), points.max(0)
@@ -44,7 +47,7 @@ def find_by_alignment(image: np.ndarray, model: Path | None) -> list[Face]:
 
 @lru_cache(maxsize=1)
 def _aligner() -> Any:
-    package = need("face", "face_alignment")
+    package = need("alignment", "face_alignment")
     return package.FaceAlignment(
         package.LandmarksType.TWO_D, device="cpu", face_detector="sfd", compile=False
     )
