@@ -10,6 +10,7 @@ import lightning as L
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from ..errors import InputError
 from .clips import ClipDataConfig, ClipDataset
 from .puppets.dataset import PuppetDataConfig, PuppetDataset
 from .sample import collate
@@ -93,6 +94,7 @@ class PuppetData(StepData):
         steps: steps of the whole training, for the order of clips.
         workers: processes that draw clips beside the training.
         validation_clips: clips that are never trained on.
+    Raises: InputError for workers beside a GPU that draws.
     """
 
     def __init__(
@@ -104,6 +106,10 @@ class PuppetData(StepData):
         workers: int = 1,
         validation_clips: int = 8,
     ) -> None:
+        if workers and data.device != "cpu":
+            raise InputError(
+                f"data.workers: {workers}, but a GPU draws in the training's own process; set it to 0"
+            )
         super().__init__(batch_size, steps, workers, data.seed)
         self.data, self.clips, self.validation_clips = data, clips, validation_clips
 

@@ -2,18 +2,25 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
 
+from actalker.data.module import PuppetData
+from actalker.data.puppets.anatomy import random_anatomy
 from actalker.data.puppets.clip import PuppetConfig, face_points, puppet_clip, render_target
 from actalker.data.puppets.dataset import PuppetDataConfig, PuppetDataset
+from actalker.data.puppets.field import _field
 from actalker.data.puppets.motion import CHANNELS, INDEX, PARTS, TRACK_RATE, compose, still
 from actalker.data.puppets.phrases import ACTIONS, action_of, perform
+from actalker.data.puppets.pose import Pose
+from actalker.data.puppets.render import Puppet, absolute
 from actalker.data.puppets.voice import RATE, random_voice, speak
 from actalker.data.sample import collate
+from actalker.errors import InputError
 from actalker.signals.script import Phase, Script
 
 OPEN = dict.fromkeys(("audio", "expression", "text"), 1.0)
@@ -40,6 +47,46 @@ def test_closed_gates_leave_the_portrait_bit_for_bit():
     clip = puppet_clip(1, 0, SMALL)
     closed = render_target(clip, dict.fromkeys(OPEN, 0.0))
     assert torch.equal(closed, clip.portrait[None].expand_as(closed))
+
+
+def test_all_pixels_are_made_on_the_puppets_device():
+    """On `meta`, which, as a GPU, takes no tensor of the CPU beside its own; it needs no GPU."""
+    meta = torch.device("meta")
+    for seed in range(5):
+        a, motion = random_anatomy(np.random.default_rng(seed)), still(6)
+        motion[:, INDEX["jaw"]] = np.linspace(0, 1, 6)
+        pose, rest = (Pose(a, absolute(a, m)) for m in (motion, still(1)))
+        puppet = Puppet(a, 64, meta)
+        parts = puppet._parts(pose)
+        with meta:
+            frames = puppet._draw(pose.to(meta), parts)
+            known = _field(puppet, pose.to(meta), rest.to(meta), (torch.arange(16) + 0.5) / 16)
+        assert frames.device == known.device == meta
+        assert frames.shape == (6, 3, 64, 64) and known.shape == (6, 3, 16, 16)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_draws_the_same():
+    for index in range(8):
+        here, there = puppet_clip(3, index, SMALL), puppet_clip(3, index, replace(SMALL, device="cuda"))
+        for one, other in (
+            (render_target(clip, OPEN) for clip in (here, there)),
+            (here.driver, there.driver),
+        ):
+            assert other.device.type == "cpu"
+            torch.testing.assert_close(
+                one.float(), other.float(), rtol=0, atol=1e-3 if one.is_floating_point() else 1
+            )
+
+
+def test_a_gpu_that_is_not_there_or_beside_workers_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for device, said in (("cuda", "cuda is not available"), ("gpu", "device to draw on 'gpu' is unknown")):
+        with pytest.raises(InputError, match=said):
+            PuppetDataset(PuppetDataConfig(device=device), 1)
+    with pytest.raises(InputError, match="data.workers: 2, but a GPU draws"):
+        PuppetData(PuppetDataConfig(device="cuda"), workers=2)
 
 
 @pytest.mark.parametrize("signal", sorted(PARTS))

@@ -52,6 +52,9 @@ class PuppetConfig:
     lead: bool = True
     """The clip may be cut out of a longer performance; else it is the whole."""
 
+    device: str = "cpu"
+    """Where pixels are made; frames come back to the CPU."""
+
 
 @dataclass(frozen=True)
 class PuppetClip:
@@ -99,9 +102,9 @@ def puppet_clip(seed: int, index: int, config: PuppetConfig | None = None) -> Pu
     for name, part in parts.items():
         owned = [INDEX[channel] for channel in PARTS[name]]
         part[:, [k for k in range(part.shape[1]) if k not in owned]] = 0
-    puppet = Puppet(anatomy, config.size)
+    puppet = Puppet(anatomy, config.size, config.device)
     portrait = puppet.render(still(1))[0]
-    rest, driver = _driver(rng, parts["expression"], seconds, times, config.driver_size)
+    rest, driver = _driver(rng, parts["expression"], seconds, times, config)
     return PuppetClip(
         config, puppet, portrait, driver, rest, sound, script, start, parts, face_points(anatomy, config.size)
     )
@@ -113,7 +116,7 @@ def render_target(clip: PuppetClip, gates: Mapping[str, np.ndarray | float]) -> 
 
 
 def _driver(
-    rng: np.random.Generator, expression: np.ndarray, seconds: float, times: np.ndarray, size: int
+    rng: np.random.Generator, expression: np.ndarray, seconds: float, times: np.ndarray, config: PuppetConfig
 ) -> tuple[Tensor, Tensor]:
     """Another puppet at rest, and with the same expression and, often, words of its own; uint8."""
     looks = random_anatomy(rng)
@@ -123,7 +126,8 @@ def _driver(
     if rng.random() < DRIVER_TALKS:
         motion += at_frames(speech(rng, seconds), times)
     motion = np.concatenate([still(1), motion])
-    frames = Puppet(replace(looks, rest=tuple(rest.tolist())), size).render(motion)
+    looks = replace(looks, rest=tuple(rest.tolist()))
+    frames = Puppet(looks, config.driver_size, config.device).render(motion)
     drawn = (frames.clamp(0, 1) * 255).round().to(torch.uint8)
     return drawn[0], drawn[1:]
 

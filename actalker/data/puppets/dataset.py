@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ...control.gates import draw_gates
+from ...errors import InputError, one_of
 from ...faces.crop import Crop
 from ...faces.face import FacePoints
 from ...provenance import whole_file
@@ -31,6 +32,7 @@ from .clip import PuppetClip, PuppetConfig, puppet_clip
 from .field import motion_field
 from .motion import compose
 
+DEVICES = ("cpu", "cuda")
 DRAWN = 2  # to be raised when the same settings give other clips: a cache then keeps them apart
 
 
@@ -65,6 +67,9 @@ class PuppetDataConfig:
     all_open: float = 0.4
     """Chance that all gates are open in a clip."""
 
+    device: str = "cpu"
+    """Where clips are drawn, cpu or cuda; on the latter in the training's own process, without workers."""
+
     whisper: WhisperConfig | None = None
     """The Whisper whose hidden states the model reads; none: log-mel windows."""
 
@@ -76,6 +81,8 @@ class PuppetDataset(Dataset):
     """Clips `index` of `seed`; each is drawn once and then kept (about 1.5 MB a clip)."""
 
     def __init__(self, config: PuppetDataConfig, clips: int) -> None:
+        if one_of(config.device, DEVICES, "device to draw on") == "cuda" and not torch.cuda.is_available():
+            raise InputError("data.device: cuda is not available here; draw on the cpu")
         self.config, self.clips = config, clips
         settings = repr((replace(config, cache=None), DRAWN))  # clips of other settings have other names
         self.prefix = hashlib.sha256(settings.encode()).hexdigest()[:12]
@@ -115,7 +122,7 @@ class PuppetDataset(Dataset):
         clip = puppet_clip(
             config.seed,
             index,
-            PuppetConfig(frames=config.frames, fps=config.fps, size=config.size, still_head=still),
+            PuppetConfig(config.frames, config.fps, config.size, still_head=still, device=config.device),
         )
         gates = draw_gates(list(SIGNALS), generator, all_open=config.all_open)
         rate = Fraction(config.fps)

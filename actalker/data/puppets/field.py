@@ -22,14 +22,19 @@ SURE = 0.9  # share of the colour at a place that one layer must give
 def motion_field(puppet: Puppet, motion: np.ndarray | Tensor, cells: int) -> Tensor:
     """The field of a motion (f, P) by which the portrait, warped, shows the same as the frames.
 
-    Returns (f, 3, n, n): to the right and down, in pixels, from a cell's centre to where its material is in
-    the portrait; and 1 where that is known, else 0. Not known are the eyes and brows, the inside of a mouth,
-    edges between layers, and what something else hid in the portrait: ground behind the head, skin behind
-    the lips.
+    Returns (f, 3, n, n), on the CPU: to the right and down, in pixels, from a cell's centre to where its
+    material is in the portrait; and 1 where that is known, else 0. Not known are the eyes and brows, the
+    inside of a mouth, edges between layers, and what something else hid in the portrait: ground behind the
+    head, skin behind the lips.
     """
     a = puppet.anatomy
-    at = (torch.arange(cells) + 0.5) / cells
-    pose, rest = Pose(a, absolute(a, motion)), Pose(a, absolute(a, still(1)))
+    pose, rest = (Pose(a, absolute(a, m)).to(puppet.device) for m in (motion, still(1)))
+    with puppet.device:  # new tensors are made there
+        return _field(puppet, pose, rest, (torch.arange(cells) + 0.5) / cells).cpu()
+
+
+def _field(puppet: Puppet, pose: Pose, rest: Pose, at: Tensor) -> Tensor:
+    a = puppet.anatomy
     u, v, u0, v0 = pose.to_head(at, at)
     place = torch.stack(torch.meshgrid(at, at, indexing="xy"), -1).expand(*u.shape, 2)  # (f, n, n, 2)
     head, outline = torch.stack([u, v], -1), torch.stack([u0, v0], -1)

@@ -10,7 +10,10 @@ from torch import Tensor
 from .anatomy import Anatomy
 from .textures import colour, noise
 
-LUMA = torch.tensor([0.299, 0.587, 0.114])[None, :, None, None]
+
+def luma(frames: Tensor) -> Tensor:
+    """Grey tones (f, 1, s, s) of colours."""
+    return (frames * colour((0.299, 0.587, 0.114))).sum(1, keepdim=True)
 
 
 def picture(a: Anatomy, frames: Tensor, light: Tensor) -> Tensor:
@@ -25,11 +28,11 @@ def picture(a: Anatomy, frames: Tensor, light: Tensor) -> Tensor:
     if m.blur * size / 128 > 0.15:
         frames = blurred(frames, m.blur * size / 128)
     if m.saturation != 1:
-        grey = (frames * LUMA).sum(1, keepdim=True)
+        grey = luma(frames)
         frames = grey.lerp(frames, m.saturation)
     frames = (frames - 0.5).mul_(m.contrast).add_(0.5 + m.brightness).mul_(colour(m.tint))
     if m.grain:
-        surface = torch.from_numpy(rng.normal(size=(1, size, size)).astype(np.float32))
+        surface = torch.as_tensor(rng.normal(size=(1, size, size)).astype(np.float32))
         frames += m.grain * (0.6 * surface + noise(rng, size, max(4, size // 6), 2))
     if m.vignette:
         at = (torch.arange(size) + 0.5) / size - 0.5
@@ -40,7 +43,7 @@ def picture(a: Anatomy, frames: Tensor, light: Tensor) -> Tensor:
 def pencil(frames: Tensor, light: Tensor, strength: float, paper: tuple[float, float, float]) -> Tensor:
     """Grey tones against their surroundings ("dodge"), as graphite on paper."""
     size = frames.shape[-1]
-    grey = (frames * LUMA).sum(1, keepdim=True)
+    grey = luma(frames)
     around = blurred(grey, 0.03 * size)
     drawn = (grey / around.clamp(min=0.04)).clamp_(0, 1.05)
     tone = (0.55 + 0.45 * grey) * (1 - 0.12 * (light - 0.8).clamp(-1, 1))

@@ -9,6 +9,7 @@ steps.
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -16,10 +17,11 @@ import torch
 from torch import Tensor
 
 from .anatomy import FACE_Y, MOUTH_Y, NOSE_Y, Anatomy
-from .motion import CHIN_DROP, HEAD_SHIFT, INDEX, ROLL_DEGREES
+from .motion import CHIN_DROP, HEAD_SHIFT, INDEX, JAW_OPENING, ROLL_DEGREES
 
 NECK = (0.5, 0.82)  # the head rolls about it
 TURN = (0.058, 0.046)  # slide of the nose's tip at yaw = 1 and pitch = 1
+PARTED = 0.004  # an opening above which lips show what is between them
 
 
 class Pose:
@@ -33,6 +35,7 @@ class Pose:
         self.channel = {name: channels[:, i] for name, i in INDEX.items()}
         yaw, pitch, roll = (self.channel[k] for k in ("yaw", "pitch", "roll"))
         self.yaw, self.pitch = TURN[0] * yaw, TURN[1] * pitch
+        self.parted = float((JAW_OPENING * self.channel["jaw"]).max()) > PARTED  # in any frame
         place = _similarity(anatomy.scale, math.radians(anatomy.tilt), (0.5, 0.5), anatomy.shift)
         angle = torch.deg2rad(ROLL_DEGREES * roll.double())
         cos, sin = torch.cos(angle), torch.sin(angle)
@@ -50,6 +53,14 @@ class Pose:
         self.place = place  # canonical to frame: the body's
         self.forward = (place @ moved).float()  # head to frame (f, 3, 3)
         self.backward = torch.linalg.inv(place @ moved).float()
+
+    def to(self, device: torch.device) -> Pose:
+        """The same maps, for pixels on a device."""
+        moved = copy.copy(self)
+        moved.channel = {name: value.to(device) for name, value in self.channel.items()}
+        for name in ("yaw", "pitch", "place", "forward", "backward"):
+            setattr(moved, name, getattr(self, name).to(device))
+        return moved
 
     def depth(self, u: Tensor, v: Tensor) -> Tensor:
         """How far a point stands out of the head's outline, 0 .. ~1: a dome and, on it, the nose."""

@@ -10,6 +10,8 @@ Frames are (f, 3, s, s) float32 in [0, 1]; letters: f frames, s side, h w a box'
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -24,16 +26,18 @@ from .textures import SPAN, colour
 
 UP, DOWN = 0.24, 0.76  # of the opening: how far the upper lip rises, the lower falls
 GAZE = (0.021, 0.011)  # travel of the iris
+Box = tuple[float, float, float, float]
 
 
 class Puppet:
     """One identity at one frame size, ready to be drawn.
 
-    anatomy: its looks; size: side of a frame in pixels, at least 16.
+    anatomy: its looks; size: side of a frame in pixels, at least 16; device: where its pixels are made. What
+    two devices draw differs by rounding.
     """
 
-    def __init__(self, anatomy: Anatomy, size: int = 128) -> None:
-        self.anatomy, self.size = anatomy, size
+    def __init__(self, anatomy: Anatomy, size: int = 128, device: str | torch.device = "cpu") -> None:
+        self.anatomy, self.size, self.device = anatomy, size, torch.device(device)
         detail = max(64, round(size * anatomy.scale * (SPAN[1] - SPAN[0]) * 1.2))
         self.skin = textures.skin(anatomy, detail)
         self.before = textures.hair_before(anatomy, detail)
@@ -46,40 +50,59 @@ class Puppet:
         v = m[1, 0] * self.at[None, None] + m[1, 1] * self.at[:, None] + m[1, 2]
         self.body = read_texture(textures.body(anatomy, detail), u, v, "border")[0]
         self.ground = textures.ground(anatomy, size)
+        self.hair_behind = bool(self.behind[3].any())
+        for name in ("skin", "before", "behind", "at", "body", "ground"):
+            setattr(self, name, getattr(self, name).to(self.device))
 
     @torch.no_grad()
     def render(self, motion: np.ndarray | Tensor) -> Tensor:
-        """Frames (f, 3, s, s) in [0, 1] of a motion (f, P) relative to the portrait's rest state."""
-        a, s = self.anatomy, self.size
-        pose = Pose(a, absolute(a, motion))
-        f = len(pose.yaw)
+        """Frames (f, 3, s, s) in [0, 1], on the CPU, of a motion (f, P) relative to the portrait's rest."""
+        pose = Pose(self.anatomy, absolute(self.anatomy, motion))
+        parts = self._parts(pose)
+        with self.device:  # new tensors are made there
+            return self._draw(pose.to(self.device), parts).cpu()
+
+    def _parts(self, pose: Pose) -> list[tuple[Draw, tuple[slice, slice]]]:
+        """What is drawn over the head, each with its box of the frame."""
+        a = self.anatomy
+        return [
+            (_mouth, self._box(pose, (0.5 - 0.19, MOUTH_Y - 0.08, 0.5 + 0.19, MOUTH_Y + 0.16))),
+            *[
+                (eye, self._box(pose, (middle - 0.085, EYE_Y - 0.06, middle + 0.085, EYE_Y + 0.05)))
+                for eye, middle in ((_eye_left, 0.5 - a.eye_gap), (_eye_right, 0.5 + a.eye_gap))
+            ],
+            (
+                _brows,
+                self._box(
+                    pose, (0.5 - a.eye_gap - 0.09, a.brow_y - 0.08, 0.5 + a.eye_gap + 0.09, a.brow_y + 0.07)
+                ),
+            ),
+        ]
+
+    def _box(self, pose: Pose, corners: Box) -> tuple[slice, slice]:
+        """Rows and columns of the frame that hold a part of the head, x0 y0 x1 y1, in all frames."""
+        s, (x0, y0, x1, y1) = self.size, corners
+        head = torch.tensor([[x0, y0], [x1, y0], [x0, y1], [x1, y1]]).expand(len(pose.yaw), -1, -1)
+        place = pose.to_frame(head).flatten(0, 1) * s
+        left, top = place.amin(0).floor().clamp(0, s - 1).int().tolist()
+        right, low = (place.amax(0).ceil() + 1).clamp(1, s).int().tolist()
+        return slice(top, max(low, top + 1)), slice(left, max(right, left + 1))
+
+    def _draw(self, pose: Pose, parts: Sequence[tuple[Draw, tuple[slice, slice]]]) -> Tensor:
+        a, f = self.anatomy, len(pose.yaw)
         u, v, u0, v0 = pose.to_head(self.at, self.at)
         frames = self.ground[None].repeat(f, 1, 1, 1)
-        if self.behind[3].any():
+        if self.hair_behind:
             _lay(frames, read_texture(self.behind, u0, v0))
         _lay(frames, self.body[None])
         drop = (CHIN_DROP * pose.channel["jaw"])[:, None, None]
         skin = read_texture(self.skin, u, v - drop * pose.jaw_share(u, v))
         _lay(frames, skin[:, :4])
         light = skin[:, 4:]
-        for draw, (x0, y0, x1, y1) in (
-            (_mouth, (0.5 - 0.19, MOUTH_Y - 0.08, 0.5 + 0.19, MOUTH_Y + 0.16)),
-            (_eye_left, (0.5 - a.eye_gap - 0.085, EYE_Y - 0.06, 0.5 - a.eye_gap + 0.085, EYE_Y + 0.05)),
-            (_eye_right, (0.5 + a.eye_gap - 0.085, EYE_Y - 0.06, 0.5 + a.eye_gap + 0.085, EYE_Y + 0.05)),
-            (_brows, (0.5 - a.eye_gap - 0.09, a.brow_y - 0.08, 0.5 + a.eye_gap + 0.09, a.brow_y + 0.07)),
-        ):
-            corners = torch.tensor([[x0, y0], [x1, y0], [x0, y1], [x1, y1]]).expand(f, -1, -1)
-            place = pose.to_frame(corners).flatten(0, 1) * s
-            left, top = place.amin(0).floor().clamp(0, s - 1).int().tolist()
-            right, low = (place.amax(0).ceil() + 1).clamp(1, s).int().tolist()
-            box = (slice(None), slice(None), slice(top, max(low, top + 1)), slice(left, max(right, left + 1)))
-            draw(
-                a,
-                pose,
-                Brush(frames[box], light[box], s * a.scale),
-                u[box[0], box[2], box[3]],
-                v[box[0], box[2], box[3]],
-            )
+        for draw, (rows, columns) in parts:
+            box = (slice(None), slice(None), rows, columns)
+            brush = Brush(frames[box], light[box], self.size * a.scale)
+            draw(a, pose, brush, u[:, rows, columns], v[:, rows, columns])
         _lay(frames, read_texture(self.before, u, v))
         return picture(a, frames, light)
 
@@ -105,6 +128,9 @@ class Brush:
     def shade(self, amount: Tensor) -> None:
         """Darken by `amount` (f, h, w) in [0, 1]."""
         self.frames.mul_((1 - amount)[:, None])
+
+
+Draw = Callable[[Anatomy, Pose, Brush, Tensor, Tensor], None]  # a part of the head, at head coordinates u, v
 
 
 def render(anatomy: Anatomy, motion: np.ndarray | Tensor, size: int = 128) -> Tensor:
@@ -182,7 +208,7 @@ def _mouth(a: Anatomy, pose: Pose, brush: Brush, u: Tensor, v: Tensor) -> None:
     sheen = torch.exp(-((y - 0.5 * (low_in + low)) * (1 / 0.008)).square_() - (x * (1 / 0.04)).square_())
     brush.paint(lower, lip + (0.10 + 0.25 * a.gloss) * sheen[:, None])
     inside = brush.cover(torch.minimum(y - top_in, low_in - y)) * end
-    if float(lips.gap.max()) > 0.004:
+    if pose.parted:
         paint_inside(a, lips, brush, x, y, top_in, low_in, inside)
     seam = brush.cover(0.0028 - (y - 0.5 * (top_in + low_in)).abs(), 0.003) * end
     brush.shade(0.55 * seam * (1 - lips.gap * (1 / 0.02)).clamp_(0, 1))

@@ -30,7 +30,7 @@ def noise(
     for k in range(octaves):
         cells = max(2, min(size, first * 2**k))
         rows = max(2, round(cells / stretch))
-        grid = torch.from_numpy(rng.uniform(-1, 1, (1, channels, rows, cells)).astype(np.float32))
+        grid = torch.as_tensor(rng.uniform(-1, 1, (1, channels, rows, cells)).astype(np.float32))
         out += F.interpolate(grid, size=(size, size), mode="bilinear", align_corners=True)[0] * 0.6**k
         total += 0.6**k
     return out * (1.8 / total)
