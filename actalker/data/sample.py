@@ -47,21 +47,24 @@ class Sample:
     index: Tensor
 
     def window(self, rows: slice | Tensor, items: int) -> Sample:
-        """Some frames of the first `items` clips of a batch."""
+        """Some frames of the first `items` clips of a batch: rows (n,) of all, or (items, n) of each."""
+        at: tuple[slice | Tensor, slice | Tensor] = (slice(items), rows)
+        if isinstance(rows, Tensor) and rows.ndim == 2:
+            at = (torch.arange(items, device=rows.device)[:, None], rows)
         return Sample(
             portrait=self.portrait[:items],
-            frames=self.frames[:items, rows],
-            audio=self.audio[:items, rows],
-            crops=self.crops[:items, rows],
+            frames=self.frames[at],
+            audio=self.audio[at],
+            crops=self.crops[at],
             rest=self.rest[:items],
             bytes=self.bytes[:items],
-            timing=self.timing[:items, rows],
-            gates=self.gates[:items, :, rows],
+            timing=self.timing[at],
+            gates=self.gates.transpose(1, 2)[at].transpose(1, 2),
             face=self.face[:items],
             mouth=self.mouth[:items],
             micro=self.micro[:items],
-            motion=self.motion[:items, :, rows],
-            field=self.field[:items, rows],
+            motion=self.motion.transpose(1, 2)[at].transpose(1, 2),
+            field=self.field[at],
             index=self.index[:items],
         )
 

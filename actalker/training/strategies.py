@@ -16,6 +16,8 @@ from ..data.puppets.motion import MIRRORED, MIRRORED_SIGN
 from ..data.sample import Sample, as_uint8
 from ..signals.signal import SIGNALS
 
+THIN = 4  # every so manieth pixel tells enough of how far a mouth has moved
+
 
 @dataclass(frozen=True)
 class WindowStrategy:
@@ -33,6 +35,10 @@ class WindowStrategy:
     whole_items: int = 4
     """Clips in a step that sees whole windows."""
 
+    lively: float = 0.0
+    """Chance that a clip's short window is where its mouth differs most from the portrait's: mouths that are
+    wide open are rare, and what is in them is the hardest to draw."""
+
 
 def cut_window(batch: Sample, config: WindowStrategy, generator: torch.Generator) -> Sample:
     """A short window of many clips, or whole windows of some: people teach more than neighbours in time."""
@@ -40,9 +46,21 @@ def cut_window(batch: Sample, config: WindowStrategy, generator: torch.Generator
     if not config.short or config.short >= f:
         return batch
     if torch.rand((), generator=generator) < config.short_chance:
-        start = int(torch.randint(f - config.short + 1, (), generator=generator))
-        return batch.window(slice(start, start + config.short), min(b, config.short_items))
+        items = min(b, config.short_items)
+        start = torch.randint(f - config.short + 1, (), generator=generator).expand(items)
+        if config.lively > 0:
+            chosen = torch.rand(items, generator=generator) < config.lively
+            start = torch.where(chosen, liveliest(batch, config.short)[:items].cpu(), start)
+        return batch.window(start[:, None] + torch.arange(config.short), items)
     return batch.window(slice(0, f), min(b, config.whole_items))
+
+
+def liveliest(batch: Sample, length: int) -> Tensor:
+    """Where the `length` frames begin whose mouth regions differ most from the portrait's, (b,)."""
+    mouth = batch.mouth[:, None, None, ::THIN, ::THIN].float()
+    frames, portrait = batch.frames[..., ::THIN, ::THIN].float(), batch.portrait[:, None, :, ::THIN, ::THIN]
+    change = ((frames - portrait).abs() * mouth).sum((2, 3, 4))  # (b, f)
+    return F.avg_pool1d(change[:, None], length, stride=1)[:, 0].argmax(1)
 
 
 @dataclass(frozen=True)

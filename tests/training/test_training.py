@@ -222,6 +222,40 @@ def test_windows_are_short_or_whole():
     assert seen.frames.shape[:2] == (4, 3) and rows == sorted(set(rows))
 
 
+def test_lively_windows_are_where_the_mouth_moves_most():
+    plain = batch(5, 6)
+    frames, mouth = torch.zeros(5, 6, 3, 32, 32, dtype=torch.uint8), torch.zeros(5, 32, 32)
+    mouth[:, 16:] = 1
+    for clip, row in enumerate((3, 0, 5, 2, 4)):
+        frames[clip, row, :, 16:] = 90  # opens
+        frames[clip, (row + 3) % 6, :, :16] = 255  # elsewhere
+    numbers = torch.arange(6)[None, :, None, None].expand(5, 6, 1, 1)
+    plain = replace(
+        plain,
+        portrait=torch.zeros(5, 3, 32, 32, dtype=torch.uint8),
+        frames=frames,
+        mouth=mouth,
+        audio=numbers,
+        gates=numbers[..., 0, 0][:, None].expand(5, 3, 6),
+        motion=numbers[:, None, :, :, 0].expand(5, 3, 6, 1),
+    )
+    settings = WindowStrategy(short=1, short_items=5, short_chance=1.0, lively=1.0)
+    cut = cut_window(plain, settings, torch.Generator())
+    for seen in (cut.audio[:, 0, 0, 0], cut.gates[:, 1, 0], cut.motion[:, 2, 0, 0]):
+        assert seen.tolist() == [3, 0, 5, 2, 4]
+    assert (cut.frames[:, 0, 0, 16:] == 90).all() and cut.timing.shape[:2] == (5, 1)
+    longer = cut_window(plain, replace(settings, short=3), torch.Generator())
+    for clip, row in enumerate((3, 0, 5, 2, 4)):
+        rows = longer.audio[clip, :, 0, 0].tolist()
+        assert row in rows and rows == list(range(rows[0], rows[0] + 3))
+    some = [
+        cut_window(plain, replace(settings, lively=0.5), torch.Generator().manual_seed(k)).audio[:, 0, 0, 0]
+        for k in range(60)
+    ]
+    share = (torch.stack(some) == torch.tensor([3, 0, 5, 2, 4])).float().mean()
+    assert 0.45 < share < 0.72  # half of them, and a sixth of the rest
+
+
 @pytest.mark.parametrize("name", ["lid_left", "brow_right", "gaze_x", "yaw", "roll"])
 def test_a_mirrored_driver_performs_the_mirrored_motion(name):
     """Drawn: what moves in the mirrored picture is what the mirrored motion moves, and where."""
