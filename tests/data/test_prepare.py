@@ -130,7 +130,7 @@ def test_a_second_start_works_on_nothing_and_a_limit_only_judges(undisturbed, tm
     assert len(rows(out)) == 4
 
 
-@pytest.mark.parametrize("engine", ["processes", "ray"])
+@pytest.mark.parametrize("engine", ["processes", pytest.param("ray", marks=pytest.mark.slow)])
 def test_engines_write_the_same_bytes(undisturbed, tmp_path, engine):
     source, first = undisturbed
     if engine == "ray":
@@ -167,7 +167,7 @@ def _when_working(driver: subprocess.Popen[str], out: Path, stage: str) -> None:
     raise AssertionError("nothing is worked on")
 
 
-@pytest.mark.parametrize("victim", ["worker", "driver"])
+@pytest.mark.parametrize("victim", ["worker", pytest.param("driver", marks=pytest.mark.slow)])
 def test_a_kill_loses_nothing_and_nothing_comes_twice(undisturbed, tmp_path, victim):
     source, first = undisturbed
     out = tmp_path / "out"

@@ -133,6 +133,7 @@ def test_validation_on_shards_shows_what_it_shows_on_one_process(prepared, tmp_p
     assert np.abs(seen[0] - seen[1]).max() <= 1
 
 
+@pytest.mark.slow
 def test_speech_can_be_a_whispers_hidden_states(prepared, whisper_folder, tmp_path):
     """Trained, exported and used; data that gives log-mel windows to such a model is refused."""
     reads = {"folder": whisper_folder, "states": 2, "channels": 16}
