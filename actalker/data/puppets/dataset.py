@@ -78,7 +78,10 @@ class PuppetDataConfig:
 
 
 class PuppetDataset(Dataset):
-    """Clips `index` of `seed`; each is drawn once and then kept (about 1.5 MB a clip)."""
+    """Clips `index` of `seed`; each is drawn once and then kept (about 1.5 MB a clip).
+
+    Raises: InputError for a device that is unknown or not there.
+    """
 
     def __init__(self, config: PuppetDataConfig, clips: int) -> None:
         if one_of(config.device, DEVICES, "device to draw on") == "cuda" and not torch.cuda.is_available():
