@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...faces.face import Box
 from . import textures
 from .anatomy import EYE_Y, MOUTH_Y, Anatomy
 from .medium import picture
@@ -26,7 +27,6 @@ from .textures import SPAN, colour
 
 UP, DOWN = 0.24, 0.76  # of the opening: how far the upper lip rises, the lower falls
 GAZE = (0.021, 0.011)  # travel of the iris
-Box = tuple[float, float, float, float]
 
 
 class Puppet:
