@@ -105,7 +105,10 @@ TABLE = [
     ("--expression speech.wav", "speech.wav: holds only sound; give a video of a face"),
     ("--expression frameless.mkv", "frameless.mkv: has no frames; export it again as MP4 (H.264)"),
     ("--expression face.png", "face.png: is a picture, not a video"),
-    ("--expression wall.mp4", "wall.mp4: no face found in 5 of its frames; give a video that shows one face"),
+    (
+        "--expression wall.mp4 --quiet",
+        "wall.mp4: no face found in 5 of its frames; give a video that shows one face",
+    ),
     ("--text ''", "the script is empty; write what is to be seen"),
     ("--text smiles", "the script has no phases, so the clip has no length; give --duration SECONDS"),
     ("--text 'a | 1-0.5: nods'", "script, column 5: time '1-0.5' ends at 0.5 s, not after its start at 1 s"),

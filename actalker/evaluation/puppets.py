@@ -19,7 +19,7 @@ from ..data.puppets.motion import INDEX, compose
 from ..faces.face import Face
 from ..media.sound import Sound
 from ..pipeline.generate import generate
-from ..pipeline.inputs import ClipInputs, Portrait, expression_tokens
+from ..pipeline.inputs import ClipInputs, Driver, Portrait, expression_tokens
 from ..pipeline.model import TalkingHeadModel
 from ..regions.shapes import REGIONS
 from .control import correlation, is_monotone, phrases_shown, psnr, region_change, region_error
@@ -55,7 +55,7 @@ def puppet_inputs(model: TalkingHeadModel, clip: PuppetClip) -> ClipInputs:
         {},
         Sound(clip.sound[None], 16000),
         clip.sound,
-        expression_tokens(model, crops, clip.rest.permute(1, 2, 0).numpy()),
+        Driver(lambda: expression_tokens(model, crops, clip.rest.permute(1, 2, 0).numpy())),
         clip.script,
     )
 

@@ -6,9 +6,10 @@ Letters: f frames, H W picture size, n tokens a frame, d width.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ from .model import TalkingHeadModel
 
 log = logging.getLogger("actalker")
 FADE = Fraction(2, 5)  # seconds in which a driving video that ends early lets go of the face
+DRIVER = "driving video"  # what frames that are no file are called
 PROBES = 5  # frames of a driving video in which its face is looked for
 MOST_PHRASES = 200  # of a script: every window reads all of them
 
@@ -89,7 +91,7 @@ def read_portrait(
 
 
 def driving_crops(
-    video: str | Path | Iterable[np.ndarray],
+    video: str | Path | Sequence[np.ndarray],
     fps: Fraction,
     size: int,
     limit: int | None,
@@ -101,14 +103,8 @@ def driving_crops(
     One square serves the whole video, so that head motion stays in the picture; with `reach` a square
     follows the face (`Track.squares`).
     """
-    if isinstance(video, (str, Path)):
-        name, length = str(video), frame_count(probe(video).duration, fps)
-        used = length if limit is None else min(length, limit)
-    else:
-        name, kept = "driving video", [_checked(frame, "driving video") for frame in islice(video, limit)]
-        if not kept:
-            raise InputError("driving video: has no frames; give at least one (h, w, 3) uint8")
-        used = len(kept)
+    length = film_length(video, fps)
+    used = length if limit is None else min(length, limit)
     if reach is None:
         at = np.unique(np.arange(PROBES) * used // PROBES)
     else:
@@ -116,11 +112,12 @@ def driving_crops(
         at = np.unique([*range(0, used, step), max(0, used - 1)])
 
     def frames(stop: int | None) -> Iterable[np.ndarray]:
-        return read_frames(video, fps, limit=stop) if isinstance(video, (str, Path)) else kept[:stop]
+        return read_frames(video, fps, limit=stop) if isinstance(video, (str, Path)) else video[:stop]
 
     wanted = set(at.tolist())
     looked = (frame for k, frame in enumerate(frames(max(wanted) + 1)) if k in wanted)
     track = track_face(looked, model=face_model)
+    name = video if isinstance(video, (str, Path)) else DRIVER
     if not track.found:
         raise InputError(
             f"{name}: no face found in {len(track.faces)} of its frames; give a video that shows one face"
@@ -135,10 +132,43 @@ def driving_crops(
         yield square.apply(frame, size)
 
 
+def film_length(video: str | Path | Sequence[np.ndarray], fps: Fraction) -> int:
+    """Frames of a driving video at `fps`, without reading its pictures."""
+    return frame_count(probe(video).duration, fps) if isinstance(video, (str, Path)) else len(video)
+
+
+def _film(video: str | Path | Iterable[np.ndarray], limit: int | None) -> str | Path | list[np.ndarray]:
+    """The driving video, checked: a file, or as many of its frames as the clip uses."""
+    if isinstance(video, (str, Path)):
+        return video
+    frames = [_checked(frame, DRIVER) for frame in islice(video, limit)]
+    if not frames:
+        raise InputError(f"{DRIVER}: has no frames; give at least one (h, w, 3) uint8")
+    return frames
+
+
 def _checked(array: np.ndarray, name: str) -> np.ndarray:
     if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
         raise InputError(f"{name}: an array of {array.shape} {array.dtype}; give (h, w, 3) uint8, RGB")
     return array
+
+
+class Driver:
+    """A driving video as tokens of its motion, read when they are first asked for: a long one takes a while,
+    and what a run costs is said before."""
+
+    def __init__(self, read: Callable[[], Tensor]) -> None:
+        """read: gives the tokens (k, n, d) of its k frames."""
+        self._read = read
+
+    @cached_property
+    def tokens(self) -> Tensor:
+        """(k, n, d). Raises: InputError for a video without a face."""
+        with torch.no_grad():
+            return self._read()
+
+    def __len__(self) -> int:
+        return len(self.tokens)
 
 
 @dataclass
@@ -153,8 +183,7 @@ class ClipInputs:
     regions: Mapping[str, str | Path] = field(default_factory=dict)
     sound: Sound | None = None
     mono: np.ndarray | None = None
-    expression: Tensor | None = None
-    """Tokens of the driving video, (k, n, d), k its own frames."""
+    expression: Driver | None = None
     script: Script | None = None
 
     def __post_init__(self) -> None:
@@ -229,7 +258,7 @@ class ClipInputs:
         if signal == "expression":
             assert self.expression is not None
             rows = torch.arange(start, start + f).clamp(max=len(self.expression) - 1)
-            return self.expression[rows][None]
+            return self.expression.tokens[rows][None]
         assert self.script is not None
         text = TextEncoder.tokenize(self.script, self.fps, f, start)
         timing = torch.from_numpy(text.timing)[None].to(self.device)  # seconds stay float32: moments count
@@ -259,7 +288,7 @@ def gather(
     face_model: Path | None = None,
     face_index: int | None = None,
 ) -> ClipInputs:
-    """Read every input and bring it to the video's frame times.
+    """Read every input and bring it to the video's frame times; a driving video's pictures are read later.
 
     Without `duration` the clip is as long as the speech, else the driving video, else the script.
     Raises: InputError for inputs that cannot be used, before any long work.
@@ -280,13 +309,15 @@ def gather(
     face = read_portrait(portrait, model.config.size, crop, face_model, face_index)
     sound = _sound(audio, duration)
     seconds = sound.duration if duration is None and sound is not None else duration
-    tokens = None
+    driver = None
     if expression is not None:
         limit = None if seconds is None else frame_count(seconds, fps)
+        film = _film(expression, limit)
+        length = film_length(film, fps)  # a file that is none shows here
         encoder: Any = model.encoders["expression"]
-        crops = driving_crops(expression, fps, encoder.config.size, limit, face_model, encoder.reach)
-        tokens = expression_tokens(model, crops)
-        seconds = len(tokens) / fps if seconds is None else seconds
+        look = partial(driving_crops, film, fps, encoder.config.size, limit, face_model, encoder.reach)
+        driver = Driver(lambda: expression_tokens(model, look()))
+        seconds = length / fps if seconds is None else seconds
     script = None if text is None else _script(text, fps, seconds)
     if seconds is None:
         assert script is not None
@@ -300,7 +331,7 @@ def gather(
         regions or {},
         sound,
         None if sound is None else sound.mono(16000),
-        tokens,
+        driver,
         script,
     )
 

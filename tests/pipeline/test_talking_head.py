@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from media_files import tone
+from media_files import tone, video_file
 
 import actalker
 from actalker import Gates, InputError, TalkingHeadPipeline
@@ -110,6 +110,14 @@ def test_a_driver_that_ends_early_lets_go_of_the_face(pipe, made, face):
 def test_a_driver_longer_than_the_clip_is_cut(pipe, made, face):
     request = pipe.prepare(face, audio=made / "speech.wav", expression=made / "mute.mp4", duration=0.2)
     assert len(request.inputs.expression) == request.inputs.frames == 5
+
+
+def test_the_plan_is_known_before_a_driving_video_is_looked_at(pipe, face, tmp_path):
+    wall = video_file(tmp_path / "wall.mp4", [np.full((112, 112, 3), 90, np.uint8)] * 10)
+    request = pipe.prepare(face, expression=wall)
+    assert request.plan.frames == 10 and request.plan.passes > 0
+    with pytest.raises(InputError, match="no face found in 5 of its frames"):
+        next(iter(pipe.stream(request)))
 
 
 def test_one_open_signal_gets_the_face_more_share_it(pipe, made, face):

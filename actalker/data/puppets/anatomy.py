@@ -5,7 +5,7 @@ Lengths are in the unit square of the canonical crop (x right, y down): eyes at 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
@@ -15,6 +15,14 @@ Colour = tuple[float, float, float]  # red, green, blue in [0, 1]
 
 EYE_Y, MOUTH_Y, NOSE_Y, FACE_Y = 0.42, 0.68, 0.565, 0.45  # FACE_Y: where the face is widest
 HAIR = ("bald", "short", "fringe", "side", "receding", "long", "curtain", "cloud", "bun", "hat", "veil")
+TEETH = (0.0, 0.03)  # height
+# what a closed mouth hides: a colour and the deviation around it; in a statue, shades of its stone
+INSIDE = {
+    "inside": ((0.15, 0.06, 0.06), 0.03),
+    "tongue": ((0.62, 0.3, 0.3), 0.06),
+    "tooth": ((0.9, 0.87, 0.8), 0.05),
+}
+STONE_INSIDE = {"inside": (0.1, 0.3), "tongue": (0.5, 0.8), "tooth": (0.85, 1.05)}
 MEDIA = {"photo": 0.5, "grey photo": 0.08, "painting": 0.14, "statue": 0.12, "sketch": 0.1, "plain": 0.06}
 
 
@@ -95,6 +103,7 @@ class Anatomy:
     hardness: float = 0.3  # 0 soft .. 1 hard edge between light and shadow
     mottle: float = 0.04  # skin texture
     gloss: float = 0.3
+    stone: bool = False  # a statue's head
     medium: Medium = field(default_factory=Medium)
 
     def total(self, motion: np.ndarray) -> np.ndarray:
@@ -130,13 +139,13 @@ def _colours(rng: np.random.Generator, kind: str) -> dict[str, Colour]:
                 ("white", 0.92, 1.08),
                 ("iris_colour", 0.6, 1.0),
                 ("pupil_colour", 0.35, 0.95),
-                ("tooth", 0.85, 1.05),
-                ("tongue", 0.5, 0.8),
+                ("tooth", *STONE_INSIDE["tooth"]),
+                ("tongue", *STONE_INSIDE["tongue"]),
                 ("clothes", 0.7, 1.05),
                 ("clothes_second", 0.7, 1.05),
             )
         }
-        return {"skin": stone, "inside": _times(stone, rng.uniform(0.1, 0.3)), **near}
+        return {"skin": stone, "inside": _times(stone, rng.uniform(*STONE_INSIDE["inside"])), **near}
     fair = rng.uniform(0, 1) ** 0.8
     skin = _near(rng, _mix((0.28, 0.18, 0.13), (0.96, 0.82, 0.72), fair), 0.035)
     if rng.random() < 0.08:
@@ -161,9 +170,7 @@ def _colours(rng: np.random.Generator, kind: str) -> dict[str, Colour]:
         "white": _near(rng, (0.9, 0.88, 0.86), 0.05),
         "iris_colour": iris,
         "pupil_colour": _times((1, 1, 1), rng.uniform(0.02, 0.12)),
-        "inside": _near(rng, (0.15, 0.06, 0.06), 0.03),
-        "tongue": _near(rng, (0.62, 0.3, 0.3), 0.06),
-        "tooth": _near(rng, (0.9, 0.87, 0.8), 0.05),
+        **{name: _near(rng, *colour) for name, colour in INSIDE.items()},
         "clothes": tuple(rng.uniform(0.04, 0.95, 3).tolist()),
         "clothes_second": tuple(rng.uniform(0.04, 0.95, 3).tolist()),
     }
@@ -256,7 +263,7 @@ def random_anatomy(rng: np.random.Generator) -> Anatomy:
         lip_lower=u(0.013, 0.031),
         cupid=u(0, 0.5),
         ears=float(rng.choice([0.0, u(0.7, 1.2)], p=[0.2, 0.8])),
-        teeth=u(0.0, 0.03),
+        teeth=u(*TEETH),
         hair=hair,
         hairline=u(0.19, 0.285),
         parting=u(-0.5, 0.5),
@@ -272,8 +279,26 @@ def random_anatomy(rng: np.random.Generator) -> Anatomy:
         hardness=max(0.0, u(-0.5, 1)),
         mottle=u(0.0, 0.1) if kind != "statue" else u(0.02, 0.2),
         gloss=max(0.0, u(-0.3, 0.8)),
+        stone=kind == "statue",
         medium=_medium(rng, kind),
     )
+
+
+def other_insides(a: Anatomy, rng: np.random.Generator, count: int) -> list[Anatomy]:
+    """The same head with `count` other insides of its mouth, as `random_anatomy` draws them: a closed mouth
+    tells nothing of which it has. Heights of teeth are spread over their range."""
+    made = []
+    for k in range(count):
+        if a.stone:
+            colours = {
+                name: _near(rng, _times(a.skin, rng.uniform(*shades)), 0.0 if name == "inside" else 0.008)
+                for name, shades in STONE_INSIDE.items()
+            }
+        else:
+            colours = {name: _near(rng, *colour) for name, colour in INSIDE.items()}
+        height = TEETH[0] + (TEETH[1] - TEETH[0]) * (k + rng.random()) / count
+        made.append(replace(a, teeth=height, **colours))  # type: ignore[arg-type]
+    return made
 
 
 NUMBERS = tuple(f.name for f in fields(Anatomy) if f.type == "float")

@@ -67,6 +67,10 @@ class PuppetDataConfig:
     all_open: float = 0.4
     """Chance that all gates are open in a clip."""
 
+    insides: int = 1
+    """How many random insides of an open mouth a frame is the mean of, if the portrait's mouth is closed and
+    tells nothing of them; 1: what the puppet's mouth holds. A mean is what a model can learn."""
+
     device: str = "cpu"
     """Where clips are drawn, cpu or cuda; on the latter in the training's own process, without workers."""
 
@@ -164,7 +168,7 @@ class PuppetDataset(Dataset):
             picture, points, seam = self.faces.draw(generator)
             return picture, warp_portrait(picture, points, motion, seam), no_field(len(motion), size), points
         field = motion_field(clip.puppet, motion, size // FIELD)
-        return clip.portrait, clip.puppet.render(motion), field, clip.points
+        return clip.portrait, clip.puppet.render(motion, self.config.insides), field, clip.points
 
 
 def as_found(points: FacePoints, size: int, generator: torch.Generator) -> FacePoints:

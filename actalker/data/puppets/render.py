@@ -10,6 +10,7 @@ Frames are (f, 3, s, s) float32 in [0, 1]; letters: f frames, s side, h w a box'
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -19,9 +20,9 @@ from torch import Tensor
 
 from ...faces.face import Box
 from . import textures
-from .anatomy import EYE_Y, MOUTH_Y, Anatomy
+from .anatomy import EYE_Y, MOUTH_Y, Anatomy, other_insides
 from .medium import picture
-from .motion import BROW_RAISE, CHIN_DROP, JAW_OPENING, SMILE_LIFT
+from .motion import BROW_RAISE, CHIN_DROP, INDEX, JAW_OPENING, SMILE_LIFT
 from .pose import Pose
 from .textures import SPAN, colour
 
@@ -55,12 +56,25 @@ class Puppet:
             setattr(self, name, getattr(self, name).to(self.device))
 
     @torch.no_grad()
-    def render(self, motion: np.ndarray | Tensor) -> Tensor:
-        """Frames (f, 3, s, s) in [0, 1], on the CPU, of a motion (f, P) relative to the portrait's rest."""
-        pose = Pose(self.anatomy, absolute(self.anatomy, motion))
+    def render(self, motion: np.ndarray | Tensor, insides: int = 1) -> Tensor:
+        """Frames (f, 3, s, s) in [0, 1], on the CPU, of a motion (f, P) relative to the portrait's rest.
+
+        insides: above 1, an open mouth is the mean over so many random insides, if the portrait's is closed:
+        it does not tell what is in it, and the mean is what can be known.
+        """
+        pose, jaw = Pose(self.anatomy, absolute(self.anatomy, motion)), INDEX["jaw"]
         parts = self._parts(pose)
         with self.device:  # new tensors are made there
-            return self._draw(pose.to(self.device), parts).cpu()
+            frames = self._draw(pose.to(self.device), parts).cpu()
+        opened = pose.channel["jaw"].cpu() > 0
+        if insides > 1 and self.anatomy.rest[jaw] == 0 and opened.any():
+            rng = np.random.default_rng([self.anatomy.seed, 7])
+            frames[opened] = 0
+            for other in other_insides(self.anatomy, rng, insides):
+                puppet = copy.copy(self)  # no texture shows anything of the mouth
+                puppet.anatomy = other
+                frames[opened] += puppet.render(torch.as_tensor(motion)[opened]) / insides
+        return frames
 
     def _parts(self, pose: Pose) -> list[tuple[Draw, tuple[slice, slice]]]:
         """What is drawn over the head, each with its box of the frame."""
