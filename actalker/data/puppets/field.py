@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .anatomy import EYE_Y, MOUTH_Y, Anatomy
-from .motion import CHIN_DROP, still
+from .motion import still
 from .pose import Pose
 from .render import Lips, Puppet, absolute, read_texture
 
@@ -38,7 +38,7 @@ def _field(puppet: Puppet, pose: Pose, rest: Pose, at: Tensor) -> Tensor:
     u, v, u0, v0 = pose.to_head(at, at)
     place = torch.stack(torch.meshgrid(at, at, indexing="xy"), -1).expand(*u.shape, 2)  # (f, n, n, 2)
     head, outline = torch.stack([u, v], -1), torch.stack([u0, v0], -1)
-    skin = torch.stack([u, _on_skin(pose, u, v)], -1)
+    skin = torch.stack([u, pose.on_skin(u, v)], -1)
     skin_before = rest.dropped(skin.flatten(1, 2)).view_as(skin)
     came = (_turned(rest, head), _turned(rest, skin_before), place, _placed(rest, outline), place)
     shown, before = _shares(puppet, pose, at), _shares(puppet, rest, at)
@@ -60,18 +60,13 @@ def _field(puppet: Puppet, pose: Pose, rest: Pose, at: Tensor) -> Tensor:
     return torch.cat([field * known, known], 1)
 
 
-def _on_skin(pose: Pose, u: Tensor, v: Tensor) -> Tensor:
-    """Heights on the skin's texture of head points (f, n, n): the jaw's drop undone."""
-    return v - (CHIN_DROP * pose.channel["jaw"])[:, None, None] * pose.jaw_share(u, v)
-
-
 def _shares(puppet: Puppet, pose: Pose, at: Tensor) -> Tensor:
     """How much of every cell is hair over the face, skin, body, hair behind and ground, (f, 5, n, n)."""
     u, v, u0, v0 = pose.to_head(at, at)
     body = F.interpolate(puppet.body[None, 3:], (len(at), len(at)), mode="area")[:, 0].expand_as(u)
     layers = [
         read_texture(puppet.before[3:], u, v)[:, 0],
-        read_texture(puppet.skin[3:4], u, _on_skin(pose, u, v))[:, 0],
+        read_texture(puppet.skin[3:4], u, pose.on_skin(u, v))[:, 0],
         body,
         read_texture(puppet.behind[3:], u0, v0)[:, 0],
     ]

@@ -89,6 +89,11 @@ class Pose:
         side = (1 - ((u - 0.5) * (1 / 0.42)).square_()).clamp_(min=0)
         return t.square().mul_(3 - 2 * t).mul_(side)
 
+    def on_skin(self, u: Tensor, v: Tensor) -> Tensor:
+        """Heights on the skin's texture of head points (f, h, w): the jaw's drop undone."""
+        drop = (CHIN_DROP * self.channel["jaw"])[:, None, None]
+        return v - drop * self.jaw_share(u, v)
+
     def to_frame(self, points: Tensor) -> Tensor:
         """Head points (f, k, 2), the face's own motion in them, to the frame (f, k, 2), unit square."""
         u, v = points[..., 0], points[..., 1]

@@ -22,7 +22,7 @@ from ...faces.face import Box
 from . import textures
 from .anatomy import EYE_Y, MOUTH_Y, Anatomy, other_insides
 from .medium import picture
-from .motion import BROW_RAISE, CHIN_DROP, INDEX, JAW_OPENING, SMILE_LIFT
+from .motion import BROW_RAISE, INDEX, JAW_OPENING, SMILE_LIFT
 from .pose import Pose
 from .textures import SPAN, colour
 
@@ -109,8 +109,7 @@ class Puppet:
         if self.hair_behind:
             _lay(frames, read_texture(self.behind, u0, v0))
         _lay(frames, self.body[None])
-        drop = (CHIN_DROP * pose.channel["jaw"])[:, None, None]
-        skin = read_texture(self.skin, u, v - drop * pose.jaw_share(u, v))
+        skin = read_texture(self.skin, u, pose.on_skin(u, v))
         _lay(frames, skin[:, :4])
         light = skin[:, 4:]
         for draw, (rows, columns) in parts:
