@@ -18,8 +18,9 @@ from ..data.puppets.clip import PuppetClip, PuppetConfig, puppet_clip, render_ta
 from ..data.puppets.motion import INDEX, compose
 from ..faces.face import Face
 from ..media.sound import Sound
+from ..pipeline.driver import Driver, expression_tokens
 from ..pipeline.generate import generate
-from ..pipeline.inputs import ClipInputs, Driver, Portrait, expression_tokens
+from ..pipeline.inputs import ClipInputs, Portrait
 from ..pipeline.model import TalkingHeadModel
 from ..regions.shapes import REGIONS
 from .control import correlation, is_monotone, phrases_shown, psnr, region_change, region_error

@@ -5,12 +5,10 @@ Letters: f frames, H W picture size, n tokens a frame, d width.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import cached_property, partial
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +21,9 @@ from ..control.gates import Gates
 from ..errors import InputError, one_of
 from ..faces.crop import Crop, canonical_crop
 from ..faces.face import Face
-from ..faces.find import choose_finder, find_faces
-from ..faces.track import SPARSE, at_every_frame, track_face
+from ..faces.find import find_faces
 from ..media.image import read_image
 from ..media.sound import SHORTEST, Sound, read_sound
-from ..media.video import probe, read_frames
 from ..regions.regions import is_region, mask_of, read_mask, region_for
 from ..regions.shapes import REGIONS, SOFT_REGIONS
 from ..signals.audio import SpeechFeatures
@@ -35,12 +31,10 @@ from ..signals.script import Script, parse_script
 from ..signals.signal import SIGNALS
 from ..signals.text import TextEncoder
 from ..timeline import frame_count
+from .driver import Driver, checked_film, checked_picture, driving_crops, expression_tokens, film_length
 from .model import TalkingHeadModel
 
-log = logging.getLogger("actalker")
 FADE = Fraction(2, 5)  # seconds in which a driving video that ends early lets go of the face
-DRIVER = "driving video"  # what frames that are no file are called
-PROBES = 5  # frames of a driving video in which its face is looked for
 MOST_PHRASES = 200  # of a script: every window reads all of them
 
 
@@ -76,7 +70,7 @@ def read_portrait(
         face_index: which face, largest first, when there are several.
     Raises: InputError for unreadable pictures and pictures without a face.
     """
-    image = _checked(source, "portrait") if isinstance(source, np.ndarray) else read_image(source)
+    image = checked_picture(source, "portrait") if isinstance(source, np.ndarray) else read_image(source)
     name = "portrait" if isinstance(source, np.ndarray) else str(source)
     face = find_faces(image, model=face_model, index=face_index, name=name)
     square = head = canonical_crop(face)
@@ -88,87 +82,6 @@ def read_portrait(
     shapes = {**REGIONS, **(SOFT_REGIONS if points.contours else {})}
     masks = {region: shape([points], (size, size)) for region, shape in shapes.items()}
     return Portrait(picture, head.apply(image, size), masks, image, square, face)
-
-
-def driving_crops(
-    video: str | Path | Sequence[np.ndarray],
-    fps: Fraction,
-    size: int,
-    limit: int | None,
-    face_model: Path | None = None,
-    reach: float | None = None,
-) -> Iterator[np.ndarray]:
-    """Square crops (size, size, 3) uint8 of a driving video's face, frame by frame at `fps`.
-
-    One square serves the whole video, so that head motion stays in the picture; with `reach` a square
-    follows the face (`Track.squares`).
-    """
-    length = film_length(video, fps)
-    used = length if limit is None else min(length, limit)
-    if reach is None:
-        at = np.unique(np.arange(PROBES) * used // PROBES)
-    else:
-        step = SPARSE if choose_finder("auto", face_model)[0] == "cascade" else 1
-        at = np.unique([*range(0, used, step), max(0, used - 1)])
-
-    def frames(stop: int | None) -> Iterable[np.ndarray]:
-        return read_frames(video, fps, limit=stop) if isinstance(video, (str, Path)) else video[:stop]
-
-    wanted = set(at.tolist())
-    looked = (frame for k, frame in enumerate(frames(max(wanted) + 1)) if k in wanted)
-    track = track_face(looked, model=face_model)
-    name = video if isinstance(video, (str, Path)) else DRIVER
-    if not track.found:
-        raise InputError(
-            f"{name}: no face found in {len(track.faces)} of its frames; give a video that shows one face"
-        )
-    if max(track.counts) > 1:
-        log.warning("%s: up to %d faces in a frame; the largest is followed", name, max(track.counts))
-    one = track.crop()
-    known = at[: len(track.faces)]  # a file may hold fewer frames than it says
-    squares = None if reach is None else at_every_frame(track.squares(reach), known, used)
-    for k, frame in enumerate(frames(limit)):
-        square = one if squares is None else Crop(*map(float, squares[min(k, used - 1)]))
-        yield square.apply(frame, size)
-
-
-def film_length(video: str | Path | Sequence[np.ndarray], fps: Fraction) -> int:
-    """Frames of a driving video at `fps`, without reading its pictures."""
-    return frame_count(probe(video).duration, fps) if isinstance(video, (str, Path)) else len(video)
-
-
-def _film(video: str | Path | Iterable[np.ndarray], limit: int | None) -> str | Path | list[np.ndarray]:
-    """The driving video, checked: a file, or as many of its frames as the clip uses."""
-    if isinstance(video, (str, Path)):
-        return video
-    frames = [_checked(frame, DRIVER) for frame in islice(video, limit)]
-    if not frames:
-        raise InputError(f"{DRIVER}: has no frames; give at least one (h, w, 3) uint8")
-    return frames
-
-
-def _checked(array: np.ndarray, name: str) -> np.ndarray:
-    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
-        raise InputError(f"{name}: an array of {array.shape} {array.dtype}; give (h, w, 3) uint8, RGB")
-    return array
-
-
-class Driver:
-    """A driving video as tokens of its motion, read when they are first asked for: a long one takes a while,
-    and what a run costs is said before."""
-
-    def __init__(self, read: Callable[[], Tensor]) -> None:
-        """read: gives the tokens (k, n, d) of its k frames."""
-        self._read = read
-
-    @cached_property
-    def tokens(self) -> Tensor:
-        """(k, n, d). Raises: InputError for a video without a face."""
-        with torch.no_grad():
-            return self._read()
-
-    def __len__(self) -> int:
-        return len(self.tokens)
 
 
 @dataclass
@@ -312,7 +225,7 @@ def gather(
     driver = None
     if expression is not None:
         limit = None if seconds is None else frame_count(seconds, fps)
-        film = _film(expression, limit)
+        film = checked_film(expression, limit)
         length = film_length(film, fps)  # a file that is none shows here
         encoder: Any = model.encoders["expression"]
         look = partial(driving_crops, film, fps, encoder.config.size, limit, face_model, encoder.reach)
@@ -358,24 +271,3 @@ def _script(text: str | Path | Script, fps: Fraction, seconds: Fraction | None) 
     if len(script.steps) > MOST_PHRASES:
         raise InputError(f"the script has {len(script.steps)} phrases; give {MOST_PHRASES} at most")
     return script
-
-
-def expression_tokens(
-    model: TalkingHeadModel, crops: Iterator[np.ndarray], rest: np.ndarray | None = None
-) -> Tensor:
-    """Tokens (k, n, d) of a driving video's crops, read in blocks so that memory stays small.
-
-    rest: the crop that motion is relative to; the first one if not given.
-    """
-    encoder, dtype = model.encoders["expression"], model.network.dtype
-
-    def pixels(block: list[np.ndarray]) -> Tensor:
-        pictures = torch.from_numpy(np.stack(block)).permute(0, 3, 1, 2)[None].to(model.device)
-        return (pictures.float() / 127.5 - 1).to(dtype)
-
-    parts, still = [], None if rest is None else pixels([rest])[:, 0]
-    while block := list(islice(crops, 32)):
-        pictures = pixels(block)
-        still = pictures[:, 0] if still is None else still
-        parts.append(encoder(pictures, still)[0][0])
-    return torch.cat(parts)

@@ -12,7 +12,8 @@ from PIL import Image
 from actalker.errors import InputError
 from actalker.media.image import read_image
 from actalker.pipeline import TalkingHeadPipeline
-from actalker.pipeline.inputs import driving_crops, read_portrait
+from actalker.pipeline.driver import driving_crops
+from actalker.pipeline.inputs import read_portrait
 from actalker.pipeline.preview import preview, shown_frames
 
 F25 = Fraction(25)
