@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from media_files import video_file
 from scipy.linalg import sqrtm
@@ -42,8 +42,10 @@ def noise(seed: int, count: int = 32, side: int = 40) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
 
 
+@pytest.mark.filterwarnings("ignore:Matrix is")  # fewer clips than numbers: scipy warns, and is right enough
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 9999), d=st.integers(1, 12), n=st.integers(3, 40))
+@example(seed=0, d=7, n=3)
 def test_the_distance_is_scipys(seed, d, n):
     rng = np.random.default_rng(seed)
     x, y = rng.normal(size=(n, d)), rng.normal(1, 2, (n + 5, d)) @ rng.normal(size=(d, d))
