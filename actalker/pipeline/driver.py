@@ -41,7 +41,9 @@ class Driver:
     def tokens(self) -> Tensor:
         """(k, n, d). Raises: InputError for a video without a face."""
         with torch.no_grad():
-            return self._read()
+            made = self._read()
+        del self._read  # and the pictures that it may hold
+        return made
 
     def __len__(self) -> int:
         return len(self.tokens)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +203,8 @@ def gather(
     """Read every input and bring it to the video's frame times; a driving video's pictures are read later.
 
     Without `duration` the clip is as long as the speech, else the driving video, else the script.
-    Raises: InputError for inputs that cannot be used, before any long work.
+    Raises: InputError for inputs that cannot be used, before any long work; that a driving video shows no
+    face, its `Driver` tells when it is read.
     """
     if audio is None and expression is None and text is None:
         raise InputError("no driving signal: give at least one of --audio, --expression and --text")
@@ -228,8 +228,10 @@ def gather(
         film = checked_film(expression, limit)
         length = film_length(film, fps)  # a file that is none shows here
         encoder: Any = model.encoders["expression"]
-        look = partial(driving_crops, film, fps, encoder.config.size, limit, face_model, encoder.reach)
-        driver = Driver(lambda: expression_tokens(model, look()))
+        side, reach = encoder.config.size, encoder.reach
+        driver = Driver(
+            lambda: expression_tokens(model, driving_crops(film, fps, side, limit, face_model, reach))
+        )
         seconds = length / fps if seconds is None else seconds
     script = None if text is None else _script(text, fps, seconds)
     if seconds is None:

@@ -169,7 +169,10 @@ class TalkingHeadPipeline:
         face_model: str | Path | None = None,
         face_index: int | None = None,
     ) -> Request:
-        """Read and check every input; the result's `plan` tells what it costs. Arguments as `__call__`."""
+        """Check every input; the result's `plan` tells what it costs. Arguments as `__call__`.
+
+        A driving video's pictures are read when the first frames are made.
+        """
         for name in regions or {}:
             one_of(name, SIGNALS, "signal")
         if one_of(masks, MASKS, "rule of masks") == "released":
