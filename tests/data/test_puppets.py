@@ -84,6 +84,8 @@ def test_what_a_closed_mouth_hides_can_be_drawn_as_its_mean():
         shows = Puppet(replace(a, rest=tuple(parted)), 64)  # its teeth are seen
         assert torch.equal(shows.render(motion), shows.render(motion, insides=8))
     assert from_mean < 0.7 * from_one
+    with pytest.raises(InputError, match="data.insides: 0; give 1"):
+        PuppetDataset(PuppetDataConfig(insides=0), 1)
 
 
 @pytest.mark.gpu

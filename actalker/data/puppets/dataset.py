@@ -84,12 +84,14 @@ class PuppetDataConfig:
 class PuppetDataset(Dataset):
     """Clips `index` of `seed`; each is drawn once and then kept (about 1.5 MB a clip).
 
-    Raises: InputError for a device that is unknown or not there.
+    Raises: InputError for a device that is unknown or not there, and for no insides.
     """
 
     def __init__(self, config: PuppetDataConfig, clips: int) -> None:
         if one_of(config.device, DEVICES, "device to draw on") == "cuda" and not torch.cuda.is_available():
             raise InputError("data.device: cuda is not available here; draw on the cpu")
+        if config.insides < 1:
+            raise InputError(f"data.insides: {config.insides}; give 1 (the puppet's own) or more")
         self.config, self.clips = config, clips
         settings = repr((replace(config, cache=None), DRAWN))  # clips of other settings have other names
         self.prefix = hashlib.sha256(settings.encode()).hexdigest()[:12]
