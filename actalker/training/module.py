@@ -36,6 +36,7 @@ from .strategies import (
     cut_window,
     drop_tokens,
     mask_drop_chance,
+    mirror_clips,
     mirror_drivers,
     scattered,
     widen_regions,
@@ -245,6 +246,7 @@ class TrainingModule(L.LightningModule):
             )
         if step >= self.strategy.motion_first:
             window = cut_window(batch, self.strategy.window, generator)
+            window = mirror_clips(window, self.strategy.looks.mirror, generator)
             looks = change_looks(window, self.strategy.looks, generator)
             loss = self.losses(looks, generator)
             total = total + loss.total

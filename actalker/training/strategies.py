@@ -6,7 +6,7 @@ Letters: b batch, f frames, H W picture size.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from ..data.puppets.motion import MIRRORED, MIRRORED_SIGN
 from ..data.sample import Sample, as_uint8
 from ..signals.signal import SIGNALS
+from ..signals.text import phrase_bytes
 
 THIN = 4  # every so manieth pixel tells enough of how far a mouth has moved
 
@@ -76,6 +77,9 @@ class LooksStrategy:
     shift: float = 0.0
     """Largest shift to a side, as a share of the picture."""
 
+    mirror: float = 0.0
+    """Chance of a mirrored clip, portrait, driver, frames and motion; not if its script names a side."""
+
 
 def change_looks(batch: Sample, config: LooksStrategy, generator: torch.Generator) -> Sample:
     """The same performances by people of other colours, size and place. Regions move along."""
@@ -115,6 +119,40 @@ def change_looks(batch: Sample, config: LooksStrategy, generator: torch.Generato
         mouth=masks[:, 1].to(batch.mouth.dtype),
         field=field.to(batch.field.dtype),
     )
+
+
+def mirror_clips(batch: Sample, chance: float, generator: torch.Generator) -> Sample:
+    """Some clips as a mirror shows them, with all that is known of them; sound and script stay.
+
+    A clip whose script says left or right stays as it is.
+    """
+    if chance <= 0:
+        return batch
+    flip = torch.rand(len(batch.frames), generator=generator) < chance
+    flip = (flip & ~_names_a_side(batch.bytes).cpu()).to(batch.frames.device)
+    signs = torch.tensor([-1, 1, 1], device=batch.field.device)[:, None, None]
+    turned = replace(
+        batch,
+        **{name: getattr(batch, name).flip(-1) for name in ("portrait", "frames", "face", "mouth")},
+        **{name: getattr(batch, name).flip(-1) for name in ("crops", "rest")},
+        field=batch.field.flip(-1) * signs,
+        motion=batch.motion[..., MIRRORED] * torch.from_numpy(MIRRORED_SIGN).to(batch.motion),
+    )
+    mixed = {
+        f.name: torch.where(flip.view(-1, *[1] * (old.ndim - 1)), new, old)
+        for f in fields(Sample)
+        if (new := getattr(turned, f.name)) is not (old := getattr(batch, f.name))
+    }
+    return replace(batch, **mixed)
+
+
+def _names_a_side(bytes: Tensor) -> Tensor:
+    """Which scripts (b, K+1, L) say left or right, (b,)."""
+    found = torch.zeros(len(bytes), dtype=torch.bool, device=bytes.device)
+    for word in ("left", "right"):
+        wanted = torch.from_numpy(phrase_bytes(word)[: len(word)]).to(bytes)
+        found |= (bytes.unfold(2, len(word), 1) == wanted).all(-1).flatten(1).any(1)
+    return found
 
 
 def _within(field: Tensor) -> Tensor:

@@ -88,6 +88,24 @@ def test_what_a_closed_mouth_hides_can_be_drawn_as_its_mean():
         PuppetDataset(PuppetDataConfig(insides=0), 1)
 
 
+def test_a_clip_can_begin_where_the_jaw_is_widest_open():
+    """The same performance, cut out at most 8 frames sooner; of those, no other moment is wider open."""
+    jaw, moved = INDEX["jaw"], 0
+    for index in range(8):
+        plain, chosen = (puppet_clip(4, index, replace(SMALL, moments=n)) for n in (1, 9))
+        assert np.array_equal(plain.sound, chosen.sound) and plain.script == chosen.script
+        sooner = plain.start - chosen.start
+        assert 0 <= sooner < 9
+        seen = chosen.parts["audio"][:, jaw]  # from its beginning to the other's all are candidates
+        assert (seen[: sooner + 1] <= seen[0]).all()
+        for name, part in plain.parts.items():
+            assert np.array_equal(chosen.parts[name][sooner:], part[: max(SMALL.frames - sooner, 0)]), name
+        moved += sooner > 0
+    assert moved >= 4
+    with pytest.raises(InputError, match="data.moments: 0; give 1"):
+        PuppetDataset(PuppetDataConfig(moments=0), 1)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_draws_the_same():

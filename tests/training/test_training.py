@@ -6,7 +6,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from models import SMALL, small_model, some_conditions
@@ -14,8 +13,6 @@ from torch.nn import functional as F
 from training_runs import ROOT, fit
 
 from actalker.cli.main import main
-from actalker.data.puppets.clip import PuppetConfig, puppet_clip
-from actalker.data.puppets.motion import CHANNELS, INDEX, MIRRORED, MIRRORED_SIGN
 from actalker.data.sample import Sample, collate
 from actalker.diffusion.objective import Losses, ObjectiveConfig
 from actalker.errors import InputError
@@ -31,7 +28,6 @@ from actalker.training.strategies import (
     change_looks,
     cut_window,
     drop_tokens,
-    mirror_drivers,
     scattered,
     widen_regions,
 )
@@ -254,39 +250,6 @@ def test_lively_windows_are_where_the_mouth_moves_most():
     ]
     share = (torch.stack(some) == torch.tensor([3, 0, 5, 2, 4])).float().mean()
     assert 0.45 < share < 0.72  # half of them, and a sixth of the rest
-
-
-@pytest.mark.parametrize("name", ["lid_left", "brow_right", "gaze_x", "yaw", "roll"])
-def test_a_mirrored_driver_performs_the_mirrored_motion(name):
-    """Drawn: what moves in the mirrored picture is what the mirrored motion moves, and where."""
-    motion = np.zeros((3, len(CHANNELS)), np.float32)
-    motion[0, INDEX[name]] = 1.0
-    motion[1] = motion[0][MIRRORED] * MIRRORED_SIGN
-    alike = other = 0.0
-    for index in range(6):
-        seen, turned, still = puppet_clip(3, index, PuppetConfig(frames=1, size=64)).puppet.render(motion)
-        here, there = (seen - still).flip(-1), turned - still
-        if name.startswith(("lid", "brow")):  # thin, on faces that are not quite even: the side counts
-            here, there = (F.avg_pool2d(t.abs(), 16) for t in (here, there))
-        wrong = F.avg_pool2d((seen - still).abs(), 16) if name.startswith(("lid", "brow")) else seen - still
-        alike, other = alike + float((here * there).sum()), other + float((here * wrong).sum())
-    assert alike > 2 * max(other, 0), (alike, other)
-
-
-def test_mirroring_drivers_turns_their_pictures_and_motion_alone():
-    plain = batch(6, 2)
-    motion = torch.randn(6, 3, 2, len(CHANNELS))
-    crops, rest = torch.rand(6, 2, 3, 8, 8), torch.rand(6, 3, 8, 8)
-    plain = replace(plain, motion=motion, crops=crops, rest=rest)
-    turned = mirror_drivers(plain, 1.0, torch.Generator())
-    assert torch.equal(turned.crops, crops.flip(-1)) and torch.equal(turned.rest, rest.flip(-1))
-    assert torch.equal(turned.motion[:, 0], motion[:, 0]) and torch.equal(turned.motion[:, 2], motion[:, 2])
-    twice = mirror_drivers(turned, 1.0, torch.Generator())
-    assert torch.equal(twice.motion, motion) and torch.equal(twice.crops, crops)
-    some = mirror_drivers(plain, 0.5, torch.Generator().manual_seed(0))
-    kept = (some.crops == crops).flatten(1).all(1)
-    assert kept.any() and not kept.all()
-    assert mirror_drivers(plain, 0.0, torch.Generator()) is plain
 
 
 def test_other_looks_are_the_same_performance():

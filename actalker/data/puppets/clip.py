@@ -52,6 +52,9 @@ class PuppetConfig:
     lead: bool = True
     """The clip may be cut out of a longer performance; else it is the whole."""
 
+    moments: int = 1
+    """The clip begins at the one of so many frames at which the jaw is widest open; 1: anywhere."""
+
     device: str = "cpu"
     """Where pixels are made; frames come back to the CPU."""
 
@@ -88,10 +91,13 @@ def puppet_clip(seed: int, index: int, config: PuppetConfig | None = None) -> Pu
     rng = np.random.default_rng([seed, index])
     anatomy = random_anatomy(rng)
     start = int(rng.integers(0, round(LEAD * config.fps))) if config.lead else 0
-    times = (start + np.arange(config.frames)) / config.fps
     seconds = (start + config.frames) / config.fps
     whole = seconds + (AFTER if config.lead else 0.0)
     spoken = speech(rng, whole)
+    starts = np.arange(max(start - config.moments + 1, 0), start + 1)
+    if config.moments > 1:
+        start = int(starts[at_frames(spoken, starts / config.fps)[:, INDEX["jaw"]].argmax()])
+    times = (start + np.arange(config.frames)) / config.fps
     sound = speak(spoken[:, INDEX["jaw"]], spoken[:, INDEX["spread"]], random_voice(rng), rng)
     script = random_script(rng, whole, config.still_head)
     parts = {

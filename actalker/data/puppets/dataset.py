@@ -71,6 +71,10 @@ class PuppetDataConfig:
     """How many random insides of an open mouth a frame is the mean of, if the portrait's mouth is closed and
     tells nothing of them; 1: what the puppet's mouth holds. A mean is what a model can learn."""
 
+    moments: int = 1
+    """A clip begins at the one of so many frames of its performance at which the jaw is widest open, for few
+    are; 1: anywhere."""
+
     device: str = "cpu"
     """Where clips are drawn, cpu or cuda; on the latter in the training's own process, without workers."""
 
@@ -92,6 +96,8 @@ class PuppetDataset(Dataset):
             raise InputError("data.device: cuda is not available here; draw on the cpu")
         if config.insides < 1:
             raise InputError(f"data.insides: {config.insides}; give 1 (the puppet's own) or more")
+        if config.moments < 1:
+            raise InputError(f"data.moments: {config.moments}; give 1 (a clip begins anywhere) or more")
         self.config, self.clips = config, clips
         settings = repr((replace(config, cache=None), DRAWN))  # clips of other settings have other names
         self.prefix = hashlib.sha256(settings.encode()).hexdigest()[:12]
@@ -128,11 +134,15 @@ class PuppetDataset(Dataset):
         config = self.config
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + index)
         still = bool(torch.rand((), generator=generator) < config.still_head)
-        clip = puppet_clip(
-            config.seed,
-            index,
-            PuppetConfig(config.frames, config.fps, config.size, still_head=still, device=config.device),
+        drawn = PuppetConfig(
+            config.frames,
+            config.fps,
+            config.size,
+            still_head=still,
+            moments=config.moments,
+            device=config.device,
         )
+        clip = puppet_clip(config.seed, index, drawn)
         gates = draw_gates(list(SIGNALS), generator, all_open=config.all_open)
         rate = Fraction(config.fps)
         values = {name: gates.values(name, config.frames, rate) for name in SIGNALS}

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import numpy as np
 import torch
@@ -64,7 +65,7 @@ class Puppet:
         """
         pose, jaw = Pose(self.anatomy, absolute(self.anatomy, motion)), INDEX["jaw"]
         parts = self._parts(pose)
-        with self.device:  # new tensors are made there
+        with self.device if self.device.type != "cpu" else nullcontext():  # where new tensors are made
             frames = self._draw(pose.to(self.device), parts).cpu()
         opened = pose.channel["jaw"].cpu() > 0
         if insides > 1 and self.anatomy.rest[jaw] == 0 and opened.any():
