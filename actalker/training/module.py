@@ -238,8 +238,13 @@ class TrainingModule(L.LightningModule):
             seen = mirror_drivers(seen, self.strategy.motion_mirror, generator)
             values["motion"] = self.motion_loss(self.tokens(seen, generator), seen.motion)
             total = self.strategy.motion_weight * values["motion"]
-        known = self.strategy.motion_weight and not batch.motion.isnan().all()
-        if step < self.strategy.motion_first and not known:
+        unknown = bool(batch.motion.isnan().all())
+        for name in ("shown_weight", "field_weight"):
+            if unknown and getattr(self.strategy, name):
+                raise InputError(
+                    f"strategy.{name}: these clips' motion is not known, so it teaches nothing; set it to 0"
+                )
+        if step < self.strategy.motion_first and (unknown or not self.strategy.motion_weight):
             raise InputError(
                 f"strategy.motion_first {self.strategy.motion_first}: these clips' motion is not known, so "
                 "there is nothing to learn first; set it to 0"

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from training_runs import ROOT, fit
 
 from actalker.cli.main import main
+from actalker.data.puppets.motion import CHANNELS
 from actalker.data.sample import Sample, collate
 from actalker.diffusion.objective import Losses, ObjectiveConfig
 from actalker.errors import InputError
@@ -340,3 +341,12 @@ def test_the_fields_loss_is_its_mean_distance_where_it_is_known():
     still = ModelConfig.from_dict({**SMALL, "denoiser_args": {**SMALL["denoiser_args"], "flow_scale": 0.0}})
     with pytest.raises(InputError, match="has no motion field"):
         TrainingModule(still, weights, OptimizerConfig(), StrategyConfig(field_weight=1.0))
+
+
+def test_what_is_learnt_from_known_motion_is_refused_for_clips_without():
+    model = ModelConfig.from_dict(SMALL)
+    unknown = replace(batch(2, 2), motion=torch.full((2, 3, 2, len(CHANNELS)), torch.nan))
+    for name, value in {"shown_weight": 1.0, "field_weight": 1.0, "motion_first": 1}.items():
+        module = TrainingModule(model, ObjectiveConfig(), OptimizerConfig(), StrategyConfig(**{name: value}))
+        with pytest.raises(InputError, match=f"strategy.{name}.*motion is not known.*set it to 0"):
+            module.step_loss(unknown, 0)
