@@ -78,7 +78,7 @@ class LooksStrategy:
     """Largest shift to a side, as a share of the picture."""
 
     mirror: float = 0.0
-    """Chance of a mirrored clip, portrait, driver, frames and motion; not if its script names a side."""
+    """Chance of a mirrored clip, portrait, driver, frames and motion; not if its script asks for a side."""
 
 
 def change_looks(batch: Sample, config: LooksStrategy, generator: torch.Generator) -> Sample:
@@ -124,12 +124,15 @@ def change_looks(batch: Sample, config: LooksStrategy, generator: torch.Generato
 def mirror_clips(batch: Sample, chance: float, generator: torch.Generator) -> Sample:
     """Some clips as a mirror shows them, with all that is known of them; sound and script stay.
 
-    A clip whose script says left or right stays as it is.
+    A clip whose script asks for a side stays as it is: by saying left or right, or by words that always move
+    a face the same way, as known motion tells ("tilts head"). Else the same words would ask for both ways.
     """
     if chance <= 0:
         return batch
+    told = batch.motion[:, list(SIGNALS).index("text")].nan_to_num()  # (b, f, P)
+    sided = (told[..., MIRRORED_SIGN < 0] != 0).flatten(1).any(1) | _names_a_side(batch.bytes)
     flip = torch.rand(len(batch.frames), generator=generator) < chance
-    flip = (flip & ~_names_a_side(batch.bytes).cpu()).to(batch.frames.device)
+    flip = flip.to(batch.frames.device) & ~sided
     signs = torch.tensor([-1, 1, 1], device=batch.field.device)[:, None, None]
     turned = replace(
         batch,

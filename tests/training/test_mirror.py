@@ -18,12 +18,20 @@ from actalker.training.strategies import mirror_clips, mirror_drivers
 
 @pytest.fixture(scope="module")
 def clips() -> Sample:
-    """Six clips of two frames; the script of the last says where to look."""
+    """Six clips of two frames. The script of the last says where to look; that of the fourth tilts the head,
+    the others' nod."""
     data = PuppetDataset(PuppetDataConfig(frames=2, size=64, portrait_share=0.0), 6)
     batch = collate([data[index] for index in range(6)])
     bytes = torch.from_numpy(phrase_bytes("a man speaks")).expand_as(batch.bytes).clone()
     bytes[5, 2] = torch.from_numpy(phrase_bytes("glances Right, then nods"))
-    return replace(batch, bytes=bytes)
+    motion = batch.motion.clone()
+    motion[:, 2] = 0
+    motion[:, 2, :, INDEX["pitch"]] = 0.4
+    motion[3, 2, 1, INDEX["roll"]] = 0.4
+    return replace(batch, bytes=bytes, motion=motion)
+
+
+MIRRORED_ONES, STAY = [0, 1, 2, 4], [3, 5]
 
 
 @pytest.mark.parametrize("name", ["lid_left", "brow_right", "gaze_x", "yaw", "roll"])
@@ -46,7 +54,9 @@ def test_a_mirrored_driver_performs_the_mirrored_motion(name):
 def test_a_mirrored_clip_is_mirrored_in_all_that_is_known_of_it(clips):
     turned = mirror_clips(clips, 1.0, torch.Generator())
     for name in ("portrait", "frames", "crops", "rest", "face", "mouth"):
-        assert torch.equal(getattr(turned, name)[:5], getattr(clips, name)[:5].flip(-1)), name
+        assert torch.equal(
+            getattr(turned, name)[MIRRORED_ONES], getattr(clips, name)[MIRRORED_ONES].flip(-1)
+        ), name
     for name in ("audio", "bytes", "timing", "gates", "micro", "index"):
         assert torch.equal(getattr(turned, name), getattr(clips, name)), name
     for side, other, sign in (
@@ -55,26 +65,31 @@ def test_a_mirrored_clip_is_mirrored_in_all_that_is_known_of_it(clips):
         ("pitch", "pitch", 1),
         ("jaw", "jaw", 1),
     ):
-        seen, before = turned.motion[:5, ..., INDEX[side]], clips.motion[:5, ..., INDEX[other]]
+        seen, before = (
+            turned.motion[MIRRORED_ONES, ..., INDEX[side]],
+            clips.motion[MIRRORED_ONES, ..., INDEX[other]],
+        )
         assert torch.equal(seen, sign * before), side
 
     def moved(batch: Sample) -> torch.Tensor:  # the portrait, warped by the known field
-        known = batch.field[:5, :, 2:].float()
-        field = (batch.field[:5, :, :2].float() * known) / FIELD
-        return warp(batch.portrait[:5].float(), field) * F.interpolate(known, scale_factor=(1, FIELD, FIELD))
+        known = batch.field[MIRRORED_ONES, :, 2:].float()
+        field = (batch.field[MIRRORED_ONES, :, :2].float() * known) / FIELD
+        return warp(batch.portrait[MIRRORED_ONES].float(), field) * F.interpolate(
+            known, scale_factor=(1, FIELD, FIELD)
+        )
 
     torch.testing.assert_close(moved(turned), moved(clips).flip(-1), rtol=0, atol=1e-2)
 
 
-def test_clips_whose_script_names_a_side_stay_and_twice_mirrored_is_as_before(clips):
+def test_clips_whose_script_asks_for_a_side_stay_and_twice_mirrored_is_as_before(clips):
     turned = mirror_clips(clips, 1.0, torch.Generator())
     twice = mirror_clips(turned, 1.0, torch.Generator())
     for f in fields(Sample):
         old, new, back = (getattr(batch, f.name) for batch in (clips, turned, twice))
-        assert torch.equal(old[5], new[5]) and torch.equal(old, back), f.name
+        assert torch.equal(old[STAY], new[STAY]) and torch.equal(old, back), f.name
     some = mirror_clips(clips, 0.5, torch.Generator().manual_seed(1))
     kept = (some.portrait == clips.portrait).flatten(1).all(1)
-    assert kept[:5].any() and not kept.all()
+    assert kept[MIRRORED_ONES].any() and not kept.all()
     assert mirror_clips(clips, 0.0, torch.Generator()) is clips
 
 
