@@ -246,8 +246,8 @@ class TrainingModule(L.LightningModule):
                 )
         if step < self.strategy.motion_first and (unknown or not self.strategy.motion_weight):
             raise InputError(
-                f"strategy.motion_first {self.strategy.motion_first}: these clips' motion is not known, so "
-                "there is nothing to learn first; set it to 0"
+                f"strategy.motion_first {self.strategy.motion_first}: motion_weight is 0 or these clips' "
+                "motion is not known, so there is nothing to learn first; set it to 0"
             )
         if step >= self.strategy.motion_first:
             window = cut_window(batch, self.strategy.window, generator)

@@ -6,7 +6,7 @@ Letters: b batch, f frames, H W picture size.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -134,19 +134,20 @@ def mirror_clips(batch: Sample, chance: float, generator: torch.Generator) -> Sa
     flip = torch.rand(len(batch.frames), generator=generator) < chance
     flip = flip.to(batch.frames.device) & ~sided
     signs = torch.tensor([-1, 1, 1], device=batch.field.device)[:, None, None]
-    turned = replace(
-        batch,
-        **{name: getattr(batch, name).flip(-1) for name in ("portrait", "frames", "face", "mouth")},
-        **{name: getattr(batch, name).flip(-1) for name in ("crops", "rest")},
-        field=batch.field.flip(-1) * signs,
-        motion=batch.motion[..., MIRRORED] * torch.from_numpy(MIRRORED_SIGN).to(batch.motion),
-    )
-    mixed = {
-        f.name: torch.where(flip.view(-1, *[1] * (old.ndim - 1)), new, old)
-        for f in fields(Sample)
-        if (new := getattr(turned, f.name)) is not (old := getattr(batch, f.name))
-    }
-    return replace(batch, **mixed)
+    pictures = ("portrait", "frames", "face", "mouth", "crops", "rest")
+    turned = {name: getattr(batch, name).flip(-1) for name in pictures}
+    turned |= {"field": batch.field.flip(-1) * signs, "motion": _mirrored(batch.motion)}
+    return replace(batch, **{name: _where(flip, new, getattr(batch, name)) for name, new in turned.items()})
+
+
+def _mirrored(motion: Tensor) -> Tensor:
+    """Motion (..., P) as a mirror shows it."""
+    return motion[..., MIRRORED] * torch.from_numpy(MIRRORED_SIGN).to(motion)
+
+
+def _where(chosen: Tensor, new: Tensor, old: Tensor) -> Tensor:
+    """The new value for the chosen clips (b,), the old one for the others, (b, ...)."""
+    return torch.where(chosen.view(-1, *[1] * (old.ndim - 1)), new, old)
 
 
 def _names_a_side(bytes: Tensor) -> Tensor:
@@ -184,11 +185,8 @@ def mirror_drivers(batch: Sample, chance: float, generator: torch.Generator) -> 
     flip = (torch.rand(len(batch.crops), generator=generator) < chance).to(batch.crops.device)
     motion = batch.motion.clone()
     k = list(SIGNALS).index("expression")
-    turned = motion[:, k][..., MIRRORED] * torch.from_numpy(MIRRORED_SIGN).to(motion)
-    motion[:, k] = torch.where(flip[:, None, None], turned, motion[:, k])
-    crops, rest = (
-        torch.where(flip.view(-1, *[1] * (t.ndim - 1)), t.flip(-1), t) for t in (batch.crops, batch.rest)
-    )
+    motion[:, k] = _where(flip, _mirrored(motion[:, k]), motion[:, k])
+    crops, rest = (_where(flip, t.flip(-1), t) for t in (batch.crops, batch.rest))
     return replace(batch, crops=crops, rest=rest, motion=motion)
 
 

@@ -95,8 +95,7 @@ def puppet_clip(seed: int, index: int, config: PuppetConfig | None = None) -> Pu
     whole = seconds + (AFTER if config.lead else 0.0)
     spoken = speech(rng, whole)
     starts = np.arange(max(start - config.moments + 1, 0), start + 1)
-    if config.moments > 1:
-        start = int(starts[at_frames(spoken, starts / config.fps)[:, INDEX["jaw"]].argmax()])
+    start = int(starts[at_frames(spoken, starts / config.fps)[:, INDEX["jaw"]].argmax()])
     times = (start + np.arange(config.frames)) / config.fps
     sound = speak(spoken[:, INDEX["jaw"]], spoken[:, INDEX["spread"]], random_voice(rng), rng)
     script = random_script(rng, whole, config.still_head)

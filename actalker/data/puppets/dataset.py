@@ -88,7 +88,7 @@ class PuppetDataConfig:
 class PuppetDataset(Dataset):
     """Clips `index` of `seed`; each is drawn once and then kept (about 1.5 MB a clip).
 
-    Raises: InputError for a device that is unknown or not there, and for no insides.
+    Raises: InputError for a device that is unknown or not there, and for no insides or moments.
     """
 
     def __init__(self, config: PuppetDataConfig, clips: int) -> None:
