@@ -29,7 +29,7 @@ def motion_field(puppet: Puppet, motion: np.ndarray | Tensor, cells: int) -> Ten
     """
     a = puppet.anatomy
     pose, rest = (Pose(a, absolute(a, m)).to(puppet.device) for m in (motion, still(1)))
-    with puppet.device:  # new tensors are made there
+    with puppet.making():
         return _field(puppet, pose, rest, (torch.arange(cells) + 0.5) / cells).cpu()
 
 

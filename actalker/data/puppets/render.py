@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -56,6 +56,10 @@ class Puppet:
         for name in ("skin", "before", "behind", "at", "body", "ground"):
             setattr(self, name, getattr(self, name).to(self.device))
 
+    def making(self) -> AbstractContextManager[object]:
+        """In it, new tensors are made on the puppet's device; costs nothing on the CPU."""
+        return nullcontext() if self.device.type == "cpu" else self.device
+
     @torch.no_grad()
     def render(self, motion: np.ndarray | Tensor, insides: int = 1) -> Tensor:
         """Frames (f, 3, s, s) in [0, 1], on the CPU, of a motion (f, P) relative to the portrait's rest.
@@ -65,7 +69,7 @@ class Puppet:
         """
         pose, jaw = Pose(self.anatomy, absolute(self.anatomy, motion)), INDEX["jaw"]
         parts = self._parts(pose)
-        with self.device if self.device.type != "cpu" else nullcontext():  # where new tensors are made
+        with self.making():
             frames = self._draw(pose.to(self.device), parts).cpu()
         opened = pose.channel["jaw"].cpu() > 0
         if insides > 1 and self.anatomy.rest[jaw] == 0 and opened.any():
