@@ -42,7 +42,7 @@ def run(argv: Sequence[str]) -> int:
         default=None,
         help="held-out puppets, 0 leaves them out; default: 64 for the targets, 2 for a page",
     )
-    p.add_argument("--seed", type=int, default=1000, help="of the puppets; not the training's")
+    p.add_argument("--seed", type=int, default=1000, help="of puppets, not the training's, and of noise")
     p.add_argument("--out", type=str, required=True, help="folder; a second start goes on in it")
     p.add_argument(
         "--steps", type=int | None, default=None, help="denoiser calls a window; default: the model's own"
@@ -133,6 +133,8 @@ def _targets(options: Any, portraits: list[Path], folder: Path, command: str) ->
     speech = options.audio or []
     if portraits and (len(speech) != 1 or options.face_model is None):
         raise InputError("--portraits needs one --audio FILE and --face-model face_landmarker.task")
+    if not portraits and not options.puppets:
+        raise InputError("nothing to measure: give --puppets or --portraits")
     _made(folder)
     config = AblationConfig(
         options.model,
@@ -143,12 +145,8 @@ def _targets(options: Any, portraits: list[Path], folder: Path, command: str) ->
         workers=options.workers,
         address=options.address,
     )
-    cells = []
-    if config.puppets:
-        with _counted(config.puppets, "puppets") as tick:
-            cells = run_cells(config, folder, tick)
     measured = None
-    if portraits:
+    if portraits:  # first: what is wrong with them is told soon
         from ..evaluation.portraits import measure_portraits
         from ..pipeline.talking_head import TalkingHeadPipeline
 
@@ -158,7 +156,14 @@ def _targets(options: Any, portraits: list[Path], folder: Path, command: str) ->
             Path(speech[0]),
             Path(options.face_model),
             options.duration,
+            folder,
+            options.seed,
+            options.steps,
         )
+    cells = []
+    if config.puppets:
+        with _counted(config.puppets, "puppets") as tick:
+            cells = run_cells(config, folder, tick)
     write_report(folder, config, command, cells, measured)
     rows = [*(table(cells) if cells else []), *(measured["rows"] if measured else [])]
     return markdown(rows), folder / "ablation.md"

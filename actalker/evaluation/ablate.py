@@ -1,8 +1,7 @@
 """The ablation: held-out puppets under every setting of the gates, one table of rows with their targets.
 
-Each puppet is one cell, kept in `cells/` under the hash of everything it depends on: a second start makes
-only what is
-missing.
+Each puppet is one cell, kept in `cells/` under the hash of the model and the settings: a second start makes
+only what is missing.
 """
 
 from __future__ import annotations
@@ -28,6 +27,7 @@ from .jobs import run_jobs
 from .puppets import LONG, SETTINGS, SIGNALS, measure
 
 SHEETS = 6  # puppets that are shown as pictures
+MEASURED = 2  # to be raised when puppets are drawn or measured in another way: old cells are not taken then
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ def run_cells(
 ) -> list[dict[str, Any]]:
     """Measure every puppet that has not been measured; returns the cells in order."""
     hashes = check_files(find_model(config.model))
-    told = {k: getattr(config, k) for k in ("seed", "frames", "steps")} | {"model": sorted(hashes.items())}
+    told = {k: getattr(config, k) for k in ("seed", "frames", "steps")}
+    told |= {"model": sorted(hashes.items()), "measured": MEASURED}
     key = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
     cells = folder / "cells"
     cells.mkdir(parents=True, exist_ok=True)
@@ -149,11 +150,12 @@ def _rows(cells: list[dict[str, Any]]) -> Iterator[Row]:
         values = np.array([c[key] for c in moving])
         yield _row(what, values, _mean, f">= {least}", partial(operator.le, least))
     for what, key, target, good in (
-        ("script phrases shown, text open", "open", ">= 0.8", lambda v: v >= 0.8),
-        ("script phrases shown, text closed", "closed", "<= 0.3", lambda v: v <= 0.3),
+        ("script phrases shown, text open, expression closed", "open", ">= 0.8", lambda v: v >= 0.8),
+        ("script phrases shown, text and expression closed", "closed", "<= 0.3", lambda v: v <= 0.3),
         ("the same on true pictures, text open", "true open", ">= 0.95", lambda v: v >= 0.95),
         ("the same on true pictures, text closed", "true closed", "", None),
         ("script phrases shown, all gates open", "all open", "", None),
+        ("the same on true pictures, all gates open", "true all open", "", None),
     ):
         counts = np.array([[sum(c["phrases"][key]), len(c["phrases"][key])] for c in cells])
         yield _row(what, counts, _over, target, good)

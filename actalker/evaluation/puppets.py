@@ -81,7 +81,8 @@ def measure(
     videos = {name: video(inputs, gates, frames, index, steps) for name, gates in SETTINGS.items()}
     masks = inputs.portrait.masks
     reader = MotionReader(clip.puppet, clip.points, seed=index)
-    jaw = INDEX["jaw"]
+    jaw, true_read = INDEX["jaw"], reader.read(truth)
+    open_read = reader.read(videos["open"])
     true_motion = compose(clip.parts, dict.fromkeys(SIGNALS, 1.0))
     without = {"audio": 1.0, "expression": 0.0, "text": 0.0}
     fps = float(clip.config.fps)
@@ -97,16 +98,17 @@ def measure(
         "psnr": psnr(videos["open"], truth),
         "still": psnr(clip.portrait[None].expand_as(truth), truth),
         "jaw_moves": float(true_motion[:, jaw].std()),
-        "jaw": correlation(reader.read(videos["open"])[:, jaw], true_motion[:, jaw]),
-        "jaw_true": correlation(reader.read(truth)[:, jaw], true_motion[:, jaw]),
+        "jaw": correlation(open_read[:, jaw], true_motion[:, jaw]),
+        "jaw_true": correlation(true_read[:, jaw], true_motion[:, jaw]),
         "phrases": {
             "open": phrases_shown(reader.read(videos["expression closed"]), clip.script, fps),
             "closed": phrases_shown(reader.read(videos["expression and text closed"]), clip.script, fps),
-            "all open": phrases_shown(reader.read(videos["open"]), clip.script, fps),
+            "all open": phrases_shown(open_read, clip.script, fps),
             "true open": phrases_shown(
                 reader.read(render_target(clip, {**without, "text": 1.0})), clip.script, fps
             ),
             "true closed": phrases_shown(reader.read(render_target(clip, without)), clip.script, fps),
+            "true all open": phrases_shown(true_read, clip.script, fps),
         },
     }
     window = min(frames, model.config.window)

@@ -77,6 +77,7 @@ def cell(index, closed, opened):
         "open": [True, True],
         "closed": [False],
         "all open": [True],
+        "true all open": [True],
         "true open": [True],
         "true closed": [],
     }
@@ -101,7 +102,7 @@ def test_the_table_says_what_the_cells_hold():
     mouth = rows["error in the mouth, audio closed / open"]
     assert mouth.value == pytest.approx(4) and mouth.met and mouth.low == pytest.approx(4)
     assert rows["error in the upper face, expression closed / open"].met is False
-    assert rows["script phrases shown, text open"].value == 1
+    assert rows["script phrases shown, text open, expression closed"].value == 1
     assert rows["effect grows with the audio gate, share of clips"].met
     text = markdown(list(rows.values()))
     assert "| error in the mouth, audio closed / open | 4 | 4 to 4 | >= 3.0 | yes |" in text
