@@ -63,6 +63,10 @@ def bad(made, tmp_path_factory) -> Path:
     (folder / "setting.yaml").write_text("audioo: speech.wav\n")
     (folder / "type.yaml").write_text("steps: [1, 2]\n")
     (folder / "one.yaml").write_text("gate: audio=1\n")
+    (folder / "mapping.yaml").write_text("gate: {audio: 0.5, text: 0}\n")
+    (folder / "word.yaml").write_text("overwrite: 'false'\n")
+    (folder / "none.yaml").write_text("# nothing yet\n")
+    (folder / "latin.yaml").write_bytes("text: für\n".encode("latin-1"))
     (folder / "run.yaml").write_text("seed: !!python/object/apply:os.system ['touch owned']\n")
     (folder / "locked").mkdir()
     (folder / "plain.mp4").write_bytes(b"here already")
@@ -113,6 +117,7 @@ TABLE = [
     ("--text smiles", "the script has no phases, so the clip has no length; give --duration SECONDS"),
     ("--text 'a | 1-0.5: nods'", "script, column 5: time '1-0.5' ends at 0.5 s, not after its start at 1 s"),
     ("--text 'a | soon: nods'", "script, column 5: time 'soon' cannot be read"),
+    (f"{GOOD} --text '0,5-1: nods'", "script, column 1: time '0,5-1' cannot be read"),
     (
         "--text 'a | 0-9: nods' --audio speech.wav",
         "script, column 5: ... ends after the clip, which has 0.8 s",
@@ -188,7 +193,11 @@ TABLE = [
     ("--config nowhere.yaml", "--config: File does not exist"),
     ("--config setting.yaml", "--config: unknown setting 'audioo'; did you mean --audio"),
     ("--config type.yaml", "--steps: '[1, 2]' cannot be used; give a whole number"),
-    ("--config one.yaml", "--config: gate takes a list; write gate: [NAME=VALUE]"),
+    ("--config one.yaml", "--config one.yaml: gate takes a list of texts; write gate: [NAME=VALUE]"),
+    ("--config mapping.yaml", "gate takes a list of texts; write gate: [audio=0.5, text=0]"),
+    ("--config=word.yaml", "--config word.yaml: overwrite: 'false' cannot be used; give true or false"),
+    ("--config none.yaml", "--config none.yaml: holds no settings"),
+    ("--config latin.yaml", "--config latin.yaml: cannot be read as text (it is not UTF-8)"),
     ("--config run.yaml", "could not determine a constructor"),
     # outputs
     (f"{GOOD} --out plain.mp4", "plain.mp4: exists already; give another name, or allow --overwrite"),

@@ -93,18 +93,12 @@ def run(argv: Sequence[str]) -> int:
 
 def _pictures(given: Sequence[str]) -> list[Path]:
     """Portraits that are named, and those in folders that are."""
-    from ..data.portraits import PICTURES
+    from ..data.portraits import portrait_files
 
     out: list[Path] = []
     for text in given:
         path = Path(text)
-        if not path.is_dir():
-            out.append(check_readable(text, "picture"))
-            continue
-        found = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES)
-        if not found:
-            raise InputError(f"--portraits {text}: no pictures in it; give a folder of portraits")
-        out += found
+        out += portrait_files(path) if path.is_dir() else [check_readable(text, "picture")]
     return out
 
 

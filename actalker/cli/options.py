@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from argparse import ArgumentError
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
 
+import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 
 from ..errors import InputError
@@ -29,6 +32,9 @@ def new_parser(command: str, description: str) -> ArgumentParser:
 
 def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace | None:
     """The options; None after `--help`. Raises: InputError, one line, for wrong ones."""
+    for word, following in zip(argv, [*argv[1:], ""], strict=False):
+        if word == "--config" or word.startswith("--config="):
+            _check_config(parser, Path(word.partition("=")[2] or following))
     try:
         return parser.parse_args(list(argv))
     except ArgumentError as error:
@@ -38,6 +44,34 @@ def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace | None:
         if not stop.code:
             return None
         raise InputError(f"wrong options; see {parser.prog} --help") from None
+
+
+def _check_config(parser: ArgumentParser, path: Path) -> None:
+    """Refuse what the parser does not: no text, nothing in it, words for a switch, a mapping for a list."""
+    if not path.is_file():
+        return  # the parser says so
+    try:
+        held: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise InputError(f"--config {path}: cannot be read as text ({why}); give a YAML file") from None
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return  # the parser says where
+    if not isinstance(held, Mapping):
+        raise InputError(f"--config {path}: holds no settings; write lines such as seed: 3")
+    known = {option.lstrip("-").replace("-", "_"): a for a in parser._actions for option in a.option_strings}
+    for key, value in held.items():
+        action = known.get(str(key))
+        if action is None:
+            continue
+        if action.nargs == 0 and not isinstance(value, bool):
+            shown = str(value)[:60]
+            raise InputError(f"--config {path}: {key}: '{shown}' cannot be used; give true or false")
+        if action.nargs == "+" and not (isinstance(value, list) and all(isinstance(v, str) for v in value)):
+            example = [f"{k}={v}" for k, v in value.items()] if isinstance(value, Mapping) else ["NAME=VALUE"]
+            raise InputError(
+                f"--config {path}: {key} takes a list of texts; write {key}: [{', '.join(example)[:80]}]"
+            )
 
 
 def pairs(texts: Sequence[str] | None, option: str, example: str) -> dict[str, str]:
@@ -75,8 +109,6 @@ def explain(message: str, options: Iterable[str], dashes: bool = True) -> str:
     if inner := re.search(r"Option '(?P<word>[^']*)' is not accepted", why):
         return f"{option}: unknown setting '{inner['word'][:60]}'"
     given = re.search(r"(?:Given|Got) value: (?P<value>.*)", why)
-    if "item assignment" in why:  # one word where a repeatable option takes a list
-        return f"--config: {key} takes a list; write {key}: [NAME=VALUE]"
     if given is None:
         return f"{option}: {why[:200]}"
     kinds = dict.fromkeys(TYPES.get(kind, kind) for kind in re.findall(r"Expected a <class '(\w+)'>", why))

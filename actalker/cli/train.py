@@ -12,6 +12,8 @@ from .options import explain
 def run(argv: Sequence[str]) -> int:
     """Train, or validate. Everything is an option: `actalker train fit --help`."""
     need("train", "lightning")
+    if not argv:
+        raise InputError("say what to do: actalker train fit --config FILE")
     from ..training.command import WrongOptions, train
 
     try:

@@ -69,6 +69,17 @@ def _known(image: np.ndarray, points: FacePoints, size: int, seam: float = 0.0) 
     return KnownPortrait(picture, points.moved(square, size), seam)
 
 
+def portrait_files(folder: str | Path) -> list[Path]:
+    """A folder's pictures by name. Raises: InputError if it is none, or holds none."""
+    try:
+        paths = sorted(p for p in Path(folder).iterdir() if p.suffix.lower() in PICTURES)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror}); give a folder of portraits") from None
+    if not paths:
+        raise InputError(f"{folder}: no pictures in it; give a folder of portraits ({', '.join(PICTURES)})")
+    return paths
+
+
 class PortraitFolder:
     """The astronaut and the portraits of a folder, drawn with random place, mirror and colours.
 
@@ -79,16 +90,7 @@ class PortraitFolder:
     def __init__(self, folder: str | None, size: int) -> None:
         self.size = size
         self.known = [astronaut()]
-        paths = (
-            []
-            if folder is None
-            else sorted(p for p in Path(folder).iterdir() if p.suffix.lower() in PICTURES)
-        )
-        if folder is not None and not paths:
-            raise InputError(
-                f"{folder}: no pictures in it; give a folder of portraits ({', '.join(PICTURES)})"
-            )
-        for path in paths:
+        for path in [] if folder is None else portrait_files(folder):
             from ..faces.find import find_faces
 
             image = read_image(path)

@@ -3,6 +3,7 @@
 The detector answers many times around a face and now and then where there is none, and what it takes for
 a face's size hangs on the size of the picture. It is asked about the picture and its mirror image at
 several sizes; answers that agree are averaged, and a group counts only when enough of them agree.
+The picture is continued beyond its border, or a face that the border cuts would not be seen.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from .face import Face
 
 SEEN = (120, 150, 190, 240)  # pixels of the longer side that the detector sees, one size after another
+BEYOND = 0.25  # of the shorter side, by which the picture is continued: its outermost pixels, repeated
 LEAST_SHARE = 0.12  # of the shorter side: smaller faces are not looked for
 SCALES = 1.05
 LEAST_VOTES = 8
@@ -30,17 +32,21 @@ def find_by_cascade(image: np.ndarray) -> list[Face]:
     h, w = image.shape[:2]
     grey = image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32) / 255
     answers: list[tuple[float, float, float]] = []
-    for seen in sorted({min(seen, max(h, w)) for seen in SEEN}):
-        scale = seen / max(h, w)
+    whole = max(h, w) + 2 * BEYOND * min(h, w)
+    for scale in sorted({min(seen / whole, 1.0) for seen in SEEN}):
         small = grey
         if scale < 1:
             small = resize(grey, (max(1, round(h * scale)), max(1, round(w * scale))), anti_aliasing=True)
         if min(small.shape) < 24:
             continue
+        least = max(20, round(min(small.shape) * LEAST_SHARE))
+        beyond = round(min(small.shape) * BEYOND)
+        small = np.pad(small, beyond, mode="edge")
         for mirrored in (False, True):
-            for x, y, side in _answers(small[:, ::-1] if mirrored else small):
+            for x, y, side in _answers(small[:, ::-1] if mirrored else small, least):
                 left = small.shape[1] - x - side if mirrored else x
-                answers.append(((left + side / 2) / scale, (y + side / 2) / scale, side / scale))
+                middle = (left + side / 2 - beyond, y + side / 2 - beyond, side)
+                answers.append(tuple(v / scale for v in middle))  # type: ignore[arg-type]
     faces = []
     for group in _groups(np.array(answers).reshape(-1, 3)):
         if len(group) < LEAST_VOTES:
@@ -49,12 +55,11 @@ def find_by_cascade(image: np.ndarray) -> list[Face]:
         box = (x + LEFT * side, y + TOP * side, x + RIGHT * side, y + BOTTOM * side)
         faces.append(Face(tuple(float(v) for v in box), score=float(len(group))))  # type: ignore[arg-type]
     best = max((face.score for face in faces), default=0.0)
-    return [face for face in faces if face.score >= 0.6 * best]
+    return [face for face in faces if face.score >= 0.7 * best]
 
 
-def _answers(grey: np.ndarray) -> list[tuple[float, float, float]]:
-    """(x, y, side) of every window that the cascade takes for a face."""
-    least = max(20, round(min(grey.shape) * LEAST_SHARE))
+def _answers(grey: np.ndarray, least: int) -> list[tuple[float, float, float]]:
+    """(x, y, side) of every window of at least so many pixels that the cascade takes for a face."""
     found = _cascade().detect_multi_scale(
         np.ascontiguousarray(grey),
         scale_factor=SCALES,

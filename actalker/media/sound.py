@@ -34,10 +34,21 @@ SURROUND = {  # left and right from FL FR FC LFE and the pairs behind (ITU-R BS.
 
 @dataclass(frozen=True, eq=False)
 class Sound:
-    """samples: (c, n) float32 in [-1, 1], maybe on disk (np.memmap). rate: samples a second."""
+    """samples: (c, n) float32 in [-1, 1], maybe on disk (np.memmap). rate: samples a second.
+
+    Raises: InputError for samples of another shape, no channel, more than 64, and a rate below 1.
+    """
 
     samples: np.ndarray
     rate: int
+
+    def __post_init__(self) -> None:
+        shape = np.shape(self.samples)
+        if len(shape) != 2 or not 1 <= shape[0] <= MOST_CHANNELS or self.rate < 1:
+            raise InputError(
+                f"sound of shape {shape} at {self.rate} Hz: give (channels, samples), 1 to {MOST_CHANNELS} "
+                "channels, and samples a second"
+            )
 
     @property
     def duration(self) -> Fraction:
@@ -53,6 +64,16 @@ class Sound:
                 f"it is {float(self.duration):g} s long"
             )
         return Sound(self.samples[:, first:last], self.rate)
+
+    def check(self) -> None:
+        """Raises: InputError for samples that are not numbers, and less than a frame of them."""
+        if self.duration < SHORTEST:
+            raise InputError(f"sound of {1000 * float(self.duration):g} ms: give at least 40 ms")
+        for start in range(0, self.samples.shape[1], BLOCK):
+            if not np.isfinite(self.samples[:, start : start + BLOCK]).all():
+                raise InputError(
+                    f"sound: samples that are not numbers (NaN or infinite) near {start / self.rate:.2f} s"
+                )
 
     def mono(self, rate: int = 16000) -> np.ndarray:
         """All channels averaged, at `rate`: (n,) float32, n = round(duration * rate); maybe its own."""

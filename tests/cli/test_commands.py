@@ -10,6 +10,7 @@ from pipeline_files import small_model
 
 from actalker.cli.doctor import scan_rows
 from actalker.cli.main import COMMANDS, main
+from actalker.faces.find import finder_status
 from actalker.pipeline import TalkingHeadPipeline
 
 
@@ -25,6 +26,7 @@ def test_help_names_every_command(capsys):
         ([], None),
         (["infre"], "command 'infre' is unknown; did you mean 'infer'"),
         (["doctor", "--fast"], "unknown option --fast"),
+        (["train"], "say what to do: actalker train fit --config FILE"),
         (["export", "nowhere.ckpt", "out"], "nowhere.ckpt: no such file"),
         (["export", "nowhere.ckpt"], "required: folder"),
         (["demo", "--model", "tinny"], "model 'tinny' is unknown"),
@@ -62,6 +64,13 @@ def test_export_refuses_other_files(tmp_path, capsys):
         assert main(["export", str(tmp_path / f"{name}.ckpt"), str(tmp_path / "model")]) == 2
         assert f"{name}.ckpt: not a" in capsys.readouterr().err
     assert not (tmp_path / "model").exists()
+
+
+def test_the_doctor_tells_of_a_face_model_that_is_not_there(monkeypatch):
+    monkeypatch.setenv("ACTALKER_FACE_MODEL", "/nowhere/face.task")
+    status = finder_status()
+    assert status["landmarker"].startswith("ACTALKER_FACE_MODEL=/nowhere/face.task: no such file")
+    assert status["cascade"] == "at hand"
 
 
 def test_the_doctor_tells_of_every_scan_backend(capsys):

@@ -1,10 +1,13 @@
 """Warped portraits: no motion is the picture, the jaw opens the mouth, the lids close the eyes."""
 
 import numpy as np
+import pytest
 import torch
 
 from actalker.data.portraits import PortraitFolder, warp_portrait
+from actalker.data.puppets.dataset import PuppetDataConfig, PuppetDataset
 from actalker.data.puppets.motion import INDEX, still
+from actalker.errors import InputError
 from actalker.media.image import write_png
 
 
@@ -50,3 +53,15 @@ def test_a_draw_follows_its_generator_and_a_folder_adds_faces(tmp_path):
     assert len(folder.known) == 2
     picture, points, _ = folder.draw(torch.Generator().manual_seed(0))
     assert picture.shape == (3, 64, 64) and 0 < points.eyes[0] < 64
+
+
+def test_a_folder_that_holds_no_portraits_is_told_before_the_work(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "empty").mkdir()
+    for name, says in (
+        ("nowhere", "nowhere: cannot be read"),
+        ("file", "file: cannot"),
+        ("empty", "no pictures"),
+    ):
+        with pytest.raises(InputError, match=says):
+            PuppetDataset(PuppetDataConfig(portraits=str(tmp_path / name)), 1)

@@ -74,15 +74,28 @@ def test_of_several_faces_the_largest_is_taken_and_said(caplog):
         find.find_faces(both, "cascade", index=2)
 
 
-def test_a_face_cut_by_the_border_is_used_and_said(caplog):
-    cut = astronaut()[:, 170:]
+@pytest.mark.parametrize(
+    "x, y, right, bottom, sides",
+    [
+        (205, 0, 512, 512, "left"),
+        (0, 100, 512, 512, "top"),
+        (0, 0, 245, 512, "right"),
+        (0, 0, 512, 150, "bottom"),
+    ],
+)
+def test_a_face_cut_by_the_border_is_found_used_and_said(x, y, right, bottom, sides, caplog):
+    """The photograph cut through its face, which covers (181, 72) to (270, 177)."""
+    picture = astronaut()[y:bottom, x:right]
     with caplog.at_level(logging.WARNING, "actalker"):
-        face = find.find_faces(cut[60:], "cascade")
-    crop = canonical_crop(face)
-    assert crop.x < 0 or crop.y < 0
+        face = find.find_faces(picture, "cascade")
+    assert "cut by the picture's border" in caplog.text
+    assert off(face, np.subtract(EYES, (x, y)), np.subtract(MOUTH, (x, y))) < 0.09
+    h, w = picture.shape[:2]
     x0, y0, x1, y1 = face.box
-    assert (x0 < 0 or y0 < 0) == ("cut by the picture's border" in caplog.text)
-    assert crop.apply(cut[60:], 64).shape == (64, 64, 3)
+    assert {"left": x0 < 0, "top": y0 < 0, "right": x1 > w, "bottom": y1 > h}[sides]
+    crop = canonical_crop(face)
+    cut = crop.apply(picture, 64)
+    assert cut.shape == (64, 64, 3) and cut.std() > 20  # continued from the edge, not black
 
 
 @pytest.mark.parametrize(

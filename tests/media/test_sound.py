@@ -318,3 +318,21 @@ def test_sample_sounds_are_read(shared):
         else:
             sound = read_sound(path)
             assert sound.samples.shape[0] == 2 and (sound.samples.any() != ("silent" in path.name))
+
+
+@pytest.mark.parametrize(
+    "shape, rate", [((100,), 16000), ((0, 100), 16000), ((65, 100), 16000), ((1, 100), 0)]
+)
+def test_samples_that_are_no_sound_are_refused(shape, rate):
+    with pytest.raises(InputError, match=r"give \(channels, samples\)"):
+        Sound(np.zeros(shape, np.float32), rate)
+
+
+def test_given_samples_are_checked():
+    samples = np.zeros((2, 700_000), np.float32)
+    Sound(samples, 16000).check()
+    samples[1, 640_000] = np.nan
+    with pytest.raises(InputError, match="not numbers .* near 32"):
+        Sound(samples, 16000).check()
+    with pytest.raises(InputError, match="at least 40 ms"):
+        Sound(samples[:, :600], 16000).check()

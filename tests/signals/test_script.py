@@ -40,6 +40,7 @@ def test_the_example_of_the_docs():
         ("at 10:30 he speaks | .5\u20132.: blinks", "at 10:30 he speaks", [("blinks", F(1, 2), 2)]),
         ("x|0-2:a|1-3:b|9-10:c", "x", [("a", 0, 2), ("b", 1, 3), ("c", 9, 10)]),  # overlap and gap
         ("x | 1/3-1: says: hello", "x", [("says: hello", F(1, 3), 1)]),
+        ("2 men, 1 to the left: both talk", "2 men, 1 to the left: both talk", []),
     ],
 )
 def test_what_is_read(text, base, phases):
@@ -63,6 +64,11 @@ def test_an_open_end_is_the_clips():
         ("x | 1-1: a", "column 5.*not after"),
         ("x | -1-2: a", "column 5.*negative"),
         ("-1-2: a", "column 1.*negative"),
+        ("0,5-1: smiles", "column 1.*'0,5-1' cannot be read"),
+        ("0-1.2 sec: smiles", "column 1.*cannot be read"),
+        (" 0 to 1 : smiles", "column 2.*cannot be read"),
+        ("0\u20141: nods | 1-2: a", "column 1.*cannot be read"),
+        ("1.2-end: smiles", "column 1.*cannot be read"),
         ("x | 0-nan: a", "column 5.*cannot be read"),
         ("x | 0-inf: a", "column 5.*cannot be read"),
         ("x | 0-1e3: a", "column 5.*cannot be read"),

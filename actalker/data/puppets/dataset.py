@@ -26,14 +26,14 @@ from ...regions.shapes import REGIONS
 from ...signals.signal import SIGNALS
 from ...signals.text import TextEncoder
 from ...signals.whisper import WhisperConfig, speech_features
-from ..portraits import PortraitFolder, warp_portrait
+from ..portraits import PortraitFolder, portrait_files, warp_portrait
 from ..sample import FIELD, Sample, as_uint8, no_field
 from .clip import PuppetClip, PuppetConfig, puppet_clip
 from .field import motion_field
 from .motion import compose
 
 DEVICES = ("cpu", "cuda")
-DRAWN = 2  # to be raised when the same settings give other clips: a cache then keeps them apart
+DRAWN = 3  # to be raised when the same settings give other clips: a cache then keeps them apart
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,14 @@ class PuppetDataConfig:
     """The Whisper whose hidden states the model reads; none: log-mel windows."""
 
     cache: str | None = None
-    """Folder that keeps drawn clips (about 1.5 MB each) for the next run; else memory does, for this one."""
+    """Folder that keeps drawn clips (about 1.7 MB each) for the next run; else memory does, for this one."""
 
 
 class PuppetDataset(Dataset):
-    """Clips `index` of `seed`; each is drawn once and then kept (about 1.5 MB a clip).
+    """Clips `index` of `seed`; each is drawn once and then kept (about 1.7 MB a clip).
 
-    Raises: InputError for a device that is unknown or not there, and for no insides or moments.
+    Raises: InputError for a device that is unknown or not there, no insides or moments, and a folder of
+    portraits that holds none.
     """
 
     def __init__(self, config: PuppetDataConfig, clips: int) -> None:
@@ -98,6 +99,8 @@ class PuppetDataset(Dataset):
             raise InputError(f"data.insides: {config.insides}; give 1 (the puppet's own) or more")
         if config.moments < 1:
             raise InputError(f"data.moments: {config.moments}; give 1 (a clip begins anywhere) or more")
+        if config.portraits is not None:
+            portrait_files(config.portraits)  # told before the work
         self.config, self.clips = config, clips
         settings = repr((replace(config, cache=None), DRAWN))  # clips of other settings have other names
         self.prefix = hashlib.sha256(settings.encode()).hexdigest()[:12]
