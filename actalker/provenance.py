@@ -131,7 +131,7 @@ def whole_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
 
 
 def write_sidecar(path: str | Path, content: Mapping[str, Any], overwrite: bool = True) -> Path:
-    """Write the JSON beside an output: `clip.mp4` has `clip.mp4.json`. Returns its path.
+    """Write a JSON file: `path` itself, or, for another kind of file, `path.json`. Returns its path.
 
     Fractions and paths are written as text, arrays as lists. The order of the keys is the caller's.
     """

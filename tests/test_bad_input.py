@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from media_files import (
     frameless,
     huge_png_header,
@@ -184,6 +185,11 @@ TABLE = [
     (f"{GOOD} --model locked", "locked/model_index.json: missing; give a model folder that holds it"),
     (f"{GOOD} --sampler eula", "sampler 'eula' is unknown; did you mean 'euler'"),
     (f"{GOOD} --device gpu", "device 'gpu' is unknown; ...There are: auto, cpu, cuda, mps"),
+    *(
+        []
+        if torch.cuda.is_available()
+        else [(f"{GOOD} --device cuda", "device 'cuda' is not there; use one of: cpu")]
+    ),
     (f"{GOOD} --dtype float33", "dtype 'float33' is unknown; did you mean 'float32'"),
     (f"{GOOD} --device cpu --dtype float16", "float16 on the CPU is unusably slow; use float32"),
     # the command line itself

@@ -66,7 +66,10 @@ def parser() -> ArgumentParser:
         "--steps", type=int | None, default=None, help="denoiser calls a window; the model's own if not given"
     )
     p.add_argument(
-        "--sampler", type=str | None, default=None, help="euler or dpm2; the model's own if not given"
+        "--sampler",
+        type=str | None,
+        default=None,
+        help="euler, dpm2 or consistency; the model's own if not given",
     )
     p.add_argument(
         "--windows",

@@ -302,6 +302,33 @@ def test_a_config_file_says_what_the_options_say(infer, made, tmp_path):
     assert sidecar(tmp_path / "over.mp4")["seed"] == 4
 
 
+def test_another_face_of_several_is_another_clip(infer, tmp_path):
+    from skimage.data import astronaut
+
+    face = Image.fromarray(astronaut()[40:240, 120:320])
+    both = np.concatenate([np.pad(face.resize((160, 160)), ((0, 40), (0, 0), (0, 0)), mode="edge"), face], 1)
+    Image.fromarray(both).save(tmp_path / "both.png")
+    words = ["--portrait", str(tmp_path / "both.png"), "--audio", "@speech.wav", "--duration", "0.2"]
+    largest, first, second = (
+        infer(*words, *more, out=f"{k}.mp4")
+        for k, more in enumerate(([], ["--face-index", "0"], ["--face-index", "1"]))
+    )
+    boxes = [sidecar(path)["face_box"] for path in (largest, first, second)]
+    assert boxes[0] == boxes[1] and boxes[1][0] > 160 > boxes[2][2]
+    assert largest.read_bytes() == first.read_bytes() != second.read_bytes()
+
+
+def test_the_landmarkers_model_makes_soft_regions_and_is_told(infer, shared):
+    pytest.importorskip("mediapipe")
+    model = str(shared / "models" / "face_landmarker.task")
+    portrait = str(shared / "samples" / "portraits" / "generated_woman.png")
+    words = ["--portrait", portrait, "--face-model", model, "--audio", "@speech.wav", "--duration", "0.2"]
+    soft = infer(*words, "--region", "audio=mouth-soft", out="soft.mp4")
+    assert soft.read_bytes() != infer(*words).read_bytes()
+    told = sidecar(soft)
+    assert told["face_finder"] == "landmarker" and told["inputs"]["face_model"]["file"] == model
+
+
 def test_the_plan_is_printed_before_the_work_and_the_path_last(infer, capsys):
     path = infer("--audio", "@speech.wav", "--guidance", "audio=2", quiet=False)
     lines = capsys.readouterr().out.splitlines()
