@@ -24,7 +24,7 @@ HOP = 160  # samples, 10 ms
 WINDOW = 400  # samples, 25 ms; as Whisper, whose extractor is the reference in the tests
 SILENCE = -6.0  # log10 of mean mel power, about -66 dBFS: nothing below it is taken for speech
 MELS = 64  # bands up to 8 kHz
-CONTEXT = 16  # hops (160 ms) around a frame: a phone and its neighbours
+CONTEXT = 48  # hops (480 ms) around a frame: a syllable and its neighbours
 BLOCK = 1000  # hops read at once (ten seconds): bounds the memory for hours of sound
 
 
@@ -159,6 +159,7 @@ class AudioConfig:
     width: int = 64  # d of the tokens
     tokens: int = 2  # n tokens a frame: jaw and lips move apart
     hidden: int = 96  # channels of the two convolutions over time
+    mixed: int = 256  # numbers made of the whole window: what a sound means depends on voice and neighbours
 
 
 class AudioEncoder(nn.Module):
@@ -175,7 +176,9 @@ class AudioEncoder(nn.Module):
             nn.Conv1d(config.hidden, config.hidden, 3, stride=2, padding=1),
             nn.SiLU(),
             nn.Flatten(),
-            nn.Linear(CONTEXT // 4 * config.hidden, config.tokens * config.width),
+            nn.Linear(CONTEXT // 4 * config.hidden, config.mixed),
+            nn.SiLU(),
+            nn.Linear(config.mixed, config.tokens * config.width),
         )
         self.norm = nn.Sequential(nn.LayerNorm(config.width), Standardize(config.tokens, config.width))
         self.null = nn.Parameter(0.02 * torch.randn(config.tokens, config.width))

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from actalker.errors import InputError
 from actalker.signals.audio import (
+    CONTEXT,
     HOP,
+    MELS,
     AudioConfig,
     AudioEncoder,
     first_steps,
@@ -71,7 +73,7 @@ def test_a_click_stands_at_its_exact_time():
     mono = np.zeros(int((time + 1) * 16000), dtype=np.float32)
     mono[round(time * 16000)] = 1
     rows = np.nonzero(mel_features(mono, fps, 1, k, reference=0.0)[0].max(axis=1) > -1)[0]
-    assert abs(rows.mean() - 7.5) <= 0.5
+    assert abs(rows.mean() - (CONTEXT - 1) / 2) <= 0.5
 
 
 @pytest.mark.parametrize("gain", [0.02, 0.3, 4.0])
@@ -133,7 +135,7 @@ def test_blocks_do_not_show(monkeypatch):
 @pytest.mark.parametrize("samples", [0, 1, HOP, 5 * HOP])
 def test_frames_beyond_the_sound_are_silence(samples):
     out = mel_features(np.ones(samples, np.float32), Fraction(25), 50)
-    assert out.shape == (50, 16, 64) and (out[10:] == -1).all()
+    assert out.shape == (50, CONTEXT, MELS) and (out[10:] == -1).all()
 
 
 def test_stereo_is_refused():
@@ -145,7 +147,7 @@ def test_stereo_is_refused():
 
 def test_a_frames_tokens_depend_on_its_window_alone():
     encoder = AudioEncoder(AudioConfig(hidden=24, tokens=3, width=8)).eval()
-    x = torch.rand(2, 6, 16, 64)
+    x = torch.rand(2, 6, CONTEXT, MELS)
     y = x.clone()
     y[1, 3] += 1
     changed = (encoder(x) != encoder(y)).any(dim=(2, 3))
@@ -155,6 +157,6 @@ def test_a_frames_tokens_depend_on_its_window_alone():
 def test_absent_sound_is_the_learned_token_and_learns():
     encoder = AudioEncoder(AudioConfig())
     tokens = encoder.absent(2, 3)
-    assert (tokens == encoder.null).all() and tokens.shape == encoder(torch.rand(2, 3, 16, 64)).shape
+    assert (tokens == encoder.null).all() and tokens.shape == encoder(torch.rand(2, 3, CONTEXT, MELS)).shape
     tokens.sum().backward()
     assert (encoder.null.grad == 6).all()

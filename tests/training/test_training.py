@@ -20,6 +20,7 @@ from actalker.errors import InputError
 from actalker.pipeline.folder import save_model
 from actalker.pipeline.model import ModelConfig
 from actalker.pipeline.talking_head import TalkingHeadPipeline
+from actalker.signals.audio import CONTEXT, MELS
 from actalker.training.export import export
 from actalker.training.module import StrategyConfig, TrainingModule
 from actalker.training.optimizer import OptimizerConfig
@@ -188,7 +189,7 @@ def batch(b=4, f=6) -> Sample:
             Sample(
                 portrait=torch.zeros(3, 8, 8, dtype=torch.uint8),
                 frames=frames,
-                audio=torch.zeros(f, 16, 64),
+                audio=torch.zeros(f, CONTEXT, MELS),
                 crops=frames,
                 rest=frames[0],
                 bytes=torch.zeros(2, 4, dtype=torch.long),
