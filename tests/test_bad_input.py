@@ -199,7 +199,7 @@ TABLE = [
     ("--config nowhere.yaml", "--config: File does not exist"),
     ("--config setting.yaml", "--config: unknown setting 'audioo'; did you mean --audio"),
     ("--config type.yaml", "--steps: '[1, 2]' cannot be used; give a whole number"),
-    ("--config one.yaml", "--config one.yaml: gate takes a list of texts; write gate: [NAME=VALUE]"),
+    ("--config one.yaml", "--config one.yaml: gate takes a list of texts; write gate: [audio=1]"),
     ("--config mapping.yaml", "gate takes a list of texts; write gate: [audio=0.5, text=0]"),
     ("--config=word.yaml", "--config word.yaml: overwrite: 'false' cannot be used; give true or false"),
     ("--config none.yaml", "--config none.yaml: holds no settings"),

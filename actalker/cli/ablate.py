@@ -42,8 +42,13 @@ def run(argv: Sequence[str]) -> int:
         default=None,
         help="held-out puppets, 0 leaves them out; default: 64 for the targets, 2 for a page",
     )
-    p.add_argument("--seed", type=int, default=1000, help="of puppets, not the training's, and of noise")
-    p.add_argument("--out", type=str, required=True, help="folder; a second start goes on in it")
+    p.add_argument(
+        "--seed",
+        type=int,
+        default=1000,
+        help="of the puppets, not the training's, and of the portraits' noise",
+    )
+    p.add_argument("--out", type=str, required=True, help="folder; a second start goes on with its puppets")
     p.add_argument(
         "--steps", type=int | None, default=None, help="denoiser calls a window; default: the model's own"
     )

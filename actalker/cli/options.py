@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from argparse import ArgumentError
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -34,7 +34,7 @@ def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace | None:
     """The options; None after `--help`. Raises: InputError, one line, for wrong ones."""
     for word, following in zip(argv, [*argv[1:], ""], strict=False):
         if word == "--config" or word.startswith("--config="):
-            _check_config(parser, Path(word.partition("=")[2] or following))
+            _check_config(parser, word.partition("=")[2] or following)
     try:
         return parser.parse_args(list(argv))
     except ArgumentError as error:
@@ -46,12 +46,13 @@ def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace | None:
         raise InputError(f"wrong options; see {parser.prog} --help") from None
 
 
-def _check_config(parser: ArgumentParser, path: Path) -> None:
+def _check_config(parser: ArgumentParser, path: str) -> None:
     """Refuse what the parser does not: no text, nothing in it, words for a switch, a mapping for a list."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         return  # the parser says so
     try:
-        held: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with open(path, encoding="utf-8") as file:
+            held: Any = yaml.safe_load(file)
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not UTF-8"
         raise InputError(f"--config {path}: cannot be read as text ({why}); give a YAML file") from None
@@ -62,16 +63,21 @@ def _check_config(parser: ArgumentParser, path: Path) -> None:
     known = {option.lstrip("-").replace("-", "_"): a for a in parser._actions for option in a.option_strings}
     for key, value in held.items():
         action = known.get(str(key))
-        if action is None:
+        if action is None or value is None:
             continue
         if action.nargs == 0 and not isinstance(value, bool):
             shown = str(value)[:60]
             raise InputError(f"--config {path}: {key}: '{shown}' cannot be used; give true or false")
         if action.nargs == "+" and not (isinstance(value, list) and all(isinstance(v, str) for v in value)):
-            example = [f"{k}={v}" for k, v in value.items()] if isinstance(value, Mapping) else ["NAME=VALUE"]
-            raise InputError(
-                f"--config {path}: {key} takes a list of texts; write {key}: [{', '.join(example)[:80]}]"
-            )
+            meant = ", ".join(_words(value))[:80]
+            raise InputError(f"--config {path}: {key} takes a list of texts; write {key}: [{meant}]")
+
+
+def _words(value: Any) -> list[str]:
+    """What a list of texts would hold in the place of a value: `{audio: 0.5}` is `audio=0.5`."""
+    if isinstance(value, Mapping):
+        return [f"{name}={held}" for name, held in value.items()]
+    return [word for one in value for word in _words(one)] if isinstance(value, list) else [str(value)]
 
 
 def pairs(texts: Sequence[str] | None, option: str, example: str) -> dict[str, str]:

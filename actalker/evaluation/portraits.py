@@ -17,6 +17,7 @@ from ..regions.shapes import REGIONS
 from .ablate import Row, contact_sheet
 from .sync import lagged_correlation, loudness
 
+LEAST_FOUND = 0.5  # of the frames: with fewer faces found, lips are not measured
 ENLARGED = 3  # the landmarker wants larger faces than 128 pixels hold
 LIPS, EYES_AND_MOUTH = (13, 14), (33, 263, 13)  # inner lips; for the scale
 
@@ -75,6 +76,9 @@ def measure_portraits(
         apart = np.abs(made[1.0].astype(float) - inputs.portrait.picture).mean(-1)
         lips = {gate: lip_opening(frames, model) for gate, frames in made.items()}
         loud = loudness(inputs.sound, inputs.frames, inputs.fps)
+        found = min(float((~np.isnan(opening)).mean()) for opening in lips.values())
+        seen = found >= LEAST_FOUND
+        nan = float("nan")
         shown = {
             f"audio {name}": torch.from_numpy(made[gate]).permute(0, 3, 1, 2) / 255
             for name, gate in (("open", 1.0), ("closed", 0.0))
@@ -83,13 +87,13 @@ def measure_portraits(
         cells.append(
             {
                 "portrait": path.name,
-                "correlation": lagged_correlation(lips[1.0], loud),
-                "movement": float(np.nanstd(lips[1.0])),
-                "closed movement": float(np.nanstd(lips[0.0])),
+                "correlation": lagged_correlation(lips[1.0], loud) if seen else nan,
+                "movement": float(np.nanstd(lips[1.0])) if seen else nan,
+                "closed movement": float(np.nanstd(lips[0.0])) if seen else nan,
                 "outside": float(
                     (apart * outside.numpy()).sum() / max(1e-9, float(outside.sum()) * len(apart))
                 ),
-                "found": float((~np.isnan(lips[1.0])).mean()),
+                "found": found,
             }
         )
     return {"cells": cells, "rows": portrait_rows(cells)}

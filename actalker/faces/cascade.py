@@ -16,7 +16,7 @@ import numpy as np
 from .face import Face
 
 SEEN = (120, 150, 190, 240)  # pixels of the longer side that the detector sees, one size after another
-BEYOND = 0.25  # of the shorter side, by which the picture is continued: its outermost pixels, repeated
+BEYOND = 0.15  # of the shorter side, by which the picture is continued: its outermost pixels, repeated
 LEAST_SHARE = 0.12  # of the shorter side: smaller faces are not looked for
 SCALES = 1.05
 LEAST_VOTES = 8
@@ -32,8 +32,7 @@ def find_by_cascade(image: np.ndarray) -> list[Face]:
     h, w = image.shape[:2]
     grey = image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32) / 255
     answers: list[tuple[float, float, float]] = []
-    whole = max(h, w) + 2 * BEYOND * min(h, w)
-    for scale in sorted({min(seen / whole, 1.0) for seen in SEEN}):
+    for scale in sorted({min(seen / max(h, w), 1.0) for seen in SEEN}):
         small = grey
         if scale < 1:
             small = resize(grey, (max(1, round(h * scale)), max(1, round(w * scale))), anti_aliasing=True)

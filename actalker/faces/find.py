@@ -123,8 +123,7 @@ def find_faces(
 def finder_status() -> dict[str, str]:
     """Each finder: `at hand`, or why not and what to type."""
     try:
-        path, wrong = face_model(None), None
-    except InputError as error:
-        path, wrong = None, str(error)
-    status = {name: finder.refuses(path) or "at hand" for name, finder in FINDERS.items()}
-    return status | ({"landmarker": wrong} if wrong else {})
+        path = face_model(None)
+    except InputError as error:  # nothing is looked for then
+        return dict.fromkeys(FINDERS, str(error))
+    return {name: finder.refuses(path) or "at hand" for name, finder in FINDERS.items()}

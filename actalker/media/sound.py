@@ -70,10 +70,10 @@ class Sound:
         if self.duration < SHORTEST:
             raise InputError(f"sound of {1000 * float(self.duration):g} ms: give at least 40 ms")
         for start in range(0, self.samples.shape[1], BLOCK):
-            if not np.isfinite(self.samples[:, start : start + BLOCK]).all():
-                raise InputError(
-                    f"sound: samples that are not numbers (NaN or infinite) near {start / self.rate:.2f} s"
-                )
+            wrong = ~np.isfinite(self.samples[:, start : start + BLOCK]).all(0)
+            if wrong.any():
+                at = (start + int(wrong.argmax())) / self.rate
+                raise InputError(f"sound: has samples that are not numbers (NaN or infinite) at {at:.2f} s")
 
     def mono(self, rate: int = 16000) -> np.ndarray:
         """All channels averaged, at `rate`: (n,) float32, n = round(duration * rate); maybe its own."""

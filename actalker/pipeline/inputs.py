@@ -258,8 +258,9 @@ def _sound(audio: str | Path | Sound | None, duration: Fraction | None) -> Sound
     longest = None if duration is None else max(duration, SHORTEST)
     if not isinstance(audio, Sound):
         return read_sound(audio, limit=longest)
-    audio.check()
-    return audio if longest is None or audio.duration <= longest else audio.cut(Fraction(0), longest)
+    heard = audio if longest is None or audio.duration <= longest else audio.cut(Fraction(0), longest)
+    heard.check()
+    return heard
 
 
 def _script(text: str | Path | Script, fps: Fraction, seconds: Fraction | None) -> Script:

@@ -19,8 +19,11 @@ from ..errors import InputError, one_of
 _NUMBER = r"[0-9]{1,20}/[0-9]{1,20}|[0-9]{1,9}(?:\.[0-9]{0,20})?|\.[0-9]{1,20}"
 _INTERVAL = re.compile(rf"\s*(?P<start>{_NUMBER})\s*s?\s*[-\u2013]\s*(?:(?P<stop>{_NUMBER})\s*s?)?\s*")
 _THEN = re.compile(r",\s*then\s+", re.IGNORECASE)
-_TIME_LIKE = re.compile(  # meant as a time, well written or not: `0,5-1`, `0 to 1.2 sec`, `1.2-end`
-    r"(?:[\s0-9.,/~\u2010-\u2015\u2212-]|(?:s|secs?|seconds?|to|until|start|end)(?![a-z]))+", re.IGNORECASE
+_TIME_LIKE = re.compile(  # meant as a time, well written or not: `-1-2`, `0,5-1`, `0 to 1.2 sec`, `1.2-end`
+    r"[\s0-9./\u2013-]*[0-9][\s0-9./s\u2013-]*"
+    r"|\s*[(\[]?\s*(?:from\s+)?[0-9][0-9.,/]*\s*(?:m?s|secs?|seconds?)?\s*"
+    r"(?:to|until|[~\u2010-\u2015\u2212\u2192-])\s*(?:[0-9][0-9.,/]*\s*(?:m?s|secs?|seconds?)?|end)?\s*[)\]]?\s*",
+    re.IGNORECASE,
 )
 _LIMIT = 1 << 20  # characters: a script is written by hand
 
@@ -178,7 +181,7 @@ def _tidy(text: str) -> str:
 
 def _is_phase(text: str) -> bool:
     head, colon, _ = text.partition(":")
-    return bool(colon and _TIME_LIKE.fullmatch(head) and re.search("[0-9]", head))
+    return bool(colon and _TIME_LIKE.fullmatch(head))
 
 
 def _from_text(text: str) -> tuple[str, list[tuple[str, str, str]]]:

@@ -302,6 +302,15 @@ def test_a_config_file_says_what_the_options_say(infer, made, tmp_path):
     assert sidecar(tmp_path / "over.mp4")["seed"] == 4
 
 
+def test_a_printed_configuration_is_read_again(infer, tmp_path, capsys):
+    words = ["infer", "--portrait", "a.png", "--out", "a.mp4", "--gate", "audio=0.5"]
+    assert main([*words, "--print_config"]) == 0
+    (tmp_path / "all.yaml").write_text(capsys.readouterr().out)
+    assert main(["infer", "--config", str(tmp_path / "all.yaml"), "--print_config"]) == 0
+    assert capsys.readouterr().out == (tmp_path / "all.yaml").read_text()
+    assert main(["infer", "--config", "x" * 5000]) == 2
+
+
 def test_another_face_of_several_is_another_clip(infer, tmp_path):
     from skimage.data import astronaut
 

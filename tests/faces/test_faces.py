@@ -54,6 +54,15 @@ def test_both_agree_on_the_sample_portraits(shared):
     assert max(apart.values()) < 0.12, apart
 
 
+@pytest.mark.parametrize("top, left", [(300, 0), (0, 200), (60, 90)])
+@pytest.mark.parametrize("mode", ["edge", "constant"])
+def test_a_small_face_in_a_tall_or_wide_picture_is_found(top, left, mode):
+    """The face is a tenth to a sixth of the longer side."""
+    picture = np.pad(astronaut(), ((top, top // 3), (left, left), (0, 0)), mode=mode)
+    face = find.find_faces(picture, "cascade")
+    assert off(face, np.add(EYES, (left, top)), np.add(MOUTH, (left, top))) < 0.09
+
+
 def test_a_tilted_and_a_grey_face_are_found():
     tilted = (rotate(astronaut(), 12, mode="edge") * 255).astype(np.uint8)
     assert find.find_faces(tilted, "cascade").area > 1000

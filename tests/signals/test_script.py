@@ -41,6 +41,8 @@ def test_the_example_of_the_docs():
         ("x|0-2:a|1-3:b|9-10:c", "x", [("a", 0, 2), ("b", 1, 3), ("c", 9, 10)]),  # overlap and gap
         ("x | 1/3-1: says: hello", "x", [("says: hello", F(1, 3), 1)]),
         ("2 men, 1 to the left: both talk", "2 men, 1 to the left: both talk", []),
+        ("3, 2, 1: he speaks", "3, 2, 1: he speaks", []),
+        ("5 seconds: he speaks", "5 seconds: he speaks", []),
     ],
 )
 def test_what_is_read(text, base, phases):
@@ -69,6 +71,8 @@ def test_an_open_end_is_the_clips():
         (" 0 to 1 : smiles", "column 2.*cannot be read"),
         ("0\u20141: nods | 1-2: a", "column 1.*cannot be read"),
         ("1.2-end: smiles", "column 1.*cannot be read"),
+        ("from 0 to 1: smiles", "column 1.*cannot be read"),
+        ("(0-1): smiles", "column 1.*cannot be read"),
         ("x | 0-nan: a", "column 5.*cannot be read"),
         ("x | 0-inf: a", "column 5.*cannot be read"),
         ("x | 0-1e3: a", "column 5.*cannot be read"),
