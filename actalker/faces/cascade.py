@@ -3,7 +3,8 @@
 The detector answers many times around a face and now and then where there is none, and what it takes for
 a face's size hangs on the size of the picture. It is asked about the picture and its mirror image at
 several sizes; answers that agree are averaged, and a group counts only when enough of them agree.
-The picture is continued beyond its border, or a face that the border cuts would not be seen.
+A picture in which few agree is asked about again, continued beyond its border: a face that the border cuts
+is not seen otherwise.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ BEYOND = 0.15  # of the shorter side, by which the picture is continued: its out
 LEAST_SHARE = 0.12  # of the shorter side: smaller faces are not looked for
 SCALES = 1.05
 LEAST_VOTES = 8
+SURE = 30  # votes with which a face is taken for whole
 # from the middle of the detector's square to the sides of the face's box, in its width: medians over ten
 # faces whose landmarks are known
 LEFT, TOP, RIGHT, BOTTOM = -0.44, -0.46, 0.47, 0.58
@@ -27,10 +29,22 @@ LEFT, TOP, RIGHT, BOTTOM = -0.44, -0.46, 0.47, 0.58
 
 def find_by_cascade(image: np.ndarray) -> list[Face]:
     """All faces of (h, w, 3) uint8, those that most answers agree on first."""
+    grey = image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32) / 255
+    faces = _faces(grey, 0.0)
+    if _best(faces) < SURE:
+        faces = max(faces, _faces(grey, BEYOND), key=_best)
+    return [face for face in faces if face.score >= 0.7 * _best(faces)]
+
+
+def _best(faces: list[Face]) -> float:
+    return max((face.score for face in faces), default=0.0)
+
+
+def _faces(grey: np.ndarray, beyond: float) -> list[Face]:
+    """Faces of a picture (h, w) that is continued by a share of its shorter side; score: how many agree."""
     from skimage.transform import resize
 
-    h, w = image.shape[:2]
-    grey = image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32) / 255
+    h, w = grey.shape
     answers: list[tuple[float, float, float]] = []
     for scale in sorted({min(seen / max(h, w), 1.0) for seen in SEEN}):
         small = grey
@@ -39,12 +53,12 @@ def find_by_cascade(image: np.ndarray) -> list[Face]:
         if min(small.shape) < 24:
             continue
         least = max(20, round(min(small.shape) * LEAST_SHARE))
-        beyond = round(min(small.shape) * BEYOND)
-        small = np.pad(small, beyond, mode="edge")
+        edge = round(min(small.shape) * beyond)
+        small = np.pad(small, edge, mode="edge")
         for mirrored in (False, True):
             for x, y, side in _answers(small[:, ::-1] if mirrored else small, least):
                 left = small.shape[1] - x - side if mirrored else x
-                middle = (left + side / 2 - beyond, y + side / 2 - beyond, side)
+                middle = (left + side / 2 - edge, y + side / 2 - edge, side)
                 answers.append(tuple(v / scale for v in middle))  # type: ignore[arg-type]
     faces = []
     for group in _groups(np.array(answers).reshape(-1, 3)):
@@ -53,8 +67,7 @@ def find_by_cascade(image: np.ndarray) -> list[Face]:
         x, y, side = np.median(group, axis=0)
         box = (x + LEFT * side, y + TOP * side, x + RIGHT * side, y + BOTTOM * side)
         faces.append(Face(tuple(float(v) for v in box), score=float(len(group))))  # type: ignore[arg-type]
-    best = max((face.score for face in faces), default=0.0)
-    return [face for face in faces if face.score >= 0.7 * best]
+    return faces
 
 
 def _answers(grey: np.ndarray, least: int) -> list[tuple[float, float, float]]:
