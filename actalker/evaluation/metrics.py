@@ -20,6 +20,8 @@ from .metric import Metric, Weights
 from .perceptual import lpips, lpips_net
 from .sync import av_length, lips_follow, sync_c, sync_d, sync_net
 
+SYNCNET = "SyncNet at 25 fps, syncnet_python's crop (grey 110 outside, bilinear to 224, not antialiased)"
+
 
 def load_weights(needs: set[str], weights: Weights) -> None:
     """Read the files that metrics need. Raises: InputError for files that hold other weights."""
@@ -146,7 +148,7 @@ METRICS = {
             "sync_c",
             "",
             "higher",
-            "SyncNet at 25 fps: median distance over shifts of ±15 frames, less the smallest",
+            f"{SYNCNET}: median distance over shifts of ±15 frames, less the smallest",
             sync_c,
             ("sound", "syncnet", "face"),
             0.0,
@@ -155,7 +157,7 @@ METRICS = {
             "sync_d",
             "",
             "lower",
-            "SyncNet at 25 fps: smallest mean distance over shifts of ±15 frames",
+            f"{SYNCNET}: smallest mean distance over shifts of ±15 frames",
             sync_d,
             ("sound", "syncnet", "face"),
         ),

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..media.sound import Sound
-from ..signals.syncnet import FPS, SIDE, SyncScore, load_syncnet, sync_boxes, sync_score
-from .clip import Clip, Unmeasurable
+from ..signals.syncnet import FPS, SyncScore, load_syncnet, sync_crops, sync_score
+from .clip import Clip
 from .control import correlation
 from .facial import lips_apart
 from .metric import Weights
@@ -48,18 +48,10 @@ def sync_net(path: Path) -> Any:
 
 @lru_cache(maxsize=8)
 def _sync(clip: Clip, path: Path) -> SyncScore:
-    from PIL import Image
-
     mono, frames = clip.sound.mono(16000), clip.at(FPS)
     boxes = clip.track.boxes()
     rows = np.minimum(np.arange(len(frames)) * len(boxes) // max(1, len(frames)), len(boxes) - 1)
-    crops = []
-    for frame, (x, y, side) in zip(frames, sync_boxes(boxes[rows]), strict=True):
-        cut = Image.fromarray(frame).crop((round(x), round(y), round(x + side), round(y + side)))
-        crops.append(np.array(cut.resize((SIDE, SIDE), Image.Resampling.BILINEAR)))
-    if len(crops) < 7:
-        raise Unmeasurable("less than seven frames at 25 a second")
-    return sync_score(sync_net(path), np.stack(crops), mono)
+    return sync_score(sync_net(path), sync_crops(frames, boxes[rows]), mono)
 
 
 def sync_c(made: Clip, real: Clip | None, weights: Weights) -> float:

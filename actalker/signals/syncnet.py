@@ -9,6 +9,7 @@ Letters: f frames, k windows of five frames, n samples, t steps of 10 ms.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,8 @@ SEARCH = 15  # frames to either side
 BATCH = 16
 WIDTH = 1024
 CROP = 0.4  # margin of the crop, in half sizes of the face
+OUTSIDE = 110  # grey of what the crop holds beyond the picture
+SMOOTHED = 13  # frames whose median is a frame's box
 FRAME, HOP, FFT, FILTERS, CEPSTRA, LIFTER, EMPHASIS = 400, 160, 512, 26, 13, 22, 0.97
 SMALLEST = float(np.finfo(float).eps)
 
@@ -121,7 +124,7 @@ def sync_score(net: SyncNet, crops: np.ndarray, mono: np.ndarray) -> SyncScore:
     """How well a clip's lips follow its sound.
 
     Args:
-        crops: (f, 224, 224, 3) uint8 RGB at 25 frames a second, cut by `sync_boxes`.
+        crops: (f, 224, 224, 3) uint8 RGB at 25 frames a second, cut by `sync_crops`.
         mono: (n,) float in [-1, 1] at 16 kHz.
     Raises: InputError for clips shorter than six frames.
     """
@@ -151,15 +154,47 @@ def best_shift(seen: Tensor, heard: Tensor) -> SyncScore:
     return SyncScore(float(distances.median()) - smallest, smallest, SEARCH - best)
 
 
-def sync_boxes(boxes: np.ndarray) -> np.ndarray:
-    """The squares (f, 3: x, y, side) that the network sees around faces (f, 4), smoothed over 13 frames."""
-    from scipy.signal import medfilt
+def sync_crops(frames: Iterable[np.ndarray], boxes: np.ndarray) -> np.ndarray:
+    """The pictures that the network sees of a face.
 
+    Args:
+        frames: (h, w, 3) uint8 RGB each, at 25 frames a second.
+        boxes: (f, 4) the face in each frame: left, top, right, bottom in pixels.
+    Returns: (f, 224, 224, 3) uint8, grey 110 outside the picture, as the reference cuts them.
+    Raises: InputError for clips that are shorter than its median of boxes can be taken of.
+    """
+    if len(boxes) <= SMOOTHED // 2:
+        raise InputError(f"{len(boxes)} frames are too short for a sync score; give {SMOOTHED // 2 + 1} or more")
+    pairs = zip(frames, sync_boxes(boxes).tolist(), strict=True)
+    return np.stack([_cut(frame, *edges) for frame, edges in pairs])
+
+
+def _cut(frame: np.ndarray, x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
+    """A rectangle of a frame at the network's size: bilinear between pixels' centres, not antialiased."""
+    h, w = frame.shape[:2]
+    part = np.full((max(1, y1 - y0), max(1, x1 - x0), 3), OUTSIDE, np.uint8)
+    inside = frame[max(0, y0) : max(0, y1), max(0, x0) : max(0, x1)]
+    top, left = max(0, -y0), max(0, -x0)
+    part[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
+    pixels = torch.from_numpy(part).permute(2, 0, 1)[None].float()
+    sized = torch.nn.functional.interpolate(pixels, (SIDE, SIDE), mode="bilinear", align_corners=False)
+    return sized[0].round().byte().permute(1, 2, 0).numpy()
+
+
+def sync_boxes(boxes: np.ndarray) -> np.ndarray:
+    """The squares (f, 4: left, top, right, bottom; int) that the network sees around faces (f, 4).
+
+    Medians over 13 frames, zeros beyond both ends, and whole pixels, all as the reference has them.
+    """
     size = np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]) / 2
-    rows = np.stack([(boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2, size])
-    padded = np.pad(rows, ((0, 0), (6, 6)), mode="edge")
-    x, y, half = (medfilt(row, 13)[6:-6] for row in padded)
-    return np.stack([x - half * (1 + CROP), y - half, 2 * half * (1 + CROP)], axis=1)
+    rows = ((boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2, size)
+    padded = np.pad(np.stack(rows), ((0, 0), (SMOOTHED // 2, SMOOTHED // 2)))
+    x, y, half = np.median(np.lib.stride_tricks.sliding_window_view(padded, SMOOTHED, axis=1), axis=2)
+    aside, below = half * (1 + CROP), half * (1 + 2 * CROP)
+    edge = np.floor(below)  # the reference rounds in a picture that is wider by so much
+    x, y = x + edge, y + edge
+    edges = np.floor(np.stack([x - aside, y - half, x + aside, y + below], axis=1)) - edge[:, None]
+    return edges.astype(int)
 
 
 def mfcc(samples: np.ndarray) -> np.ndarray:

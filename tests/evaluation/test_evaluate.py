@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import wave
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,12 +17,15 @@ from scipy.stats import wilcoxon
 from torchmetrics.image import PeakSignalNoiseRatio, StructuralSimilarityIndexMeasure
 
 from actalker.cli.main import main
+from actalker.data.prepare.quality import measure_sync
+from actalker.data.prepare.settings import SyncConfig
 from actalker.errors import InputError
 from actalker.evaluation.clip import Clip, Unmeasurable
 from actalker.evaluation.evaluate import compare, evaluate, protocol_hash
 from actalker.evaluation.facial import blinks, lid_opening
 from actalker.evaluation.metric import Weights
 from actalker.evaluation.metrics import METRICS
+from actalker.media.sound import Sound
 from actalker.signals.resnet import IdentityNet
 from actalker.signals.syncnet import SyncNet
 
@@ -194,6 +198,24 @@ def test_sync_is_measured_of_a_face_with_sound_and_of_nothing_else(videos, weigh
         METRICS["sync_c"].measure(Clip(videos / "grey.mp4", "cascade"), None, weights)
     with pytest.raises(Unmeasurable, match="no sound"):
         METRICS["sync_c"].measure(Clip(videos / "mute.mp4", "cascade"), None, weights)
+
+
+def test_preparing_and_evaluating_a_clip_give_one_distance(weights, tmp_path):
+    """The same frames, sound and boxes, partly outside the picture, as prepared clips and as a video."""
+    frames = face_frames(10)
+    video_file(tmp_path / "clip.mp4", frames, 25)
+    samples = (tone(0.4)[0] * 20000).astype("<i2")
+    with wave.open(str(tmp_path / "sound.wav"), "wb") as file:
+        file.setnchannels(1), file.setsampwidth(2), file.setframerate(16000), file.writeframes(samples)
+    boxes = np.array([[-9.5, 20.2, 80.7, 130.1]]) + np.arange(10)[:, None] * [1.3, 0, 1.3, 0]
+    np.savez(tmp_path / "features.npz", boxes=boxes)
+    held = SimpleNamespace(file=lambda name: tmp_path / name, values={"sound": True})
+    work = SimpleNamespace(before={"render": held, "features": held})
+    prepared = measure_sync(work, SyncConfig(str(weights.syncnet)))
+    clip = Clip(tmp_path / "clip.mp4")
+    vars(clip).update(sound=Sound(samples[None] / 32768, 16000), track=SimpleNamespace(boxes=lambda: boxes))
+    for name, key in (("sync_d", "distance"), ("sync_c", "confidence")):
+        assert METRICS[name].measure(clip, None, weights) == pytest.approx(prepared[key], abs=6e-4)
 
 
 def test_what_is_missing_is_named_and_nothing_is_fetched(videos, tmp_path, capsys):

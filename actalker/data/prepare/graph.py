@@ -102,7 +102,7 @@ def stages(config: PrepareConfig) -> list[Stage]:
         listed.append(
             Stage(
                 "sync",
-                1,
+                2,
                 measure_sync,
                 config.sync,
                 needs=("render", "features"),

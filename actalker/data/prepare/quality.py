@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ...faces.crop import Crop
 from ...media.video import read_frames
-from ...signals.syncnet import SIDE, SyncNet, load_syncnet, sync_boxes, sync_score
+from ...signals.syncnet import SyncNet, load_syncnet, sync_crops, sync_score
 from .cut import CLIP, SOUND
 from .features import FEATURES
 from .settings import QualityLimits, SyncConfig, SyncLimits
@@ -68,10 +67,9 @@ def measure_sync(work: Work, config: SyncConfig) -> dict[str, Any]:
     if not work.before["render"].values["sound"]:
         return {}
     with np.load(work.before["features"].file(FEATURES)) as features:
-        squares = [Crop(*row) for row in sync_boxes(features["boxes"]).tolist()]
-    frames = read_frames(work.before["render"].file(CLIP))
-    crops = [square.apply(frame, SIDE) for square, frame in zip(squares, frames, strict=True)]
-    score = sync_score(_syncnet(config.model), np.stack(crops), _samples(work.before["render"].file(SOUND)))
+        boxes = features["boxes"]
+    crops = sync_crops(read_frames(work.before["render"].file(CLIP)), boxes)
+    score = sync_score(_syncnet(config.model), crops, _samples(work.before["render"].file(SOUND)))
     return {
         "confidence": round(score.confidence, 3),
         "distance": round(score.distance, 3),
