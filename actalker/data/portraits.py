@@ -20,13 +20,13 @@ from torch.nn import functional as F
 from ..errors import InputError
 from ..faces.crop import Crop
 from ..faces.face import FacePoints
+from ..media.files import PICTURE_ENDINGS, is_hidden
 from ..media.image import read_image
 from .puppets.anatomy import EYE_Y, MOUTH_Y, Anatomy
 from .puppets.motion import BROW_RAISE, CHIN_DROP, SMILE_LIFT
 from .puppets.pose import Pose
 from .puppets.render import DOWN, GAZE, UP, Brush, Lips, paint_inside
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 EYE = (0.062, 0.022, 0.018)  # half width, height above and below its middle
 KEPT = 2.0  # portraits are kept at this many times the training size
 MARGIN = 1.5  # and with this much around the canonical square
@@ -72,11 +72,15 @@ def _known(image: np.ndarray, points: FacePoints, size: int, seam: float = 0.0) 
 def portrait_files(folder: str | Path) -> list[Path]:
     """A folder's pictures by name. Raises: InputError if it is none, or holds none."""
     try:
-        paths = sorted(p for p in Path(folder).iterdir() if p.suffix.lower() in PICTURES)
+        paths = sorted(
+            p for p in Path(folder).iterdir() if p.suffix.lower() in PICTURE_ENDINGS and not is_hidden(p)
+        )
     except OSError as error:
         raise InputError(f"{folder}: cannot be read ({error.strerror}); give a folder of portraits") from None
     if not paths:
-        raise InputError(f"{folder}: no pictures in it; give a folder of portraits ({', '.join(PICTURES)})")
+        raise InputError(
+            f"{folder}: no pictures in it; give a folder of portraits ({', '.join(PICTURE_ENDINGS)})"
+        )
     return paths
 
 

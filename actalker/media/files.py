@@ -1,0 +1,88 @@
+"""Folders of media files: what is in them, whatever links lead where, without what systems leave behind."""
+
+from __future__ import annotations
+
+import logging
+import os
+import unicodedata
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from ..errors import InputError
+
+log = logging.getLogger("actalker")
+
+VIDEO_ENDINGS = (
+    ".mp4", ".m4v", ".mov", ".qt", ".mkv", ".webm", ".avi", ".divx", ".mpg", ".mpeg", ".m2v", ".ts", ".m2ts",
+    ".mts", ".flv", ".f4v", ".wmv", ".asf", ".3gp", ".3g2", ".ogv", ".ogm", ".vob", ".gif", ".mxf", ".y4m",
+)  # fmt: skip
+PICTURE_ENDINGS = (
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif",
+)  # fmt: skip
+LEFT_BEHIND = {  # by file managers, cameras' and network disks' systems; lower case
+    "__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "#recycle", "#snapshot",
+    "system volume information", "lost+found",
+}  # fmt: skip
+
+
+def is_hidden(path: Path) -> bool:
+    """Whether a name is that of no media of the user: it is hidden, or a system left it behind.
+
+    `._clip.mp4` is what macOS writes beside `clip.mp4` on other systems' disks: no video.
+    """
+    return path.name.startswith(".") or path.name.lower() in LEFT_BEHIND
+
+
+def files_below(folder: Path, without: Path | None = None) -> Iterator[Path]:
+    """Every file below a folder, in order, hidden ones left out; what is no folder counts as a file.
+
+    Links to folders are followed, but never to a folder that is being walked already (a loop).
+    A folder that cannot be read is named in a warning. without: a folder that is not walked.
+    Raises: InputError when the folder itself cannot be read.
+    """
+    left_out = None if without is None else os.path.realpath(without)
+    yield from _below(folder, (os.path.realpath(folder),), left_out)
+
+
+def _below(folder: Path, above: tuple[str, ...], left_out: str | None) -> Iterator[Path]:
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        words = f"{folder}: cannot be read ({error.strerror})"
+        if len(above) == 1:
+            raise InputError(f"{words}; give a folder that can") from None
+        log.warning("%s; its files are left out", words)
+        return
+    for name in names:
+        path = folder / name
+        if is_hidden(path):
+            continue
+        if not path.is_dir():
+            yield path
+            continue
+        real = os.path.realpath(path)
+        if real not in above and real != left_out:
+            yield from _below(path, (*above, real), left_out)
+
+
+def video_files(folder: Path) -> list[Path]:
+    """The videos below a folder, by their endings, in order. A link that leads nowhere counts, so that it is
+    named by whatever reads it.
+    """
+    return [path for path in files_below(folder) if path.suffix.lower() in VIDEO_ENDINGS]
+
+
+def by_stem(paths: Iterable[Path], folder: Path) -> dict[str, Path]:
+    """Files by their names below `folder` without ending, by which files of two folders are paired.
+
+    The two ways to write an accented letter (macOS has its own) are one name.
+    Raises: InputError that names two files of one name.
+    """
+    found: dict[str, Path] = {}
+    for path in paths:
+        stem = unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
+        if stem in found:
+            one, two = (p.relative_to(folder).as_posix() for p in (found[stem], path))
+            raise InputError(f"{folder}: {one} and {two} have one name; rename or remove one of them")
+        found[stem] = path
+    return found
