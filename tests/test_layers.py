@@ -7,7 +7,7 @@ PACKAGE = Path(__file__).parents[1] / "actalker"
 ROWS = [
     {"errors"},
     {"timeline", "provenance", "extras"},
-    {"media", "ssm"},
+    {"media", "ssm", "weights"},
     {"faces"},
     {"regions", "signals"},
     {"control"},

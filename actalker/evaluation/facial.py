@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from ..faces.face import SCHEMES
+from ..weights import state_dict
 from .clip import Clip, Unmeasurable
 from .control import correlation
 from .metric import Weights, same_form
@@ -105,7 +106,7 @@ def blink_length(made: Clip, real: Clip | None, weights: Weights) -> float:
 
 @lru_cache(maxsize=2)
 def identity_net(path: Path) -> Any:
-    from ..released.importing import depths_of, state_dict
+    from ..released.importing import depths_of
     from ..signals.resnet import IdentityNet, load_net
 
     weights = state_dict(path)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..released.importing import state_dict
+from ..weights import state_dict
 from .clip import Clip, Unmeasurable
 from .metric import Weights, same_form
 

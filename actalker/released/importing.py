@@ -8,7 +8,6 @@ in the precision that they come in.
 from __future__ import annotations
 
 import json
-import pickle
 import re
 import shutil
 from collections.abc import Callable, Mapping
@@ -40,6 +39,7 @@ from ..signals.released import (
     ReleasedMotion,
     ReleasedMotionConfig,
 )
+from ..weights import read_weights, state_dict
 
 PARTS = ("unet", "adapter_module", "pose_guider", "audio_linear", "id_proj_model", "vasa_linear")
 NUMBERED = re.compile(r"(?P<part>[a-z_]+)-(?P<step>\d+)\.pth")
@@ -156,29 +156,6 @@ def find_parts(folder: Path, step: int | None) -> dict[str, Path]:
     if missing:
         raise InputError(f"{folder}: {', '.join(missing)} missing; it holds files of {sorted(steps)}")
     return files
-
-
-def read_weights(path: Path) -> Any:
-    """What a file of torch.save holds, without running code: tensors and plain containers.
-
-    Raises: InputError for other files, and those that need code to be run.
-    """
-    path = check_readable(path, "file of weights")
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        words = " ".join(str(error).split())[:140]
-        raise InputError(f"{path}: no plain weights ({words}); programs inside it are not run") from None
-
-
-def state_dict(path: Path) -> Weights:
-    """A file's tensors by name, also from under `state_dict`, without DataParallel's `module.`."""
-    held = read_weights(path)
-    if isinstance(held, Mapping) and isinstance(held.get("state_dict"), Mapping):
-        held = held["state_dict"]
-    if not isinstance(held, Mapping) or not all(isinstance(value, Tensor) for value in held.values()):
-        raise InputError(f"{path}: holds no weights by name")
-    return {str(name).removeprefix("module."): value for name, value in held.items()}
 
 
 def fitted(weights: Weights, build: Callable[[], nn.Module], name: str) -> Weights:

@@ -19,7 +19,7 @@ from scipy.fft import dct
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..provenance import check_readable
+from ..weights import read_weights
 
 RATE, FPS, SIDE = 16000, 25, 224
 WINDOW = 5  # frames of a window
@@ -108,12 +108,10 @@ def load_syncnet(path: str | Path) -> SyncNet:
 
     Raises: InputError when it holds no such weights.
     """
-    path = check_readable(path, "SyncNet file")
+    weights, net = read_weights(path, "SyncNet file", "give syncnet_v2.model"), SyncNet()
     try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-        net = SyncNet()
         net.load_state_dict(weights)
-    except Exception as error:  # a file that is no weights can make the reader raise anything
+    except (RuntimeError, TypeError, AttributeError) as error:
         words = " ".join(str(error).split())[:100]
         raise InputError(f"{path}: holds no SyncNet weights ({words}); give syncnet_v2.model") from None
     return net.eval().requires_grad_(False)
@@ -164,7 +162,9 @@ def sync_crops(frames: Iterable[np.ndarray], boxes: np.ndarray) -> np.ndarray:
     Raises: InputError for clips that are shorter than its median of boxes can be taken of.
     """
     if len(boxes) <= SMOOTHED // 2:
-        raise InputError(f"{len(boxes)} frames are too short for a sync score; give {SMOOTHED // 2 + 1} or more")
+        raise InputError(
+            f"{len(boxes)} frames are too short for a sync score; give {SMOOTHED // 2 + 1} or more"
+        )
     pairs = zip(frames, sync_boxes(boxes).tolist(), strict=True)
     return np.stack([_cut(frame, *edges) for frame, edges in pairs])
 

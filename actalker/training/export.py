@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ import torch
 from ..errors import InputError
 from ..pipeline.folder import save_model
 from ..pipeline.model import ModelConfig, TalkingHeadModel
-from ..provenance import check_readable
+from ..weights import read_weights
 from .tuning import TuningConfig, merged
 
 CURRENT, AVERAGED = "state_dict", "averaged_weights"
@@ -27,15 +25,8 @@ def export(checkpoint: str | Path, folder: str | Path, averaged: bool = True, dt
         dtype: of the weights in the folder, float32 or bfloat16.
     Raises: InputError for files that are no such checkpoint.
     """
-    path = check_readable(checkpoint, "checkpoint")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the pickles that are refused right after
-            held = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise InputError(
-            f"{path}: not a training checkpoint ({type(error).__name__}); give a .ckpt of train.py"
-        ) from None
+    path = Path(checkpoint)
+    held = read_weights(path, "training checkpoint", "give a .ckpt of train.py")
     if not isinstance(held, dict) or "model_config" not in held or CURRENT not in held:
         raise InputError(f"{path}: not a checkpoint of this program's training; give a .ckpt of train.py")
     weights = {**held[CURRENT], **(held.get(AVERAGED, {}) if averaged else {})}

@@ -77,7 +77,7 @@ def test_a_weight_file_loads_by_its_names_and_others_are_refused(tmp_path):
         sync_score(loaded, crops[:5], np.zeros(16000, np.float32))
     for name, content in (("a.model", b"no weights"), ("b.model", b"\x80\x02.")):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(InputError, match="holds no SyncNet weights"):
+        with pytest.raises(InputError, match="is no SyncNet file"):
             load_syncnet(tmp_path / name)
 
 
