@@ -5,13 +5,18 @@ Letters: b batch, f frames, H W picture size, K phases, L bytes of a phrase, P m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import InputError, one_of
+from ..signals.signal import SIGNALS
+
 FIELD = 4  # pixels a cell of a sample's motion field
+NAME = 32  # bytes of a signal's name in a sample
 
 
 @dataclass
@@ -22,13 +27,15 @@ class Sample:
     audio: (f, window, mels). crops: (f, 3, s, s) uint8 of the
     driving video; rest: (3, s, s), its face at rest.
     bytes: (K+1, L) and timing: (f, K, 4) of the script.
-    gates: (3, f) of audio, expression, text, in [0, 1].
+    gates: (n, f) in [0, 1], a row for every signal of `signals`.
     face, mouth: (H, W) in {0, 1}, the regions over the clip.
     micro: (3,) frames a second, head and expression motion (`signals.motion_buckets`; 0: not known).
-    motion: (3, f, P) what each signal asks for, before its gate; NaN where it is not known.
+    motion: (n, f, P) what each signal asks for, before its gate; NaN where it is not known.
     field: (f, 3, H/4, W/4) float16, where in the portrait what a frame shows at a place stands, in pixels to
     the right and down from there; and whether that is known, 1 or 0.
     index: the clip's number in its source, for messages.
+    signals: (n, 32) uint8, the names of the signals that the rows of `gates` and `motion` are for; those of
+    the table `SIGNALS` unless given (`signal_names`).
     """
 
     portrait: Tensor
@@ -45,6 +52,51 @@ class Sample:
     motion: Tensor
     field: Tensor
     index: Tensor
+    signals: Tensor = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.signals is None:
+            names = signal_names(list(SIGNALS))
+            self.signals = names if self.gates.ndim == 2 else names.expand(len(self.gates), -1, -1)
+
+    def names(self) -> list[str]:
+        """The signals that the rows of `gates` and `motion` are for, in their order.
+
+        Raises: InputError for a batch of clips with different rows, and rows without a name.
+        """
+        held = self.signals.cpu()
+        if held.ndim == 3:
+            if bool((held != held[:1]).any()):
+                raise InputError("the clips of a batch have gates for different signals; make them alike")
+            held = held[0]
+        names = [bytes(row.tolist()).rstrip(b"\0").decode(errors="replace") for row in held]
+        if len(names) != self.gates.shape[-2]:
+            raise InputError(f"a clip has {self.gates.shape[-2]} rows of gates for {', '.join(names)}")
+        return names
+
+    def rows(self, wanted: Sequence[str]) -> list[int]:
+        """Which row of `gates` and `motion` each wanted signal has.
+
+        Raises: InputError unless the clips have rows for these signals and no other.
+        """
+        names = self.names()
+        if set(names) != set(wanted):
+            raise InputError(
+                f"the clips have gates for {', '.join(names)}, the model's signals are {', '.join(wanted)}; "
+                "a signal belongs in the table SIGNALS and in the model alike"
+            )
+        return [names.index(name) for name in wanted]
+
+    def regions(self) -> dict[str, Tensor]:
+        """Where each signal acts beside others, as the table `SIGNALS` says: name -> (..., H, W) in [0, 1].
+
+        Raises: InputError for a region that is none of mouth, upper, face and frame.
+        """
+        face, mouth = self.face.float(), self.mouth.float()
+        known = {"mouth": mouth, "upper": (face - mouth).clamp(min=0), "face": face}
+        known["frame"] = torch.ones_like(face)
+        own = {s: SIGNALS[one_of(s, SIGNALS, "signal of the clips")].region for s in self.names()}
+        return {s: known[one_of(region, known, f"region of {s}")] for s, region in own.items()}
 
     def window(self, rows: slice | Tensor, items: int) -> Sample:
         """Some frames of the first `items` clips of a batch: rows (n,) of all, or (items, n) of each."""
@@ -66,11 +118,13 @@ class Sample:
             motion=self.motion.transpose(1, 2)[at].transpose(1, 2),
             field=self.field[at],
             index=self.index[:items],
+            signals=self.signals[:items],
         )
 
     def to(self, device: torch.device | str) -> Sample:
-        """Every tensor on `device`; Lightning calls this."""
-        return Sample(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+        """Every tensor on `device`, but the names; Lightning calls this."""
+        moved = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "signals"}
+        return Sample(**moved, signals=self.signals)  # read on the CPU, without waiting for the device
 
 
 def collate(samples: list[Sample]) -> Sample:
@@ -81,6 +135,11 @@ def collate(samples: list[Sample]) -> Sample:
             for f in fields(Sample)
         }
     )
+
+
+def signal_names(names: Sequence[str]) -> Tensor:
+    """Names of signals as a sample holds them, (n, 32) uint8."""
+    return torch.tensor([list(name.encode()[:NAME].ljust(NAME, b"\0")) for name in names], dtype=torch.uint8)
 
 
 def no_field(frames: int, size: int) -> Tensor:

@@ -21,7 +21,6 @@ from ..errors import InputError
 from ..evaluation.control import psnr, region_change
 from ..media.image import write_png
 from ..media.writer import VideoWriter
-from ..signals.signal import SIGNALS
 from .module import TrainingModule
 
 GIF_WIDE = 1024  # pixels of all videos side by side in TensorBoard
@@ -112,16 +111,15 @@ class SampleVideos(L.Callback):
 
 def own_regions(one: Sample) -> dict[str, Tensor]:
     """Signals that are open in a sample of one clip, with the region (H, W) that each has there."""
-    face, mouth = one.face[0].float(), one.mouth[0].float()
-    regions = {"audio": mouth, "expression": face - mouth, "text": face}
-    opened = [name for k, name in enumerate(SIGNALS) if one.gates[0, k].amax() > 0]
-    return {name: face if opened == [name] else regions[name] for name in opened}
+    regions = one.regions()
+    opened = [name for k, name in enumerate(one.names()) if one.gates[0, k].amax() > 0]
+    return {name: (one.face.float() if opened == [name] else regions[name])[0] for name in opened}
 
 
 def without(one: Sample, signal: str) -> Sample:
     """The sample with a signal's gate closed."""
     gates = one.gates.clone()
-    gates[:, list(SIGNALS).index(signal)] = 0
+    gates[:, one.names().index(signal)] = 0
     return replace(one, gates=gates)
 
 

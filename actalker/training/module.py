@@ -163,8 +163,9 @@ class TrainingModule(L.LightningModule):
         shape = (b, f, *batch.face.shape[-2:])
         face = batch.face.float()[:, None].expand(shape)
         mouth = batch.mouth.float()[:, None].expand(shape)
-        gates = {s: batch.gates[:, k].float() for k, s in enumerate(SIGNAL_NAMES)}
-        regions = {"audio": mouth, "expression": (face - mouth).clamp(min=0), "text": face}
+        rows, own = batch.rows(SIGNAL_NAMES), batch.regions()
+        gates = {s: batch.gates[:, k].float() for k, s in zip(rows, SIGNAL_NAMES, strict=True)}
+        regions = {s: own[s][:, None].expand(shape) for s in SIGNAL_NAMES}
         regions = widen_regions(regions, gates, face)
         encoders = self.model.encoders
         absent = {s: encoders[s].absent(b, f) for s in tokens}  # type: ignore[operator]
@@ -188,10 +189,11 @@ class TrainingModule(L.LightningModule):
         latents = self.model.codec.encode(pixels(batch.frames))
         return denoising_loss(self.model.denoise, latents, conditions, self.objective, generator)
 
-    def motion_loss(self, tokens: dict[str, Tensor], motion: Tensor) -> Tensor:
-        """Error of the known motion (b, 3, f, P) as read from each signal's tokens; NaN: not known."""
+    def motion_loss(self, tokens: dict[str, Tensor], batch: Sample) -> Tensor:
+        """Error of a batch's known motion as read from each signal's tokens; NaN: not known."""
+        motion = batch.motion
         total = motion.new_zeros(())
-        for k, name in enumerate(SIGNAL_NAMES):
+        for k, name in zip(batch.rows(SIGNAL_NAMES), SIGNAL_NAMES, strict=True):
             read = self.readers[name](tokens[name].flatten(2)).float()
             known = ~motion[:, k].isnan()  # real clips know none
             error = (read - motion[:, k].nan_to_num()).square() * known
@@ -236,7 +238,7 @@ class TrainingModule(L.LightningModule):
         if self.strategy.motion_weight:
             seen = scattered(batch, self.strategy.motion_frames, generator)
             seen = mirror_drivers(seen, self.strategy.motion_mirror, generator)
-            values["motion"] = self.motion_loss(self.tokens(seen, generator), seen.motion)
+            values["motion"] = self.motion_loss(self.tokens(seen, generator), seen)
             total = self.strategy.motion_weight * values["motion"]
         unknown = bool(batch.motion.isnan().all())
         for name in ("shown_weight", "field_weight"):
@@ -285,7 +287,7 @@ class TrainingModule(L.LightningModule):
         loss = self.losses(batch, generator, training=False)
         values = {"loss": loss.total, "mouth": loss.mouth, "upper": loss.upper, "rest": loss.rest}
         if self.strategy.motion_weight:
-            values["motion"] = self.motion_loss(self.tokens(batch, None), batch.motion)
+            values["motion"] = self.motion_loss(self.tokens(batch, None), batch)
         if self.strategy.field_weight:
             values["field"] = self.field_loss(loss, batch)
         self.log_dict({f"val/{k}": v for k, v in values.items()}, batch_size=len(batch.frames))

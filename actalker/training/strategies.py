@@ -14,7 +14,6 @@ from torch.nn import functional as F
 
 from ..data.puppets.motion import MIRRORED, MIRRORED_SIGN
 from ..data.sample import Sample, as_uint8
-from ..signals.signal import SIGNALS
 from ..signals.text import phrase_bytes
 
 THIN = 4  # every so manieth pixel tells enough of how far a mouth has moved
@@ -129,7 +128,7 @@ def mirror_clips(batch: Sample, chance: float, generator: torch.Generator) -> Sa
     """
     if chance <= 0:
         return batch
-    told = batch.motion[:, list(SIGNALS).index("text")].nan_to_num()  # (b, f, P)
+    told = batch.motion[:, batch.names().index("text")].nan_to_num()  # (b, f, P)
     sided = (told[..., MIRRORED_SIGN < 0] != 0).flatten(1).any(1) | _names_a_side(batch.bytes)
     flip = torch.rand(len(batch.frames), generator=generator) < chance
     flip = flip.to(batch.frames.device) & ~sided
@@ -184,7 +183,7 @@ def mirror_drivers(batch: Sample, chance: float, generator: torch.Generator) -> 
         return batch
     flip = (torch.rand(len(batch.crops), generator=generator) < chance).to(batch.crops.device)
     motion = batch.motion.clone()
-    k = list(SIGNALS).index("expression")
+    k = batch.names().index("expression")
     motion[:, k] = _where(flip, _mirrored(motion[:, k]), motion[:, k])
     crops, rest = (_where(flip, t.flip(-1), t) for t in (batch.crops, batch.rest))
     return replace(batch, crops=crops, rest=rest, motion=motion)

@@ -102,7 +102,8 @@ class PuppetDataset(Dataset):
         if config.portraits is not None:
             portrait_files(config.portraits)  # told before the work
         self.config, self.clips = config, clips
-        settings = repr((replace(config, cache=None), DRAWN))  # clips of other settings have other names
+        # clips of other settings, or with gates of other signals, have other names
+        settings = repr((replace(config, cache=None), tuple(SIGNALS), DRAWN))
         self.prefix = hashlib.sha256(settings.encode()).hexdigest()[:12]
         self.speech = speech_features(config.whisper)
         self.kept: dict[int, Sample] = {}
@@ -148,6 +149,8 @@ class PuppetDataset(Dataset):
         clip = puppet_clip(config.seed, index, drawn)
         gates = draw_gates(list(SIGNALS), generator, all_open=config.all_open)
         rate = Fraction(config.fps)
+        for name in SIGNALS:
+            one_of(name, clip.parts, "signal for a puppet")
         values = {name: gates.values(name, config.frames, rate) for name in SIGNALS}
         portrait, frames, field, points = self._pictures(clip, values, generator)
         points = as_found(points, config.size, generator)
