@@ -111,6 +111,40 @@ def check_writable(path: str | Path, overwrite: bool = False) -> Path:
     return target
 
 
+def make_folder(folder: str | Path) -> Path:
+    """A folder that is there and can be written to, made if it is missing.
+
+    Raises: InputError when it cannot be.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):  # permissions do not tell
+            pass
+    except OSError as error:
+        raise InputError(
+            f"--out {folder}: cannot be written to ({error.strerror}); give another folder"
+        ) from None
+    return Path(folder)
+
+
+def check_folder(folder: str | Path) -> Path:
+    """The path of a folder that `make_folder` could make: checked before long work, which may be refused for
+    another reason and then leaves nothing behind.
+
+    Raises: InputError when it is no folder, or cannot be written to.
+    """
+    there = Path(os.path.realpath(folder))
+    try:
+        while not there.exists():
+            there = there.parent
+    except OSError as error:
+        raise InputError(f"--out {str(folder)[:100]}: {error.strerror}; give another folder") from None
+    if not there.is_dir():
+        raise InputError(f"--out {folder}: {there} is no folder; give another one")
+    make_folder(there)
+    return Path(folder)
+
+
 @contextmanager
 def whole_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
     """A path beside `path`, with the same suffix, that takes its name when the block ends well.

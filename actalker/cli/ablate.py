@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import InputError, one_of
 from ..extras import need
-from ..provenance import check_readable
+from ..provenance import check_readable, make_folder
 from .options import new_parser, parse
 
 PUPPETS = {"targets": 64, "study": 2}
@@ -107,13 +107,6 @@ def _pictures(given: Sequence[str]) -> list[Path]:
     return out
 
 
-def _made(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--out {folder}: cannot be made ({error.strerror}); give another folder") from None
-
-
 @contextmanager
 def _counted(count: int, what: str) -> Iterator[Callable[[], None]]:
     """One bar; its value is called after each."""
@@ -134,7 +127,7 @@ def _targets(options: Any, portraits: list[Path], folder: Path, command: str) ->
         raise InputError("--portraits needs one --audio FILE and --face-model face_landmarker.task")
     if not portraits and not options.puppets:
         raise InputError("nothing to measure: give --puppets or --portraits")
-    _made(folder)
+    make_folder(folder)
     config = AblationConfig(
         options.model,
         options.puppets,
@@ -188,7 +181,7 @@ def _study(options: Any, portraits: list[Path], folder: Path, command: str) -> t
     if not cases:
         raise InputError("nothing to animate: give --puppets or --portraits")
     study = Study(tuple(cases), tuple(applicable(settings, cases)), options.model, options.steps)
-    _made(folder)
+    make_folder(folder)
     with _counted(len(cases), "cases") as tick:
         made = run_study(study, folder, options.engine, options.workers, options.address, tick)
     page = write_study(folder, study, made, command, options.paper)

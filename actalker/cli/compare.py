@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import Any
 
-from ..errors import InputError
-from ..provenance import check_readable
 from .options import new_parser, parse
 
 
@@ -20,23 +16,7 @@ def run(argv: Sequence[str]) -> int:
     options = parse(p, argv)
     if options is None:
         return 0
-    from ..evaluation.evaluate import compare
+    from ..evaluation.compare import compare, markdown, read_run
 
-    found = compare(_read(options.one), _read(options.other), options.force)
-    print("| metric | second less first | 95 % interval | clips | p |\n|---|---|---|---|---|")
-    for row in found:
-        p_value = "" if row.p is None else f"{row.p:.3g}"
-        print(
-            f"| {row.metric} | {row.value:.4g} | {row.low:.4g} to {row.high:.4g} | {row.count} | {p_value} |"
-        )
+    print(markdown(compare(read_run(options.one), read_run(options.other), options.force)), end="")
     return 0
-
-
-def _read(path: str) -> dict[str, Any]:
-    try:
-        held = json.loads(check_readable(path, "metrics.json").read_text(encoding="utf-8"))
-        rows = held["rows"]
-        assert all({"metric", "hash", "protocol", "clips"} <= set(row) for row in rows)
-    except (ValueError, KeyError, TypeError, AssertionError):
-        raise InputError(f"{path}: is no metrics.json of actalker evaluate") from None
-    return held

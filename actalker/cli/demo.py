@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from ..provenance import check_writable
+from ..provenance import check_writable, make_folder
 from .options import new_parser, parse
 
 SPEECH = Path(__file__).parent.parent / "assets" / "speech.flac"
@@ -68,10 +68,7 @@ def demo(
     if seconds * FPS < 1:
         raise InputError(f"--duration {duration}: is less than a frame; give 0.04 s or more")
     pipeline = TalkingHeadPipeline.from_pretrained(model)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--out {folder}: cannot be made ({error.strerror}); give another folder") from None
+    make_folder(folder)
     portrait, driver, video, look, gates = (
         folder / name
         for name in ("portrait.png", "driver.mp4", "demo.mp4", "demo_preview.png", "demo_gates.mp4")

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import InputError
-from ..provenance import check_readable
+from ..errors import InputError, one_of
+from ..provenance import check_folder, check_readable
 from .options import new_parser, parse
 
 
 def run(argv: Sequence[str]) -> int:
     """Write metrics.json, .csv and .md; print the table."""
-    from ..evaluation.metric import Weights
-    from ..evaluation.metrics import METRICS
-
     p = new_parser("evaluate", "Metrics of a video, or of a folder of them, with their protocol.")
     p.add_argument("generated", type=str, help="video, or folder of videos")
     p.add_argument("--reference", type=str | None, default=None, help="the real ones, paired by name")
-    p.add_argument("--metrics", type=str, default=",".join(METRICS), help="names, separated by commas")
+    p.add_argument(
+        "--metrics", type=str | None, default=None, help="names, separated by commas; default: all"
+    )
     p.add_argument("--out", type=str, required=True, help="folder of metrics.json, .csv and .md")
     p.add_argument("--finder", type=str, default="auto", help="of faces: landmarker, alignment or cascade")
     p.add_argument("--face-model", type=str | None, default=None, help="MediaPipe's face_landmarker.task")
@@ -35,14 +34,18 @@ def run(argv: Sequence[str]) -> int:
     from rich.progress import Progress
 
     from ..evaluation.evaluate import evaluate, markdown, write_report
+    from ..evaluation.metric import Weights
+    from ..evaluation.metrics import METRICS
 
     def path(name: str, what: str) -> Path | None:
         given = getattr(options, name)
         return None if given is None else check_readable(given, what)
 
-    names = [name.strip() for name in options.metrics.split(",") if name.strip()]
+    given = METRICS if options.metrics is None else options.metrics.lower().replace(",", " ").split()
+    names = [one_of(name, METRICS, "metric") for name in dict.fromkeys(given)]
     if not names:
         raise InputError("--metrics: names no metric; leave it out for all")
+    out = check_folder(options.out)
     weights = Weights(
         **{
             name: path(name, f"{what} file")
@@ -62,13 +65,13 @@ def run(argv: Sequence[str]) -> int:
         report = evaluate(
             Path(options.generated),
             None if options.reference is None else Path(options.reference),
-            list(dict.fromkeys(names)),
+            names,
             weights,
             options.finder,
             path("face_model", "face model"),
             lambda name: bar.advance(task),
         )
-    written = write_report(report, Path(options.out))
+    written = write_report(report, out)
     print(markdown(report), end="")
     print(written[0])
     return 0

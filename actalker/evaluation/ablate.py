@@ -22,9 +22,9 @@ from torch import Tensor
 from ..media.image import write_png
 from ..pipeline.folder import check_files, find_model, load_model
 from ..provenance import versions, whole_file, write_sidecar
-from .control import interval
 from .jobs import run_jobs
 from .puppets import LONG, SETTINGS, SIGNALS, measure
+from .statistics import interval
 
 SHEETS = 6  # puppets that are shown as pictures
 MEASURED = 2  # to be raised when puppets are drawn or measured in another way: old cells are not taken then

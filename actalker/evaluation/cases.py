@@ -23,12 +23,13 @@ from ..pipeline.talking_head import to_uint8
 from ..provenance import file_hash, whole_file
 from ..signals.signal import SIGNALS
 from ..timeline import parse_rate, parse_seconds
-from .control import correlation, phrases_shown
+from .control import phrases_shown
 from .frames import flicker_of, smoothness_of
 from .portraits import lip_opening
 from .puppets import LONG, MOVES, puppet_inputs
 from .reader import MotionReader
 from .settings import Setting
+from .statistics import correlation
 from .sync import lagged_correlation, loudness
 
 

@@ -15,10 +15,10 @@ import numpy as np
 from ..errors import InputError
 from ..faces.crop import Crop
 from ..faces.track import Track, track_face
+from ..media.files import VIDEO_ENDINGS, by_stem, video_files
 from ..media.sound import Sound, read_sound
 from ..media.video import VideoInfo, probe, read_frames
 
-ENDINGS = (".mp4", ".mov", ".mkv", ".webm", ".avi")
 LONGEST = 60  # seconds of a clip that are held in memory
 
 
@@ -28,11 +28,15 @@ class Unmeasurable(Exception):
 
 @dataclass(frozen=True)
 class Clip:
-    """A file, and how faces are found in it. Raises: InputError for files that cannot be read."""
+    """A file, and how faces are found in it. Raises: InputError for files that cannot be read.
+
+    rate: frames a second at which it is read; None: as it is stored.
+    """
 
     path: Path
     finder: str = "auto"
     face_model: Path | None = None
+    rate: Fraction | None = None
 
     @cached_property
     def info(self) -> VideoInfo:
@@ -42,14 +46,14 @@ class Clip:
     @cached_property
     def fps(self) -> Fraction:
         """Frames a second."""
-        return self.info.fps
+        return self.info.fps if self.rate is None else self.rate
 
     @cached_property
     def frames(self) -> np.ndarray:
-        """(f, h, w, 3) uint8, as they are stored."""
+        """(f, h, w, 3) uint8."""
         if self.info.duration > LONGEST:
             raise InputError(f"{self.path}: longer than {LONGEST} s; cut it into clips")
-        return np.stack(list(read_frames(self.path, None)))
+        return np.stack(list(read_frames(self.path, self.rate)))
 
     def at(self, fps: int) -> np.ndarray:
         """Frames at another rate, (f, h, w, 3) uint8."""
@@ -109,18 +113,13 @@ class Clip:
 def paired(generated: Path, reference: Path | None) -> list[tuple[str, Path, Path | None]]:
     """(name, generated file, reference file) for each clip; folders are paired by file names without endings.
 
-    Raises: InputError for folders without videos, and references that are missing.
+    Raises: InputError for files that are no videos, folders without videos or with two of one name, and
+        references that are missing.
     """
-    if not generated.exists():
-        raise InputError(f"{generated}: no such file or folder")
-    made = _videos(generated)
-    if not made:
-        raise InputError(f"{generated}: holds no videos")
+    made = _videos(generated, reference)
     if reference is None:
         return [(name, path, None) for name, path in made.items()]
-    if not reference.exists():
-        raise InputError(f"{reference}: no such file or folder")
-    real = _videos(reference)
+    real = _videos(reference, generated)
     if generated.is_file() and reference.is_file():
         return [(generated.stem, generated, reference)]
     missing = [name for name in made if name not in real]
@@ -133,8 +132,15 @@ def paired(generated: Path, reference: Path | None) -> list[tuple[str, Path, Pat
     return [(name, path, real[name]) for name, path in made.items()]
 
 
-def _videos(path: Path) -> dict[str, Path]:
-    if path.is_file():
-        return {path.stem: path}
-    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in ENDINGS and p.is_file())
-    return {p.relative_to(path).with_suffix("").as_posix(): p for p in files}
+def _videos(path: Path, other: Path | None) -> dict[str, Path]:
+    """Name -> file; what lies in the other folder is not of this one."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    if not path.is_dir():
+        probe(path)  # a file that is no video is told before the work
+        return by_stem([path], path.parent)
+    inside = other if other is not None and other.is_dir() else None
+    made = by_stem(video_files(path, inside), path)
+    if not made:
+        raise InputError(f"{path}: holds no videos ({', '.join(VIDEO_ENDINGS)})")
+    return made

@@ -5,8 +5,6 @@ Videos are (f, 3, s, s) in [0, 1]; masks (s, s) in [0, 1].
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 import numpy as np
 from torch import Tensor
 
@@ -33,13 +31,6 @@ def psnr(video: Tensor, truth: Tensor) -> float:
     return float(-10 * (video - truth).square().mean().clamp(min=1e-12).log10())
 
 
-def correlation(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray) -> float:
-    """Pearson's correlation; 0 when one of the two does not move."""
-    x, y = (v - v.mean() for v in (np.asarray(a, float), np.asarray(b, float)))
-    scale = np.sqrt((x * x).sum() * (y * y).sum())
-    return float((x * y).sum() / scale) if scale > 1e-12 else 0.0
-
-
 def phrases_shown(motion: np.ndarray, script: Script, fps: float) -> list[bool]:
     """For each phase whose words mean an action: whether measured motion (f, P) shows it in its frames.
 
@@ -56,23 +47,3 @@ def phrases_shown(motion: np.ndarray, script: Script, fps: float) -> list[bool]:
         if action is not None and inside.sum() >= 3:
             shown.append(action.shown(motion[inside], motion[outside]))
     return shown
-
-
-def is_monotone(effects: Sequence[float]) -> bool:
-    """Whether each value is larger than the one before."""
-    return all(later > earlier for earlier, later in zip(effects, effects[1:], strict=False))
-
-
-def interval(
-    rows: np.ndarray, statistic: Callable[[np.ndarray], float], seed: int = 0, draws: int = 2000
-) -> tuple[float, float]:
-    """Bootstrap 95 % interval of a statistic over clips.
-
-    rows: (n, ...), one a clip; the statistic takes (n, ...) and gives a number.
-    """
-    rng = np.random.default_rng(seed)
-    values = [statistic(rows[rng.integers(len(rows), size=len(rows))]) for _ in range(draws)]
-    if np.isnan(values).all():
-        return float("nan"), float("nan")
-    low, high = np.nanpercentile(values, [2.5, 97.5])
-    return float(low), float(high)

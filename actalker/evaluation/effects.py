@@ -14,7 +14,7 @@ import numpy as np
 
 from ..media.sound import Sound
 from ..signals.signal import SIGNALS
-from .control import interval, is_monotone
+from .statistics import interval, is_monotone
 from .study import Cell
 
 REGIONS = ("mouth", "upper", "outside")

@@ -8,7 +8,8 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
+from fractions import Fraction
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,12 @@ import numpy as np
 from .. import __version__
 from ..errors import InputError, one_of
 from ..faces.find import choose_finder
-from ..provenance import file_hash, whole_file
+from ..provenance import file_hash, make_folder, whole_file
 from .clip import Clip, Unmeasurable, paired
-from .control import interval
+from .form import PAIRS, described
 from .metric import Metric, Pool, Weights
 from .metrics import METRICS, load_weights
+from .statistics import interval
 
 PACKAGES = ("numpy", "scikit-image", "torch", "av", "mediapipe", "torchmetrics")
 MISSING = {
@@ -60,10 +62,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """Rows, and what was not computed: metric -> what to give."""
+    """Rows, and what was not computed: metric -> what to give. notes: how pairs were brought to one form, and
+    how many of them.
+    """
 
     rows: list[Row]
     left_out: dict[str, str]
+    notes: dict[str, int] = field(default_factory=dict)
 
 
 def evaluate(
@@ -89,9 +94,10 @@ def evaluate(
     values: dict[str, dict[str, float | None]] = {metric.name: {} for metric in wanted}
     failures: dict[str, Counter[str]] = {metric.name: Counter() for metric in wanted}
     pools = {metric.name: metric.pool(weights) for metric in wanted if metric.pool is not None}
+    notes: Counter[str] = Counter()
     for name, made, real in pairs:
         clip = Clip(made, finder, face_model)
-        other = None if real is None else Clip(real, finder, face_model)
+        other = None if real is None else _beside(clip, Clip(real, finder, face_model), notes)
         for metric in wanted:
             value, why = _measured(metric, clip, other, weights, pools.get(metric.name))
             values[metric.name][name] = value
@@ -103,7 +109,26 @@ def evaluate(
         told = protocol(metric, weights, finder, face_model)
         pool = pools.get(metric.name)
         rows.append(_row(metric, values[metric.name], failures[metric.name], told, pool))
-    return Report(rows, left_out)
+    return Report(rows, left_out, dict(notes))
+
+
+def _beside(made: Clip, real: Clip, notes: Counter[str]) -> Clip:
+    """The reference as it is read beside a generated clip, and a note of what that changes."""
+    try:
+        ours, theirs = made.info, real.info
+    except InputError:  # every metric will say so
+        return real
+    size = described((ours.height, ours.width), (theirs.height, theirs.width))
+    if size is not None:
+        notes[size] += 1
+    if ours.fps == theirs.fps:
+        return real
+    notes[f"reference of {_rate(theirs.fps)} frames a second, read at {_rate(ours.fps)}"] += 1
+    return replace(real, rate=ours.fps)
+
+
+def _rate(fps: Fraction) -> str:
+    return f"{float(fps):.5g}"
 
 
 def _measured(
@@ -119,7 +144,9 @@ def _measured(
     except Unmeasurable as error:
         return None, str(error)
     except InputError as error:  # a file that cannot be read fails in every metric, by its reason
-        return None, str(error).split(": ", 1)[-1]
+        real = f"{other.path}: " if other is not None else ""
+        text = str(error).removeprefix(f"{clip.path}: ")
+        return None, f"its reference: {text.removeprefix(real)}" if real and text.startswith(real) else text
     return (value, None) if np.isfinite(value) else (None, "the value is no number")
 
 
@@ -146,6 +173,7 @@ def protocol(metric: Metric, weights: Weights, finder: str, face_model: Path | N
     return {
         "metric": metric.name,
         "formula": metric.formula,
+        "pairs": PAIRS if "reference" in metric.needs else None,
         "finder": finder if looks else None,
         "weights": {name: file_hash(path) for name, path in files.items()},
         "versions": {"actalker": __version__, **found},
@@ -194,8 +222,10 @@ def _pooled(
     value: float | None = None
     try:
         value = pool.value()
+        if not np.isfinite(value):
+            raise Unmeasurable("the value is no number")
     except Unmeasurable as error:
-        failures = failures + Counter({str(error): 1})
+        value, failures = None, failures + Counter({str(error): 1})
     count = len(clips) - sum(failures.values()) if value is not None else 0
     return Row(
         metric.name,
@@ -213,46 +243,6 @@ def _pooled(
     )
 
 
-@dataclass(frozen=True)
-class Difference:
-    """Two runs over the same clips: mean of the second less the first; p of Wilcoxon's signed ranks."""
-
-    metric: str
-    count: int
-    value: float
-    low: float
-    high: float
-    p: float | None
-
-
-def compare(one: Mapping[str, Any], other: Mapping[str, Any], force: bool = False) -> list[Difference]:
-    """Paired differences of two `metrics.json`, over the clips that both have a value for.
-
-    Raises: InputError when a metric was made by different protocols, unless forced, or no clip is in both.
-    """
-    from scipy.stats import wilcoxon
-
-    second = {row["metric"]: row for row in other["rows"]}
-    out = []
-    for row in one["rows"]:
-        match = second.get(row["metric"])
-        if match is None:
-            continue
-        if row["hash"] != match["hash"] and not force:
-            apart = [k for k in row["protocol"] if row["protocol"][k] != match["protocol"].get(k)]
-            raise InputError(
-                f"{row['metric']}: the protocols differ ({', '.join(apart)}); measure both alike, or --force"
-            )
-        clips = [c for c, v in row["clips"].items() if v is not None and match["clips"].get(c) is not None]
-        if not clips:
-            raise InputError(f"{row['metric']}: no clip is in both; give runs over the same clips")
-        apart_by = np.array([match["clips"][c] - row["clips"][c] for c in clips])
-        low, high = interval(apart_by, lambda v: float(v.mean()))
-        p = float(wilcoxon(apart_by).pvalue) if len(clips) > 5 and np.any(apart_by) else None
-        out.append(Difference(row["metric"], len(clips), float(apart_by.mean()), low, high, p))
-    return out
-
-
 def markdown(report: Report) -> str:
     """The table, and what it says nothing of."""
     lines = [
@@ -268,6 +258,8 @@ def markdown(report: Report) -> str:
         )
     for row in report.rows:
         lines += [f"- {row.metric}: {count} without a value: {why}" for why, count in row.failures.items()]
+    for note, count in report.notes.items():
+        lines.append(f"- {count} {'pair' if count == 1 else 'pairs'}: {note}")
     lines += [f"- {name}: not computed; {why}" for name, why in report.left_out.items()]
     return "\n".join(lines) + "\n"
 
@@ -278,11 +270,9 @@ def _text(value: float | None) -> str:
 
 def write_report(report: Report, out: Path) -> list[Path]:
     """metrics.json, .csv (a row a clip) and .md; existing ones are replaced. Returns their paths."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be made ({error.strerror}); give another folder") from None
-    held = {"rows": [asdict(row) for row in report.rows], "not_computed": report.left_out}
+    make_folder(out)
+    rows = [asdict(row) for row in report.rows]
+    held = {"rows": rows, "not_computed": report.left_out, "notes": report.notes}
     table = io.StringIO()
     writer = csv.writer(table)
     writer.writerow(["clip", *(row.metric for row in report.rows)])
@@ -293,5 +283,6 @@ def write_report(report: Report, out: Path) -> list[Path]:
     texts = (json.dumps(held, indent=1) + "\n", table.getvalue(), markdown(report))
     for name, text in zip(OUTPUTS, texts, strict=True):
         with whole_file(out / name, overwrite=True) as work:
-            work.write_text(text)
+            # names on disk may hold bytes that are no text
+            work.write_text(text, encoding="utf-8", errors="backslashreplace")
     return [out / name for name in OUTPUTS]

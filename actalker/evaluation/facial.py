@@ -15,8 +15,9 @@ import torch
 from ..faces.face import SCHEMES
 from ..weights import state_dict
 from .clip import Clip, Unmeasurable
-from .control import correlation
-from .metric import Weights, same_form
+from .form import same_points
+from .metric import Weights
+from .statistics import correlation
 
 SHUT, OPEN = 0.75, 0.85  # of a clip's usual opening of the lids: below, a blink begins; above, it is over
 LIDS = {  # of each eye: rows of the upper and of the lower lid
@@ -30,14 +31,9 @@ LONGEST_BLINK = 0.5  # seconds: what lasts longer is a closed eye
 
 def landmark_distance(made: Clip, real: Clip | None, mouth: bool) -> float:
     """Mean distance of landmarks over the real face's distance between the eyes, in each frame."""
-    same_form(made, real)
-    assert real is not None
-    if made.scheme != real.scheme:
-        raise Unmeasurable("landmarks are of two kinds")
-    scheme = SCHEMES[real.scheme]
+    one, other = same_points(made, real)
+    scheme = SCHEMES[made.scheme]
     rows = list(scheme.lips) if mouth else slice(None)
-    count = min(len(made.landmarks), len(real.landmarks))
-    one, other = made.landmarks[:count], real.landmarks[:count]
     apart = np.linalg.norm(one[:, rows] - other[:, rows], axis=-1).mean(1)
     eyes = [other[:, list(side)].mean(1) for side in (scheme.eye_left, scheme.eye_right)]
     between = np.linalg.norm(eyes[0] - eyes[1], axis=-1)

@@ -9,7 +9,8 @@ import numpy as np
 from skimage.metrics import structural_similarity
 
 from .clip import Clip, Unmeasurable
-from .metric import Weights, same_form
+from .form import same_form
+from .metric import Weights
 
 LUMA = np.array([0.299, 0.587, 0.114])
 

@@ -111,7 +111,7 @@ class FID:
         """The distance."""
         if min(self.counts) < FEWEST:
             raise Unmeasurable("less than two features")
-        return float(self.metric.compute())
+        return max(0.0, float(self.metric.compute()))  # of equal clips it is a little below
 
 
 class FVD:

@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import numpy as np
-
-from .clip import Clip, Unmeasurable
+from .clip import Clip
 
 
 @dataclass(frozen=True)
@@ -53,16 +51,3 @@ class Metric:
     worst: float | None = None
     pool: Callable[[Weights], Pool] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
-
-
-def same_form(made: Clip, real: Clip | None) -> tuple[np.ndarray, np.ndarray]:
-    """Frames of both, cut to the shorter one. Raises: Unmeasurable for other sizes or rates."""
-    assert real is not None
-    if made.fps != real.fps:
-        raise Unmeasurable("frame rates differ")
-    if made.frames.shape[1:] != real.frames.shape[1:]:
-        raise Unmeasurable("picture sizes differ")
-    count = min(len(made.frames), len(real.frames))
-    if abs(len(made.frames) - len(real.frames)) > made.fps:
-        raise Unmeasurable("lengths differ by more than a second")
-    return made.frames[:count], real.frames[:count]

@@ -1,52 +1,73 @@
-"""The table of metrics: what each is called, its unit, its formula and what it needs."""
+"""The table of metrics: what each is called, its unit, its formula and what it needs.
+
+What computes them is imported when it is first called: a wrong word on the command line is told at once.
+"""
 
 from __future__ import annotations
 
-from .facial import (
-    blink_length,
-    blink_rate,
-    csim,
-    expression_distance,
-    expression_transfer,
-    identity_drift,
-    identity_net,
-    lmd,
-    mouth_lmd,
-    pose_distance,
-)
-from .frames import background, colour_drift, flicker, psnr, seam, smoothness, ssim
-from .frechet import FID, FVD
-from .metric import Metric, Weights
-from .perceptual import lpips, lpips_net
-from .sync import av_length, lips_follow, sync_c, sync_d, sync_net
+from importlib import import_module
+from typing import Any
+
+from .clip import Clip
+from .metric import Measure, Metric, Pool, Weights
 
 SYNCNET = "SyncNet at 25 fps, syncnet_python's crop (grey 110 outside, bilinear to 224, not antialiased)"
+
+
+def _late(module: str, name: str) -> Any:
+    return getattr(import_module(f".{module}", __package__), name)
+
+
+def of(module: str, name: str) -> Measure:
+    """The measure of this name in a module of this folder."""
+
+    def measure(made: Clip, real: Clip | None, weights: Weights) -> float:
+        return float(_late(module, name)(made, real, weights))
+
+    return measure
+
+
+def pooled(name: str) -> Any:
+    """The pool of this name among the Fréchet distances."""
+
+    def pool(weights: Weights) -> Pool:
+        made: Pool = _late("frechet", name)(weights)
+        return made
+
+    return pool
 
 
 def load_weights(needs: set[str], weights: Weights) -> None:
     """Read the files that metrics need. Raises: InputError for files that hold other weights."""
     if "syncnet" in needs and weights.syncnet is not None:
-        sync_net(weights.syncnet)
+        _late("sync", "sync_net")(weights.syncnet)
     if "arcface" in needs and weights.arcface is not None:
-        identity_net(weights.arcface)
+        _late("facial", "identity_net")(weights.arcface)
     if "lpips" in needs and weights.backbone is not None and weights.lpips is not None:
-        lpips_net(weights.backbone, weights.lpips)
-    if "inception" in needs and weights.inception is not None:
-        FID(weights)
-    if "i3d" in needs and weights.i3d is not None:
-        FVD(weights)
+        _late("perceptual", "lpips_net")(weights.backbone, weights.lpips)
+    for need, name in (("inception", "FID"), ("i3d", "FVD")):
+        if need in needs and getattr(weights, need) is not None:
+            _late("frechet", name)(weights)
 
 
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric("psnr", "dB", "higher", "mean over frames of 10 log10(255² / MSE)", psnr, ("reference",)),
+        Metric(
+            "psnr",
+            "dB",
+            "higher",
+            "mean over frames of 10 log10(255² / MSE), MSE 1e-10 at least: 148.1 dB for equal frames",
+            of("frames", "psnr"),
+            ("reference",),
+        ),
         Metric(
             "ssim",
             "",
             "higher",
-            "mean over frames of SSIM (Wang et al. 2004), Gaussian window, σ 1.5",
-            ssim,
+            "mean over frames and colours of SSIM (Wang et al. 2004), Gaussian window of 11 pixels, "
+            "σ 1.5, K 0.01 and 0.03, without the outer 5 pixels",
+            of("frames", "ssim"),
             ("reference",),
             0.0,
         ),
@@ -55,33 +76,35 @@ METRICS = {
             "",
             "lower",
             "mean over frames of LPIPS 0.1, pictures in [-1, 1]",
-            lpips,
+            of("perceptual", "lpips"),
             ("reference", "backbone", "lpips"),
         ),
         Metric(
             "fid",
             "",
             "lower",
-            "torchmetrics' Fréchet distance of Inception's 2048 features of all frames",
+            "torchmetrics' Fréchet distance of Inception's 2048 features of all frames, which the network "
+            "resizes itself; covariances over n - 1; 0 at least",
             None,
             ("reference", "inception"),
-            pool=FID,
+            pool=pooled("FID"),
         ),
         Metric(
             "fvd",
             "",
             "lower",
-            "Fréchet distance of I3D's features of stretches of 16 frames, stride 16, 224 pixels, in [-1, 1]",
+            "Fréchet distance of I3D's features of stretches of 16 frames, stride 16, in [-1, 1], "
+            "stretched to 224 x 224 (bilinear, not antialiased); covariances over n - 1; 0 at least",
             None,
             ("reference", "i3d"),
-            pool=FVD,
+            pool=pooled("FVD"),
         ),
         Metric(
             "lmd",
             "eye distances",
             "lower",
             "mean distance of landmarks to the reference's, over the distance between the reference's eyes",
-            lmd,
+            of("facial", "lmd"),
             ("reference", "landmarks"),
         ),
         Metric(
@@ -89,7 +112,7 @@ METRICS = {
             "eye distances",
             "lower",
             "lmd over the lips' outline alone",
-            mouth_lmd,
+            of("facial", "mouth_lmd"),
             ("reference", "landmarks"),
         ),
         Metric(
@@ -97,7 +120,7 @@ METRICS = {
             "",
             "higher",
             "mean cosine of ArcFace's vectors of each frame and the reference's first; canonical square, 112",
-            csim,
+            of("facial", "csim"),
             ("reference", "arcface", "face"),
             0.0,
         ),
@@ -106,7 +129,7 @@ METRICS = {
             "",
             "lower",
             "1 - cosine of the mean ArcFace vectors of the first and the last second",
-            identity_drift,
+            of("facial", "identity_drift"),
             ("arcface", "face"),
             1.0,
         ),
@@ -115,7 +138,7 @@ METRICS = {
             "of 1",
             "lower",
             "mean difference of MediaPipe's 52 blendshapes to the reference's",
-            expression_distance,
+            of("facial", "expression_distance"),
             ("reference", "mesh"),
         ),
         Metric(
@@ -123,7 +146,7 @@ METRICS = {
             "degrees",
             "lower",
             "mean difference to the reference's yaw, pitch and roll, from MediaPipe's transformation matrix",
-            pose_distance,
+            of("facial", "pose_distance"),
             ("reference", "mesh"),
         ),
         Metric(
@@ -131,7 +154,7 @@ METRICS = {
             "",
             "higher",
             "mean correlation of the blendshapes that move in the reference (deviation above 0.01)",
-            expression_transfer,
+            of("facial", "expression_transfer"),
             ("reference", "mesh"),
             0.0,
         ),
@@ -140,7 +163,7 @@ METRICS = {
             "",
             "higher",
             "correlation of the inner lips' distance with the speech's loudness, the best within 2 frames",
-            lips_follow,
+            of("sync", "lips_follow"),
             ("sound", "landmarks"),
             0.0,
         ),
@@ -149,7 +172,7 @@ METRICS = {
             "",
             "higher",
             f"{SYNCNET}: median distance over shifts of ±15 frames, less the smallest",
-            sync_c,
+            of("sync", "sync_c"),
             ("sound", "syncnet", "face"),
             0.0,
         ),
@@ -158,7 +181,7 @@ METRICS = {
             "",
             "lower",
             f"{SYNCNET}: smallest mean distance over shifts of ±15 frames",
-            sync_d,
+            of("sync", "sync_d"),
             ("sound", "syncnet", "face"),
         ),
         Metric(
@@ -166,36 +189,56 @@ METRICS = {
             "a minute",
             "none",
             "blinks: lids below 0.75 of their usual opening, over above 0.85, at most 0.5 s",
-            blink_rate,
+            of("facial", "blink_rate"),
             ("landmarks",),
         ),
-        Metric("blink_length", "s", "none", "mean length of those blinks", blink_length, ("landmarks",)),
+        Metric(
+            "blink_length",
+            "s",
+            "none",
+            "mean length of those blinks",
+            of("facial", "blink_length"),
+            ("landmarks",),
+        ),
         Metric(
             "smoothness",
             "",
             "higher",
             "1 - mean |x_k - (x_(k-1) + x_(k+1)) / 2| / 255 over odd k",
-            smoothness,
+            of("frames", "smoothness"),
         ),
         Metric(
-            "flicker", "of 255", "lower", "mean |y_(k+1) - 2 y_k + y_(k-1)| of the mean luminance", flicker
+            "flicker",
+            "of 255",
+            "lower",
+            "mean |y_(k+1) - 2 y_k + y_(k-1)| of the mean luminance",
+            of("frames", "flicker"),
         ),
-        Metric("seam", "", "lower", "largest mean jump between frames over the median one", seam),
+        Metric(
+            "seam", "", "lower", "largest mean jump between frames over the median one", of("frames", "seam")
+        ),
         Metric(
             "colour_drift",
             "of 255",
             "lower",
             "length of the last second's mean colour less the first's",
-            colour_drift,
+            of("frames", "colour_drift"),
         ),
         Metric(
             "background",
             "of 255",
             "lower",
             "mean |x_k - x_0| outside the rectangle around all of the face's boxes",
-            background,
+            of("frames", "background"),
             ("face",),
         ),
-        Metric("av_length", "s", "lower", "|length of pictures - length of sound|", av_length, ("sound",)),
+        Metric(
+            "av_length",
+            "s",
+            "lower",
+            "|length of pictures - length of sound|",
+            of("sync", "av_length"),
+            ("sound",),
+        ),
     )
 }

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..weights import state_dict
 from .clip import Clip, Unmeasurable
-from .metric import Weights, same_form
+from .form import same_form
+from .metric import Weights
 
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 VGG = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512)

@@ -23,8 +23,9 @@ from ..pipeline.generate import generate
 from ..pipeline.inputs import ClipInputs, Portrait
 from ..pipeline.model import TalkingHeadModel
 from ..regions.shapes import REGIONS
-from .control import correlation, is_monotone, phrases_shown, psnr, region_change, region_error
+from .control import phrases_shown, psnr, region_change, region_error
 from .reader import MotionReader
+from .statistics import correlation, is_monotone
 
 SIGNALS = ("audio", "expression", "text")
 OWN = {"audio": "mouth", "expression": "upper", "text": "face"}

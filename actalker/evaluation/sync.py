@@ -12,9 +12,9 @@ import numpy as np
 from ..media.sound import Sound
 from ..signals.syncnet import FPS, SyncScore, load_syncnet, sync_crops, sync_score
 from .clip import Clip
-from .control import correlation
 from .facial import lips_apart
 from .metric import Weights
+from .statistics import correlation
 
 LAG = 2  # frames by which lips and loudness may be apart
 
@@ -46,7 +46,7 @@ def sync_net(path: Path) -> Any:
     return load_syncnet(path)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=1)  # two metrics of one clip; older ones would keep their frames
 def _sync(clip: Clip, path: Path) -> SyncScore:
     mono, frames = clip.sound.mono(16000), clip.at(FPS)
     boxes = clip.track.boxes()

@@ -65,11 +65,11 @@ def _below(folder: Path, above: tuple[str, ...], left_out: str | None) -> Iterat
             yield from _below(path, (*above, real), left_out)
 
 
-def video_files(folder: Path) -> list[Path]:
+def video_files(folder: Path, without: Path | None = None) -> list[Path]:
     """The videos below a folder, by their endings, in order. A link that leads nowhere counts, so that it is
-    named by whatever reads it.
+    named by whatever reads it. without: a folder that is not walked.
     """
-    return [path for path in files_below(folder) if path.suffix.lower() in VIDEO_ENDINGS]
+    return [path for path in files_below(folder, without) if path.suffix.lower() in VIDEO_ENDINGS]
 
 
 def by_stem(paths: Iterable[Path], folder: Path) -> dict[str, Path]:

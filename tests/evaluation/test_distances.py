@@ -128,7 +128,7 @@ def test_videos_are_at_no_distance_from_themselves_and_order_does_not_matter(kin
         apart.add(a, b)
     for a, b in zip(one[::-1], other[::-1], strict=True):
         turned.add(a, b)
-    assert same.value() == pytest.approx(0, abs=1e-4)
+    assert 0 <= same.value() < 1e-4
     assert apart.value() > 0.01 and turned.value() == pytest.approx(apart.value(), rel=1e-3)
     with pytest.raises(Unmeasurable, match="less than"):
         kind(weights).value()

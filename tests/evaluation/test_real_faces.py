@@ -13,10 +13,10 @@ from actalker.data.puppets.anatomy import random_anatomy
 from actalker.data.puppets.motion import INDEX, still
 from actalker.data.puppets.render import Puppet
 from actalker.evaluation.clip import Clip
-from actalker.evaluation.control import correlation
 from actalker.evaluation.facial import blinks, landmark_distance, lid_opening, lips_apart
 from actalker.evaluation.metric import Weights
 from actalker.evaluation.metrics import METRICS
+from actalker.evaluation.statistics import correlation
 from actalker.evaluation.sync import lagged_correlation, loudness
 
 SIDE = 384

@@ -1,0 +1,135 @@
+"""Two runs of `evaluate` over the same clips: what differs, and what cannot be compared."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..provenance import check_readable
+from .statistics import interval
+
+RUN = "metrics.json of actalker evaluate"
+FEWEST = 6  # differences that Wilcoxon's signed ranks are taken of
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean of the second run less the first, over `count` clips. low, high: bootstrap 95 % interval; None for
+    a single clip. p: of Wilcoxon's signed ranks; None for few clips, and where nothing differs.
+    """
+
+    metric: str
+    count: int
+    value: float
+    low: float | None
+    high: float | None
+    p: float | None
+
+
+@dataclass
+class Comparison:
+    """What could be compared, and what could not: metric -> why."""
+
+    rows: list[Difference] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+
+def read_run(path: str | Path) -> dict[str, Any]:
+    """A `metrics.json`. Raises: InputError for other files."""
+    path = check_readable(path, "metrics.json")
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        for row in held["rows"]:
+            texts = isinstance(row["metric"], str) and isinstance(row["hash"], str)
+            if not texts or not all(_is_value(value) for value in row["clips"].values()):
+                raise TypeError
+            dict(row["protocol"]), dict(row.get("failures") or {})
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        raise InputError(f"{path}: is no {RUN}; give the one that it wrote") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    return dict(held)
+
+
+def _is_value(value: Any) -> bool:
+    if isinstance(value, int):
+        float(value)  # raises for what no float holds
+    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
+
+
+def compare(one: Mapping[str, Any], other: Mapping[str, Any], force: bool = False) -> Comparison:
+    """Paired differences of two runs as `read_run` gives them, over the clips that both have a value for.
+
+    Raises: InputError when a metric was made by different protocols, unless forced; when no metric has values
+        of the same clips in both.
+    """
+    first, second = ({row["metric"]: row for row in run["rows"]} for run in (one, other))
+    found = Comparison()
+    for name in [*first, *(name for name in second if name not in first)]:
+        if name not in first or name not in second:
+            found.skipped[name] = f"only in the {'first' if name in first else 'second'} run"
+            continue
+        row, match = first[name], second[name]
+        values = [_known(held) for held in (row, match)]
+        clips = [clip for clip in values[0] if clip in values[1]]
+        if not clips:
+            found.skipped[name] = _why_not(row, match, values)
+            continue
+        if row["hash"] != match["hash"] and not force:
+            apart = [k for k in row["protocol"] if row["protocol"][k] != match["protocol"].get(k)]
+            apart += [k for k in match["protocol"] if k not in row["protocol"]]
+            raise InputError(
+                f"{name}: the protocols differ ({', '.join(apart) or 'hash'}); measure both alike, or --force"
+            )
+        found.rows.append(_difference(name, np.array([values[1][c] - values[0][c] for c in clips])))
+    if not found.rows:
+        why = "; ".join(f"{name}: {reason}" for name, reason in list(found.skipped.items())[:3])
+        raise InputError(
+            f"nothing can be compared ({why or 'both runs are empty'}); give runs over the same clips"
+        )
+    return found
+
+
+def _known(row: Mapping[str, Any]) -> dict[str, float]:
+    return {clip: float(v) for clip, v in row["clips"].items() if v is not None and math.isfinite(v)}
+
+
+def _why_not(row: Mapping[str, Any], match: Mapping[str, Any], values: list[dict[str, float]]) -> str:
+    """Why a metric that both runs have cannot be compared clip by clip."""
+    whole = [v for held in (row, match) if isinstance(v := held.get("value"), (int, float))]
+    if not values[0] and not values[1] and len(whole) == 2:
+        return f"one number of all clips together, {whole[0]:.4g} and {whole[1]:.4g}"
+    for held, which, known in ((row, "first", values[0]), (match, "second", values[1])):
+        if not known:
+            reasons = dict(held.get("failures") or {})
+            told = ", ".join(f"{reason} ({count})" for reason, count in list(reasons.items())[:2])
+            return f"no values in the {which} run" + (f": {told}" if told else "")
+    return "no clip has a value in both runs"
+
+
+def _difference(name: str, apart: np.ndarray) -> Difference:
+    low, high = interval(apart, lambda v: float(v.mean())) if len(apart) > 1 else (None, None)
+    p = None
+    if len(apart) >= FEWEST and np.any(apart):
+        from scipy.stats import wilcoxon
+
+        p = float(wilcoxon(apart).pvalue)
+    return Difference(name, len(apart), float(apart.mean()), low, high, p)
+
+
+def markdown(found: Comparison) -> str:
+    """The table, and what is not in it."""
+    lines = ["| metric | second less first | 95 % interval | clips | p |", "|---|---|---|---|---|"]
+    for row in found.rows:
+        between = "" if row.low is None else f"{row.low:.4g} to {row.high:.4g}"
+        p = "" if row.p is None else f"{row.p:.3g}"
+        lines.append(f"| {row.metric} | {row.value:.4g} | {between} | {row.count} | {p} |")
+    lines += [f"- {name}: skipped; {why}" for name, why in found.skipped.items()]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,34 @@
+"""Numbers of numbers: correlations, order, and intervals over clips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+
+def correlation(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray) -> float:
+    """Pearson's correlation; 0 when one of the two does not move."""
+    x, y = (v - v.mean() for v in (np.asarray(a, float), np.asarray(b, float)))
+    scale = np.sqrt((x * x).sum() * (y * y).sum())
+    return float((x * y).sum() / scale) if scale > 1e-12 else 0.0
+
+
+def is_monotone(effects: Sequence[float]) -> bool:
+    """Whether each value is larger than the one before."""
+    return all(later > earlier for earlier, later in zip(effects, effects[1:], strict=False))
+
+
+def interval(
+    rows: np.ndarray, statistic: Callable[[np.ndarray], float], seed: int = 0, draws: int = 2000
+) -> tuple[float, float]:
+    """Bootstrap 95 % interval of a statistic over clips.
+
+    rows: (n, ...), one a clip; the statistic takes (n, ...) and gives a number.
+    """
+    rng = np.random.default_rng(seed)
+    values = [statistic(rows[rng.integers(len(rows), size=len(rows))]) for _ in range(draws)]
+    if np.isnan(values).all():
+        return float("nan"), float("nan")
+    low, high = np.nanpercentile(values, [2.5, 97.5])
+    return float(low), float(high)
