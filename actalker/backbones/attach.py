@@ -1,15 +1,19 @@
 """Hang control layers on a network without copying its source.
 
-A hook runs the layer on a module's output; the conditions reach it through a scope that the network's own
-`forward` opens around each call. Nothing is left behind on a module: a layer that runs outside a scope (a
-recomputation under another pass, say) raises, instead of reading some other pass's conditions.
+A hook on a module asks the network for what follows it; the conditions reach it through a scope that the
+network's own `forward` opens around each call. Nothing is left behind on a module: a layer that runs outside
+a scope (a recomputation under another pass, say) raises, instead of reading some other pass's conditions.
+
+Hooks hold names alone, neither networks nor layers: the copy of a network, its pickle and its replica on
+another device use their own layers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from diffusers.models.transformers.transformer_temporal import TransformerSpatioTemporalModel
@@ -29,15 +33,18 @@ def control_scope(network: nn.Module, conditions: Any) -> Iterator[None]:
         _scope.reset(token)
 
 
-def in_scope(network: nn.Module) -> Any:
-    """The conditions of the pass that `network` is in. Raises: RuntimeError outside one."""
+def in_scope(scope_id: str) -> tuple[Any, Any]:
+    """The network of this `scope_id` that is in a pass, and the pass's conditions.
+
+    Raises: RuntimeError outside one.
+    """
     current = _scope.get()
-    if current is None or current[0] is not network:
+    if current is None or current[0].scope_id != scope_id:
         raise RuntimeError(
             "a control layer ran outside its network's forward: recompute whole forward passes, "
             "not single modules"
         )
-    return current[1]
+    return current
 
 
 def checkpointed(module: nn.Module, *args: Any) -> Any:
@@ -54,13 +61,32 @@ def checkpointed(module: nn.Module, *args: Any) -> Any:
     return checkpoint(run, *args, use_reentrant=False)
 
 
-def attach(network: nn.Module, site: nn.Module, apply: Callable[[Any, Any], Any]) -> None:
-    """After every call of `site`, replace its output by `apply(output, conditions)`."""
+@dataclass(frozen=True)
+class SiteHook:
+    """A forward hook: the network's method `method` makes the output of a module anew."""
 
-    def hook(_: nn.Module, __: Any, output: Any) -> Any:
-        return apply(output, in_scope(network))
+    scope_id: str
+    method: str
+    given: tuple[Any, ...]
 
-    site.register_forward_hook(hook)
+    def __call__(self, _: nn.Module, __: Any, output: Any) -> Any:
+        network, conditions = in_scope(self.scope_id)
+        return getattr(network, self.method)(output, conditions, *self.given)
+
+
+@dataclass(frozen=True)
+class ContextOfPass:
+    """What a `DecoupledAttention` calls for its context: that of the pass which its network is in."""
+
+    scope_id: str
+
+    def __call__(self) -> Any:
+        return in_scope(self.scope_id)[1].context
+
+
+def attach(network: Any, site: nn.Module, method: str, *given: Any) -> None:
+    """After every call of `site`, replace its output by `network.method(output, conditions, *given)`."""
+    site.register_forward_hook(SiteHook(network.scope_id, method, given))
 
 
 def cross_attentions(network: nn.Module) -> list[tuple[Any, bool]]:

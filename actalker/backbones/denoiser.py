@@ -25,6 +25,11 @@ class Estimate(NamedTuple):
     features: Tensor | None = None
     flow: Tensor | None = None
 
+    @property
+    def sample(self) -> Tensor:
+        """The raw output, as diffusers' networks call it."""
+        return self.output
+
 
 class Network(Protocol):
     """F(c_in·x; c_noise, conditions) of Karras et al. 2022, eq. 7."""

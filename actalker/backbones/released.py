@@ -6,10 +6,9 @@ Letters: b batch, f frames, c channels, h w latent size, m identity tokens, n to
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Set
 
 import torch
-from diffusers import UNetSpatioTemporalConditionModel
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.transformers.transformer_temporal import TransformerSpatioTemporalModel
 from torch import Tensor, nn
@@ -18,13 +17,24 @@ from ..control.attention import SIGNALS, AttentionContext, DecoupledAttention
 from ..control.conditions import Conditions
 from ..control.released import ReleasedControl
 from ..regions.grid import to_grid_bicubic
-from .attach import attach, checkpointed, control_scope, cross_attentions, in_scope
+from .attach import ContextOfPass, attach, control_scope, cross_attentions
+from .base import SpatioTemporalNetwork
 from .denoiser import Estimate
 from .guider import ReleasedGuider
 
 
-class ReleasedUNet(UNetSpatioTemporalConditionModel):
-    """The release's network; keys of its weights are the release's own."""
+class ReleasedUNet(SpatioTemporalNetwork):
+    """The release's network; keys of its weights are the release's own.
+
+    Its control layers take the place of features, so that, unlike a `ControlUNet`, it is not SVD's UNet
+    before it has been trained.
+    """
+
+    ADDITIONS = ("guider.",)
+
+    @classmethod
+    def _is_addition(cls, key: str) -> bool:
+        return ".mamba_blocks." in key or super()._is_addition(key)
 
     @register_to_config
     def __init__(
@@ -75,24 +85,22 @@ class ReleasedUNet(UNetSpatioTemporalConditionModel):
             num_attention_heads=num_attention_heads,
             num_frames=num_frames,
         )
+        names = {module: name for name, module in self.named_modules()}
         for site in self.control_sites():
             channels = site.num_attention_heads * site.attention_head_dim
             layers = [ReleasedControl(channels, cross_attention_dim) for _ in site.transformer_blocks]
             site.mamba_blocks = nn.ModuleList(layers)
-            for block, layer in zip(site.transformer_blocks, layers, strict=True):
-                attach(self, block, _replaced(layer))
+            for k, block in enumerate(site.transformer_blocks):
+                attach(self, block, "_replaced", f"{names[site]}.mamba_blocks.{k}")
         for attention, spatial in cross_attentions(self):
             width = attention.to_k.out_features
-            processor = DecoupledAttention(width, cross_attention_dim, spatial, self._context)
-            # so that a model without additions of its own starts as its identity attention
-            for k in range(len(SIGNALS)):
-                processor.to_k_ip[k].load_state_dict(attention.to_k.state_dict())
-                processor.to_v_ip[k].load_state_dict(attention.to_v.state_dict())
-            attention.set_processor(processor)
+            context = ContextOfPass(self.scope_id)
+            attention.set_processor(DecoupledAttention(width, cross_attention_dim, spatial, context))
+        self.fit_additions({name for name, _ in self.named_parameters()})
 
         self.guider = None if guider_blocks is None else ReleasedGuider(block_out_channels[0], guider_blocks)
         if self.guider is not None:
-            attach(self, self.conv_in, self._guided)
+            attach(self, self.conv_in, "_guided")
 
     def control_sites(self) -> list[TransformerSpatioTemporalModel]:
         """The transformers of the down and up blocks, in order: 15 at SVD's size."""
@@ -101,21 +109,22 @@ class ReleasedUNet(UNetSpatioTemporalConditionModel):
             m for block in blocks for m in block.modules() if isinstance(m, TransformerSpatioTemporalModel)
         ]
 
-    def enable_gradient_checkpointing(self, gradient_checkpointing_func: Any = checkpointed) -> None:
-        """Recompute features in the backward pass; control layers then see the pass's own conditions."""
-        super().enable_gradient_checkpointing(gradient_checkpointing_func)
-
-    def _context(self) -> AttentionContext:
-        return in_scope(self).context
+    def fit_additions(self, keys: Set[str]) -> None:
+        """Signals attend as the identity does, until they are trained or loaded."""
+        names = {module: name for name, module in self.named_modules()}
+        for attention, _ in cross_attentions(self):
+            processor = attention.processor
+            for layers, source in ((processor.to_k_ip, attention.to_k), (processor.to_v_ip, attention.to_v)):
+                for layer in layers:
+                    if f"{names[layer]}.weight" in keys and not source.weight.is_meta:
+                        layer.load_state_dict(source.state_dict())
 
     def blocks(self) -> list[nn.Module]:
         """The parts that hold nearly all weights, each used through its own forward: what is sharded."""
         return [*self.down_blocks, self.mid_block, *self.up_blocks]
 
-    def forward(  # type: ignore[override]
-        self, sample: Tensor, timestep: Tensor | float, conditions: Conditions, **base: Any
-    ) -> Estimate:
-        """One pass; arguments as `ControlUNet.forward`. A signal without tokens, or shut, is not computed."""
+    def estimate(self, sample: Tensor, timestep: Tensor | float, conditions: Conditions) -> Estimate:
+        """As `forward`. A signal without tokens, or shut, is not computed."""
         b, f = sample.shape[:2]
         reference = conditions.reference[:, None].expand(-1, f, -1, -1, -1).to(sample.dtype)
         tokens, regions, gates = {}, {}, {}
@@ -138,7 +147,6 @@ class ReleasedUNet(UNetSpatioTemporalConditionModel):
             identity,
             conditions.micro.to(sample.dtype),
             conditions.location[:, :, 0].to(sample.dtype) if self.guider is not None else None,
-            **base,
         )
         return Estimate(output, None)
 
@@ -152,7 +160,6 @@ class ReleasedUNet(UNetSpatioTemporalConditionModel):
         identity: Tensor,
         micro: Tensor,
         face: Tensor | None = None,
-        **base: Any,
     ) -> Tensor:
         """One pass on the release's own inputs: (b, f, c, h, w) to (b, f, c', h, w).
 
@@ -167,7 +174,14 @@ class ReleasedUNet(UNetSpatioTemporalConditionModel):
         """
         call = _Call(tokens, regions, gates, identity, face)
         with control_scope(self, call):
-            return super().forward(sample, timestep, identity[:, 0], micro, return_dict=False, **base)[0]
+            return self.base(sample, timestep, identity[:, 0], micro)
+
+    def _replaced(self, hidden: Tensor, call: _Call, name: str) -> Tensor:
+        """A spatial block's output (b·f, t, c), replaced by that of the control layer of this name."""
+        tokens = {s: call.tokens[s].flatten(0, 1) for s in SIGNALS}
+        gates = {s: call.gates[s].flatten() for s in SIGNALS}
+        layer = self.get_submodule(name)
+        return layer(hidden, tokens, call.identity.flatten(0, 1), call.kept(hidden.shape[1]), gates)
 
     def _guided(self, features: Tensor, call: _Call) -> Tensor:
         if call.face is None:
@@ -205,14 +219,3 @@ class _Call:
 
     def kept(self, count: int) -> dict[str, Tensor]:
         return {s: self.level(count)[:, k].int() == 1 for k, s in enumerate(SIGNALS)}
-
-
-def _replaced(layer: ReleasedControl) -> Any:
-    """A spatial block's output (b·f, t, c), replaced by the layer's."""
-
-    def apply(hidden: Tensor, call: _Call) -> Tensor:
-        tokens = {s: call.tokens[s].flatten(0, 1) for s in SIGNALS}
-        gates = {s: call.gates[s].flatten() for s in SIGNALS}
-        return layer(hidden, tokens, call.identity.flatten(0, 1), call.kept(hidden.shape[1]), gates)
-
-    return apply

@@ -9,9 +9,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from diffusers import UNetSpatioTemporalConditionModel
 from diffusers.configuration_utils import register_to_config
-from diffusers.models.transformers.transformer_temporal import TransformerSpatioTemporalModel
 from torch import Tensor, nn
 
 from ..control.attention import AttentionContext, DecoupledAttention
@@ -19,7 +17,8 @@ from ..control.conditions import Conditions
 from ..control.config import BranchConfig
 from ..control.parallel import ParallelControl, Route, route
 from ..regions.grid import to_grid_bicubic
-from .attach import attach, checkpointed, control_scope, cross_attentions, in_scope
+from .attach import ContextOfPass, attach, control_scope, cross_attentions
+from .base import SpatioTemporalNetwork
 from .denoiser import Estimate
 from .guider import LocationGuider
 from .warp import DetailHead, Grain, paint, refined, warp
@@ -38,7 +37,7 @@ class _Routes:
         return self.by_size[size]
 
 
-class ControlUNet(UNetSpatioTemporalConditionModel):
+class ControlUNet(SpatioTemporalNetwork):
     """SVD's UNet at any size, with one `ParallelControl` behind every spatio-temporal transformer.
 
     The base network's state-dict keys stay as in diffusers; the additions are `control.*`, `guider.*`,
@@ -55,7 +54,11 @@ class ControlUNet(UNetSpatioTemporalConditionModel):
     adapters: signals enter every cross-attention too (`DecoupledAttention`), starting at zero.
     reference_scale: factor on the reference's latents where they are joined; SVD takes them unscaled,
     1 / 0.18215.
+
+    `from_pretrained` takes SVD's own UNet folder too: see `SpatioTemporalNetwork`.
     """
+
+    ADDITIONS = ("control.", "guider.", "flow.", "detail.", "grain.")
 
     @register_to_config
     def __init__(
@@ -126,19 +129,19 @@ class ControlUNet(UNetSpatioTemporalConditionModel):
             identity=branch_identity,
         )
         self.control = nn.ModuleList()
-        for site in self.control_sites():
-            layer = ParallelControl(site.in_channels, token_width, signals, branch)
-            attach(self, site, _controlled(layer))
-            self.control.append(layer)
+        for k, site in enumerate(self.control_sites()):
+            self.control.append(ParallelControl(site.in_channels, token_width, signals, branch))
+            attach(self, site, "_controlled", k)
         for attention, spatial in cross_attentions(self) if adapters else ():
             channels = attention.to_k.out_features
-            processor = DecoupledAttention(channels, token_width, spatial, self._context, signals)
+            context = ContextOfPass(self.scope_id)
+            processor = DecoupledAttention(channels, token_width, spatial, context, signals)
             for values in processor.to_v_ip.parameters():
                 nn.init.zeros_(values)
             attention.set_processor(processor)
         self.guider = LocationGuider(location_masks, block_out_channels[0]) if location_masks else None
         if self.guider is not None:
-            attach(self, self.conv_in, self._guided)
+            attach(self, self.conv_in, "_guided")
         self.flow = nn.Conv2d(block_out_channels[0], 8, 3, padding=1) if flow_scale else None
         if flow_scale:
             # a model that starts from the portrait starts by nearly ignoring the noise
@@ -148,26 +151,22 @@ class ControlUNet(UNetSpatioTemporalConditionModel):
             nn.init.zeros_(self.flow.weight)
             assert self.flow.bias is not None
             nn.init.zeros_(self.flow.bias)
-        attach(self, self.conv_act, self._keep_features)
+        attach(self, self.conv_act, "_keep_features")
         painted = detail_width > 0 and flow_scale > 0
         self.detail = DetailHead(block_out_channels[0], stride, detail_width) if painted else None
         self.grain = Grain(stride) if painted else None
-
-    def control_sites(self) -> list[TransformerSpatioTemporalModel]:
-        """The spatio-temporal transformers, in the order of the network: 16 at SVD's size."""
-        return [m for m in self.modules() if isinstance(m, TransformerSpatioTemporalModel)]
 
     def blocks(self) -> list[nn.Module]:
         """The parts that hold nearly all weights, each used through its own forward: what is sharded."""
         return [*self.down_blocks, self.mid_block, *self.up_blocks, *self.control]
 
-    def enable_gradient_checkpointing(self, gradient_checkpointing_func: Any = checkpointed) -> None:
-        """Recompute features in the backward pass; control layers then see the pass's own conditions."""
-        super().enable_gradient_checkpointing(gradient_checkpointing_func)
-
-    def _context(self) -> AttentionContext:
-        call: _Call = in_scope(self)
-        return call.context
+    def _controlled(self, output: Any, call: _Call, k: int) -> Any:
+        """A transformer's output, tuple or dataclass of (b·f, c, h, w), behind control layer k."""
+        hidden = output[0] if isinstance(output, tuple) else output.sample
+        f = call.routes.conditions.location.shape[1]
+        z = hidden.unflatten(0, (-1, f)).permute(0, 1, 3, 4, 2)  # (b, f, h, w, c)
+        z = self.control[k](z, call.routes.at(tuple(hidden.shape[-2:])))
+        return (z.permute(0, 1, 4, 2, 3).flatten(0, 1),)
 
     def _guided(self, features: Tensor, call: _Call) -> Tensor:
         assert self.guider is not None
@@ -179,29 +178,18 @@ class ControlUNet(UNetSpatioTemporalConditionModel):
         call.features = features
         return features
 
-    def forward(  # type: ignore[override]
-        self, sample: Tensor, timestep: Tensor | float, conditions: Conditions, **base: Any
-    ) -> Estimate:
-        """One pass.
-
-        Args:
-            sample: (b, f, c, h, w), already scaled; without the reference, which is joined here.
-            timestep: (b,) or scalar, c_noise of the noise level.
-            conditions: of the same b and f.
-        Returns: the raw output and, with a flow head, the reference, warped and maybe painted on.
-        """
+    def estimate(self, sample: Tensor, timestep: Tensor | float, conditions: Conditions) -> Estimate:
+        """As `forward`; with a flow head also the reference, warped and maybe painted on."""
         b, f = sample.shape[:2]
         reference = conditions.reference[:, None].expand(-1, f, -1, -1, -1).to(sample.dtype)
         call = _Call(_Routes(conditions))
         with control_scope(self, call):
-            output = super().forward(
+            output = self.base(
                 torch.cat([sample, self.config.reference_scale * reference], dim=2),
                 timestep,
                 conditions.identity.to(sample.dtype),
                 conditions.micro.to(sample.dtype),
-                return_dict=False,
-                **base,
-            )[0]
+            )
         features = None if call.features is None else call.features.unflatten(0, (b, f))
         if self.flow is None or call.features is None:
             return Estimate(output, None, features)
@@ -246,16 +234,3 @@ class _Call:
             grid = to_grid_bicubic(region.flatten(0, 1)[:, None], count)[:, 0]
             self.grids[signal, count] = grid.clamp(0, 1).unflatten(0, region.shape[:2])
         return self.grids[signal, count]
-
-
-def _controlled(layer: ParallelControl) -> Any:
-    """A transformer's output, tuple or dataclass or tensor of (b·f, c, h, w), behind the control layer."""
-
-    def apply(output: Any, call: _Call) -> Any:
-        hidden = output[0] if isinstance(output, tuple) else output.sample
-        f = call.routes.conditions.location.shape[1]
-        z = hidden.unflatten(0, (-1, f)).permute(0, 1, 3, 4, 2)  # (b, f, h, w, c)
-        z = layer(z, call.routes.at(tuple(hidden.shape[-2:])))
-        return (z.permute(0, 1, 4, 2, 3).flatten(0, 1),)
-
-    return apply

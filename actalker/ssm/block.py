@@ -12,6 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.module import _has_any_global_hook
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from ..errors import InputError
 from .conv import causal_conv, last_steps
@@ -190,8 +192,7 @@ class CausalConv(nn.Module):
 
     def forward(self, x: Tensor, direction: int, lengths: Tensor, tail: Tensor | None = None) -> Tensor:
         """(l, e) of direction 0 or 1 -> (l, e)."""
-        weight, bias = self.weight[direction].to(x.dtype), self.bias[direction].to(x.dtype)
-        return F.silu(causal_conv(x, weight, bias, lengths, tail))
+        return causal_conv(x, self.weight[direction], self.bias[direction], lengths, tail, silu=True)
 
 
 def both_ways(state: ScanState | None, shape: tuple[int, ...], device: torch.device) -> Tensor:
@@ -220,17 +221,45 @@ def laid_out(
 
 def shared(layers: nn.ModuleList, x: Tensor) -> Tensor:
     """Both directions' layers on the same rows, (r, ·) -> (r, 2, ·)."""
-    weight, bias = (torch.cat([layer.get_parameter(k) for layer in layers]) for k in ("weight", "bias"))
+    if not all(map(untouched, layers)):
+        return torch.stack([layer(x) for layer in layers], 1)
+    weight, bias = (torch.cat([getattr(layer, k) for layer in layers]) for k in ("weight", "bias"))
     return F.linear(x, weight, bias).unflatten(1, (2, -1))
 
 
 def apart(layers: nn.ModuleList, x: Tensor) -> Tensor:
     """Each direction's layer on rows of its own, (r, 2, ·) -> (r, 2, ·)."""
-    weight = torch.stack([layer.get_parameter("weight").t() for layer in layers])
+    if not all(map(untouched, layers)):
+        return torch.stack([layer(x[:, k]) for k, layer in enumerate(layers)], 1)
+    weight = torch.stack([layer.weight.t() for layer in layers])  # type: ignore[operator, union-attr]
     y = torch.bmm(x.transpose(0, 1), weight.to(x.dtype)).transpose(0, 1)
     if layers[0].bias is None:
         return y
-    return y + torch.stack([layer.get_parameter("bias") for layer in layers]).to(y.dtype)
+    return y + torch.stack([layer.bias for layer in layers]).to(y.dtype)  # type: ignore[misc]
+
+
+def untouched(layer: nn.Module) -> bool:
+    """Whether a layer is a Linear and no more, so that its weights may be read past its `forward`.
+
+    Adapters and quantisation put another class in its place; casting, offloading and parametrisation put
+    hooks, a `forward` of the instance or tensors of another class.
+    """
+    return (
+        type(layer) is nn.Linear
+        and "forward" not in layer.__dict__
+        and not (layer._forward_hooks or layer._forward_pre_hooks)
+        and not (layer._backward_hooks or layer._backward_pre_hooks)
+        and not _has_any_global_hook()
+        and plain(layer.weight)
+        and (layer.bias is None or plain(layer.bias))
+    )
+
+
+def plain(t: Tensor) -> bool:
+    """Whether a tensor is of no class of its own; while a graph is recorded, stand-ins of PyTorch's are."""
+    if torch.compiler.is_compiling():
+        return not is_traceable_wrapper_subclass(t)
+    return type(t) in (nn.Parameter, Tensor)
 
 
 def selectors(inner: int, low: int, state_size: int) -> nn.ModuleList:

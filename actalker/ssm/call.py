@@ -6,10 +6,25 @@ r rows, e channels of a group, k rows with a result.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 from torch.nn import functional as F
+
+from ..errors import InputError
+
+
+def check_real(what: str, given: Mapping[str, Tensor | None]) -> None:
+    """Raise InputError naming the first tensor that does not hold real numbers as floats."""
+    for name, t in given.items():
+        if t is None or (isinstance(t, Tensor) and t.is_floating_point()):
+            continue
+        if not isinstance(t, Tensor):
+            raise InputError(f"{what}: {name} is of type {type(t).__name__}; give a torch.Tensor")
+        dtype = str(t.dtype).removeprefix("torch.")
+        meant = f"{name}.real, if that is meant" if t.is_complex() else f"{name}.float()"
+        raise InputError(f"{what}: {name} is {dtype}; give real numbers as floats, {meant}")
 
 
 @dataclass(frozen=True)

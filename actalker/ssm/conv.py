@@ -10,31 +10,45 @@ from importlib import import_module
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from .call import check_real
 from .trial import failure
 
 
 def causal_conv(
-    x: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor, tail: Tensor | None = None
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    lengths: Tensor,
+    tail: Tensor | None = None,
+    silu: bool = False,
 ) -> Tensor:
     """y_t = bias + Σ_j weight_j · x_{t - (k - 1) + j}, each channel by itself, within each sequence.
 
     Args:
         x: (l, e), sequence behind sequence. weight: (e, k). bias: (e,). lengths: (s,), of sum l.
+            Floats of any dtype; sums are float32 (float64 for float64), whatever x and the weights are.
         tail: (s, k - 1, e) the steps before each sequence's first; None: zeros.
-    Returns: (l, e). On CUDA by the `causal_conv1d` package, where it runs and there is no tail.
+        silu: whether y · sigmoid(y) is wanted, made before y is rounded to the dtype of x.
+    Returns: (l, e) in the dtype of x. On CUDA by the `causal_conv1d` package, where it runs and there is no
+        tail.
+    Raises: InputError for complex and whole numbers.
     """
+    check_real("convolution", {"x": x, "weight": weight, "bias": bias, "tail": tail})
     if x.is_cuda and tail is None and package_refuses(x, weight.shape[1]) is None:
-        return conv_package(x, weight, bias, lengths)
+        return conv_package(x, weight, bias, lengths, silu)
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    wide, weight, bias = (t.to(dtype) for t in (x, weight, bias))
     (rank, owner), k = rank_and_owner(x, lengths), weight.shape[1]
-    before = x.new_zeros(1, x.shape[1]) if tail is None else tail.flatten(0, 1).to(x.dtype)
-    table = torch.cat([before, x])
-    y = bias + x * weight[:, -1]
+    before = wide.new_zeros(1, x.shape[1]) if tail is None else tail.flatten(0, 1).to(dtype)
+    table = torch.cat([before, wide])
+    y = bias + wide * weight[:, -1]
     at = torch.arange(len(x), device=x.device) + len(before)
     for back in range(1, k):
         outside = owner * (k - 1) + (k - 1 + rank - back) if tail is not None else torch.zeros_like(at)
         y = y + table[torch.where(rank >= back, at - back, outside)] * weight[:, -1 - back]
-    return y
+    return (F.silu(y) if silu else y).to(x.dtype)
 
 
 def last_steps(x: Tensor, lengths: Tensor, k: int, tail: Tensor | None = None) -> Tensor:
@@ -57,6 +71,8 @@ def rank_and_owner(x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
 
 def package_refuses(x: Tensor, k: int) -> str | None:
     """Why `causal_conv1d` cannot do this, or None."""
+    if x.dtype == torch.float64:
+        return "the package knows no float64"
     if not 2 <= k <= 4 or x.shape[1] % 8:
         return f"the package knows 2 to 4 taps and channels in eights, not {k} and {x.shape[1]}"
     return trial(x.device)
@@ -76,9 +92,11 @@ def trial(device: torch.device) -> str | None:
     return failure("causal_conv1d", run, expected, "pip install 'actalker[cuda]'")
 
 
-def conv_package(x: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor) -> Tensor:
-    """`causal_conv` by the package, channels last, sequences told apart by their numbers."""
+def conv_package(x: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor, silu: bool = False) -> Tensor:
+    """`causal_conv` by the package, channels last, sequences told apart by their numbers. It sums in float32
+    too, and takes float32 weights beside an x of half precision."""
     _, owner = rank_and_owner(x, lengths)
     conv = import_module("causal_conv1d").causal_conv1d_fn
-    weight, bias = weight.to(x.dtype).contiguous(), bias.to(x.dtype)
-    return conv(x[None].transpose(1, 2), weight, bias, seq_idx=owner.to(torch.int32)[None]).transpose(1, 2)[0]
+    given = (x[None].transpose(1, 2), weight.contiguous(), bias.to(weight.dtype))
+    numbers, activation = owner.to(torch.int32)[None], "silu" if silu else None
+    return conv(*given, seq_idx=numbers, activation=activation).transpose(1, 2)[0]

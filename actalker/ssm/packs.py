@@ -23,7 +23,7 @@ def as_lengths(lengths: Tensor | Sequence[int] | None, u: Tensor) -> Tensor | No
         return None
     b, l = u.shape[:2]
     given = torch.as_tensor(lengths, dtype=None if torch.is_tensor(lengths) or len(lengths) else torch.int64)
-    if given.ndim != 1 or given.is_floating_point():
+    if given.ndim != 1 or given.is_floating_point() or given.is_complex() or given.dtype == torch.bool:
         raise InputError(f"lengths: {tuple(given.shape)} {given.dtype}; give one whole number a sequence")
     if b != 1:
         raise InputError(f"lengths: u has {b} items; pack the sequences one behind another, (1, l, d)")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError, one_of
-from .call import GroupedCall, ScanCall
+from .call import GroupedCall, ScanCall, check_real
 from .chunked import scan_chunked
 from .cpu import numba_refuses, scan_numba
 from .gpu import scan_triton, triton_refuses
@@ -75,12 +75,12 @@ def selective_scan(
         z: (b, l, d), a gate on the result, y · silu(z).
         backend: a name in `BACKENDS`, or "auto" for the fastest that can run this call.
     Returns: (b, l, d) in the dtype of u.
-    Raises: InputError on shapes that do not fit, on lengths that do not add up, and if the named backend
-        cannot run this call, with the reason and the remedy.
+    Raises: InputError on complex and whole numbers, shapes that do not fit, lengths that do not add up, and
+        if the named backend cannot run this call, with the reason and the remedy.
     Source: Gu & Dao 2023, algorithm 2; `mamba_ssm.selective_scan_fn`, there channels first.
     """
-    chosen = choose(backend, u, BACKENDS)
     B, C = check(u, delta, A, B, C, D, delta_bias, z)
+    chosen = choose(backend, u, BACKENDS)
     sizes = as_lengths(lengths, u)
     return run(chosen, ScanCall(u, delta, A, B, C, D, z, delta_bias, delta_softplus, sizes, reverse, None))[0]
 
@@ -105,8 +105,8 @@ def streaming_scan(
     state: (s, d, n), h before the first step of each sequence; None: zeros.
     Returns: (b, l, d), and the states behind the last steps, (s, d, n), which a later call starts from.
     """
-    chosen = choose(backend, u, BACKENDS, streams=True)
     B, C = check(u, delta, A, B, C, D, delta_bias, z)
+    chosen = choose(backend, u, BACKENDS, streams=True)
     sizes = as_lengths(lengths, u)
     begin = checked_state(state, len(u) if sizes is None else len(sizes), A)
     return run(chosen, ScanCall(u, delta, A, B, C, D, z, delta_bias, delta_softplus, sizes, reverse, begin))
@@ -141,8 +141,8 @@ def ordered_scan(
         given, else anything.
     Raises: InputError, as `selective_scan`.
     """
-    chosen = choose(backend, u, BACKENDS, streams=state is not None)
     check_order(u, delta, A, B, C, D, delta_bias, order, results)
+    chosen = choose(backend, u, BACKENDS, streams=state is not None)
     sizes = as_lengths(lengths, order[:1])
     assert sizes is not None
     state = None if state is None else checked_state(state, len(sizes), A)
@@ -206,8 +206,10 @@ def check(
     delta_bias: Tensor | None,
     z: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """B and C by groups, (b, l, g, n). Raises: InputError naming the first tensor whose shape does not fit u
-    (b, l, d) and A (d, n)."""
+    """B and C by groups, (b, l, g, n). Raises: InputError naming the first tensor that does not hold floats
+    or whose shape does not fit u (b, l, d) and A (d, n)."""
+    named = {"u": u, "delta": delta, "A": A, "B": B, "C": C, "D": D, "delta_bias": delta_bias, "z": z}
+    check_real("scan", named)
     B, C = (t[:, :, None] if t.ndim == 3 else t for t in (B, C))
     if u.ndim != 3 or A.ndim != 2 or B.ndim != 4:
         raise InputError(
@@ -241,6 +243,7 @@ def check_shapes(needed: Mapping[str, tuple[Tensor | None, tuple[int, ...]]], u:
 def checked_state(state: Tensor | None, sequences: int, A: Tensor) -> Tensor:
     """The states (s, *A.shape), zeros for None. Raises: InputError."""
     needed = (sequences, *A.shape)
+    check_real("scan", {"state": state})
     if state is not None and state.shape != needed:
         raise InputError(f"scan: state is {tuple(state.shape)}; {sequences} sequences need {needed}")
     return A.new_zeros(needed) if state is None else state
@@ -257,8 +260,9 @@ def check_order(
     order: Tensor,
     results: int,
 ) -> None:
-    """Raise InputError naming the first tensor whose shape does not fit u (r, e), A (g, e, n), or rows that
-    are none."""
+    """Raise InputError naming the first tensor that does not hold floats or whose shape does not fit u
+    (r, e), A (g, e, n), or rows that are none."""
+    check_real("scan", {"u": u, "delta": delta, "A": A, "B": B, "C": C, "D": D, "delta_bias": delta_bias})
     if u.ndim != 2 or A.ndim != 3 or order.ndim != 2 or order.dtype != torch.int64:
         raise InputError(
             f"scan: u {tuple(u.shape)}, A {tuple(A.shape)}, order {tuple(order.shape)} {order.dtype}; "

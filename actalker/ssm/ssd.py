@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import InputError
-from .call import SsdCall
+from .call import SsdCall, check_real
 from .cpu import numba_refuses
 from .package import mamba_heads_refuses, ssd_mamba
 from .packs import as_lengths, core_over_packs
@@ -88,6 +88,8 @@ def ssd_scan(
     Raises: InputError, as `selective_scan`.
     Source: Dao & Gu 2024, equation 16; `mamba_ssm.mamba_chunk_scan_combined`.
     """
+    named = {"x": x, "dt": dt, "A": A, "B": B, "C": C, "D": D, "dt_bias": dt_bias, "z": z, "state": state}
+    check_real("scan", named)
     chosen = choose(backend, x, SSD_BACKENDS, state is not None)
     B, C = (t[:, :, None] if t.ndim == 3 else t for t in (B, C))
     check(x, dt, A, B, C, D, dt_bias, z)
