@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from av.container import InputContainer
 
 from ..errors import InputError
 from ..provenance import check_readable
+from .headers import mended
 
 log = logging.getLogger("actalker")
 REFUSED = ("tty", "hls", "dash", "concat", "image2")  # text drawn as video, lists of other files
@@ -32,12 +33,15 @@ def open_media(path: str | Path, what: str) -> Iterator[InputContainer]:
     Raises: InputError for files that are not there, empty or no media, and for FFmpeg's errors in the block.
     """
     path = check_readable(path, what)
-    try:
-        whole = str(path.absolute())  # so that a colon in the name is no protocol
-        container = av.open(whole, options={"protocol_whitelist": "file"}, metadata_errors="ignore")
-    except (av.FFmpegError, ValueError, OSError) as error:
-        raise InputError(f"{path}: cannot be read as {what} ({reason(error)}); {FIX[what]}") from None
-    with container:
+    with ExitStack() as stack:
+        try:
+            file = mended(path)
+            # a whole name, so that a colon in it is no protocol
+            source = str(path.absolute()) if file is None else stack.enter_context(file)
+            options = {"protocol_whitelist": "file"}
+            container = stack.enter_context(av.open(source, "r", options=options, metadata_errors="ignore"))
+        except (av.FFmpegError, ValueError, OSError) as error:
+            raise InputError(f"{path}: cannot be read as {what} ({reason(error)}); {FIX[what]}") from None
         name = container.format.name
         if name in REFUSED or name.endswith("_pipe"):
             kind = "a picture" if name.endswith("_pipe") else "text or a list of files"

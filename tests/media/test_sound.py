@@ -135,7 +135,7 @@ def test_blocks_are_the_whole_and_exactly_as_long(n, rate, block):
 def test_sound_on_disk_is_the_sound_in_memory(tmp_path, monkeypatch):
     path = sound_file(tmp_path / "a.wav", 2 * tone(0.7, 44100, channels=2), 44100, "pcm_f32le")
     memory = read_sound(path)
-    monkeypatch.setattr("actalker.media.sound.IN_MEMORY", 1000)
+    monkeypatch.setattr("actalker.media.store.IN_MEMORY", 1000)
     disk = read_sound(path)
     assert isinstance(disk.samples, np.memmap) and not isinstance(memory.samples, np.memmap)
     np.testing.assert_array_equal(disk.samples, memory.samples)

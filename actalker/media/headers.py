@@ -1,0 +1,173 @@
+"""What the headers of uncompressed sound files say, and headers that were written before the sound was known.
+
+A pipe, a server or a recorder that was stopped cannot go back: its sizes are placeholders. FFmpeg refuses
+some of them; `mended` opens such a file with the sizes that it has.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+HUGE = {4: 0x7F000000, 8: 1 << 61}  # bytes: a size of 4 or 8 bytes that says more was not counted
+ROUND = (10**8, 1 << 24)  # bytes: nor were whole multiples, with or without a header
+SLACK = 64  # bytes of header
+W64 = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
+
+
+@dataclass
+class Header:
+    """seconds: of sound, by the size in the header; samples: by the fact chunk of a WAV; or None.
+
+    patches: place in the file -> bytes that belong there instead of a placeholder that FFmpeg refuses.
+    """
+
+    seconds: float | None = None
+    samples: int | None = None
+    patches: dict[int, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    name: bytes
+    size: int  # of its content, as told
+    begin: int  # of its content
+    place: int  # of the size
+
+
+def read_header(path: str | Path) -> Header:
+    """The header of a WAV (RIFF, RF64, W64), AIFF, AU or CAF; one that says nothing for other files."""
+    with open(path, "rb") as file:
+        start, end = file.read(16), file.seek(0, 2)
+        if start[:4] in (b"RIFF", b"RF64", b"BW64") and end > 12:
+            return _riff(file, start, end)
+        if start == W64:
+            return _w64(file, end)
+        if start[:4] == b"FORM":
+            return _aiff(file, end)
+        if start[:4] == b"caff":
+            return _caf(file, end)
+        if start[:4] == b".snd" and start[8:12] == bytes(4):  # 0 where -1 means not known
+            return Header(patches={8: b"\xff" * 4})
+    return Header()
+
+
+def mended(path: str | Path) -> BinaryIO | None:
+    """The file with its own sizes instead of placeholders; None where nothing is to be mended."""
+    patches = read_header(path).patches
+    return _Patched(path, patches) if patches else None  # type: ignore[return-value]
+
+
+class _Patched(io.FileIO):
+    """A file with other bytes at a few places."""
+
+    def __init__(self, path: str | Path, patches: dict[int, bytes]) -> None:
+        super().__init__(path)
+        self.patches = patches
+
+    def read(self, size: int | None = -1) -> bytes:
+        begin = self.tell()
+        data = bytearray(super().read(-1 if size is None else size))
+        for place, value in self.patches.items():
+            low, high = max(place, begin), min(place + len(value), begin + len(data))
+            if low < high:
+                data[low - begin : high - begin] = value[low - place : high - place]
+        return bytes(data)
+
+
+def _chunks(file: BinaryIO, begin: int, head: int, order: str, pad: int) -> Iterator[_Chunk]:
+    """Chunks from `begin` on: a name of `head` bytes, a size, a content that ends at a multiple of `pad`."""
+    wide = 4 if head == 4 and pad == 2 else 8
+    own = head + wide if head == 16 else 0  # W64 counts the chunk's head
+    file.seek(begin)
+    while len(read := file.read(head + wide)) == head + wide:
+        here = file.tell()
+        size = int.from_bytes(read[head:], order) - own  # type: ignore[arg-type]
+        yield _Chunk(read[:4], size, here, here - wide)
+        if size < 0 or size > HUGE[8]:
+            return
+        file.seek(here + size + (-size) % pad)
+
+
+def _guessed(size: int, wide: int) -> bool:
+    """Whether a size was written before it was known."""
+    return size <= 0 or size >= HUGE[wide] or any((size + SLACK) % unit <= 2 * SLACK for unit in ROUND)
+
+
+def _riff(file: BinaryIO, start: bytes, end: int) -> Header:
+    """WAV; beyond 4 GB its sizes lie in a chunk ds64."""
+    out, rate, long = Header(), 0, None
+    whole, wide, place = int.from_bytes(start[4:8], "little"), 4, 0
+    for chunk in _chunks(file, 12, 4, "little", 2):
+        content = file.read(24) if chunk.name in (b"ds64", b"fmt ", b"fact") else b""
+        if chunk.name == b"ds64" and start[:4] != b"RIFF":
+            whole, long = (int.from_bytes(content[k : k + 8], "little") for k in (0, 8))
+            place, wide = chunk.begin, 8
+        elif chunk.name == b"fmt ":
+            rate = int.from_bytes(content[8:12], "little")  # bytes a second
+        elif chunk.name == b"fact":
+            out.samples = int.from_bytes(content[:4], "little")
+        elif chunk.name == b"data":
+            size = chunk.size if long is None or chunk.size < HUGE[4] else long
+            if not _guessed(size, wide) and whole + SLACK >= chunk.begin + size:
+                out.seconds = size / rate if rate else None
+            elif wide == 8 and _guessed(size, wide):
+                sizes = [end - 8, end - chunk.begin, 0]  # of the file, of the sound, samples
+                out.patches = {place: b"".join(value.to_bytes(8, "little") for value in sizes)}
+            break
+    return out
+
+
+def _w64(file: BinaryIO, end: int) -> Header:
+    """Sony's W64: names of 16 bytes, sizes of 8."""
+    out, rate = Header(), 0
+    for chunk in _chunks(file, 40, 16, "little", 8):
+        if chunk.name == b"fmt ":
+            rate = int.from_bytes(file.read(12)[8:], "little")
+        elif chunk.name == b"data":
+            if not _guessed(chunk.size, 8):
+                out.seconds = chunk.size / rate if rate else None
+            else:
+                told = end - chunk.begin + 24
+                out.patches = {16: end.to_bytes(8, "little"), chunk.place: told.to_bytes(8, "little")}
+            break
+    return out
+
+
+def _aiff(file: BinaryIO, end: int) -> Header:
+    """AIFF and AIFC; FFmpeg reads on to the end where no frames are told."""
+    patches = {}
+    for chunk in _chunks(file, 12, 4, "big", 2):
+        if chunk.name == b"COMM" and int.from_bytes(file.read(6)[2:], "big") >= HUGE[4]:
+            patches[chunk.begin + 2] = bytes(4)
+        elif chunk.name == b"SSND":
+            if chunk.size == 0 or chunk.size >= HUGE[4]:
+                patches |= {4: (end - 8).to_bytes(4, "big")} if end < 1 << 32 else {}
+                patches[chunk.place] = min(end - chunk.begin, 0xFFFFFFFF).to_bytes(4, "big")
+            break
+    return Header(patches=patches)
+
+
+def _caf(file: BinaryIO, end: int) -> Header:
+    """Apple's CAF: sizes of 8 bytes; -1 is not known."""
+    out, rate = Header(), 0.0
+    for chunk in _chunks(file, 8, 4, "big", 1):
+        if chunk.name == b"desc":
+            rate = _caf_rate(file.read(24))
+        elif chunk.name == b"data":
+            if chunk.size >= HUGE[8] and chunk.size != (1 << 64) - 1:
+                out.patches = {chunk.place: b"\xff" * 8}
+            elif not _guessed(chunk.size, 8) and rate:
+                out.seconds = (chunk.size - 4) / rate
+            break
+    return out
+
+
+def _caf_rate(content: bytes) -> float:
+    """Bytes a second of a CAF's `desc`; 0 for packets of changing size."""
+    rate, _, _, size, frames = struct.unpack(">d4sIII", content)
+    return rate * size / frames if frames else 0.0
