@@ -85,17 +85,68 @@ def test_hdtf_lists_with_a_byte_order_mark_and_other_resolutions(tmp_path):
     assert set(found) == {"Radio11_0.mp4", "Radio11_1.mp4", "Radio2_0.mp4"}, "lists are no clips"
 
 
-def test_a_folder_has_an_entry_for_every_file(tmp_path):
-    (tmp_path / "a").mkdir()
-    for name in ("a/x.mp4", "a/x.txt", "b.mov", "lonely.txt", ".DS_Store"):
-        (tmp_path / name).write_bytes(b"x")
+def made(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    return folder
+
+
+def test_a_folder_has_an_entry_for_every_file_but_captions_and_hidden_ones(tmp_path):
+    made(tmp_path, "a/x.mp4", "a/x.TXT", "a/x.json", "a/x.wav", "b.mov", "lonely.txt", "odd.bin", "odd.txt")
+    made(tmp_path, ".DS_Store", "a/._x.mp4", "__MACOSX/a/x.mp4", ".cache/y.mp4")
     found = by_clip(read_source(tmp_path))
-    assert set(found) == {"a/x.mp4", "a/x.txt", "b.mov", "lonely.txt", ".DS_Store"}
-    assert found["a/x.mp4"].caption == tmp_path / "a/x.txt"
-    assert found["a/x.txt"].status == "rejected" and found["lonely.txt"].problem is None
+    assert set(found) == {"a/x.mp4", "a/x.json", "a/x.wav", "b.mov", "lonely.txt", "odd.bin"}
+    assert found["a/x.mp4"].caption == tmp_path / "a/x.TXT"
+    assert found["odd.bin"].caption == tmp_path / "odd.txt"
+    assert found["a/x.mp4"].person == "a/x", "a file is a video of its own"
+    for companion in ("a/x.wav", "a/x.json"):
+        assert found[companion].status == "rejected" and "beside the clip x.mp4" in found[companion].problem
+    assert found["lonely.txt"].problem is None and found["lonely.txt"].caption is None
     with pytest.raises(InputError, match="is empty"):
-        (tmp_path / "none").mkdir()
+        made(tmp_path / "none", ".DS_Store")
         read_source(tmp_path / "none")
+
+
+def test_clips_behind_links_are_found_once_each(tmp_path):
+    """A folder that is linked, one that leads back, a set that is only a link, a file that is linked."""
+    made(tmp_path / "real", "a.mp4", "a.txt", "sub/c.mp4")
+    folder = made(tmp_path / "set", "b.mp4")
+    (folder / "more").symlink_to(tmp_path / "real")
+    (tmp_path / "real/back").symlink_to(folder)
+    (folder / "z.mp4").symlink_to(folder / "b.mp4")
+    (folder / "gone.mp4").symlink_to("nowhere")
+    found = by_clip(read_source(folder))
+    assert set(found) == {"b.mp4", "more/a.mp4", "more/sub/c.mp4", "z.mp4", "gone.mp4"}
+    assert found["more/a.mp4"].caption == folder / "more/a.txt"
+    assert found["z.mp4"].problem == "is the same file as b.mp4"
+    (tmp_path / "only").mkdir()
+    (tmp_path / "only/link").symlink_to(tmp_path / "real/sub")
+    assert [one.clip for one in read_source(tmp_path / "only")] == ["link/c.mp4"]
+
+
+def test_a_json_finds_its_videos_behind_links(tmp_path):
+    store = made(tmp_path / "store", "vid1.mp4", "other.mp4")
+    celebv(tmp_path / "set", {"vid1_0": entry("vid1"), "vid1_1": entry("vid1", 1, 2), "cut_0": entry("gone")})
+    (tmp_path / "set/raw").symlink_to(store)
+    (tmp_path / "set/cut_0.mp4").symlink_to(store / "vid1.mp4")
+    made(tmp_path / "set", "._celebvhq_info.json", "._vid1.mp4")
+    found = by_clip(read_source(tmp_path / "set"))
+    assert found["vid1_0"].video == found["vid1_1"].video == tmp_path / "set/raw/vid1.mp4"
+    assert found["cut_0"].video == tmp_path / "set/cut_0.mp4" and found["cut_0"].span is None
+    assert set(found) == {"vid1_0", "vid1_1", "cut_0", "raw/other.mp4"}
+
+
+def test_two_videos_of_one_name_cost_their_rows_and_both_are_named(tmp_path):
+    folder = made(tmp_path / "set", "a.mp4", "a.MP4", "b.mov", "c.mp4", "c.wav", "sub/a.mp4")
+    found = by_clip(read_source(folder))
+    for clip in ("a.mp4", "a.MP4"):
+        assert found[clip].problem == "a.MP4 and a.mp4 have one name; rename or remove all but one"
+        assert found[clip].status == "failed"
+    assert all(found[clip].problem is None for clip in ("b.mov", "c.mp4", "sub/a.mp4"))
+    celebv(made(tmp_path / "list", "raw/v.mp4", "raw/v.webm"), {"v_0": entry("v")})
+    (one,) = read_source(tmp_path / "list")
+    assert one.problem == "raw/v.mp4 and raw/v.webm have one name; rename or remove all but one"
 
 
 def test_results_inside_the_source_are_no_part_of_it(tmp_path):

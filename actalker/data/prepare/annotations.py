@@ -9,59 +9,40 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 from ...errors import InputError
+from ...media.files import VIDEO_ENDINGS, files_below, is_hidden
 from .celebv import is_celebv, read_celebv
 from .entries import Entry, failed, left_out
-from .hdtf import TIMES, read_hdtf
+from .hdtf import read_hdtf
 
-VIDEOS = [
-    "mp4",
-    "m4v",
-    "mov",
-    "mkv",
-    "webm",
-    "avi",
-    "mpg",
-    "mpeg",
-    "ts",
-    "m2ts",
-    "mts",
-    "flv",
-    "wmv",
-    "3gp",
-    "3g2",
-    "ogv",
-    "vob",
-    "gif",
-    "mxf",
-    "y4m",
-]  # what an annotation's clip may be called on disk
-CAPTIONS = (".txt", ".json")
+CAPTIONS = (".txt", ".json")  # the first that is there is read
+T = TypeVar("T", bound=Hashable)
 
 
 def read_source(source: Path, videos: Path | None = None, out: Path | None = None) -> list[Entry]:
-    """Every clip of a source, sorted by name; files that no clip uses have entries too.
-
-    out: a folder of results, which is no part of a source that it lies in.
+    """Every clip of a source, sorted by name; files that no clip uses have entries too, but hidden ones.
 
     source: a folder of clips, of raw videos beside a CelebV JSON, or of HDTF's text files; or a CelebV JSON.
+    Links to folders are followed.
     videos: where the raw videos of a JSON are; default: its own folder.
+    out: a folder of results, which is no part of a source that it lies in.
     Raises: InputError when the source is not there, or none of these.
     """
     if source.is_dir():
-        marked = [path for path in sorted(source.glob("*.json")) if is_celebv(path)]
+        marked = celebv_lists(source)
         if len(marked) > 1:
             raise InputError(
                 f"{source}: has two lists of clips, {marked[0].name} and {marked[1].name}; give one of them"
             )
         if marked:
             return _annotated(read_celebv(marked[0]), videos or source, {marked[0]}, out)
-        lists = sorted(source.glob(f"*{TIMES}"))
-        if lists:
-            entries, used = read_hdtf(source)
+        entries, used = read_hdtf(source)
+        if used:
             return _annotated(entries, videos or source, used, out)
         return _folder(source, out)
     if not source.exists():
@@ -77,20 +58,58 @@ def read_source(source: Path, videos: Path | None = None, out: Path | None = Non
     return _annotated(read_celebv(source), videos or source.parent, {source}, out, others=videos is not None)
 
 
+def celebv_lists(folder: Path) -> list[Path]:
+    """The CelebV JSONs that stand in a folder itself."""
+    return [path for path in sorted(folder.glob("*.json")) if not is_hidden(path) and is_celebv(path)]
+
+
 def _folder(folder: Path, out: Path | None) -> list[Entry]:
-    """Every file below a folder is a clip, but captions: texts of the same name as a file that is none."""
-    files = list(_files(folder, out))
-    stems = {path.with_suffix("") for path in files if path.suffix.lower() not in CAPTIONS}
-    entries = []
+    """Every file below a folder is a clip, but what stands beside a video and has its name.
+
+    `person` of an entry is the clip's name without ending: each file counts as a video of its own.
+    """
+    files = list(files_below(folder, out))
+    videos, captions = _videos(files, lambda path: path.with_suffix("")), _captions(files)
+    named = {path.with_suffix("") for path in files if path.suffix.lower() not in CAPTIONS}
+    entries, seen = [], dict[str, str]()
     for path in files:
-        name = path.relative_to(folder).as_posix()
-        if path.suffix.lower() in CAPTIONS and path.with_suffix("") in stems:
-            entries.append(left_out(name, "is the caption of the clip of this name"))
+        name, real = path.relative_to(folder).as_posix(), os.path.realpath(path)
+        beside, caption = videos.get(path.with_suffix(""), []), captions.get(path.with_suffix(""))
+        if path == caption and path.with_suffix("") in named:
+            continue  # the clip's row has what it says
+        if beside and path not in beside:
+            entries.append(left_out(name, f"stands beside the clip {beside[0].name} and is not used"))
+        elif real in seen:
+            entries.append(left_out(name, f"is the same file as {seen[real]}"))
+        elif len(beside) > 1:
+            entries.append(failed(name, _twins(beside, folder)))
         else:
-            entries.append(Entry(name, path, caption=_caption(path)))
+            seen[real] = name
+            person = path.relative_to(folder).with_suffix("").as_posix()
+            entries.append(Entry(name, path, caption=None if caption == path else caption, person=person))
     if not entries:
         raise InputError(f"{folder}: is empty; give a folder of clips")
     return sorted(entries, key=lambda entry: entry.clip)
+
+
+def _videos(files: Sequence[Path], name: Callable[[Path], T]) -> dict[T, list[Path]]:
+    """The videos of each name; a link to another one of them is none."""
+    found: dict[T, dict[str, Path]] = defaultdict(dict)
+    for path in files:
+        if path.suffix.lower() in VIDEO_ENDINGS:
+            found[name(path)].setdefault(os.path.realpath(path), path)
+    return {name: list(paths.values()) for name, paths in found.items()}
+
+
+def _captions(files: Sequence[Path]) -> dict[Path, Path]:
+    """Path without ending -> the caption of that name."""
+    ordered = [path for ending in CAPTIONS for path in files if path.suffix.lower() == ending]
+    return {path.with_suffix(""): path for path in reversed(ordered)}
+
+
+def _twins(paths: Sequence[Path], folder: Path) -> str:
+    names = " and ".join(path.relative_to(folder).as_posix() for path in paths)
+    return f"{names} have one name; rename or remove all but one"
 
 
 def _annotated(
@@ -102,25 +121,27 @@ def _annotated(
     """
     if not videos.is_dir():
         raise InputError(f"{videos}: no such folder of videos; check --videos")
-    named: dict[str, list[Path]] = defaultdict(list)
-    files = list(_files(videos, out))
-    for path in files:
-        if path.suffix[1:].lower() in VIDEOS:
-            named[path.stem].append(path)
+    files = list(files_below(videos, out))
+    named, captions = _videos(files, lambda path: path.stem), _captions(files)
     found, taken = [], {path.absolute() for path in used}
     for entry in entries:
-        own, raw = named.get(_stem(entry.clip)), named.get(entry.person)
+        own, raw = named.get(_stem(entry.clip), []), named.get(entry.person, [])
+        here = own or raw
         if entry.problem is not None:
-            taken |= {path.absolute() for path in [*(own or []), *(raw or [])]}
+            taken |= {path.absolute() for path in [*own, *raw]}
             found.append(entry)
-        elif own:  # cut by somebody already
-            found.append(_with_video(entry, own[0], whole=True))
-        elif raw:
-            found.append(_with_video(entry, raw[0], whole=False))
-        else:
+        elif not here:
             found.append(
                 failed(entry.clip, f"no video {entry.person}.* and no clip {_stem(entry.clip)}.* is there")
             )
+        elif len(here) > 1:
+            taken |= {path.absolute() for path in here}
+            found.append(failed(entry.clip, _twins(here, videos)))
+        else:
+            caption = captions.get(here[0].with_suffix(""))
+            entry = replace(entry, video=here[0], caption=caption)
+            cut_already: dict[str, Any] = {"span": None, "box": None} if own else {}
+            found.append(replace(entry, **cut_already))
     for entry in found:
         taken |= {path.absolute() for path in (entry.video, entry.caption) if path is not None}
     rest = [path for path in files if path.absolute() not in taken] if others else []
@@ -130,32 +151,7 @@ def _annotated(
     return sorted(found, key=lambda entry: entry.clip)
 
 
-def _with_video(entry: Entry, video: Path, whole: bool) -> Entry:
-    kept = {name: getattr(entry, name) for name in Entry.__dataclass_fields__}
-    kept.update(video=video, caption=_caption(video))
-    if whole:
-        kept.update(span=None, box=None)
-    return Entry(**kept)
-
-
 def _stem(clip: str) -> str:
     """The clip's name without a video's suffix: HDTF's clips have one."""
     head, dot, tail = clip.rpartition(".")
-    return head if dot and tail.lower() in VIDEOS else clip
-
-
-def _caption(video: Path) -> Path | None:
-    for suffix in CAPTIONS:
-        beside = video.with_suffix(suffix)
-        if beside != video and beside.is_file():
-            return beside
-    return None
-
-
-def _files(folder: Path, out: Path | None) -> Iterator[Path]:
-    """Every file below a folder, but those of the results."""
-    own = None if out is None or not out.is_dir() or out.samefile(folder) else out.resolve()
-    for root, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if own is None or (Path(root) / name).resolve() != own)
-        for name in sorted(names):
-            yield Path(root) / name
+    return head if f"{dot}{tail.lower()}" in VIDEO_ENDINGS else clip

@@ -12,7 +12,8 @@ import subprocess
 from pathlib import Path
 
 from ...errors import InputError
-from .celebv import is_celebv, read_celebv
+from .annotations import celebv_lists
+from .celebv import read_celebv
 
 log = logging.getLogger("actalker")
 VIDEO_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -29,9 +30,7 @@ def download(source: Path, folder: Path) -> None:
     program = shutil.which(PROGRAM)
     if program is None:
         raise InputError(f"--download needs {PROGRAM}, which is not installed; pip install {PROGRAM}")
-    lists = (
-        [source] if source.is_file() else [path for path in sorted(source.glob("*.json")) if is_celebv(path)]
-    )
+    lists = [source] if source.is_file() else celebv_lists(source)
     if len(lists) != 1:
         raise InputError(f"--download needs one JSON with video ids; {source} holds {len(lists)}")
     try:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import InputError
+from ...media.files import is_hidden
 from ...timeline import Interval, parse_seconds
 from .entries import Entry, failed
 
@@ -19,7 +20,7 @@ def read_hdtf(folder: Path) -> tuple[list[Entry], set[Path]]:
     `person` is the name of the raw video. Crops count in pixels of the resolution that is listed.
     """
     entries, used = [], set()
-    for times in sorted(folder.glob(f"*{TIMES}")):
+    for times in sorted(path for path in folder.glob(f"*{TIMES}") if not is_hidden(path)):
         subset = times.name.removesuffix(TIMES)
         beside = {kind: folder / f"{subset}{kind}" for kind in OTHERS}
         used |= {times, *(path for path in beside.values() if path.is_file())}
