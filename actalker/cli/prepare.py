@@ -116,6 +116,8 @@ def _prepare(options: Namespace, words: Sequence[str], merging: bool) -> int:
         summary = prepare(request, setup, entries, lambda entry, outcome: bar.advance(task))
     print("\n".join(summary.lines()))
     print(out if request.part is not None else out / "manifest.parquet")
+    if failure := summary.whole_failure():
+        raise InputError(f"{options.source}: {failure}")
     return 0
 
 

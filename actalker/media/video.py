@@ -67,6 +67,20 @@ def probe(path: str | Path) -> VideoInfo:
     return VideoInfo(width, height, count, rate, duration, turned, sound)
 
 
+def picture_start(path: str | Path) -> Fraction:
+    """Seconds from a file's start, where `ffmpeg -ss` counts from, to its first picture: 0 in most files.
+
+    Raises: InputError as `probe` does.
+    """
+    with open_media(path, "video") as container:
+        first = next(decoded(container, _video_stream(container, path), path), None)
+        if first is None:
+            raise InputError(f"{path}: has no frames; export it again as MP4 (H.264)")
+        if first.pts is None or container.start_time is None:
+            return Fraction(0)
+        return max(first.pts * first.time_base - Fraction(container.start_time, av.time_base), Fraction(0))
+
+
 def read_frames(
     path: str | Path,
     fps: Fraction | None = None,

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
 
@@ -17,7 +18,19 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from prepare_files import celebv, clips, command, entry, face_clip, poisoned, rows, run_prepare, shard_bytes
+from media_files import tone, video_file
+from prepare_files import (
+    celebv,
+    clips,
+    command,
+    entry,
+    face_clip,
+    face_frames,
+    poisoned,
+    rows,
+    run_prepare,
+    shard_bytes,
+)
 
 from actalker.media.sound import read_sound
 from actalker.media.video import probe, read_frames
@@ -91,10 +104,14 @@ def test_sound_and_picture_of_a_cut_are_those_of_its_time(tmp_path):
         source,
         {"raw_0": entry("raw", 2.5, 3.7), "raw_1": entry("raw", 3.6, 9.0), "raw_2": entry("raw", 6, 7)},
     )
-    run_prepare(source, "--out", tmp_path / "out", "--engine", "serial", "--track.margin", 1.0)
+    done = run_prepare(source, "--out", tmp_path / "out", "--engine", "serial", "--track.margin", 1.0)
     told = rows(tmp_path / "out")
     assert (told["raw_0"]["frames"], told["raw_1"]["frames"]) == (30, 25), "the video ends at 4.6 s"
     assert "starts at 6 s" in told["raw_2"]["reason"]
+    assert told["raw_0"]["notes"] == "" and told["raw_0"]["span_missing"] is None
+    assert told["raw_1"]["notes"] == "its time runs past the file: 1.00 of 5.40 s are there"
+    assert told["raw_1"]["span_missing"] == pytest.approx(4.4)
+    assert "1 of them: its time runs past the file: 1.00 of 5.40 s are there (raw_1)" in done.stdout
     work = tmp_path / "out/work" / told["raw_0"]["key"][-2:] / told["raw_0"]["key"]
     whole = read_sound(source / "raw.mp4").mono(16000)
     part = read_sound(work / "render/sound.wav").samples[0]
@@ -108,6 +125,33 @@ def test_sound_and_picture_of_a_cut_are_those_of_its_time(tmp_path):
         shown = source_frames[int((2.5 + k / 25) * 10 + 1e-9)]
         expected = Crop(x, y, side).apply(shown, 96).astype(float)
         assert np.abs(frame - expected).mean() < 4, k
+
+
+def test_annotated_times_are_those_of_the_file(tmp_path):
+    """The picture begins 0.4 s after the file; at 2 s of the file it becomes lighter and a tone begins."""
+    frames = [(frame * 0.8 + 25 * (k >= 16)).astype(np.uint8) for k, frame in enumerate(face_frames(32))]
+    times = [Fraction(4 + k, 10) for k in range(32)]
+    sound = tone(3.6, hz=500.0) * (np.arange(57600) >= 32000)
+    (tmp_path / "source").mkdir()
+    video_file(tmp_path / "source/late.mp4", frames, 10, times=times, sound=sound)
+    feels = {"emotion": {"labels": [{"emotion": "happy", "start_sec": 1.0, "end_sec": 2.5}]}}
+    spans = {"late_0": (1.0, 3.0), "late_1": (0.0, 3.0)}
+    entries = {clip: entry("late", *span, attributes=feels) for clip, span in spans.items()}
+    celebv(tmp_path / "source", entries)
+    run_prepare(tmp_path / "source", "--out", tmp_path / "out", "--engine", "serial")
+    told = rows(tmp_path / "out")
+    for clip, at in (("late_0", 1.0), ("late_1", 1.6)):
+        assert told[clip]["status"] == "ok", told[clip]["reason"]
+        work = tmp_path / "out/work" / told[clip]["key"][-2:] / told[clip]["key"]
+        light = [float(frame.mean()) for frame in read_frames(work / "render/clip.mp4")]
+        assert int(np.diff(light).argmax()) + 1 == round(at * 25)
+        heard = np.abs(read_sound(work / "render/sound.wav").samples[0])
+        assert abs(int(np.argmax(heard > 0.2)) / 16000 - at) < 0.01
+    assert told["late_0"]["notes"] == "" and told["late_0"]["frames"] == 50
+    assert told["late_1"]["notes"] == "its picture begins 0.40 s after its time: the clip begins there"
+    assert told["late_1"]["frames"] == 65
+    happy = [json.loads(told[clip]["phases"])[0] for clip in ("late_0", "late_1")]
+    assert [(phase["start"], phase["end"]) for phase in happy] == [(1.0, 2.0), (0.6, 2.1)]
 
 
 def test_a_second_start_works_on_nothing_and_a_limit_only_judges(undisturbed, tmp_path):

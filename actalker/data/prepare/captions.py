@@ -7,6 +7,7 @@ prompt).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from fractions import Fraction
@@ -15,11 +16,15 @@ from typing import Any
 
 from ...errors import InputError
 from ...provenance import file_hash
+from ...signals.script import parse_script
+from ...timeline import parse_seconds
 from .entries import Entry
 from .stages import Work
 
 LONGEST = 4000  # characters of a text
 MOST_PHASES = 64
+LONGEST_PHASE = 86400  # seconds: where a phase without end ends, cut to its clip
+_TIMED = re.compile(r"(?:^|\|)\s*[(\[]?\s*-?[\d.,]+\s*s?\s*(?:-|\u2013|to\b)[^|:]*:|\|\s*[(\[]?\s*-?[\d.]")
 EMOTIONS = {  # CelebV-HQ's eight labels, as one says them
     "neutral": "looks calm",
     "anger": "looks angry",
@@ -47,11 +52,11 @@ def caption_reads(entry: Entry) -> list[Any]:
 
 def measure_captions(work: Work, config: None) -> dict[str, Any]:
     """base, phases [{text, start, end}] in seconds, where they come from, and the attributes' names."""
-    entry, seconds = work.entry, work.before["cut"].values["duration"]
+    entry, cut = work.entry, work.before["cut"].values
     source, script = _script(entry)
-    phases = []
+    phases, late = [], cut.get("late", 0.0)
     for phase in script["phases"][:MOST_PHASES]:
-        start, end = max(0.0, phase["start"]), min(seconds, phase["end"])
+        start, end = max(0.0, phase["start"] - late), min(cut["duration"], phase["end"] - late)
         if end - start > 0.02:  # a phase behind the clip's end is not seen
             phases.append({"text": _tidy(phase["text"]), "start": round(start, 3), "end": round(end, 3)})
     return {
@@ -106,7 +111,7 @@ def _feels(emotion: str) -> str:
 
 
 def _from_file(path: Path) -> dict[str, Any]:
-    """A .txt holds the base text; a .json text, a list of texts, or `base` (or `caption`) and `phases`.
+    """A .txt holds a script or the base text; a .json one, a list of texts, or `base` and `phases`.
 
     Raises: InputError for what is neither.
     """
@@ -115,7 +120,7 @@ def _from_file(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"its caption {path.name} cannot be read as text ({error})") from None
     if path.suffix.lower() == ".txt":
-        return {"base": text, "phases": []}
+        return _from_text(text, path.name)
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -123,23 +128,41 @@ def _from_file(path: Path) -> dict[str, Any]:
     if isinstance(content, list):
         content = content[0] if content else ""
     if isinstance(content, str):
-        return {"base": content, "phases": []}
+        return _from_text(content, path.name)
     if not isinstance(content, Mapping):
         raise InputError(f"its caption {path.name} holds no text, and no 'base' and 'phases'")
     base = next((content[k] for k in ("base", "caption", "text") if isinstance(content.get(k), str)), "")
     phases = content.get("phases") or []
     if not isinstance(phases, list):
         raise InputError(f"its caption {path.name}: 'phases' is no list of {{text, start, end}}")
-    return {"base": base, "phases": [_phase(path.name, k, phase) for k, phase in enumerate(phases)]}
+    told = _from_text(base, path.name)
+    return {**told, "phases": told["phases"] + [_phase(path.name, k, one) for k, one in enumerate(phases)]}
+
+
+def _from_text(text: str, name: str) -> dict[str, Any]:
+    """A script as `--text` takes it (`a woman speaks | 0-1: smiles`), or a text without times.
+
+    Raises: InputError for a script that cannot be read.
+    """
+    if not _TIMED.search(text):
+        return {"base": text, "phases": []}
+    try:
+        script = parse_script(text, duration=Fraction(LONGEST_PHASE))
+    except InputError as error:
+        raise InputError(f"its caption {name}: {error}") from None
+    phases = [{"text": p.text, "start": float(p.start), "end": float(p.stop)} for p in script.phases]
+    return {"base": script.base, "phases": phases}
 
 
 def _phase(name: str, k: int, phase: Any) -> dict[str, Any]:
     try:
-        start, end = (float(Fraction(str(phase[side]))) for side in ("start", "end"))
+        start, end = (float(parse_seconds(phase[side])) for side in ("start", "end"))
         text = phase["text"]
-    except (TypeError, KeyError, ValueError, ZeroDivisionError, OverflowError):
-        raise InputError(f"its caption {name}: phases[{k}] is no {{text, start, end}} in seconds") from None
-    if not isinstance(text, str) or not 0 <= start < end <= 86400:
+    except (TypeError, KeyError, InputError):
+        raise InputError(
+            f"its caption {name}: phases[{k}] is no {{text, start, end}} with times such as 1.5 or 0:01.5"
+        ) from None
+    if not isinstance(text, str) or not start < end:
         raise InputError(f"its caption {name}: phases[{k}] must hold a text, and end after its start")
     return {"text": text, "start": start, "end": end}
 

@@ -19,6 +19,7 @@ from ...faces.crop import Crop
 from ...media.sound import read_sound
 from ...media.video import read_frames
 from ...media.writer import VideoWriter
+from ...timeline import Interval
 from .entries import Entry
 from .settings import CutConfig, CutLimits, RenderConfig, ShotsConfig, ShotsLimits
 from .stages import Work
@@ -26,6 +27,8 @@ from .stages import Work
 CLIP, SOUND = "clip.mp4", "sound.wav"
 RATE = 16000
 CRF, PRESET = 14, "veryfast"  # H.264 of what is kept: a third of the default preset's time, files no larger
+SMALLEST = 16  # pixels of a box's side
+SOFT = 2  # pixels beside a bar that are darker than the picture
 SEEN = 256  # pixels of the longer side in which cuts are looked for
 
 
@@ -35,15 +38,56 @@ def cut_reads(entry: Entry) -> list[Any]:
     return [span, entry.box, entry.box_height]
 
 
-def measure_cut(work: Work, config: CutConfig) -> dict[str, Any]:
-    """The clip's time and box in its video: start and duration in seconds, pixels."""
-    entry, info = work.entry, work.before["probe"].values
-    start = 0.0 if entry.span is None else float(entry.span.start)
-    stop = info["duration"] if entry.span is None or entry.span.stop is None else float(entry.span.stop)
+def part(work: Work) -> Interval | None:
+    """The clip's time in its picture, from the first frame on; None: all of it.
+
+    Annotated times are the file's, as `ffmpeg -ss` counts them; a picture may begin later than its file.
+    Raises: InputError when nothing of the picture is in it.
+    """
+    span, info = work.entry.span, work.before["probe"].values
+    if span is None:
+        return None
+    late = Fraction(info["late"])
+    start, stop = max(span.start - late, Fraction(0)), None if span.stop is None else span.stop - late
     if start >= info["duration"]:
-        raise InputError(f"starts at {start:g} s, and its video ends at {info['duration']:g} s")
+        end = float(late) + info["duration"]
+        raise InputError(f"starts at {float(span.start):g} s, and its video ends at {end:g} s")
+    if stop is not None and stop <= 0:
+        raise InputError(f"ends at {float(stop + late):g} s, and its picture begins at {float(late):g} s")
+    return Interval(start, stop)
+
+
+def measure_cut(work: Work, config: CutConfig) -> dict[str, Any]:
+    """The clip's time and box in its video: start and duration in seconds of the file, pixels.
+
+    missing: seconds of its annotated time after the video's end; late: before the picture's begin.
+    """
+    entry, info = work.entry, work.before["probe"].values
+    late, length = float(Fraction(info["late"])), info["duration"]
+    span = part(work) or Interval(Fraction(0))
+    start, stop = float(span.start), length if span.stop is None else float(span.stop)
+    values: dict[str, Any] = {"start": start + late, "duration": min(stop, length) - start}
+    frame = 1 / info["fps"]
+    if stop > length + frame:
+        values["missing"] = round(stop - length, 3)
+    if entry.span is not None and float(entry.span.start) < late - frame:
+        values["late"] = round(late - float(entry.span.start), 3)
     box = pixel_box(entry, (info["height"], info["width"]), config.grow)
-    return {"start": start, "duration": min(stop, info["duration"]) - start, "box": list(box)}
+    return {**values, "box": list(_inside(box, work.before["bars"].values, info))}
+
+
+def _inside(
+    box: tuple[int, int, int, int], bars: dict[str, int], info: dict[str, Any]
+) -> tuple[int, int, int, int]:
+    """A box without the bars at the picture's sides, and without the pixels that blur into them."""
+    left, top, right, bottom = (
+        bars[side] + SOFT if bars[side] else 0 for side in ("left", "top", "right", "bottom")
+    )
+    x0, y0 = max(box[0], left), max(box[1], top)
+    x1, y1 = min(box[2], info["width"] - right), min(box[3], info["height"] - bottom)
+    if min(x1 - x0, y1 - y0) < SMALLEST:
+        raise InputError("its box lies in the black bars of its video")
+    return x0, y0, x1 - (x1 - x0) % 2, y1 - (y1 - y0) % 2
 
 
 def judge_cut(values: dict[str, Any], limits: CutLimits) -> str | None:
@@ -71,8 +115,10 @@ def pixel_box(entry: Entry, size: tuple[int, int], grow: float) -> tuple[int, in
     x0, y0 = max(0, round(x0 - across)), max(0, round(y0 - down))
     x1, y1 = min(w, round(x1 + across)), min(h, round(y1 + down))
     x1, y1 = x1 - (x1 - x0) % 2, y1 - (y1 - y0) % 2
-    if min(x1 - x0, y1 - y0) < 16:
-        raise InputError(f"its box is outside the picture of {w} x {h} pixels, or under 16 pixels wide")
+    if min(x1 - x0, y1 - y0) < SMALLEST:
+        raise InputError(
+            f"its box is outside the picture of {w} x {h} pixels, or under {SMALLEST} pixels wide"
+        )
     return x0, y0, x1, y1
 
 
@@ -82,7 +128,7 @@ def clip_frames(work: Work, fps: Fraction | None = None, size: int | None = None
     assert work.entry.video is not None
     scale = 1.0 if size is None else min(1.0, size / max(info["width"], info["height"]))
     x0, y0, x1, y1 = (round(side * scale) for side in values["box"])
-    for frame in read_frames(work.entry.video, fps, size=size, span=work.entry.span):
+    for frame in read_frames(work.entry.video, fps, size=size, span=part(work)):
         yield frame[y0:y1, x0:x1]
 
 
@@ -122,7 +168,7 @@ def measure_render(work: Work, config: RenderConfig) -> dict[str, Any]:
 
 def _write_sound(work: Work, seconds: Fraction) -> None:
     assert work.entry.video is not None
-    start = Fraction(0) if work.entry.span is None else work.entry.span.start
+    start = (part(work) or Interval(Fraction(0))).start
     sound = read_sound(work.entry.video, limit=start + seconds)
     mono = np.zeros(round(seconds * RATE), np.float32)
     if sound.duration > start:

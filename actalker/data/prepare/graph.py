@@ -12,6 +12,7 @@ from ...faces.find import choose_finder
 from ...provenance import file_hash, folder_hash
 from ...signals.syncnet import load_syncnet
 from ...timeline import parse_rate
+from .bars import measure_bars
 from .captions import caption_reads, measure_captions
 from .cut import cut_reads, judge_cut, judge_shots, measure_cut, measure_render, measure_shots
 from .faces import judge_track, measure_track
@@ -65,19 +66,20 @@ def settled(
 def stages(config: PrepareConfig) -> list[Stage]:
     """The stages in order. Each names those it builds on; limits judge and are in no hash."""
     listed = [
-        Stage("probe", 1, measure_probe, reads=file_state, judge=lambda v: judge_probe(v, config.probe)),
+        Stage("probe", 2, measure_probe, reads=file_state, judge=lambda v: judge_probe(v, config.probe)),
+        Stage("bars", 1, measure_bars, needs=("probe",), reads=cut_reads),
         Stage(
             "cut",
-            1,
+            2,
             measure_cut,
             config.cut,
-            needs=("probe",),
+            needs=("probe", "bars"),
             reads=cut_reads,
             judge=lambda v: judge_cut(v, config.cut_limits),
         ),
         Stage(
             "shots",
-            1,
+            2,
             measure_shots,
             config.shots,
             needs=("probe", "cut"),
@@ -85,18 +87,18 @@ def stages(config: PrepareConfig) -> list[Stage]:
         ),
         Stage(
             "track",
-            1,
+            2,
             measure_track,
             (config.track, config.look),
             needs=("probe", "cut"),
             judge=lambda v: judge_track(v, config.track_limits),
         ),
-        Stage("render", 2, measure_render, config.render, needs=("probe", "cut", "track")),
+        Stage("render", 3, measure_render, config.render, needs=("probe", "cut", "track")),
         Stage(
             "quality", 1, measure_quality, needs=("render",), judge=lambda v: judge_quality(v, config.quality)
         ),
         Stage("features", 1, measure_features, config.look, needs=("render",), judge=judge_features),
-        Stage("captions", 1, measure_captions, needs=("cut",), reads=caption_reads),
+        Stage("captions", 2, measure_captions, needs=("cut",), reads=caption_reads),
     ]
     if config.sync is not None:
         listed.append(

@@ -20,6 +20,12 @@ MEASURED = {  # column: (stage, value)
     "source_duration": ("probe", "duration"),
     "has_sound": ("probe", "sound"),
     "source_hash": ("probe", "hash"),
+    "span_missing": ("cut", "missing"),
+    "span_late": ("cut", "late"),
+    "bar_left": ("bars", "left"),
+    "bar_top": ("bars", "top"),
+    "bar_right": ("bars", "right"),
+    "bar_bottom": ("bars", "bottom"),
     "cuts": ("shots", "cuts"),
     "face_share": ("track", "face_share"),
     "others_share": ("track", "others_share"),
@@ -44,6 +50,9 @@ MEASURED = {  # column: (stage, value)
     "emotions": ("captions", "emotions"),
 }
 NUMBERS = {"width", "height", "frames", "head_motion", "expression_motion", "sync_offset"}
+NUMBERS |= {name for name in MEASURED if name.startswith("bar_")}
+TEXT_OF_ROW = ["clip", "status", "reason", "notes", "stage", "key", "shard", "source", "person"]
+TEXT_OF_ROW += ["timings", "hashes"]
 TEXTS = {"source_hash", "caption"}
 LISTS = {"cuts", "phases", "actions", "emotions"}  # as JSON
 
@@ -54,6 +63,7 @@ def row(entry: Entry, outcome: Outcome, shard: str | None) -> dict[str, Any]:
         "clip": entry.clip,
         "status": outcome.status,
         "reason": outcome.reason,
+        "notes": "; ".join(notes(outcome.values)),
         "stage": outcome.stage,
         "key": entry.key,
         "shard": shard,
@@ -70,12 +80,26 @@ def row(entry: Entry, outcome: Outcome, shard: str | None) -> dict[str, Any]:
     return found
 
 
+def notes(values: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What is told of a clip that may be good all the same. values: of its stages."""
+    found, cut = [], values.get("cut", {})
+    if "missing" in cut:
+        asked, there = cut["duration"] + cut["missing"], cut["duration"]
+        found.append(f"its time runs past the file: {there:.2f} of {asked:.2f} s are there")
+    if "late" in cut:
+        found.append(f"its picture begins {cut['late']:.2f} s after its time: the clip begins there")
+    bars = [(side, pixels) for side, pixels in values.get("bars", {}).items() if pixels]
+    if bars:
+        sides = ", ".join(f"{side} {pixels}" for side, pixels in bars)
+        found.append(f"black bars are left out (pixels: {sides})")
+    return found
+
+
 def write_manifest(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write the rows; the columns are the same whatever is in them."""
     arrow = need("data", "pyarrow")
     parquet = need("data", "pyarrow.parquet")
-    text = ("clip", "status", "reason", "stage", "key", "shard", "source", "person", "timings", "hashes")
-    kinds = {name: arrow.string() for name in text}
+    kinds = {name: arrow.string() for name in TEXT_OF_ROW}
     kinds.update({"start": arrow.float64(), "seconds": arrow.float64()})
     for name in MEASURED:
         kind = arrow.int64() if name in NUMBERS else arrow.float64()

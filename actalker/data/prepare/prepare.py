@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ...errors import InputError, one_of
 from ...provenance import versions, whole_file
@@ -23,6 +20,7 @@ from .report import write_report
 from .settings import PrepareConfig
 from .shards import write_shards
 from .stages import DiskFull, Outcome, run_clip
+from .summary import Summary
 from .worker import Setup
 
 SETTINGS = "prepare.json"
@@ -51,20 +49,6 @@ class Request:
                 raise InputError(f"--{option.replace('_', '-')} {getattr(self, option)}: give 1 or more")
         if self.address is not None and self.engine != "ray":
             raise InputError(f"--address {self.address}: belongs to --engine ray")
-
-
-@dataclass
-class Summary:
-    """What came of it."""
-
-    rows: list[dict[str, Any]]
-
-    def lines(self) -> list[str]:
-        """`N of M usable`, and the reasons with how often each."""
-        status = Counter(row["status"] for row in self.rows)
-        lines = [f"{status['ok']} of {len(self.rows)} usable"]
-        reasons = Counter((row["status"], _kind_of(row["reason"])) for row in self.rows if row["reason"])
-        return lines + [f"  {count:6d} {kind}: {reason}" for (kind, reason), count in reasons.most_common(12)]
 
 
 def list_entries(request: Request, root: Path) -> list[Entry]:
@@ -152,8 +136,3 @@ def _forget_failures(entries: Sequence[Entry], setup: Setup) -> None:
         outcome = run_clip(entry, setup.folder(entry), graph, pool="none")
         if outcome.status == "failed":
             shutil.rmtree(setup.folder(entry) / outcome.stage, ignore_errors=True)
-
-
-def _kind_of(reason: str) -> str:
-    """A reason without its numbers, for counting."""
-    return re.sub(r"\d+", "#", reason)[:100]

@@ -8,7 +8,7 @@ from typing import Any
 from PIL import Image
 
 from ...errors import InputError
-from ...media.video import probe, read_frames
+from ...media.video import picture_start, probe, read_frames
 from ...provenance import file_hash
 from ...timeline import Interval
 from .entries import Entry
@@ -32,6 +32,8 @@ def file_state(entry: Entry) -> list[Any]:
 def measure_probe(work: Work, config: None) -> dict[str, Any]:
     """Size, frames, rate, length, sound; and a small picture for the report.
 
+    late: seconds from the file's start to the picture's, a fraction as text; duration: of the picture.
+
     Raises: InputError for what is no video.
     """
     video = work.entry.video
@@ -39,8 +41,10 @@ def measure_probe(work: Work, config: None) -> dict[str, Any]:
     info = probe(video)
     if info.frames < 2:
         raise InputError(f"{video}: has one frame; it is a picture")
-    span = work.entry.span or Interval(Fraction(0))
-    at = span.start + (min(info.duration, span.stop or info.duration) - span.start) / 3
+    late, span = picture_start(video), work.entry.span or Interval(Fraction(0))
+    stop = info.duration if span.stop is None else min(info.duration, span.stop - late)
+    at = max(span.start - late, Fraction(0))
+    at += (stop - at) / 3
     if 0 <= at < info.duration:
         seen = next(read_frames(video, size=THUMB_SIDE, span=Interval(at)))
         Image.fromarray(seen).save(work.folder / THUMB, quality=80)
@@ -50,6 +54,7 @@ def measure_probe(work: Work, config: None) -> dict[str, Any]:
         "frames": info.frames,
         "fps": float(info.fps),
         "duration": float(info.duration),
+        "late": str(late),
         "sound": info.has_sound,
         "hash": file_hash(video),
     }
