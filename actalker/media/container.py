@@ -17,9 +17,11 @@ from av.container import InputContainer
 from ..errors import InputError
 from ..provenance import check_readable
 from .headers import mended
+from .image import is_still
 
 log = logging.getLogger("actalker")
-REFUSED = ("tty", "hls", "dash", "concat", "image2")  # text drawn as video, lists of other files
+REFUSED = ("tty", "hls", "dash", "concat")  # text drawn as video, lists of other files
+STILLS = ("mov,", "gif", "apng", "webp")  # formats of films that may hold one picture
 FIX = {
     "sound": "export it as WAV",
     "video": "export it as MP4 (H.264)",
@@ -43,8 +45,9 @@ def open_media(path: str | Path, what: str) -> Iterator[InputContainer]:
         except (av.FFmpegError, ValueError, OSError) as error:
             raise InputError(f"{path}: cannot be read as {what} ({reason(error)}); {FIX[what]}") from None
         name = container.format.name
-        if name in REFUSED or name.endswith("_pipe"):
-            kind = "a picture" if name.endswith("_pipe") else "text or a list of files"
+        still = name == "image2" or name.endswith("_pipe") or (name.startswith(STILLS) and is_still(path))
+        if still or name in REFUSED:
+            kind = "a picture" if still else "text or a list of files"
             raise InputError(f"{path}: is {kind}, not a {what}; {FIX[what]}")
         try:
             yield container

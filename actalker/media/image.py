@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import io
 import math
 import warnings
 from pathlib import Path
+from typing import IO
 
 import numpy as np
-from PIL import Image, ImageOps, JpegImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, JpegImagePlugin, UnidentifiedImageError
 
 from ..errors import InputError
+from ..extras import need
 from ..provenance import check_readable, whole_file
 
 MOST_PIXELS = 64 << 20  # pixels decoded at most: 200 MB of RGB
 SMALLEST = 8  # pixels a side
 FORMATS = ("PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000", "TGA")  # none runs a program
 FIX = "save it as PNG or JPEG"
+AVIF = {b"avif", b"avis"}  # brands of ISO's file format for pictures (HEIF) by what they are coded with
+HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
+END = b"\xff\xd9"  # of a JPEG
 
 
 def read_image(path: str | Path) -> np.ndarray:
     """Read a picture by its content, whatever its name: (h, w, 3) uint8, RGB, upright.
 
-    EXIF rotation is applied, alpha is laid over white, grey becomes RGB, 16 bit become 8; of an animation
-    the first picture. Above 64 megapixels a JPEG is decoded at 1/2, 1/4 or 1/8 of its size and others are
-    refused, so that memory stays bounded whatever the file's header says.
+    EXIF rotation is applied, colours of another profile become sRGB, alpha is laid over white, grey becomes
+    RGB, 16 bit become 8; of an animation the first picture. HEIC needs the package pillow-heif. Above 64
+    megapixels a JPEG is decoded at 1/2, 1/4 or 1/8 of its size and others are refused, so that memory stays
+    bounded whatever the file's header says.
     Raises: InputError for what is no picture, damaged, or smaller than 8 pixels.
     """
     path = check_readable(path, "picture")
@@ -52,25 +59,103 @@ def write_png(path: str | Path, array: np.ndarray, overwrite: bool = True) -> No
 
 
 def _decode(path: Path, file) -> np.ndarray:  # type: ignore[no-untyped-def]
-    head = file.read(12)
+    head = file.read(4096)
     file.seek(0)
-    if head[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
-        raise InputError(f"{path}: is a HEIC picture, which cannot be read; {FIX}")
-    jpeg = head[:2] == b"\xff\xd8"  # Image.open would refuse large ones before draft can help
-    picture: Image.Image = JpegImagePlugin.jpeg_factory(file) if jpeg else Image.open(file, formats=FORMATS)
+    if _coded_as(head) == "HEIC":
+        picture: Image.Image = _heic(path, file)
+    elif _coded_as(head) == "AVIF" and head[8:12] not in AVIF:  # Pillow knows it by the first brand alone
+        picture = Image.open(io.BytesIO(head[:8] + b"avif" + file.read()[12:]), formats=["AVIF"])
+    elif head[:2] == b"\xff\xd8":  # Image.open would refuse large ones before draft can help
+        picture = JpegImagePlugin.jpeg_factory(_whole_jpeg(file))
+    else:
+        picture = Image.open(file, formats=FORMATS)
     w, h = picture.size
     if min(w, h) < SMALLEST:
         raise InputError(f"{path}: the picture is {w} x {h} pixels; give {SMALLEST} x {SMALLEST} or more")
     if w * h > MOST_PIXELS:
         _shrink_while_decoding(path, picture)
     picture.load()
+    profile = picture.info.get("icc_profile")
     picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
         picture = _to_8_bit(path, picture)
+    if profile:
+        picture = _to_srgb(picture, profile)
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
     return np.array(picture.convert("RGB"))
+
+
+def is_still(path: str | Path) -> bool:
+    """Whether a file that readers of video open as well holds one picture: AVIF, HEIC, GIF, PNG, WebP."""
+    try:
+        with open(path, "rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            head = file.read(4096)
+            if (kind := _coded_as(head)) is not None or head[4:8] != b"ftyp":
+                file.seek(0)
+                return kind == "HEIC" or not getattr(Image.open(file, formats=FORMATS), "is_animated", False)
+    except Exception:  # Pillow's readers raise anything; what is no picture to them may be a video
+        pass
+    return False
+
+
+def _coded_as(head: bytes) -> str | None:
+    """AVIF or HEIC by all brands that a file's first box names; None for others."""
+    if head[4:8] != b"ftyp":
+        return None
+    box = head[: int.from_bytes(head[:4], "big")]
+    brands = {box[8:12], *(box[k : k + 4] for k in range(16, len(box), 4))}
+    if brands & AVIF:
+        return "AVIF"
+    return "HEIC" if brands & HEIC or brands & {b"mif1", b"msf1"} else None
+
+
+def _heic(path: Path, file: IO[bytes]) -> Image.Image:
+    try:
+        heif = need("heif", "pillow_heif")
+    except InputError as error:
+        raise InputError(f"{path}: is a HEIC picture; {error}, or {FIX}") from None
+    return heif.HeifImageFile(file)
+
+
+def _whole_jpeg(file: IO[bytes]) -> IO[bytes]:
+    """The JPEG with its end mark where that alone is missing: then no pixel hangs on what is put in its place.
+
+    A JPEG that lacks more stays as it is, and is refused as damaged when it is decoded.
+    """
+    data = file.read()
+    file.seek(0)
+    if END in data[-4096:]:
+        return file
+    data = data.removesuffix(END[:1])
+    pictures = []
+    for filling in (b"\x55", b"\xaa"):
+        trial = JpegImagePlugin.jpeg_factory(io.BytesIO(data + filling * 256 + END))
+        if math.prod(trial.size) > MOST_PIXELS:
+            return file
+        pictures.append(trial.tobytes())
+    return io.BytesIO(data + END) if pictures[0] == pictures[1] else file
+
+
+def _to_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
+    """The picture in sRGB, where its colour profile is another that can be read."""
+    mode, alpha = picture.mode, None
+    if mode in ("RGBA", "LA"):
+        alpha, picture = picture.getchannel("A"), picture.convert(mode[:-1])
+    elif mode not in ("RGB", "L", "CMYK"):
+        return picture
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        changed = ImageCms.profileToProfile(picture, own, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):  # damaged, or of another number of channels
+        changed = None
+    picture = picture if changed is None else changed
+    if alpha is not None:
+        picture = picture.convert("RGB")
+        picture.putalpha(alpha)
+    return picture
 
 
 def _shrink_while_decoding(path: Path, picture: Image.Image) -> None:

@@ -15,21 +15,29 @@ import numpy as np
 
 from ..errors import InputError
 from ..timeline import Interval, frame_count, frame_time
+from .colour import BT2020_MATRIX, UNKNOWN, Colours
 from .container import FIX, decoded, is_cover, open_media
 
 MOST_PIXELS = 64 << 20  # of one frame
 NEAR = Fraction(2)  # seconds that are decoded sooner than sought
+EARLY = Fraction(1, 20)  # seconds; a picture that stays for long is held until this before the next one
+DOLBY = ("dvh1", "dvhe")  # HEVC whose colours only Dolby Vision's decoders know, where it names no others
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """width, height: upright, square pixels. fps: mean. duration: seconds. rotation: degrees clockwise."""
+    """width, height: upright, square pixels. fps: mean. duration: seconds.
+
+    mirrored, rotation: what a player does with the stored picture: left and right change places, then it is
+    turned by 0, 90, 180 or 270 degrees clockwise.
+    """
 
     width: int
     height: int
     frames: int
     fps: Fraction
     duration: Fraction
+    mirrored: bool
     rotation: int
     has_sound: bool
 
@@ -46,7 +54,8 @@ def probe(path: str | Path) -> VideoInfo:
             raise InputError(f"{path}: has no frames; export it again as MP4 (H.264)")
         height, width = _upright_size(first, stream, path)
         sound = len(container.streams.audio) > 0
-        turned = -int(first.rotation) % 360
+        aside, over, down = _turn(first)
+        mirrored, turned = aside ^ over ^ down, (90 if over else 270) if aside else 180 * down
     with open_media(path, "video") as container:
         stream = _video_stream(container, path)
         step = _usual_step(stream)
@@ -64,7 +73,7 @@ def probe(path: str | Path) -> VideoInfo:
     declared = stream.average_rate
     if declared and abs(float(declared / rate) - 1) < 1e-3:
         rate = declared  # time stamps are rounded to the container's clock, this is not
-    return VideoInfo(width, height, count, rate, duration, turned, sound)
+    return VideoInfo(width, height, count, rate, duration, mirrored, turned, sound)
 
 
 def picture_start(path: str | Path) -> Fraction:
@@ -91,38 +100,38 @@ def read_frames(
     """Frames of a video in order, (h, w, 3) uint8 RGB, upright, square pixels, all of the first one's size.
 
     Args:
-        fps: None gives every frame once. Else frame k is the one shown at exactly k / fps seconds after the
-            start, the last that begins at or before it, and there are frame_count(duration, fps) of them:
-            variable rates are fine.
+        fps: None gives every frame once. Else frame k is the one that begins nearest to k / fps seconds after
+            the start (`EARLY` seconds before it begins at most), and there are frame_count(duration, fps) of
+            them: variable rates are fine.
         size: scale down so that the longer side has at most this many pixels.
         limit: frames given at most.
-        span: the part of the video that is read, exact; the reader seeks to it. Its first frame is the one
-            shown at span.start.
+        span: the part of the video that is read, exact; the reader seeks to it. Without `fps` its first
+            frame is the one shown at span.start.
+    HDR (PQ, HLG) and wide gamuts become what an SDR display shows (`Colours.to_sdr`).
     Raises: InputError for files without a video track, at once; for damaged ones, and ones that end before
         the span starts, when it comes to that.
     """
     with open_media(path, "video") as container:
         _video_stream(container, path)
     frames = _timed_frames(path, size) if span is None else _spanned(path, size, span)
-    pictures = (picture for _, _, picture in frames) if fps is None else _at_constant_rate(frames, fps)
-    return _limited(pictures, limit)
+    stop = None if span is None or span.stop is None else span.stop - span.start
+    if fps is not None:
+        return _limited(_at_constant_rate(frames, fps, stop), limit)
+    return _limited((picture for start, _, picture in frames if stop is None or start < stop), limit)
 
 
 def _spanned(
     path: str | Path, size: int | None, span: Interval
 ) -> Iterator[tuple[Fraction, Fraction, np.ndarray]]:
-    """The frames shown in a span, with starts from 0 and durations that end with it."""
-    stop = None if span.stop is None else span.stop - span.start
+    """The frames shown in a span, and the one after it; their starts count from the span's."""
     held: tuple[Fraction, Fraction, np.ndarray] | None = None
     for begin, length, picture in _timed_frames(path, size, span.start):
         start = begin - span.start
-        if stop is not None and start >= stop:
-            break
         if held is not None and start > 0:
             yield held
-        shown = max(start, Fraction(0))
-        end = start + length if stop is None else min(start + length, stop)
-        held = shown, max(end - shown, Fraction(0)), picture
+        held = start, length, picture
+        if span.stop is not None and begin >= span.stop:
+            break
     if held is None or held[0] + held[1] <= 0:
         raise InputError(f"{path}: ends before {float(span.start):g} s; give times inside the video")
     yield held
@@ -138,27 +147,26 @@ def _limited(pictures: Iterator[np.ndarray], limit: int | None) -> Iterator[np.n
 
 
 def _at_constant_rate(
-    frames: Iterator[tuple[Fraction, Fraction, np.ndarray]], fps: Fraction
+    frames: Iterator[tuple[Fraction, Fraction, np.ndarray]], fps: Fraction, stop: Fraction | None = None
 ) -> Iterator[np.ndarray]:
-    """Frames at k / fps, k = 0 .. frame_count(end, fps) - 1. Holds two or three pictures at any rates."""
-    held: deque[tuple[Fraction, np.ndarray]] = deque()
+    """Frames nearest to k / fps, k = 0 .. frame_count(end, fps) - 1; the end is at `stop` at the latest.
+
+    Holds two or three pictures at any rates.
+    """
+    chosen: deque[np.ndarray] = deque()  # of moments that count if the video goes on long enough
+    before: tuple[Fraction, np.ndarray] | None = None
     k, end = 0, Fraction(0)
-
-    def shown(at: Fraction) -> np.ndarray:
-        while len(held) > 1 and held[1][0] <= at:
-            held.popleft()
-        return held[0][1]
-
     for start, length, picture in frames:
-        if held and math.ceil(held[-1][0] * fps) == math.ceil(start * fps):
-            held.pop()  # no k falls between the two: never shown
-        held.append((start, picture))
-        end = max(end, start + length)
-        while frame_time(k, fps) < start and frame_count(start, fps) > k:  # k counts, whatever follows
-            yield shown(frame_time(k, fps))
-            k += 1
-    for j in range(k, frame_count(end, fps)):
-        yield shown(frame_time(j, fps))
+        while before is not None and (moment := frame_time(k + len(chosen), fps)) < start:
+            early = start - moment < moment - before[0] and start - moment <= EARLY
+            chosen.append(picture if early else before[1])
+            if frame_count(start if stop is None else min(start, stop), fps) > k:
+                yield chosen.popleft()
+                k += 1
+        before, end = (start, picture), max(end, start + length)
+    assert before is not None  # no frames at all are told before
+    for j in range(frame_count(end if stop is None else min(end, stop), fps) - k):
+        yield chosen[j] if j < len(chosen) else before[1]
 
 
 def _timed_frames(
@@ -171,7 +179,7 @@ def _timed_frames(
     with open_media(path, "video") as container:
         stream = _video_stream(container, path)
         stream.thread_count = 1  # clips are worked on side by side: more threads wait for each other
-        step = _usual_step(stream)
+        step, tags = _usual_step(stream), _tags(stream.codec_context)
         zero, last = _seek(container, stream, path, since), Fraction(0)
         target: tuple[int, int] | None = None
         for frame in decoded(container, stream, path):
@@ -183,7 +191,7 @@ def _timed_frames(
             zero = time if zero is None else zero
             start = max(time - zero, last)
             length = frame.duration * frame.time_base if frame.duration and frame.time_base else step
-            yield start, length, _picture(frame, target)
+            yield start, length, _picture(frame, target, tags)
             last = start
         if zero is None:
             raise InputError(f"{path}: has no frames; export it again as MP4 (H.264)")
@@ -214,11 +222,38 @@ def _seek(container: Any, stream: Any, path: str | Path, since: Fraction) -> Fra
     return zero
 
 
-def _picture(frame: Any, upright: tuple[int, int]) -> np.ndarray:
-    turns = round(frame.rotation / 90) % 4  # counter-clockwise, as in np.rot90
-    h, w = upright if turns % 2 == 0 else upright[::-1]
-    picture = frame.reformat(width=w, height=h, format="rgb24", interpolation="AREA").to_ndarray()
-    return np.ascontiguousarray(np.rot90(picture, turns))
+def _picture(frame: Any, upright: tuple[int, int], tags: tuple[int, int, int]) -> np.ndarray:
+    """tags: of the container, for what the frame does not say of its colours."""
+    aside, over, down = _turn(frame)
+    h, w = upright[::-1] if aside else upright
+    own = [tag if found in UNKNOWN else found for found, tag in zip(_tags(frame), tags, strict=True)]
+    colours = Colours(own[0], own[1])
+    if colours.converted:
+        matrix = BT2020_MATRIX if colours.hdr and own[2] in UNKNOWN else own[2]
+        changes = {"format": "rgb48le", "src_colorspace": matrix}
+        picture = colours.to_sdr(frame.reformat(w, h, interpolation="AREA", **changes).to_ndarray())
+    else:
+        picture = frame.reformat(w, h, "rgb24", interpolation="AREA").to_ndarray()
+    if aside:
+        picture = picture.swapaxes(0, 1)
+    return np.ascontiguousarray(picture[:: -1 if down else 1, :: -1 if over else 1])
+
+
+def _tags(source: Any) -> tuple[int, int, int]:
+    """Primaries, transfer and matrix of a frame or a decoder, by their numbers in ITU-T H.273."""
+    return int(source.color_primaries), int(source.color_trc), int(source.colorspace)
+
+
+def _turn(frame: Any) -> tuple[bool, bool, bool]:
+    """How a player brings a frame upright: whether it swaps rows and columns, then mirrors left and right,
+    then up and down; a display matrix takes (x, y) to (ax + cy, bx + dy)."""
+    for data in frame.side_data:
+        if data.type.name == "DISPLAYMATRIX":
+            a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()
+            if abs(b) + abs(c) > abs(a) + abs(d):
+                return True, c < 0, b < 0
+            return False, a < 0, d < 0
+    return False, False, False
 
 
 def _upright_size(frame: Any, stream: Any, path: str | Path) -> tuple[int, int]:
@@ -228,7 +263,7 @@ def _upright_size(frame: Any, stream: Any, path: str | Path) -> tuple[int, int]:
     w = round(w * shape) if Fraction(1, 4) <= shape <= 4 else w
     if not 0 < h * w <= MOST_PIXELS:
         raise InputError(f"{path}: frames of {w} x {h} pixels; export it at 4096 x 2160 or smaller")
-    return (h, w) if round(frame.rotation / 90) % 2 == 0 else (w, h)
+    return (w, h) if _turn(frame)[0] else (h, w)
 
 
 def _video_stream(container: Any, path: str | Path) -> Any:
@@ -237,6 +272,10 @@ def _video_stream(container: Any, path: str | Path) -> Any:
             continue
         if stream.codec_context is None:
             raise InputError(f"{path}: its video is of a kind that cannot be decoded; {FIX['video']}")
+        if stream.codec_context.codec_tag in DOLBY and stream.codec_context.color_trc in UNKNOWN:
+            raise InputError(
+                f"{path}: is Dolby Vision without a picture that others can show; export it as SDR or HLG"
+            )
         return stream
     found = "holds only sound" if container.streams.audio else "has no video track"
     raise InputError(f"{path}: {found}; give a video of a face")

@@ -18,7 +18,7 @@ from media_files import (
     video_file,
     zero_byte,
 )
-from PIL import Image
+from PIL import Image, ImageCms
 
 from actalker.errors import InputError
 from actalker.media.image import read_image, write_png
@@ -116,10 +116,74 @@ def test_bad_pictures_are_named_with_the_fix(tmp_path, make, said):
     assert text.startswith(str(path)) and ";" in text and "\n" not in text
 
 
-def test_heic_is_told_by_name(tmp_path):
+def test_heic_without_its_package_is_told_by_name(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # as Python marks what cannot be imported
     (tmp_path / "a.jpg").write_bytes(b"\0\0\0\x18ftypheic" + b"\0" * 100)
-    with pytest.raises(InputError, match="HEIC.*save it as PNG or JPEG"):
+    with pytest.raises(InputError, match=r"HEIC.*actalker\[heif\].*save it as PNG or JPEG"):
         read_image(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"mif1"])
+def test_heic_is_read_upright(tmp_path, brand):
+    heif = pytest.importorskip("pillow_heif")
+    picture = Image.fromarray(np.repeat(np.repeat(corners(), 4, 0), 4, 1))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored as iPhones store portraits: on its side
+    heif.from_pillow(picture.transpose(Image.Transpose.ROTATE_90)).save(tmp_path / "a", exif=exif.tobytes())
+    data = bytearray((tmp_path / "a").read_bytes())
+    assert brand in data[:40]
+    data[8:12] = brand
+    (tmp_path / "a").write_bytes(data)
+    read = read_image(tmp_path / "a")
+    assert read.shape == (192, 256, 3)
+    assert np.abs(read.astype(int) - np.asarray(picture)).mean() < 4
+
+
+def test_damaged_heic_is_an_input_error(tmp_path):
+    heif = pytest.importorskip("pillow_heif")
+    heif.from_pillow(Image.fromarray(corners())).save(tmp_path / "whole")
+    whole = (tmp_path / "whole").read_bytes()
+    for part in (0.9, 0.5, 0.1):
+        (tmp_path / "cut").write_bytes(whole[: int(len(whole) * part)])
+        with pytest.raises(InputError, match="damaged"):
+            read_image(tmp_path / "cut")
+
+
+@pytest.mark.parametrize("brand", [b"avif", b"mif1", b"miaf", b"MA1A"])
+def test_avif_is_known_by_all_its_brands(tmp_path, brand):
+    path = picture_file(tmp_path / "a.avif", form="AVIF")
+    data = bytearray(path.read_bytes())
+    data[8:12] = brand
+    path.write_bytes(data)
+    assert np.abs(read_image(path).astype(int) - corners()).mean() < 6
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}], ids=str)
+def test_a_jpeg_that_lacks_only_its_end_mark_is_whole(tmp_path, options):
+    noise = np.random.default_rng(0).integers(0, 256, (67, 93, 3), np.uint8)
+    whole = picture_file(tmp_path / "a.jpg", noise, form="JPEG", quality=90, **options)
+    data = whole.read_bytes()
+    for left in (data[:-1], data[:-2]):
+        (tmp_path / "b.jpg").write_bytes(left)
+        np.testing.assert_array_equal(read_image(tmp_path / "b.jpg"), read_image(whole))
+    for lost in (8, 40, len(data) // 2):
+        (tmp_path / "b.jpg").write_bytes(data[:-lost])
+        with pytest.raises(InputError, match="damaged"):
+            read_image(tmp_path / "b.jpg")
+
+
+def test_colours_of_another_profile_become_srgb(tmp_path):
+    """In this profile red and green have changed places: so must the picture's channels."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    red, green = profile.index(b"rXYZ"), profile.index(b"gXYZ")
+    profile[red : red + 4], profile[green : green + 4] = b"gXYZ", b"rXYZ"
+    for form, mode, apart in (("PNG", "RGB", 2), ("PNG", "RGBA", 2), ("JPEG", "RGB", 6)):
+        stored = Image.fromarray(corners()).convert(mode)
+        stored.save(tmp_path / "a", format=form, icc_profile=bytes(profile))
+        read = read_image(tmp_path / "a").astype(int)
+        assert np.abs(read - corners()[..., [1, 0, 2]]).mean() < apart
+    Image.fromarray(corners()).save(tmp_path / "a", format="PNG", icc_profile=b"no profile")
+    np.testing.assert_array_equal(read_image(tmp_path / "a"), corners())
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
