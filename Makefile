@@ -25,7 +25,7 @@ table-3: $(VARIANTS:%=runs/ablation/%/model)
 
 runs/ablation/%/model: $(VENV)/.test
 	$(BIN)/python train.py fit --config configs/ablation/table-3.yaml $($*) \
-	  --trainer.default_root_dir runs/ablation/$* --checkpoint.dirpath runs/ablation/$*/checkpoints
+	  --run runs/ablation/$* --ckpt_path last-if-any
 	$(BIN)/actalker export runs/ablation/$*/checkpoints/last.ckpt $@
 
 lint: $(VENV)/.dev

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import sys
 from collections.abc import Sequence
 
 from ..errors import InputError
 from ..extras import need
 from .options import explain
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 
 
 def run(argv: Sequence[str]) -> int:
@@ -14,15 +18,43 @@ def run(argv: Sequence[str]) -> int:
     need("train", "lightning")
     if not argv:
         raise InputError("say what to do: actalker train fit --config FILE")
-    from ..training.command import WrongOptions, train
+    from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+    from ..training.command import SUBCOMMANDS, WrongOptions, train
+    from ..training.interrupt import Interrupted
 
     try:
         train(list(argv))
     except WrongOptions as error:
         words = explain(error.message, error.options, dashes=False)
-        raise InputError(f"{words}; see actalker train {argv[0]} --help") from None
-    except FileNotFoundError as error:
-        raise InputError(f"{error.filename}: no such file; give --config FILE") from None
-    except SystemExit as stop:  # LightningCLI ends the process itself after --help
+        place = f"{argv[0]} --help" if argv[0] in SUBCOMMANDS else "--help"
+        raise InputError(f"{words}; see actalker train {place}") from None
+    except InputError as error:
+        raise InputError(_without_worker(str(error))) from None
+    except MisconfigurationException as error:
+        raise InputError(f"{' '.join(str(error).split())[:300]}") from None
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        place = error.filename or "the run's folder"
+        why = f"cannot be written ({error.strerror}); free space there, or give --run"
+        raise InputError(f"{place}: {why}") from None
+    except Interrupted as end:
+        from lightning.pytorch.utilities import rank_zero_only
+
+        if rank_zero_only.rank:
+            return 0  # the first process tells
+        print(end, file=sys.stderr)
+        return 128 + end.number
+    except SystemExit as stop:  # LightningCLI ends the process itself after --help, Lightning after Ctrl-C
+        if isinstance(stop.__context__, KeyboardInterrupt):
+            raise stop.__context__ from None
         return int(stop.code or 0) if not isinstance(stop.code, str) else 2
     return 0
+
+
+def _without_worker(text: str) -> str:
+    """What a data worker's error says, without the traceback that torch passes it on with."""
+    if not text.startswith("Caught InputError in DataLoader worker"):
+        return text
+    return text.strip().rpartition("InputError: ")[2]

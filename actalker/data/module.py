@@ -46,6 +46,29 @@ class StepSampler(Sampler[list[int]]):
             yield batch
 
 
+class SharedBatches(Sampler[list[int]]):
+    """Every clip once, in order; batches go to the processes in turn.
+
+    All processes get as many: one that would get fewer repeats the last batch, which does not count.
+    """
+
+    def __init__(self, clips: int, batch: int, rank: int = 0, ranks: int = 1) -> None:
+        self.clips, self.batch, self.rank, self.ranks = clips, batch, rank, ranks
+        self.batches = -(-clips // batch)
+
+    def __len__(self) -> int:
+        return -(-self.batches // self.ranks)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for index in range(len(self)):
+            first = min(index * self.ranks + self.rank, self.batches - 1) * self.batch
+            yield list(range(first, min(first + self.batch, self.clips)))
+
+    def counts(self, index: int) -> bool:
+        """Whether this process's batch is no repeated one."""
+        return index * self.ranks + self.rank < self.batches
+
+
 class StepData(L.LightningDataModule, ABC):
     """Batches of a data set of ours, in an order that a resumed run shares; what data is for a subclass.
 
@@ -80,8 +103,14 @@ class StepData(L.LightningDataModule, ABC):
         )
 
     def val_dataloader(self) -> DataLoader:
-        """The held-out clips, once."""
-        return DataLoader(self.dataset(False), batch_size=self.batch_size, num_workers=0, collate_fn=collate)
+        """The held-out clips, once, shared by the processes."""
+        data, trainer = self.dataset(False), self.trainer
+        rank, ranks = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+        clips = len(data)  # type: ignore[arg-type]
+        batches = SharedBatches(clips, self.batch_size, rank, ranks)
+        return DataLoader(data, batch_sampler=batches, num_workers=0, collate_fn=collate)
+
+    test_dataloader = predict_dataloader = val_dataloader
 
 
 class PuppetData(StepData):

@@ -121,6 +121,10 @@ class Sample:
             signals=self.signals[:items],
         )
 
+    def only(self, item: int) -> Sample:
+        """One clip of a batch, as a batch of one."""
+        return Sample(**{f.name: getattr(self, f.name)[item : item + 1] for f in fields(self)})
+
     def to(self, device: torch.device | str) -> Sample:
         """Every tensor on `device`, but the names; Lightning calls this."""
         moved = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "signals"}

@@ -27,6 +27,7 @@ class AverageWeights(L.Callback):
         self.averaged: dict[str, Tensor] = {}
         self._held: dict[str, Tensor] = {}  # whole weights of a checkpoint, until the model has its place
         self._step = 0
+        self._exchanged = False
 
     def factor(self, step: int) -> float:
         """How much of the average stays at `step`."""
@@ -57,6 +58,14 @@ class AverageWeights(L.Callback):
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self._exchange(module)
 
+    on_test_start = on_predict_start = on_validation_start
+    on_test_end = on_predict_end = on_validation_end
+
+    def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException) -> None:
+        """A validation that was ended: what is kept then are the trained weights."""
+        if self._exchanged:
+            self._exchange(module)
+
     def on_save_checkpoint(
         self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
@@ -81,6 +90,7 @@ class AverageWeights(L.Callback):
     @torch.no_grad()
     def _exchange(self, module: nn.Module) -> None:
         """The averaged weights for the trained ones, or back."""
+        self._exchanged = not self._exchanged
         for name, weight in _trained(module):
             if name in self.averaged:
                 mine, average = own_part(weight), self.averaged[name]

@@ -1,29 +1,28 @@
-"""What is looked at while a model trains: sample videos, their error with gates open and closed, NaN."""
+"""What is looked at while a model trains: sample videos, their error with gates open and closed, NaN; and the
+clips of `predict`.
+"""
 
 from __future__ import annotations
 
-import io
 import math
+import re
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-import numpy as np
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
-from ..data.sample import Sample, as_uint8, pixels
+from ..data.sample import Sample, as_uint8, collate, pixels
 from ..errors import InputError
 from ..evaluation.control import psnr, region_change
 from ..media.image import write_png
-from ..media.writer import VideoWriter
+from .checkpoints import LastCheckpoint
 from .module import TrainingModule
+from .pictures import beside, log_pictures, write_video
 
-GIF_WIDE = 1024  # pixels of all videos side by side in TensorBoard
+PREDICTIONS = "predictions"
 
 
 class StopOnNaN(L.Callback):
@@ -33,11 +32,15 @@ class StopOnNaN(L.Callback):
         self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Sample, index: int
     ) -> None:
         loss = outputs["loss"] if isinstance(outputs, dict) else outputs
-        if loss is None or math.isfinite(float(loss)):
+        fine = loss is None or math.isfinite(float(loss))
+        if trainer.strategy.reduce_boolean_decision(fine, all=True):
             return
+        if fine:  # the process whose loss it was tells of it
+            raise InputError("the loss of another process is no number; its clips are named there")
         folder = Path(trainer.default_root_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"nan_step{trainer.global_step}.pt"
+        process = f"_process{trainer.global_rank}" if trainer.global_rank else ""
+        path = folder / f"nan_step{trainer.global_step}{process}.pt"
         torch.save(vars(batch), path)
         data = trainer.train_dataloader.dataset
         clips = ", ".join(data.name(k) for k in batch.index.tolist())
@@ -45,17 +48,6 @@ class StopOnNaN(L.Callback):
             f"the loss is {float(loss)} at step {trainer.global_step}; its batch is in {path}, of the clips "
             f"{clips}; lower the learning rate, or leave these clips out"
         )
-
-
-class LastCheckpoint(ModelCheckpoint):
-    """Lightning's, which also writes last.ckpt after the last step, between two of its times."""
-
-    def on_train_batch_end(
-        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, index: int
-    ) -> None:
-        super().on_train_batch_end(trainer, module, outputs, batch, index)
-        if trainer.global_step == trainer.max_steps and self._last_global_step_saved != trainer.global_step:
-            self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
 
 
 class SampleVideos(L.Callback):
@@ -74,17 +66,17 @@ class SampleVideos(L.Callback):
         self.clips, self.steps = clips, steps
 
     def on_validation_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        if not isinstance(module, TrainingModule) or trainer.val_dataloaders is None:
+        if not isinstance(module, TrainingModule) or not self.clips or not trainer.val_dataloaders:
             return
-        batch = next(iter(trainer.val_dataloaders)).to(module.device)
+        data = trainer.val_dataloaders.dataset
+        keepers = [each for each in trainer.checkpoint_callbacks if isinstance(each, LastCheckpoint)]
         rows: list[Tensor] = []
         values: dict[str, list[float]] = {}
         first: list[Tensor] = []
         folder = Path(trainer.default_root_dir) / "samples"
-        folder.mkdir(parents=True, exist_ok=True)
         with torch.random.fork_rng():
-            for item in range(min(self.clips, len(batch.frames))):
-                one = Sample(**{name: value[item : item + 1] for name, value in vars(batch).items()})
+            for item in range(min(self.clips, len(data))):
+                one = collate([data[item]]).to(module.device)
                 clean, truth = module.sample(one, self.steps), unit(pixels(one.frames)[0])
                 values.setdefault("psnr", []).append(psnr(clean, truth))
                 videos = [truth, clean]
@@ -96,17 +88,48 @@ class SampleVideos(L.Callback):
                 first = first or videos
                 strip = torch.cat([truth, clean], dim=2)[:: max(1, len(truth) // 7)]
                 rows.append(torch.cat([unit(pixels(one.portrait))[0].repeat(1, 2, 1), *strip], dim=2))
-        module.log_dict({f"val/{name}": sum(v) / len(v) for name, v in values.items()}, batch_size=1)
+                for keeper in keepers:
+                    keeper.end_if_asked(trainer)
+        # all processes generate the same, for the weights may be split over them
+        means = {f"val/{name}": sum(v) / len(v) for name, v in values.items()}
+        module.log_dict(means, batch_size=1, sync_dist=True)
         if not trainer.is_global_zero:
-            return  # all processes generate, for the weights may be split over them
+            return
+        folder.mkdir(parents=True, exist_ok=True)
         fps, step = module.model.config.fps, trainer.global_step
-        write_video(folder / f"step{step:06d}.mp4", first, fps)
-        sheet = as_uint8(torch.cat(rows, dim=1).cpu())
-        write_png(folder / f"step{step:06d}.png", sheet.permute(1, 2, 0).numpy())
+        video = folder / f"step{step:06d}.mp4"
+        write_video(video, first, fps)
+        sheet = as_uint8(torch.cat(rows, dim=1).cpu()).permute(1, 2, 0).numpy()
+        write_png(folder / f"step{step:06d}.png", sheet)
         for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_image("samples", sheet, step)
-                logger.experiment.file_writer.add_summary(moving_picture("video", first, fps), step)
+            log_pictures(logger, sheet, beside(first), video, fps, step)
+
+
+class WriteClips(L.Callback):
+    """What `predict` makes of every clip, as `predictions/NUMBER_NAME.mp4` in the run's folder."""
+
+    def on_predict_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        (Path(trainer.default_root_dir) / PREDICTIONS).mkdir(parents=True, exist_ok=True)
+
+    def on_predict_batch_end(
+        self,
+        trainer: L.Trainer,
+        module: L.LightningModule,
+        outputs: Any,
+        batch: Sample,
+        index: int,
+        loader: int = 0,
+    ) -> None:
+        assert isinstance(module, TrainingModule)
+        data = trainer.predict_dataloaders.dataset
+        for number, clip in zip(batch.index.tolist(), outputs, strict=True):
+            stem = re.sub(r"[^\w.-]+", "_", Path(data.name(number)).stem)[:80]
+            path = Path(trainer.default_root_dir) / PREDICTIONS / f"{number:05d}_{stem}.mp4"
+            write_video(path, [clip], module.model.config.fps)
+
+    def on_predict_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if trainer.is_global_zero:
+            print(Path(trainer.default_root_dir) / PREDICTIONS)
 
 
 def own_regions(one: Sample) -> dict[str, Tensor]:
@@ -126,34 +149,3 @@ def without(one: Sample, signal: str) -> Sample:
 def unit(video: Tensor) -> Tensor:
     """[-1, 1] to [0, 1]."""
     return (video / 2 + 0.5).clamp(0, 1)
-
-
-def beside(videos: list[Tensor]) -> np.ndarray:
-    """Videos (f, 3, H, W) in [0, 1] side by side, (f, H, n·W, 3) uint8."""
-    return as_uint8(torch.cat([video.cpu() for video in videos], dim=3)).permute(0, 2, 3, 1).numpy()
-
-
-def write_video(path: Path, videos: list[Tensor], fps: int) -> None:
-    """Videos (f, 3, H, W) in [0, 1] side by side, as MP4."""
-    wide = beside(videos)
-    with VideoWriter(path, Fraction(fps), wide.shape[1:3], overwrite=True) as video:
-        for frame in wide:
-            video.write(frame)
-
-
-def moving_picture(name: str, videos: list[Tensor], fps: int) -> Any:
-    """Videos side by side as TensorBoard shows them among pictures: an animated GIF, at most GIF_WIDE wide.
-
-    GIF tells time in hundredths of a second: rates that do not divide 100 play a little off.
-    """
-    from PIL import Image
-    from tensorboard.compat.proto.summary_pb2 import Summary
-
-    frames, held = [Image.fromarray(frame) for frame in beside(videos)], io.BytesIO()
-    for frame in frames:
-        frame.thumbnail((GIF_WIDE, GIF_WIDE))
-    frames[0].save(held, "GIF", save_all=True, append_images=frames[1:], duration=1000 / fps, loop=0)
-    picture = Summary.Image(
-        height=frames[0].height, width=frames[0].width, colorspace=3, encoded_image_string=held.getvalue()
-    )
-    return Summary(value=[Summary.Value(tag=name, image=picture)])

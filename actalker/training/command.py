@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+import logging
+import signal
 import warnings
 from argparse import ArgumentError
-from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import lightning as L
 import torch
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.plugins import CheckpointIO
 from lightning.pytorch.strategies import ModelParallelStrategy
+from lightning.pytorch.utilities import rank_zero_only
 
 from ..data.module import StepData
 from .averaging import AverageWeights
-from .callbacks import LastCheckpoint, SampleVideos, StopOnNaN
+from .callbacks import SampleVideos, StopOnNaN, WriteClips
+from .checkpoints import LastCheckpoint, WholeCheckpoints, WholeTrainer, check_fits, read_checkpoint
 from .module import TrainingModule
+from .runs import checkpoint_to_go_on, claim, settle
 
-MISLEADING = (  # warnings of Lightning's that do not hold here
+MISLEADING = (  # warnings of other packages that do not hold here, or are of their inside
     "LightningCLI's args parameter",  # every subcommand of ours gets its arguments so
     "You're resuming from a checkpoint that ended before the epoch",  # clips are drawn by (seed, step)
     "Be aware that when using `ckpt_path`",  # the callbacks are there
+    r".*isinstance\(treespec",
+    "The dirpath has changed from",  # a run may go on in another folder
+    "The `srun` command is available on your system but is not used",
+    r"The '\w+' does not have many workers",  # validation reads few clips
+    "You are using a custom batch sampler `SharedBatches`",  # it gives every clip
+    "Checkpoint directory .* exists and is not empty",
+    ".*torch.distributed.reduce_op.* is deprecated",
 )
+SUBCOMMANDS = ("fit", "validate", "test", "predict")
 
 
 class WrongOptions(Exception):
@@ -32,20 +47,22 @@ class WrongOptions(Exception):
 
 
 class Command(LightningCLI):
-    """fit and validate, with checkpoints, weight averaging, sample videos and a NaN guard built in."""
+    """fit, validate, test and predict, with checkpoints, weight averaging, sample videos and a NaN guard."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Options beside the trainer's, the module's and the data's."""
-        parser.add_lightning_class_args(LastCheckpoint, "checkpoint")
-        parser.set_defaults(
-            {
-                "checkpoint.save_last": True,
-                "checkpoint.save_top_k": 0,
-                "checkpoint.enable_version_counter": False,  # a resumed run goes on writing last.ckpt
-                "checkpoint.train_time_interval": timedelta(minutes=4),
-                "checkpoint.save_on_train_epoch_end": False,
-            }
+        parser.add_argument(
+            "--run", type=str | None, help="the run: all that it writes is in runs/RUN (or a folder: a/b)"
         )
+        parser.add_argument(
+            "--steps",
+            type=int | None,
+            help="length of the training; warm-up and cool-down keep their shares of it",
+        )
+        parser.add_argument(
+            "--overwrite", action="store_true", help="begin anew in a folder that holds a run already"
+        )
+        parser.add_lightning_class_args(LastCheckpoint, "checkpoint")
         parser.add_lightning_class_args(AverageWeights, "ema")
         parser.add_lightning_class_args(SampleVideos, "samples")
         parser.add_argument(
@@ -64,34 +81,78 @@ class Command(LightningCLI):
             known = [option for action in meant._actions for option in action.option_strings]
             raise WrongOptions(str(error.message), known) from None
 
-    def before_fit(self) -> None:
-        """With `--plan`, tell what the training takes, and end."""
-        if not self.config.fit.get("plan"):
+    def _parse_ckpt_path(self) -> None:
+        """The run's folder and length, and the checkpoint to read: settled before anything is built.
+
+        In the place of Lightning's, which takes the settings from the checkpoint: here they are the config's.
+        """
+        config = self.config[self.config.subcommand]
+        settle(config)
+        path = checkpoint_to_go_on(config.get("ckpt_path"), Path(config.checkpoint.dirpath))
+        config.ckpt_path, self.held = path, None
+        if path is not None and "://" not in path:
+            self.held = read_checkpoint(path)
+
+    def before_instantiate_classes(self) -> None:
+        """Threads are set before anything is built."""
+        config = self.config[self.subcommand]
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        if self.subcommand == "predict":
+            config.return_predictions = False  # they are written as they come
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[L.Callback]) -> L.Trainer:
+        given = config.get("plugins") or []
+        plugins = list(given) if isinstance(given, (list, tuple)) else [given]
+        if not any(isinstance(each, CheckpointIO) for each in plugins):
+            plugins.append(WholeCheckpoints())
+        return super()._instantiate_trainer({**config, "plugins": plugins}, callbacks)
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        config = self.config[subcommand]
+        if self.held is not None:
+            check_fits(config.ckpt_path, self.held, self.model)
+            self.held = None
+        if config.get("plan"):
+            self._plan()
             return
+        lock = None
+        if subcommand == "fit":
+            places = Path(config.trainer.default_root_dir), Path(config.checkpoint.dirpath)
+            lock = claim(*places, config.ckpt_path, config.overwrite)
+        try:
+            super()._run_subcommand(subcommand)
+        except BaseException:
+            launcher = self.trainer.strategy.launcher
+            if launcher is not None and rank_zero_only.rank == 0:
+                launcher.kill(signal.SIGKILL)  # processes that would wait for this one
+            raise
+        finally:
+            if lock is not None:
+                lock.close()
+
+    def _plan(self) -> None:
+        """Tell what the training takes."""
         from .plan import plan
 
+        self.datamodule.trainer = self.trainer
         batch = next(iter(self.datamodule.train_dataloader()))
         device = self.trainer.strategy.root_device
         trainer = self.trainer
         size, parts = trainer.world_size, trainer.accumulate_grad_batches
         split = isinstance(trainer.strategy, ModelParallelStrategy)
         print("\n".join(plan(self.model.to(device), batch.to(device), size, parts, split)))
-        raise SystemExit(0)
-
-    def before_instantiate_classes(self) -> None:
-        """Threads are set before anything is built."""
-        threads = self.config[self.subcommand].get("threads", 0) if self.subcommand else 0
-        if threads:
-            torch.set_num_threads(threads)
 
 
 def train(argv: list[str]) -> None:
     """Run the command line; `fit` goes on from runs/.../last.ckpt with `--ckpt_path last`.
 
-    Raises: WrongOptions.
+    Raises: WrongOptions; Interrupted after a signal, when the checkpoint is written; InputError.
     """
     for message in MISLEADING:
         warnings.filterwarnings("ignore", message=message)
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
+        logging.getLogger(name).addFilter(lambda record: "Tip:" not in record.getMessage())
     Command(
         TrainingModule,
         StepData,
@@ -99,7 +160,9 @@ def train(argv: list[str]) -> None:
         args=argv,
         seed_everything_default=0,
         save_config_kwargs={"overwrite": True},
-        trainer_defaults={"callbacks": [StopOnNaN()], "use_distributed_sampler": False},
+        trainer_class=WholeTrainer,
+        trainer_defaults={"callbacks": [StopOnNaN(), WriteClips()], "use_distributed_sampler": False},
+        load_from_checkpoint_support=False,  # the module keeps its settings itself, for own scripts too
         parser_kwargs={
             "prog": "actalker train",
             "exit_on_error": False,

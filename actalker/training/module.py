@@ -5,33 +5,34 @@ Letters: b batch, f frames, H W picture size, P motion channels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
+from os import PathLike
 from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..control.conditions import Conditions
+from ..data.module import SharedBatches
 from ..data.puppets.motion import HIGH, INDEX, LOW
 from ..data.sample import Sample, pixels
 from ..diffusion.objective import Losses, ObjectiveConfig, by_noise_level, denoising_loss
 from ..errors import InputError
-from ..pipeline.folder import load_model
 from ..pipeline.generate import generate
 from ..pipeline.model import SIGNAL_NAMES, ModelConfig, SignalInputs, TalkingHeadModel
-from ..pipeline.svd import is_svd, read_svd
 from ..signals.audio import SpeechFeatures
-from ..signals.expression import AugmentStrategy, augment
+from ..signals.expression import augment
 from ..signals.signal import Standardize
+from .checkpoints import read_checkpoint
+from .hyperparameters import arguments, plain
+from .means import StepMeans
 from .optimizer import OptimizerConfig, new_adamw
 from .shard import shard
+from .start import begin
 from .strategies import (
-    LooksStrategy,
-    WindowStrategy,
+    StrategyConfig,
     change_looks,
     cut_window,
     drop_tokens,
@@ -50,35 +51,6 @@ SMALL_MOTION = {
 }
 
 
-@dataclass(frozen=True)
-class StrategyConfig:
-    """What is random in a step."""
-
-    window: WindowStrategy = field(default_factory=WindowStrategy)
-    looks: LooksStrategy = field(default_factory=LooksStrategy)
-    augment: AugmentStrategy = field(default_factory=AugmentStrategy)
-    mask_drop: tuple[float, ...] = (1.0,)
-    """Mask-drop chances, one drawn a step; 1 is the paper's rule."""
-    token_dropout: float = 0.0
-    """Chance that a clip's tokens of a signal, or of who it is, are replaced by null tokens."""
-    motion_weight: float = 0.0
-    """Weight of reading known motion from the tokens (puppets know theirs); 0 for real videos."""
-    motion_frames: int = 0
-    """Frames of every clip of the batch that motion is read from; 0: all. Encoders are cheap, and learn
-    from numbers."""
-    motion_mirror: float = 0.0
-    """Chance that a driver is mirrored where motion is read from it."""
-    shown_weight: float = 0.0
-    """Weight of reading the small motions that the gates let through from the network's last features, those
-    of lips from the mouth, of lids, brows and gaze from the upper face: they make small errors in pixels."""
-    field_weight: float = 0.0
-    """Weight of the motion field's distance from the true one, in latent positions, where that is known, with
-    the objective's weights of regions: pixels alone teach motion slowly."""
-    motion_first: int = 0
-    """Steps at the start in which motion is read and nothing is denoised; on several processes these need
-    the strategy `ddp_find_unused_parameters_true`."""
-
-
 class TrainingModule(L.LightningModule):
     """One denoising step with a random set of open gates; everything random is a function of (seed, step)."""
 
@@ -91,30 +63,33 @@ class TrainingModule(L.LightningModule):
         motion_channels: int = 12,
         gradient_checkpointing: bool = False,
         start: str | None = None,
-        fresh: tuple[str, ...] = (),
+        fresh: tuple[str, ...] | None = (),
         tuning: TuningConfig | None = None,
         seed: int = 0,
     ) -> None:
         """start: name, folder or hub id of a model whose weights the training begins with, or SVD's folder as
-        diffusers lays it out; parts that it has not begin fresh. fresh: beginnings of the names of weights
-        that do so too, such as `network.control`. tuning: what is trained; None: everything.
+        diffusers lays it out; parts that it has not begin fresh. fresh: `*` patterns of the names of weights
+        that do so too, such as `network.control.*`. tuning: what is trained; None: everything.
         """
         super().__init__()
+        self.tuning, fresh = tuning or TuningConfig(), tuple(fresh or ())
+        given = {"model": model, "objective": objective, "optimizer": optimizer, "strategy": strategy}
+        given |= {"motion_channels": motion_channels, "gradient_checkpointing": gradient_checkpointing}
+        given |= {"start": start, "fresh": fresh, "tuning": self.tuning, "seed": seed}
+        self.save_hyperparameters(plain(given))
         self.model = TalkingHeadModel(model)
         if start is not None:
-            held = read_svd(start) if is_svd(start) else load_model(start).state_dict()
-            kept = {key: value for key, value in held.items() if not key.startswith(tuple(fresh))}
-            begin_with(self.model, kept, start)
+            begin(self.model, start, fresh)
         if strategy.field_weight and getattr(self.model.network, "flow", None) is None:
             raise InputError(
                 "strategy.field_weight: this network has no motion field; set it to 0, or give the network a "
                 "denoiser_args.flow_scale"
             )
-        self.tuning = tuning or TuningConfig()
         tune(self.model, self.tuning)
         if gradient_checkpointing:
             self.model.network.enable_gradient_checkpointing()
         self.objective, self.optimizer, self.strategy, self.seed = objective, optimizer, strategy, seed
+        self.means = StepMeans()
         widths = {s: self.model.encoders[s].null.numel() for s in SIGNAL_NAMES}  # type: ignore[union-attr, operator]
         if strategy.motion_weight:
             self.readers = nn.ModuleDict({s: nn.Linear(w, motion_channels) for s, w in widths.items()})
@@ -271,26 +246,52 @@ class TrainingModule(L.LightningModule):
         accumulated = self.trainer.accumulate_grad_batches
         part = index % accumulated * self.trainer.world_size + self.global_rank
         total, values = self.step_loss(batch, self.global_step, part)
-        self.log_dict({f"train/{k}": v.detach() for k, v in values.items()}, prog_bar=True, batch_size=1)
-        rate = self.optimizer.learning_rate * self.optimizer.rate(self.global_step)
-        self.log("train/rate", rate, batch_size=1)
+        self.means.add(values)
+        self._begun = self.global_step
         return total
+
+    def on_train_batch_end(self, outputs: Any, batch: Sample, index: int) -> None:
+        """Log the step when it is over: the means of its batches, of all processes."""
+        if self.global_step == self._begun:
+            return  # gradients are still being accumulated
+        means = self.means.settle(self.device, self._total)
+        self.log_dict({f"train/{name}": value for name, value in means.items()}, prog_bar=True, batch_size=1)
+        rate = self.optimizer.learning_rate * self.optimizer.rate(self._begun)
+        self.log("train/rate", rate, batch_size=1)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """The step is over: the usual mean and deviation of tokens take in what all processes saw."""
         for part in self.modules():
             if isinstance(part, Standardize):
-                part.settle(lambda seen: self.all_gather(seen).view(-1, *seen.shape).sum(0))
+                part.settle(self._total)
+
+    def _total(self, part: Tensor) -> Tensor:
+        """The sum of a tensor over all processes."""
+        return self.all_gather(part).view(-1, *part.shape).sum(0)
 
     def validation_step(self, batch: Sample, index: int) -> None:
-        generator = torch.Generator().manual_seed(index)
-        loss = self.losses(batch, generator, training=False)
+        self._measure("val", batch, index, self.trainer.val_dataloaders)
+
+    def test_step(self, batch: Sample, index: int) -> None:
+        self._measure("test", batch, index, self.trainer.test_dataloaders)
+
+    def _measure(self, stage: str, batch: Sample, index: int, loader: Any) -> None:
+        """Log a batch's losses, for means over all clips, whatever the number of processes."""
+        number = index * self.trainer.world_size + self.global_rank
+        loss = self.losses(batch, torch.Generator().manual_seed(number), training=False)
         values = {"loss": loss.total, "mouth": loss.mouth, "upper": loss.upper, "rest": loss.rest}
         if self.strategy.motion_weight:
             values["motion"] = self.motion_loss(self.tokens(batch, None), batch)
         if self.strategy.field_weight:
             values["field"] = self.field_loss(loss, batch)
-        self.log_dict({f"val/{k}": v for k, v in values.items()}, batch_size=len(batch.frames))
+        order = getattr(loader, "batch_sampler", None)
+        counts = not isinstance(order, SharedBatches) or order.counts(index)
+        clips = len(batch.frames) if counts else 0
+        self.log_dict({f"{stage}/{k}": v for k, v in values.items()}, batch_size=clips, sync_dist=True)
+
+    def predict_step(self, batch: Sample, index: int) -> list[Tensor]:
+        """The clips (f, 3, H, W) in [0, 1] that the model makes of a batch."""
+        return [self.sample(batch.only(k)) for k in range(len(batch.frames))]
 
     @torch.no_grad()
     def sample(self, one: Sample, steps: int = 0) -> Tensor:
@@ -307,11 +308,32 @@ class TrainingModule(L.LightningModule):
         checkpoint["model_config"] = self.model.config.as_dict()
         checkpoint["tuning"] = asdict(self.tuning)
 
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]
+        cls,
+        checkpoint_path: str | PathLike,
+        map_location: Any = None,
+        strict: bool | None = None,
+        **given: Any,
+    ) -> TrainingModule:
+        """A module as a checkpoint of its training holds it, on the CPU unless `map_location` says otherwise.
+
+        given: arguments of the class in the place of the checkpoint's.
+        Raises: InputError for files that are no such checkpoint.
+        """
+        kept = arguments(read_checkpoint(str(checkpoint_path)), cls.__init__)
+        wanted = {**kept, "start": None, **given}  # the checkpoint has all weights itself
+        return super().load_from_checkpoint(
+            checkpoint_path, map_location=map_location or "cpu", strict=strict, weights_only=True, **wanted
+        )
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Count batches anew: a step may be made of more of them, or of fewer, than it was.
 
-        The learning rate is the settings', not the checkpoint's.
+        The learning rate is the settings', not the checkpoint's. Without a trainer there is nothing to count.
         """
+        if self._trainer is None or "loops" not in checkpoint:
+            return
         for schedule in checkpoint.get("lr_schedulers", ()):  # a checkpoint of weights alone has none
             schedule["base_lrs"] = [self.optimizer.learning_rate] * len(schedule["base_lrs"])
         rate = self.optimizer.learning_rate * self.optimizer.rate(checkpoint["global_step"])
@@ -328,20 +350,3 @@ class TrainingModule(L.LightningModule):
         adamw = new_adamw(trained, self.optimizer)
         schedule = torch.optim.lr_scheduler.LambdaLR(adamw, self.optimizer.rate)
         return {"optimizer": adamw, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def begin_with(model: nn.Module, weights: Mapping[str, Tensor], name: str) -> None:
-    """Load weights into a model that has all their parts and may have more.
-
-    Raises: InputError for weights that have no place in the model.
-    """
-    own = model.state_dict()
-    for key, value in weights.items():
-        if key not in own or own[key].shape != value.shape:
-            raise InputError(
-                f"model.start: {name} has {key} {tuple(value.shape)}, which the model to train has not; "
-                "give it the settings of that model, or a part more"
-            )
-    fresh = model.load_state_dict(dict(weights), strict=False).missing_keys
-    if fresh:
-        rank_zero_info(f"{len(fresh)} weights that {name} has not begin fresh, such as {fresh[0]}")

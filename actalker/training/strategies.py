@@ -6,7 +6,7 @@ Letters: b batch, f frames, H W picture size.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -14,6 +14,8 @@ from torch.nn import functional as F
 
 from ..data.puppets.motion import MIRRORED, MIRRORED_SIGN
 from ..data.sample import Sample, as_uint8
+from ..errors import InputError
+from ..signals.expression import AugmentStrategy
 from ..signals.text import phrase_bytes
 
 THIN = 4  # every so manieth pixel tells enough of how far a mouth has moved
@@ -78,6 +80,39 @@ class LooksStrategy:
 
     mirror: float = 0.0
     """Chance of a mirrored clip, portrait, driver, frames and motion; not if its script asks for a side."""
+
+
+@dataclass(frozen=True)
+class StrategyConfig:
+    """What is random in a step."""
+
+    window: WindowStrategy = field(default_factory=WindowStrategy)
+    looks: LooksStrategy = field(default_factory=LooksStrategy)
+    augment: AugmentStrategy = field(default_factory=AugmentStrategy)
+    mask_drop: tuple[float, ...] = (1.0,)
+    """Mask-drop chances, one drawn a step; 1 is the paper's rule."""
+    token_dropout: float = 0.0
+    """Chance that a clip's tokens of a signal, or of who it is, are replaced by null tokens."""
+    motion_weight: float = 0.0
+    """Weight of reading known motion from the tokens (puppets know theirs); 0 for real videos."""
+    motion_frames: int = 0
+    """Frames of every clip of the batch that motion is read from; 0: all. Encoders are cheap, and learn
+    from numbers."""
+    motion_mirror: float = 0.0
+    """Chance that a driver is mirrored where motion is read from it."""
+    shown_weight: float = 0.0
+    """Weight of reading the small motions that the gates let through from the network's last features, those
+    of lips from the mouth, of lids, brows and gaze from the upper face: they make small errors in pixels."""
+    field_weight: float = 0.0
+    """Weight of the motion field's distance from the true one, in latent positions, where that is known, with
+    the objective's weights of regions: pixels alone teach motion slowly."""
+    motion_first: int = 0
+    """Steps at the start in which motion is read and nothing is denoised; on several processes these need
+    the strategy `ddp_find_unused_parameters_true`."""
+
+    def __post_init__(self) -> None:
+        if not self.mask_drop:
+            raise InputError("model.strategy.mask_drop: give at least one chance, such as [1.0]")
 
 
 def change_looks(batch: Sample, config: LooksStrategy, generator: torch.Generator) -> Sample:

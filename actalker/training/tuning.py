@@ -36,6 +36,10 @@ class TuningConfig:
     lora_layers: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0")
     """Linear layers of the network that get one, by the ends of their names; all else is frozen."""
 
+    def __post_init__(self) -> None:
+        for name in ("freeze", "train", "lora_layers"):  # `null` in a config is none
+            object.__setattr__(self, name, tuple(getattr(self, name) or ()))
+
 
 def tune(model: nn.Module, config: TuningConfig) -> None:
     """Freeze parts of a model and add LoRA to its network, as the settings say.

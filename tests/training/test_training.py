@@ -90,7 +90,7 @@ def test_training_begins_with_another_models_weights_and_fresh_new_parts(tmp_pat
         assert torch.equal(begun.pop(name), value), name
     assert begun and all(name.startswith(("network.detail.", "network.grain.")) for name in begun)
     again = TrainingModule(
-        ModelConfig.from_dict(more), *parts, start=str(tmp_path / "old"), fresh=("network.control",)
+        ModelConfig.from_dict(more), *parts, start=str(tmp_path / "old"), fresh=("network.control.*",)
     )
     found = again.model.state_dict()
     for name, value in old.state_dict().items():

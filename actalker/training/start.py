@@ -1,0 +1,49 @@
+"""The weights that a training begins with: those of another model, as far as they have a place."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+
+from lightning.pytorch.utilities import rank_zero_info
+from torch import nn
+
+from ..errors import InputError
+from ..pipeline.folder import load_model
+from ..pipeline.svd import is_svd, read_svd
+
+
+def begin(model: nn.Module, start: str, fresh: Sequence[str]) -> None:
+    """Load the weights of `start` into a model that has all their parts and may have more.
+
+    Args:
+        start: name, folder or hub id of a model of ours, or SVD's folder as diffusers lays it out.
+        fresh: `*` patterns of the names of weights that keep their own beginning.
+    Raises: InputError for weights that have no place in the model, and for patterns that name none.
+    """
+    weights = read_svd(start) if is_svd(start) else load_model(start).state_dict()
+    own = model.state_dict()
+    left: set[str] = set()
+    for pattern in fresh:
+        named = set(fnmatch.filter([*own, *weights], pattern))
+        if not named:
+            inside = any(name.startswith(pattern.rstrip(".") + ".") for name in own)
+            hint = f"'{pattern.rstrip('.')}.*' does" if inside else f"they are called {next(iter(own))}"
+            raise InputError(f"model.fresh: '{pattern}' names no weight; {hint}")
+        left |= named
+    kept = {name: value for name, value in weights.items() if name not in left}
+    for name, value in kept.items():
+        if name not in own or own[name].shape != value.shape:
+            raise InputError(
+                f"model.start: {start} has {name} {tuple(value.shape)}, which the model to train has not; "
+                "give it the settings of that model, or let the part begin anew with "
+                f"--model.fresh '[\"{_part(name)}.*\"]'"
+            )
+    missing = model.load_state_dict(kept, strict=False).missing_keys
+    if missing:
+        rank_zero_info(f"{len(missing)} weights begin fresh, such as {missing[0]}")
+
+
+def _part(name: str) -> str:
+    """The part of the model that a weight belongs to, `encoders.audio` of `encoders.audio.null`."""
+    return ".".join(name.split(".")[:2])
