@@ -252,8 +252,8 @@ def check_fits(path: str | Path, held: Mapping[str, Any], module: nn.Module) -> 
     if wrong:
         raise InputError(
             f"{path}: is of another model: {len(wrong)} weights are missing, unknown or of another shape "
-            f"(first: {wrong[0]}); give the settings that it was trained with, or begin anew from an exported "
-            "model with --model.start"
+            f"(first: {wrong[0]}); give the settings that it was trained with, or begin anew from an "
+            "exported model with --model.start"
         )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -28,7 +29,8 @@ from ..signals.signal import Standardize
 from .checkpoints import read_checkpoint
 from .hyperparameters import arguments, plain
 from .means import StepMeans
-from .optimizer import OptimizerConfig, new_adamw
+from .optimizer import OptimizerConfig, decayed_and_plain, new_adamw
+from .resume import go_on
 from .shard import shard
 from .start import begin
 from .strategies import (
@@ -328,25 +330,15 @@ class TrainingModule(L.LightningModule):
         )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Count batches anew: a step may be made of more of them, or of fewer, than it was.
+        """Go on with the settings that are given now; without a trainer there is nothing to go on with."""
+        if self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING:
+            groups = [len(part) for part in decayed_and_plain(self._trained())]
+            go_on(checkpoint, self.optimizer, self._trainer.accumulate_grad_batches, groups)
 
-        The learning rate is the settings', not the checkpoint's. Without a trainer there is nothing to count.
-        """
-        if self._trainer is None or "loops" not in checkpoint:
-            return
-        for schedule in checkpoint.get("lr_schedulers", ()):  # a checkpoint of weights alone has none
-            schedule["base_lrs"] = [self.optimizer.learning_rate] * len(schedule["base_lrs"])
-        rate = self.optimizer.learning_rate * self.optimizer.rate(checkpoint["global_step"])
-        for state in checkpoint.get("optimizer_states", ()):
-            for group in state["param_groups"]:
-                group["lr"] = rate
-        counted = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]
-        change = checkpoint["global_step"] * self.trainer.accumulate_grad_batches - counted["ready"]
-        for kind in counted:  # a checkpoint that is written while a batch ends counts it as not yet completed
-            counted[kind] += change
+    def _trained(self) -> list[nn.Parameter]:
+        return [p for p in self.parameters() if p.requires_grad]
 
     def configure_optimizers(self) -> Any:
-        trained = [p for p in self.parameters() if p.requires_grad]
-        adamw = new_adamw(trained, self.optimizer)
+        adamw = new_adamw(self._trained(), self.optimizer)
         schedule = torch.optim.lr_scheduler.LambdaLR(adamw, self.optimizer.rate)
         return {"optimizer": adamw, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

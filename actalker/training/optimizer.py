@@ -36,10 +36,14 @@ class OptimizerConfig:
         return rise * (self.final + (1 - self.final) * left)
 
 
+def decayed_and_plain(weights: Sequence[nn.Parameter]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Weights that decay, and vectors and single numbers, which do not: the two groups of the optimiser."""
+    return [p for p in weights if p.ndim > 1], [p for p in weights if p.ndim <= 1]
+
+
 def new_adamw(weights: Sequence[nn.Parameter], config: OptimizerConfig) -> torch.optim.AdamW:
     """AdamW over weights; vectors and single numbers do not decay."""
-    decayed = [p for p in weights if p.ndim > 1]
-    plain = [p for p in weights if p.ndim <= 1]
+    decayed, plain = decayed_and_plain(weights)
     return torch.optim.AdamW(
         [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}],
         lr=config.learning_rate,
