@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from .extras import late
 
 __version__ = "0.1.0"
 
@@ -13,10 +12,4 @@ _PUBLIC = {
     "TalkingHeadPipeline": "pipeline",
 }
 __all__ = ["__version__", *_PUBLIC]
-
-
-def __getattr__(name: str) -> Any:
-    """Load a public name when it is first used, so that `import actalker` stays cheap."""
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(f".{_PUBLIC[name]}", __name__), name)
-    raise AttributeError(f"module 'actalker' has no attribute '{name}'")
+__getattr__ = late(__name__, _PUBLIC)  # so that `import actalker` stays cheap

@@ -1,9 +1,11 @@
-"""Optional packages: imported where they are needed, or the line that installs them."""
+"""What is imported late: optional packages, with the line that installs them, and public names of folders."""
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Mapping
 from types import ModuleType
+from typing import Any
 
 from .errors import InputError
 
@@ -27,3 +29,17 @@ def need(extra: str, package: str) -> ModuleType:
     except (ImportError, OSError, RuntimeError) as error:  # a system library, or another torch's binary
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{package} is installed but does not import ({reason}); {install}") from None
+
+
+def late(package: str, names: Mapping[str, str]) -> Callable[[str], Any]:
+    """A package's `__getattr__` (PEP 562): its public names are imported when they are first used.
+
+    So that a module of it that needs no torch can be imported without torch. names: name -> module below it.
+    """
+
+    def get(name: str) -> Any:
+        if name in names:
+            return getattr(importlib.import_module(f".{names[name]}", package), name)
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    return get

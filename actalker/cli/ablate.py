@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import InputError, one_of
 from ..extras import need
-from ..provenance import check_readable, make_folder
+from ..provenance import check_folder, check_readable, make_folder
 from .options import new_parser, parse
 
 PUPPETS = {"targets": 64, "study": 2}
@@ -78,7 +78,9 @@ def run(argv: Sequence[str]) -> int:
         raise InputError(f"--puppets {options.puppets} --workers {options.workers}: give >= 0 and >= 1")
     if not 0 <= options.seed < 2**31:
         raise InputError(f"--seed {options.seed}: give a number from 0 to 2^31 - 1")
+    # what is wrong here, and in the settings of a page, is told before torch is imported
     from ..evaluation.jobs import ENGINES
+    from ..pipeline.find import check_name
 
     one_of(options.engine, ENGINES, "engine")
     for name, what in (("audio", "sound"), ("expression", "video")):
@@ -87,7 +89,8 @@ def run(argv: Sequence[str]) -> int:
     if options.face_model is not None:
         check_readable(options.face_model, "model")
     portraits = _pictures(options.portraits or [])
-    folder = Path(options.out)
+    check_name(options.model)
+    folder = check_folder(options.out)
     measure = _study if study else _targets
     command = shlex.join(["actalker", "ablate", *argv])
     text, path = measure(options, portraits, folder, command)
@@ -98,12 +101,12 @@ def run(argv: Sequence[str]) -> int:
 
 def _pictures(given: Sequence[str]) -> list[Path]:
     """Portraits that are named, and those in folders that are."""
-    from ..data.portraits import portrait_files
+    from ..media.files import picture_files
 
     out: list[Path] = []
     for text in given:
         path = Path(text)
-        out += portrait_files(path) if path.is_dir() else [check_readable(text, "picture")]
+        out += picture_files(path) if path.is_dir() else [check_readable(text, "picture")]
     return out
 
 
@@ -120,13 +123,13 @@ def _counted(count: int, what: str) -> Iterator[Callable[[], None]]:
 
 
 def _targets(options: Any, portraits: list[Path], folder: Path, command: str) -> tuple[str, Path]:
-    from ..evaluation.ablate import AblationConfig, markdown, run_cells, table, write_report
-
     speech = options.audio or []
     if portraits and (len(speech) != 1 or options.face_model is None):
         raise InputError("--portraits needs one --audio FILE and --face-model face_landmarker.task")
     if not portraits and not options.puppets:
         raise InputError("nothing to measure: give --puppets or --portraits")
+    from ..evaluation.ablate import AblationConfig, markdown, run_cells, table, write_report
+
     make_folder(folder)
     config = AblationConfig(
         options.model,
@@ -162,14 +165,15 @@ def _targets(options: Any, portraits: list[Path], folder: Path, command: str) ->
 
 
 def _study(options: Any, portraits: list[Path], folder: Path, command: str) -> tuple[str, Path]:
-    from ..evaluation.cases import file_cases, puppet_cases
-    from ..evaluation.page import write_study
+    from ..evaluation.cases import applicable, file_cases, puppet_cases
     from ..evaluation.settings import PRESETS, preset, varied
-    from ..evaluation.study import Study, applicable, run_study
+    from ..pipeline.find import check_name
 
     if options.preset is not None:
         one_of(options.preset, PRESETS, "preset")
     settings = varied(options.vary) if options.vary else preset(options.preset)
+    for model in (s.changes["model"] for s in settings if "model" in s.changes):
+        check_name(model)
     cases = puppet_cases(options.puppets, options.seed) + file_cases(
         portraits,
         options.audio or [],
@@ -180,6 +184,9 @@ def _study(options: Any, portraits: list[Path], folder: Path, command: str) -> t
     )
     if not cases:
         raise InputError("nothing to animate: give --puppets or --portraits")
+    from ..evaluation.page import write_study
+    from ..evaluation.study import Study, run_study
+
     study = Study(tuple(cases), tuple(applicable(settings, cases)), options.model, options.steps)
     make_folder(folder)
     with _counted(len(cases), "cases") as tick:

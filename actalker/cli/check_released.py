@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..errors import InputError
+from ..provenance import check_readable
 from .options import new_parser, parse
 
 
@@ -22,6 +23,7 @@ def run(argv: Sequence[str]) -> int:
         return 0
     if not options.tolerance > 0:
         raise InputError(f"--tolerance {options.tolerance:g}: give a number above 0")
+    check_readable(options.file, "safetensors file")  # before torch is imported
     from ..released.check import check_released
 
     worst = 0.0

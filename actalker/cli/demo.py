@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from ..provenance import check_writable, make_folder
+from ..provenance import check_folder, check_writable, make_folder
 from .options import new_parser, parse
 
 SPEECH = Path(__file__).parent.parent / "assets" / "speech.flac"
@@ -52,31 +52,37 @@ def demo(
     folder: Path, model: str, steps: int | None, seed: int, duration: str | None, overwrite: bool
 ) -> Iterator[Path]:
     """Make the demonstration; yields each file when it is whole."""
-    from skimage.data import astronaut
-
-    from ..evaluation.figures import CAPTION, PANEL, side_by_side
-    from ..media.image import write_png
     from ..media.sound import read_sound
-    from ..media.video import read_frames
-    from ..media.writer import VideoWriter
-    from ..pipeline.progress import progress
-    from ..pipeline.talking_head import TalkingHeadPipeline
-    from ..pipeline.write import check_outputs, sidecar_of, write_clip
+    from ..pipeline.find import check_name
+    from ..pipeline.outputs import check_outputs, sidecar_of
     from ..timeline import frame_count, parse_seconds
 
     seconds = read_sound(SPEECH).duration if duration is None else parse_seconds(duration)
     if seconds * FPS < 1:
         raise InputError(f"--duration {duration}: is less than a frame; give 0.04 s or more")
-    pipeline = TalkingHeadPipeline.from_pretrained(model)
-    make_folder(folder)
+    check_name(model)
+    check_folder(folder)
     portrait, driver, video, look, gates = (
         folder / name
         for name in ("portrait.png", "driver.mp4", "demo.mp4", "demo_preview.png", "demo_gates.mp4")
     )
-    check_outputs(video, look, overwrite)
-    for path in (portrait, driver, gates):
-        check_writable(path, overwrite)
+    if folder.is_dir():
+        check_outputs(video, look, overwrite)
+        for path in (portrait, driver, gates):
+            check_writable(path, overwrite)
+    # what is wrong is told before torch is imported
+    from skimage.data import astronaut
 
+    from ..evaluation.figures import CAPTION, PANEL, side_by_side
+    from ..media.image import write_png
+    from ..media.video import read_frames
+    from ..media.writer import VideoWriter
+    from ..pipeline.progress import progress
+    from ..pipeline.talking_head import TalkingHeadPipeline
+    from ..pipeline.write import write_clip
+
+    pipeline = TalkingHeadPipeline.from_pretrained(model)
+    make_folder(folder)
     write_png(portrait, astronaut(), overwrite)
     yield portrait
     with VideoWriter(driver, FPS, (DRIVER_SIZE, DRIVER_SIZE), None, overwrite) as writer:

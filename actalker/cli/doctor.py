@@ -48,7 +48,7 @@ def report() -> Iterator[tuple[str, bool]]:
 
     from .. import __version__
     from ..faces.find import finder_status
-    from ..pipeline.folder import shipped
+    from ..pipeline.find import shipped
 
     machine = f"{platform.system()} {platform.machine()}"
     yield f"actalker {__version__}, Python {platform.python_version()}, {machine}", True

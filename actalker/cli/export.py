@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from ..provenance import check_readable
 from .options import new_parser, parse
 
 
@@ -24,6 +25,7 @@ def run(argv: Sequence[str]) -> int:
     options = parse(p, argv)
     if options is None:
         return 0
+    check_readable(options.checkpoint, "training checkpoint")  # before torch is imported
     from ..training.export import export
 
     print(export(options.checkpoint, options.folder, options.averaged, options.dtype))

@@ -21,6 +21,9 @@ def run(argv: Sequence[str]) -> int:
     options = parse(p, argv)
     if options is None:
         return 0
+    from ..released.parts import check_sources
+
+    check_sources(options.folder, options.svd, options.out, options.step, options.size)
     from ..released.importing import import_released
 
     done = import_released(

@@ -141,13 +141,15 @@ def run(argv: Sequence[str]) -> int:
         if path is not None:
             check_readable(path, what)  # a wrong name is told before anything is loaded
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
-    from ..pipeline.write import check_outputs, write_clip
+    from ..pipeline.outputs import check_outputs
 
     masks = pairs(options.region, "region", "audio=mouth").values()
     read = [options.portrait, options.audio, options.expression, options.text, options.face_model, *masks]
     read.append(options.interpolator)
     check_outputs(out, preview_to, options.overwrite, [*read, *map(str, options.config or [])])
     pipeline, request = prepare(settings)
+    from ..pipeline.write import write_clip
+
     if not options.quiet:
         print(f"plan: {request.plan}")
         if settings["memory"] != "max":
@@ -165,14 +167,24 @@ def run(argv: Sequence[str]) -> int:
 def prepare(settings: dict[str, Any]) -> tuple[Any, Any]:
     """The pipeline and the checked request of the options."""
     from ..control.gates import Gates
-    from ..pipeline.talking_head import TalkingHeadPipeline
-    from ..signals.signal import SIGNALS
+    from ..pipeline.find import check_name
+    from ..signals.signal import SIGNALS, check_driven
+    from ..timeline import parse_rate, parse_seconds
 
+    # what is wrong here is told before torch is imported
+    check_driven(name for name in SIGNALS if settings[name] is not None)
+    parse_rate(settings["fps"])
+    if settings["duration"] is not None:
+        parse_seconds(settings["duration"])
+    check_name(settings["model"])
     gates = Gates.parse(settings["gate"] or [], SIGNALS)
     guidance = {
         name: _number(f"--guidance {name}", value)
         for name, value in pairs(settings["guidance"], "guidance", "audio=2").items()
     }
+    regions = pairs(settings["region"], "region", "audio=mouth")
+    from ..pipeline.talking_head import TalkingHeadPipeline
+
     pipeline = TalkingHeadPipeline.from_pretrained(
         settings["model"], settings["device"], settings["dtype"], settings["memory"], settings["compile"]
     )
@@ -182,7 +194,7 @@ def prepare(settings: dict[str, Any]) -> tuple[Any, Any]:
         expression=settings["expression"],
         text=settings["text"],
         gates=gates,
-        regions=pairs(settings["region"], "region", "audio=mouth"),
+        regions=regions,
         masks=settings["masks"],
         guidance=guidance,
         steps=settings["steps"],

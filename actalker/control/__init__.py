@@ -1,9 +1,13 @@
 """Gates, regions and branches: how signals reach the picture, and only their part of it."""
 
-from .branch import MaskedBranch
-from .conditions import Conditions
-from .config import BranchConfig
-from .gates import Gates
-from .parallel import ParallelControl
+from ..extras import late
 
-__all__ = ["BranchConfig", "Conditions", "Gates", "MaskedBranch", "ParallelControl"]
+_PUBLIC = {
+    "BranchConfig": "config",
+    "Conditions": "conditions",
+    "Gates": "gates",
+    "MaskedBranch": "branch",
+    "ParallelControl": "parallel",
+}
+__all__ = [*_PUBLIC]
+__getattr__ = late(__name__, _PUBLIC)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
 
 from ..errors import InputError, one_of
 from ..signals.script import format_interval, format_seconds, parse_interval
+
+if TYPE_CHECKING:  # gates are read by commands that need no torch
+    import torch
 
 Seconds = float | Fraction
 
@@ -117,6 +119,8 @@ def draw_gates(
     all_open: chance that all are open at 1; else each non-empty subset is as likely, and each open gate is,
     with chance `fractional`, uniform in (0, 1) instead of 1.
     """
+    import torch
+
     if not signals:
         raise InputError("no signal to draw gates for; the clip needs at least one")
     draw = torch.rand(2 + 2 * len(signals), generator=generator, dtype=torch.float64).tolist()

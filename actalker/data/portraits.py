@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..errors import InputError
 from ..faces.crop import Crop
 from ..faces.face import FacePoints
-from ..media.files import PICTURE_ENDINGS, is_hidden
+from ..media.files import picture_files
 from ..media.image import read_image
 from .puppets.anatomy import EYE_Y, MOUTH_Y, Anatomy
 from .puppets.motion import BROW_RAISE, CHIN_DROP, SMILE_LIFT
@@ -69,21 +67,6 @@ def _known(image: np.ndarray, points: FacePoints, size: int, seam: float = 0.0) 
     return KnownPortrait(picture, points.moved(square, size), seam)
 
 
-def portrait_files(folder: str | Path) -> list[Path]:
-    """A folder's pictures by name. Raises: InputError if it is none, or holds none."""
-    try:
-        paths = sorted(
-            p for p in Path(folder).iterdir() if p.suffix.lower() in PICTURE_ENDINGS and not is_hidden(p)
-        )
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be read ({error.strerror}); give a folder of portraits") from None
-    if not paths:
-        raise InputError(
-            f"{folder}: no pictures in it; give a folder of portraits ({', '.join(PICTURE_ENDINGS)})"
-        )
-    return paths
-
-
 class PortraitFolder:
     """The astronaut and the portraits of a folder, drawn with random place, mirror and colours.
 
@@ -94,7 +77,7 @@ class PortraitFolder:
     def __init__(self, folder: str | None, size: int) -> None:
         self.size = size
         self.known = [astronaut()]
-        for path in [] if folder is None else portrait_files(folder):
+        for path in [] if folder is None else picture_files(folder):
             from ..faces.find import find_faces
 
             image = read_image(path)

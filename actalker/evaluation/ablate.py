@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from ..media.image import write_png
-from ..pipeline.folder import check_files, find_model, load_model
+from ..pipeline.find import find_model
+from ..pipeline.folder import check_files, load_model
 from ..provenance import versions, whole_file, write_sidecar
 from .jobs import run_jobs
 from .puppets import LONG, SETTINGS, SIGNALS, measure

@@ -7,9 +7,6 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import active_children, get_context
 from typing import Any
 
-import torch
-
-from ..data.prepare.engines import connect
 from ..errors import one_of
 
 ENGINES = ("serial", "processes", "ray")
@@ -48,12 +45,16 @@ def run_jobs(
 
 
 def _one_thread() -> None:
+    import torch
+
     torch.set_num_threads(1)
 
 
 def _on_cluster(
     function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]], workers: int, address: str | None
 ) -> Iterator[Any]:
+    from ..data.prepare.engines import connect
+
     ray = connect(address, workers)
     try:
         task = ray.remote(num_cpus=1)(function)

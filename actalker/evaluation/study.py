@@ -22,14 +22,16 @@ import torch
 
 from ..control.branch import MaskedBranch
 from ..control.conditions import Conditions
-from ..pipeline.folder import check_files, find_model, load_model
+from ..pipeline.find import find_model
+from ..pipeline.folder import check_files, load_model
 from ..pipeline.generate import generate
 from ..pipeline.inputs import ClipInputs
 from ..pipeline.model import TalkingHeadModel
 from ..pipeline.talking_head import to_uint8
 from ..provenance import whole_file
-from .cases import Case, Opened, open_case, save_context
+from .cases import Case
 from .jobs import run_jobs
+from .opened import Opened, open_case, save_context
 from .settings import Setting
 
 
@@ -61,12 +63,6 @@ class Cell:
     def frames(self) -> np.ndarray:
         """(f, h, w, 3) uint8, from the disk."""
         return np.load(self.folder / f"{self.key}.npy", mmap_mode="r")
-
-
-def applicable(settings: Sequence[Setting], cases: Sequence[Case]) -> list[Setting]:
-    """The settings that change only signals that some case has."""
-    there = {name for case in cases for name in case.signals()}
-    return [s for s in settings if s.signals() <= there or not s.changes or "model" in s.changes]
 
 
 def run_study(

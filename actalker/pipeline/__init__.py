@@ -1,5 +1,10 @@
 """The pipeline: files in, video out."""
 
-from .talking_head import TalkingHeadOutput, TalkingHeadPipeline
+from ..extras import late
 
-__all__ = ["TalkingHeadOutput", "TalkingHeadPipeline"]
+_PUBLIC = {
+    "TalkingHeadOutput": "talking_head",
+    "TalkingHeadPipeline": "talking_head",
+}
+__all__ = [*_PUBLIC]
+__getattr__ = late(__name__, _PUBLIC)

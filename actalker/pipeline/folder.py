@@ -17,51 +17,13 @@ from diffusers import ConfigMixin
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from ..errors import InputError, one_of
+from ..errors import InputError
 from ..provenance import file_hash
+from .find import find_model
 from .model import ModelConfig, TalkingHeadModel
 
-SHIPPED = Path(__file__).parent.parent / "models"
 WEIGHTS, CONFIG, INDEX = "model.safetensors", "config.json", "model_index.json"
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
-
-
-def shipped() -> list[str]:
-    """Names of the models that come with the package."""
-    return (
-        sorted(p.name for p in SHIPPED.iterdir() if (p / "model_index.json").is_file())
-        if SHIPPED.is_dir()
-        else []
-    )
-
-
-def find_model(name: str | Path) -> Path:
-    """The folder of a shipped model's name, a folder, or a hub id (OWNER/NAME).
-
-    Raises: InputError with the nearest name if there is none of the three.
-    """
-    path = Path(name)
-    if path.is_dir():
-        return path
-    if str(name) in shipped():
-        return SHIPPED / str(name)
-    if str(name).count("/") == 1 and not str(name).startswith((".", "/", "~")):
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-        try:
-            return Path(snapshot_download(str(name), allow_patterns=["*.json", "*.safetensors"]))
-        except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-            raise InputError(
-                f"model '{name}': no such folder, and the hub did not give it ({type(error).__name__}); "
-                f"check the name and the network, or give a folder"
-            ) from None
-    if "/" in str(name):
-        raise InputError(
-            f"model '{name}': no such folder; give a model folder or one of: {', '.join(shipped())}"
-        )
-    one_of(str(name), shipped(), "model")
-    raise AssertionError
 
 
 def save_model(model: TalkingHeadModel, folder: Path, dtype: torch.dtype | None = None) -> None:

@@ -27,7 +27,7 @@ from ..regions.regions import is_region, mask_of, read_mask, region_for
 from ..regions.shapes import REGIONS, SOFT_REGIONS
 from ..signals.audio import SpeechFeatures
 from ..signals.script import Script, parse_script
-from ..signals.signal import SIGNALS
+from ..signals.signal import SIGNALS, check_driven
 from ..signals.text import TextEncoder
 from ..timeline import frame_count
 from .driver import Driver, checked_film, checked_picture, driving_crops, expression_tokens, film_length
@@ -206,13 +206,13 @@ def gather(
     Raises: InputError for inputs that cannot be used, before any long work; that a driving video shows no
     face, its `Driver` tells when it is read.
     """
-    if audio is None and expression is None and text is None:
-        raise InputError("no driving signal: give at least one of --audio, --expression and --text")
+    asked = {"audio": audio, "expression": expression, "text": text}
+    check_driven(name for name, value in asked.items() if value is not None)
     if duration is not None and duration * fps < Fraction(1, 2):
         raise InputError(
             f"duration {float(duration):g} s: is less than a frame; give {float(1 / fps):.2g} s or more"
         )
-    for name, value in (("audio", audio), ("expression", expression), ("text", text)):
+    for name, value in asked.items():
         if value is not None and name not in model.encoders:
             taken = ", ".join(signal for signal in SIGNALS if signal in model.encoders)
             raise InputError(f"--{name}: this model takes none; it takes {taken}")

@@ -17,18 +17,9 @@ from ..codecs import CODECS
 from ..control.conditions import Conditions
 from ..diffusion.precondition import Precondition, PreconditionConfig
 from ..errors import InputError, one_of
-from ..signals import (
-    AudioConfig,
-    AudioEncoder,
-    ExpressionConfig,
-    ExpressionEncoder,
-    IdentityConfig,
-    IdentityEncoder,
-    TextConfig,
-    TextEncoder,
-    WhisperAudio,
-    WhisperConfig,
-)
+from ..signals.audio import AudioConfig, AudioEncoder
+from ..signals.expression import ExpressionConfig, ExpressionEncoder
+from ..signals.identity import IdentityConfig, IdentityEncoder
 from ..signals.released import (
     ReleasedAudio,
     ReleasedAudioConfig,
@@ -37,6 +28,8 @@ from ..signals.released import (
     ReleasedMotion,
     ReleasedMotionConfig,
 )
+from ..signals.text import TextConfig, TextEncoder
+from ..signals.whisper import WhisperAudio, WhisperConfig
 
 # signal -> kind -> encoder and its settings; the first kind is the usual one
 ENCODERS: dict[str, dict[str, tuple[type[nn.Module], type]]] = {

@@ -20,7 +20,8 @@ from ..media.sound import Sound
 from ..signals.script import Script
 from ..signals.signal import SIGNALS
 from ..timeline import parse_rate, parse_seconds
-from .folder import check_files, find_model, load_model, save_model
+from .find import find_model
+from .folder import check_files, load_model, save_model
 from .generate import generate
 from .inputs import ClipInputs, gather
 from .interpolate import Between, blend, interpolated, load_between

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
 from ..faces.find import choose_finder
 from ..media.image import write_png
 from ..media.writer import VideoWriter
-from ..provenance import check_writable, file_hash, versions, whole_file, write_sidecar
+from ..provenance import file_hash, versions, whole_file, write_sidecar
 from .interpolate import interpolated
+from .outputs import is_file, sidecar_of
 from .preview import preview, shown_frames
 from .talking_head import Request, TalkingHeadPipeline
 from .watch import Watch
@@ -28,26 +27,6 @@ SOURCES = (
     "face_model",
     "interpolator",
 )  # settings that may name a file
-
-
-def sidecar_of(video: Path) -> Path:
-    """`clip.mp4` has `clip.json`."""
-    return video.with_suffix(".json")
-
-
-def check_outputs(
-    video: Path, preview_to: Path | None, overwrite: bool, sources: Iterable[str | None] = ()
-) -> None:
-    """Raise InputError before any work if an output exists already, could not be written, or is a source."""
-    outputs = [path for path in (video, sidecar_of(video), preview_to) if path is not None]
-    read = [source for source in sources if _is_file(source)]
-    for path in outputs:
-        for source in read:
-            if os.path.exists(path) and os.path.samefile(path, str(source)):
-                raise InputError(
-                    f"{path}: is read as an input and would be written over; give another output"
-                )
-        check_writable(path, overwrite)
 
 
 def write_clip(
@@ -98,7 +77,7 @@ def sidecar(pipeline: TalkingHeadPipeline, request: Request, settings: dict[str,
     inputs = request.inputs
     finder, model = choose_finder("auto", settings.get("face_model") and Path(settings["face_model"]))
     found = {**settings, **({"face_model": model} if finder == "landmarker" else {})}
-    files = {name: str(found[name]) for name in SOURCES if _is_file(found.get(name))}
+    files = {name: str(found[name]) for name in SOURCES if is_file(found.get(name))}
     choices = inputs.choices()
     files |= {f"region {name}": str(choice) for name, choice in choices.items() if isinstance(choice, Path)}
     return {
@@ -127,10 +106,3 @@ def sidecar(pipeline: TalkingHeadPipeline, request: Request, settings: dict[str,
         "inputs": {name: {"file": path, "hash": file_hash(path)} for name, path in files.items()},
         "versions": versions(),
     }
-
-
-def _is_file(value: object) -> bool:
-    try:
-        return isinstance(value, (str, Path)) and str(value) != "" and Path(value).is_file()
-    except (OSError, ValueError):  # a script is too long for a file's name
-        return False

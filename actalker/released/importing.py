@@ -40,9 +40,8 @@ from ..signals.released import (
     ReleasedMotionConfig,
 )
 from ..weights import read_weights, state_dict
+from .parts import check_sources
 
-PARTS = ("unet", "adapter_module", "pose_guider", "audio_linear", "id_proj_model", "vasa_linear")
-NUMBERED = re.compile(r"(?P<part>[a-z_]+)-(?P<step>\d+)\.pth")
 EXPRESSION, POSE = "expression_model.resnet50.", "head_pose_net."  # networks in the motion checkpoint
 SCALE = 0.18215  # of SVD's latents
 COUNTER = "num_batches_tracked"  # of batch norms: of no use once trained
@@ -85,12 +84,8 @@ def import_released(
     Raises: InputError that names the file and the weight, for all that is missing, unknown or of another
         shape. Nothing is left behind.
     """
-    source, svd, out = Path(source), Path(svd), Path(out).resolve()
-    if out.exists():
-        raise InputError(f"{out}: exists; give another folder")
-    if size < 64 or size % 64:
-        raise InputError(f"size {size}: give a multiple of 64, such as 576")
-    files = find_parts(source, step)
+    svd, out = Path(svd), Path(out).resolve()
+    files = check_sources(source, svd, out, step, size)
     done, work = Import(out), out.with_name(out.name + ".part")
     shutil.rmtree(work, ignore_errors=True)
     try:
@@ -137,25 +132,6 @@ def model_config(
             guidance={"identity": 2.0, "audio": 7.5, "expression": 3.0},
         ),
     )
-
-
-def find_parts(folder: Path, step: int | None) -> dict[str, Path]:
-    """The files of one checkpoint by part. Raises: InputError with what is missing."""
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; give the one with unet-N.pth")
-    steps: dict[int, dict[str, Path]] = {}
-    for path in sorted(folder.iterdir()):
-        found = NUMBERED.fullmatch(path.name)
-        if found and found["part"] in PARTS:
-            steps.setdefault(int(found["step"]), {})[found["part"]] = path
-    if not steps:
-        raise InputError(f"{folder}: holds no {', '.join(f'{part}-N.pth' for part in PARTS)}")
-    chosen = max(steps) if step is None else step
-    files = steps.get(chosen, {})
-    missing = [f"{part}-{chosen}.pth" for part in PARTS if part not in files]
-    if missing:
-        raise InputError(f"{folder}: {', '.join(missing)} missing; it holds files of {sorted(steps)}")
-    return files
 
 
 def fitted(weights: Weights, build: Callable[[], nn.Module], name: str) -> Weights:

@@ -1,32 +1,28 @@
 """Driving signals: raw input at its own rate to tokens at the video's frame times."""
 
-from .audio import AudioConfig, AudioEncoder, loudness_reference
-from .expression import ExpressionConfig, ExpressionEncoder, augment
-from .identity import IdentityConfig, IdentityEncoder
-from .script import Phase, Script, parse_script
-from .signal import SIGNALS, Signal, SignalEncoder
-from .text import TextConfig, TextEncoder, TextInput
-from .whisper import WhisperAudio, WhisperConfig, speech_features
+from ..extras import late
 
-__all__ = [
-    "SIGNALS",
-    "AudioConfig",
-    "AudioEncoder",
-    "ExpressionConfig",
-    "ExpressionEncoder",
-    "IdentityConfig",
-    "IdentityEncoder",
-    "Phase",
-    "Script",
-    "Signal",
-    "SignalEncoder",
-    "TextConfig",
-    "TextEncoder",
-    "TextInput",
-    "WhisperAudio",
-    "WhisperConfig",
-    "augment",
-    "loudness_reference",
-    "parse_script",
-    "speech_features",
-]
+_PUBLIC = {
+    "AudioConfig": "audio",
+    "AudioEncoder": "audio",
+    "ExpressionConfig": "expression",
+    "ExpressionEncoder": "expression",
+    "IdentityConfig": "identity",
+    "IdentityEncoder": "identity",
+    "Phase": "script",
+    "SIGNALS": "signal",
+    "Script": "script",
+    "Signal": "signal",
+    "SignalEncoder": "signal",
+    "TextConfig": "text",
+    "TextEncoder": "text",
+    "TextInput": "text",
+    "WhisperAudio": "whisper",
+    "WhisperConfig": "whisper",
+    "augment": "expression",
+    "loudness_reference": "audio",
+    "parse_script": "script",
+    "speech_features": "whisper",
+}
+__all__ = [*_PUBLIC]
+__getattr__ = late(__name__, _PUBLIC)

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .signal import Standardize, repeat_null
+from .signal import repeat_null
+from .standardize import Standardize
 
 RATE = 16000  # Hz: speech holds little above 8 kHz that a face could show
 HOP = 160  # samples, 10 ms

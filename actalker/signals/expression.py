@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .optical_flow import optical_flow
-from .signal import Standardize, repeat_null
+from .signal import repeat_null
+from .standardize import Standardize
 
 POSE = 6  # numbers of the code for the head's pose: three angles, two shifts, a scale
 EYES = (

@@ -6,12 +6,14 @@ one block in a config. Letters: b batch, f frames, n tokens a frame, d width.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import torch
-from torch import Tensor, nn
+from ..errors import InputError
+
+if TYPE_CHECKING:  # the table is read by commands that need no torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,13 @@ SIGNALS = {
     "expression": Signal("upper", "a video whose facial motion and head pose are taken over"),
     "text": Signal("face", "a script: what the face does, and in which seconds"),
 }
+
+
+def check_driven(given: Iterable[str]) -> None:
+    """Raise InputError unless a signal is among those that are given."""
+    if SIGNALS.keys().isdisjoint(given):
+        *others, last = (f"--{name}" for name in SIGNALS)
+        raise InputError(f"no driving signal: give at least one of {', '.join(others)} and {last}")
 
 
 class SignalEncoder(Protocol):
@@ -49,49 +58,3 @@ class SignalEncoder(Protocol):
 def repeat_null(null: Tensor, *lead: int) -> Tensor:
     """`null` (n, d) repeated over the leading axes: (*lead, n, d), a view."""
     return null.expand(*lead, *null.shape)
-
-
-class Standardize(nn.Module):
-    """Tokens (b, f, n, d) less their usual mean, over their usual deviation, each number for itself.
-
-    What varies between moments is a small part of a token; without this a control layer reads mostly what all
-    moments have in common. Mean and deviation are running ones, in training too, and get no gradient. They
-    change when a step is over (`settle`), by all that was seen in it: a step's parts may be seen one after
-    another, or on several processes.
-    """
-
-    mean: Tensor
-    variance: Tensor
-    seen: Tensor
-
-    def __init__(self, n: int, d: int, momentum: float = 0.02) -> None:
-        super().__init__()
-        self.momentum = momentum
-        self.register_buffer("mean", torch.zeros(n, d))
-        self.register_buffer("variance", torch.ones(n, d))
-        self.register_buffer("seen", torch.zeros((), dtype=torch.long))
-        # (3, n, d): number, sum and sum of squares of what was seen in this step, less the running mean. No
-        # buffer: processes would share the first one's
-        self.step: Tensor | None = None
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        if self.training:
-            with torch.no_grad():
-                rows = tokens.detach().float().flatten(0, 1) - self.mean
-                part = torch.stack([torch.ones_like(rows).sum(0), rows.sum(0), rows.square().sum(0)])
-                self.step = part if self.step is None else self.step + part
-        return ((tokens - self.mean) / (self.variance + 1e-4).sqrt()).to(tokens.dtype)
-
-    @torch.no_grad()
-    def settle(self, gather: Callable[[Tensor], Tensor] = lambda part: part) -> None:
-        """Take in what was seen since the last time. gather: sums over processes."""
-        if self.step is None:
-            return
-        count, total, squares = gather(self.step)
-        self.step = None
-        mean = total / count
-        variance = (squares / count - mean.square()).clamp(min=0)
-        share = max(self.momentum, 1 / (int(self.seen) + 1))  # the first steps count in full
-        self.mean += share * mean
-        self.variance.lerp_(variance + ((1 - share) * mean).square(), share)
-        self.seen += 1

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from .script import Script
-from .signal import Standardize, repeat_null
+from .signal import repeat_null
+from .standardize import Standardize
 
 PAD, EOS, OFFSET = 0, 1, 3  # ByT5's ids: byte + 3; 2 is its unknown, never needed for bytes
 SWINGS = (0.5, 1.0, 2.0, 4.0)  # Hz: what is asked for may go to and fro, as a nod does

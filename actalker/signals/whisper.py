@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from .audio import RATE, MelFeatures, SpeechFeatures, SpeechReader, first_steps
-from .signal import Standardize, repeat_null
+from .signal import repeat_null
+from .standardize import Standardize
 
 STEP = RATE // 50  # samples of one state
 SPAN = 1500  # states Whisper computes at once (30 s)

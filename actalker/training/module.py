@@ -25,7 +25,7 @@ from ..pipeline.generate import generate
 from ..pipeline.model import SIGNAL_NAMES, ModelConfig, SignalInputs, TalkingHeadModel
 from ..signals.audio import SpeechFeatures
 from ..signals.expression import augment
-from ..signals.signal import Standardize
+from ..signals.standardize import Standardize
 from .checkpoints import read_checkpoint
 from .hyperparameters import arguments, plain
 from .means import StepMeans

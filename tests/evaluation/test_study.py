@@ -15,11 +15,11 @@ from models import small_model
 
 from actalker.cli.main import main
 from actalker.errors import InputError
-from actalker.evaluation.cases import Case, file_cases, puppet_cases
+from actalker.evaluation.cases import Case, applicable, file_cases, puppet_cases
 from actalker.evaluation.effects import Context, apart, control, effects, mean_in, summary
 from actalker.evaluation.page import latex, tabulate
 from actalker.evaluation.settings import AXES, BASE, PRESETS, Setting, preset, varied
-from actalker.evaluation.study import Cell, Study, applicable, run_study
+from actalker.evaluation.study import Cell, Study, run_study
 from actalker.pipeline.folder import save_model
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -85,7 +85,7 @@ def test_cases_are_every_combination_of_files():
     assert all(case.signals() == ["audio", "text"] for case in made)
     with pytest.raises(InputError, match="nothing drives"):
         file_cases([Path("a.png")], [], [], [], "1", None)
-    with pytest.raises(InputError, match="called 'a'"):
+    with pytest.raises(InputError, match="a.png and b.a.png have one name, 'a'"):
         file_cases([Path("a.png"), Path("b/a.png")], ["x.wav"], [], [], "1", None)
 
 

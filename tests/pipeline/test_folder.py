@@ -10,7 +10,8 @@ from pipeline_files import small_model
 
 from actalker.errors import InputError
 from actalker.pipeline import TalkingHeadPipeline
-from actalker.pipeline.folder import INDEX, SHIPPED, check_files, find_model, load_model, save_model, shipped
+from actalker.pipeline.find import SHIPPED, find_model, shipped
+from actalker.pipeline.folder import INDEX, check_files, load_model, save_model
 
 MOST_BYTES = 40 * 10**6  # of a model that the package carries
 

@@ -10,7 +10,8 @@ import torch
 from actalker.control.gates import Gates
 from actalker.data.puppets.clip import PuppetConfig, puppet_clip, render_target
 from actalker.evaluation.puppets import puppet_inputs, video
-from actalker.pipeline.folder import check_files, find_model, load_model
+from actalker.pipeline.find import find_model
+from actalker.pipeline.folder import check_files, load_model
 from actalker.pipeline.generate import generate
 from actalker.signals.signal import SIGNALS
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from actalker.signals.signal import Standardize
+from actalker.signals.standardize import Standardize
 
 
 def test_it_learns_the_mean_and_deviation_of_every_number():

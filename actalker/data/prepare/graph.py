@@ -56,7 +56,7 @@ def settled(
         sync = SyncConfig(str(syncnet.absolute()), file_hash(syncnet))
     encoded = None
     if latents is not None:
-        from ...pipeline.folder import find_model
+        from ...pipeline.find import find_model
 
         folder = find_model(latents)
         encoded = LatentsConfig(str(folder), folder_hash(folder), device)

@@ -21,12 +21,13 @@ from ...control.gates import draw_gates
 from ...errors import InputError, one_of
 from ...faces.crop import Crop
 from ...faces.face import FacePoints
+from ...media.files import picture_files
 from ...provenance import whole_file
 from ...regions.shapes import REGIONS
 from ...signals.signal import SIGNALS
 from ...signals.text import TextEncoder
 from ...signals.whisper import WhisperConfig, speech_features
-from ..portraits import PortraitFolder, portrait_files, warp_portrait
+from ..portraits import PortraitFolder, warp_portrait
 from ..sample import FIELD, Sample, as_uint8, no_field
 from .clip import PuppetClip, PuppetConfig, puppet_clip
 from .field import motion_field
@@ -100,7 +101,7 @@ class PuppetDataset(Dataset):
         if config.moments < 1:
             raise InputError(f"data.moments: {config.moments}; give 1 (a clip begins anywhere) or more")
         if config.portraits is not None:
-            portrait_files(config.portraits)  # told before the work
+            picture_files(config.portraits)  # told before the work
         self.config, self.clips = config, clips
         # clips of other settings, or with gates of other signals, have other names
         settings = repr((replace(config, cache=None), tuple(SIGNALS), DRAWN))

@@ -1,0 +1,58 @@
+"""Where a model is: those that come with the package, folders, and the hub. Needs no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import InputError, one_of
+
+SHIPPED = Path(__file__).parent.parent / "models"
+
+
+def shipped() -> list[str]:
+    """Names of the models that come with the package."""
+    return (
+        sorted(p.name for p in SHIPPED.iterdir() if (p / "model_index.json").is_file())
+        if SHIPPED.is_dir()
+        else []
+    )
+
+
+def find_model(name: str | Path) -> Path:
+    """The folder of a shipped model's name, a folder, or a hub id (OWNER/NAME).
+
+    Raises: InputError with the nearest name if there is none of the three.
+    """
+    path = Path(name)
+    if path.is_dir():
+        return path
+    if str(name) in shipped():
+        return SHIPPED / str(name)
+    if _is_hub_id(str(name)):
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+        try:
+            return Path(snapshot_download(str(name), allow_patterns=["*.json", "*.safetensors"]))
+        except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+            raise InputError(
+                f"model '{name}': no such folder, and the hub did not give it ({type(error).__name__}); "
+                f"check the name and the network, or give a folder"
+            ) from None
+    check_name(name)
+    raise AssertionError
+
+
+def check_name(name: str | Path) -> None:
+    """Raise InputError, as `find_model` does, for what is no shipped model's name, folder or hub id."""
+    if Path(name).is_dir() or _is_hub_id(str(name)):
+        return
+    if "/" in str(name):
+        raise InputError(
+            f"model '{name}': no such folder; give a model folder or one of: {', '.join(shipped())}"
+        )
+    one_of(str(name), shipped(), "model")
+
+
+def _is_hub_id(name: str) -> bool:
+    return name.count("/") == 1 and not name.startswith((".", "/", "~"))
