@@ -1,6 +1,6 @@
 """How fast data is prepared and read, as ratios in one run.
 
-    python benchmarks/prepare.py CLIPS --face-model face_landmarker.task [--copies 4] [--many 10000]
+    python benchmarks/prepare.py CLIPS [--copies 4] [--many 10000]
 
 CLIPS is a folder of real clips. Rows: `actalker prepare` against the obvious script (frames by ffmpeg, one
 detector call a frame, crops written, serial), one worker against two, reading decoded shards against
@@ -58,7 +58,7 @@ def prepare(source: Path, out: Path, *words: str) -> tuple[float, list[tuple[flo
     return time.perf_counter() - start, used
 
 
-def obvious(source: Path, out: Path, model: Path) -> float:
+def obvious(source: Path, out: Path) -> float:
     """ffmpeg to frames, one detector call a frame, every face cut and written; one after another."""
     from PIL import Image
 
@@ -79,7 +79,7 @@ def obvious(source: Path, out: Path, model: Path) -> float:
         )
         for path in sorted(frames.glob("*.png")):
             picture = read_image(path)
-            faces = find_by_landmarker(picture, model)
+            faces = find_by_landmarker(picture)
             if faces:
                 cut = canonical_crop(faces[0]).apply(picture, 512)
                 Image.fromarray(cut).save(path.with_suffix(".jpg"), quality=95)
@@ -133,29 +133,26 @@ def main() -> None:
     """Measure and print Markdown rows."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("clips", type=Path)
-    p.add_argument("--face-model", type=Path, required=True)
     p.add_argument("--copies", type=int, default=2)
     p.add_argument("--many", type=int, default=0)
     options = p.parse_args()
     print(f"{psutil.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
     print("| what | ours | other | ratio |\n|---|---|---|---|")
-    words = ("--face-model", str(options.face_model.absolute()))
     with tempfile.TemporaryDirectory() as name:
         if options.copies:
-            speed(options.clips, Path(name), options.copies, words)
+            speed(options.clips, Path(name), options.copies)
         if options.many:
-            memory(options.clips, Path(name), options.many, words)
+            memory(options.clips, Path(name), options.many)
 
 
-def speed(clips: Path, root: Path, times: int, words: tuple[str, ...]) -> None:
+def speed(clips: Path, root: Path, times: int) -> None:
     """Rows of clips a minute, and of what training reads."""
     source = copies(clips, root / "source", times)
     count = len(list(source.iterdir()))
-    model = Path(words[1])
-    words = (*words, "--probe.sound", "optional", "--pixels.size", "160")
+    words = ("--probe.sound", "optional", "--pixels.size", "160")
     one, used = prepare(source, root / "one", *words, "--workers", "1")
     two, _ = prepare(source, root / "two", *words, "--workers", "2")
-    plain = obvious(source, root / "obvious", model)
+    plain = obvious(source, root / "obvious")
     row("clips a minute, 1 worker; the obvious script", 60 * count / one, 60 * count / plain)
     row("clips a minute, 2 workers; the obvious script", 60 * count / two, 60 * count / plain)
     row("clips a minute, 2 workers; 1 worker", 60 * count / two, 60 * count / one)
@@ -163,7 +160,7 @@ def speed(clips: Path, root: Path, times: int, words: tuple[str, ...]) -> None:
     print(f"| peak memory, 1 worker, MiB | {max(size for _, size in used):.0f} | | |", flush=True)
 
 
-def memory(clips: Path, root: Path, count: int, words: tuple[str, ...]) -> None:
+def memory(clips: Path, root: Path, count: int) -> None:
     """Rows of memory over many clips."""
     short = root / "short"
     short.mkdir()
@@ -186,7 +183,7 @@ def memory(clips: Path, root: Path, count: int, words: tuple[str, ...]) -> None:
         "--track_limits.face_height",
         "5000",
     )
-    seconds, used = prepare(copies(short, root / "many", count), root / "out", *words, *loose)
+    seconds, used = prepare(copies(short, root / "many", count), root / "out", *loose)
     third = len(used) // 3
     middle, last = used[third : 2 * third], used[-third:]
     early, late = (float(np.median([size for _, size in part])) for part in (middle, last))

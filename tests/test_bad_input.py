@@ -180,7 +180,6 @@ TABLE = [
     (f"{GOOD} --steps 2.5", "--steps: '2.5' cannot be used; give a whole number"),
     # names
     (f"{GOOD} --model tinny", "model 'tinny' is unknown; did you mean 'tiny'"),
-    (f"{GOOD} --region audio=mouth-soft", "audio=mouth-soft: needs landmarks, ...has only a box; use mouth"),
     (f"{GOOD} --model nowhere/at/all", "model 'nowhere/at/all': no such folder"),
     (f"{GOOD} --model locked", "locked/model_index.json: missing; give a model folder that holds it"),
     (f"{GOOD} --sampler eula", "sampler 'eula' is unknown; did you mean 'euler'"),

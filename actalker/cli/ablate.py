@@ -63,7 +63,9 @@ def run(argv: Sequence[str]) -> int:
     ):
         p.add_argument(f"--{name}", nargs="+", action="extend", type=str, help=what)
     p.add_argument("--duration", type=str, default="3", help="seconds of each portrait's clip")
-    p.add_argument("--face-model", type=str | None, default=None, help="MediaPipe's face_landmarker.task")
+    p.add_argument(
+        "--face-model", type=str | None, default=None, help="another face_landmarker.task than the one inside"
+    )
     p.add_argument("--paper", action="store_true", help="write the page's table in LaTeX too")
     options = parse(p, argv)
     if options is None:
@@ -124,8 +126,8 @@ def _counted(count: int, what: str) -> Iterator[Callable[[], None]]:
 
 def _targets(options: Any, portraits: list[Path], folder: Path, command: str) -> tuple[str, Path]:
     speech = options.audio or []
-    if portraits and (len(speech) != 1 or options.face_model is None):
-        raise InputError("--portraits needs one --audio FILE and --face-model face_landmarker.task")
+    if portraits and len(speech) != 1:
+        raise InputError("--portraits needs one --audio FILE")
     if not portraits and not options.puppets:
         raise InputError("nothing to measure: give --puppets or --portraits")
     from ..evaluation.ablate import AblationConfig, markdown, run_cells, table, write_report
@@ -149,7 +151,7 @@ def _targets(options: Any, portraits: list[Path], folder: Path, command: str) ->
             TalkingHeadPipeline.from_pretrained(options.model),
             portraits,
             Path(speech[0]),
-            Path(options.face_model),
+            None if options.face_model is None else Path(options.face_model),
             options.duration,
             folder,
             options.seed,

@@ -19,7 +19,7 @@ PACKAGES = {  # package: the extra that installs it
     "transformers": "",
     "av": "",
     "numba": "cpu",
-    "mediapipe": "face",
+    "mediapipe": "",
     "face-alignment": "alignment",
     "lightning": "train",
     "peft": "train",

@@ -20,7 +20,9 @@ def run(argv: Sequence[str]) -> int:
     )
     p.add_argument("--out", type=str, required=True, help="folder of metrics.json, .csv and .md")
     p.add_argument("--finder", type=str, default="auto", help="of faces: landmarker, alignment or cascade")
-    p.add_argument("--face-model", type=str | None, default=None, help="MediaPipe's face_landmarker.task")
+    p.add_argument(
+        "--face-model", type=str | None, default=None, help="another face_landmarker.task than the one inside"
+    )
     p.add_argument("--syncnet", type=str | None, default=None, help="SyncNet's weights, syncnet_v2.model")
     p.add_argument("--arcface", type=str | None, default=None, help="insightface's r50 backbone")
     p.add_argument("--inception", type=str | None, default=None, help="TorchScript, inception-2015-12-05.pt")

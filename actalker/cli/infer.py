@@ -97,7 +97,9 @@ def parser() -> ArgumentParser:
     p.add_argument(
         "--crop", type=str, default="face", help="face: cut the square around it; none: the middle square"
     )
-    p.add_argument("--face-model", type=str | None, default=None, help="MediaPipe's face_landmarker.task")
+    p.add_argument(
+        "--face-model", type=str | None, default=None, help="another face_landmarker.task than the one inside"
+    )
     p.add_argument(
         "--face-index", type=int | None, default=None, help="which face of several, 0 is the largest"
     )

@@ -57,7 +57,9 @@ def _parser() -> ArgumentParser:
     p.add_argument("--download", action="store_true", help="fetch a JSON's videos with your yt-dlp")
     p.add_argument("--clips-per-shard", type=int, default=256, help="clips in a shard")
     p.add_argument("--finder", type=str, default="auto", help="landmarker, alignment or cascade")
-    p.add_argument("--face-model", type=str | None, default=None, help="MediaPipe's face_landmarker.task")
+    p.add_argument(
+        "--face-model", type=str | None, default=None, help="another face_landmarker.task than the one inside"
+    )
     p.add_argument("--syncnet", type=str | None, default=None, help="SyncNet's weights, to judge the lips")
     p.add_argument(
         "--latents", type=str | None, default=None, help="model folder whose codec encodes the clips"

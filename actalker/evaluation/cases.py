@@ -20,7 +20,7 @@ from .settings import Setting
 class Case:
     """What is animated. puppet: number of a held-out puppet of `seed`, or None for files.
 
-    face_model: MediaPipe's face_landmarker.task, for the lips of portraits.
+    face_model: MediaPipe's face_landmarker.task, where it is not the one in this package.
     """
 
     name: str

@@ -80,7 +80,7 @@ class Clip:
         """(f, p, 2) pixels. Raises: Unmeasurable without a face, or a finder that knows no landmarks."""
         marks = self.track.landmarks()
         if marks is None:
-            raise Unmeasurable("the face finder knows no landmarks; give --face-model")
+            raise Unmeasurable("the face finder knows no landmarks; give --finder landmarker")
         return marks
 
     @cached_property
@@ -96,7 +96,7 @@ class Clip:
     @staticmethod
     def _known(values: np.ndarray | None) -> np.ndarray:
         if values is None:
-            raise Unmeasurable("the face finder knows neither expression nor pose; give --face-model")
+            raise Unmeasurable("the face finder knows neither expression nor pose; give --finder landmarker")
         return values
 
     @cached_property

@@ -162,7 +162,7 @@ def protocol(metric: Metric, weights: Weights, finder: str, face_model: Path | N
     """All that a metric's number depends on beside the clips."""
     files = {need: getattr(weights, need) for need in metric.needs if need in asdict(weights)}
     looks = not {"landmarks", "face", "mesh"}.isdisjoint(metric.needs)
-    if looks and face_model is not None:
+    if looks and finder == "landmarker" and face_model is not None:
         files["face_model"] = face_model
     found = {}
     for name in PACKAGES:

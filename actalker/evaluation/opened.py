@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..data.puppets.clip import PuppetClip, PuppetConfig, puppet_clip, render_target
 from ..data.puppets.motion import INDEX, PARTS, compose
+from ..faces.find import choose_finder
 from ..pipeline.inputs import ClipInputs, gather
 from ..pipeline.model import TalkingHeadModel
 from ..pipeline.talking_head import to_uint8
@@ -72,9 +73,10 @@ class Opened:
 
     def _read_portrait(self, frames: np.ndarray, numbers: dict[str, float]) -> np.ndarray | None:
         case, inputs = self.case, self.inputs
-        if case.face_model is None:
+        finder, landmarks = choose_finder("auto", None if case.face_model is None else Path(case.face_model))
+        if finder != "landmarker":
             return None
-        lips = lip_opening(frames, Path(case.face_model))
+        lips = lip_opening(frames, landmarks)
         if np.isnan(lips).mean() > 0.5:
             return None
         if inputs.sound is not None:

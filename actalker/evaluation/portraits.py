@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..faces.find import choose_finder
 from ..faces.landmarker import find_by_landmarker
 from ..media.image import write_png
 from ..pipeline.talking_head import TalkingHeadPipeline
@@ -42,7 +43,7 @@ def measure_portraits(
     pipeline: TalkingHeadPipeline,
     paths: Sequence[Path],
     speech: Path,
-    model: Path,
+    model: Path | None,
     duration: str,
     folder: Path,
     seed: int = 0,
@@ -52,6 +53,7 @@ def measure_portraits(
 
     Writes `portraitNN.png` with frames of both into `folder`: whether it is still that person, people see.
     """
+    _, landmarks = choose_finder("landmarker", model)
     pipeline.set_progress_bar_config(disable=True)
     cells = []
     for number, path in enumerate(paths):
@@ -74,7 +76,7 @@ def measure_portraits(
             [inputs.portrait.face.points().moved(inputs.portrait.crop, size)], (size, size)
         )
         apart = np.abs(made[1.0].astype(float) - inputs.portrait.picture).mean(-1)
-        lips = {gate: lip_opening(frames, model) for gate, frames in made.items()}
+        lips = {gate: lip_opening(frames, landmarks) for gate, frames in made.items()}
         loud = loudness(inputs.sound, inputs.frames, inputs.fps)
         found = min(float((~np.isnan(opening)).mean()) for opening in lips.values())
         seen = found >= LEAST_FOUND

@@ -10,6 +10,7 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,10 @@ from ..errors import InputError, one_of
 from .alignment import alignment_refuses, find_by_alignment
 from .cascade import find_by_cascade
 from .face import Face
-from .landmarker import find_by_landmarker, landmarker_refuses
+from .landmarker import SHIPPED, find_by_landmarker, landmarker_refuses
 
 log = logging.getLogger("actalker")
 MODEL_VARIABLE = "ACTALKER_FACE_MODEL"
-MODEL_CACHE = Path("~/.cache/actalker/face_landmarker.task")
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ FINDERS = {  # best first: `auto` takes the first that can run
 }
 
 
-def face_model(model: Path | None) -> Path | None:
-    """The landmarker's model file: the caller's, else $ACTALKER_FACE_MODEL, else the user's cache, else None.
+def face_model(model: Path | None) -> Path:
+    """The landmarker's model file: the caller's, else $ACTALKER_FACE_MODEL, else the one in this package.
 
     Raises: InputError when the caller's file is not there.
     """
@@ -53,23 +53,30 @@ def face_model(model: Path | None) -> Path | None:
         if not Path(named).is_file():
             raise InputError(f"{MODEL_VARIABLE}={named}: no such file; give MediaPipe's face_landmarker.task")
         return Path(named)
-    kept = MODEL_CACHE.expanduser()
-    return kept if kept.is_file() else None
+    return SHIPPED
 
 
-def choose_finder(name: str = "auto", model: Path | None = None) -> tuple[str, Path | None]:
-    """The finder that will run, and its model file.
+def choose_finder(name: str = "auto", model: Path | None = None) -> tuple[str, Path]:
+    """The finder that will run, and the landmarker's model file. Says once when `auto` is not the best one.
 
     Raises: InputError when the named one, or the one whose model is given, cannot run.
     """
     path = face_model(model)
     if name == "auto":
-        if model is not None and (reason := FINDERS["landmarker"].refuses(path)) is not None:
-            raise InputError(f"--face-model {model}: cannot be used ({reason})")
+        best = FINDERS["landmarker"].refuses(path)
+        if model is not None and best is not None:
+            raise InputError(f"--face-model {model}: cannot be used ({best})")
         name = next(key for key, one in FINDERS.items() if one.refuses(path) is None)
+        if best is not None:
+            _say_once(f"{best}. Until then the {name} looks for faces, and sees fewer")
     if (reason := FINDERS[one_of(name, FINDERS, "face finder")].refuses(path)) is not None:
         raise InputError(f"face finder '{name}' cannot run: {reason}")
     return name, path
+
+
+@lru_cache
+def _say_once(text: str) -> None:
+    log.warning(text)
 
 
 def find_faces(
@@ -84,7 +91,7 @@ def find_faces(
     Args:
         image: (h, w, 3) uint8 RGB.
         finder: a name in `FINDERS`, or `auto` for the best that is at hand.
-        model: MediaPipe's face_landmarker.task; see `face_model` for where else it is looked for.
+        model: MediaPipe's face_landmarker.task, instead of the one in this package.
         index: which face, the largest first; None takes the largest and says so when there are several.
         name: of the picture, for messages.
     Raises: InputError when there is no face, or no such face, or the finder cannot run.
@@ -92,11 +99,7 @@ def find_faces(
     finder, path = choose_finder(finder, model)
     faces = sorted(FINDERS[finder].find(image, path), key=lambda face: -face.area)
     if not faces:
-        better = (
-            ""
-            if finder == "landmarker"
-            else ("; MediaPipe sees more: pip install 'actalker[face]' and --face-model face_landmarker.task")
-        )
+        better = "" if finder == "landmarker" else "; MediaPipe sees more: pip install mediapipe"
         raise InputError(f"{name}: no face found by the {finder}; give a frontal portrait{better}")
     if index is not None:
         if not 0 <= index < len(faces):

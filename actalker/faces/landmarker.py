@@ -1,4 +1,4 @@
-"""MediaPipe's face landmarker: 478 points a face, from its model file.
+"""MediaPipe's face landmarker: 478 points a face, from its model file, which comes with this package.
 
 Source: Kartynnik et al. 2019 (face mesh), Grishchenko et al. 2020 (attention mesh).
 """
@@ -6,8 +6,13 @@ Source: Kartynnik et al. 2019 (face mesh), Grishchenko et al. 2020 (attention me
 from __future__ import annotations
 
 import atexit
+import ctypes
 import importlib.util
-import os
+import logging
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,37 +20,81 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from ..extras import need
 from .face import SCHEMES, Face
+from .stderr import without_lines
 
+SHIPPED = Path(__file__).parents[1] / "assets" / "face_landmarker" / "face_landmarker.task"
 LARGEST = 1024  # pixels a side that the finder sees
 MOST_FACES = 8
-NEEDED = "needs MediaPipe's face_landmarker.task: --face-model FILE, or ACTALKER_FACE_MODEL=FILE"
+NEAREST = 96  # pixels a side of the smallest part of a picture that is looked at by itself
+APT = "apt-get install libegl1 libgles2 libgl1 libglib2.0-0"
+OWN_LINES = (  # of MediaPipe, absl and TensorFlow Lite, as they start
+    r"[IWEF]\d{4,8} \d\d:|WARNING: (Logging|All log messages) before |INFO: (Created|Initialized) TensorFlow"
+)
+_CREATION = threading.Lock()
 
 
 def landmarker_refuses(model: Path | None) -> str | None:
     """Why the landmarker cannot run, or None."""
-    if importlib.util.find_spec("mediapipe") is None:
-        return "mediapipe is not installed; pip install 'actalker[face]'"
-    return None if model is not None else NEEDED
+    return _missing()
 
 
-def find_by_landmarker(image: np.ndarray, model: Path | None) -> list[Face]:
+@lru_cache(maxsize=1)
+def _missing() -> str | None:
+    """Why MediaPipe does not load, or None: the package, or a library of the system that it needs."""
+    found = importlib.util.find_spec("mediapipe")
+    if found is None:
+        return "mediapipe is not installed; pip install mediapipe"
+    try:
+        with _matplotlib_silent():
+            importlib.import_module("mediapipe")
+        for folder in found.submodule_search_locations or ():
+            for library in Path(folder).glob("tasks/c/*mediapipe.*"):
+                ctypes.CDLL(str(library))  # the package itself loads it late
+    except (ImportError, OSError, RuntimeError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        named = re.search(r"\blib[\w.-]+\.so[.\d]*", reason)
+        if named is not None:
+            return f"mediapipe does not load: {named[0]} is missing or damaged; {APT}"
+        return f"mediapipe does not load ({reason})"
+    return None
+
+
+@contextmanager
+def _matplotlib_silent() -> Iterator[None]:
+    """MediaPipe imports matplotlib, which tells of its caches; nothing here draws with it."""
+    log = logging.getLogger("matplotlib")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+
+
+def find_by_landmarker(image: np.ndarray, model: Path | None = None) -> list[Face]:
     """All faces of (h, w, 3) uint8; where none is seen, faces that are small in the picture are looked for.
 
     Raises: InputError when the file is no landmarker.
     """
-    if model is None:
-        raise InputError(f"the face landmarker {NEEDED}")
     h, w = image.shape[:2]
+    model = model or SHIPPED
     faces = _look(image, model, 0.0, 0.0)
-    if faces or min(h, w) < 256:
-        return faces
-    # its first stage is made for faces near the camera: look again in overlapping halves
-    for y in (0, h // 4, h // 2):
-        for x in (0, w // 4, w // 2):
-            faces += _look(image[y : y + h // 2, x : x + w // 2], model, float(x), float(y))
+    side = min(h, w)
+    # its first stage is made for faces near the camera: look again in overlapping squares, then smaller ones
+    for part in (side, side // 2):
+        if faces or part < NEAREST or part == max(h, w):
+            continue
+        for y in _starts(h, part):
+            for x in _starts(w, part):
+                faces += _look(image[y : y + part, x : x + part], model, float(x), float(y))
     return _apart(faces)
+
+
+def _starts(length: int, part: int) -> list[int]:
+    """Where parts begin that cover a length and overlap by half or more."""
+    count = max(1, -(-2 * (length - part) // part) + 1)
+    return [round(k * (length - part) / max(1, count - 1)) for k in range(count)]
 
 
 def _look(image: np.ndarray, model: Path, x: float, y: float) -> list[Face]:
@@ -57,10 +106,12 @@ def _look(image: np.ndarray, model: Path, x: float, y: float) -> list[Face]:
     if max(h, w) > LARGEST:
         size = max(1, round(w * LARGEST / max(h, w))), max(1, round(h * LARGEST / max(h, w)))
         seen = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))
-    mediapipe = need("face", "mediapipe")
+    landmarker = _landmarker(str(model))
+    import mediapipe
+
     picture = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(seen))
     faces = []
-    found = _landmarker(str(model)).detect(picture)
+    found = landmarker.detect(picture)
     parts = (found.face_landmarks, found.facial_transformation_matrixes, found.face_blendshapes)
     for marks, matrix, shapes in zip(*parts, strict=True):
         points = np.array([(mark.x * w + x, mark.y * h + y) for mark in marks])
@@ -95,22 +146,31 @@ def _apart(faces: list[Face]) -> list[Face]:
     return kept
 
 
-@lru_cache(maxsize=2)
 def _landmarker(model: str) -> Any:
-    """The loaded model. Raises: InputError when the file is no landmarker."""
-    os.environ.setdefault("GLOG_minloglevel", "2")
-    need("face", "mediapipe")
+    """The loaded model, one for all threads. Raises: InputError when the file is no landmarker."""
+    with _CREATION:
+        return _created(model)
+
+
+@lru_cache(maxsize=2)
+def _created(model: str) -> Any:
+    if (reason := _missing()) is not None:
+        raise InputError(reason)
+    import mediapipe
     from mediapipe.tasks.python import BaseOptions
     from mediapipe.tasks.python.vision import FaceLandmarker, FaceLandmarkerOptions
 
+    options = FaceLandmarkerOptions(
+        base_options=BaseOptions(model_asset_path=model),
+        num_faces=MOST_FACES,
+        output_facial_transformation_matrixes=True,
+        output_face_blendshapes=True,
+    )
+    black = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.zeros((64, 64, 3), np.uint8))
     try:
-        options = FaceLandmarkerOptions(
-            base_options=BaseOptions(model_asset_path=model),
-            num_faces=MOST_FACES,
-            output_facial_transformation_matrixes=True,
-            output_face_blendshapes=True,
-        )
-        landmarker = FaceLandmarker.create_from_options(options)
+        with without_lines(OWN_LINES):
+            landmarker = FaceLandmarker.create_from_options(options)
+            landmarker.detect(black)  # its threads say that they have begun; later it is silent
     except (RuntimeError, ValueError, OSError) as error:
         why = " ".join(str(error).split())[:100]
         raise InputError(

@@ -42,7 +42,7 @@ def mask_of(choice: str, known: Mapping[str, Tensor], signal: str) -> Tensor:
     if choice not in known:
         raise InputError(
             f"region {signal}={choice}: needs landmarks, and this face has only a box; use "
-            f"{choice.removesuffix('-soft')}, or give --face-model face_landmarker.task"
+            f"{choice.removesuffix('-soft')}, or install mediapipe"
         )
     return known[choice]
 

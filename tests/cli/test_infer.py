@@ -13,6 +13,7 @@ from media_files import sound_file, tone, video_file
 from PIL import Image
 
 from actalker.cli.main import main
+from actalker.faces.landmarker import SHIPPED
 from actalker.media.sound import read_sound
 from actalker.media.video import read_frames
 from actalker.provenance import file_hash
@@ -235,8 +236,9 @@ def test_the_sidecar_holds_all_that_the_video_depends_on(infer, made):
     assert told["script"] == "a | 0-0.2: smiles"
     assert (told["device"], told["dtype"]) == ("cpu", "float32")
     names = {"portrait": "face.png", "audio": "speech.wav", "expression": "mute.mp4"}
+    files = {key: made / name for key, name in names.items()} | {"face_model": SHIPPED}
     assert told["inputs"] == {
-        key: {"file": str(made / name), "hash": file_hash(made / name)} for key, name in names.items()
+        key: {"file": str(path), "hash": file_hash(path)} for key, path in files.items()
     }
     assert told["model"]["files"]["config.json"] == file_hash(made / "model" / "config.json")
     assert {"actalker", "torch", "diffusers", "av"} <= set(told["versions"])
@@ -328,14 +330,12 @@ def test_another_face_of_several_is_another_clip(infer, tmp_path):
 
 
 def test_the_landmarkers_model_makes_soft_regions_and_is_told(infer, shared):
-    pytest.importorskip("mediapipe")
-    model = str(shared / "models" / "face_landmarker.task")
     portrait = str(shared / "samples" / "portraits" / "generated_woman.png")
-    words = ["--portrait", portrait, "--face-model", model, "--audio", "@speech.wav", "--duration", "0.2"]
+    words = ["--portrait", portrait, "--audio", "@speech.wav", "--duration", "0.2"]
     soft = infer(*words, "--region", "audio=mouth-soft", out="soft.mp4")
     assert soft.read_bytes() != infer(*words).read_bytes()
     told = sidecar(soft)
-    assert told["face_finder"] == "landmarker" and told["inputs"]["face_model"]["file"] == model
+    assert told["face_finder"] == "landmarker" and told["inputs"]["face_model"]["file"] == str(SHIPPED)
 
 
 def test_the_plan_is_printed_before_the_work_and_the_path_last(infer, capsys):

@@ -24,14 +24,8 @@ SIDE = 384
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def landmarker(shared) -> Path:
-    pytest.importorskip("mediapipe")
-    return shared / "models" / "face_landmarker.task"
-
-
-def clip_of(frames: np.ndarray, model: Path) -> Clip:
-    clip = Clip(Path("made.mp4"), "landmarker", model)
+def clip_of(frames: np.ndarray) -> Clip:
+    clip = Clip(Path("made.mp4"), "landmarker")
     vars(clip).update(frames=frames, fps=Fraction(25))
     return clip
 
@@ -42,7 +36,7 @@ def drawn(puppet: Puppet, motion: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_blinks_of_a_puppet_are_counted_and_its_lips_followed(seed, landmarker):
+def test_blinks_of_a_puppet_are_counted_and_its_lips_followed(seed):
     rng = np.random.default_rng(seed)
     puppet, motion = Puppet(random_anatomy(rng), SIDE), still(40)
     starts = sorted(rng.choice([5, 14, 23, 31], int(rng.integers(0, 4)), replace=False))
@@ -50,18 +44,18 @@ def test_blinks_of_a_puppet_are_counted_and_its_lips_followed(seed, landmarker):
         for lid in ("lid_left", "lid_right"):
             motion[start : start + 4, INDEX[lid]] = [0.5, 1, 1, 0.5]
     motion[:, INDEX["jaw"]] = np.abs(np.sin(np.arange(40) / 5))
-    clip = clip_of(drawn(puppet, motion), landmarker)
+    clip = clip_of(drawn(puppet, motion))
     assert len(blinks(lid_opening(clip.landmarks, clip.scheme), 25.0)) == len(starts)
     assert correlation(lips_apart(clip.landmarks, clip.scheme), motion[:, INDEX["jaw"]]) > 0.97
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_puppet_that_is_moved_is_as_far_as_it_was_moved(seed, landmarker):
+def test_a_puppet_that_is_moved_is_as_far_as_it_was_moved(seed):
     """Within 2 % of the face."""
     puppet, motion = Puppet(random_anatomy(np.random.default_rng(seed)), SIDE), still(3)
     motion[:, INDEX["jaw"]] = [0, 0.4, 0.8]
     frames = drawn(puppet, motion)
-    here, there = clip_of(frames, landmarker), clip_of(np.roll(frames, (8, 6), (1, 2)), landmarker)
+    here, there = clip_of(frames), clip_of(np.roll(frames, (8, 6), (1, 2)))
     marks, boxes = here.landmarks, here.track.boxes()
     face = float((boxes[:, 3] - boxes[:, 1]).mean())
     eyes = np.linalg.norm(marks[:, [33, 133]].mean(1) - marks[:, [362, 263]].mean(1), axis=-1).mean()
@@ -71,10 +65,10 @@ def test_a_puppet_that_is_moved_is_as_far_as_it_was_moved(seed, landmarker):
     assert METRICS["pose_distance"].measure(there, here, Weights()) < 3
 
 
-def test_lips_follow_their_own_speech_better_than_anothers(shared, landmarker):
+def test_lips_follow_their_own_speech_better_than_anothers(shared):
     read = {}
     for name in ("speech_a_mpeg4", "speech_b_mpeg4", "speech_c"):
-        clip = Clip(shared / "samples" / "video" / f"{name}.mp4", "landmarker", landmarker)
+        clip = Clip(shared / "samples" / "video" / f"{name}.mp4", "landmarker")
         read[name] = (clip, lips_apart(clip.landmarks, clip.scheme))
         own = METRICS["lips_follow"].measure(clip, None, Weights())
         heard = loudness(clip.sound, len(clip.frames), clip.fps)

@@ -10,7 +10,7 @@ import torch
 from skimage.data import astronaut
 
 from actalker.errors import InputError
-from actalker.faces import alignment, find
+from actalker.faces import alignment, find, landmarker
 
 pytest.importorskip("face_alignment", reason="pip install 'actalker[alignment]'")
 PRIOR = 128  # pixels between the places of the detector's coarsest map; boxes there have four times the side
@@ -54,16 +54,14 @@ def test_weights_are_looked_for_under_the_packages_names():
 
 def test_without_weights_it_is_passed_over_and_says_which(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.delenv(find.MODEL_VARIABLE, raising=False)
-    monkeypatch.setattr(find, "MODEL_CACHE", tmp_path / "none.task")
+    monkeypatch.setattr(landmarker, "_missing", lambda: "mediapipe is not installed")
     assert find.choose_finder()[0] == "cascade"
     with pytest.raises(InputError, match=r"not on disk \(s3fd-.*, 2DFAN4-.* in "):
         find.choose_finder("alignment")
 
 
-def test_faces_have_the_packages_points(at_hand, tmp_path, monkeypatch):
-    monkeypatch.delenv(find.MODEL_VARIABLE, raising=False)
-    monkeypatch.setattr(find, "MODEL_CACHE", tmp_path / "none.task")
+def test_faces_have_the_packages_points(at_hand, monkeypatch):
+    monkeypatch.setattr(landmarker, "_missing", lambda: "mediapipe is not installed")
     assert find.choose_finder()[0] == "alignment"
     image = np.ascontiguousarray(astronaut()[::4, ::4])
     (face,) = alignment.find_by_alignment(image, None)

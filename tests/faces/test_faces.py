@@ -31,9 +31,9 @@ def test_the_cascade_finds_the_astronaut():
     assert off(find.find_faces(astronaut(), "cascade")) < 0.09
 
 
-def test_the_landmarker_finds_it_closer(shared):
-    model = shared / "models" / "face_landmarker.task"
-    face = find.find_faces(astronaut(), "auto", model)
+def test_the_landmarker_comes_with_the_package_and_finds_it_closer(monkeypatch):
+    monkeypatch.delenv(find.MODEL_VARIABLE, raising=False)
+    face = find.find_faces(astronaut())
     assert face.scheme == "mediapipe478"
     assert off(face) < 0.01
 
@@ -41,11 +41,10 @@ def test_the_landmarker_finds_it_closer(shared):
 def test_both_agree_on_the_sample_portraits(shared):
     from actalker.media.image import read_image
 
-    model = shared / "models" / "face_landmarker.task"
     apart = {}
     for path in sorted((shared / "samples" / "portraits").iterdir()):
         image = read_image(path)
-        sure, rough = find.find_faces(image, "landmarker", model), find.find_faces(image, "cascade")
+        sure, rough = find.find_faces(image, "landmarker"), find.find_faces(image, "cascade")
         a, b = canonical_crop(sure), canonical_crop(rough)
         apart[path.name] = (
             max(abs(a.x + a.side / 2 - b.x - b.side / 2), abs(a.y + a.side / 2 - b.y - b.side / 2)) / a.side
@@ -61,6 +60,14 @@ def test_a_small_face_in_a_tall_or_wide_picture_is_found(top, left, mode):
     picture = np.pad(astronaut(), ((top, top // 3), (left, left), (0, 0)), mode=mode)
     face = find.find_faces(picture, "cascade")
     assert off(face, np.add(EYES, (left, top)), np.add(MOUTH, (left, top))) < 0.09
+
+
+@pytest.mark.parametrize("shape, top, left", [((128, 500), 0, 300), ((500, 128), 250, 0)])
+def test_the_landmarker_finds_a_face_in_a_small_long_picture(shape, top, left):
+    picture = np.full((*shape, 3), 120, np.uint8)
+    picture[top : top + 128, left : left + 128] = astronaut()[::4, ::4]
+    moved = (np.divide(point, 4) + (left, top) for point in (EYES, MOUTH))
+    assert 4 * off(find.find_faces(picture, "landmarker"), *moved) < 0.04
 
 
 def test_a_tilted_and_a_grey_face_are_found():
@@ -134,7 +141,7 @@ def test_wrong_models_and_names_are_refused(tmp_path: Path):
 def test_every_finder_says_whether_it_runs():
     status = find.finder_status()
     assert set(status) == set(find.FINDERS)
-    assert status["cascade"] == "at hand"
+    assert status["cascade"] == status["landmarker"] == "at hand"
 
 
 def test_the_canonical_crop_puts_eyes_and_mouth_where_they_belong():

@@ -10,7 +10,7 @@ from actalker.errors import InputError
 from actalker.faces.face import FacePoints
 from actalker.media.image import write_png
 from actalker.regions.grid import to_grid
-from actalker.regions.regions import read_mask, region_for
+from actalker.regions.regions import mask_of, read_mask, region_for
 from actalker.regions.shapes import REGIONS, SOFT_REGIONS, _filled
 
 
@@ -79,6 +79,10 @@ def test_soft_regions_need_landmarks_and_are_tighter_than_rectangles():
     assert (soft >= 0.5).sum() < (REGIONS["mouth"]([known], (128, 128)) >= 0.5).sum()
     with pytest.raises(InputError, match="landmarks"):
         SOFT_REGIONS["mouth-soft"]([points()], (128, 128))
+    with pytest.raises(
+        InputError, match="region audio=mouth-soft: needs landmarks, .* box; use mouth, or inst"
+    ):
+        mask_of("mouth-soft", {"mouth": soft}, "audio")
 
 
 @settings(max_examples=20, deadline=None)
