@@ -121,7 +121,7 @@ def _heic(path: Path, file: IO[bytes]) -> Image.Image:
 
 
 def _whole_jpeg(file: IO[bytes]) -> IO[bytes]:
-    """The JPEG with its end mark where that alone is missing: then no pixel hangs on what is put in its place.
+    """The JPEG with its end mark where that alone is missing: no pixel hangs on what is put in its place.
 
     A JPEG that lacks more stays as it is, and is refused as damaged when it is decoded.
     """
