@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import os
@@ -36,6 +37,9 @@ def usage() -> str:
     )
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+
+
 class Terminated(KeyboardInterrupt):
     """The process was asked to end (SIGTERM, as schedulers send it): it ends as with Ctrl-C."""
 
@@ -64,16 +68,10 @@ def _run(argv: Sequence[str] | None) -> int:
         sys.stdout.reconfigure(
             errors="backslashreplace"
         )  # a path is printed whatever the terminal's encoding
-    if not words or words[0] in ("-h", "--help"):
-        print(usage())
-        return 0 if words else 2
-    if words[0] == "--version":
-        print(f"actalker {__version__}")
-        return 0
     try:
-        module, _ = COMMANDS[one_of(words[0], COMMANDS, "command")]
-        code = importlib.import_module(f".{module}", __package__).run(words[1:])
-        return int(code or 0)
+        code = _command(words)
+        sys.stdout.flush()  # here a full disk can still be told
+        return code
     except InputError as error:
         print(f"error: {' '.join(str(error).splitlines())}", file=sys.stderr)
         return 2
@@ -81,5 +79,29 @@ def _run(argv: Sequence[str] | None) -> int:
         print("interrupted; nothing half-written was left", file=sys.stderr)
         return 143 if isinstance(end, Terminated) else 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close_output()
         return 141
+    except OSError as error:
+        if error.errno not in FULL or error.filename is not None:
+            raise
+        _close_output()
+        print(
+            f"error: standard output: cannot be written ({error.strerror}); free space there", file=sys.stderr
+        )
+        return 2
+
+
+def _command(words: Sequence[str]) -> int:
+    if not words or words[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if words else 2
+    if words[0] == "--version":
+        print(f"actalker {__version__}")
+        return 0
+    module, _ = COMMANDS[one_of(words[0], COMMANDS, "command")]
+    return int(importlib.import_module(f".{module}", __package__).run(words[1:]) or 0)
+
+
+def _close_output() -> None:
+    """What is still held back for standard output goes nowhere: nobody can take it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -14,6 +14,7 @@ from ..errors import InputError
 from .clips import ClipDataConfig, ClipDataset
 from .puppets.dataset import PuppetDataConfig, PuppetDataset
 from .sample import collate
+from .workers import Shared, begin_worker, workers_that_fit
 
 
 class StepSampler(Sampler[list[int]]):
@@ -94,12 +95,19 @@ class StepData(L.LightningDataModule, ABC):
         rank, ranks = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         clips = len(data)  # type: ignore[arg-type]
         sampler = StepSampler(clips, self.batch_size, self.seed, first, self.steps, rank, ranks)
+        workers, ahead = self.workers, None
+        if workers and first < self.steps:
+            one = collate([data[next(iter(sampler))[0]]])
+            local = ranks // (trainer.num_nodes if trainer else 1)
+            workers, ahead = workers_that_fit(one, self.batch_size, workers, local)
         return DataLoader(
             data,
             batch_sampler=sampler,
-            num_workers=self.workers,
-            collate_fn=collate,
-            persistent_workers=self.workers > 0,
+            num_workers=workers,
+            prefetch_factor=ahead,
+            collate_fn=Shared(collate) if workers else collate,
+            worker_init_fn=begin_worker,
+            persistent_workers=workers > 0,
         )
 
     def val_dataloader(self) -> DataLoader:

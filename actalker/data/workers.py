@@ -1,0 +1,97 @@
+"""Processes that make samples beside the training: how many there is shared memory for, and what signals do.
+
+A worker passes batches on through shared memory, /dev/shm on Linux, which containers keep small (64 MB).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ..errors import InputError
+
+SHARED = Path("/dev/shm")
+SPARE = 0.8  # share of what is free that batches may take
+GRACE = 30.0  # seconds that a worker stays after SIGTERM, for its training's last step
+
+log = logging.getLogger("actalker")
+
+
+def workers_that_fit(
+    one: Any, batch_size: int, workers: int, processes: int = 1, free: int | None = None
+) -> tuple[int, int | None]:
+    """Workers and batches that each prepares ahead, as far as shared memory holds them.
+
+    Args:
+        one: a batch of one clip, for its size.
+        workers: that are wanted.
+        processes: trainings that share the memory.
+        free: bytes of shared memory; None: what /dev/shm has now.
+    Returns: workers, and `prefetch_factor` of torch's loader (None without workers).
+    """
+    if workers < 1:
+        return 0, None
+    if free is None:
+        if not SHARED.is_dir():
+            return workers, 2
+        free = shutil.disk_usage(SHARED).free
+    size = batch_size * sum(v.nbytes for v in vars(one).values() if isinstance(v, Tensor))
+    room = int(SPARE * free / processes) // max(1, size) - 1  # one is with the training
+    if room >= 2 * workers:
+        return workers, 2
+    kept = max(0, min(workers, room))
+    told = f"{free >> 20} MB of shared memory ({SHARED}) are free, a batch takes {max(1, size >> 20)} MB"
+    use = (
+        f"{kept} of {workers} workers prepare one batch each" if kept else "samples are made without workers"
+    )
+    log.warning("%s: %s; give the container more, such as docker run --shm-size=8g", told, use)
+    return kept, 1 if kept else None
+
+
+class Shared:
+    """Makes batches whose tensors lie in shared memory when it runs in a worker.
+
+    torch would move them there behind the worker's back, where a full memory loses the batch, and the
+    training waits for it for ever.
+    """
+
+    def __init__(self, collate: Callable[[list[Any]], Any]) -> None:
+        self.collate = collate
+
+    def __call__(self, samples: list[Any]) -> Any:
+        """Raises: InputError when the shared memory is full."""
+        batch = self.collate(samples)
+        try:
+            for value in vars(batch).values():
+                if isinstance(value, Tensor):
+                    value.share_memory_()
+        except (OSError, RuntimeError) as error:
+            raise InputError(
+                f"{SHARED}: no room for another batch ({' '.join(str(error).split())[:120]}); give fewer "
+                "data.init_args.workers, or the container more shared memory"
+            ) from None
+        return batch
+
+
+def begin_worker(number: int) -> None:
+    """A worker's first act: signals for the training are not for it.
+
+    Ctrl-C and schedulers reach all processes; a training still needs its workers for the step it finishes.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: _end_later())
+
+
+def _end_later() -> None:
+    timer = threading.Timer(GRACE, os._exit, (0,))
+    timer.daemon = True
+    timer.start()
