@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
+from .audible import RATE, audible
 from .signal import repeat_null
 from .standardize import Standardize
 
-RATE = 16000  # Hz: speech holds little above 8 kHz that a face could show
 HOP = 160  # samples, 10 ms
 WINDOW = 400  # samples, 25 ms; as Whisper, whose extractor is the reference in the tests
 SILENCE = -6.0  # log10 of mean mel power, about -66 dBFS: nothing below it is taken for speech
@@ -51,7 +51,8 @@ def mel_filters(mels: int) -> np.ndarray:
 def mel_power(mono: np.ndarray, first: int, hops: int, mels: int = MELS) -> np.ndarray:
     """Mel power of hops `first` to `first + hops`, float64 (hops, mels); silence outside the sound.
 
-    Reads only the samples that it needs, so `mono` (n,) may be a memmap of hours.
+    Of what is audible: an offset and what lies below 40 Hz make no power. Reads only the samples that it
+    needs, so `mono` (n,) may be a memmap of hours.
     """
     if mono.ndim != 1:
         raise InputError(f"sound of shape {mono.shape}: give one channel, (samples,), at {RATE} Hz")
@@ -59,10 +60,7 @@ def mel_power(mono: np.ndarray, first: int, hops: int, mels: int = MELS) -> np.n
         parts = [mel_power(mono, first + k, min(BLOCK, hops - k), mels) for k in range(0, hops, BLOCK)]
         return np.concatenate(parts)
     begin = first * HOP - WINDOW // 2
-    end = begin + (hops - 1) * HOP + WINDOW
-    inside = np.asarray(mono[max(begin, 0) : max(end, 0)], dtype=np.float64)
-    left = min(max(-begin, 0), end - begin)
-    samples = np.pad(inside, (left, end - begin - left - len(inside)))
+    samples = audible(mono, begin, begin + (hops - 1) * HOP + WINDOW)
     windows = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[::HOP]
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
     return np.abs(np.fft.rfft(windows * hann)) ** 2 @ mel_filters(mels)

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .audio import RATE, MelFeatures, SpeechFeatures, SpeechReader, first_steps
+from .audible import RATE, audible
+from .audio import MelFeatures, SpeechFeatures, SpeechReader, first_steps
 from .signal import repeat_null
 from .standardize import Standardize
 
@@ -64,7 +65,7 @@ class WhisperFeatures:
 
         @lru_cache(maxsize=2)
         def encoded(begin: int) -> np.ndarray:
-            return self._encode(mono[begin * STEP : (begin + SPAN) * STEP])
+            return self._encode(audible(mono, begin * STEP, min((begin + SPAN) * STEP, len(mono))))
 
         def read(frames: int, start: int = 0) -> np.ndarray:
             if frames < 1 or start < 0:
