@@ -31,7 +31,7 @@ from ..errors import InputError
 from ..faces.crop import Crop, canonical_crop
 from ..faces.face import Face
 from ..regions.shapes import REGIONS
-from ..signals.audio import RATE
+from ..signals.audible import RATE
 from ..signals.motion import motion_buckets
 from ..signals.script import Phase, Script
 from ..signals.signal import SIGNALS

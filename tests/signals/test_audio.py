@@ -192,10 +192,10 @@ def test_what_is_heard_depends_on_a_neighbourhood(begin, size, seed):
         mono[cut : cut + int(rng.integers(1, 3000))] = 0
     end = min(begin + size, len(mono))
     whole = audible(mono, 0, len(mono))
-    np.testing.assert_array_equal(audible(mono, begin, end), whole[begin : end])
+    np.testing.assert_array_equal(audible(mono, begin, end), whole[begin:end])
     first, last = max(begin - BACK, 0), min(end + AHEAD, len(mono))
     part = audible(mono[first:last], begin - first, end - first)
-    np.testing.assert_allclose(part, whole[begin : end], atol=1e-12)
+    np.testing.assert_allclose(part, whole[begin:end], atol=1e-12)
 
 
 @pytest.mark.parametrize("samples", [0, 1, HOP, 5 * HOP])

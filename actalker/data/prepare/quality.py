@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...media.video import read_frames
+from ...signals.audible import audible
 from ...signals.syncnet import SyncNet, load_syncnet, sync_crops, sync_score
 from .cut import CLIP, SOUND
 from .features import FEATURES
@@ -106,9 +107,10 @@ def laplacian_variance(grey: np.ndarray) -> float:
 
 def measure_sound(path: Path) -> dict[str, float]:
     """Level: 95th percentile of the 20 ms blocks' power, dB of full scale. Pauses: share of blocks 30 dB
-    below.
+    below. Of what is audible: an offset is silence.
     """
-    samples = _samples(path)
+    stored = _samples(path)
+    samples = audible(stored, 0, len(stored))
     blocks = samples[: len(samples) // BLOCK * BLOCK].reshape(-1, BLOCK)
     power = 10 * np.log10(np.maximum((blocks**2).mean(axis=1), 10 ** (QUIET / 10)))
     level = float(np.percentile(power, 95))
