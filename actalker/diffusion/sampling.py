@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,18 +23,38 @@ SAMPLERS = {
 }
 
 
+@dataclass(frozen=True)
+class StepEnd:
+    """What is known when latents have taken a step.
+
+    window, step: numbers from 0. timestep: the scheduler's, of this step. frames: of the clip, those of the
+    latents. latents: (1, f, c, h, w), noisy until the last step.
+    """
+
+    window: int
+    step: int
+    timestep: Tensor
+    frames: list[int]
+    latents: Tensor
+
+
+class Observer:
+    """Told of every step. It may change the latents, and may end the sampling; this one does neither."""
+
+    stopped = False
+    """Whether sampling ends here: what there is, is given out."""
+
+    def step_end(self, end: StepEnd) -> Tensor:
+        """The latents that sampling goes on with."""
+        return end.latents
+
+
 def scheduler(name: str, sigma_min: float, sigma_max: float, sigma_data: float) -> Any:
     """A scheduler by name, with Karras et al.'s spacing of noise levels (eq. 5)."""
     kind = SAMPLERS[one_of(name, SAMPLERS, "sampler")]
     if name == "consistency":
         return kind(sigma_min=sigma_min, sigma_max=sigma_max, sigma_data=sigma_data, clip_denoised=False)
     return kind(sigma_min=sigma_min, sigma_max=sigma_max, sigma_data=sigma_data)
-
-
-def noise_levels(scheduler: Any, steps: int) -> Tensor:
-    """σ before each of the steps and after the last, (steps + 1,)."""
-    scheduler.set_timesteps(steps)
-    return scheduler.sigmas
 
 
 def as_output(scheduler: Any, clean: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
@@ -60,7 +81,9 @@ def sample(
     steps: int,
     known: tuple[Tensor, Tensor] | None = None,
     start: Tensor | None = None,
-    callback: Callable[[int, Tensor], None] | None = None,
+    observer: Observer | None = None,
+    window: int = 0,
+    first: int = 0,
 ) -> Tensor:
     """Draw clean latents.
 
@@ -72,7 +95,7 @@ def sample(
         known: latents that are already decided and where, ((b, f, c, h, w), (b, f, 1, 1, 1) in {0, 1}): at
             every step they stand in the noisy latents at their noise level, so the rest fits to them.
         start: the mean of the first noisy latents; zeros if not given.
-        callback: told the step and the current clean estimate.
+        observer: told of every step. window, first: what it is told: the window's number, its first frame.
     """
     scheduler.set_timesteps(steps, device=noise.device)
     scheduler.is_scale_input_called = True  # the denoiser scales its own input
@@ -94,8 +117,10 @@ def sample(
             scheduler._init_step_index(timestep)
         output = as_output(scheduler, clean, x, sigma)
         x = scheduler.step(output, timestep, x, return_dict=False, **fresh)[0]
-        if callback is not None:
-            callback(k, clean)
+        if observer is not None:
+            x = observer.step_end(StepEnd(window, k, timestep, list(range(first, first + x.shape[1])), x))
+            if observer.stopped:
+                break
     if known is not None:
         x = torch.where(known[1] > 0, known[0], x)
     return x

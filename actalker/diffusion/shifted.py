@@ -19,8 +19,8 @@ from torch import Tensor
 from ..control.conditions import Conditions, chain
 from ..errors import InputError
 from .guidance import Denoise
-from .sampling import noise_levels
-from .windows import FrameNoise
+from .sampling import Observer, StepEnd
+from .windows import FrameNoise, GivenNoise
 
 
 def shifted_windows(frames: int, window: int, offset: int) -> list[list[int]]:
@@ -39,22 +39,25 @@ def sample_shifted(
     denoise: Denoise,
     conditions: Callable[[int, int], Conditions],
     frames: int,
-    noise: FrameNoise,
+    noise: FrameNoise | GivenNoise,
     scheduler: Callable[[], Any],
     steps: int,
     window: int,
     shift: int,
     start: Callable[[Conditions, int], Tensor] | None = None,
-    callback: Callable[[int, int], None] | None = None,
+    observer: Observer | None = None,
 ) -> Iterator[Tensor]:
     """Latents of a clip, piece by piece (1, k, c, h, w), in order; arguments as `windows.sample_windows`.
 
     All frames take a step of Euler's method before any takes the next; what is not being worked on lies in
-    a file. Where two windows meet, the frame is the mean of both.
+    a file. Where two windows meet, the frame is the mean of both. Where the observer stops, frames stay as
+    the last whole step left them.
 
     shift: frames by which the windows move on at every step.
     """
-    sigmas = noise_levels(scheduler(), steps)
+    levels = scheduler()
+    levels.set_timesteps(steps)
+    sigmas = levels.sigmas
     blocks = [(first, min(first + window, frames)) for first in range(0, frames, window)]
     with LatentFile(noise.shape) as one, LatentFile(noise.shape) as other:
         now, then = one, other
@@ -73,10 +76,15 @@ def sample_shifted(
                 if number and number == len(plan) - 1:
                     met = [j for j, place in enumerate(places) if place in plan[0]]
                     x[:, met] = (x[:, met] + then.read([places[j] for j in met]).to(x)) / 2
+                if observer is not None:
+                    x = observer.step_end(StepEnd(number, k, levels.timesteps[k], places, x))
                 then.write(places, x)
-                if callback is not None:
-                    callback(number, k)
-            now, then = then, now
+                if observer is not None and observer.stopped:
+                    break
+            if number == len(plan) - 1:  # a step that was stopped on its way is left out
+                now, then = then, now
+            if observer is not None and observer.stopped:
+                break
         for first, stop in blocks:
             yield now.read(range(first, stop)).to(told.reference)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..control.conditions import Conditions
 from .guidance import Denoise
-from .sampling import sample
+from .sampling import Observer, sample
 
 WINDOWS = ("overlapping", "shifted")
 
@@ -52,17 +52,29 @@ class FrameNoise:
         return (self.shared**0.5 * self.common + (1 - self.shared) ** 0.5 * own)[None]
 
 
+class GivenNoise:
+    """Unit noise (1, f, c, h, w) that the caller has drawn, in the place of `FrameNoise`."""
+
+    def __init__(self, latents: Tensor) -> None:
+        c, h, w = latents.shape[2:]
+        self.latents, self.shape = latents, (c, h, w)
+
+    def frames(self, start: int, stop: int) -> Tensor:
+        """Noise of frames start to stop, (1, f, c, h, w)."""
+        return self.latents[:, start:stop]
+
+
 def sample_windows(
     denoise: Denoise,
     conditions: Callable[[int, int], Conditions],
     frames: int,
-    noise: FrameNoise,
+    noise: FrameNoise | GivenNoise,
     scheduler: Callable[[], Any],
     steps: int,
     window: int,
     overlap: int,
     start: Callable[[Conditions, int], Tensor] | None = None,
-    callback: Callable[[int, int], None] | None = None,
+    observer: Observer | None = None,
 ) -> Iterator[Tensor]:
     """Latents of a clip, piece by piece (1, k, c, h, w), in order; together `frames` of them.
 
@@ -74,7 +86,7 @@ def sample_windows(
         conditions: of frames start to stop, (1, f, ...).
         scheduler: makes a fresh scheduler.
         start: mean of the first noisy latents under the conditions and number of frames; zeros if not given.
-        callback: told (window, step) after every denoiser call.
+        observer: told of every step; where it stops, the window at hand is the last, as it stands.
     """
     ahead: Tensor | None = None  # frames that the next window shares, not yet given out
     plan = windows(frames, window, overlap)
@@ -96,12 +108,17 @@ def sample_windows(
             steps,
             known,
             start(told, stop - first) if start else None,
-            (lambda k, _, number=number: callback(number, k)) if callback else None,  # type: ignore[misc]
+            observer,
+            number,
+            first,
         )
         if ahead is not None:
             shared = ahead.shape[1]
             share = torch.linspace(0, 1, shared + 2, device=unit.device)[1:-1].view(1, -1, 1, 1, 1)
             latents[:, :shared] = ahead + share * (latents[:, :shared] - ahead)
+        if observer is not None and observer.stopped:
+            yield latents
+            return
         following = plan[number + 1][0] if number + 1 < len(plan) else stop
         ahead = latents[:, following - first :]
         yield latents[:, : following - first]

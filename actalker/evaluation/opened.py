@@ -17,7 +17,7 @@ from ..data.puppets.motion import INDEX, PARTS, compose
 from ..faces.find import choose_finder
 from ..pipeline.inputs import ClipInputs, gather
 from ..pipeline.model import TalkingHeadModel
-from ..pipeline.talking_head import to_uint8
+from ..pipeline.result import to_uint8
 from ..provenance import whole_file
 from ..signals.signal import SIGNALS
 from ..timeline import parse_rate, parse_seconds

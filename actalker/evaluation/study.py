@@ -27,7 +27,7 @@ from ..pipeline.folder import check_files, load_model
 from ..pipeline.generate import generate
 from ..pipeline.inputs import ClipInputs
 from ..pipeline.model import TalkingHeadModel
-from ..pipeline.talking_head import to_uint8
+from ..pipeline.result import to_uint8
 from ..provenance import whole_file
 from .cases import Case
 from .jobs import run_jobs

@@ -34,11 +34,16 @@ def read_image(path: str | Path) -> np.ndarray:
     Raises: InputError for what is no picture, damaged, or smaller than 8 pixels.
     """
     path = check_readable(path, "picture")
+    with open(path, "rb") as file:
+        return decode_image(file, path)
+
+
+def decode_image(file: IO[bytes], path: str | Path) -> np.ndarray:
+    """`read_image` of an open file; `path` names it in errors."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of size and odd metadata: both are dealt with here
         try:
-            with open(path, "rb") as file:
-                return _decode(path, file)
+            return _decode(path, file)
         except InputError:
             raise
         except UnidentifiedImageError:
@@ -58,7 +63,22 @@ def write_png(path: str | Path, array: np.ndarray, overwrite: bool = True) -> No
         Image.fromarray(np.ascontiguousarray(array)).save(work, format="PNG")
 
 
-def _decode(path: Path, file) -> np.ndarray:  # type: ignore[no-untyped-def]
+def flat_rgb(picture: Image.Image, name: str | Path, profile: bytes | None = None) -> np.ndarray:
+    """A picture of any kind that Pillow has as (h, w, 3) uint8: 8 bit, sRGB, alpha over white.
+
+    profile: of its colours, where they are not sRGB's.
+    """
+    if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
+        picture = _to_8_bit(name, picture)
+    if profile:
+        picture = _to_srgb(picture, profile)
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return np.array(picture.convert("RGB"))
+
+
+def _decode(path: str | Path, file: IO[bytes]) -> np.ndarray:
     head = file.read(4096)
     file.seek(0)
     if _coded_as(head) == "HEIC":
@@ -77,14 +97,7 @@ def _decode(path: Path, file) -> np.ndarray:  # type: ignore[no-untyped-def]
     picture.load()
     profile = picture.info.get("icc_profile")
     picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
-        picture = _to_8_bit(path, picture)
-    if profile:
-        picture = _to_srgb(picture, profile)
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    return np.array(picture.convert("RGB"))
+    return flat_rgb(picture, path, profile)
 
 
 def is_still(path: str | Path) -> bool:
@@ -112,7 +125,7 @@ def _coded_as(head: bytes) -> str | None:
     return "HEIC" if brands & HEIC or brands & {b"mif1", b"msf1"} else None
 
 
-def _heic(path: Path, file: IO[bytes]) -> Image.Image:
+def _heic(path: str | Path, file: IO[bytes]) -> Image.Image:
     try:
         heif = need("heif", "pillow_heif")
     except InputError as error:
@@ -158,7 +171,7 @@ def _to_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
     return picture
 
 
-def _shrink_while_decoding(path: Path, picture: Image.Image) -> None:
+def _shrink_while_decoding(path: str | Path, picture: Image.Image) -> None:
     w, h = picture.size
     # a progressive JPEG is held whole as coefficients before any scaling
     if isinstance(picture, JpegImagePlugin.JpegImageFile) and not picture.info.get("progressive"):
@@ -173,7 +186,7 @@ def _shrink_while_decoding(path: Path, picture: Image.Image) -> None:
         )
 
 
-def _to_8_bit(path: Path, picture: Image.Image) -> Image.Image:
+def _to_8_bit(path: str | Path, picture: Image.Image) -> Image.Image:
     """Grey of 16 bit to 8: 65535 is white."""
     if picture.mode == "F":
         raise InputError(f"{path}: the picture holds decimal numbers; save it as PNG with 8 bit")

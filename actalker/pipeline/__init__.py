@@ -3,7 +3,7 @@
 from ..extras import late
 
 _PUBLIC = {
-    "TalkingHeadOutput": "talking_head",
+    "TalkingHeadOutput": "result",
     "TalkingHeadPipeline": "talking_head",
 }
 __all__ = [*_PUBLIC]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError, one_of
 
@@ -18,11 +19,21 @@ def shipped() -> list[str]:
     )
 
 
-def find_model(name: str | Path) -> Path:
+def find_model(name: str | Path, subfolder: str | None = None, **hub: Any) -> Path:
     """The folder of a shipped model's name, a folder, or a hub id (OWNER/NAME).
 
+    Args:
+        subfolder: where in it the model folder lies.
+        hub: options of `huggingface_hub.snapshot_download`: revision, cache_dir, local_files_only, ...
     Raises: InputError with the nearest name if there is none of the three.
     """
+    path = _found(name, hub) / (subfolder or "")
+    if not path.is_dir():
+        raise InputError(f"model '{name}': has no folder '{subfolder}'; check the subfolder's name")
+    return path
+
+
+def _found(name: str | Path, hub: dict[str, Any]) -> Path:
     path = Path(name)
     if path.is_dir():
         return path
@@ -33,10 +44,11 @@ def find_model(name: str | Path) -> Path:
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
         try:
-            return Path(snapshot_download(str(name), allow_patterns=["*.json", "*.safetensors"]))
+            return Path(snapshot_download(str(name), allow_patterns=["*.json", "*.safetensors"], **hub))
         except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+            at = f" at revision '{hub['revision']}'" if hub.get("revision") else ""
             raise InputError(
-                f"model '{name}': no such folder, and the hub did not give it ({type(error).__name__}); "
+                f"model '{name}': no such folder, and the hub did not give it{at} ({type(error).__name__}); "
                 f"check the name and the network, or give a folder"
             ) from None
     check_name(name)

@@ -11,9 +11,9 @@ from torch.nn import functional as F
 from ..control.conditions import Conditions
 from ..diffusion.guidance import guided
 from ..diffusion.reuse import reused
-from ..diffusion.sampling import scheduler
+from ..diffusion.sampling import Observer, scheduler
 from ..diffusion.shifted import sample_shifted
-from ..diffusion.windows import FrameNoise, sample_windows
+from ..diffusion.windows import FrameNoise, GivenNoise, sample_windows
 from .memory import give_back
 from .model import TalkingHeadModel
 
@@ -28,25 +28,30 @@ def generate(
     sampler: str | None = None,
     scales: Mapping[str, float] | None = None,
     windows: str | None = None,
-    callback: Callable[[int, int], None] | None = None,
+    observer: Observer | None = None,
     together: bool = True,
     decode: int = 8,
     reuse: int = 1,
+    latents: Tensor | None = None,
 ) -> Iterator[Tensor]:
     """Frames of one clip, piece by piece: (k, 3, H, W) in [-1, 1], on the model's device.
+
+    With `decode` 0 they stay latents, (k, c, h, w).
 
     Args:
         conditions: of frames start to stop, a batch of one.
         frames: length of the clip.
         steps, sampler, windows: the model's own unless given.
         scales: guidance scale of each signal, 1 = none; the model's own of those that are not given.
-        callback: told (window, step) after every denoiser call.
-        together: whether guidance passes run as one batch. decode: frames that are decoded at once.
+        observer: told of every step.
+        together: whether guidance passes run as one batch. decode: frames that are decoded at once,
+            or 0.
         reuse: denoiser calls for which the outputs of attention are kept (`diffusion.reuse`).
+        latents: the unit noise that the clip starts from, (1, f, c, h, w), in place of the seed's.
     """
     config, settings = model.config, model.config.sampling
     c, h, w = conditions(0, 1).reference.shape[1:]
-    noise = FrameNoise((c, h, w), seed, settings.shared_noise)
+    noise = FrameNoise((c, h, w), seed, settings.shared_noise) if latents is None else GivenNoise(latents)
 
     def fresh() -> object:
         data = config.precondition.sigma_data
@@ -68,11 +73,14 @@ def generate(
             config.window,
             settings.shift if shifted else config.overlap,
             centre if config.precondition.centre == "reference" else None,
-            callback,
+            observer,
         )
         first = 0
-        for latents in pieces:
-            video = model.codec.decode(latents, decode)[0]
+        for piece in pieces:
+            if not decode:
+                yield piece[0]
+                continue
+            video = model.codec.decode(piece, decode)[0]
             if settings.hold:
                 told = conditions(first, first + len(video))
                 still = model.codec.decode(told.reference[:, None])[0]

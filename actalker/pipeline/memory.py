@@ -12,6 +12,7 @@ import ctypes
 import re
 import sys
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -26,7 +27,6 @@ PROGRAM = {"cpu": 0.6 * GB, "cuda": 0.5 * GB, "mps": 0.6 * GB}  # before any mod
 MAPS, SLICED_MAPS = 56, 45  # feature maps of the finest level that a pass holds at its peak
 DETAIL_MAPS = 10  # of the detail head's width, at two by two pixels
 DECODED_MAPS = 7  # of the decoder's finest level, for each frame that is decoded at once
-OFFLOADS = ("none", "block")
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,9 @@ class Arrangement:
     """How a model is run.
 
     dtype: of weights and features. together: guidance passes as one batch. decode: frames decoded at once.
-    sliced: feed-forward layers frame by frame. offload: `none`, or `block`: weights wait in
-    the main memory, and each layer's come when it runs. need: estimated peak, bytes.
+    sliced: feed-forward layers frame by frame. offload: `none`; `part`: denoiser and codec wait in the main
+    memory in turn; or `block`: weights wait there, and each layer's come when it runs. need: estimated peak,
+    bytes.
     """
 
     dtype: torch.dtype = torch.float32
@@ -51,7 +52,7 @@ class Arrangement:
             f"guidance {'in one batch' if self.together else 'pass by pass'}",
             f"{self.decode} frame{'s' * (self.decode > 1)} decoded at once",
             *(["layers in slices"] if self.sliced else []),
-            *(["weights come block by block"] if self.offload == "block" else []),
+            *([] if self.offload == "none" else [f"weights come {self.offload} by {self.offload}"]),
         ]
         return f"{', '.join(parts)}; about {self.need / GB:.1f} GB"
 
@@ -124,6 +125,8 @@ def needed(
     resident = sum(weights.values())
     if one.offload == "block":
         resident = weights["encoders"] + weights["codec"] + _largest(model.network) * size
+    elif one.offload == "part":
+        resident = weights["encoders"] + max(weights["codec"], weights["denoiser"])
     detail = getattr(model.network, "detail", None)
     cells = 0 if detail is None else DETAIL_MAPS * b * f * detail.width * (config.size // 2) ** 2 * size
     return PROGRAM[device] + resident + max(features, cells, decoding(model, min(one.decode, f)) * size)
@@ -145,20 +148,39 @@ def _largest(network: nn.Module) -> int:
     return max(sum(p.numel() for p in module.parameters(recurse=False)) for module in network.modules())
 
 
-def settle(model: TalkingHeadModel, one: Arrangement, device: torch.device) -> None:
-    """Bring a model that lies in the main memory to its place."""
-    model.to(one.dtype)
-    if one.offload == "none":
-        model.to(device)
-    else:
-        from accelerate import cpu_offload
+def settle(model: TalkingHeadModel, one: Arrangement, device: torch.device) -> list[Any]:
+    """Bring a model that lies in the main memory to its place.
 
-        model.encoders.to(device)
-        model.codec.to(device)
-        # a branch reads its layers' weights itself: they come with it
-        cpu_offload(model.network, device, preload_module_classes=[MaskedBranch.__name__])
+    Returns: accelerate's hooks of parts that come as a whole; their `offload` sends a part back.
+    """
+    model.to(one.dtype)
     if one.sliced:
         model.network.enable_forward_chunking(1, 0)
+    if one.offload == "none":
+        model.to(device)
+        return []
+    from accelerate import cpu_offload, cpu_offload_with_hook
+
+    model.encoders.to(device)
+    if one.offload == "part":
+        _, network = cpu_offload_with_hook(model.network, device)
+        if not _weights(model.codec):
+            return [network]
+        _, codec = cpu_offload_with_hook(model.codec, device, prev_module_hook=network)
+        network.hook.prev_module_hook = codec  # they take turns, window by window
+        return [network, codec]
+    model.codec.to(device)
+    # a branch reads its layers' weights itself: they come with it
+    cpu_offload(model.network, device, preload_module_classes=[MaskedBranch.__name__])
+    return []
+
+
+def release(model: TalkingHeadModel) -> None:
+    """Undo what `settle` has hung on a model's parts."""
+    from accelerate.hooks import remove_hook_from_module
+
+    for part in (model.network, model.codec):
+        remove_hook_from_module(part, recurse=True)
 
 
 def give_back() -> None:

@@ -185,6 +185,11 @@ class TalkingHeadModel(nn.Module):
         """Where it runs. Encoders are always there; the network's weights may wait elsewhere."""
         return next(self.encoders.parameters()).device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of weights and features."""
+        return self.network.dtype
+
     def tokens(self, inputs: SignalInputs) -> dict[str, Tensor]:
         """Tokens (b, f, n, d) of the signals that are given."""
         out: dict[str, Tensor] = {}

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from ..diffusion.shifted import shifted_windows
 from ..diffusion.windows import windows
-from .talking_head import Request
+from .request import Request
 
 
 class Watch:

@@ -16,7 +16,8 @@ from ..provenance import file_hash, versions, whole_file, write_sidecar
 from .interpolate import interpolated
 from .outputs import is_file, sidecar_of
 from .preview import preview, shown_frames
-from .talking_head import Request, TalkingHeadPipeline
+from .request import Request
+from .talking_head import TalkingHeadPipeline
 from .watch import Watch
 
 SOURCES = (

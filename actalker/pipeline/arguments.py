@@ -1,0 +1,93 @@
+"""Names of arguments: unknown ones are told with the nearest, and diffusers' with our way."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from ..errors import InputError, one_of
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+CALL = {  # arguments of diffusers' pipelines, and what to give instead
+    "image": "it is called portrait",
+    "prompt": "it is called text, a script: 'a woman talks | 0-1.2: smiles'",
+    "negative_prompt": "there is none; guidance={'text': 2.0} pushes the script",
+    "height": "a model has one size, pipe.model.config.size; resize the frames",
+    "width": "a model has one size, pipe.model.config.size; resize the frames",
+    "num_frames": "give duration, in seconds",
+    "sigmas": "noise levels are the model's; give steps, or sampler",
+    "timesteps": "noise levels are the model's; give steps, or sampler",
+    "guidance_scale": "each signal has its own: guidance={'audio': 2.0}",
+    "min_guidance_scale": "each signal has its own: guidance={'audio': 2.0}",
+    "max_guidance_scale": "each signal has its own: guidance={'audio': 2.0}",
+    "motion_bucket_id": "motion comes from the signals; gates={'expression': 0.5} lessens it",
+    "noise_aug_strength": "the portrait is taken without noise; leave it out",
+    "decode_chunk_size": "give memory='8GB' to from_pretrained",
+    "num_videos_per_prompt": "one clip is made a call; call again with another seed",
+}
+LOAD = {
+    "device_map": "give device, or memory='8GB' where the model is larger than the device",
+    "max_memory": "give memory='8GB'",
+    "offload_folder": "weights wait in the main memory, not on disk; give memory='8GB'",
+    "offload_state_dict": "leave it out; weights are read straight from their files",
+    "low_cpu_mem_usage": "leave it out; weights are read straight from their files",
+    "disable_mmap": "leave it out; weights are read straight from their files",
+    "use_flashpack": "weights are safetensors; leave it out",
+    "use_onnx": "weights are safetensors; leave it out",
+    "provider": "there is no ONNX; leave it out",
+    "sess_options": "there is no ONNX; leave it out",
+    "provider_options": "there is no ONNX; leave it out",
+    "quantization_config": "quantise pipe.model.network after loading",
+    "custom_pipeline": "this class reads model folders itself; leave it out",
+    "custom_revision": "this class reads model folders itself; leave it out",
+    "trust_remote_code": "no code of a model folder is run here; leave it out",
+    "load_connected_pipeline": "no pipelines are connected; leave it out",
+    "output_loading_info": "weights that are missing or unknown are an error; leave it out",
+    "mirror": "set HF_ENDPOINT",
+    "proxies": "set HTTPS_PROXY",
+    "name": "it is called pretrained_model_name_or_path, and comes first",
+}
+SAVE = {
+    "use_flashpack": "weights are safetensors; leave it out",
+    "push_to_hub": "save, then call push_to_hub(REPOSITORY) of the pipeline",
+    "folder": "it is called save_directory, and comes first",
+}
+
+
+class UnknownArgument(InputError, TypeError):
+    """An argument that a function does not take: a mistake of the user's, and Python's TypeError."""
+
+
+def named(elsewhere: Mapping[str, str]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """A function that tells of unknown arguments what to give instead.
+
+    elsewhere: what other programs call arguments -> our way. The function's signature stays as it is.
+    """
+
+    def wrap(function: Callable[P, R]) -> Callable[P, R]:
+        known = [name for name in inspect.signature(function).parameters if name not in ("self", "cls")]
+
+        @wraps(function)
+        def checked(*args: P.args, **options: P.kwargs) -> R:
+            for name in options:
+                if name not in known:
+                    raise UnknownArgument(_told(name, known, elsewhere))
+            return function(*args, **options)
+
+        return checked
+
+    return wrap
+
+
+def _told(name: str, known: list[str], elsewhere: Mapping[str, str]) -> str:
+    if name in elsewhere:
+        return f"argument '{name}': {elsewhere[name]}"
+    try:
+        one_of(name, known, "argument")
+    except InputError as error:
+        return str(error)
+    raise AssertionError

@@ -1,0 +1,162 @@
+"""Where a pipeline's parts lie and what diffusers' pipelines tell of themselves: device, dtype, offloading.
+
+Words and arguments are those of `diffusers.DiffusionPipeline`; what has no meaning here says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline
+
+from ..diffusion.sampling import scheduler
+from ..errors import InputError, one_of
+from .memory import Arrangement, needed, release, settle
+from .model import TalkingHeadModel
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class PlacedPipeline(DiffusionPipeline):
+    """A pipeline around one `TalkingHeadModel`, its only component."""
+
+    model: TalkingHeadModel
+    arrangement: Arrangement
+    _interrupt = False
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model runs; weights that are offloaded wait in the main memory."""
+        return self.model.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of weights and features."""
+        return self.model.dtype
+
+    @property
+    def scheduler(self) -> Any:
+        """A scheduler of diffusers, as the model is sampled with; choose others by `sampler` of a call."""
+        settings, data = self.model.config.sampling, self.model.config.precondition.sigma_data
+        return scheduler(settings.sampler, settings.sigma_min, settings.sigma_max, data)
+
+    @scheduler.setter
+    def scheduler(self, value: Any) -> None:
+        raise InputError(f"scheduler {type(value).__name__}: a call chooses its own, as sampler='dpm2'")
+
+    @property
+    def interrupt(self) -> bool:
+        """Whether the call that runs was told to stop, by `pipe._interrupt = True`."""
+        return self._interrupt
+
+    def to(self, *args: Any, **options: Any) -> PlacedPipeline:
+        """Move to a device, to a dtype, or to both: `to("cuda")`, `to(torch.bfloat16)`, `to("cpu", dtype)`.
+
+        The pipeline itself is changed and returned. Raises: InputError for a device that is not there.
+        """
+        device = options.get("device", next((a for a in args if not isinstance(a, torch.dtype)), None))
+        if device is not None:
+            check_device(device)
+            if self.arrangement.offload != "none":
+                self.remove_all_hooks()
+        super().to(*args, **options)
+        return self._arranged(offload="none" if device is not None else self.arrangement.offload)
+
+    def enable_model_cpu_offload(
+        self, gpu_id: int | None = None, device: torch.device | str | None = None
+    ) -> None:
+        """Let denoiser and codec wait in the main memory, each while the other runs; encoders stay."""
+        self._offload("part", gpu_id, device)
+
+    def enable_sequential_cpu_offload(
+        self, gpu_id: int | None = None, device: torch.device | str | None = None
+    ) -> None:
+        """Let the denoiser's weights wait in the main memory; each layer's come when it runs."""
+        self._offload("block", gpu_id, device)
+
+    def enable_group_offload(self, onload_device: torch.device | str, **options: Any) -> None:
+        """Let groups of the denoiser's layers wait elsewhere; options as diffusers'. Other parts stay."""
+        check_device(onload_device)
+        self.model.encoders.to(onload_device)
+        self.model.codec.to(onload_device)
+        self.model.network.enable_group_offload(onload_device=torch.device(onload_device), **options)
+
+    def maybe_free_model_hooks(self) -> None:
+        """Send back what `enable_model_cpu_offload` has brought; every clip ends with it."""
+        for hook in getattr(self, "_all_hooks", []):
+            hook.offload()
+
+    def remove_all_hooks(self) -> None:
+        """Undo offloading: all weights are where the denoiser's were kept."""
+        release(self.model)
+        self._all_hooks: list[Any] = []
+        self._arranged(offload="none")
+
+    def reset_device_map(self) -> None:
+        """As diffusers': undo offloading and bring everything into the main memory."""
+        self.to("cpu")
+
+    def _offload(self, how: str, gpu_id: int | None, device: torch.device | str | None) -> None:
+        if device is None:
+            there = [name for name in ("cuda", "mps") if _there(name)]
+            if not there:
+                raise InputError("offloading: there is no GPU that weights could come to; leave it out")
+            device = there[0]
+        device = check_device(device)
+        if gpu_id is not None:
+            if device.index is not None:
+                raise InputError(f"gpu_id {gpu_id}: the device {device} has a number; give one of the two")
+            device = torch.device(device.type, gpu_id)
+        self.to("cpu", silence_dtype_warnings=True)
+        self._all_hooks = settle(self.model, self._arranged(offload=how).arrangement, device)
+
+    def _arranged(self, **changes: Any) -> Any:
+        one = replace(self.arrangement, dtype=self.dtype, **changes)
+        self.arrangement = replace(one, need=needed(self.model, one, self.device.type))
+        return self
+
+
+def _there(kind: str) -> bool:
+    if kind == "cuda":
+        return torch.cuda.is_available()
+    return torch.backends.mps.is_available() if kind == "mps" else kind in ("cpu", "meta")
+
+
+def check_device(device: torch.device | str | int) -> torch.device:
+    """A device as torch has it. Raises: InputError for one that is not there."""
+    try:
+        found = torch.device("cuda", device) if isinstance(device, int) else torch.device(device)
+    except RuntimeError:
+        found = None
+    if found is None or not _there(found.type):
+        have = ", ".join(name for name in ("cpu", "cuda", "mps") if _there(name))
+        raise InputError(f"device '{device}' is not there; use one of: {have}")
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise InputError(f"device '{device}' is not there; the last is cuda:{torch.cuda.device_count() - 1}")
+    return found
+
+
+def pick_device(name: str | torch.device | int) -> torch.device:
+    """auto: CUDA, else Apple's GPU, else the CPU. Raises: InputError for a device that is not there."""
+    if not isinstance(name, str) or ":" in name:
+        return check_device(name)
+    one_of(name, ("auto", "cpu", "cuda", "mps"), "device")
+    return check_device(
+        next(kind for kind in ("cuda", "mps", "cpu") if _there(kind)) if name == "auto" else name
+    )
+
+
+def pick_dtype(name: str | torch.dtype, device: torch.device) -> torch.dtype:
+    """auto: bfloat16 on CUDA, else float32. Raises: InputError for float16 on a CPU: 100 times slower."""
+    if isinstance(name, torch.dtype):
+        if name not in DTYPES.values():
+            raise InputError(f"dtype {name}: give one of: {', '.join(DTYPES)}")
+        return name
+    one_of(name, ("auto", *DTYPES), "dtype")
+    if name == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    if name == "float16" and device.type == "cpu":
+        raise InputError("dtype float16 on the CPU is unusably slow; use float32 or bfloat16")
+    return DTYPES[name]

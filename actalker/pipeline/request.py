@@ -1,0 +1,143 @@
+"""A clip that is ready to be made: its inputs, and how it is sampled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..diffusion.sampling import SAMPLERS
+from ..diffusion.windows import WINDOWS
+from ..errors import InputError, one_of
+from ..signals.signal import SIGNALS
+from .inputs import ClipInputs
+from .interpolate import Between, blend
+from .memory import Arrangement
+from .model import SamplingConfig
+from .plan import Plan, plan
+
+MOST_REUSED = 8
+
+
+@dataclass
+class Request:
+    """A clip that is ready to be made: its inputs and how it is sampled."""
+
+    inputs: ClipInputs
+    seed: int
+    steps: int
+    sampler: str | None
+    guidance: Mapping[str, float]
+    windows: str
+    reuse: int = 1
+    """Denoiser calls for which the outputs of attention are kept."""
+    latents: Tensor | None = None
+    """The unit noise that the clip starts from, (1, f, c, h, w), where the caller has drawn it."""
+    interpolate: int = 1
+    """Frames of the video for each generated one."""
+    between: Between = blend
+    arrangement: Arrangement | None = None
+    steady: bool = False
+    """Whether colour and exposure are held where the clip begins."""
+    plan: Plan = field(init=False)
+
+    def __post_init__(self) -> None:
+        inputs = self.inputs
+        self.plan = plan(
+            inputs.model,
+            inputs.frames,
+            inputs.fps,
+            ["identity", *inputs.opened()],
+            self.guidance,
+            self.steps,
+            self.windows == "shifted",
+            self.arrangement,
+        )
+        if self.latents is not None:
+            self.latents = self._checked_noise(self.latents)
+
+    @property
+    def fps(self) -> Fraction:
+        """Frames a second of the video."""
+        return self.inputs.fps * self.interpolate
+
+    @property
+    def frames(self) -> int:
+        """Frames of the video."""
+        return self.inputs.frames * self.interpolate
+
+    @torch.no_grad()
+    def _checked_noise(self, latents: Tensor) -> Tensor:
+        """The caller's noise. Raises: InputError where it is not this clip's shape."""
+        one = self.inputs.model.codec.encode(self.inputs.pixels[:, None])
+        shape = (1, self.inputs.frames, *one.shape[2:])
+        if tuple(latents.shape) != shape or not latents.isfinite().all():
+            raise InputError(
+                f"latents of shape {tuple(latents.shape)}: this clip starts from unit noise of shape {shape}"
+            )
+        return latents.float().cpu()
+
+
+def sampling(
+    settings: SamplingConfig,
+    together: bool,
+    guidance: Mapping[str, float] | None,
+    steps: int | None,
+    sampler: str | None,
+    windows: str | None,
+    reuse: int,
+    seed: int | None,
+    generator: torch.Generator | Sequence[torch.Generator] | None,
+) -> dict[str, Any]:
+    """How a clip is sampled, as `Request` has it: the caller's choices, checked, and the model's own.
+
+    together: whether guidance passes run as one batch. generator: a seed is drawn from it.
+    """
+    for name in guidance or {}:
+        one_of(name, (*SIGNALS, "identity"), "signal")
+    guidance = {**settings.guidance, **(guidance or {})}
+    for name, scale in guidance.items():
+        if not 0 <= scale <= 100:
+            raise InputError(f"guidance {name}={scale:g}: give a scale from 0 to 100; 1 is none")
+    steps = settings.steps if steps is None else steps
+    if not 1 <= steps <= 1000:
+        raise InputError(f"steps {steps}: give a number from 1 to 1000")
+    if sampler is not None:
+        one_of(sampler, SAMPLERS, "sampler")
+    windows = one_of(windows or settings.windows, WINDOWS, "kind of windows")
+    if windows == "shifted" and (sampler or settings.sampler) != "euler":
+        raise InputError(f"sampler {sampler or settings.sampler}: shifted windows take the sampler euler")
+    if not 1 <= reuse <= MOST_REUSED:
+        raise InputError(f"reuse {reuse}: give a number from 1 (none) to {MOST_REUSED}")
+    if reuse > 1 and (windows == "shifted" or not together):
+        raise InputError(f"reuse {reuse}: needs overlapping windows, and guidance in one batch; leave it out")
+    return {
+        "guidance": guidance,
+        "steps": steps,
+        "sampler": sampler,
+        "windows": windows,
+        "reuse": reuse,
+        "seed": _seed(seed, generator),
+    }
+
+
+def _seed(seed: int | None, generator: torch.Generator | Sequence[torch.Generator] | None) -> int:
+    """The seed of a clip: 0, the caller's, or one that is drawn from the caller's generator."""
+    if isinstance(generator, Sequence):
+        if len(generator) != 1:
+            raise InputError(f"generator: a list of {len(generator)}; one clip is made a call, give one")
+        generator = generator[0]
+    if generator is None:
+        seed = 0 if seed is None else seed
+        if not 0 <= seed < 2**63:
+            raise InputError(f"seed {seed}: give a number from 0 to 2^63 - 1")
+        return int(seed)
+    if seed is not None:
+        raise InputError("seed and generator: both are given; give one of them")
+    if not isinstance(generator, torch.Generator):
+        raise InputError(f"generator: is a {type(generator).__name__}; give a torch.Generator, or a seed")
+    return int(torch.randint(2**63 - 1, (), generator=generator, device=generator.device))

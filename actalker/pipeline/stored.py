@@ -1,0 +1,138 @@
+"""Model folders to pipelines and back, with the arguments of diffusers."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from typing_extensions import Self
+
+from ..errors import InputError
+from ..signals.signal import SIGNALS
+from .arguments import LOAD, SAVE, named
+from .find import find_model
+from .folder import check_files, load_model, save_model
+from .memory import Arrangement, arrange, parse_budget, settle
+from .model import TalkingHeadModel
+from .placement import PlacedPipeline, pick_device, pick_dtype
+
+
+class StoredPipeline(PlacedPipeline):
+    """A pipeline that model folders give, and that writes them."""
+
+    def __init__(
+        self, model: TalkingHeadModel, name: str = "model", files: dict[str, str] | None = None
+    ) -> None:
+        """model: its one component. name, files: where it comes from, and the hashes of its files."""
+        super().__init__()
+        self.register_modules(model=model)
+        self.register_to_config(name=name, files=dict(files or {}), _name_or_path=name)
+        self.name, self.hashes = name, dict(files or {})
+        self.arrangement = Arrangement(model.network.dtype)
+        self.compiled = False
+
+    @classmethod
+    @named(LOAD)
+    def from_pretrained(  # type: ignore[override]
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        device: str | torch.device = "auto",
+        dtype: str | torch.dtype = "auto",
+        memory: str = "max",
+        compile: bool = False,
+        *,
+        torch_dtype: str | torch.dtype | None = None,
+        variant: str | None = None,
+        subfolder: str | None = None,
+        revision: str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        local_files_only: bool = False,
+        force_download: bool = False,
+        token: str | bool | None = None,
+        use_safetensors: bool | None = None,
+    ) -> Self:
+        """Load `tiny`, a model folder or a hub id.
+
+        Args:
+            device: auto, cpu, cuda or mps.
+            dtype: auto (bfloat16 on CUDA, else float32), float32, bfloat16 or float16. torch_dtype: the same.
+            memory: what may be used, `8GB` for example: the fastest arrangement that fits is taken.
+            compile: whether the network goes through torch.compile.
+            variant: reads `diffusion_pytorch_model.VARIANT.safetensors`.
+            subfolder: where in the folder or repository the model folder lies.
+            revision, cache_dir, local_files_only, force_download, token: of the hub, as in diffusers.
+            use_safetensors: weights are always safetensors; False is refused.
+        Raises: InputError for unknown models, folders that are not whole, and devices that are not there.
+        """
+        if use_safetensors is False:
+            raise InputError("use_safetensors=False: pickled weights can run programs and are not read")
+        if torch_dtype is not None and dtype not in ("auto", torch_dtype):
+            raise InputError(f"dtype {dtype} and torch_dtype {torch_dtype}: give one of the two")
+        dtype = dtype if torch_dtype is None else torch_dtype
+        name, place = os.fspath(pretrained_model_name_or_path), pick_device(device)
+        kind = pick_dtype(dtype, place)
+        budget = parse_budget(memory)
+        folder = cls.download(
+            name,
+            subfolder=subfolder,
+            revision=revision,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            force_download=force_download,
+            token=token,
+        )
+        model = load_model(folder, "cpu", kind)
+        most = 2 + sum(s in model.encoders for s in SIGNALS)  # passes, where identity and all are guided
+        chosen = arrange(model, place.type, kind, budget, dtype == "auto", most)
+        settle(model, chosen, place)
+        pipeline = cls(model, name, check_files(folder))
+        pipeline.arrangement, pipeline.compiled = chosen, compile
+        if compile:
+            model.network.compile()
+        return pipeline
+
+    @named(SAVE)
+    def save_pretrained(  # type: ignore[override]
+        self,
+        save_directory: str | os.PathLike[str],
+        safe_serialization: bool = True,
+        variant: str | None = None,
+        max_shard_size: int | str | None = None,
+    ) -> None:
+        """Write the model folder that `from_pretrained` reads; an existing one is replaced when it is whole.
+
+        Args:
+            safe_serialization: weights are always safetensors; False is refused.
+            variant: `fp16` names weights `diffusion_pytorch_model.fp16.safetensors`; it changes no number.
+            max_shard_size: largest file of weights, bytes or `5GB`; one file a part if not given.
+        """
+        if not safe_serialization:
+            raise InputError(
+                "safe_serialization=False: weights are only written as safetensors; leave it out"
+            )
+        save_model(self.model, Path(save_directory))
+
+    @classmethod
+    @named(LOAD)
+    def download(  # type: ignore[override]
+        cls,
+        pretrained_model_name: str | os.PathLike[str],
+        *,
+        subfolder: str | None = None,
+        revision: str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        local_files_only: bool = False,
+        force_download: bool = False,
+        token: str | bool | None = None,
+    ) -> Path:
+        """The folder of a model, fetched from the hub if it is not here. Arguments as `from_pretrained`."""
+        return find_model(
+            os.fspath(pretrained_model_name),
+            subfolder,
+            revision=revision,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            force_download=force_download,
+            token=token,
+        )
