@@ -18,7 +18,7 @@ ZIP = b"PK\x03\x04"  # what torch's newer format begins with; only such a file c
 REASONS = {  # words of torch's messages, which advise to run the program: what is said instead
     r"GLOBAL ([\w.]+)|global ([\w.]+) was not an allowed": "it holds the program {}, which is not run",
     r"TorchScript": "it is TorchScript",
-    r"corrupt|EOF|central directory|Ran out of input": "it is cut off or damaged",
+    r"corrupt|EOF|central directory|Ran out of input|Invalid argument": "it is cut off or damaged",
     r"Weights only load failed": "it is not in torch's format",
 }
 

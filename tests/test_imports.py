@@ -31,6 +31,11 @@ NEED_LIGHTNING = (
     "training.command",
     "training.averaging",
     "training.plan",
+    "training.checkpoints",
+    "training.interrupt",
+    "training.pictures",
+    "training.runs",
+    "training.start",
     "data.module",
 )
 NEED_COMPILERS = ("_kernels", "_adjoint", "cpu_matrix", "cpu_vector")

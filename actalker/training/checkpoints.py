@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import shutil
 import signal
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import nn
 
 from ..errors import InputError
+from ..weights import read_weights
 from .interrupt import NAMES, Interrupted, Signals, requeue, tell
 
 LAST = "last.ckpt"
@@ -225,14 +225,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             raise InputError(
                 f"{path}: is a folder, and no checkpoint of split weights; give a .ckpt of train.py"
             )
-    try:
-        held = torch.load(whole, map_location="cpu", weights_only=True, mmap=whole.is_file())
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        if isinstance(error, PermissionError):
-            raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
-        raise InputError(
-            f"{path}: not a whole training checkpoint (cut off, or of another kind); give a .ckpt of train.py"
-        ) from None
+    held = read_weights(whole, "training checkpoint", "give a .ckpt of train.py")
     if not isinstance(held, dict) or "model_config" not in held:
         raise InputError(f"{path}: not a checkpoint of this program's training; give a .ckpt of train.py")
     return held

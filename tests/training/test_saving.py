@@ -97,7 +97,7 @@ def test_what_is_no_checkpoint_to_go_on_from_is_told_in_one_line(tmp_path, capsy
     run = ["train", "fit", "--config", TINY, "--run", str(tmp_path / "a/run"), "--ckpt_path"]
     for given, says in {
         str(tmp_path / "missing.ckpt"): "missing.ckpt: no such checkpoint",
-        str(tmp_path / "cut.ckpt"): "cut.ckpt: not a whole training checkpoint",
+        str(tmp_path / "cut.ckpt"): "cut.ckpt: is no training checkpoint (it is cut off",
         "last": f"there is no checkpoint in {tmp_path}/a/run/checkpoints; ",
         "best": "--ckpt_path best: not kept by name here",
     }.items():
