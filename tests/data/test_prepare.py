@@ -159,8 +159,13 @@ def test_a_second_start_works_on_nothing_and_a_limit_only_judges(undisturbed, tm
     out = tmp_path / "out"
     shutil.copytree(first, out)
     before, shards = worked_on(out), shard_bytes(out)
-    run_prepare(source, "--out", out, "--engine", "serial", "--clips-per-shard", 2)
+    words = command(source, "--out", out, "--engine", "serial", "--clips-per-shard", 2)[3:]
+    code = f"import sys; from actalker.cli.main import main; main({words!r}); print('torch' in sys.modules)"
+    logs = sorted((out / "logs").iterdir())
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert worked_on(out) == before and shard_bytes(out) == shards
+    assert done.stdout.splitlines()[-1] == "False", "what only reads results loads no PyTorch"
+    assert sorted((out / "logs").iterdir()) == logs, "and starts no process"
     run_prepare(source, "--out", out, "--engine", "serial", "--quality.sharpness", 1e6)
     assert worked_on(out) == before, "a limit repeats no work"
     assert {row["status"] for row in rows(out).values()} == {"rejected"} and shard_bytes(out) == {}
@@ -182,6 +187,26 @@ def test_engines_write_the_same_bytes(undisturbed, tmp_path, engine):
     out = tmp_path / "out"
     run_prepare(source, "--out", out, "--engine", engine, "--workers", 2, "--clips-per-shard", 2)
     assert shard_bytes(out) == shard_bytes(first)
+
+
+@pytest.mark.slow
+def test_ray_finds_the_package_beside_a_clone_of_its_name(undisturbed, tmp_path):
+    """In a folder that holds a clone, `actalker` names the clone too; the installation comes last."""
+    pytest.importorskip("ray")
+    source, first = undisturbed
+    (tmp_path / "actalker/docs").mkdir(parents=True)
+    root = str(Path(__file__).parents[2])
+    words = command(source, "--out", tmp_path / "out", "--engine", "ray", "--clips-per-shard", 2)[3:]
+    code = (
+        f"import sys; sys.path[:] = [p for p in sys.path if p] + [{root!r}]\n"
+        f"from actalker.cli.main import main; sys.exit(main({words!r}))"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    run = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, "timeout": 300}
+    done = subprocess.run([sys.executable, "-c", code], **run)
+    assert done.returncode == 0, done.stderr
+    assert shard_bytes(tmp_path / "out") == shard_bytes(first)
+    assert "clips" in done.stderr and done.stderr.count("\n") <= 1, "Ray's own lines are not the user's"
 
 
 def test_parts_and_merge_write_the_same_bytes(undisturbed, tmp_path):

@@ -8,9 +8,12 @@ Stages of the pool `gpu` have workers of their own; the others wait while too ma
 from __future__ import annotations
 
 import os
+import site
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence, Set
+from itertools import chain
 from multiprocessing.connection import wait as wait_for
+from pathlib import Path
 from typing import Any, Protocol
 
 from ...errors import InputError
@@ -43,15 +46,20 @@ def run_clips(
     """Take clips through all stages, in any order; each comes back once.
 
     engine: serial, processes or ray. workers: clips at once (serial: one). address: of a Ray cluster.
+    Nothing is started where there are none.
     Raises: DiskFull; InputError when the engine is not at hand or cannot be reached.
     """
+    source = iter(entries)
+    first = next(source, None)
+    if first is None:
+        return
     crew = _Cluster(address, workers) if engine == "ray" else _Machine()
     count = 1 if engine == "serial" else workers
     gpu = setup.config.latents is not None and setup.config.latents.device != "cpu"
     pools = {"cpu": [crew.hand(setup, "cpu", share) for share in _shares(count)]}
     pools["gpu"] = [crew.hand(setup, "gpu", frozenset())] if gpu else []
     try:
-        yield from _scheduled(iter(entries), pools, crew)
+        yield from _scheduled(chain([first], source), pools, crew)
     finally:
         for hands in pools.values():
             for hand in hands:
@@ -115,9 +123,11 @@ def connect(address: str | None, workers: int) -> Any:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray = need("cluster", "ray")
-    local = {} if address else {"num_cpus": workers, "include_dashboard": False}
+    options: dict[str, Any] = {} if address else {"num_cpus": workers, "include_dashboard": False}
+    if ours := _search_path(address):
+        options["runtime_env"] = {"env_vars": {"PYTHONPATH": ours}}
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR", **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
         words = " ".join(str(error).split())[:150]
         if address is None:
@@ -128,6 +138,19 @@ def connect(address: str | None, workers: int) -> Any:
             f"--address {address}: no Ray cluster there ({words}); see ray start --head"
         ) from None
     return ray
+
+
+def _search_path(address: str | None) -> str | None:
+    """The PYTHONPATH with which Ray's workers find this package where the driver did; None: as it is.
+
+    Ray lets its workers look into the driver's folder first. A clone named as the package is would be
+    taken for it, unless the package's own folder is named too: an editable installation's comes too late.
+    """
+    root = str(Path(__file__).resolve().parents[3])
+    if root in (*site.getsitepackages(), site.getusersitepackages()):
+        return None
+    before = "${PYTHONPATH}" if address else os.environ.get("PYTHONPATH", "")  # of each node; of this machine
+    return os.pathsep.join([root, before]) if before else root
 
 
 class _Cluster:
@@ -181,9 +204,9 @@ class _Remote:
             if self.tries < TRIES:
                 self.give(entry)
                 return None
-            outcome = Outcome(
-                entry.key, "failed", f"its Ray worker was lost {self.tries} times ({type(error).__name__})"
-            )
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            why = (lines or [type(error).__name__])[-1][:200]
+            outcome = Outcome(entry.key, "failed", f"its Ray worker was lost {self.tries} times ({why})")
         self.entry, self.tries = None, 0
         return outcome
 

@@ -1,5 +1,6 @@
 """Stages `features` (landmarks, regions, pose, motion, where the expression is cropped), `pixels`, `latents`.
 
+PyTorch is imported where a clip is measured: a second start, which only reads results, begins at once.
 Letters: f frames, p landmarks, s side of the clip.
 """
 
@@ -10,13 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from ...faces.track import SPARSE, at_every_frame
 from ...media.video import read_frames
-from ...regions.shapes import REGIONS
-from ...signals.motion import expression_variance, motion_buckets
 from .cut import CLIP
 from .faces import follow
 from .settings import FinderConfig, LatentsConfig, PixelsConfig
@@ -32,6 +30,11 @@ def measure_features(work: Work, config: FinderConfig) -> dict[str, Any]:
     degrees, where the finder knows them. mouth, face: (s, s) uint8, regions over the whole clip. crop: (3,)
     x, y and side of the square that the expression encoder sees.
     """
+    import torch
+
+    from ...regions.shapes import REGIONS
+    from ...signals.motion import expression_variance, motion_buckets
+
     clip = work.before["render"].file(CLIP)
     dense = config.finder != "cascade"
     looked = [frame for k, frame in enumerate(read_frames(clip)) if dense or k % SPARSE == 0]
@@ -67,9 +70,10 @@ def judge_features(values: dict[str, Any]) -> str | None:
     return "no face was found in its square" if values["found"] == 0 else None
 
 
-@torch.no_grad()
 def measure_latents(work: Work, config: LatentsConfig) -> dict[str, Any]:
     """Write latents.npy, (f, c, h, w) float16: the clip through the model's codec."""
+    import torch
+
     codec = _codec(config.model, config.device)
     clip, parts, block = work.before["render"].file(CLIP), [], []
     frames = work.before["render"].values["frames"]
@@ -77,7 +81,8 @@ def measure_latents(work: Work, config: LatentsConfig) -> dict[str, Any]:
         block.append(torch.from_numpy(frame))
         if len(block) == config.chunk or k + 1 == frames:
             video = torch.stack(block).permute(0, 3, 1, 2)[None].to(config.device).float() / 127.5 - 1
-            parts.append(codec.encode(video)[0].half().cpu())
+            with torch.no_grad():
+                parts.append(codec.encode(video)[0].half().cpu())
             block = []
     latents = torch.cat(parts).numpy()
     np.save(work.folder / LATENTS, latents)

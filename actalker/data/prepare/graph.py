@@ -10,7 +10,6 @@ from ...errors import InputError
 from ...extras import need
 from ...faces.find import choose_finder
 from ...provenance import file_hash, folder_hash
-from ...signals.syncnet import load_syncnet
 from ...timeline import parse_rate
 from .bars import measure_bars
 from .captions import caption_reads, measure_captions
@@ -52,6 +51,8 @@ def settled(
     look = FinderConfig(name, *(None, None) if used is None else (str(used.absolute()), file_hash(used)))
     sync = None
     if syncnet is not None:
+        from ...signals.syncnet import load_syncnet  # PyTorch
+
         load_syncnet(syncnet)
         sync = SyncConfig(str(syncnet.absolute()), file_hash(syncnet))
     encoded = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,13 +74,24 @@ def prepare(
     if request.retry:
         _forget_failures(open_, setup)
     outcomes: dict[str, Outcome] = {}
+    graph = stages(setup.config)
+
+    def unfinished() -> Iterator[Entry]:
+        """The clips that a worker has to see; a process for the others would only read what is kept."""
+        for entry in open_:
+            outcome = run_clip(entry, setup.folder(entry), graph, pool="none")
+            if outcome.status == "open":
+                yield entry
+            else:
+                outcomes[entry.key] = outcome
+                tell(entry, outcome)
+
     try:
+        work = unfinished()
         if request.merge:
-            graph = stages(setup.config)
-            for entry in open_:
-                outcomes[entry.key] = run_clip(entry, setup.folder(entry), graph, pool="none")
+            outcomes.update({entry.key: Outcome(entry.key) for entry in work})
         else:
-            for entry, outcome in run_clips(open_, setup, request.engine, request.workers, request.address):
+            for entry, outcome in run_clips(work, setup, request.engine, request.workers, request.address):
                 outcomes[entry.key] = outcome
                 tell(entry, outcome)
     except DiskFull as error:

@@ -13,7 +13,6 @@ import numpy as np
 
 from ...media.video import read_frames
 from ...signals.audible import audible
-from ...signals.syncnet import SyncNet, load_syncnet, sync_crops, sync_score
 from .cut import CLIP, SOUND
 from .features import FEATURES
 from .settings import QualityLimits, SyncConfig, SyncLimits
@@ -67,6 +66,8 @@ def measure_sync(work: Work, config: SyncConfig) -> dict[str, Any]:
     """SyncNet's score of the clip; nothing for a clip without sound."""
     if not work.before["render"].values["sound"]:
         return {}
+    from ...signals.syncnet import sync_crops, sync_score  # PyTorch: only where a clip is measured
+
     with np.load(work.before["features"].file(FEATURES)) as features:
         boxes = features["boxes"]
     crops = sync_crops(read_frames(work.before["render"].file(CLIP)), boxes)
@@ -94,7 +95,9 @@ def judge_sync(values: dict[str, Any], limits: SyncLimits) -> str | None:
 
 
 @lru_cache(maxsize=1)
-def _syncnet(model: str) -> SyncNet:
+def _syncnet(model: str) -> Any:
+    from ...signals.syncnet import load_syncnet
+
     return load_syncnet(model)
 
 
