@@ -14,6 +14,7 @@ from jsonargparse import ArgumentParser, Namespace
 from ..errors import InputError
 from .options import new_parser, parse
 
+SETTLED = {"latents", "look", "sync", "identity"}  # settings that are found out from files
 SIZES = {"K": 10, "M": 20, "G": 30, "T": 40}
 
 
@@ -61,11 +62,12 @@ def _parser() -> ArgumentParser:
         "--face-model", type=str | None, default=None, help="another face_landmarker.task than the one inside"
     )
     p.add_argument("--syncnet", type=str | None, default=None, help="SyncNet's weights, to judge the lips")
+    p.add_argument("--arcface", type=str | None, default=None, help="insightface's r50, to tell people apart")
     p.add_argument(
         "--latents", type=str | None, default=None, help="model folder whose codec encodes the clips"
     )
     p.add_argument("--device", type=str, default="cpu", help="of the codec: cpu or cuda")
-    p.add_class_arguments(PrepareConfig, None, skip={"latents", "look", "sync"})
+    p.add_class_arguments(PrepareConfig, None, skip=SETTLED)
     return p
 
 
@@ -98,6 +100,7 @@ def _prepare(options: Namespace, words: Sequence[str], merging: bool) -> int:
         options.finder,
         None if options.face_model is None else Path(options.face_model),
         None if options.syncnet is None else Path(options.syncnet),
+        None if options.arcface is None else Path(options.arcface),
         options.latents,
         options.device,
     )
@@ -126,7 +129,7 @@ def _prepare(options: Namespace, words: Sequence[str], merging: bool) -> int:
 def _settings(options: Namespace) -> dict[str, Any]:
     from ..data.prepare.settings import PrepareConfig
 
-    names = [name for name in PrepareConfig.__dataclass_fields__ if name not in ("latents", "look", "sync")]
+    names = [name for name in PrepareConfig.__dataclass_fields__ if name not in SETTLED]
     return {name: getattr(options, name) for name in names}
 
 

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from ..faces.face import SCHEMES
-from ..weights import state_dict
+from ..signals.resnet import identity_vectors, load_identity
 from .clip import Clip, Unmeasurable
 from .form import same_points
 from .metric import Weights
@@ -101,12 +100,9 @@ def blink_length(made: Clip, real: Clip | None, weights: Weights) -> float:
 
 
 @lru_cache(maxsize=2)
-def identity_net(path: Path) -> Any:
-    from ..released.importing import depths_of
-    from ..signals.resnet import IdentityNet, load_net
-
-    weights = state_dict(path)
-    return load_net(IdentityNet(depths_of(weights)), weights, str(path))
+def identity_net(path: Path) -> torch.nn.Module:
+    """ArcFace's network, read once. Raises: InputError for files that hold something else."""
+    return load_identity(path)
 
 
 def csim(made: Clip, real: Clip | None, weights: Weights) -> float:
@@ -115,12 +111,9 @@ def csim(made: Clip, real: Clip | None, weights: Weights) -> float:
     return float((_who(weights.arcface, made.heads(112)) @ who.T).mean())
 
 
-@torch.no_grad()
 def _who(path: Path, heads: np.ndarray) -> torch.Tensor:
     """ArcFace's unit vectors (f, 512) of squares (f, 112, 112, 3) uint8."""
-    net = identity_net(path)
-    pixels = torch.from_numpy(heads).permute(0, 3, 1, 2).float() / 127.5 - 1
-    return torch.cat([net(block) for block in pixels.split(16)])
+    return identity_vectors(identity_net(path), heads)
 
 
 def identity_drift(made: Clip, real: Clip | None, weights: Weights) -> float:

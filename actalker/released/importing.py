@@ -39,6 +39,7 @@ from ..signals.released import (
     ReleasedMotion,
     ReleasedMotionConfig,
 )
+from ..signals.resnet import depths_of
 from ..weights import read_weights, state_dict
 from .parts import check_sources
 
@@ -285,15 +286,6 @@ def motion_networks(path: Path) -> tuple[Weights, Weights]:
             raise InputError(f"{path}: holds no {group}[...{mark}*]; give the release's motion checkpoint")
         found.append(weights)
     return found[0], found[1]
-
-
-def depths_of(weights: Weights) -> tuple[int, ...]:
-    """Blocks of each of a residual network's four stages, by its names."""
-    counts = []
-    for stage in range(1, 5):
-        numbers = [int(m[1]) for key in weights if (m := re.match(rf"layer{stage}\.(\d+)\.", key))]
-        counts.append(max(numbers, default=-1) + 1)
-    return tuple(counts)
 
 
 def _write(weights: Weights, folder: Path) -> None:

@@ -8,13 +8,17 @@ Letters: b batch, h w picture size, c channels.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import InputError
+from ..weights import state_dict
 
 STAGES = (64, 128, 256, 512)
 
@@ -182,3 +186,28 @@ def load_net(network: nn.Module, weights: Mapping[str, Tensor], name: str) -> nn
         )
     network.load_state_dict({key: value.float() for key, value in given.items()}, strict=False)
     return network.eval().requires_grad_(False)
+
+
+def depths_of(weights: Mapping[str, Tensor]) -> tuple[int, ...]:
+    """Blocks of each of a residual network's four stages, by its names."""
+    counts = []
+    for stage in range(1, 5):
+        numbers = [int(m[1]) for key in weights if (m := re.match(rf"layer{stage}\.(\d+)\.", key))]
+        counts.append(max(numbers, default=-1) + 1)
+    return tuple(counts)
+
+
+def load_identity(path: Path) -> nn.Module:
+    """ArcFace's network (insightface's backbone) with the weights of a file.
+
+    Raises: InputError for files that hold something else.
+    """
+    weights = state_dict(path)
+    return load_net(IdentityNet(depths_of(weights)), weights, str(path))
+
+
+@torch.no_grad()
+def identity_vectors(network: nn.Module, heads: np.ndarray) -> Tensor:
+    """Unit vectors (f, 512) of who is seen in squares (f, 112, 112, 3) uint8 RGB."""
+    pixels = torch.from_numpy(heads).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.cat([network(block) for block in pixels.split(16)])

@@ -9,7 +9,12 @@ from actalker.data.prepare.summary import Summary
 
 
 def row(clip: str, status: str = "ok", reason: str = "", stage: str = "quality", notes: str = "") -> dict:
-    names = {"clip": clip, "person": clip.partition("_")[0], "source": f"/data/{clip}.mp4"}
+    names = {
+        "clip": clip,
+        "person": clip.partition("_")[0],
+        "source": f"/data/{clip}.mp4",
+        "person_by": "video",
+    }
     return {**names, "status": status, "reason": reason, "stage": stage, "notes": notes}
 
 
@@ -28,6 +33,7 @@ def test_reasons_stand_as_they_are_one_of_each_kind():
     ]
     assert Summary(rows).lines() == [
         "1 of 8 usable",
+        "       1 person, told apart by video",
         "       2 failed: no video gone1.* and no clip gone1_0.* is there (gone1_0 and others like it)",
         "       2 failed: is empty; copy it again",
         f"       2 rejected: is silent: -87.5 dB, {limit} (b and others like it)",

@@ -29,7 +29,8 @@ class Entry:
     clip: its name in the source. video: the file that holds it. span: the part of the video; None is all of
     it. box: left, top, right, bottom. box_height: None, and the box is in shares of the picture; else in
     pixels of a picture that is so high (0: of the file's own height).
-    caption: a .txt or .json file beside the video. person: who, where the source tells.
+    caption: a .txt or .json file beside the video. person: the id of the raw video (person_by `video`), or
+    the first clip with the same face (`face`).
     problem: why there is nothing to do, with its status.
     """
 
@@ -44,6 +45,7 @@ class Entry:
     actions: tuple[str, ...] = ()
     emotions: tuple[Emotion, ...] = ()
     person: str = ""
+    person_by: str = "video"
     problem: str | None = None
     status: str = field(default="failed", kw_only=True)
 

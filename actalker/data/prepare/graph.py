@@ -16,9 +16,10 @@ from .captions import caption_reads, measure_captions
 from .cut import cut_reads, judge_cut, judge_shots, measure_cut, measure_render, measure_shots
 from .faces import judge_track, measure_track
 from .features import judge_features, measure_features, measure_latents, measure_pixels
+from .people import measure_identity
 from .probe import file_state, judge_probe, measure_probe
 from .quality import judge_quality, judge_sync, measure_quality, measure_sync
-from .settings import FinderConfig, LatentsConfig, PrepareConfig, SyncConfig
+from .settings import FinderConfig, IdentityConfig, LatentsConfig, PrepareConfig, SyncConfig
 from .stages import Stage
 
 
@@ -27,6 +28,7 @@ def settled(
     finder: str,
     model: Path | None,
     syncnet: Path | None,
+    arcface: Path | None,
     latents: str | None,
     device: str,
 ) -> PrepareConfig:
@@ -55,13 +57,21 @@ def settled(
 
         load_syncnet(syncnet)
         sync = SyncConfig(str(syncnet.absolute()), file_hash(syncnet))
+    identity = None
+    if not 0 < config.people.similarity <= 1:
+        raise InputError(f"--people.similarity {config.people.similarity:g}: give a number above 0, to 1")
+    if arcface is not None:
+        from ...signals.resnet import load_identity
+
+        load_identity(arcface)
+        identity = IdentityConfig(str(arcface.absolute()), file_hash(arcface))
     encoded = None
     if latents is not None:
         from ...pipeline.find import find_model
 
         folder = find_model(latents)
         encoded = LatentsConfig(str(folder), folder_hash(folder), device)
-    return replace(config, look=look, sync=sync, latents=encoded)
+    return replace(config, look=look, sync=sync, identity=identity, latents=encoded)
 
 
 def stages(config: PrepareConfig) -> list[Stage]:
@@ -112,6 +122,8 @@ def stages(config: PrepareConfig) -> list[Stage]:
                 judge=lambda v: judge_sync(v, config.sync_limits),
             )
         )
+    if config.identity is not None:
+        listed.append(Stage("identity", 1, measure_identity, config.identity, needs=("render", "features")))
     if config.pixels.size:
         listed.append(Stage("pixels", 1, measure_pixels, config.pixels, needs=("render",)))
     if config.latents is not None:

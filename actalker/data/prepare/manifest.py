@@ -51,7 +51,7 @@ MEASURED = {  # column: (stage, value)
 }
 NUMBERS = {"width", "height", "frames", "head_motion", "expression_motion", "sync_offset"}
 NUMBERS |= {name for name in MEASURED if name.startswith("bar_")}
-TEXT_OF_ROW = ["clip", "status", "reason", "notes", "stage", "key", "shard", "source", "person"]
+TEXT_OF_ROW = ["clip", "status", "reason", "notes", "stage", "key", "shard", "source", "person", "person_by"]
 TEXT_OF_ROW += ["timings", "hashes"]
 TEXTS = {"source_hash", "caption"}
 LISTS = {"cuts", "phases", "actions", "emotions"}  # as JSON
@@ -69,6 +69,7 @@ def row(entry: Entry, outcome: Outcome, shard: str | None) -> dict[str, Any]:
         "shard": shard,
         "source": None if entry.video is None else str(entry.video),
         "person": entry.person,
+        "person_by": entry.person_by,
         "start": None if entry.span is None else float(entry.span.start),
         "seconds": round(sum(outcome.seconds.values()), 3),
         "timings": json.dumps(outcome.seconds),

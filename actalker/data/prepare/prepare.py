@@ -16,6 +16,7 @@ from .engines import run_clips
 from .entries import Entry
 from .graph import stages
 from .manifest import MANIFEST, row, write_manifest
+from .people import grouped
 from .report import write_report
 from .settings import PrepareConfig
 from .shards import write_shards
@@ -109,12 +110,13 @@ def prepare(
     for entry in entries:
         if entry.problem is not None:
             outcomes[entry.key] = Outcome(entry.key, entry.status, entry.problem, "source")
-    good = [
-        (entry, outcomes[entry.key], setup.folder(entry))
-        for entry in entries
-        if outcomes[entry.key].status == "ok"
-    ]
-    places = write_shards(setup.root / "shards", good, request.clips_per_shard)
+    good = [(entry, setup.folder(entry)) for entry in entries if outcomes[entry.key].status == "ok"]
+    if setup.config.identity is not None:
+        people = {entry.key: entry for entry in grouped(good, setup.config.people.similarity)}
+        entries = [people.get(entry.key, entry) for entry in entries]
+        good = [(people[entry.key], folder) for entry, folder in good]
+    clips = [(entry, outcomes[entry.key], folder) for entry, folder in good]
+    places = write_shards(setup.root / "shards", clips, request.clips_per_shard)
     rows = [row(entry, outcomes[entry.key], places.get(entry.key)) for entry in entries]
     write_manifest(setup.root / MANIFEST, rows)
     write_report(setup.root / "report.html", rows, setup.folder_of)

@@ -119,6 +119,21 @@ class SyncLimits:
 
 
 @dataclass(frozen=True)
+class IdentityConfig:
+    """model: ArcFace's weight file; it counts by its content (`model_hash`)."""
+
+    model: str = field(default="", metadata={"hashed": False})
+    model_hash: str = ""
+
+
+@dataclass(frozen=True)
+class PeopleLimits:
+    """similarity: cosine of ArcFace's vectors from which on two clips show one person, 0 to 1."""
+
+    similarity: float = 0.5
+
+
+@dataclass(frozen=True)
 class PixelsConfig:
     """size: side of the decoded frames that go into the shards; 0: none do."""
 
@@ -141,5 +156,7 @@ class PrepareConfig:
     look: FinderConfig = field(default_factory=FinderConfig)
     sync: SyncConfig | None = None
     sync_limits: SyncLimits = field(default_factory=SyncLimits)
+    identity: IdentityConfig | None = None
+    people: PeopleLimits = field(default_factory=PeopleLimits)
     pixels: PixelsConfig = field(default_factory=PixelsConfig)
     latents: LatentsConfig | None = None

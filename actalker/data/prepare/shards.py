@@ -70,6 +70,7 @@ def meta(entry: Entry, outcome: Outcome) -> dict[str, Any]:
     return {
         "clip": entry.clip,
         "person": entry.person,
+        "person_by": entry.person_by,
         "frames": values["render"]["frames"],
         "sound": values["render"]["sound"],
         "script": {"base": values["captions"]["base"], "phases": values["captions"]["phases"]},

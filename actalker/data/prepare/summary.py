@@ -29,6 +29,9 @@ class Summary:
         usable = [row for row in clips if row["status"] == "ok"]
         others = [row for row in self.rows if not _is_clip(row)]
         lines = [f"{len(usable)} of {len(clips)} usable"]
+        if usable:
+            count, by = len({row["person"] for row in usable}), usable[0]["person_by"]
+            lines.append(f"  {count:6d} {'person' if count == 1 else 'people'}, told apart by {by}")
         for status in ("failed", "rejected"):
             of = [row for row in clips if row["status"] == status]
             lines += [f"  {count:6d} {status}: {told}" for count, told in _kinds(of, "reason")]
