@@ -16,6 +16,7 @@ from typing import Any
 
 from ...errors import InputError
 from ...provenance import file_hash
+from ...signals.script import parse_script
 from ...timeline import parse_seconds
 from .entries import Entry
 from .stages import Work
@@ -145,8 +146,6 @@ def _from_text(text: str, name: str) -> dict[str, Any]:
     """
     if not _TIMED.search(text):
         return {"base": text, "phases": []}
-    from ...signals.script import parse_script  # PyTorch comes with it
-
     try:
         script = parse_script(text, duration=Fraction(LONGEST_PHASE))
     except InputError as error:
