@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -73,12 +74,16 @@ def config(folder: Path, steps: int, data: dict[str, Any] = PUPPETS) -> dict[str
     )
 
 
-def start(folder: Path, settings: dict[str, Any], *words: str) -> subprocess.CompletedProcess[str]:
-    """`train.py fit` with these settings."""
-    folder.mkdir(exist_ok=True)
+def _command(folder: Path, settings: dict[str, Any], *words: str) -> list[str]:
+    folder.mkdir(exist_ok=True, parents=True)
     plain = yaml.safe_load(yaml.safe_dump(settings).replace("!!python/tuple", ""))
     (folder / "run.yaml").write_text(yaml.safe_dump(plain))
-    command = [sys.executable, "train.py", "fit", "--config", str(folder / "run.yaml"), *words]
+    return [sys.executable, "train.py", "fit", "--config", str(folder / "run.yaml"), *words]
+
+
+def start(folder: Path, settings: dict[str, Any], *words: str) -> subprocess.CompletedProcess[str]:
+    """`train.py fit` with these settings."""
+    command = _command(folder, settings, *words)
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
 
 
@@ -87,3 +92,16 @@ def fit(folder: Path, steps: int, *words: str, data: dict[str, Any] = PUPPETS) -
     done = start(folder, config(folder, steps, data), *words)
     assert done.returncode == 0, done.stderr[-1500:]
     return folder / "checkpoints" / "last.ckpt"
+
+
+def launch(folder: Path, settings: dict, *words: str) -> subprocess.Popen[str]:
+    """A training as another process, in a process group of its own."""
+    command = _command(folder, settings, *words)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, cwd=ROOT, text=True, start_new_session=True, **pipes)
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    """Until a file is there, or the process has ended."""
+    while not path.exists() and process.poll() is None:
+        time.sleep(0.05)

@@ -17,7 +17,7 @@ from ..errors import InputError, one_of
 COMMANDS = {
     "infer": ("infer", "portrait, speech, facial motion and script to a video"),
     "prepare": ("prepare", "clips or raw videos to training shards"),
-    "train": ("train", "train a model (LightningCLI: fit, validate)"),
+    "train": ("train", "train a model (LightningCLI: fit, validate, test, predict)"),
     "export": ("export", "a training checkpoint to a model folder"),
     "import-released": ("import_released", "ACTalker's released files to a model folder"),
     "check-released": ("check_released", "our form of the released network against a file's outputs"),

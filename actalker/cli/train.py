@@ -9,18 +9,21 @@ from collections.abc import Sequence
 from ..errors import InputError
 from ..extras import need
 from .options import explain
+from .train_words import SUBCOMMANDS, check_words, usage
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 
 
 def run(argv: Sequence[str]) -> int:
-    """Train, or validate. Everything is an option: `actalker train fit --help`."""
+    """Train, validate, test or predict. Everything is an option: `actalker train fit --help`."""
+    if argv and argv[0] in ("-h", "--help"):
+        print(usage())
+        return 0
+    check_words(argv)
     need("train", "lightning")
-    if not argv:
-        raise InputError("say what to do: actalker train fit --config FILE")
     from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-    from ..training.command import SUBCOMMANDS, WrongOptions, train
+    from ..training.command import WrongOptions, train
     from ..training.interrupt import Interrupted
 
     try:

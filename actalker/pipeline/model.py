@@ -5,8 +5,9 @@ Letters: b batch, f frames, H W picture size, n tokens a frame, d width, K phase
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
 import torch
@@ -111,7 +112,8 @@ class ModelConfig:
     denoiser_args: dict[str, Any] = field(default_factory=dict)
     codec: str = "PixelUnshuffle"
     codec_args: dict[str, Any] = field(default_factory=dict)
-    # settings of the encoders; `kind` is a name in `ENCODERS`, such as audio: {kind: whisper, folder: ...}
+    # settings of the encoders; `kind` is a name in `ENCODERS`, such as audio: {kind: whisper, folder: ...},
+    # or `class_path` and `init_args` a class of one's own, which has what `signals.SignalEncoder` says
     audio: dict[str, Any] = field(default_factory=dict)
     expression: dict[str, Any] = field(default_factory=dict)
     text: dict[str, Any] = field(default_factory=dict)
@@ -124,6 +126,11 @@ class ModelConfig:
         return asdict(self)
 
     def __post_init__(self) -> None:
+        for each in fields(self):  # `null` in a config, where settings are meant, is none
+            if getattr(self, each.name) is None and each.name == "micro":
+                object.__setattr__(self, each.name, ())
+            elif getattr(self, each.name) is None and each.default_factory is not MISSING:
+                object.__setattr__(self, each.name, each.default_factory())
         if not 0 <= self.overlap < self.window or self.size < 8 or self.fps < 1:
             raise InputError(
                 f"model settings: window {self.window}, overlap {self.overlap}, size {self.size}, "
@@ -255,8 +262,39 @@ class TalkingHeadModel(nn.Module):
 def _encoder(signal: str, given: Mapping[str, Any]) -> nn.Module:
     """The encoder that a signal's settings ask for. Raises: InputError for unknown kinds and settings."""
     values, kinds = dict(given), ENCODERS[signal]
+    if "class_path" in values:
+        return _own_encoder(signal, values)
     kind = one_of(values.pop("kind", next(iter(kinds))), kinds, f"kind of {signal} encoder")
     encoder, settings = kinds[kind]
     for name in values:
         one_of(name, {f.name for f in fields(settings)}, f"setting of the {kind} encoder of {signal}")
     return encoder(settings(**values))
+
+
+def _own_encoder(signal: str, values: Mapping[str, Any]) -> nn.Module:
+    """An encoder of the user's, by the path of its class. Raises: InputError when that is none."""
+    for name in values:
+        one_of(name, ("class_path", "init_args"), f"setting of an encoder of {signal} by its class")
+    path = str(values["class_path"])
+    module, _, name = path.rpartition(".")
+    try:
+        kind = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(
+            f"model.{signal}.class_path: {path} does not import ({error}); install its package, or put its "
+            "folder on PYTHONPATH"
+        ) from None
+    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
+        raise InputError(f"model.{signal}.class_path: {path} is no torch module; give a class of one")
+    try:
+        made = kind(**dict(values.get("init_args") or {}))
+    except TypeError as error:
+        raise InputError(f"model.{signal}.init_args: {error}; give the arguments of {path}") from None
+    wanted = ("null", "absent", *(("source",) if signal == "audio" else ()))
+    missing = [part for part in wanted if not hasattr(made, part)]
+    if missing:
+        raise InputError(
+            f"model.{signal}.class_path: {path} has no {' and no '.join(missing)}; see "
+            "actalker.signals.SignalEncoder"
+        )
+    return made

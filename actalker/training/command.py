@@ -13,10 +13,11 @@ import lightning as L
 import torch
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins import CheckpointIO
-from lightning.pytorch.strategies import ModelParallelStrategy
+from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 from lightning.pytorch.utilities import rank_zero_only
 
 from ..data.module import StepData
+from ..errors import InputError
 from .averaging import AverageWeights
 from .callbacks import SampleVideos, StopOnNaN, WriteClips
 from .checkpoints import LastCheckpoint, WholeCheckpoints, WholeTrainer, check_fits, read_checkpoint
@@ -35,7 +36,6 @@ MISLEADING = (  # warnings of other packages that do not hold here, or are of th
     "Checkpoint directory .* exists and is not empty",
     ".*torch.distributed.reduce_op.* is deprecated",
 )
-SUBCOMMANDS = ("fit", "validate", "test", "predict")
 
 
 class WrongOptions(Exception):
@@ -118,6 +118,7 @@ class Command(LightningCLI):
             return
         lock = None
         if subcommand == "fit":
+            self._check_unused()
             places = Path(config.trainer.default_root_dir), Path(config.checkpoint.dirpath)
             lock = claim(*places, config.ckpt_path, config.overwrite)
         try:
@@ -130,6 +131,16 @@ class Command(LightningCLI):
         finally:
             if lock is not None:
                 lock.close()
+
+    def _check_unused(self) -> None:
+        """Refuse steps that use a part of the weights on processes that would wait for all."""
+        strategy = self.trainer.strategy
+        waits = isinstance(strategy, DDPStrategy) and not strategy._ddp_kwargs.get("find_unused_parameters")
+        if self.model.strategy.motion_first and waits:
+            raise InputError(
+                "model.strategy.motion_first: its first steps use the encoders alone; give "
+                "--trainer.strategy ddp_find_unused_parameters_true"
+            )
 
     def _plan(self) -> None:
         """Tell what the training takes."""

@@ -288,7 +288,8 @@ class TrainingModule(L.LightningModule):
             values["field"] = self.field_loss(loss, batch)
         order = getattr(loader, "batch_sampler", None)
         counts = not isinstance(order, SharedBatches) or order.counts(index)
-        clips = len(batch.frames) if counts else 0
+        # times processes: Lightning's mean over them of whole numbers is a whole number
+        clips = len(batch.frames) * self.trainer.world_size if counts else 0
         self.log_dict({f"{stage}/{k}": v for k, v in values.items()}, batch_size=clips, sync_dist=True)
 
     def predict_step(self, batch: Sample, index: int) -> list[Tensor]:

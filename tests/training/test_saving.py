@@ -7,38 +7,19 @@ import random
 import resource
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from models import small_model
-from training_runs import ROOT, config, fit, start
+from training_runs import ROOT, config, fit, launch, start, wait_for
 
 from actalker.cli.main import main
 from actalker.errors import InputError
 from actalker.training.checkpoints import PART, WholeCheckpoints, check_fits, find_last, read_checkpoint
 
 TINY = str(ROOT / "configs/tiny.yaml")
-
-
-def begin(folder: Path, settings: dict, *words: str) -> subprocess.Popen[str]:
-    """A training as another process, in a process group of its own."""
-    folder.mkdir(exist_ok=True, parents=True)
-    plain = yaml.safe_load(yaml.safe_dump(settings).replace("!!python/tuple", ""))
-    (folder / "run.yaml").write_text(yaml.safe_dump(plain))
-    command = [sys.executable, "train.py", "fit", "--config", str(folder / "run.yaml"), *words]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, cwd=ROOT, text=True, start_new_session=True, **pipes)
-
-
-def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
-    """Until a file is there, or the process has ended."""
-    while not path.exists() and process.poll() is None:
-        time.sleep(0.05)
 
 
 def test_a_process_killed_while_it_saves_leaves_a_whole_checkpoint(tmp_path, monkeypatch):
@@ -114,7 +95,7 @@ def test_sigterm_leaves_a_checkpoint_from_which_the_run_goes_on(tmp_path):
     settings["trainer"]["default_root_dir"] = None
     settings["run"] = str(tmp_path / "läuft")
     last = tmp_path / "läuft/checkpoints/last.ckpt"
-    process = begin(tmp_path, settings)
+    process = launch(tmp_path, settings)
     wait_for(last, process)
     process.send_signal(signal.SIGTERM)
     said = process.communicate(timeout=120)[1]
@@ -136,13 +117,13 @@ def test_a_run_that_was_ended_has_the_weights_of_one_in_one_go(tmp_path):
     whole["trainer"] |= {"limit_val_batches": 1, "val_check_interval": 6, "check_val_every_n_epoch": None}
     assert start(tmp_path / "whole", whole).returncode == 0
     folder = tmp_path / "parts"
-    process = begin(folder, settings)
+    process = launch(folder, settings)
     wait_for(folder / "checkpoints/last.ckpt", process)
     os.killpg(process.pid, signal.SIGINT)
     said = process.communicate(timeout=120)[1]
     assert process.returncode == 130 and "Ctrl-C after step" in said, said
     settings["samples"] = {"clips": 20}  # takes long enough to be met
-    process = begin(folder, settings, "--ckpt_path", "last", "--checkpoint.every_n_steps", "6")
+    process = launch(folder, settings, "--ckpt_path", "last", "--checkpoint.every_n_steps", "6")
     while process.poll() is None:
         if (folder / "checkpoints/last.ckpt").exists():
             held = torch.load(folder / "checkpoints/last.ckpt", weights_only=True, mmap=True)
@@ -165,7 +146,7 @@ def test_a_run_that_was_ended_has_the_weights_of_one_in_one_go(tmp_path):
 def test_a_second_ctrl_c_ends_at_once(tmp_path):
     settings = config(tmp_path, 500)
     settings["trainer"]["accumulate_grad_batches"] = 1
-    process = begin(tmp_path, settings)
+    process = launch(tmp_path, settings)
     wait_for(tmp_path / "checkpoints/last.ckpt", process)
     process.send_signal(signal.SIGSTOP)
     process.send_signal(signal.SIGINT)
@@ -197,7 +178,7 @@ def test_a_run_killed_while_it_saves_goes_on(tmp_path, place, kills, monkeypatch
     part = last.with_name(last.name + PART)
     try:
         for _ in range(kills):
-            process = begin(folder, settings, "--ckpt_path", "last-if-any")
+            process = launch(folder, settings, "--ckpt_path", "last-if-any")
             skip = moments.randrange(4)
             seen = 0
             while process.poll() is None:

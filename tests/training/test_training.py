@@ -302,7 +302,7 @@ def test_dropped_tokens_are_the_null_tokens():
             "unknown option --trainer.max_stepp; did you mean --trainer.max_steps",
         ),
         (["--seed_everything", "x"], "--seed_everything: 'x' cannot be used"),
-        (["--config", "nowhere.yaml"], "--config: File does not exist"),
+        (["--config", "nowhere.yaml"], "--config nowhere.yaml: no such file"),
         (["--trainer.max_steps", "abc"], "--trainer.max_steps: 'abc' cannot be used; give a whole number"),
         (["--data.init_args.clipz", "3"], "--data: unknown setting 'clipz'"),
     ],
