@@ -323,3 +323,16 @@ def test_a_signal_ends_all_processes_with_one_checkpoint(tmp_path, to):
             break
         time.sleep(0.1)
     assert not left
+
+
+@pytest.mark.slow
+def test_the_script_of_the_docs_trains(tmp_path):
+    page = (ROOT / "docs/training.md").read_text()
+    script = next(block.split("```")[0] for block in page.split("```python\n")[1:] if "trainer.fit" in block)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-1500:]
+    assert done.stdout.splitlines()[-1].startswith("0.001 ")
+    assert (tmp_path / "runs/script/checkpoints/last.ckpt").is_file()

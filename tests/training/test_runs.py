@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 from skimage.data import astronaut
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -205,6 +206,10 @@ def test_validation_shows_what_the_gates_do(prepared, tmp_path):
     header = log.read_text().splitlines()[0].split(",")
     assert {"val/psnr", "val/moves_expression", "val/leaks_expression", "train/mouth"} <= set(header)
     assert any(name.startswith("train/loss_") for name in header)
+    (hyperparameters,) = tmp_path.rglob("TensorBoardLogger/**/hparams.yaml")
+    told = yaml.safe_load(hyperparameters.read_text())
+    assert told["model"]["size"] == 64 and told["optimizer"]["warmup"] == 2
+    assert "litlogger" not in done.stderr + done.stdout and "treespec" not in done.stderr
     events = EventAccumulator(str(next(tmp_path.rglob("events*")).parent), size_guidance={"images": 0})
     events.Reload()
     assert {"samples", "video"} <= set(events.Tags()["images"]) and "train/mouth" in events.Tags()["scalars"]

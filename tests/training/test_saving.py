@@ -18,6 +18,8 @@ from training_runs import ROOT, config, fit, launch, start, wait_for
 from actalker.cli.main import main
 from actalker.errors import InputError
 from actalker.training.checkpoints import PART, WholeCheckpoints, check_fits, find_last, read_checkpoint
+from actalker.training.module import TrainingModule
+from actalker.training.optimizer import OptimizerConfig
 
 TINY = str(ROOT / "configs/tiny.yaml")
 
@@ -104,6 +106,11 @@ def test_sigterm_leaves_a_checkpoint_from_which_the_run_goes_on(tmp_path):
     assert step >= 3 and said.splitlines()[-1] == (
         f"SIGTERM after step {step}: the checkpoint is {last}; go on with --ckpt_path last"
     )
+    module = TrainingModule.load_from_checkpoint(last)  # neither a trainer nor arguments
+    held = torch.load(last, weights_only=True)["state_dict"]
+    assert all(torch.equal(value, held[name]) for name, value in module.state_dict().items())
+    assert module.optimizer == OptimizerConfig(learning_rate=1e-3, warmup=2, steps=100, cooldown=10)
+    assert module.strategy.window.short_items == 3 and module.hparams["strategy"]["field_weight"] == 1.0
     refused = main(["train", "fit", "--config", str(tmp_path / "run.yaml")])
     assert refused == 2 and torch.load(last, weights_only=True)["global_step"] == step
 
