@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from ..errors import InputError
+from ..provenance import check_readable
+
 HUGE = {4: 0x7F000000, 8: 1 << 61}  # bytes: a size of 4 or 8 bytes that says more was not counted
 ROUND = (10**8, 1 << 24)  # bytes: nor were whole multiples, with or without a header
 SLACK = 64  # bytes of header
@@ -21,7 +24,8 @@ W64 = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
 
 @dataclass
 class Header:
-    """seconds: of sound, by the size in the header; samples: by the fact chunk of a WAV; or None.
+    """seconds: of sound, by the size in the header, 0 where all of it is there. samples: by the fact chunk of
+    a WAV. None: it does not say.
 
     patches: place in the file -> bytes that belong there instead of a placeholder that FFmpeg refuses.
     """
@@ -98,6 +102,21 @@ def _guessed(size: int, wide: int) -> bool:
     return size <= 0 or size >= HUGE[wide] or any((size + SLACK) % unit <= 2 * SLACK for unit in ROUND)
 
 
+def _told(begin: int, size: int, rate: float, end: int) -> float | None:
+    """Seconds of `size` bytes at `rate`; 0 where the file holds them all: rates in headers may be wrong."""
+    if begin + size <= end:
+        return 0.0
+    return size / rate if rate else None
+
+
+def refuse_swapped(path: str | Path) -> None:
+    """Raise InputError for RIFX, a WAV with its bytes the other way round: FFmpeg gives noise for it."""
+    check_readable(path, "sound")
+    with open(path, "rb") as file:
+        if file.read(4) == b"RIFX":
+            raise InputError(f"{path}: is a big-endian WAV (RIFX), which cannot be decoded; export it as WAV")
+
+
 def _riff(file: BinaryIO, start: bytes, end: int) -> Header:
     """WAV; beyond 4 GB its sizes lie in a chunk ds64."""
     out, rate, long = Header(), 0, None
@@ -114,7 +133,7 @@ def _riff(file: BinaryIO, start: bytes, end: int) -> Header:
         elif chunk.name == b"data":
             size = chunk.size if long is None or chunk.size < HUGE[4] else long
             if not _guessed(size, wide) and whole + SLACK >= chunk.begin + size:
-                out.seconds = size / rate if rate else None
+                out.seconds = _told(chunk.begin, size, rate, end)
             elif wide == 8 and _guessed(size, wide):
                 sizes = [end - 8, end - chunk.begin, 0]  # of the file, of the sound, samples
                 out.patches = {place: b"".join(value.to_bytes(8, "little") for value in sizes)}
@@ -130,7 +149,7 @@ def _w64(file: BinaryIO, end: int) -> Header:
             rate = int.from_bytes(file.read(12)[8:], "little")
         elif chunk.name == b"data":
             if not _guessed(chunk.size, 8):
-                out.seconds = chunk.size / rate if rate else None
+                out.seconds = _told(chunk.begin, chunk.size, rate, end)
             else:
                 told = end - chunk.begin + 24
                 out.patches = {16: end.to_bytes(8, "little"), chunk.place: told.to_bytes(8, "little")}
@@ -161,8 +180,8 @@ def _caf(file: BinaryIO, end: int) -> Header:
         elif chunk.name == b"data":
             if chunk.size >= HUGE[8] and chunk.size != (1 << 64) - 1:
                 out.patches = {chunk.place: b"\xff" * 8}
-            elif not _guessed(chunk.size, 8) and rate:
-                out.seconds = (chunk.size - 4) / rate
+            elif not _guessed(chunk.size, 8):
+                out.seconds = _told(chunk.begin, chunk.size, rate, end)
             break
     return out
 
@@ -171,3 +190,29 @@ def _caf_rate(content: bytes) -> float:
     """Bytes a second of a CAF's `desc`; 0 for packets of changing size."""
     rate, _, _, size, frames = struct.unpack(">d4sIII", content)
     return rate * size / frames if frames else 0.0
+
+
+def vorbis_end(path: str | Path) -> int | None:
+    """Samples of an Ogg Vorbis by the clock of its last page; None for other files, several tracks, chains.
+
+    FFmpeg counts them wrongly where long and short blocks meet.
+    """
+    tracks, sound, end, begun = set(), None, None, False
+    with open(path, "rb") as file:
+        while len(head := file.read(27)) == 27 and head[:4] == b"OggS":
+            size, first = sum(file.read(head[26])), bool(head[5] & 2)
+            serial, clock = head[14:18], int.from_bytes(head[6:14], "little", signed=True)
+            if first:
+                if begun:
+                    return None  # another stream begins behind the first
+                start = file.read(min(size, 7))
+                file.seek(size - len(start), 1)
+                if start == b"\x01vorbis":
+                    sound = serial
+                    tracks.add(serial)
+            else:
+                begun = True
+                file.seek(size, 1)
+            if serial == sound and clock > 0:
+                end = clock
+    return end if len(tracks) == 1 else None

@@ -19,7 +19,7 @@ import soxr
 
 from ..errors import InputError
 from .container import decoded, open_media
-from .headers import read_header
+from .headers import read_header, refuse_swapped, vorbis_end
 from .mixing import Mix
 from .store import BLOCK, Store, to_full_scale
 from .tracks import check_whole, picture_start, sound_track
@@ -129,10 +129,17 @@ def read_sound(path: str | Path, limit: Fraction | None = None, start: Fraction 
     Raises: InputError for files without a sound track, with more than 64 channels, NaN samples, less than
         40 ms, files that are cut off or damaged, and ones that end before `start`.
     """
+    refuse_swapped(path)
     with open_media(path, "sound") as container, Store() as store:
         stream = sound_track(container, path)
         zero = picture_start(container, path)
-        track = _Track(path, decoded(container, stream, path), zero, container.format.name not in UNTIMED)
+        frames, told = decoded(container, stream, path), None
+        if container.format.name == "ogg" and stream.codec_context.name == "vorbis":
+            told = vorbis_end(path)
+        if told is not None:  # FFmpeg's own cuts at either end are wrong by some blocks
+            stream.codec_context.flags2 |= av.codec.context.Flags2.skip_manual
+            next(frames, None)  # what a first block makes without one before it
+        track = _Track(path, frames, zero, container.format.name, told)
         first = round(start * track.rate)
         most = None if limit is None else round(limit * track.rate)
         peak = 0.0
@@ -166,14 +173,17 @@ def read_sound(path: str | Path, limit: Fraction | None = None, start: Fraction 
 class _Track:
     """Decoded frames as blocks (c, n) in their places from `zero` on: gaps filled, paddings cut.
 
-    zero: seconds on the file's clock of the first sample; None: where the sound begins. timed: whether the
-    file tells times; else they are of a reader that takes the first frame's rate for all.
+    zero: seconds on the file's clock of the first sample; None: where the sound begins. kind: of container;
+    the times of `UNTIMED` ones are those of a reader that takes the first frame's rate for all.
     rate, channels: of the first frame; later ones that differ are brought to it, with one warning.
+    told: samples of the whole track, where it is known.
     begin, end: place of the block that was given last. decoded: samples, those before zero too.
     """
 
-    def __init__(self, path: str | Path, frames: Iterator[Any], zero: Fraction | None, timed: bool) -> None:
-        self.path, self.zero, self.timed = path, zero, timed
+    def __init__(
+        self, path: str | Path, frames: Iterator[Any], zero: Fraction | None, kind: str, told: int | None
+    ) -> None:
+        self.path, self.zero, self.kind, self.told = path, zero, kind, told
         self.begin = self.end = self.decoded = 0
         first = next(frames, None)
         if first is None:
@@ -197,7 +207,7 @@ class _Track:
                     f"{self.end / self.rate:.2f} s; export it as 16-bit WAV"
                 )
             self.decoded += block.shape[1]
-            if frame.pts is not None and (self.timed or self.end == 0):
+            if frame.pts is not None and (self.kind not in UNTIMED or self.end == 0):
                 now = frame.pts * frame.time_base
                 self.zero = now if self.zero is None else self.zero
                 ahead = round((now - self.zero) * self.rate) - self.end
@@ -212,9 +222,10 @@ class _Track:
 
     def _counted(self, frame: Any) -> int | None:
         """How many samples of the last frame are sound: the rest fills a block of the codec."""
-        if frame.time_base == Fraction(1, self.rate) and 0 < (frame.duration or 0) < frame.samples:
-            return frame.duration  # as MP4 tells
-        told = read_header(self.path).samples  # of ADPCM and other codecs with blocks
+        exact = self.kind.startswith("mov") and frame.time_base == Fraction(1, self.rate)
+        if exact and 0 < (frame.duration or 0) < frame.samples:
+            return frame.duration  # MP4 tells; in Ogg FFmpeg has cut the frame already, and this is less
+        told = self.told or read_header(self.path).samples  # of ADPCM and other codecs with blocks
         inside = told is not None and self.decoded < told < self.decoded + frame.samples
         return told - self.decoded if told is not None and inside else None
 

@@ -73,7 +73,8 @@ def check_whole(path: str | Path, container: Any, stream: Any, read: float) -> N
     if container.format.name not in COUNTED or not stream.duration or stream.duration < 0:
         return
     told = float(stream.duration * stream.time_base)
-    told = read_header(path).seconds or told  # FFmpeg tells what is there, the header what was
+    header = read_header(path).seconds  # FFmpeg tells what is there, the header what was
+    told = told if header is None else header
     late = float(max(0, stream.start_time or 0) * stream.time_base)
     if told > PLACEHOLDER * max(read, 0.04) or read + late >= told - MISSING:
         return

@@ -92,3 +92,20 @@ def test_what_is_cut_off_is_refused_in_every_format(tmp_path, form):
     np.testing.assert_allclose(read_sound(whole).samples, tone(1.0), atol=1e-4)
     with pytest.raises(InputError, match=r"is cut off, 0\.[2-4] of 1\.0 s"):
         read_sound(truncated(tmp_path / f"b.{form.lower()}", whole, 0.4))
+
+
+@pytest.mark.parametrize("rate", [0, 16000, 64000])
+def test_a_wrong_byte_rate_is_no_cut(tmp_path, rate):
+    path = wav(tmp_path / "a.wav", 32000)
+    data = bytearray(path.read_bytes())
+    data[28:32] = struct.pack("<I", rate)
+    path.write_bytes(data)
+    assert read_sound(path).samples.shape == (1, LENGTH)
+
+
+def test_big_endian_wav_is_refused_and_not_read_as_noise(tmp_path):
+    data = np.round(tone(1.0)[0] * 32767).astype(">i2").tobytes()
+    head = struct.pack(">4sI8sIHHIIHH", b"RIFX", 32036, b"WAVEfmt ", 16, 1, 1, 16000, 32000, 2, 16)
+    (tmp_path / "a.wav").write_bytes(head + b"data" + struct.pack(">I", 32000) + data)
+    with pytest.raises(InputError, match=r"big-endian WAV \(RIFX\)"):
+        read_sound(tmp_path / "a.wav")

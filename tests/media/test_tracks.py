@@ -91,6 +91,13 @@ def test_vorbis_is_read_whole(tmp_path, suffix, channels):
     assert np.corrcoef(heard[0, : truth.shape[1]], truth[0])[0, 1] > 0.99
 
 
+@pytest.mark.parametrize("rate, seconds", [(16000, 3.0), (8000, 1.37), (44100, 2.003), (24000, 0.5)])
+def test_vorbis_ends_where_it_ends(tmp_path, rate, seconds):
+    """The last frame is cut once: by what the file says of its end."""
+    truth = tone(seconds, rate)
+    assert read_sound(vorbis(tmp_path / "a.ogg", truth, rate)).samples.shape == truth.shape
+
+
 @pytest.mark.parametrize("codec, subtype", [("wav", "MS_ADPCM"), ("wav", "GSM610")])
 def test_blocks_of_a_codec_end_where_the_header_says(tmp_path, codec, subtype):
     path = tmp_path / f"a.{codec}"
