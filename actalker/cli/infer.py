@@ -20,6 +20,12 @@ def parser() -> ArgumentParser:
     p = new_parser("infer", "A portrait and any mix of speech, facial motion and a script to a video.")
     p.add_argument("--portrait", type=str, required=True, help="picture with a face")
     p.add_argument("--audio", type=str | None, default=None, help="speech: any file with sound")
+    p.add_argument(
+        "--audio-start",
+        type=str | float,
+        default="0",
+        help="seconds of the speech that are left out at its beginning, 90.5 or 1:30.5",
+    )
     p.add_argument("--expression", type=str | None, default=None, help="driving video of a face")
     p.add_argument(
         "--text",
@@ -212,6 +218,7 @@ def prepare(settings: dict[str, Any]) -> tuple[Any, Any]:
         crop=settings["crop"],
         face_model=settings["face_model"],
         face_index=settings["face_index"],
+        audio_start=settings["audio_start"],
     )
     return pipeline, request
 

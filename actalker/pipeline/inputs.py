@@ -97,6 +97,8 @@ class ClipInputs:
     mono: np.ndarray | None = None
     expression: Driver | None = None
     script: Script | None = None
+    audio_start: Fraction = Fraction(0)
+    """Seconds of the sound's file that lie before the clip."""
 
     def __post_init__(self) -> None:
         self.signals = [
@@ -121,6 +123,10 @@ class ClipInputs:
     def opened(self) -> list[str]:
         """Signals that are given, and open at some time of the clip."""
         return [s for s in self.signals if (self.gates.values(s, self.frames, self.fps) > 0).any()]
+
+    def facts(self) -> list[str]:
+        """What was found in the inputs and decides the result, a line each: the plan shows them."""
+        return [f"sound from {float(self.audio_start):g} s of its file on"] if self.audio_start else []
 
     def choices(self) -> dict[str, str | Path]:
         """Signal -> the region where it acts, or the mask picture: the caller's, else the paper's rule."""
@@ -199,10 +205,13 @@ def gather(
     crop: str = "face",
     face_model: Path | None = None,
     face_index: int | None = None,
+    audio_start: Fraction = Fraction(0),
 ) -> ClipInputs:
     """Read every input and bring it to the video's frame times; a driving video's pictures are read later.
 
-    Without `duration` the clip is as long as the speech, else the driving video, else the script.
+    audio_start: seconds of the sound that are left out at its beginning, exact to the sample.
+    Without `duration` the clip is as long as what is left of the speech, else as the driving video, else as
+    the script.
     Raises: InputError for inputs that cannot be used, before any long work; that a driving video shows no
     face, its `Driver` tells when it is read.
     """
@@ -220,7 +229,7 @@ def gather(
     for name in given:
         one_of(name, SIGNALS, "signal in gates")
     face = read_portrait(portrait, model.config.size, crop, face_model, face_index)
-    sound = _sound(audio, duration)
+    sound = _sound(audio, duration, audio_start)
     seconds = sound.duration if duration is None and sound is not None else duration
     driver = None
     if expression is not None:
@@ -248,17 +257,26 @@ def gather(
         None if sound is None else sound.mono(16000),
         driver,
         script,
+        audio_start,
     )
 
 
-def _sound(audio: str | Path | Sound | None, duration: Fraction | None) -> Sound | None:
-    """The speech, no longer than the clip."""
+def _sound(audio: str | Path | Sound | None, duration: Fraction | None, start: Fraction) -> Sound | None:
+    """The speech from `start` on, no longer than the clip."""
     if audio is None:
+        if start:
+            raise InputError(
+                f"audio start {float(start):g} s: there is no sound; give audio, or leave it out"
+            )
         return None
     longest = None if duration is None else max(duration, SHORTEST)
     if not isinstance(audio, Sound):
-        return read_sound(audio, limit=longest)
-    heard = audio if longest is None or audio.duration <= longest else audio.cut(Fraction(0), longest)
+        return read_sound(audio, limit=longest, start=start)
+    if start >= audio.duration > 0:
+        ends = f"its sound ends at {float(audio.duration):.2f} s"
+        raise InputError(f"{audio.name}: {ends}; start before that, not at {float(start):g} s")
+    stop = audio.duration if longest is None else min(audio.duration, start + longest)
+    heard = audio if (start, stop) == (0, audio.duration) else audio.cut(start, stop)
     heard.check()
     return heard
 

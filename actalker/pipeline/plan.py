@@ -14,7 +14,10 @@ from .model import TalkingHeadModel
 
 @dataclass(frozen=True)
 class Plan:
-    """frames, windows: counts. passes: denoiser passes in all. memory: estimated peak, bytes."""
+    """frames, windows: counts. passes: denoiser passes in all. memory: estimated peak, bytes.
+
+    facts: what was found in the inputs and decides the result, a line each (`ClipInputs.facts`).
+    """
 
     frames: int
     fps: Fraction
@@ -22,13 +25,15 @@ class Plan:
     steps: int
     passes: int
     memory: int
+    facts: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         seconds = float(self.frames / self.fps)
-        return (
+        cost = (
             f"{self.frames} frames ({seconds:.2f} s at {float(self.fps):g} fps), {self.windows} windows, "
             f"{self.steps} steps, {self.passes} denoiser passes, about {self.memory / 2**30:.1f} GB of memory"
         )
+        return "\n".join([cost, *(f"  {fact}" for fact in self.facts)])
 
 
 def plan(
@@ -40,6 +45,7 @@ def plan(
     steps: int,
     shifted: bool = False,
     arrangement: Arrangement | None = None,
+    facts: tuple[str, ...] = (),
 ) -> Plan:
     """The plan of a clip. Memory: of the arrangement, with the passes that the open signals need."""
     together = len(passes(open_signals, scales))
@@ -47,4 +53,4 @@ def plan(
     count = -(-frames // window) if shifted else len(windows(frames, window, model.config.overlap))
     chosen = arrangement or Arrangement(model.network.dtype)
     memory = needed(model, chosen, model.device.type, together, frames)
-    return Plan(frames, fps, count, steps, count * steps * together, round(memory))
+    return Plan(frames, fps, count, steps, count * steps * together, round(memory), facts)

@@ -56,6 +56,7 @@ class Request:
             self.steps,
             self.windows == "shifted",
             self.arrangement,
+            tuple(inputs.facts()),
         )
         if self.latents is not None:
             self.latents = self._checked_noise(self.latents)

@@ -71,6 +71,7 @@ class TalkingHeadPipeline(StoredPipeline):
         crop: str = "face",
         face_model: str | Path | None = None,
         face_index: int | None = None,
+        audio_start: str | float | Fraction = 0,
     ) -> Request:
         """Check every input; the result's `plan` tells what it costs. Arguments as `__call__`.
 
@@ -112,6 +113,7 @@ class TalkingHeadPipeline(StoredPipeline):
             crop,
             None if face_model is None else Path(face_model),
             face_index,
+            parse_seconds(str(audio_start)),
         )
         return Request(
             inputs,
@@ -189,6 +191,7 @@ class TalkingHeadPipeline(StoredPipeline):
         crop: str = "face",
         face_model: str | Path | None = None,
         face_index: int | None = None,
+        audio_start: str | float | Fraction = 0,
         output_type: str = "pil",
         return_dict: bool = True,
         callback_on_step_end: StepCallback | None = None,
@@ -216,6 +219,7 @@ class TalkingHeadPipeline(StoredPipeline):
                 linear or a TorchScript file (`load_between`).
             duration: seconds; default the speech's, else the driving video's, else the script's.
             crop: `face` (the canonical square around the face) or `none` (the centred square).
+            audio_start: seconds of the sound that are left out at its beginning, exact to the sample.
             face_model: MediaPipe's face_landmarker.task. face_index: which face, largest first.
             output_type: kind of frames: pil, np (floats in [0, 1]), pt or latent; see `TalkingHeadOutput`.
             return_dict: False gives the tuple (frames, fps, sound).
@@ -257,6 +261,7 @@ class TalkingHeadPipeline(StoredPipeline):
             crop=crop,
             face_model=face_model,
             face_index=face_index,
+            audio_start=audio_start,
         )
         self._num_timesteps = request.steps
         frames: Any
