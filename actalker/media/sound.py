@@ -190,6 +190,7 @@ class _Track:
             raise InputError(f"{path}: no sound in it; give at least {1000 * SHORTEST} ms")
         self.rate, self.channels = first.sample_rate, first.layout.nb_channels
         self.layout = first.layout
+        self.packers: dict[str, av.AudioResampler] = {}
         if not 1 <= self.channels <= MOST_CHANNELS:
             raise InputError(f"{path}: has {self.channels} channels; export it with {MOST_CHANNELS} at most")
         if not 1000 <= self.rate <= 768000:
@@ -198,7 +199,7 @@ class _Track:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         for frame, last in _with_last(self.frames):
-            block = _floats(frame)
+            block = _floats(self._packed(frame))
             if last:
                 block = block[:, : self._counted(frame)]
             if not np.isfinite(block).all():
@@ -219,6 +220,16 @@ class _Track:
                     for k in range(0, ahead, BLOCK):
                         yield self._at_end(np.zeros((self.channels, min(BLOCK, ahead - k)), np.float32))
             yield self._at_end(block)
+
+    def _packed(self, frame: Any) -> Any:
+        """The frame in a form that PyAV reads: from 8 planes on it reads past the last, and dies."""
+        form = frame.format
+        if not form.is_planar or self.channels < 8:
+            return frame
+        if form.name not in self.packers:
+            self.packers[form.name] = av.AudioResampler(form.packed, self.layout, self.rate)
+        (packed,) = self.packers[form.name].resample(frame)
+        return packed
 
     def _counted(self, frame: Any) -> int | None:
         """How many samples of the last frame are sound: the rest fills a block of the codec."""
@@ -242,7 +253,7 @@ class _Track:
             kind = (frame.sample_rate, frame.layout.name)
             if kind != now:
                 yield from [] if change is None else change.resample(None)
-                change = None if kind == form else av.AudioResampler("fltp", self.layout, self.rate)
+                change = None if kind == form else av.AudioResampler("flt", self.layout, self.rate)
                 now = kind
                 if not said:
                     told = "%s: changes its rate or channels at %.2f s; brought to those of its beginning"
