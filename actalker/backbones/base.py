@@ -63,8 +63,10 @@ class SpatioTemporalNetwork(UNetSpatioTemporalConditionModel):
             timestep: (b,) or scalar, c_noise of the noise level.
             conditions: of the same b and f.
             return_dict: False gives a plain tuple, the raw output first.
+        Raises: InputError for conditions that lack identity, reference, location or micro.
         Returns: the raw output, `.sample` or `.output`, and what else the network estimates.
         """
+        conditions.check_whole()
         estimate = self.estimate(sample, timestep, conditions)
         return estimate if return_dict else tuple(estimate)
 

@@ -182,7 +182,7 @@ class ControlUNet(SpatioTemporalNetwork):
         """As `forward`; with a flow head also the reference, warped and maybe painted on."""
         b, f = sample.shape[:2]
         reference = conditions.reference[:, None].expand(-1, f, -1, -1, -1).to(sample.dtype)
-        call = _Call(_Routes(conditions))
+        call = _Call(_Routes(conditions.spoken_in(sample.dtype)))
         with control_scope(self, call):
             output = self.base(
                 torch.cat([sample, self.config.reference_scale * reference], dim=2),

@@ -5,12 +5,18 @@ Letters: b batch, f frames, H W picture size.
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import InputError
+
+HUB_OPTIONS = ("subfolder", "revision", "cache_dir", "force_download", "local_files_only", "token", "proxies")
 
 
 class PixelUnshuffle(ModelMixin, ConfigMixin):
@@ -22,6 +28,14 @@ class PixelUnshuffle(ModelMixin, ConfigMixin):
     def __init__(self, stride: int = 8) -> None:
         super().__init__()
         self.stride, self.channels = stride, 3 * stride**2
+        self.register_buffer("place", torch.empty(0), persistent=False)  # tells its device and dtype
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, **options: Any) -> PixelUnshuffle:
+        """As any diffusers model from a folder or hub id; there is a config alone and no file of weights."""
+        hub = {name: options[name] for name in HUB_OPTIONS if name in options}
+        codec = cls.from_config(cls.load_config(folder, **hub))
+        return codec.to(options.get("torch_dtype") or torch.float32).eval()
 
     def encode(self, video: Tensor) -> Tensor:
         """(b, f, 3, H, W) in [-1, 1] -> (b, f, 3·stride², H/stride, W/stride)."""

@@ -8,6 +8,7 @@ _PUBLIC = {
     "Gates": "gates",
     "MaskedBranch": "branch",
     "ParallelControl": "parallel",
+    "route": "parallel",
 }
 __all__ = [*_PUBLIC]
 __getattr__ = late(__name__, _PUBLIC)

@@ -83,7 +83,7 @@ class DecoupledAttention(nn.Module):
                 where = gate.repeat(1, x.shape[1] // gate.shape[1])
             added = attend(query, self.to_k_ip[k](tokens), self.to_v_ip[k](tokens), attn.heads)
             out = out + SCALE * where[..., None] * added
-        out = attn.to_out[1](attn.to_out[0](out))
+        out = attn.to_out[1](attn.to_out[0](out.to(query.dtype)))  # gates may be more precise
         return out.view_as(hidden_states) / attn.rescale_output_factor
 
 

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..errors import InputError
+
 
 @dataclass(frozen=True)
 class Conditions:
@@ -20,10 +22,11 @@ class Conditions:
     tokens: signal -> (b, f, n, d).
     regions: signal -> (b, f, H, W) in [0, 1], where it may act, in pixels of the picture.
     gates: signal -> (b, f) in [0, 1], how far it is open at each frame.
-    identity: (b, m, d) who it is.
+    identity: (b, m, d) who it is; without one, m is 0.
     reference: (b, c, h, w) the portrait in the codec's space.
     location: (b, f, r, H, W) masks that tell the network where face and mouth are.
     micro: (b, 3) frames a second, head motion bucket, expression motion bucket.
+        These three are for our networks, which need them; a `ParallelControl` alone reads none.
     null: signal or `identity` -> (n, d), tokens that say nothing: guidance puts them in the place of a
         signal's own; it closes the gates of signals that have none.
     idle: closed signals pass too, over no tokens: in training all processes use the same weights in a step.
@@ -32,14 +35,25 @@ class Conditions:
     tokens: Mapping[str, Tensor]
     regions: Mapping[str, Tensor]
     gates: Mapping[str, Tensor]
-    identity: Tensor
-    reference: Tensor
-    location: Tensor
-    micro: Tensor
+    identity: Tensor = None  # type: ignore[assignment]  # set below
+    reference: Tensor = None  # type: ignore[assignment]
+    location: Tensor = None  # type: ignore[assignment]
+    micro: Tensor = None  # type: ignore[assignment]
     mask_drop: float = field(default=1.0)
     generator: torch.Generator | None = field(default=None)
     null: Mapping[str, Tensor] = field(default_factory=dict)
     idle: bool = field(default=False)
+
+    def __post_init__(self) -> None:
+        if self.identity is None and self.tokens:
+            some = next(iter(self.tokens.values()))
+            object.__setattr__(self, "identity", some.new_zeros(len(some), 0, some.shape[-1]))
+
+    def check_whole(self) -> None:
+        """Raise InputError naming what one of our networks needs and is not given."""
+        lacking = [n for n in ("identity", "reference", "location", "micro") if getattr(self, n) is None]
+        if lacking:
+            raise InputError(f"conditions: without {', '.join(lacking)}; a network needs all of them")
 
     @property
     def open(self) -> list[str]:
@@ -64,8 +78,13 @@ class Conditions:
             tokens={s: t[:, cut] for s, t in self.tokens.items()},
             regions={s: r[:, cut] for s, r in self.regions.items()},
             gates={s: g[:, cut] for s, g in self.gates.items()},
-            location=self.location[:, cut],
+            location=None if self.location is None else self.location[:, cut],  # type: ignore[arg-type]
         )
+
+    def spoken_in(self, dtype: torch.dtype) -> Conditions:
+        """The same with tokens and identity in the dtype of a network's features."""
+        tokens = {name: given.to(dtype) for name, given in self.tokens.items()}
+        return replace(self, tokens=tokens, identity=self.identity.to(dtype))
 
     def to(self, *args: Any) -> Conditions:
         """Move or cast every tensor, as `Tensor.to`."""
@@ -84,7 +103,9 @@ def chain(parts: list[Conditions]) -> Conditions:
     first = parts[0]
     if len(parts) == 1:
         return first
-    joined: dict[str, Any] = {"location": torch.cat([part.location for part in parts], dim=1)}
+    joined: dict[str, Any] = {}
+    if first.location is not None:
+        joined["location"] = torch.cat([part.location for part in parts], dim=1)
     for name in ("tokens", "regions", "gates"):
         by_signal = getattr(first, name)
         joined[name] = {s: torch.cat([getattr(part, name)[s] for part in parts], dim=1) for s in by_signal}

@@ -21,6 +21,7 @@ from ..errors import InputError, one_of
 from ..signals.audio import AudioConfig, AudioEncoder
 from ..signals.expression import ExpressionConfig, ExpressionEncoder
 from ..signals.identity import IdentityConfig, IdentityEncoder
+from ..signals.offloaded import weights_here
 from ..signals.released import (
     ReleasedAudio,
     ReleasedAudioConfig,
@@ -189,7 +190,11 @@ class TalkingHeadModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where it runs. Encoders are always there; the network's weights may wait elsewhere."""
+        """Where it runs; weights may wait elsewhere (accelerate's offloading)."""
+        for part in self.encoders.modules():
+            place = getattr(getattr(part, "_hf_hook", None), "execution_device", None)
+            if place is not None:
+                return torch.device(place)
         return next(self.encoders.parameters()).device
 
     @property
@@ -244,8 +249,8 @@ class TalkingHeadModel(nn.Module):
 
     def null(self) -> dict[str, Tensor]:
         """Tokens by which guidance says nothing about a signal, or about who it is; others it shuts."""
-        said = {name: part for name, part in self.encoders.items() if getattr(part, "dropped", False)}
-        return {name: part.null for name, part in {**said, "identity": self.encoders["identity"]}.items()}  # type: ignore[misc]
+        said = [name for name, part in self.encoders.items() if getattr(part, "dropped", False)]
+        return {name: _null(self.encoders[name]) for name in (*said, "identity")}
 
     def told(self, b: int) -> Tensor:
         """The micro-conditions (b, 3) that the model is sampled with."""
@@ -257,6 +262,12 @@ class TalkingHeadModel(nn.Module):
         yield "denoiser", self.network
         yield "codec", self.codec
         yield "encoders", self.encoders
+
+
+def _null(encoder: nn.Module) -> Tensor:
+    """An encoder's `null`, which is read without a `forward`."""
+    with weights_here(encoder):
+        return encoder.null  # type: ignore[return-value]
 
 
 def _encoder(signal: str, given: Mapping[str, Any]) -> nn.Module:

@@ -9,7 +9,7 @@ import logging
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import InputError
+from .offloaded import weights_here
 from .script import Script
 from .signal import repeat_null
 from .standardize import Standardize
@@ -59,6 +60,18 @@ class TextConfig:
     phases: int = 8  # phase embeddings (AVATAR's K is open; 8 is our choice); later phases reuse them
 
 
+class MixingLayer(nn.TransformerEncoderLayer):
+    """PyTorch's layer, norm first, whose short way past its own layers' `forward` is left to plain ones: it
+    knows neither quantisation nor adapters."""
+
+    def forward(self, src: Tensor, *args: Any, **options: Any) -> Tensor:  # type: ignore[override]
+        if type(self.linear1) is nn.Linear and type(self.linear2) is nn.Linear:
+            return super().forward(src, *args, **options)
+        mask, padding = options.get("src_mask"), options.get("src_key_padding_mask")
+        x = src + self._sa_block(self.norm1(src), mask, padding)
+        return x + self._ff_block(self.norm2(x))
+
+
 class TextEncoder(nn.Module):
     """Phrases (b, K + 1, L) and timing (b, f, K, 4) to tokens (b, f, 2, d).
 
@@ -77,7 +90,7 @@ class TextEncoder(nn.Module):
         d = config.width
         self.embed = nn.Embedding(256 + OFFSET, d)
         self.place = nn.Parameter(0.5 * torch.randn(LENGTH, d))  # large enough that order counts
-        layer = nn.TransformerEncoderLayer(
+        layer = MixingLayer(
             d, config.heads, 2 * d, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
         )
         self.mix = nn.TransformerEncoder(layer, config.layers, enable_nested_tensor=False)
@@ -123,7 +136,8 @@ class TextEncoder(nn.Module):
         ids = F.pad(ids[held.any(1)], (0, 2), value=PAD)  # filled rows, with room for triples
         own = held[held.any(1)]
         z = self.embed(ids[:, :-2]) + self.place[: own.shape[1]]
-        z = self.mix(z, src_key_padding_mask=~own)
+        with weights_here(self.mix):  # PyTorch's layer reads those of its own layers
+            z = self.mix(z, src_key_padding_mask=~own)
         weight = (own / own.sum(1, keepdim=True))[..., None].to(z)  # mean over the phrase's bytes
         hashed = (ids[:, :-2] * 961 + ids[:, 1:-1] * 31 + ids[:, 2:]) % self.config.buckets
         pooled = torch.cat([(z * weight).sum(1), (self.triples(hashed) * weight).sum(1)], dim=-1)

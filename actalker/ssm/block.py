@@ -250,8 +250,7 @@ def untouched(layer: nn.Module) -> bool:
         and not (layer._forward_hooks or layer._forward_pre_hooks)
         and not (layer._backward_hooks or layer._backward_pre_hooks)
         and not _has_any_global_hook()
-        and plain(layer.weight)
-        and (layer.bias is None or plain(layer.bias))
+        and all(t is None or plain(t) for t in layer._parameters.values())
     )
 
 

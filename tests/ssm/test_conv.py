@@ -1,5 +1,7 @@
 """The causal convolution of packs against PyTorch's own, sequence by sequence."""
 
+import types
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from actalker.errors import InputError
-from actalker.ssm.block import BidirectionalHeads, BidirectionalScan
+from actalker.ssm.block import BidirectionalHeads, BidirectionalScan, CausalConv
 from actalker.ssm.conv import causal_conv, conv_package, last_steps, package_refuses
 
 
@@ -51,6 +53,78 @@ def test_it_is_a_convolution_within_each_sequence(lengths, k, tailed, seed):
         ]
     )
     torch.testing.assert_close(joined, expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+@pytest.mark.parametrize("tailed", [False, True])
+def test_it_sums_in_float32_whatever_the_features_are(dtype, tailed):
+    """Against a float64 loop over the same numbers: no more is lost than by rounding the result once."""
+    g = torch.Generator().manual_seed(0)
+    conv, lengths = CausalConv(24, 4), [50, 0, 200]
+    x = torch.randn(250, 24, generator=g).to(dtype).requires_grad_()
+    tail = torch.randn(3, 3, 24, generator=g).to(dtype) if tailed else None
+    y = conv(x, 1, torch.tensor(lengths), tail)
+    assert y.dtype == dtype and conv.weight.dtype == torch.float32
+    wide = x.detach().double().requires_grad_()
+    weight, bias = (t[1].detach().double().requires_grad_() for t in (conv.weight, conv.bias))
+    truth = F.silu(loop(wide, weight, bias, lengths, None if tail is None else tail.double()))
+    assert (y.double() - truth).abs().max() <= torch.finfo(dtype).eps * truth.abs().max()
+    torch.testing.assert_close(y, truth.to(dtype), rtol=torch.finfo(dtype).eps, atol=1e-6)
+    mixed = torch.randn(y.shape, generator=g).to(dtype)
+    found = torch.autograd.grad(y, [conv.weight, conv.bias, x], mixed)
+    expected = torch.autograd.grad(truth, [weight, bias, wide], mixed.double())
+    for ours, theirs in zip(found[:2], expected[:2], strict=True):
+        assert ours.dtype == torch.float32
+        assert (ours[1].double() - theirs).norm() <= 1e-6 * theirs.norm()
+    assert found[2].dtype == dtype
+    assert (found[2].double() - expected[2]).norm() <= torch.finfo(dtype).eps * expected[2].norm()
+
+
+def test_under_autocast_its_weights_stay_float32():
+    conv, x = CausalConv(8, 4), torch.randn(20, 8).bfloat16()
+    lengths = torch.tensor([20])
+    expected = conv(x, 0, lengths)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(conv(x, 0, lengths), expected)
+
+
+def test_the_package_is_given_float32_weights(monkeypatch):
+    """A stand-in with the meaning of `causal_conv1d_fn`, which no CPU runs: what it is handed."""
+    handed = {}
+
+    def stand_in(x, weight, bias, seq_idx, activation):
+        handed.update(weight=weight.dtype, bias=bias.dtype, x=x.dtype, activation=activation)
+        sizes = torch.bincount(seq_idx[0].long(), minlength=3)
+        y = causal_conv(x[0].t(), weight, bias, sizes, silu=activation == "silu")
+        return y.t()[None]
+
+    monkeypatch.setattr(
+        "actalker.ssm.conv.import_module", lambda name: types.SimpleNamespace(causal_conv1d_fn=stand_in)
+    )
+    x, weight, bias = torch.randn(40, 16).bfloat16(), torch.randn(16, 4), torch.randn(16)
+    lengths = torch.tensor([7, 0, 33])
+    found = conv_package(x, weight, bias, lengths, silu=True)
+    assert handed == {
+        "weight": torch.float32,
+        "bias": torch.float32,
+        "x": torch.bfloat16,
+        "activation": "silu",
+    }
+    assert torch.equal(found, causal_conv(x, weight, bias, lengths, silu=True))
+    assert "float64" in package_refuses(x.double(), 4)
+
+
+@pytest.mark.parametrize("name", ["x", "weight", "bias", "tail"])
+def test_complex_and_whole_numbers_are_refused(name):
+    given = {
+        "x": torch.ones(4, 8),
+        "weight": torch.ones(8, 2),
+        "bias": torch.ones(8),
+        "tail": torch.ones(1, 1, 8),
+    }
+    for wrong, words in ((torch.complex64, f"{name}.real"), (torch.int64, rf"{name}.float\(\)")):
+        with pytest.raises(InputError, match=f"convolution: {name} is {str(wrong)[6:]}; .*{words}"):
+            causal_conv(**{**given, name: given[name].to(wrong)}, lengths=torch.tensor([4]))
 
 
 def test_the_package_is_refused_with_a_reason():
