@@ -56,17 +56,19 @@ def call(dtype=torch.float32):
         ("unet", {}),
         ("unet", {"low_cpu_mem_usage": False}),
         ("unet", {"torch_dtype": torch.bfloat16}),
-        ("unet", {"torch_dtype": torch.float16, "low_cpu_mem_usage": False}),
+        pytest.param(
+            *("unet", {"torch_dtype": torch.float16, "low_cpu_mem_usage": False}), marks=pytest.mark.slow
+        ),
         ("unet", {"device_map": "cpu"}),
-        ("unet", {"device_map": ON_DISK}),
-        ("", {"subfolder": "unet"}),
-        ("fp16", {"variant": "fp16"}),
+        pytest.param(*("unet", {"device_map": ON_DISK}), marks=pytest.mark.slow),
+        pytest.param(*("", {"subfolder": "unet"}), marks=pytest.mark.slow),
+        pytest.param(*("fp16", {"variant": "fp16"}), marks=pytest.mark.slow),
         ("shards", {}),
-        ("shards", {"low_cpu_mem_usage": False}),
+        pytest.param(*("shards", {"low_cpu_mem_usage": False}), marks=pytest.mark.slow),
         ("unet", {"adapters": True}),
-        ("unet", {"scan_form": "ssd", "head_size": 16, "conv": 4}),
-        ("unet", {"scan_form": "attention"}),
-        ("unet", {"flow_scale": 1.0, "detail_width": 8, "stride": 8}),
+        pytest.param(*("unet", {"scan_form": "ssd", "head_size": 16, "conv": 4}), marks=pytest.mark.slow),
+        pytest.param(*("unet", {"scan_form": "attention"}), marks=pytest.mark.slow),
+        pytest.param(*("unet", {"flow_scale": 1.0, "detail_width": 8, "stride": 8}), marks=pytest.mark.slow),
     ],
 )
 def test_it_begins_as_the_base(base, place, options, tmp_path):

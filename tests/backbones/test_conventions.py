@@ -145,7 +145,9 @@ def test_weights_are_stored_in_few_bits_and_cast_layer_by_layer(storage, kind):
     assert all(stored[name].grad.float().any() for name in layers if "weight" in name)
 
 
-@pytest.mark.parametrize("way", ["cpu", "disk", "model", "group", "hook"])
+@pytest.mark.parametrize(
+    "way", ["cpu", pytest.param("disk", marks=pytest.mark.slow), "model", "group", "hook"]
+)
 def test_weights_may_wait_elsewhere(way, tmp_path):
     model, here = model_of("conv"), torch.device("cpu")
     expected = output(model)
