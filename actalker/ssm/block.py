@@ -221,7 +221,7 @@ def laid_out(
 
 def shared(layers: nn.ModuleList, x: Tensor) -> Tensor:
     """Both directions' layers on the same rows, (r, ·) -> (r, 2, ·)."""
-    if not all(map(untouched, layers)):
+    if not untouched(layers):
         return torch.stack([layer(x) for layer in layers], 1)
     weight, bias = (torch.cat([getattr(layer, k) for layer in layers]) for k in ("weight", "bias"))
     return F.linear(x, weight, bias).unflatten(1, (2, -1))
@@ -229,7 +229,7 @@ def shared(layers: nn.ModuleList, x: Tensor) -> Tensor:
 
 def apart(layers: nn.ModuleList, x: Tensor) -> Tensor:
     """Each direction's layer on rows of its own, (r, 2, ·) -> (r, 2, ·)."""
-    if not all(map(untouched, layers)):
+    if not untouched(layers):
         return torch.stack([layer(x[:, k]) for k, layer in enumerate(layers)], 1)
     weight = torch.stack([layer.weight.t() for layer in layers])  # type: ignore[operator, union-attr]
     y = torch.bmm(x.transpose(0, 1), weight.to(x.dtype)).transpose(0, 1)
@@ -238,27 +238,33 @@ def apart(layers: nn.ModuleList, x: Tensor) -> Tensor:
     return y + torch.stack([layer.bias for layer in layers]).to(y.dtype)  # type: ignore[misc]
 
 
-def untouched(layer: nn.Module) -> bool:
-    """Whether a layer is a Linear and no more, so that its weights may be read past its `forward`.
+def untouched(layers: nn.ModuleList) -> bool:
+    """Whether layers are Linears and no more, so that their weights may be read past their `forward`.
 
     Adapters and quantisation put another class in its place; casting, offloading and parametrisation put
     hooks, a `forward` of the instance or tensors of another class.
     """
-    return (
-        type(layer) is nn.Linear
-        and "forward" not in layer.__dict__
-        and not (layer._forward_hooks or layer._forward_pre_hooks)
-        and not (layer._backward_hooks or layer._backward_pre_hooks)
-        and not _has_any_global_hook()
-        and all(t is None or plain(t) for t in layer._parameters.values())
-    )
+    if _has_any_global_hook():
+        return False
+    for layer in layers:
+        if type(layer) is not nn.Linear or "forward" in layer.__dict__:
+            return False
+        if layer._forward_hooks or layer._forward_pre_hooks:
+            return False
+        if layer._backward_hooks or layer._backward_pre_hooks:
+            return False
+        for t in layer._parameters.values():
+            if t is not None and type(t) not in PLAIN and not stand_in(t):
+                return False
+    return True
 
 
-def plain(t: Tensor) -> bool:
-    """Whether a tensor is of no class of its own; while a graph is recorded, stand-ins of PyTorch's are."""
-    if torch.compiler.is_compiling():
-        return not is_traceable_wrapper_subclass(t)
-    return type(t) in (nn.Parameter, Tensor)
+PLAIN = (nn.Parameter, Tensor)
+
+
+def stand_in(t: Tensor) -> bool:
+    """Whether PyTorch has put a tensor in another's place to record a graph."""
+    return torch.compiler.is_compiling() and not is_traceable_wrapper_subclass(t)
 
 
 def selectors(inner: int, low: int, state_size: int) -> nn.ModuleList:
