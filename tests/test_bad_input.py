@@ -291,12 +291,12 @@ def _pickled(folder: Path) -> None:
         def __reduce__(self):
             return os.system, ("touch owned",)
 
-    (folder / "denoiser/model.safetensors").write_bytes(pickle.dumps(Bomb()))
+    (folder / "denoiser/diffusion_pytorch_model.safetensors").write_bytes(pickle.dumps(Bomb()))
     _rehash(folder)
 
 
 def _listed_pickle(folder: Path) -> None:
-    (folder / "denoiser/model.safetensors").rename(folder / "denoiser/pytorch_model.bin")
+    (folder / "denoiser/diffusion_pytorch_model.safetensors").rename(folder / "denoiser/pytorch_model.bin")
     _edit_json(
         folder / INDEX, lambda i: i.update(files={"denoiser/pytorch_model.bin": "sha256:0", **i["files"]})
     )
@@ -311,7 +311,7 @@ def _setting(**values):
 
 
 def _flip(folder: Path) -> None:
-    path = folder / "denoiser/model.safetensors"
+    path = folder / "denoiser/diffusion_pytorch_model.safetensors"
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
@@ -325,8 +325,8 @@ def _cut(folder: Path) -> None:
 
 FOLDERS = [
     (
-        lambda f: (f / "denoiser/model.safetensors").unlink(),
-        "denoiser/model.safetensors: missing; the model folder",
+        lambda f: (f / "denoiser/diffusion_pytorch_model.safetensors").unlink(),
+        "denoiser/diffusion_pytorch_model.safetensors: missing; the model folder",
     ),
     (lambda f: (f / "config.json").unlink(), "config.json: missing"),
     (lambda f: (f / INDEX).unlink(), "model_index.json: missing; give a model folder"),
@@ -336,9 +336,9 @@ FOLDERS = [
         lambda f: (f / INDEX).write_text('{"files": {}}'),
         "does not list config.json; it is not a model folder",
     ),
-    (_flip, "denoiser/model.safetensors: changed since the model was saved (hash differs)"),
+    (_flip, "denoiser/diffusion_pytorch_model.safetensors: changed since the model was saved (hash differs)"),
     (_cut, "encoders/model.safetensors: not a readable safetensors file"),
-    (_pickled, "denoiser/model.safetensors: not a readable safetensors file"),
+    (_pickled, "denoiser/diffusion_pytorch_model.safetensors: not a readable safetensors file"),
     (_listed_pickle, "pytorch_model.bin: pickled weights can run programs and are not read"),
     (
         lambda f: _edit_json(f / INDEX, lambda i: i["files"].update({"../face.png": "x"})),
@@ -349,8 +349,8 @@ FOLDERS = [
         "names '/etc/passwd', outside",
     ),
     (
-        lambda f: _edit_json(f / INDEX, lambda i: i["files"].pop("denoiser/model.safetensors")),
-        "denoiser/model.safetensors: is not listed in model_index.json",
+        lambda f: _edit_json(f / INDEX, lambda i: i["files"].pop("denoiser/diffusion_pytorch_model.safetensors")),
+        "denoiser/diffusion_pytorch_model.safetensors: is not listed in model_index.json",
     ),
     (_setting(sice=3), "model setting 'sice' is unknown; did you mean 'size'"),
     (_setting(denoiser="ControlUnet"), "denoiser 'ControlUnet' is unknown; did you mean 'ControlUNet'"),

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import InputError, one_of
 
+FILES = ["*.json", "*.safetensors", "pipeline.py"]  # of a model on the hub
 SHIPPED = Path(__file__).parent.parent / "models"
 
 
@@ -44,7 +45,7 @@ def _found(name: str | Path, hub: dict[str, Any]) -> Path:
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
         try:
-            return Path(snapshot_download(str(name), allow_patterns=["*.json", "*.safetensors"], **hub))
+            return Path(snapshot_download(str(name), allow_patterns=FILES, **hub))
         except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
             at = f" at revision '{hub['revision']}'" if hub.get("revision") else ""
             raise InputError(

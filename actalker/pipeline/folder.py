@@ -1,8 +1,9 @@
-"""The model folder: diffusers layout, safetensors only, every file's hash checked on loading.
+"""The model folder: diffusers' layout, safetensors only, every file's hash checked on loading.
 
 model_index.json        class, version, and the sha256 of every other file
 config.json             `ModelConfig`
-denoiser/ codec/ encoders/    config.json and model.safetensors each, where the part has any
+pipeline.py             names the class to diffusers; nothing here runs it
+denoiser/ codec/ encoders/    config.json and weights each, where the part has any (`parts`)
 """
 
 from __future__ import annotations
@@ -13,35 +14,57 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import ConfigMixin
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from diffusers import ConfigMixin, __version__
 
 from ..errors import InputError
 from ..provenance import file_hash
 from .find import find_model
 from .model import ModelConfig, TalkingHeadModel
+from .parts import read_weights, write_weights
 
-WEIGHTS, CONFIG, INDEX = "model.safetensors", "config.json", "model_index.json"
+CONFIG, INDEX, ENTRY = "config.json", "model_index.json", "pipeline.py"
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
 
-def save_model(model: TalkingHeadModel, folder: Path, dtype: torch.dtype | None = None) -> None:
-    """Write a model folder; an existing one is replaced only when the new one is whole."""
+ENTRY_TEXT = '''"""The class by which diffusers opens this folder, where trust_remote_code=True."""
+
+from actalker.pipeline import TalkingHeadPipeline
+
+__all__ = ["TalkingHeadPipeline"]
+'''
+
+
+def save_model(
+    model: TalkingHeadModel,
+    folder: Path,
+    dtype: torch.dtype | None = None,
+    variant: str | None = None,
+    shard: int | str | None = None,
+) -> None:
+    """Write a model folder; an existing one is replaced only when the new one is whole.
+
+    variant: stands in the names of weights. shard: largest file of weights, bytes or `5GB`.
+    """
     folder = Path(folder).resolve()
     if folder.exists() and not (folder / INDEX).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(
             f"{folder}: exists and is not a model folder; it would be replaced, give another name"
         )
     try:
-        _write_folder(model, folder, dtype)
+        _write_folder(model, folder, dtype, variant, shard)
     except OSError as error:
         raise InputError(
             f"{folder}: cannot be written ({error.strerror or error}); give another folder"
         ) from None
 
 
-def _write_folder(model: TalkingHeadModel, folder: Path, dtype: torch.dtype | None) -> None:
+def _write_folder(
+    model: TalkingHeadModel,
+    folder: Path,
+    dtype: torch.dtype | None,
+    variant: str | None,
+    shard: int | str | None,
+) -> None:
     work = folder.with_name(folder.name + ".part")
     if work.exists():
         shutil.rmtree(work)
@@ -50,37 +73,41 @@ def _write_folder(model: TalkingHeadModel, folder: Path, dtype: torch.dtype | No
     for name, part in model.parts():
         (work / name).mkdir()
         weights = {
-            key: value.to(dtype if dtype and value.is_floating_point() else value.dtype).contiguous()
+            key: value.to(dtype if dtype and value.is_floating_point() else value.dtype)
             for key, value in part.state_dict().items()
         }
         if isinstance(part, ConfigMixin):
             part.save_config(work / name)
         if weights:
-            save_file(weights, work / name / WEIGHTS, metadata={"format": "pt"})
-            (work / name / WEIGHTS).chmod(0o644)  # safetensors makes files that only their owner reads
-    index = index_of(work)
+            write_weights(weights, work / name, variant, shard)
+    write_index(work)
     if (folder / "README.md").is_file():  # the model card is written by hand
         shutil.copy2(folder / "README.md", work / "README.md")
-    (work / INDEX).write_text(json.dumps(index, indent=2) + "\n")
     if folder.exists():
         shutil.rmtree(folder)
     work.rename(folder)
 
 
-def index_of(folder: Path) -> dict[str, Any]:
-    """What the index of a folder says: the class that reads it, and every file's hash."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file())
-    return {
-        "_class_name": ["actalker.pipeline", "TalkingHeadPipeline"],
-        "format": 1,
+def write_index(folder: Path) -> None:
+    """Write what makes a folder a model's: the classes that read it, and the hash of every file."""
+    (folder / ENTRY).write_text(ENTRY_TEXT)
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p != folder / INDEX)
+    index = {
+        "_class_name": [Path(ENTRY).stem, "TalkingHeadPipeline"],
+        "_diffusers_version": __version__,
+        "model": ["actalker.pipeline.model", "TalkingHeadModel"],
         "files": {p.relative_to(folder).as_posix(): file_hash(p) for p in files},
     }
+    (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n")
 
 
 def load_model(
-    name: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    name: str | Path,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    variant: str | None = None,
 ) -> TalkingHeadModel:
-    """Read a model folder; see `find_model` for names.
+    """Read a model folder; see `find_model` for names. variant: of weights, as `save_model` names them.
 
     Raises: InputError that names the file that is missing, changed or unreadable.
     """
@@ -107,17 +134,7 @@ def load_model(
     for part_name, part in model.parts():
         if not part.state_dict():
             continue
-        path = folder / part_name / WEIGHTS
-        if f"{part_name}/{WEIGHTS}" not in files:
-            raise InputError(
-                f"{path}: is not listed in {INDEX}; the model folder is not whole, fetch it again"
-            )
-        try:
-            weights = load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise InputError(
-                f"{path}: not a readable safetensors file ({error}); fetch the model again"
-            ) from None
+        weights = read_weights(folder / part_name, files, variant)
         shapes = {name: value.shape for name, value in part.state_dict().items()}
         wrong = [
             name
@@ -126,7 +143,7 @@ def load_model(
         ]
         if wrong:
             raise InputError(
-                f"{path}: {len(wrong)} weights are missing, unknown or of another shape (first: "
+                f"{folder / part_name}: {len(wrong)} weights are missing, unknown or of another shape (first "
                 f"{wrong[0]}); the folder is of another version, fetch it again"
             )
         part.load_state_dict(weights)

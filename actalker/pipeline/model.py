@@ -8,9 +8,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import ModelMixin
 from torch import Tensor, nn
 
 from ..backbones import DENOISERS
@@ -171,8 +173,10 @@ class SignalInputs:
         return [name for name in SIGNAL_NAMES if getattr(self, name) is not None]
 
 
-class TalkingHeadModel(nn.Module):
+class TalkingHeadModel(ModelMixin):
     """Encoders, network and codec, built from a `ModelConfig`; the pipeline and the trainer share it."""
+
+    to = nn.Module.to  # ModelMixin's warns of every cast
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -201,6 +205,28 @@ class TalkingHeadModel(nn.Module):
     def dtype(self) -> torch.dtype:
         """Of weights and features."""
         return self.network.dtype
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls,
+        folder: str | Path,
+        torch_dtype: torch.dtype | None = None,
+        variant: str | None = None,
+        **diffusers: Any,
+    ) -> TalkingHeadModel:
+        """Read a model folder, float32 unless another dtype is given; other options do nothing.
+
+        `DiffusionPipeline.from_pretrained` reads a pipeline's component by it.
+        """
+        from .folder import load_model
+
+        return load_model(folder, "cpu", torch_dtype or torch.float32, variant)
+
+    def save_pretrained(self, folder: str | Path, **options: Any) -> None:  # type: ignore[override]
+        """Write a model folder; options as `folder.save_model`."""
+        from .folder import save_model
+
+        save_model(self, Path(folder), **options)
 
     def tokens(self, inputs: SignalInputs) -> dict[str, Tensor]:
         """Tokens (b, f, n, d) of the signals that are given."""

@@ -82,7 +82,7 @@ class StoredPipeline(PlacedPipeline):
             force_download=force_download,
             token=token,
         )
-        model = load_model(folder, "cpu", kind)
+        model = load_model(folder, "cpu", kind, variant)
         most = 2 + sum(s in model.encoders for s in SIGNALS)  # passes, where identity and all are guided
         chosen = arrange(model, place.type, kind, budget, dtype == "auto", most)
         settle(model, chosen, place)
@@ -111,7 +111,12 @@ class StoredPipeline(PlacedPipeline):
             raise InputError(
                 "safe_serialization=False: weights are only written as safetensors; leave it out"
             )
-        save_model(self.model, Path(save_directory))
+        offload, device = self.arrangement.offload, self.device
+        if offload != "none":
+            self.remove_all_hooks()  # weights that wait elsewhere could not be written
+        save_model(self.model, Path(save_directory), variant=variant, shard=max_shard_size)
+        if offload != "none":
+            self._offload(offload, None, device)
 
     @classmethod
     @named(LOAD)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..backbones.attach import cross_attentions
@@ -26,8 +26,9 @@ from ..backbones.released import ReleasedUNet
 from ..codecs.autoencoder import TemporalAutoencoder
 from ..diffusion.precondition import PreconditionConfig
 from ..errors import InputError
-from ..pipeline.folder import CONFIG, INDEX, WEIGHTS, index_of
+from ..pipeline.folder import CONFIG, write_index
 from ..pipeline.model import ModelConfig, SamplingConfig
+from ..pipeline.parts import write_weights
 from ..provenance import check_readable
 from ..signals.released import (
     LAYERS,
@@ -97,7 +98,7 @@ def import_released(
         encoders = _encoders(files, motion, arcface, whisper, work / "encoders", done.notes)
         config = model_config(denoiser, codec, encoders, size)
         (work / CONFIG).write_text(json.dumps(config.as_dict(), indent=2) + "\n")
-        (work / INDEX).write_text(json.dumps(index_of(work), indent=2) + "\n")
+        write_index(work)
         work.rename(out)
     except OSError as error:
         raise InputError(f"{out}: cannot be written ({error.strerror or error})") from None
@@ -193,7 +194,7 @@ def _denoiser(files: dict[str, Path], svd: Path, folder: Path, notes: list[str])
                 weights.setdefault(place, value)
     if adapters:
         raise InputError(f"{files['adapter_module']}: {next(iter(adapters))} has no place")
-    _write(fitted(weights, partial(ReleasedUNet, **config), str(files["unet"])), folder)
+    write_weights(fitted(weights, partial(ReleasedUNet, **config), str(files["unet"])), folder)
     network.save_config(folder)
     return config
 
@@ -205,7 +206,7 @@ def _codec(vae: Path, folder: Path) -> dict[str, Any]:
     path = next((p for p in paths if p.is_file()), paths[0])
     build = partial(TemporalAutoencoder, **config)
     weights = load_file(check_readable(path, "file of weights"))
-    _write(fitted(weights, build, str(path)), folder)
+    write_weights(fitted(weights, build, str(path)), folder)
     with torch.device("meta"):
         build().save_config(folder)
     return config
@@ -267,7 +268,7 @@ def _encoders(
         for part, (path, own) in parts.items():
             checked = fitted(own, partial(getattr, encoder, part), str(path))
             weights.update({f"{signal}.{part}.{key}": value for key, value in checked.items()})
-    _write(weights, folder)
+    write_weights(weights, folder)
     settings = {signal: {"kind": "released", **vars(config)} for signal, (config, _) in made.items()}
     return {"expression": {"kind": "none"}, **settings}
 
@@ -286,8 +287,3 @@ def motion_networks(path: Path) -> tuple[Weights, Weights]:
             raise InputError(f"{path}: holds no {group}[...{mark}*]; give the release's motion checkpoint")
         found.append(weights)
     return found[0], found[1]
-
-
-def _write(weights: Weights, folder: Path) -> None:
-    save_file({k: value.contiguous() for k, value in weights.items()}, folder / WEIGHTS, {"format": "pt"})
-    (folder / WEIGHTS).chmod(0o644)  # safetensors makes files that only their owner reads

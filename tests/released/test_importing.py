@@ -269,7 +269,7 @@ def test_the_full_size_is_imported_within_8_gb(tmp_path):
     assert done.returncode == 0, done.stderr[-1500:]
     peak = int(done.stdout.split("peak ")[1].split()[0])
     shutil.rmtree(tmp_path / "release")
-    with safe_open(tmp_path / "out/denoiser/model.safetensors", "pt") as file:
+    with safe_open(tmp_path / "out/denoiser/diffusion_pytorch_model.safetensors", "pt") as file:
         assert file.get_slice("conv_in.weight").get_dtype() == "F16" and len(list(file.keys())) > 1500
     shutil.rmtree(tmp_path / "out")
     assert peak < 8 * 2**30, peak

@@ -1,0 +1,101 @@
+"""The weights of a model's parts as safetensors files, under diffusers' names, whole or in shards.
+
+denoiser/ codec/    diffusion_pytorch_model[.VARIANT].safetensors
+encoders/           model[.VARIANT].safetensors
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from huggingface_hub import split_torch_state_dict_into_shards
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ..errors import InputError
+
+DIFFUSERS, OTHER = "diffusion_pytorch_model", "model"  # stems of files' names
+STEMS = {  # of each part: what is written, then what earlier versions wrote
+    "denoiser": (DIFFUSERS, OTHER),
+    "codec": (DIFFUSERS, OTHER),
+    "encoders": (OTHER,),
+}
+
+
+def write_weights(
+    weights: Mapping[str, Tensor],
+    folder: Path,
+    variant: str | None = None,
+    shard: int | str | None = None,
+) -> None:
+    """Write a part's weights into its folder, whose name is the part's.
+
+    variant: stands in the files' names. shard: largest file, bytes or `5GB`; without it there is one.
+    """
+    if variant is not None and not variant.isidentifier():
+        raise InputError(f"variant '{variant}': give a word, such as fp16")
+    stem, mark = STEMS[folder.name][0], "" if variant is None else f".{variant}"
+    pattern = f"{stem}{mark}{{suffix}}.safetensors"
+    try:
+        plan = split_torch_state_dict_into_shards(
+            dict(weights), filename_pattern=pattern, max_shard_size=2**63 if shard is None else shard
+        )
+    except ValueError as error:
+        raise InputError(f"max_shard_size '{shard}': give bytes, or a size such as 5GB ({error})") from None
+    for name, keys in plan.filename_to_tensors.items():
+        save_file({key: weights[key].contiguous() for key in keys}, folder / name, {"format": "pt"})
+        (folder / name).chmod(0o644)  # safetensors makes files that only their owner reads
+    if plan.is_sharded:
+        index = {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename}
+        text = json.dumps(index, indent=2, sort_keys=True) + "\n"
+        (folder / f"{stem}.safetensors.index{mark}.json").write_text(text)
+
+
+def read_weights(folder: Path, files: Collection[str], variant: str | None = None) -> dict[str, Tensor]:
+    """A part's weights from its folder.
+
+    files: of the model folder, those that its index lists: no other is read.
+    Raises: InputError that names the file that is not listed or cannot be read.
+    """
+    part, mark = folder.name, "" if variant is None else f".{variant}"
+    for stem in STEMS[part]:
+        whole, index = f"{stem}{mark}.safetensors", f"{stem}.safetensors.index{mark}.json"
+        if f"{part}/{whole}" in files:
+            return _read(folder / whole)
+        if f"{part}/{index}" in files:
+            return _read_shards(folder / index, files)
+    held = sorted(name for name in files if name.startswith(f"{part}/") and name.endswith(".safetensors"))
+    if variant is not None and held:
+        raise InputError(f"{folder}: has no weights of variant '{variant}'; it has {', '.join(held)}")
+    raise InputError(
+        f"{folder / f'{STEMS[part][0]}{mark}.safetensors'}: is not listed in model_index.json; "
+        "the model folder is not whole, fetch it again"
+    )
+
+
+def _read_shards(index: Path, files: Collection[str]) -> dict[str, Tensor]:
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise InputError(f"{index}: cannot be read ({error}); fetch the model again") from None
+    weights: dict[str, Tensor] = {}
+    for name in names:
+        if f"{index.parent.name}/{name}" not in files:
+            raise InputError(
+                f"{index.parent / str(name)}: is not listed in model_index.json; "
+                "the model folder is not whole, fetch it again"
+            )
+        weights |= _read(index.parent / name)
+    return weights
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise InputError(
+            f"{path}: not a readable safetensors file ({error}); fetch the model again"
+        ) from None
