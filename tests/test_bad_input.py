@@ -286,17 +286,20 @@ def _hashes(folder: Path, names) -> dict[str, str]:
     return {name: "sha256:" + hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
 
 
+DENOISER = "denoiser/diffusion_pytorch_model.safetensors"
+
+
 def _pickled(folder: Path) -> None:
     class Bomb:
         def __reduce__(self):
             return os.system, ("touch owned",)
 
-    (folder / "denoiser/diffusion_pytorch_model.safetensors").write_bytes(pickle.dumps(Bomb()))
+    (folder / DENOISER).write_bytes(pickle.dumps(Bomb()))
     _rehash(folder)
 
 
 def _listed_pickle(folder: Path) -> None:
-    (folder / "denoiser/diffusion_pytorch_model.safetensors").rename(folder / "denoiser/pytorch_model.bin")
+    (folder / DENOISER).rename(folder / "denoiser/pytorch_model.bin")
     _edit_json(
         folder / INDEX, lambda i: i.update(files={"denoiser/pytorch_model.bin": "sha256:0", **i["files"]})
     )
@@ -311,7 +314,7 @@ def _setting(**values):
 
 
 def _flip(folder: Path) -> None:
-    path = folder / "denoiser/diffusion_pytorch_model.safetensors"
+    path = folder / DENOISER
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
@@ -325,7 +328,7 @@ def _cut(folder: Path) -> None:
 
 FOLDERS = [
     (
-        lambda f: (f / "denoiser/diffusion_pytorch_model.safetensors").unlink(),
+        lambda f: (f / DENOISER).unlink(),
         "denoiser/diffusion_pytorch_model.safetensors: missing; the model folder",
     ),
     (lambda f: (f / "config.json").unlink(), "config.json: missing"),
@@ -349,7 +352,7 @@ FOLDERS = [
         "names '/etc/passwd', outside",
     ),
     (
-        lambda f: _edit_json(f / INDEX, lambda i: i["files"].pop("denoiser/diffusion_pytorch_model.safetensors")),
+        lambda f: _edit_json(f / INDEX, lambda i: i["files"].pop(DENOISER)),
         "denoiser/diffusion_pytorch_model.safetensors: is not listed in model_index.json",
     ),
     (_setting(sice=3), "model setting 'sice' is unknown; did you mean 'size'"),

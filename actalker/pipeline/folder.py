@@ -50,22 +50,25 @@ def save_model(
         raise InputError(
             f"{folder}: exists and is not a model folder; it would be replaced, give another name"
         )
+    work = folder.with_name(folder.name + ".part")
     try:
-        _write_folder(model, folder, dtype, variant, shard)
+        _write_folder(model, folder, work, dtype, variant, shard)
     except OSError as error:
         raise InputError(
             f"{folder}: cannot be written ({error.strerror or error}); give another folder"
         ) from None
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def _write_folder(
     model: TalkingHeadModel,
     folder: Path,
+    work: Path,
     dtype: torch.dtype | None,
     variant: str | None,
     shard: int | str | None,
 ) -> None:
-    work = folder.with_name(folder.name + ".part")
     if work.exists():
         shutil.rmtree(work)
     work.mkdir(parents=True)

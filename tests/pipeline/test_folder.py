@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
+from diffusers import DiffusionPipeline
 from pipeline_files import small_model
 
+from actalker.backbones.unet import ControlUNet
 from actalker.errors import InputError
 from actalker.pipeline import TalkingHeadPipeline
 from actalker.pipeline.find import SHIPPED, find_model, shipped
 from actalker.pipeline.folder import INDEX, check_files, load_model, save_model
+from actalker.provenance import file_hash
 
 MOST_BYTES = 40 * 10**6  # of a model that the package carries
 
@@ -62,6 +66,94 @@ def test_a_save_that_fails_leaves_the_old_folder(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="cannot be written"):
         save_model(small_model(overlap=1), tmp_path / "a")
     assert check_files(tmp_path / "a") == before
+
+
+def in_old_form(folder) -> None:
+    """A folder as the first version wrote it: other names of weights and class, nothing for diffusers."""
+    (folder / "pipeline.py").unlink()
+    (folder / "denoiser/diffusion_pytorch_model.safetensors").rename(folder / "denoiser/model.safetensors")
+    files = {
+        str(p.relative_to(folder)): file_hash(p) for p in folder.rglob("*") if p.is_file() and p.name != INDEX
+    }
+    index = {"_class_name": ["actalker.pipeline", "TalkingHeadPipeline"], "format": 1, "files": files}
+    (folder / INDEX).write_text(json.dumps(index))
+
+
+def test_folders_of_the_first_version_are_read(tmp_path):
+    model = small_model()
+    save_model(model, tmp_path / "a")
+    in_old_form(tmp_path / "a")
+    read = load_model(tmp_path / "a").state_dict()
+    assert all(torch.equal(value, read[name]) for name, value in model.state_dict().items())
+
+
+def test_diffusers_opens_a_folder(made, tmp_path):
+    """The denoiser by its class, the pipeline where its file may be run; else the line names what to pass."""
+    folder = made / "model"
+    pipe = TalkingHeadPipeline.from_pretrained(folder, device="cpu")
+    network = ControlUNet.from_pretrained(folder, subfolder="denoiser").state_dict()
+    assert network.keys() == pipe.model.network.state_dict().keys()
+    assert all(torch.equal(value, network[key]) for key, value in pipe.model.network.state_dict().items())
+    with pytest.raises(ValueError, match="Pass `trust_remote_code=True`"):
+        DiffusionPipeline.from_pretrained(folder)
+    found = DiffusionPipeline.from_pretrained(folder, trust_remote_code=True)
+    assert type(found) is TalkingHeadPipeline and found.hashes == pipe.hashes
+    given = {"portrait": made / "face.png", "text": "smiles", "duration": 0.2}
+    assert np.array_equal(found(**given).frames, pipe(**given).frames)
+
+
+def test_variants_and_shards_are_named_as_diffusers_names_them(made, tmp_path):
+    pipe = TalkingHeadPipeline.from_pretrained(made / "model", device="cpu")
+    held = pipe.model.state_dict()
+    pipe.save_pretrained(tmp_path / "a", variant="fp16", max_shard_size="400KB")
+    names = {p.name for p in (tmp_path / "a/denoiser").iterdir()} - {"config.json"}
+    count = len(names) - 1
+    assert count > 1 and names == {
+        "diffusion_pytorch_model.safetensors.index.fp16.json",
+        *(f"diffusion_pytorch_model.fp16-{k + 1:05}-of-{count:05}.safetensors" for k in range(count)),
+    }
+    for state in (
+        TalkingHeadPipeline.from_pretrained(tmp_path / "a", variant="fp16", device="cpu").model.state_dict(),
+        {
+            f"network.{key}": value
+            for key, value in ControlUNet.from_pretrained(
+                tmp_path / "a", subfolder="denoiser", variant="fp16"
+            )
+            .state_dict()
+            .items()
+        },
+    ):
+        assert all(torch.equal(value, held[key]) for key, value in state.items())
+    with pytest.raises(InputError, match="has no weights of variant 'bf16'; it has denoiser/diffusion"):
+        TalkingHeadPipeline.from_pretrained(tmp_path / "a", variant="bf16")
+    with pytest.raises(InputError, match="diffusion_pytorch_model.safetensors: is not listed"):
+        TalkingHeadPipeline.from_pretrained(tmp_path / "a")
+    with pytest.raises(InputError, match="max_shard_size 'large'"):
+        pipe.save_pretrained(tmp_path / "b", max_shard_size="large")
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_model_of_the_hub_is_taken_at_its_revision(made, tmp_path):
+    """The cache of huggingface_hub, as two downloads have left it: nothing is fetched."""
+    cache = tmp_path / "models--who--what"
+    for k, (revision, overlap) in enumerate({"main": 2, "v1": 1}.items()):
+        commit = f"{k:040x}"
+        save_model(small_model(overlap=overlap), cache / "snapshots" / commit / "inner")
+        (cache / "refs").mkdir(exist_ok=True)
+        (cache / "refs" / revision).write_text(commit)
+    for revision, overlap in ((None, 2), ("v1", 1), (f"{1:040x}", 1)):
+        pipe = TalkingHeadPipeline.from_pretrained(
+            "who/what", subfolder="inner", revision=revision, cache_dir=tmp_path, local_files_only=True
+        )
+        assert pipe.model.config.overlap == overlap and pipe.name == "who/what"
+    with pytest.raises(InputError, match="did not give it at revision 'v2'"):
+        TalkingHeadPipeline.from_pretrained(
+            "who/what", revision="v2", cache_dir=tmp_path, local_files_only=True
+        )
+    with pytest.raises(InputError, match="has no folder 'outer'"):
+        TalkingHeadPipeline.from_pretrained(
+            "who/what", subfolder="outer", cache_dir=tmp_path, local_files_only=True
+        )
 
 
 def test_names_that_are_no_model_are_refused(tmp_path):
