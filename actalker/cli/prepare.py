@@ -62,6 +62,12 @@ def _parser() -> ArgumentParser:
         "--face-model", type=str | None, default=None, help="another face_landmarker.task than the one inside"
     )
     p.add_argument("--syncnet", type=str | None, default=None, help="SyncNet's weights, to judge the lips")
+    p.add_argument(
+        "--sync",
+        type=str | None,
+        default=None,
+        help="lips and sound that are apart: repair (move the sound), reject (default) or keep",
+    )
     p.add_argument("--arcface", type=str | None, default=None, help="insightface's r50, to tell people apart")
     p.add_argument(
         "--latents", type=str | None, default=None, help="model folder whose codec encodes the clips"
@@ -100,6 +106,7 @@ def _prepare(options: Namespace, words: Sequence[str], merging: bool) -> int:
         options.finder,
         None if options.face_model is None else Path(options.face_model),
         None if options.syncnet is None else Path(options.syncnet),
+        options.sync,
         None if options.arcface is None else Path(options.arcface),
         options.latents,
         options.device,

@@ -349,6 +349,10 @@ BAD_OPTIONS = [
     (["{source}", "--address", "ray://x"], "belongs to --engine ray"),
     (["{source}", "--probe.sound", "maybe"], "give required or optional"),
     (["{source}", "--timeout", "0"], "--timeout 0"),
+    (["{source}", "--sync", "repair"], "needs SyncNet's weights"),
+    (["{source}", "--sync", "mend"], "'mend' is unknown"),
+    (["{source}", "--arcface", "nowhere.pth"], "no such file"),
+    (["{source}", "--people.similarity", "2"], "--people.similarity 2"),
     (["merge"], "holds no prepare.json"),
 ]
 

@@ -162,18 +162,25 @@ def measure_render(work: Work, config: RenderConfig) -> dict[str, Any]:
             video.write(square.apply(frame, config.size))
     sound = work.before["probe"].values["sound"]
     if sound:
-        _write_sound(work, video.frames / fps)
+        write_sound(work, video.frames / fps)
     return {"frames": video.frames, "duration": float(video.frames / fps), "sound": sound}
 
 
-def _write_sound(work: Work, seconds: Fraction) -> None:
+def write_sound(work: Work, seconds: Fraction, later: Fraction = Fraction(0)) -> None:
+    """Write the clip's sound, 16 kHz mono, so long. later: seconds that it comes later than in its video.
+
+    Where the video holds no sound is silence.
+    """
     assert work.entry.video is not None
-    start = (part(work) or Interval(Fraction(0))).start
-    sound = read_sound(work.entry.video, limit=start + seconds)
+    start = (part(work) or Interval(Fraction(0))).start - later
+    sound = read_sound(work.entry.video, limit=max(start, Fraction(0)) + seconds)
     mono = np.zeros(round(seconds * RATE), np.float32)
-    if sound.duration > start:
-        heard = sound.cut(start, start + seconds).mono(RATE)[: len(mono)]
-        mono[: len(heard)] = heard
+    silent = max(-start, Fraction(0))
+    if sound.duration > start and silent < seconds:
+        heard = sound.cut(start + silent, start + seconds).mono(RATE)
+        first = round(silent * RATE)
+        heard = heard[: len(mono) - first]
+        mono[first : first + len(heard)] = heard
     with wave.open(str(work.folder / SOUND), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)

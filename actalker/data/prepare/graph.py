@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from ...errors import InputError
+from ...errors import InputError, one_of
 from ...extras import need
 from ...faces.find import choose_finder
 from ...provenance import file_hash, folder_hash
@@ -22,17 +22,22 @@ from .quality import judge_quality, judge_sync, measure_quality, measure_sync
 from .settings import FinderConfig, IdentityConfig, LatentsConfig, PrepareConfig, SyncConfig
 from .stages import Stage
 
+SYNC = ("repair", "reject", "keep")
+
 
 def settled(
     config: PrepareConfig,
     finder: str,
     model: Path | None,
     syncnet: Path | None,
+    repair: str | None,
     arcface: Path | None,
     latents: str | None,
     device: str,
 ) -> PrepareConfig:
     """The settings with everything found out that depends on this machine: finder, hashes of model files.
+
+    repair: what becomes of a clip whose lips and sound are apart, one of `SYNC`; None: reject.
 
     Raises: InputError for settings that cannot work, before any clip is touched.
     """
@@ -52,11 +57,19 @@ def settled(
     used = path if name == "landmarker" else None
     look = FinderConfig(name, *(None, None) if used is None else (str(used.absolute()), file_hash(used)))
     sync = None
+    if repair is not None:
+        one_of(repair, SYNC, "--sync")
+        if syncnet is None:
+            raise InputError(f"--sync {repair}: needs SyncNet's weights; give --syncnet syncnet_v2.model")
     if syncnet is not None:
+        if parse_rate(config.render.fps) != 25:
+            raise InputError(f"--render.fps {config.render.fps}: SyncNet knows 25 frames a second only")
         from ...signals.syncnet import load_syncnet  # PyTorch
 
         load_syncnet(syncnet)
-        sync = SyncConfig(str(syncnet.absolute()), file_hash(syncnet))
+        sync = SyncConfig(
+            str(syncnet.absolute()), file_hash(syncnet), repair=repair == "repair", judged=repair != "keep"
+        )
     identity = None
     if not 0 < config.people.similarity <= 1:
         raise InputError(f"--people.similarity {config.people.similarity:g}: give a number above 0, to 1")
@@ -112,14 +125,15 @@ def stages(config: PrepareConfig) -> list[Stage]:
         Stage("captions", 2, measure_captions, needs=("cut",), reads=caption_reads),
     ]
     if config.sync is not None:
+        judged = config.sync.judged
         listed.append(
             Stage(
                 "sync",
                 2,
                 measure_sync,
                 config.sync,
-                needs=("render", "features"),
-                judge=lambda v: judge_sync(v, config.sync_limits),
+                needs=("probe", "cut", "render", "features"),
+                judge=lambda v: judge_sync(v, config.sync_limits) if judged else None,
             )
         )
     if config.identity is not None:

@@ -44,6 +44,7 @@ MEASURED = {  # column: (stage, value)
     "sync_confidence": ("sync", "confidence"),
     "sync_distance": ("sync", "distance"),
     "sync_offset": ("sync", "offset"),
+    "sync_shift": ("sync", "shift"),
     "caption": ("captions", "base"),
     "phases": ("captions", "phases"),
     "actions": ("captions", "actions"),
@@ -93,6 +94,13 @@ def notes(values: Mapping[str, Mapping[str, Any]]) -> list[str]:
     if bars:
         sides = ", ".join(f"{side} {pixels}" for side, pixels in bars)
         found.append(f"black bars are left out (pixels: {sides})")
+    sync = values.get("sync", {})
+    if "shift" in sync:
+        way = "later" if sync["shift"] > 0 else "earlier"
+        found.append(
+            f"its sound is moved {abs(sync['shift']):.2f} s {way}: it was {sync['offset_before']} frames "
+            f"from the lips, and is {sync['offset']}"
+        )
     return found
 
 

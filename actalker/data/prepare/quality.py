@@ -5,6 +5,7 @@ it).
 from __future__ import annotations
 
 import wave
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 
 from ...media.video import read_frames
 from ...signals.audible import audible
-from .cut import CLIP, SOUND
+from .cut import CLIP, SOUND, write_sound
 from .features import FEATURES
 from .settings import QualityLimits, SyncConfig, SyncLimits
 from .stages import Work
@@ -63,15 +64,35 @@ def judge_quality(values: dict[str, Any], limits: QualityLimits) -> str | None:
 
 
 def measure_sync(work: Work, config: SyncConfig) -> dict[str, Any]:
-    """SyncNet's score of the clip; nothing for a clip without sound."""
-    if not work.before["render"].values["sound"]:
+    """SyncNet's score of the clip; nothing for a clip without sound.
+
+    With `repair`, a sound that comes early or late is cut from the video so many frames earlier or later, and
+    scored again; sound.wav is written if it is nearer to the lips then. shift: seconds that it comes later.
+    """
+    render = work.before["render"]
+    if not render.values["sound"]:
         return {}
-    from ...signals.syncnet import sync_crops, sync_score  # PyTorch: only where a clip is measured
+    from ...signals.syncnet import FPS, sync_crops  # PyTorch: only where a clip is measured
 
     with np.load(work.before["features"].file(FEATURES)) as features:
         boxes = features["boxes"]
-    crops = sync_crops(read_frames(work.before["render"].file(CLIP)), boxes)
-    score = sync_score(_syncnet(config.model), crops, _samples(work.before["render"].file(SOUND)))
+    crops = sync_crops(read_frames(render.file(CLIP)), boxes)
+    score = _score(config, crops, render.file(SOUND))
+    if not config.repair or not score["offset"]:
+        return score
+    shift = Fraction(score["offset"], FPS)
+    write_sound(work, Fraction(len(crops), FPS), later=shift)
+    again = _score(config, crops, work.folder / SOUND)
+    if abs(again["offset"]) >= abs(score["offset"]):
+        (work.folder / SOUND).unlink()
+        return score
+    return {**again, "shift": float(shift), "offset_before": score["offset"]}
+
+
+def _score(config: SyncConfig, crops: np.ndarray, sound: Path) -> dict[str, Any]:
+    from ...signals.syncnet import sync_score
+
+    score = sync_score(_syncnet(config.model), crops, _samples(sound))
     return {
         "confidence": round(score.confidence, 3),
         "distance": round(score.distance, 3),

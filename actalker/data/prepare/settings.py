@@ -102,16 +102,21 @@ class LatentsConfig:
 
 @dataclass(frozen=True)
 class SyncConfig:
-    """model: SyncNet's weight file; it counts by its content (`model_hash`)."""
+    """model: SyncNet's weight file; it counts by its content (`model_hash`).
+
+    repair: whether sound that is early or late is shifted. judged: whether `SyncLimits` reject clips.
+    """
 
     model: str = field(default="", metadata={"hashed": False})
     model_hash: str = ""
+    repair: bool = False
+    judged: bool = field(default=True, metadata={"hashed": False})
 
 
 @dataclass(frozen=True)
 class SyncLimits:
-    """confidence: Sync-C. offset: frames between lips and sound, either way. Judged with a SyncNet file
-    alone.
+    """confidence: Sync-C. offset: frames between lips and sound, either way, after a repair. Judged
+    with a SyncNet file alone.
     """
 
     confidence: float = 3.0

@@ -86,6 +86,8 @@ def _write(path: Path, members: Sequence[tuple[Entry, Outcome, Path]]) -> None:
         for entry, outcome, results in members:
             _add(tar, f"{entry.key}.json", _json(meta(entry, outcome)))
             for suffix, (stage, name) in MEMBERS.items():
+                if suffix == "wav" and f"sync/{name}" in outcome.files:
+                    stage = "sync"  # the sound as it was repaired
                 if f"{stage}/{name}" in outcome.files:
                     _add(tar, f"{entry.key}.{suffix}", (results / stage / name).read_bytes())
 
