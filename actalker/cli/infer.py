@@ -160,6 +160,7 @@ def run(argv: Sequence[str]) -> int:
 
     if not options.quiet:
         print(f"plan: {request.plan}")
+        print(f"face: {request.inputs.portrait.place()}")
         if settings["memory"] != "max":
             print(f"memory: {pipeline.arrangement}")
     from ..pipeline.progress import progress

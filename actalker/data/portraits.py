@@ -78,10 +78,11 @@ class PortraitFolder:
         self.size = size
         self.known = [astronaut()]
         for path in [] if folder is None else picture_files(folder):
-            from ..faces.find import find_faces
+            from ..faces.find import find_upright
 
             image = read_image(path)
-            self.known.append(_known(image, find_faces(image, name=str(path)).points(), round(size * KEPT)))
+            found = find_upright(image, name=str(path))
+            self.known.append(_known(found.image, found.face.points(), round(size * KEPT)))
 
     def draw(self, generator: torch.Generator) -> tuple[Tensor, FacePoints, float]:
         """A portrait (3, s, s) in [0, 1], its points in pixels, and its seam; a function of the generator."""

@@ -16,6 +16,7 @@ from torch import Tensor
 from ..control.gates import Gates
 from ..data.puppets.clip import PuppetClip, PuppetConfig, puppet_clip, render_target
 from ..data.puppets.motion import INDEX, compose
+from ..faces.crop import Crop
 from ..faces.face import Face
 from ..media.sound import Sound
 from ..pipeline.driver import Driver, expression_tokens
@@ -46,7 +47,8 @@ def puppet_inputs(model: TalkingHeadModel, clip: PuppetClip) -> ClipInputs:
     size = clip.config.size
     picture = (clip.portrait * 255).round().byte().permute(1, 2, 0).numpy()
     masks = {name: shape([clip.points], (size, size)) for name, shape in REGIONS.items()}
-    portrait = Portrait(picture, picture, masks, picture, None, Face(clip.points.box))
+    whole = Crop(0.0, 0.0, float(picture.shape[0]))
+    portrait = Portrait(picture, picture, masks, picture, whole, Face(clip.points.box), "puppet", 0)
     crops = iter(clip.driver.permute(0, 2, 3, 1).numpy())
     return ClipInputs(
         model,

@@ -20,6 +20,7 @@ from .alignment import alignment_refuses, find_by_alignment
 from .cascade import find_by_cascade
 from .face import Face
 from .landmarker import SHIPPED, find_by_landmarker, landmarker_refuses
+from .upright import LIES, upright
 
 log = logging.getLogger("actalker")
 MODEL_VARIABLE = "ACTALKER_FACE_MODEL"
@@ -31,6 +32,17 @@ class Finder:
 
     find: Callable[[np.ndarray, Path | None], list[Face]]
     refuses: Callable[[Path | None], str | None]  # why it cannot run here, or None
+
+
+@dataclass(frozen=True)
+class Upright:
+    """A portrait (h, w, 3) uint8 with its face upright, who found it, and the quarter turns counter-clockwise
+    that it was turned by."""
+
+    image: np.ndarray
+    face: Face
+    finder: str
+    turns: int
 
 
 FINDERS = {  # best first: `auto` takes the first that can run
@@ -121,6 +133,34 @@ def find_faces(
             "%s: the face is cut by the picture's border; what is missing is filled from the edge", name
         )
     return face
+
+
+def find_upright(
+    image: np.ndarray, model: Path | None = None, index: int | None = None, name: str = "picture"
+) -> Upright:
+    """The face of a portrait, and the portrait turned by quarters until the face is upright; says when it is.
+
+    A finder that knows no roll sees upright faces only, and finds none in a picture that lies on its side.
+
+    Args: as `find_faces` has them; index counts the faces of the picture that is returned.
+    Raises: InputError as `find_faces`, or when the face is not upright and which way it lies is not sure.
+    """
+    turns = 0
+    finder, path = choose_finder("auto", model)
+    if finder == "landmarker":
+        turns, sure = upright(image, path)
+        if turns and not sure:
+            raise InputError(
+                f"{name}: the face is not upright, and how it lies is not sure; turn the picture upright"
+            )
+        if turns:
+            image = np.ascontiguousarray(np.rot90(image, turns))
+            log.warning("%s: %s; the picture is turned %s", name, *LIES[turns])
+        elif not sure:
+            log.warning(
+                "%s: whether the face is upright is not sure; the picture is taken as it stands", name
+            )
+    return Upright(image, find_faces(image, finder, path, index, name), finder, turns)
 
 
 def finder_status() -> dict[str, str]:

@@ -11,6 +11,7 @@ import importlib.util
 import logging
 import re
 import threading
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -26,10 +27,12 @@ from .stderr import without_lines
 SHIPPED = Path(__file__).parents[1] / "assets" / "face_landmarker" / "face_landmarker.task"
 LARGEST = 1024  # pixels a side that the finder sees
 MOST_FACES = 8
+LEAST_SCORE = 0.1  # of the first stage alone
 NEAREST = 96  # pixels a side of the smallest part of a picture that is looked at by itself
 APT = "apt-get install libegl1 libgles2 libgl1 libglib2.0-0"
 OWN_LINES = (  # of MediaPipe, absl and TensorFlow Lite, as they start
-    r"[IWEF]\d{4,8} \d\d:|WARNING: (Logging|All log messages) before |INFO: (Created|Initialized) TensorFlow"
+    r"[IWEF]\d{4,8} \d\d:|WARNING: (Logging|All log messages) before |INFO: \[\w+\.cc:"
+    r"|INFO: (Created|Initialized) TensorFlow"
 )
 _CREATION = threading.Lock()
 
@@ -126,6 +129,16 @@ def _look(image: np.ndarray, model: Path, x: float, y: float) -> list[Face]:
     return faces
 
 
+def detector_score(image: np.ndarray, model: Path | None = None) -> float:
+    """How sure the landmarker's first stage is of its surest face in (h, w, 3) uint8; 0: it sees none."""
+    with _CREATION:
+        detector = _detector(str(model or SHIPPED))
+    import mediapipe
+
+    picture = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(image))
+    return max((float(d.categories[0].score) for d in detector.detect(picture).detections), default=0.0)
+
+
 def pose_of(matrix: np.ndarray) -> tuple[float, float, float]:
     """Yaw, pitch and roll in degrees of a rotation Rz(roll) Ry(yaw) Rx(pitch), x right, y up, z to the
     camera.
@@ -156,7 +169,6 @@ def _landmarker(model: str) -> Any:
 def _created(model: str) -> Any:
     if (reason := _missing()) is not None:
         raise InputError(reason)
-    import mediapipe
     from mediapipe.tasks.python import BaseOptions
     from mediapipe.tasks.python.vision import FaceLandmarker, FaceLandmarkerOptions
 
@@ -166,16 +178,35 @@ def _created(model: str) -> Any:
         output_facial_transformation_matrixes=True,
         output_face_blendshapes=True,
     )
+    return _silently(FaceLandmarker, options, model)
+
+
+@lru_cache(maxsize=2)
+def _detector(model: str) -> Any:
+    """The first stage alone, out of the landmarker's file."""
+    from mediapipe.tasks.python import BaseOptions
+    from mediapipe.tasks.python.vision import FaceDetector, FaceDetectorOptions
+
+    with zipfile.ZipFile(model) as parts:
+        base = BaseOptions(model_asset_buffer=parts.read("face_detector.tflite"))
+    options = FaceDetectorOptions(base_options=base, min_detection_confidence=LEAST_SCORE)
+    return _silently(FaceDetector, options, model)
+
+
+def _silently(kind: Any, options: Any, model: str) -> Any:
+    """One of MediaPipe's tasks, made without its log lines."""
+    import mediapipe
+
     black = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.zeros((64, 64, 3), np.uint8))
     try:
         with without_lines(OWN_LINES):
-            landmarker = FaceLandmarker.create_from_options(options)
-            landmarker.detect(black)  # its threads say that they have begun; later it is silent
+            task = kind.create_from_options(options)
+            task.detect(black)  # its threads say that they have begun; later it is silent
     except (RuntimeError, ValueError, OSError) as error:
         why = " ".join(str(error).split())[:100]
         raise InputError(
             f"{model}: is not a face landmarker ({why}); give MediaPipe's face_landmarker.task"
         ) from None
     # its clean-up needs threads that are gone when the program ends, and would complain; the system cleans up
-    atexit.register(setattr, landmarker, "_handle", None)
-    return landmarker
+    atexit.register(setattr, task, "_handle", None)
+    return task

@@ -15,17 +15,23 @@ from ..errors import InputError
 from .crop import Crop, canonical_crop
 from .face import Face
 from .find import FINDERS, choose_finder
+from .upright import face_angle
 
 SPARSE = 5  # a finder without landmarks looks at every so many frames: it is slow
+LOOKED_AT_FOR_UP = (0, 5, 10)  # found faces that are asked which way up they are
 NEAR = 0.5  # a face is the one before if its middle moved by less than this share of its size
 
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """The face in each frame that was looked at, None where it was not found; how many faces there were."""
+    """The face in each frame that was looked at, None where it was not found; how many faces there were.
+
+    turns: quarter turns counter-clockwise that would set the face upright; 0 also where nobody knows.
+    """
 
     faces: tuple[Face | None, ...]
     counts: tuple[int, ...]
+    turns: int = 0
 
     @property
     def share(self) -> float:
@@ -87,8 +93,9 @@ def track_face(frames: Iterable[np.ndarray], finder: str = "auto", model: Path |
     name, path = choose_finder(finder, model)
     find = FINDERS[name].find
     faces: list[Face | None] = []
-    counts = []
+    counts, turns = [], []
     last: Face | None = None
+    found = 0
     for frame in frames:
         seen = sorted(find(frame, path), key=lambda face: -face.area)
         counts.append(len(seen))
@@ -96,9 +103,13 @@ def track_face(frames: Iterable[np.ndarray], finder: str = "auto", model: Path |
         chosen = near if near is not None and _distance(near, last) < NEAR else next(iter(seen), None)
         faces.append(chosen)
         last = chosen or last
+        if chosen is not None and chosen.pose is not None and found in LOOKED_AT_FOR_UP:
+            angle, sure = face_angle(frame, chosen, path)
+            turns.append(-round(angle / 90) % 4 if sure else 0)
+        found += chosen is not None
     if not faces:
         raise InputError("there are no frames to find a face in")
-    return Track(tuple(faces), tuple(counts))
+    return Track(tuple(faces), tuple(counts), turns[0] if len(set(turns)) == 1 else 0)
 
 
 def at_every_frame(rows: np.ndarray, at: np.ndarray, total: int) -> np.ndarray:

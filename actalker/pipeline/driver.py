@@ -20,6 +20,7 @@ from ..errors import InputError
 from ..faces.crop import Crop
 from ..faces.find import choose_finder
 from ..faces.track import SPARSE, at_every_frame, track_face
+from ..faces.upright import LIES
 from ..media.video import probe, read_frames
 from ..timeline import frame_count
 from .model import TalkingHeadModel
@@ -98,6 +99,9 @@ def driving_crops(
         raise InputError(
             f"{name}: no face found in {len(track.faces)} of its frames; give a video that shows one face"
         )
+    if track.turns:
+        lies, back = LIES[track.turns]
+        raise InputError(f"{name}: {lies}; turn the video {back} before it drives a portrait")
     if max(track.counts) > 1:
         log.warning("%s: up to %d faces in a frame; the largest is followed", name, max(track.counts))
     one = track.crop()

@@ -20,7 +20,8 @@ from ..control.gates import Gates
 from ..errors import InputError, one_of
 from ..faces.crop import Crop, canonical_crop
 from ..faces.face import Face
-from ..faces.find import find_faces
+from ..faces.find import find_upright
+from ..faces.upright import LIES
 from ..media.image import read_image
 from ..media.sound import SHORTEST, Sound, read_sound
 from ..regions.regions import is_region, mask_of, read_mask, region_for
@@ -42,15 +43,33 @@ class Portrait:
     """A portrait as the model sees it. picture: (s, s, 3) uint8; masks: name -> (s, s) in [0, 1],
     soft ones where the face's landmarks are known.
 
-    head: its face in the canonical square, as `picture`: who it is.
+    head: its face in the canonical square, as `picture`: who it is. image: the given one, set upright by
+    `turns` quarter turns counter-clockwise. crop: the square of it that the model sees. finder: who found
+    the face.
     """
 
     picture: np.ndarray
     head: np.ndarray
     masks: dict[str, Tensor]
     image: np.ndarray
-    crop: Crop | None
+    crop: Crop
     face: Face
+    finder: str
+    turns: int
+
+    def place(self) -> str:
+        """In words, which square of the picture the model sees, and who found the face in it."""
+        h, w = self.image.shape[:2]
+        square, side = self.crop, round(self.crop.side)
+        x0, y0 = max(0.0, square.x), max(0.0, square.y)
+        x1, y1 = min(float(w), square.x + square.side), min(float(h), square.y + square.side)
+        beyond = 1 - max(0.0, x1 - x0) * max(0.0, y1 - y0) / square.side**2
+        return (
+            f"found by the {self.finder}; the model sees {side} x {side} pixels from ({round(square.x)}, "
+            f"{round(square.y)}) of {w} x {h}"
+            + (f", {beyond:.0%} of them beyond the picture" if beyond >= 0.005 else "")
+            + (f"; the picture was turned {LIES[self.turns][1]}" if self.turns else "")
+        )
 
 
 def read_portrait(
@@ -71,7 +90,8 @@ def read_portrait(
     """
     image = checked_picture(source, "portrait") if isinstance(source, np.ndarray) else read_image(source)
     name = "portrait" if isinstance(source, np.ndarray) else str(source)
-    face = find_faces(image, model=face_model, index=face_index, name=name)
+    found = find_upright(image, face_model, face_index, name)
+    image, face = found.image, found.face
     square = head = canonical_crop(face)
     if crop == "none":
         side = min(image.shape[:2])
@@ -80,7 +100,7 @@ def read_portrait(
     points = face.points().moved(square, size)
     shapes = {**REGIONS, **(SOFT_REGIONS if points.contours else {})}
     masks = {region: shape([points], (size, size)) for region, shape in shapes.items()}
-    return Portrait(picture, head.apply(image, size), masks, image, square, face)
+    return Portrait(picture, head.apply(image, size), masks, image, square, face, found.finder, found.turns)
 
 
 @dataclass
@@ -147,13 +167,12 @@ class ClipInputs:
         return out
 
     def _drawn(self, signal: str, choice: str | Path) -> Tensor:
-        mask = read_mask(
-            region_for(signal, SIGNALS[signal].region, False, choice), self.portrait.image.shape[:2]
-        )
-        if self.portrait.crop is not None:
-            grey = np.repeat((mask * 255).round().astype(np.uint8)[..., None], 3, axis=2)
-            mask = self.portrait.crop.apply(grey, self.model.config.size)[..., 0].astype(np.float32) / 255
-        return torch.as_tensor(mask)
+        portrait = self.portrait
+        given = portrait.image.shape[:2] if portrait.turns % 2 == 0 else portrait.image.shape[1::-1]
+        mask = read_mask(region_for(signal, SIGNALS[signal].region, False, choice), given)
+        grey = np.rot90((mask * 255).round().astype(np.uint8), portrait.turns)  # drawn over what was given
+        cut = portrait.crop.apply(np.repeat(grey[..., None], 3, axis=2), self.model.config.size)
+        return torch.as_tensor(cut[..., 0].astype(np.float32) / 255)
 
     def conditions(self, start: int, stop: int) -> Conditions:
         """The conditions of frames start to stop, a batch of one."""

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .inputs import ClipInputs
 
-SIDE, BAND, GAP, SHOWN = 256, 56, 12, 8  # pixels; frames in the last row
+SIDE, BAND, GAP, LINE, SHOWN = 256, 56, 12, 18, 8  # pixels; frames in the last row
 INK, PAPER, FAINT = (30, 30, 34), (250, 249, 246), (205, 205, 210)
 COLOURS = {"audio": (214, 84, 40), "expression": (38, 110, 190), "text": (46, 140, 80)}
 
@@ -32,7 +32,7 @@ def preview(inputs: ClipInputs, frames: Mapping[int, np.ndarray]) -> np.ndarray:
     small, panels = SIDE // 2, 2 + len(inputs.signals)
     width = SHOWN * small + 2 * GAP
     side = min(SIDE, (width - 2 * GAP) // panels - GAP)
-    height = 5 * GAP + side + 20 + len(inputs.signals) * (BAND + GAP) + small + 20
+    height = 5 * GAP + side + 20 + LINE + len(inputs.signals) * (BAND + GAP) + small + 20
     sheet = Image.new("RGB", (width, height), PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
     shown = [("portrait and face", _boxed(inputs)), ("what the model sees", inputs.portrait.picture)]
@@ -42,7 +42,8 @@ def preview(inputs: ClipInputs, frames: Mapping[int, np.ndarray]) -> np.ndarray:
         x = GAP + k * (side + GAP)
         sheet.paste(_fitted(picture, side), (x, GAP + 18))
         draw.text((x, GAP), title, INK, font)
-    top = 2 * GAP + 20 + side
+    draw.text((GAP, GAP + 20 + side), f"face: {inputs.portrait.place()}", INK, font)
+    top = 2 * GAP + 20 + side + LINE
     for name in inputs.signals:
         _timeline(draw, inputs, name, (GAP, top, width - 2 * GAP, BAND), font)
         top += BAND + GAP
@@ -74,9 +75,9 @@ def _boxed(inputs: ClipInputs) -> np.ndarray:
     )
     draw = ImageDraw.Draw(image)
     draw.rectangle([v * scale for v in inputs.portrait.face.box], outline=COLOURS["audio"], width=3)
-    if (square := inputs.portrait.crop) is not None:
-        corners = (square.x, square.y, square.x + square.side, square.y + square.side)
-        draw.rectangle([v * scale for v in corners], outline=COLOURS["expression"], width=3)
+    square = inputs.portrait.crop
+    corners = (square.x, square.y, square.x + square.side, square.y + square.side)
+    draw.rectangle([v * scale for v in corners], outline=COLOURS["expression"], width=3)
     return np.asarray(image)
 
 

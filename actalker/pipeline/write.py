@@ -79,7 +79,7 @@ def sidecar(pipeline: TalkingHeadPipeline, request: Request, settings: dict[str,
     finder, model = choose_finder("auto", settings.get("face_model") and Path(settings["face_model"]))
     found = {**settings, **({"face_model": model} if finder == "landmarker" else {})}
     files = {name: str(found[name]) for name in SOURCES if is_file(found.get(name))}
-    choices = inputs.choices()
+    choices, square = inputs.choices(), inputs.portrait.crop
     files |= {f"region {name}": str(choice) for name, choice in choices.items() if isinstance(choice, Path)}
     return {
         "settings": settings,
@@ -95,8 +95,10 @@ def sidecar(pipeline: TalkingHeadPipeline, request: Request, settings: dict[str,
         "gates": inputs.gates.describe(),
         "regions": {name: str(choice) for name, choice in choices.items()},
         "script": None if inputs.script is None else str(inputs.script),
-        "face_finder": finder,
+        "face_finder": inputs.portrait.finder,
         "face_box": [round(float(v), 2) for v in inputs.portrait.face.box],
+        "square": [round(float(v), 2) for v in (square.x, square.y, square.side)],
+        "quarter_turns": inputs.portrait.turns,
         "device": str(inputs.model.device),
         "dtype": str(inputs.model.network.dtype).removeprefix("torch."),
         "memory": str(pipeline.arrangement),

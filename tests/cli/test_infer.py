@@ -344,7 +344,11 @@ def test_the_plan_is_printed_before_the_work_and_the_path_last(infer, capsys):
     assert lines[0].startswith(
         "plan: 20 frames (0.80 s at 25 fps), 5 windows, 2 steps, 20 denoiser passes, about "
     )
-    assert lines[1:] == [str(path)]
+    box, (x, y, side) = sidecar(path)["face_box"], sidecar(path)["square"]
+    assert x < box[0] < box[2] < x + side and y < box[1] < box[3] < y + side
+    seen = f"{round(side)} x {round(side)} pixels from ({round(x)}, {round(y)}) of 128 x 128"
+    assert lines[1].startswith(f"face: found by the landmarker; the model sees {seen}")
+    assert lines[2:] == [str(path)]
 
 
 def test_quiet_prints_the_path_alone(infer, capsys):

@@ -101,6 +101,37 @@ def test_a_drawn_mask_lies_where_it_was_drawn(made, tmp_path):
     assert (given[0, 4].numpy() == mask).all()
 
 
+def test_a_portrait_on_its_side_makes_the_clip_of_the_upright_one_its_mask_included(made, tmp_path, caplog):
+    upright = np.asarray(Image.fromarray(read_image(made / "face.png")).crop((0, 0, 120, 128)))
+    drawn = np.zeros((128, 120), np.uint8)
+    drawn[10:70, 20:60] = 255
+    pipe, inputs = TalkingHeadPipeline.from_pretrained(made / "model", device="cpu"), []
+    for turns in (0, 1, 2):
+        for name, picture in (("face", upright), ("mask", drawn)):
+            Image.fromarray(np.ascontiguousarray(np.rot90(picture, turns))).save(
+                tmp_path / f"{name}{turns}.png"
+            )
+        given = {"text": "smiles", "duration": 0.2, "regions": {"text": str(tmp_path / f"mask{turns}.png")}}
+        inputs.append(pipe.prepare(tmp_path / f"face{turns}.png", **given).inputs)
+    first = inputs[0]
+    for turns, other in enumerate(inputs):
+        assert other.portrait.turns == -turns % 4
+        np.testing.assert_array_equal(other.portrait.picture, first.portrait.picture)
+        np.testing.assert_array_equal(other.masks()["text"], first.masks()["text"])
+    assert "turned by 90 degrees clockwise" in inputs[1].portrait.place()
+    x, y, side = first.portrait.crop.x, first.portrait.crop.y, round(first.portrait.crop.side)
+    assert f"{side} x {side} pixels from ({round(x)}, {round(y)}) of 120 x 128" in first.portrait.place()
+
+
+def test_a_driver_on_its_side_is_refused_with_the_way_to_turn_it(made):
+    face = np.asarray(Image.open(made / "face.png"))
+    lying = [np.ascontiguousarray(np.rot90(face))] * 4
+    with pytest.raises(
+        InputError, match="on its side; turn the video by 90 degrees clockwise before it drives"
+    ):
+        list(driving_crops(lying, F25, 64, None))
+
+
 def test_the_preview_shows_portrait_regions_gates_and_frames(made):
     pipe = TalkingHeadPipeline.from_pretrained(made / "model", device="cpu")
     given = {"audio": made / "speech.wav", "text": "a | 0.1-0.3: smiles"}

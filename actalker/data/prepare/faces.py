@@ -14,6 +14,7 @@ import numpy as np
 
 from ...faces.crop import Crop
 from ...faces.track import Track, track_face
+from ...faces.upright import LIES
 from .cut import clip_frames
 from .settings import FinderConfig, TrackConfig, TrackLimits
 from .stages import Work
@@ -36,6 +37,8 @@ def measure_track(work: Work, config: tuple[TrackConfig, FinderConfig]) -> dict[
         "square": [square.x, square.y, square.side],
         "looked": looked,
     }
+    if track.turns:
+        values["turns"] = track.turns
     poses = track.poses()
     if poses is not None:
         values["yaw"] = round(float(np.percentile(np.abs(poses[:, 0]), 95)), 2)
@@ -72,6 +75,8 @@ def judge_track(values: dict[str, Any], limits: TrackLimits) -> str | None:
             f"shows the face in {values['face_share']:.0%} of the frames, less than "
             f"--track_limits.face_share {limits.face_share:g}"
         )
+    if values.get("turns"):
+        return "{}; turn it {}".format(*LIES[values["turns"]])
     if values["others_share"] > limits.others_share:
         return (
             f"shows several faces in {values['others_share']:.0%} of the frames, more than "
