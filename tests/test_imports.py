@@ -110,7 +110,7 @@ LIGHT = {  # exit code -> commands that need no network (`{here}` holds small fi
         "ablate --out {here}/o --vary gate.audio=2",
         "ablate --out {here}/o --portraits {here}/none",
         "ablate --out {here}/o --portraits {here}/empty",
-        "ablate --out {here}/o --preset gates --portraits {here}/text",
+        "ablate --out {here}/o --preset gates --portraits {here}/text --audio {here}/text",
         "ablate --out {here}/o --puppets 0",
         "ablate --out {here}/o --preset gates --puppets 0",
         "ablate --out {here}/o --model tinny",

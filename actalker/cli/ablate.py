@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ..extras import need
 from ..provenance import check_folder, check_readable, make_folder
 from .options import new_parser, parse
 
-PUPPETS = {"targets": 64, "study": 2}
+PUPPETS = {"targets": 64, "page": 2, "page of portraits": 0}
 
 
 def run(argv: Sequence[str]) -> int:
@@ -40,7 +41,7 @@ def run(argv: Sequence[str]) -> int:
         "--puppets",
         type=int | None,
         default=None,
-        help="held-out puppets, 0 leaves them out; default: 64 for the targets, 2 for a page",
+        help="held-out puppets, 0 leaves them out; default: 64; for a page 2, none beside portraits",
     )
     p.add_argument(
         "--seed",
@@ -74,7 +75,8 @@ def run(argv: Sequence[str]) -> int:
     if options.preset and options.vary:
         raise InputError("--preset and --vary: give one of them")
     if options.puppets is None:
-        options.puppets = PUPPETS["study" if study else "targets"]
+        page = "page of portraits" if options.portraits else "page"
+        options.puppets = PUPPETS[page if study else "targets"]
     need("eval", "matplotlib")  # told before the work, not after it
     if options.puppets < 0 or options.workers < 1:
         raise InputError(f"--puppets {options.puppets} --workers {options.workers}: give >= 0 and >= 1")
@@ -93,6 +95,11 @@ def run(argv: Sequence[str]) -> int:
     portraits = _pictures(options.portraits or [])
     check_name(options.model)
     folder = check_folder(options.out)
+    drivers = (options.audio or [], options.expression or [], options.text or [])
+    if portraits:
+        from ..evaluation.cases import check_files
+
+        check_files(portraits, *drivers, options.duration, options.face_model)
     measure = _study if study else _targets
     command = shlex.join(["actalker", "ablate", *argv])
     text, path = measure(options, portraits, folder, command)
@@ -191,7 +198,8 @@ def _study(options: Any, portraits: list[Path], folder: Path, command: str) -> t
 
     study = Study(tuple(cases), tuple(applicable(settings, cases)), options.model, options.steps)
     make_folder(folder)
+    told = partial(print, flush=True)
     with _counted(len(cases), "cases") as tick:
-        made = run_study(study, folder, options.engine, options.workers, options.address, tick)
+        made = run_study(study, folder, options.engine, options.workers, options.address, tick, told)
     page = write_study(folder, study, made, command, options.paper)
     return (folder / "ablation.md").read_text(encoding="utf-8"), page

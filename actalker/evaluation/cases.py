@@ -7,13 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import product
 from pathlib import Path
 
 from ..errors import InputError
+from ..faces.find import find_faces
+from ..media.image import read_image
+from ..media.sound import SHORTEST, read_sound
+from ..media.video import probe
 from ..provenance import file_hash
+from ..signals.script import parse_script
 from ..signals.signal import SIGNALS
+from ..timeline import frame_count, parse_seconds
 from .settings import Setting
+
+FPS = Fraction(25)  # of portraits' clips
 
 
 @dataclass(frozen=True)
@@ -87,6 +96,34 @@ def _apart(one: Case, other: Case) -> tuple[str | None, str | None]:
     """The files by which two cases differ, the first such; the same ones where a file is given twice."""
     pairs = [(getattr(one, name), getattr(other, name)) for name in ("portrait", "audio", "expression")]
     return next((pair for pair in pairs if pair[0] != pair[1]), pairs[0])
+
+
+def check_files(
+    portraits: Sequence[Path],
+    audio: Sequence[str],
+    expression: Sequence[str],
+    text: Sequence[str],
+    duration: str,
+    face_model: str | None,
+) -> None:
+    """Look at every file that will be animated, or drives: before the first is, and without torch.
+
+    Raises: InputError for pictures that cannot be read or show no face, and for drivers that cannot be read.
+    """
+    seconds = parse_seconds(duration)
+    if seconds * FPS < 1:
+        raise InputError(f"--duration {duration}: is less than a frame; give {float(1 / FPS):g} s or more")
+    for portrait in portraits:
+        # of several faces the largest is taken: that is said when it is animated
+        model = None if face_model is None else Path(face_model)
+        find_faces(read_image(portrait), model=model, index=0, name=str(portrait))
+    for path in audio:
+        read_sound(path, limit=max(seconds, SHORTEST))
+    for path in expression:
+        probe(path)
+    for script in text:
+        length = max(seconds, frame_count(seconds, FPS) / FPS)
+        parse_script(script, duration=length).check(length)
 
 
 def applicable(settings: Sequence[Setting], cases: Sequence[Case]) -> list[Setting]:

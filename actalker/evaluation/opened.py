@@ -6,6 +6,7 @@ Letters: f frames, h w picture size.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,8 @@ from ..pipeline.model import TalkingHeadModel
 from ..pipeline.result import to_uint8
 from ..provenance import whole_file
 from ..signals.signal import SIGNALS
-from ..timeline import parse_rate, parse_seconds
-from .cases import Case
+from ..timeline import parse_seconds
+from .cases import FPS, Case
 from .control import phrases_shown
 from .frames import flicker_of, smoothness_of
 from .portraits import lip_opening
@@ -39,7 +40,12 @@ class Opened:
     case: Case
     inputs: ClipInputs
     clip: PuppetClip | None
-    reader: MotionReader | None
+
+    @cached_property
+    def reader(self) -> MotionReader:
+        """Of a puppet's motion, fitted when it is first asked for: that takes some seconds."""
+        assert self.clip is not None and self.case.puppet is not None
+        return MotionReader(self.clip.puppet, self.clip.points, seed=self.case.puppet)
 
     def read(self, frames: np.ndarray, setting: Setting) -> tuple[list[float] | None, dict[str, float]]:
         """The lips' opening in every frame, if it can be read, and the numbers of a cell."""
@@ -54,7 +60,7 @@ class Opened:
 
     def _read_puppet(self, video: Tensor, setting: Setting, numbers: dict[str, float]) -> np.ndarray:
         clip, reader = self.clip, self.reader
-        assert clip is not None and reader is not None
+        assert clip is not None
         fps, count = float(clip.config.fps), len(video)
         values = setting.gates().values
         gates = {name: values(name, count, self.inputs.fps) for name in SIGNALS}
@@ -92,11 +98,12 @@ def _pictures(frames: np.ndarray) -> Tensor:
 
 
 def open_case(case: Case, model: TalkingHeadModel) -> Opened:
+    """Read a case's files, or draw its puppet. Raises: InputError for files that cannot be used."""
     if case.puppet is not None:
         config = PuppetConfig(frames=LONG, size=model.config.size, lead=False)
         clip = puppet_clip(case.seed, case.puppet, config)
         inputs = puppet_inputs(model, clip)
-        return Opened(case, inputs, clip, MotionReader(clip.puppet, clip.points, seed=case.puppet))
+        return Opened(case, inputs, clip)
     assert case.portrait is not None
     inputs = gather(
         model,
@@ -106,12 +113,12 @@ def open_case(case: Case, model: TalkingHeadModel) -> Opened:
         case.text,
         None,
         {},
-        parse_rate(25),
+        FPS,
         None if case.duration is None else parse_seconds(case.duration),
         "face",
         None if case.face_model is None else Path(case.face_model),
     )
-    return Opened(case, inputs, None, None)
+    return Opened(case, inputs, None)
 
 
 def save_context(opened: Opened, place: Path) -> None:

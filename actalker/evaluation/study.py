@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ import torch
 
 from ..control.branch import MaskedBranch
 from ..control.conditions import Conditions
+from ..diffusion.windows import windows
 from ..pipeline.find import find_model
 from ..pipeline.folder import check_files, load_model
 from ..pipeline.generate import generate
@@ -29,9 +31,11 @@ from ..pipeline.inputs import ClipInputs
 from ..pipeline.model import TalkingHeadModel
 from ..pipeline.result import to_uint8
 from ..provenance import whole_file
-from .cases import Case
+from ..timeline import frame_count, parse_seconds
+from .cases import FPS, Case
 from .jobs import run_jobs
 from .opened import Opened, open_case, save_context
+from .puppets import LONG
 from .settings import Setting
 
 
@@ -65,6 +69,35 @@ class Cell:
         return np.load(self.folder / f"{self.key}.npy", mmap_mode="r")
 
 
+@dataclass(frozen=True)
+class Planned:
+    """A case's folder, the keys of its cells in the order of the settings, and those that are missing."""
+
+    case: Case
+    place: Path
+    keys: list[str]
+    missing: list[tuple[Setting, str]]
+
+
+def planned(study: Study, folder: Path) -> list[Planned]:
+    """What is kept and what is missing, case by case. Raises: InputError for models that cannot be used."""
+    names = [s.changes.get("model", study.model) for s in study.settings]
+    hashes = {name: sorted(check_files(find_model(name)).items()) for name in dict.fromkeys(names)}
+    out = []
+    for case in study.cases:
+        told = {k: v for k, v in vars(case).items() if k != "name"} | {"files": case.sources()}
+        place = folder / "cells" / _digest(told)
+        pairs = zip(study.settings, names, strict=True)
+        keys = [_digest([dict(s.changes), hashes[name], study.steps]) for s, name in pairs]
+        missing = [
+            (s, key)
+            for s, key in zip(study.settings, keys, strict=True)
+            if not all((place / f"{key}.{kind}").is_file() for kind in ("json", "npy"))
+        ]
+        out.append(Planned(case, place, keys, missing))
+    return out
+
+
 def run_study(
     study: Study,
     folder: Path,
@@ -72,39 +105,71 @@ def run_study(
     workers: int = 1,
     address: str | None = None,
     tick: Callable[[], None] = lambda: None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> list[list[Cell]]:
     """Make the cells that are missing; returns them case by case, in the order of the settings.
 
-    tick: called once for each case. Raises: InputError for inputs and models that cannot be used.
+    tick: called once for each case. tell: called with the plan before the work, one line.
+    Raises: InputError for inputs and models that cannot be used.
     """
-    models = {s.changes.get("model", study.model) for s in study.settings}
-    hashes = {name: sorted(check_files(find_model(name)).items()) for name in models}
-    jobs = []
-    plans: list[tuple[Case, Path, list[str]]] = []
-    for case in study.cases:
-        told = {k: v for k, v in vars(case).items() if k != "name"} | {"files": case.sources()}
-        place = folder / "cells" / _digest(told)
-        keys = [
-            _digest([dict(s.changes), hashes[s.changes.get("model", study.model)], study.steps])
-            for s in study.settings
-        ]
-        plans.append((case, place, keys))
-        missing = [
-            (s, key)
-            for s, key in zip(study.settings, keys, strict=True)
-            if not (place / f"{key}.json").is_file()
-        ]
-        if missing:
-            place.mkdir(parents=True, exist_ok=True)
-            jobs.append((case, missing, str(place), study.model, study.steps))
-        else:
-            tick()
+    _opened.cache_clear(), _model.cache_clear()  # files may have changed since another study of this process
+    plans = planned(study, folder)
+    todo = [one for one in plans if one.missing]
+    tell(f"plan: {cost(study, plans, workers)}")
+    for _ in range(len(plans) - len(todo)):
+        tick()
+    for one in todo:
+        one.place.mkdir(parents=True, exist_ok=True)
+    todo.sort(key=lambda one: one.case.puppet is not None)  # what is wrong with files is told soon
+    jobs = [(one.case, one.missing, str(one.place), study.model, study.steps) for one in todo]
     for _ in run_jobs(_make, jobs, engine, workers, address):
         tick()
     return [
-        [_read(case, s, place, key) for s, key in zip(study.settings, keys, strict=True)]
-        for case, place, keys in plans
+        [_read(one.case, s, one.place, key) for s, key in zip(study.settings, one.keys, strict=True)]
+        for one in plans
     ]
+
+
+def cost(study: Study, plans: Sequence[Planned], workers: int) -> str:
+    """Cells, frames and denoiser calls that are missing, and about how long they take.
+
+    The time is that of one denoiser call here and now; reading frames and drawing the page come on top.
+    """
+    cells = [(one.case, setting) for one in plans for setting, _ in one.missing]
+    total = len(plans) * len(study.settings)
+    made = f"{total} cells (cases x settings: {len(plans)} x {len(study.settings)})"
+    if not cells:
+        return f"{made}, all kept from before"
+    first, model = cells[0][0], cells[0][1].changes.get("model", study.model)
+    config = _model(model).config
+    frames = [LONG if case.puppet is not None else _frames_of(case) for case, _ in cells]
+    calls = 0
+    for (_, setting), count in zip(cells, frames, strict=True):
+        steps = int(setting.changes.get("steps", study.steps or config.sampling.steps))
+        shifted = config.sampling.windows == "shifted"
+        overlapping = windows(count, config.window, config.overlap)
+        calls += steps * (-(-count // config.window) if shifted else len(overlapping))
+    together = min(workers, sum(bool(one.missing) for one in plans))
+    seconds = calls * _seconds_of_a_call(first, model) / together
+    kept = f", {total - len(cells)} kept from before" if total > len(cells) else ""
+    lasts = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} minutes"
+    return f"{made}{kept}; {sum(frames)} frames, {calls} denoiser calls, about {lasts}"
+
+
+def _frames_of(case: Case) -> int:
+    assert case.duration is not None
+    return frame_count(parse_seconds(case.duration), FPS)
+
+
+def _seconds_of_a_call(case: Case, model: str) -> float:
+    """Of one window, with all gates open, when everything is compiled and warm."""
+    inputs = _opened(case, model).inputs
+    count = min(inputs.frames, inputs.model.config.window)
+    for _ in range(2):
+        start = time.perf_counter()
+        for _ in generate(inputs.model, inputs.conditions, count, 0, 1):
+            pass
+    return time.perf_counter() - start
 
 
 def _digest(told: Any) -> str:
@@ -121,18 +186,22 @@ def _model(name: str) -> TalkingHeadModel:
     return load_model(find_model(name))
 
 
+@lru_cache(maxsize=2)
+def _opened(case: Case, model: str) -> Opened:
+    return open_case(case, _model(model))
+
+
 @torch.no_grad()
 def _make(
     case: Case, missing: Sequence[tuple[Setting, str]], place: str, model: str, steps: int | None
 ) -> None:
     """The missing cells of one case."""
-    opened: dict[str, Opened] = {}
+    known = None
     for setting, key in missing:
-        name = setting.changes.get("model", model)
-        if name not in opened:
-            opened[name] = open_case(case, _model(name))
-            save_context(opened[name], Path(place))
-        one = opened[name]
+        one = _opened(case, setting.changes.get("model", model))
+        if one is not known:
+            save_context(one, Path(place))
+            known = one
         frames = _frames(one.inputs, setting, steps)
         with whole_file(Path(place) / f"{key}.npy", overwrite=True) as work:
             np.save(work, frames)

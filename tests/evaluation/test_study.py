@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from dataclasses import replace
 from fractions import Fraction
@@ -145,18 +146,47 @@ def test_cells_are_kept_and_a_closed_gate_is_a_model_without_the_signal(model, t
     settings += [Setting("by frames", {"scan_scope": "frame"}), Setting("loud", {"guidance.audio": "3"})]
     settings += [Setting("wide", {"region.audio": "frame"}), Setting("more steps", {"steps": "3"})]
     study = Study(tuple(puppet_cases(1, 5)), tuple(settings), str(model), 1)
-    (cells,) = run_study(study, tmp_path)
+    told: list[str] = []
+    (cells,) = run_study(study, tmp_path, tell=told.append)
+    assert re.fullmatch(
+        r"plan: 9 cells \(cases x settings: 1 x 9\); 306 frames, 88 denoiser calls, about \d+ (s|minutes)",
+        told[0],
+    ), told  # 34 frames: 8 windows, of a step each but for one setting of three
     videos = {cell.setting.name: np.array(cell.frames) for cell in cells}
     assert (videos["1 open"] == videos[BASE]).all()
     for name in set(videos) - {BASE, "1 open"}:
         assert (videos[name] != videos[BASE]).any(), name
     stamps = {path: path.stat().st_mtime_ns for path in cells[0].folder.iterdir()}
     (cells[3].folder / f"{cells[3].key}.json").unlink()
-    (again,) = run_study(study, tmp_path)
+    (again,) = run_study(study, tmp_path, tell=told.append)
+    assert "1 x 9), 8 kept from before; 34 frames, 8 denoiser calls, about" in told[1]
     assert (np.array(again[3].frames) == videos["other noise"]).all()
     for path, stamp in stamps.items():
         fresh = path.name in (f"{cells[3].key}.npy", f"{cells[3].key}.json", "context.npz")
         assert (path.stat().st_mtime_ns != stamp) is fresh, path.name
+
+
+BAD = {  # option -> what it says of a file that is bad; portraits and drivers of the others are good
+    "portraits": "bad: is not a picture",
+    "audio": "bad: ",
+    "expression": "bad: ",
+    "text": "column 5: '0-9: smiles' ends after the clip",
+    "duration": "--duration 0.01: is less than a frame",
+}
+
+
+@pytest.mark.parametrize("option", BAD)
+@pytest.mark.parametrize("preset_", [["--preset", "gates", "--puppets", "3"], []], ids=["page", "targets"])
+def test_a_file_that_cannot_be_used_is_told_before_any_work(made, tmp_path, capsys, option, preset_):
+    (tmp_path / "bad").write_text("neither picture nor sound")
+    bad = {"text": "a | 0-9: smiles", "duration": "0.01"}.get(option, str(tmp_path / "bad"))
+    given = {"portraits": [str(made / "face.png")], "audio": [str(made / "speech.wav")], "duration": ["0.4"]}
+    given[option] = [*given.get(option, []), bad] if option == "portraits" else [bad]
+    options = [word for name, values in given.items() for word in (f"--{name}", *values)]
+    assert main(["ablate", *preset_, *options, "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr()
+    assert BAD[option] in said.err and said.err.count("\n") == 1
+    assert not said.out and not (tmp_path / "out").exists()
 
 
 def words(model: Path, out: Path, *more: object) -> list[str]:
