@@ -112,7 +112,8 @@ def run_study(
     tick: called once for each case. tell: called with the plan before the work, one line.
     Raises: InputError for inputs and models that cannot be used.
     """
-    _opened.cache_clear(), _model.cache_clear()  # files may have changed since another study of this process
+    for kept in (_opened, _model):
+        kept.cache_clear()  # files may have changed since another study of this process
     plans = planned(study, folder)
     todo = [one for one in plans if one.missing]
     tell(f"plan: {cost(study, plans, workers)}")
