@@ -2,25 +2,19 @@
 
 A sample is a function of (seed, place in the training): which window, which reference frame, which gates.
 Members are read from their place in the tar file, so that clips come in any order and a resumed run sees
-what it would have.
+what it would have. A damaged clip is named, and another one, a function of (seed, place) too, stands for it.
 
 Letters: f frames of a window, s side of the model's picture, t side of a driving crop.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
-import tarfile
-import wave
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import torch
 from torch import Tensor
@@ -31,24 +25,33 @@ from ..errors import InputError
 from ..faces.crop import Crop, canonical_crop
 from ..faces.face import Face
 from ..regions.shapes import REGIONS
-from ..signals.audible import RATE
 from ..signals.motion import motion_buckets
 from ..signals.script import Phase, Script
 from ..signals.signal import SIGNALS
 from ..signals.text import TextEncoder
 from ..signals.whisper import WhisperConfig, speech_features
+from .copies import Copies
+from .members import Damaged, decode_frames, read_features, read_meta, read_sound, slice_frames
+from .people import held_out_people, person_of
 from .puppets.motion import CHANNELS
 from .sample import Sample, no_field
+from .shards import Clip, read_index
 
-HELD = 1 << 20  # of which `held_out` is a share
+SHOWN = 5  # damaged clips that a summary names
+log = logging.getLogger("actalker")
 
 
 @dataclass(frozen=True)
 class ClipDataConfig:
     """How training windows are cut from prepared clips."""
 
-    shards: str = "data/shards"
-    """Folder of tar files that `actalker prepare` wrote."""
+    shards: str | tuple[str, ...] = "data/shards"
+    """Where the tar files are that `actalker prepare` wrote: a folder, a tar file, a brace list such as
+    shard-{000000..000009}.tar, pipe:COMMAND, an address that fsspec opens (s3://, gs://, https://, hf://);
+    or several of these."""
+
+    cache: str | None = None
+    """Folder in which whole shards of stores and commands are kept; none: parts are read when needed."""
 
     seed: int = 0
     """Windows, reference frames and gates are a function of (seed, place)."""
@@ -81,97 +84,109 @@ class ClipDataConfig:
     """The Whisper whose hidden states the model reads; none: log-mel windows."""
 
     held_out: float = 0.02
-    """Share of the people (clips, where people are not known) that validation sees, and training never.
+    """Share of the people that validation sees, and training never: two at least, where there are four.
 
-    0: validation sees what training does."""
-
-
-@dataclass(frozen=True)
-class Member:
-    """Where a file of a clip lies: its tar file, offset and size in bytes."""
-
-    tar: Path
-    offset: int
-    size: int
-
-    def read(self) -> bytes:
-        """Its bytes."""
-        with open(self.tar, "rb") as file:
-            file.seek(self.offset)
-            return file.read(self.size)
-
-
-def read_index(folder: Path) -> list[dict[str, Member]]:
-    """The clips of a folder of shards, suffix -> member, in the order of the shards.
-
-    Raises: InputError when there are none, or one is no whole tar file.
-    """
-    tars = sorted(folder.glob("*.tar"))
-    if not tars:
-        raise InputError(
-            f"{folder}: holds no shards (*.tar); write them with actalker prepare SOURCE --out DIR"
-        )
-    clips: dict[tuple[Path, str], dict[str, Member]] = {}
-    for path in tars:
-        try:
-            with tarfile.open(path) as tar:
-                for info in tar:
-                    key, _, suffix = info.name.partition(".")
-                    clips.setdefault((path, key), {})[suffix] = Member(path, info.offset_data, info.size)
-        except (tarfile.TarError, OSError) as error:
-            raise InputError(f"{path}: is no whole tar file ({error}); write the shards again") from None
-    whole = [
-        clip for clip in clips.values() if {"json", "npz"} <= set(clip) and {"mp4", "pixels.npy"} & set(clip)
-    ]
-    if not whole:
-        raise InputError(f"{folder}: its shards hold no clips of actalker prepare (json, npz and mp4)")
-    return whole
+    People are told apart by what `actalker prepare` found (`person` in a clip's json), else by video, else by
+    clip. 0: validation sees what training does."""
 
 
 class ClipDataset(Dataset):
-    """Windows of the clips of a folder of shards; item `place` is of clip `place` modulo their number."""
+    """Windows of the clips of shards; item `place` is of clip `place` modulo their number.
 
-    def __init__(self, config: ClipDataConfig, training: bool = True) -> None:
+    training: the clips to train on, else those held out. index: what `config.shards` holds, if it was read
+    already (`read_index`).
+    Raises: InputError when there are no shards, or no clips long enough.
+    """
+
+    def __init__(
+        self, config: ClipDataConfig, training: bool = True, index: Sequence[Clip] | None = None
+    ) -> None:
         self.config, self.speech = config, speech_features(config.whisper)
-        self.clips = []
-        for clip in read_index(Path(config.shards)):
-            meta = json.loads(clip["json"].read())
-            # one frame is enough for no window, and who is held out is so in every run
-            mine = config.held_out == 0 or _held_out(meta, config.held_out) != training
-            if meta["frames"] >= config.frames and mine:
-                self.clips.append((clip, meta))
+        found = index_of(config) if index is None else index
+        clips = [clip for clip in found if clip.frames >= config.frames]  # one frame is enough for no window
+        held = held_out_people([person_of(clip) for clip in clips], config.held_out)
+        self.clips = [clip for clip in clips if not held or (person_of(clip) in held) != training]
         if not self.clips:
             kind = "training" if training else "validation"
             raise InputError(
                 f"{config.shards}: no clip for {kind} with {config.frames} frames; prepare more, or change "
                 "frames or held_out"
             )
+        # shared by the processes that read, so that each clip is told of and counted once
+        self.damaged = torch.tensor([bool(clip.damage) for clip in self.clips]).share_memory_()
 
     def __len__(self) -> int:
         return len(self.clips)
 
     def name(self, index: int) -> str:
         """What the source calls a clip."""
-        return str(self.clips[index % len(self)][1]["clip"])
+        return self.clips[index % len(self)].name
 
     def __getitem__(self, place: int) -> Sample:
-        config = self.config
-        clip, meta = self.clips[place % len(self)]
+        for index in self._candidates(place):
+            if not self.damaged[index]:
+                try:
+                    return self._sample(place, index)
+                except Damaged as error:
+                    self._leave_out(index, error)
+        try:
+            self._sample(place, place % len(self))
+            reason = "it was told before"
+        except Damaged as error:
+            reason = str(error)
+        raise InputError(
+            f"{self.config.shards}: all {len(self)} clips are damaged, such as {self.name(place)} in "
+            f"{self.clips[place % len(self)].place.address}: {reason}; write or copy the shards again"
+        )
+
+    def damage(self) -> str | None:
+        """How many clips were found damaged until now, in all processes, and which; None: no clip."""
+        found = self.damaged.nonzero()[:, 0].tolist()
+        if not found:
+            return None
+        names = ", ".join(f"{self.name(k)} in {self.clips[k].place.address}" for k in found[:SHOWN])
+        more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+        return f"{len(found)} of {len(self)} clips are damaged, others stood for them: {names}{more}"
+
+    def _candidates(self, place: int) -> Iterator[int]:
+        """The clip of a place, and those that stand for it, each if the ones before are damaged."""
+        yield place % len(self)
+        generator = torch.Generator().manual_seed((self.config.seed * 7_368_787 + place) % 2**62)
+        yield from torch.randperm(len(self), generator=generator).tolist()
+
+    def _leave_out(self, index: int, error: Damaged) -> None:
+        clip, self.damaged[index] = self.clips[index], True
+        log.warning(
+            "%s in %s: is damaged and skipped, another clip stands for it: %s (%d of %d clips until now)",
+            *(clip.name, clip.place.address, error, int(self.damaged.sum()), len(self)),
+        )
+
+    def _sample(self, place: int, index: int) -> Sample:
+        """The window of a place, of clip `index`. Raises: Damaged."""
+        config, clip = self.config, self.clips[index]
         generator = torch.Generator().manual_seed((config.seed * 1_000_003 + place) % 2**62)
-        rows, reference, stride = self._rows(meta["frames"], generator)
-        with np.load(io.BytesIO(clip["npz"].read())) as held:
-            features = {name: held[name] for name in held.files}
+        rows, reference, stride = self._rows(clip.frames, generator)
+        video = () if "pixels.npy" in clip.members else ("mp4",)
+        held = clip.read("json", "npz", "wav", *video)
+        meta = read_meta(held["json"])
+        if (meta["clip"], meta["frames"]) != (clip.name, clip.frames):
+            raise Damaged(f"its json is that of another clip, {meta['clip']}; the index is not this shard's")
+        features = read_features(held["npz"], clip.frames)
         wanted = sorted({0, reference, *rows})
-        pictures = dict(zip(wanted, read_pictures(clip, wanted), strict=True))
+        pictures = dict(zip(wanted, read_pictures(clip, wanted, held.get("mp4")), strict=True))
         scale = pictures[0].shape[0] / features["mouth"].shape[0]  # decoded frames may be smaller
-        faces = {k: _face(features, meta["features"].get("scheme"), k, scale) for k in wanted}
+        scheme = meta["features"].get("scheme")
+        faces = {k: _face(features, scheme, k, scale) for k in wanted}
         square = canonical_crop(faces[reference])
         driving = Crop(*(float(v) * scale for v in features["crop"]))
         points = [faces[k].points().moved(square, config.size) for k in (reference, *rows)]
         masks = {name: REGIONS[name](points, (config.size,) * 2) >= 0.5 for name in ("face", "mouth")}
         rate = Fraction(config.fps, stride)
         first = rows[0] // stride
-        audio = self._audio(clip, rate, first)
+        audio = None
+        if meta["sound"] and "wav" in held:
+            mono = read_sound(held["wav"], clip.frames / config.fps)
+            audio = self.speech.reader(mono, rate)(config.frames, first)
         script = _script(meta["script"], config.phases)
         absent = {"audio"} if audio is None else set()
         absent |= {"text"} if script is None else set()
@@ -191,10 +206,10 @@ class ClipDataset(Dataset):
             gates=torch.from_numpy(np.stack([gates.values(s, config.frames, rate) for s in SIGNALS])),
             face=masks["face"].to(torch.uint8),
             mouth=masks["mouth"].to(torch.uint8),
-            micro=torch.tensor([float(rate), *_motion(features, meta["features"].get("scheme"), rows)]),
+            micro=torch.tensor([float(rate), *_motion(features, scheme, rows)]),
             motion=torch.full((len(SIGNALS), config.frames, len(CHANNELS)), float("nan")),
             field=no_field(config.frames, config.size),
-            index=torch.tensor(place % len(self)),
+            index=torch.tensor(index),
         )
 
     def _rows(self, total: int, generator: torch.Generator) -> tuple[list[int], int, int]:
@@ -211,50 +226,20 @@ class ClipDataset(Dataset):
         near = max(0, first - config.reference), min(total - 1, rows[-1] + config.reference)
         return rows, draw(*near), stride
 
-    def _audio(self, clip: dict[str, Member], rate: Fraction, first: int) -> np.ndarray | None:
-        if "wav" not in clip:
-            return None
-        with wave.open(io.BytesIO(clip["wav"].read())) as file:
-            mono = np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float32) / 32768
-            if file.getframerate() != RATE:
-                raise InputError(f"{clip['wav'].tar}: its sound has not {RATE} samples a second")
-        return self.speech.reader(mono, rate)(self.config.frames, first)
+
+def index_of(config: ClipDataConfig) -> list[Clip]:
+    """The clips of the shards that a config names. Raises: InputError."""
+    return read_index(config.shards, Copies(config.cache))
 
 
-def read_pictures(clip: dict[str, Member], rows: Sequence[int]) -> list[np.ndarray]:
-    """Frames `rows` (ascending) of a clip, (h, w, 3) uint8: decoded ones where the shard has them."""
-    if "pixels.npy" in clip:
-        return _decoded(clip["pixels.npy"], rows)
-    wanted, found = set(rows), []
-    with av.open(io.BytesIO(clip["mp4"].read()), "r") as container:
-        for k, frame in enumerate(container.decode(video=0)):
-            if k in wanted:
-                found.append(frame.to_ndarray(format="rgb24"))
-            if k >= rows[-1]:
-                break
-    if len(found) != len(wanted):
-        raise InputError(
-            f"{clip['mp4'].tar}: a clip has fewer frames than its json says; write the shards again"
-        )
-    return found
+def read_pictures(clip: Clip, rows: Sequence[int], video: bytes | None = None) -> list[np.ndarray]:
+    """Frames `rows` (ascending) of a clip, (h, w, 3) uint8: decoded ones where the shard has them.
 
-
-def _decoded(member: Member, rows: Sequence[int]) -> list[np.ndarray]:
-    """Rows of an array in a tar file, without reading the others."""
-    with open(member.tar, "rb") as file:
-        file.seek(member.offset)
-        version = np.lib.format.read_magic(file)
-        read_header = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }
-        shape, _, dtype = read_header[version](file)
-        start, stride = file.tell(), int(np.prod(shape[1:])) * dtype.itemsize
-        found = []
-        for k in rows:
-            file.seek(start + k * stride)
-            found.append(np.frombuffer(file.read(stride), dtype).reshape(shape[1:]))
-    return found
+    video: the clip's mp4, if it was read already. Raises: Damaged.
+    """
+    if "pixels.npy" in clip.members:
+        return slice_frames(lambda start, stop: clip.part("pixels.npy", start, stop), rows, clip.frames)
+    return decode_frames(clip.read("mp4")["mp4"] if video is None else video, rows)
 
 
 def _face(features: dict[str, np.ndarray], scheme: str | None, k: int, scale: float) -> Face:
@@ -284,8 +269,3 @@ def _script(held: dict[str, Any], most: int) -> Script | None:
     if not phases and not held["base"]:
         return None
     return Script(held["base"], tuple(phases[:most]))
-
-
-def _held_out(meta: dict[str, Any], share: float) -> bool:
-    who = meta["person"] or meta["clip"]
-    return int(hashlib.sha256(who.encode(errors="surrogatepass")).hexdigest(), 16) % HELD < share * HELD

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,10 +12,13 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..errors import InputError
-from .clips import ClipDataConfig, ClipDataset
+from .clips import ClipDataConfig, ClipDataset, index_of
 from .puppets.dataset import PuppetDataConfig, PuppetDataset
 from .sample import collate
+from .shards import Clip
 from .workers import Shared, begin_worker, workers_that_fit
+
+log = logging.getLogger("actalker")
 
 
 class StepSampler(Sampler[list[int]]):
@@ -171,6 +175,18 @@ class ClipData(StepData):
     ) -> None:
         super().__init__(batch_size, steps, workers, data.seed)
         self.data = data
+        self.index: list[Clip] | None = None
+        self.made: list[ClipDataset] = []
 
     def dataset(self, training: bool) -> Dataset:
-        return ClipDataset(self.data, training)
+        if self.index is None:
+            self.index = index_of(self.data)
+        self.made.append(ClipDataset(self.data, training, self.index))
+        return self.made[-1]
+
+    def teardown(self, stage: str) -> None:
+        """At the end, say how many clips were damaged."""
+        for line in dict.fromkeys(data.damage() for data in self.made):
+            if line is not None:
+                log.warning("%s", line)
+        self.made.clear()

@@ -64,3 +64,8 @@ def failed(clip: str, problem: str) -> Entry:
 def left_out(clip: str, problem: str) -> Entry:
     """A file of the source that is no clip."""
     return Entry(clip, problem=problem, status="rejected")
+
+
+def as_text(name: str) -> str:
+    """A name as text: names on disk may hold bytes that are none, which become escapes."""
+    return name.encode("utf-8", "backslashreplace").decode()

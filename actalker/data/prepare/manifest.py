@@ -9,7 +9,7 @@ from typing import Any
 
 from ...extras import need
 from ...provenance import whole_file
-from .entries import Entry
+from .entries import Entry, as_text
 from .stages import Outcome
 
 MANIFEST = "manifest.parquet"
@@ -114,8 +114,10 @@ def write_manifest(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         kind = arrow.int64() if name in NUMBERS else arrow.float64()
         kind = arrow.string() if name in TEXTS | LISTS else arrow.bool_() if name == "has_sound" else kind
         kinds[name] = kind
-    # names on disk may hold bytes that are no text
-    columns = {name: [_text(row[name]) for row in rows] for name in kinds}
+    columns = {
+        name: [as_text(row[name]) if isinstance(row[name], str) else row[name] for row in rows]
+        for name in kinds
+    }
     table = arrow.table({name: arrow.array(columns[name], kind) for name, kind in kinds.items()})
     with whole_file(path, overwrite=True) as work:
         parquet.write_table(table, work)
@@ -124,9 +126,3 @@ def write_manifest(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def read_manifest(path: Path) -> list[dict[str, Any]]:
     """The rows of a manifest."""
     return need("data", "pyarrow.parquet").read_table(path).to_pylist()
-
-
-def _text(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
-    return value

@@ -19,7 +19,7 @@ from .manifest import MANIFEST, row, write_manifest
 from .people import grouped
 from .report import write_report
 from .settings import PrepareConfig
-from .shards import write_shards
+from .shards import write_card, write_shards
 from .stages import DiskFull, Outcome, run_clip
 from .summary import Summary
 from .worker import Setup
@@ -117,6 +117,7 @@ def prepare(
         good = [(people[entry.key], folder) for entry, folder in good]
     clips = [(entry, outcomes[entry.key], folder) for entry, folder in good]
     places = write_shards(setup.root / "shards", clips, request.clips_per_shard)
+    write_card(setup.root, "shards/shard-*.tar")
     rows = [row(entry, outcomes[entry.key], places.get(entry.key)) for entry in entries]
     write_manifest(setup.root / MANIFEST, rows)
     write_report(setup.root / "report.html", rows, setup.folder_of)

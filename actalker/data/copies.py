@@ -1,0 +1,123 @@
+"""Whole shards copied to this machine's disk, once for all its processes."""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import hashlib
+import logging
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ..errors import InputError
+
+log = logging.getLogger("actalker")
+
+
+class NoRoom(Exception):
+    """A copy cannot be written where copies are kept."""
+
+
+class Copies:
+    """Copies of shards in a folder; one that the user names is kept for the next run.
+
+    A copy is written beside its place and renamed, so that what is there is whole; of several processes that
+    want one, the first makes it and the others wait.
+
+    folder: None: a temporary one, which goes when the process ends that made it.
+    Raises: InputError for a folder that cannot be made.
+    """
+
+    def __init__(self, folder: str | None = None) -> None:
+        self.wanted = folder is not None
+        self.folder = None if folder is None else Path(folder)
+        self.found: dict[str, Path] = {}
+        if self.folder is not None and not self.folder.is_dir():
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InputError(f"data.cache {folder}: cannot be made ({error.strerror})") from None
+
+    def prepare(self) -> None:
+        """Have a folder, before workers begin that share it."""
+        if self.folder is None:
+            self.folder = Path(tempfile.mkdtemp(prefix="actalker-shards-"))
+            atexit.register(_remove, self.folder, os.getpid())
+
+    def give_up(self, reason: NoRoom) -> None:
+        """Go on without copies, and say so."""
+        log.warning("data.cache %s: %s; shards are read from where they are", self.folder, reason)
+        self.wanted = False
+
+    def get(self, address: str, version: Callable[[], str], fetch: Callable[[Path], None]) -> Path:
+        """The copy of what is at an address.
+
+        version: tells apart what an address held at different times. fetch: writes the copy.
+        Raises: NoRoom, and what `fetch` raises.
+        """
+        if address not in self.found:
+            self.prepare()
+            assert self.folder is not None
+            digest = hashlib.sha256(f"{address}\0{version()}".encode()).hexdigest()[:20]
+            name = re.sub(r"[^\w.-]+", "_", address)[-60:].lstrip("._-")
+            self.found[address] = _made(self.folder / f"{digest}-{name}", fetch)
+        return self.found[address]
+
+
+def _made(path: Path, fetch: Callable[[Path], None]) -> Path:
+    if path.is_file():
+        return path
+    work = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with _locked(path.with_name(f".{path.name}.lock")) as alone:
+            if path.is_file():  # another process made it meanwhile
+                return path
+            for left in path.parent.glob(f".{path.name}.*.part") if alone else ():  # by one that was killed
+                left.unlink()
+            try:
+                fetch(work)
+                os.replace(work, path)
+            finally:
+                with suppress(OSError):
+                    work.unlink()
+    except OSError as error:
+        raise NoRoom(f"cannot be written ({error.strerror or error})") from None
+    return path
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[bool]:
+    """While one process is in here, others wait. Gives False where the disk knows no locks."""
+    with open(path, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            alone = True
+        except OSError:  # as on some network disks: each process then makes a copy of its own
+            alone = False
+        yield alone
+
+
+def run_command(command: str, path: Path) -> None:
+    """Write what a shell command writes to its standard output. Raises: InputError when it fails."""
+    with open(path, "wb") as file, tempfile.TemporaryFile() as said:
+        done = subprocess.Popen(command, shell=True, stdout=subprocess.PIPE, stderr=said)
+        assert done.stdout is not None
+        with done:
+            shutil.copyfileobj(done.stdout, file, 1 << 20)
+        said.seek(0)
+        lines = said.read().decode(errors="replace").split("\n")
+    if done.returncode:
+        told = next((line.strip() for line in reversed(lines) if line.strip()), "it says nothing")
+        raise InputError(f"pipe:{command}: ends with {done.returncode} ({told[:200]}); try it in a shell")
+
+
+def _remove(folder: Path, owner: int) -> None:
+    if os.getpid() == owner:  # not a worker that inherited it
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,298 @@
+"""Where shards lie: on a disk, behind a command, or in a store that fsspec opens.
+
+An address is kept as it was typed. Local files and stores that give parts of a file are read from the middle;
+of a command's output, and of a server that gives whole files alone, a copy is made first.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, TypeVar
+from urllib.parse import urlsplit
+
+from ..errors import InputError
+from ..extras import need
+from .copies import Copies, NoRoom, run_command
+
+PACKAGES = {
+    **dict.fromkeys(("s3", "s3a"), "s3fs"),
+    **dict.fromkeys(("gs", "gcs"), "gcsfs"),
+    **dict.fromkeys(("http", "https"), "aiohttp"),
+    "hf": "huggingface_hub",
+}
+WAITS = (0.5, 2.0, 8.0)  # seconds before a store that fails is asked again
+SILENT = 60.0  # seconds without a byte after which a web server counts as gone
+AGAIN = (408, 425, 429)  # refusals of a moment, beside what is 500 and above
+T = TypeVar("T")
+log = logging.getLogger("actalker")
+
+
+class Place(Protocol):
+    """A file, wherever it is. All raise InputError where it is not there or cannot be read."""
+
+    @property
+    def address(self) -> str:
+        """As the user typed it, or as a folder's list gives it."""
+
+    def size(self) -> int:
+        """Its bytes."""
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Bytes from `start` to `stop`, fewer where it ends before."""
+
+    def open(self) -> BinaryIO:
+        """The file, to look for members; it can seek."""
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """A file on this machine's disks."""
+
+    address: str
+    path: Path
+
+    def size(self) -> int:
+        return self._try(lambda: self.path.stat().st_size)
+
+    def read(self, start: int, stop: int) -> bytes:
+        with self.open() as file:
+            return self._try(lambda: (file.seek(start), file.read(stop - start))[1])
+
+    def open(self) -> BinaryIO:
+        return self._try(lambda: open(self.path, "rb"))
+
+    def _try(self, what: Callable[[], T]) -> T:
+        try:
+            return what()
+        except FileNotFoundError:
+            raise InputError(f"{self.address}: no such file; check data.shards") from None
+        except OSError as error:
+            raise InputError(f"{self.address}: cannot be read ({error.strerror or error})") from None
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What can only be read from its beginning, read from a copy: a command's output, or a plain server's."""
+
+    address: str
+    copies: Copies
+
+    def size(self) -> int:
+        return self.local().size()
+
+    def read(self, start: int, stop: int) -> bytes:
+        return self.local().read(start, stop)
+
+    def open(self) -> BinaryIO:
+        return self.local().open()
+
+    def local(self) -> LocalFile:
+        try:
+            return LocalFile(self.address, self.copy())
+        except NoRoom as error:
+            where = f"the copy in {self.copies.folder} {error}"
+            raise InputError(
+                f"{self.address}: {where}; name a folder with room for all shards: data.cache"
+            ) from None
+
+    def copy(self) -> Path:
+        """The copy's path. Raises: NoRoom."""
+        if self.address.startswith("pipe:"):
+            command = self.address.removeprefix("pipe:")
+            return self.copies.get(self.address, lambda: "", lambda work: run_command(command, work))
+        return self.copies.get(
+            self.address, lambda: _version(self.address), lambda work: _fetch(self.address, work)
+        )
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A file in a store that gives parts of it; read from its copy where the user wants copies."""
+
+    address: str
+    copies: Copies
+
+    def size(self) -> int:
+        return int(ask(self.address, lambda store, path: store.size(path)))
+
+    def read(self, start: int, stop: int) -> bytes:
+        if copied := self._copied():
+            return copied.read(start, stop)
+        return ask(self.address, lambda store, path: store.cat_file(path, start=start, end=stop), b"")
+
+    def open(self) -> BinaryIO:
+        if copied := self._copied():
+            return copied.open()
+        return ask(self.address, lambda store, path: store.open(path, "rb", block_size=1 << 16))
+
+    def _copied(self) -> LocalFile | None:
+        if self.copies.wanted:
+            try:
+                return LocalFile(self.address, Copied(self.address, self.copies).copy())
+            except NoRoom as error:
+                self.copies.give_up(error)
+        return None
+
+
+def is_remote(address: str) -> bool:
+    """Whether it is an address for fsspec, and no path."""
+    return "://" in address and scheme_of(address) != "file"
+
+
+def scheme_of(address: str) -> str:
+    """`s3` of `s3://bucket/folder`."""
+    return address.partition("://")[0].lower()
+
+
+def path_of(address: str) -> str:
+    """A store's address without what may follow its path."""
+    return address.partition("?")[0] if scheme_of(address) in ("http", "https") else address
+
+
+def ask(address: str, what: Callable[[Any, str], T], beyond: T | None = None) -> T:
+    """Ask the store of an address; a failure of a moment is tried again.
+
+    what: is given fsspec's file system and the path in it. beyond: what to return for bytes behind the end.
+    Raises: InputError that names the address, and what to install or to check.
+    """
+    for wait in (*WAITS, None):
+        try:
+            return what(*_store(address))
+        except (InputError, NoRoom):
+            raise
+        except Exception as error:  # every store has its own
+            status = _status(error)
+            if status == 416 and beyond is not None:
+                return beyond
+            lasting = 400 <= status < 500 and status not in AGAIN
+            if lasting or wait is None:
+                raise InputError(f"{address}: {_reason(error, status)}") from None
+            time.sleep(wait)
+    raise AssertionError
+
+
+def there(address: str) -> bytes | None:
+    """The bytes of a small file in a store, or None where there is none to be had."""
+    try:
+        return ask(address, lambda store, path: store.cat_file(path))
+    except InputError:
+        return None
+
+
+def gives_parts(address: str) -> bool:
+    """Whether a web server gives a file's middle; other stores do."""
+
+    def middle(store: Any, path: str) -> bool:
+        try:
+            with store.open(path, "rb", block_size=512, cache_type="none") as file:
+                if not file.seekable():
+                    return False
+                file.seek(512)
+                file.read(512)
+            return True
+        except ValueError:  # fsspec's word for it
+            return False
+
+    return scheme_of(address) not in ("http", "https") or ask(address, middle)
+
+
+def places(addresses: Sequence[str], copies: Copies) -> list[Place]:
+    """Each address as a place. Raises: InputError for a store that is not there."""
+    found: list[Place] = []
+    servers: dict[str, bool] = {}
+    for address in addresses:
+        if address.startswith("pipe:"):
+            found.append(Copied(address, copies))
+        elif not is_remote(address):
+            found.append(LocalFile(address, Path(address.removeprefix("file://"))))
+        else:
+            server = f"{scheme_of(address)}://{urlsplit(address).netloc}"
+            if server not in servers:
+                servers[server] = gives_parts(address)
+            found.append((Remote if servers[server] else Copied)(address, copies))
+    copied = [place for place in found if isinstance(place, Copied)]
+    if copied:
+        copies.prepare()
+        if not copies.wanted:
+            log.warning(
+                "%s: cannot be read from the middle; %d shards are copied to %s for this run; data.cache "
+                "FOLDER keeps them for all processes and runs",
+                *(copied[0].address, len(copied), copies.folder),
+            )
+    return found
+
+
+def _store(address: str) -> tuple[Any, str]:
+    scheme = scheme_of(address)
+    options: dict[str, Any] = {}
+    if package := PACKAGES.get(scheme):
+        module = need("remote", package)
+        if package == "aiohttp":  # no limit to the time of a whole copy; and the bytes as they are on disk
+            limits = module.ClientTimeout(total=None, sock_connect=SILENT, sock_read=SILENT)
+            options = {"client_kwargs": {"timeout": limits}, "headers": {"Accept-Encoding": "identity"}}
+    import fsspec
+
+    try:
+        return fsspec.core.url_to_fs(address, **options)
+    except (ValueError, ImportError) as error:  # unknown, or without its package
+        words = " ".join(str(error).split())
+        raise InputError(f"{address}: cannot be opened by fsspec ({words[:200]})") from None
+
+
+def _status(error: BaseException) -> int:
+    """The HTTP status behind a store's error; those of Python's own stand for their like, 0 for none."""
+    seen: BaseException | None = error
+    while seen is not None:
+        held = getattr(seen, "response", None)
+        if isinstance(held, dict):  # botocore
+            status = held.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        else:
+            status = getattr(seen, "status", None) or getattr(held, "status_code", None)
+        if isinstance(status, int):
+            return status
+        if type(seen).__name__ in ("NoCredentialsError", "PartialCredentialsError"):
+            return 401
+        seen = seen.__cause__ or seen.__context__
+    kinds = {FileNotFoundError: 404, PermissionError: 403, IsADirectoryError: 404, NotADirectoryError: 404}
+    unreachable = isinstance(error.__cause__ or error.__context__, (OSError, TimeoutError))
+    return 0 if unreachable else next((s for kind, s in kinds.items() if isinstance(error, kind)), 0)
+
+
+def _reason(error: BaseException, status: int) -> str:
+    if status in (404, 410):
+        return f"no such file in the store ({status}); check data.shards"
+    if status in (401, 403):
+        words = " ".join(str(error).split())[:120]
+        return f"access is refused ({status}: {words}); give this store's credentials"
+    cause = error.__cause__ or error.__context__ if isinstance(error, FileNotFoundError) else error
+    words = " ".join(str(cause or error).split())[:200]
+    number = f"{status}, " if status else ""
+    return (
+        f"cannot be read ({number}{type(cause or error).__name__}: {words}); check the store and start again"
+    )
+
+
+def _version(address: str) -> str:
+    """What changes when a store's file does."""
+    told = ask(address, lambda store, path: store.info(path))
+    keys = ("size", "ETag", "etag", "md5Hash", "Last-Modified", "LastModified", "mtime", "updated", "blob_id")
+    return "|".join(f"{key}={told[key]}" for key in keys if told.get(key) is not None)
+
+
+def _fetch(address: str, work: Path) -> None:
+    def copy(store: Any, path: str) -> None:
+        try:
+            store.get_file(path, str(work))
+        except OSError as error:
+            if error.filename == str(work) or error.errno in (28, 30, 122):  # ENOSPC, EROFS, EDQUOT
+                raise NoRoom(f"cannot be written ({error.strerror})") from None
+            raise
+        told = store.info(path).get("size")
+        if told is not None and work.stat().st_size != told:
+            raise OSError(f"{work.stat().st_size} of {told} bytes came")
+
+    ask(address, copy)

@@ -1,0 +1,197 @@
+"""What `data.shards` names, as a list of tar files with what `index.json` says of each."""
+
+from __future__ import annotations
+
+import glob
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from ..errors import InputError
+from ..extras import need
+from ..media.files import files_below
+from .copies import Copies
+from .places import Place, ask, is_remote, path_of, places, there
+
+INDEX = "index.json"
+COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+WILD = set("*?[")
+log = logging.getLogger("actalker")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A tar file. told: what the index beside it says of it, if there is one."""
+
+    place: Place
+    told: dict[str, Any] | None
+
+
+def find_shards(names: str | Sequence[str], copies: Copies) -> list[Shard]:
+    """The tar files of folders, tar files, brace lists, `pipe:` commands and addresses of stores, in order.
+
+    Raises: InputError where there are none.
+    """
+    found: dict[str, dict[str, Any] | None] = {}
+    indices: dict[str, dict[str, Any]] = {}
+    here: set[tuple[str, str]] = set()
+    folders: list[str] = []
+    for name in (name for text in ([names] if isinstance(names, str) else names) for name in expand(text)):
+        piped = name.startswith("pipe:")
+        for address in [name] if piped else _tars(name, indices):
+            if address in found:
+                raise InputError(f"data.shards: {address} is named twice; name every shard once")
+            found[address] = None
+            if piped:
+                continue
+            folder, base = _split(address)
+            if folder not in indices:
+                indices[folder] = _index(folder)
+            found[address] = indices[folder].get(base)
+            here.add((folder, base))
+            if address != name and not WILD & set(name) and folder not in folders:
+                folders.append(folder)
+    _tell_missing(folders, here, indices)
+    return [
+        Shard(place, told) for place, told in zip(places(list(found), copies), found.values(), strict=True)
+    ]
+
+
+def expand(text: str) -> list[str]:
+    """The names that a brace list stands for (`shard-{000000..000009}.tar`), several being joined by `::`.
+
+    >>> expand("a-{0..2}.tar")
+    ['a-0.tar', 'a-1.tar', 'a-2.tar']
+    """
+    if not text:
+        raise InputError("data.shards: is empty; give a folder, tar files, or an address")
+    if _local(text).exists():
+        return [text]
+    parts = [text] if text.startswith("pipe:") else text.split("::")
+    names: list[str] = []
+    for part in parts:
+        names += list(need("train", "braceexpand").braceexpand(part)) if "{" in part else [part]
+    return names
+
+
+def _tars(name: str, indices: dict[str, dict[str, Any]]) -> list[str]:
+    """The addresses of one name: itself, or what is in the folder or fits the pattern."""
+    if is_remote(name):
+        if path_of(name).lower().endswith(".tar"):
+            return _matching(name) if WILD & set(path_of(name)) else [name]
+        return _remote_folder(name.rstrip("/"), indices)
+    path = _local(name)
+    if path.is_dir():
+        files = list(files_below(path))
+        tars = [str(file) for file in files if file.suffix.lower() == ".tar"]
+        packed = next((file for file in files if file.name.lower().endswith(COMPRESSED)), None)
+        if not tars and packed:
+            raise InputError(
+                f"{packed}: is compressed; unpack it to .tar, for clips are read from its middle"
+            )
+        if not tars:
+            raise InputError(
+                f"{name}: holds no shards (*.tar); write them with actalker prepare SOURCE --out DIR"
+            )
+        return tars
+    if not path.exists() and WILD & set(name):
+        found = sorted(p for p in glob.glob(str(path)) if not Path(p).name.startswith("."))
+        if not found:
+            raise InputError(f"{name}: no file fits this pattern; check data.shards")
+        return found
+    if not path.exists():
+        raise InputError(f"{name}: no such file or folder; check data.shards")
+    return [str(path)]
+
+
+def _matching(pattern: str) -> list[str]:
+    def fits(store: Any, path: str) -> list[str]:
+        return sorted(store.unstrip_protocol(one) for one in store.glob(path))
+
+    found = ask(pattern, fits)
+    if not found:
+        raise InputError(f"{pattern}: no file fits this pattern; check data.shards")
+    return found
+
+
+def _remote_folder(folder: str, indices: dict[str, dict[str, Any]]) -> list[str]:
+    """What a store lists in a folder, and where it lists nothing, what the index names."""
+    indices[folder] = _index(folder)
+
+    def listed(store: Any, path: str) -> list[str]:
+        names = [str(name).rstrip("/").rpartition("/")[2] for name in store.ls(path, detail=False)]
+        return [unquote(name) if folder.startswith("http") else name for name in names]
+
+    try:
+        names = ask(folder, listed)
+    except InputError:
+        if not indices[folder]:  # web servers need not list their folders
+            raise
+        names = list(indices[folder])
+    tars = sorted(n for n in set(names) if n.lower().endswith(".tar") and not n.startswith("."))
+    if not tars and "shards" in names:
+        return _remote_folder(f"{folder}/shards", indices)
+    if not tars and indices[folder]:
+        tars = sorted(indices[folder])
+    if not tars:
+        raise InputError(f"{folder}: holds no shards (*.tar), and no {INDEX}; check data.shards")
+    return [f"{folder}/{name}" for name in tars]
+
+
+def _local(name: str) -> Path:
+    """A path, or what a `file:` address stands for; `Path.as_uri` writes it with escapes."""
+    if not name.startswith("file:"):
+        return Path(name)
+    path = name.removeprefix("file:")
+    path = "/" + path.lstrip("/") if path.startswith("//") else path
+    return Path(path) if Path(path).exists() else Path(unquote(path))
+
+
+def _split(address: str) -> tuple[str, str]:
+    """Folder and name of a tar file."""
+    if is_remote(address):
+        folder, _, base = path_of(address).rpartition("/")
+        return folder, base
+    return str(Path(address).parent), Path(address).name
+
+
+def _index(folder: str) -> dict[str, Any]:
+    """What a folder's index says: name of a shard -> clips, bytes, members. Empty where there is none."""
+    if is_remote(folder):
+        content = there(f"{folder}/{INDEX}")
+    else:
+        try:
+            content = (Path(folder) / INDEX).read_bytes()
+        except OSError:
+            content = None
+    if content is None:
+        if is_remote(folder):
+            log.warning("%s: no %s is beside the shards; all their headers are read", folder, INDEX)
+        return {}
+    try:
+        held = json.loads(content)
+        shards = {name: told for name, told in held.items() if isinstance(told, dict)}
+        return {name: told for name, told in shards.items() if _is_told(told)}
+    except (ValueError, AttributeError, RecursionError):
+        log.warning("%s/%s: is damaged; the shards' own headers are read", folder, INDEX)
+        return {}
+
+
+def _is_told(told: dict[str, Any]) -> bool:
+    return all(isinstance(told.get(key), int) for key in ("clips", "bytes"))
+
+
+def _tell_missing(folders: Sequence[str], here: set[tuple[str, str]], indices: dict[str, Any]) -> None:
+    """Name what an index names and what is not there, of folders that were asked for as a whole."""
+    for folder in folders:
+        index = indices.get(folder, {})
+        lost = [name for name in sorted(index) if (folder, name) not in here]
+        if lost:
+            log.warning(
+                "%s: %d of the %d shards that %s names are not there, the first is %s; %d clips are missing",
+                *(folder, len(lost), len(index), INDEX, lost[0], sum(index[name]["clips"] for name in lost)),
+            )
