@@ -233,6 +233,8 @@ def scan(place: Place) -> tuple[dict[str, dict[str, Member]], str]:
                 if not found and start == 0:
                     return {}, f"is no whole tar file ({error})"
                 return found, f"is damaged or cut off behind byte {start} ({error})"
+            if end == start > 0:  # no header where one should be
+                return found, f"cannot be read behind byte {start}: it is damaged or cut off"
             over = max((m.offset + m.size for held in found.values() for m in held.values()), default=0)
             if over > size or end > size:
                 return found, f"is cut off at byte {size}"

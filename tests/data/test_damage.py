@@ -68,7 +68,7 @@ def test_a_damaged_member_is_named_skipped_and_counted(shards, caplog, suffix, i
     if suffix == "json" and not indexed:  # nobody knows how long it is
         assert (
             len(data) == 5
-            and f"{path}: 1 of 4 clips are damaged and skipped, the first is clip_1" in caplog.text
+            and f"{path}: 1 of 2 clips are damaged and skipped, the first is clip_1" in caplog.text
         )
         return
     bad, caplog_before = number(data, "clip 1.mp4"), len(caplog.records)
@@ -150,7 +150,8 @@ def test_a_shard_that_is_cut_off_is_told_and_keeps_its_numbers(shards, caplog, w
     (shards / "index.json").unlink()
     caplog.clear()
     bare = read_index(str(shards))
-    assert len(bare) == 6 - lost and f"{path}: " in caplog.text
+    begun = where == "in a member"  # its header is there, and reading it will tell
+    assert len(bare) == 6 - lost + begun and f"{path}: " in caplog.text
     assert any(words in caplog.text for words in ("cut off", "no whole tar file"))
 
 
@@ -199,9 +200,9 @@ def test_tar_files_that_other_tools_write(prepared, tmp_path, form, caplog):
     held = held[::-1] if form == "reversed" else held
     parts = [held[:8], held[8:]] if form == "joined" else [held]
     made = []
-    for number, members in enumerate(parts):
+    for part, members in enumerate(parts):
         kind = {"pax": tarfile.PAX_FORMAT, "gnu": tarfile.GNU_FORMAT}.get(form, tarfile.USTAR_FORMAT)
-        with tarfile.open(tmp_path / f"part{number}", "w", format=kind) as tar:
+        with tarfile.open(tmp_path / f"part{part}", "w", format=kind) as tar:
             for name, content in members:
                 name = f"./{form} ü/{'long ' * 30}/{name}" if form in ("pax", "gnu", "folders") else name
                 if form == "folders":
@@ -216,7 +217,7 @@ def test_tar_files_that_other_tools_write(prepared, tmp_path, form, caplog):
                     stray.size = 3
                     tar.addfile(stray, io.BytesIO(b"mac"))
                 tar.addfile(info, io.BytesIO(content))
-        made.append((tmp_path / f"part{number}").read_bytes())
+        made.append((tmp_path / f"part{part}").read_bytes())
     (tmp_path / "all.tar").write_bytes(b"".join(made))
     data, plain = ClipDataset(config(tmp_path / "all.tar")), ClipDataset(config(source))
     assert len(data) == 6 and not caplog.text

@@ -34,6 +34,8 @@ def odd(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("kind", ["files", "folder", "shards", "streamed"])
 def test_every_clip_is_read_by_datasets(odd, tmp_path, kind):
     datasets = pytest.importorskip("datasets")
+    if kind != "streamed":
+        pytest.importorskip("torchcodec")  # datasets copies sound with it, into its own files
     words = {"cache_dir": str(tmp_path / "cache"), "split": "train"}
     tars = sorted(str(path) for path in (odd / "shards").glob("*.tar"))
     if kind == "files":
