@@ -102,6 +102,7 @@ class ClipDataset(Dataset):
         self, config: ClipDataConfig, training: bool = True, index: Sequence[Clip] | None = None
     ) -> None:
         self.config, self.speech = config, speech_features(config.whisper)
+        self.training = training
         found = index_of(config) if index is None else index
         clips = [clip for clip in found if clip.frames >= config.frames]  # one frame is enough for no window
         held = held_out_people([person_of(clip) for clip in clips], config.held_out)

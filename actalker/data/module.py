@@ -184,6 +184,10 @@ class ClipData(StepData):
         self.made.append(ClipDataset(self.data, training, self.index))
         return self.made[-1]
 
+    def name(self, index: int) -> str:
+        """What the source calls a training clip, by a batch's `index`."""
+        return next(data for data in self.made if data.training).name(index)
+
     def teardown(self, stage: str) -> None:
         """At the end, say how many clips were damaged."""
         for line in dict.fromkeys(data.damage() for data in self.made):

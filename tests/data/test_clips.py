@@ -171,3 +171,14 @@ def test_the_reader_of_the_web_finds_the_same(prepared):
     whole = list(webdataset.WebDataset(tars, shardshuffle=False).to_tuple("mp4", "wav", "json"))
     assert len(whole) == 6, "also the clip without sound"
     gc.collect()  # it leaves files open
+
+
+def test_the_script_of_the_documentation_runs(prepared, capsys):
+    page = (Path(__file__).parents[2] / "docs/data.md").read_text()
+    (script,) = [part.split("```")[0] for part in page.split("```python\n")[1:]]
+    place = '"data/mine/shards"'
+    assert place in script
+    exec(script.replace(place, repr(str(prepared / "decoded/shards"))), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 10 and all("torch.Size([2, 14, 3, 128, 128])" in line for line in lines)
+    assert all("['audio', 'expression', 'text']" in line and ".mp4" in line for line in lines)
