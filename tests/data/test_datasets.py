@@ -35,7 +35,10 @@ def odd(tmp_path_factory) -> Path:
 def test_every_clip_is_read_by_datasets(odd, tmp_path, kind):
     datasets = pytest.importorskip("datasets")
     if kind != "streamed":
-        pytest.importorskip("torchcodec")  # datasets copies sound with it, into its own files
+        try:
+            import torchcodec  # noqa: F401  datasets copies sound with it, into its own files
+        except Exception as error:  # not there, or without FFmpeg's libraries
+            pytest.skip(f"torchcodec: {str(error)[:60]}")
     words = {"cache_dir": str(tmp_path / "cache"), "split": "train"}
     tars = sorted(str(path) for path in (odd / "shards").glob("*.tar"))
     if kind == "files":
