@@ -28,6 +28,13 @@ def parser() -> ArgumentParser:
     )
     p.add_argument("--expression", type=str | None, default=None, help="driving video of a face")
     p.add_argument(
+        "--expression-start",
+        type=str | float,
+        default="0",
+        help="seconds of the driving video that are left out at its beginning; its motion is relative to the "
+        "first face after them",
+    )
+    p.add_argument(
         "--text",
         type=str | None,
         default=None,
@@ -220,6 +227,7 @@ def prepare(settings: dict[str, Any]) -> tuple[Any, Any]:
         face_model=settings["face_model"],
         face_index=settings["face_index"],
         audio_start=settings["audio_start"],
+        expression_start=settings["expression_start"],
     )
     return pipeline, request
 

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from ..errors import InputError
 from .clips import ClipDataConfig, ClipDataset, index_of
 from .puppets.dataset import PuppetDataConfig, PuppetDataset
+from .puppets.phrases import WORDINGS
 from .sample import collate
 from .shards import Clip
 from .workers import Shared, begin_worker, workers_that_fit
@@ -84,6 +85,9 @@ class StepData(L.LightningDataModule, ABC):
         seed: of the order.
     """
 
+    phrases: tuple[tuple[str, ...], ...] = ()
+    """What the clips' scripts ask for, where that is a fixed set (`ModelConfig.phrases`)."""
+
     def __init__(self, batch_size: int, steps: int, workers: int, seed: int) -> None:
         super().__init__()
         self.batch_size, self.steps, self.workers, self.seed = batch_size, steps, workers, seed
@@ -137,6 +141,8 @@ class PuppetData(StepData):
         validation_clips: clips that are never trained on.
     Raises: InputError for workers beside a GPU that draws.
     """
+
+    phrases = WORDINGS
 
     def __init__(
         self,

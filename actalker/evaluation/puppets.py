@@ -19,7 +19,7 @@ from ..data.puppets.motion import INDEX, compose
 from ..faces.crop import Crop
 from ..faces.face import Face
 from ..media.sound import Sound
-from ..pipeline.driver import Driver, expression_tokens
+from ..pipeline.driver import Driver, Motion, expression_tokens
 from ..pipeline.generate import generate
 from ..pipeline.inputs import ClipInputs, Portrait
 from ..pipeline.model import TalkingHeadModel
@@ -49,7 +49,8 @@ def puppet_inputs(model: TalkingHeadModel, clip: PuppetClip) -> ClipInputs:
     masks = {name: shape([clip.points], (size, size)) for name, shape in REGIONS.items()}
     whole = Crop(0.0, 0.0, float(picture.shape[0]))
     portrait = Portrait(picture, picture, masks, picture, whole, Face(clip.points.box), "puppet", 0)
-    crops = iter(clip.driver.permute(0, 2, 3, 1).numpy())
+    crops, rest = clip.driver.permute(0, 2, 3, 1).numpy(), clip.rest.permute(1, 2, 0).numpy()
+    seen = np.ones(len(crops), bool)
     return ClipInputs(
         model,
         portrait,
@@ -59,7 +60,7 @@ def puppet_inputs(model: TalkingHeadModel, clip: PuppetClip) -> ClipInputs:
         {},
         Sound(clip.sound[None], 16000),
         clip.sound,
-        Driver(lambda: expression_tokens(model, crops, clip.rest.permute(1, 2, 0).numpy())),
+        Driver(lambda: Motion(expression_tokens(model, iter(crops), rest), seen)),
         clip.script,
     )
 

@@ -5,11 +5,11 @@ Letters: f frames, H W picture size, n tokens a frame, d width.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -31,10 +31,10 @@ from ..signals.script import Script, parse_script
 from ..signals.signal import SIGNALS, check_driven
 from ..signals.text import TextEncoder
 from ..timeline import frame_count
-from .driver import Driver, checked_film, checked_picture, driving_crops, expression_tokens, film_length
+from .driver import Driver, checked_picture, drive, open_film
 from .model import TalkingHeadModel
 
-FADE = Fraction(2, 5)  # seconds in which a driving video that ends early lets go of the face
+log = logging.getLogger("actalker")
 MOST_PHRASES = 200  # of a script: every window reads all of them
 
 
@@ -146,7 +146,8 @@ class ClipInputs:
 
     def facts(self) -> list[str]:
         """What was found in the inputs and decides the result, a line each: the plan shows them."""
-        return [f"sound from {float(self.audio_start):g} s of its file on"] if self.audio_start else []
+        sound = [f"sound from {float(self.audio_start):g} s of its file on"] if self.audio_start else []
+        return sound + ([] if self.expression is None else list(self.expression.facts))
 
     def choices(self) -> dict[str, str | Path]:
         """Signal -> the region where it acts, or the mask picture: the caller's, else the paper's rule."""
@@ -202,11 +203,13 @@ class ClipInputs:
         return self.model.encoders["text"](torch.from_numpy(text.bytes)[None].to(self.device), timing)
 
     def gate(self, signal: str, start: int, f: int) -> np.ndarray:
-        """How far a signal is open at frames start .. start + f, (f,): fading where its video ends."""
+        """How far a signal is open at frames start .. start + f, (f,).
+
+        A driving video closes its gate where it shows no face, and where it ends (`Driver.shown`).
+        """
         gate = self.gates.values(signal, f, self.fps, start)
-        if signal == "expression" and self.expression is not None and self.frames > len(self.expression):
-            left = (len(self.expression) - np.arange(start, start + f)) / float(FADE * self.fps)
-            gate = gate * np.clip(left, 0, 1).astype(np.float32)
+        if signal == "expression" and self.expression is not None:
+            gate = gate * self.expression.shown(start, f, self.frames, self.fps)
         return gate
 
 
@@ -225,14 +228,15 @@ def gather(
     face_model: Path | None = None,
     face_index: int | None = None,
     audio_start: Fraction = Fraction(0),
+    expression_start: Fraction = Fraction(0),
 ) -> ClipInputs:
-    """Read every input and bring it to the video's frame times; a driving video's pictures are read later.
+    """Read every input and bring it to the video's frame times; a driving video's motion is read later.
 
     audio_start: seconds of the sound that are left out at its beginning, exact to the sample.
     Without `duration` the clip is as long as what is left of the speech, else as the driving video, else as
     the script.
-    Raises: InputError for inputs that cannot be used, before any long work; that a driving video shows no
-    face, its `Driver` tells when it is read.
+    expression_start: seconds of the driving video that are left out at its beginning.
+    Raises: InputError for inputs that cannot be used, before any long work.
     """
     asked = {"audio": audio, "expression": expression, "text": text}
     check_driven(name for name, value in asked.items() if value is not None)
@@ -250,18 +254,14 @@ def gather(
     face = read_portrait(portrait, model.config.size, crop, face_model, face_index)
     sound = _sound(audio, duration, audio_start)
     seconds = sound.duration if duration is None and sound is not None else duration
-    driver = None
+    film = None
     if expression is not None:
         limit = None if seconds is None else frame_count(seconds, fps)
-        film = checked_film(expression, limit)
-        length = film_length(film, fps)  # a file that is none shows here
-        encoder: Any = model.encoders["expression"]
-        side, reach = encoder.config.size, encoder.reach
-        driver = Driver(
-            lambda: expression_tokens(model, driving_crops(film, fps, side, limit, face_model, reach))
-        )
-        seconds = length / fps if seconds is None else seconds
+        film = open_film(expression, fps, limit, expression_start)
+        seconds = film.frames / fps if seconds is None else seconds
     script = None if text is None else _script(text, fps, seconds)
+    for line in [] if script is None else script.unknown(model.config.phrases):
+        log.warning(line)
     if seconds is None:
         assert script is not None
         seconds = max(phase.stop for phase in script.phases)
@@ -274,7 +274,7 @@ def gather(
         regions or {},
         sound,
         None if sound is None else sound.mono(16000),
-        driver,
+        None if film is None else drive(model, film, face_model),
         script,
         audio_start,
     )

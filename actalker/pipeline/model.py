@@ -111,6 +111,10 @@ class ModelConfig:
     micro: tuple[float, ...] = ()
     """Frames a second, head motion and expression motion that the network is told; empty: `fps`, 0, 0."""
 
+    phrases: tuple[tuple[str, ...], ...] = ()
+    """What a script's phases can ask for, the wordings of one action together; empty: the model was taught
+    no fixed set."""
+
     denoiser: str = "ControlUNet"
     denoiser_args: dict[str, Any] = field(default_factory=dict)
     codec: str = "PixelUnshuffle"
@@ -147,6 +151,7 @@ class ModelConfig:
         for key in values:
             one_of(key, known, "model setting")
         plain = {**values, "micro": tuple(values.get("micro", ()))}
+        plain["phrases"] = tuple(tuple(wordings) for wordings in values.get("phrases", ()))
         try:
             plain["precondition"] = PreconditionConfig(**plain.get("precondition", {}))
             plain["sampling"] = SamplingConfig(**plain.get("sampling", {}))

@@ -72,10 +72,11 @@ class TalkingHeadPipeline(StoredPipeline):
         face_model: str | Path | None = None,
         face_index: int | None = None,
         audio_start: str | float | Fraction = 0,
+        expression_start: str | float | Fraction = 0,
     ) -> Request:
         """Check every input; the result's `plan` tells what it costs. Arguments as `__call__`.
 
-        A driving video's pictures are read when the first frames are made.
+        A driving video's motion is read when the first frames are made.
         """
         for name in regions or {}:
             one_of(name, SIGNALS, "signal")
@@ -114,6 +115,7 @@ class TalkingHeadPipeline(StoredPipeline):
             None if face_model is None else Path(face_model),
             face_index,
             parse_seconds(str(audio_start)),
+            parse_seconds(str(expression_start)),
         )
         return Request(
             inputs,
@@ -192,6 +194,7 @@ class TalkingHeadPipeline(StoredPipeline):
         face_model: str | Path | None = None,
         face_index: int | None = None,
         audio_start: str | float | Fraction = 0,
+        expression_start: str | float | Fraction = 0,
         output_type: str = "pil",
         return_dict: bool = True,
         callback_on_step_end: StepCallback | None = None,
@@ -220,6 +223,7 @@ class TalkingHeadPipeline(StoredPipeline):
             duration: seconds; default the speech's, else the driving video's, else the script's.
             crop: `face` (the canonical square around the face) or `none` (the centred square).
             audio_start: seconds of the sound that are left out at its beginning, exact to the sample.
+            expression_start: seconds of the driving video that are left out at its beginning.
             face_model: MediaPipe's face_landmarker.task. face_index: which face, largest first.
             output_type: kind of frames: pil, np (floats in [0, 1]), pt or latent; see `TalkingHeadOutput`.
             return_dict: False gives the tuple (frames, fps, sound).
@@ -262,6 +266,7 @@ class TalkingHeadPipeline(StoredPipeline):
             face_model=face_model,
             face_index=face_index,
             audio_start=audio_start,
+            expression_start=expression_start,
         )
         self._num_timesteps = request.steps
         frames: Any

@@ -8,8 +8,9 @@ or a YAML file with `base:` and `phases: [{start, end, text}, ...]`. Times are e
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ _TIME_LIKE = re.compile(  # meant as a time, well written or not: `-1-2`, `0,5-1
     r"(?:to|until|[~\u2010-\u2015\u2212\u2192-])\s*(?:[0-9][0-9.,/]*\s*(?:m?s|secs?|seconds?)?|end)?\s*[)\]]?\s*",
     re.IGNORECASE,
 )
+OWNERS = ("the", "their", "her", "his", "its", "my", "your")
 _LIMIT = 1 << 20  # characters: a script is written by hand
 
 
@@ -143,6 +145,26 @@ class Script:
                     f"{format_interval(phase.start, None)}"
                 )
 
+    def unknown(self, phrases: Sequence[Sequence[str]]) -> list[str]:
+        """One line for each step that asks for nothing in `phrases`, with the nearest of them.
+
+        phrases: what is known, the wordings of one action together; a step may say more words around one.
+        """
+        known = {_plain(wording): wording for wordings in phrases for wording in wordings}
+        lines = []
+        for step in self.steps if known else ():
+            said = _plain(step.text)
+            if any(f" {wording} " in f" {said} " for wording in known):
+                continue
+            near = [known[wording] for wording in get_close_matches(said, known, n=3, cutoff=0.6)]
+            few = [wordings[0] for wordings in phrases]
+            told = f"nearest: {_quoted(near)}" if near else f"it knows {_quoted(few)}"
+            lines.append(
+                f"{step.where}: '{step.text[:60]}' is no phrase that this model has learnt, and may do "
+                f"nothing; {told}"
+            )
+        return lines
+
     def __str__(self) -> str:
         return " | ".join([self.base, *map(str, self.phases)] if self.base else map(str, self.phases))
 
@@ -177,6 +199,16 @@ def parse_script(source: str | Path, duration: Fraction | None = None) -> Script
 
 def _tidy(text: str) -> str:
     return " ".join(text.split())
+
+
+def _plain(text: str) -> str:
+    """Words alone, in lower case; whose it is does not count, that somebody's is named does."""
+    words = re.findall(r"\w+", text.lower())
+    return " ".join("the" if word in OWNERS else word for word in words)
+
+
+def _quoted(texts: Sequence[str]) -> str:
+    return ", ".join(f"'{text}'" for text in texts)
 
 
 def _is_phase(text: str) -> bool:

@@ -308,7 +308,8 @@ class TrainingModule(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """What `actalker export` needs beside the weights."""
-        checkpoint["model_config"] = self.model.config.as_dict()
+        phrases = getattr(getattr(self.trainer, "datamodule", None), "phrases", ())
+        checkpoint["model_config"] = {**self.model.config.as_dict(), "phrases": phrases}
         checkpoint["tuning"] = asdict(self.tuning)
 
     @classmethod

@@ -249,6 +249,7 @@ def test_the_sidecar_holds_all_that_the_video_depends_on(infer, made):
         "dtype",
         "duration",
         "expression",
+        "expression_start",
         "face_index",
         "face_model",
         "fps",

@@ -12,7 +12,7 @@ from PIL import Image
 from actalker.errors import InputError
 from actalker.media.image import read_image
 from actalker.pipeline import TalkingHeadPipeline
-from actalker.pipeline.driver import driving_crops
+from actalker.pipeline.driver import find_rest, follow, open_film
 from actalker.pipeline.inputs import read_portrait
 from actalker.pipeline.preview import preview, shown_frames
 
@@ -51,24 +51,31 @@ def test_who_it_is_is_read_from_the_head_however_the_portrait_is_cut(made):
     assert difference(whole.head, whole.picture) > 5
 
 
+def crops(video, fps, limit=None, reach=None):
+    """Square crops of 64 pixels of a driving video's face."""
+    film = open_film(video, fps, limit)
+    squares, _, _ = follow(film, reach)
+    return [square.apply(frame, 64) for square, frame in zip(squares, film.read(), strict=True)]
+
+
 def test_a_driving_video_is_read_at_the_clips_rate_and_no_further(made):
-    whole = list(driving_crops(made / "mute.mp4", F25, 64, None))
+    whole = crops(made / "mute.mp4", F25)
     assert len(whole) == 10
     assert {crop.shape for crop in whole} == {(64, 64, 3)}
-    assert len(list(driving_crops(made / "mute.mp4", Fraction(50), 64, None))) == 20
-    assert len(list(driving_crops(made / "mute.mp4", F25, 64, 3))) == 3
+    assert len(crops(made / "mute.mp4", Fraction(50))) == 20
+    assert len(crops(made / "mute.mp4", F25, 3)) == 3
 
 
 def test_one_square_serves_the_whole_driving_video(made):
     """The face moves by a pixel a frame in the file, so it moves in the crops: they are not centred on it."""
-    first, *_, last = driving_crops(made / "mute.mp4", F25, 64, None)
+    first, *_, last = crops(made / "mute.mp4", F25)
     shifts = {k: difference(np.roll(first, k, axis=1)[:, 20:44], last[:, 20:44]) for k in range(-8, 9)}
     assert 3 <= min(shifts, key=lambda k: shifts[k]) <= 7  # 9 pixels of 112 are about 5 of the crop's 64
 
 
 def test_squares_that_follow_the_face_hold_it_where_it_is(made):
     """The same file: the face now stays, and what is behind it moves."""
-    first, *_, last = driving_crops(made / "mute.mp4", F25, 64, None, reach=1.7)
+    first, *_, last = crops(made / "mute.mp4", F25, reach=1.7)
     shifts = {k: difference(np.roll(first, k, axis=1)[:, 20:44], last[:, 20:44]) for k in range(-8, 9)}
     assert abs(min(shifts, key=lambda k: shifts[k])) <= 2  # without landmarks the box jitters
 
@@ -77,9 +84,9 @@ def test_a_face_that_shows_in_some_frames_is_enough(made, tmp_path):
     face = list(np.asarray(Image.open(made / "face.png").resize((112, 112)))[None])
     blank = [np.full((112, 112, 3), 90, np.uint8)]
     some = video_file(tmp_path / "some.mp4", blank * 5 + face * 5)
-    assert len(list(driving_crops(some, F25, 64, None))) == 10
+    assert find_rest(open_film(some, F25, None)) == 5
     with pytest.raises(InputError, match="no face found in 2 of its frames"):
-        list(driving_crops(some, F25, 64, 2))  # only what the clip uses is looked at
+        find_rest(open_film(some, F25, 2))  # only what the clip uses is looked at
 
 
 def test_a_drawn_mask_lies_where_it_was_drawn(made, tmp_path):

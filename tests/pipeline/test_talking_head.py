@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from media_files import tone, video_file
+from PIL import Image
 
 import actalker
 from actalker import Gates, InputError, TalkingHeadPipeline
@@ -112,12 +113,15 @@ def test_a_driver_longer_than_the_clip_is_cut(pipe, made, face):
     assert len(request.inputs.expression) == request.inputs.frames == 5
 
 
-def test_the_plan_is_known_before_a_driving_video_is_looked_at(pipe, face, tmp_path):
-    wall = video_file(tmp_path / "wall.mp4", [np.full((112, 112, 3), 90, np.uint8)] * 10)
-    request = pipe.prepare(face, expression=wall)
+def test_a_driving_videos_rest_stands_in_the_plan_and_one_without_a_face_is_refused(pipe, face, tmp_path):
+    blank = [np.full((112, 112, 3), 90, np.uint8)] * 10
+    with pytest.raises(InputError, match="no face found in 10 of its frames"):
+        pipe.prepare(face, expression=video_file(tmp_path / "wall.mp4", blank))
+    pictures = [np.asarray(Image.open(face).resize((112, 112)))] * 5
+    late = video_file(tmp_path / "late.mp4", blank[:5] + pictures)
+    request = pipe.prepare(face, expression=late)
     assert request.plan.frames == 10 and request.plan.passes > 0
-    with pytest.raises(InputError, match="no face found in 5 of its frames"):
-        next(iter(pipe.stream(request)))
+    assert "motion is relative to its face at 0.20 s, the first that is seen" in str(request.plan)
 
 
 def test_one_open_signal_gets_the_face_more_share_it(pipe, made, face):

@@ -90,6 +90,7 @@ ACTIONS: dict[str, Action] = {
     "turn right": Action(("turns right", "turns {their} head right", "turns to the right"), {"yaw": 0.9}),
     "tilt head": Action(("tilts head", "tilts {their} head", "leans the head to the side"), {"roll": 0.9}),
 }
+WORDINGS = tuple(tuple(w.format(their="their") for w in action.wordings) for action in ACTIONS.values())
 SUBJECTS = (
     ("", "their"),
     ("", "her"),
