@@ -255,6 +255,10 @@ def gather(
     sound = _sound(audio, duration, audio_start)
     seconds = sound.duration if duration is None and sound is not None else duration
     film = None
+    if expression is None and expression_start:
+        raise InputError(
+            f"expression start {float(expression_start):g} s: there is no driving video; give one, or leave it out"
+        )
     if expression is not None:
         limit = None if seconds is None else frame_count(seconds, fps)
         film = open_film(expression, fps, limit, expression_start)

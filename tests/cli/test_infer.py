@@ -244,6 +244,7 @@ def test_the_sidecar_holds_all_that_the_video_depends_on(infer, made):
     assert {"actalker", "torch", "diffusers", "av"} <= set(told["versions"])
     options = {
         "audio",
+        "audio_start",
         "crop",
         "device",
         "dtype",
