@@ -257,8 +257,7 @@ def gather(
     film = None
     if expression is None and expression_start:
         raise InputError(
-            f"expression start {float(expression_start):g} s: there is no driving video; give one, or leave it "
-            "out"
+            f"expression start {float(expression_start):g} s: there is no driving video; give one, or none"
         )
     if expression is not None:
         limit = None if seconds is None else frame_count(seconds, fps)

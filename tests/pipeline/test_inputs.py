@@ -136,7 +136,7 @@ def test_a_driver_on_its_side_is_refused_with_the_way_to_turn_it(made):
     with pytest.raises(
         InputError, match="on its side; turn the video by 90 degrees clockwise before it drives"
     ):
-        list(driving_crops(lying, F25, 64, None))
+        find_rest(open_film(lying, F25, None))
 
 
 def test_the_preview_shows_portrait_regions_gates_and_frames(made):
