@@ -21,7 +21,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..faces.crop import Crop
 from ..faces.find import choose_finder
-from ..faces.track import SPARSE, at_every_frame, track_face
+from ..faces.track import SPARSE, Track, at_every_frame, track_face
 from ..faces.upright import LIES
 from ..media.video import probe, read_frames
 from ..timeline import Interval, frame_count
@@ -162,13 +162,21 @@ def find_rest(film: Film, face_model: Path | None = None) -> int:
         block.append(frame)
         if k % STRIDE and k + 1 < film.frames:
             continue
-        if track_face([frame], model=face_model).found:
+        track = track_face([frame], model=face_model)
+        if track.found:
+            _check_upright(film, track)
             first = next(
                 j for j, one in enumerate(block) if one is frame or track_face([one], model=face_model).found
             )
             return _after_fade(film, k + 1 - len(block) + first)
         block = []
     raise InputError(f"{film.name}: no face found in {film.frames} of its frames; give a video of one face")
+
+
+def _check_upright(film: Film, track: Track) -> None:
+    if track.turns:
+        lies, back = LIES[track.turns]
+        raise InputError(f"{film.name}: {lies}; turn the video {back} before it drives a portrait")
 
 
 def _after_fade(film: Film, first: int) -> int:
@@ -225,9 +233,7 @@ def follow(
         raise InputError(
             f"{film.name}: no face found in {len(track.faces)} of its frames; give a video of one face"
         )
-    if track.turns:
-        lies, back = LIES[track.turns]
-        raise InputError(f"{name}: {lies}; turn the video {back} before it drives a portrait")
+    _check_upright(film, track)
     if max(track.counts) > 1:
         log.warning("%s: up to %d faces in a frame; the largest is followed", film.name, max(track.counts))
     at = at[: len(track.faces)]  # a file may hold fewer frames than it says
