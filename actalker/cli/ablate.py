@@ -80,6 +80,8 @@ def run(argv: Sequence[str]) -> int:
     need("eval", "matplotlib")  # told before the work, not after it
     if options.puppets < 0 or options.workers < 1:
         raise InputError(f"--puppets {options.puppets} --workers {options.workers}: give >= 0 and >= 1")
+    if options.steps is not None and not 1 <= options.steps <= 1000:
+        raise InputError(f"--steps {options.steps}: give a number from 1 to 1000")
     if not 0 <= options.seed < 2**31:
         raise InputError(f"--seed {options.seed}: give a number from 0 to 2^31 - 1")
     # what is wrong here, and in the settings of a page, is told before torch is imported
@@ -92,9 +94,9 @@ def run(argv: Sequence[str]) -> int:
             check_readable(path, what)
     if options.face_model is not None:
         check_readable(options.face_model, "model")
-    portraits = _pictures(options.portraits or [])
     check_name(options.model)
     folder = check_folder(options.out)
+    portraits = _pictures(options.portraits or [], folder)
     drivers = (options.audio or [], options.expression or [], options.text or [])
     if portraits:
         from ..evaluation.cases import check_files
@@ -108,15 +110,15 @@ def run(argv: Sequence[str]) -> int:
     return 0
 
 
-def _pictures(given: Sequence[str]) -> list[Path]:
-    """Portraits that are named, and those in folders that are."""
+def _pictures(given: Sequence[str], out: Path) -> list[Path]:
+    """Portraits that are named, and those in folders that are; what an earlier run wrote into one is none."""
     from ..media.files import picture_files
 
-    out: list[Path] = []
+    found: list[Path] = []
     for text in given:
         path = Path(text)
-        out += picture_files(path) if path.is_dir() else [check_readable(text, "picture")]
-    return out
+        found += picture_files(path, out) if path.is_dir() else [check_readable(text, "picture")]
+    return found
 
 
 @contextmanager

@@ -50,7 +50,7 @@ def run(argv: Sequence[str]) -> int:
     out = check_folder(options.out)
     weights = Weights(
         **{
-            name: path(name, f"{what} file")
+            name: path(name, f"file of {what} weights")
             for name, what in (
                 ("syncnet", "SyncNet"),
                 ("arcface", "ArcFace"),

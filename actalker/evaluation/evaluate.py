@@ -18,7 +18,7 @@ import numpy as np
 
 from .. import __version__
 from ..errors import InputError, one_of
-from ..faces.find import choose_finder
+from ..faces.find import FINDERS, choose_finder
 from ..provenance import file_hash, make_folder, whole_file
 from .clip import Clip, Unmeasurable, paired
 from .form import PAIRS, described
@@ -36,6 +36,8 @@ MISSING = {
     "arcface": "give --arcface backbone.pth (insightface's r50 from its model zoo)",
     "reference": "give --reference, the real videos",
 }
+FACE = {"landmarks", "face", "mesh"}  # needs for which a face is looked for
+BLANK = np.zeros((64, 64, 3), np.uint8)
 OUTPUTS = ("metrics.json", "metrics.csv", "metrics.md")
 
 
@@ -90,14 +92,17 @@ def evaluate(
     finder, face_model = choose_finder(finder, face_model)
     left_out = {name: why for name in names if (why := _lacks(METRICS[name], reference, weights)) is not None}
     wanted = [METRICS[name] for name in names if name not in left_out]
+    if any(FACE & set(metric.needs) for metric in wanted):
+        FINDERS[finder].find(BLANK, face_model)  # a model that is none is told before the work
     load_weights({need for metric in wanted for need in metric.needs}, weights)
     values: dict[str, dict[str, float | None]] = {metric.name: {} for metric in wanted}
     failures: dict[str, Counter[str]] = {metric.name: Counter() for metric in wanted}
     pools = {metric.name: metric.pool(weights) for metric in wanted if metric.pool is not None}
     notes: Counter[str] = Counter()
     for name, made, real in pairs:
-        clip = Clip(made, finder, face_model)
-        other = None if real is None else _beside(clip, Clip(real, finder, face_model), notes)
+        clip, other = Clip(made, finder, face_model), None
+        if real is not None:
+            clip, other = _pair(clip, Clip(real, finder, face_model), notes)
         for metric in wanted:
             value, why = _measured(metric, clip, other, weights, pools.get(metric.name))
             values[metric.name][name] = value
@@ -112,19 +117,19 @@ def evaluate(
     return Report(rows, left_out, dict(notes))
 
 
-def _beside(made: Clip, real: Clip, notes: Counter[str]) -> Clip:
-    """The reference as it is read beside a generated clip, and a note of what that changes."""
+def _pair(made: Clip, real: Clip, notes: Counter[str]) -> tuple[Clip, Clip]:
+    """Both clips as they are read beside each other, and a note of what that changes."""
     try:
         ours, theirs = made.info, real.info
     except InputError:  # every metric will say so
-        return real
+        return made, real
     size = described((ours.height, ours.width), (theirs.height, theirs.width))
     if size is not None:
         notes[size] += 1
     if ours.fps == theirs.fps:
-        return real
+        return made, real
     notes[f"reference of {_rate(theirs.fps)} frames a second, read at {_rate(ours.fps)}"] += 1
-    return replace(real, rate=ours.fps)
+    return replace(made, rate=ours.fps), replace(real, rate=ours.fps)
 
 
 def _rate(fps: Fraction) -> str:
@@ -161,7 +166,7 @@ def _lacks(metric: Metric, reference: Path | None, weights: Weights) -> str | No
 def protocol(metric: Metric, weights: Weights, finder: str, face_model: Path | None) -> dict[str, Any]:
     """All that a metric's number depends on beside the clips."""
     files = {need: getattr(weights, need) for need in metric.needs if need in asdict(weights)}
-    looks = not {"landmarks", "face", "mesh"}.isdisjoint(metric.needs)
+    looks = not FACE.isdisjoint(metric.needs)
     if looks and finder == "landmarker" and face_model is not None:
         files["face_model"] = face_model
     found = {}

@@ -13,9 +13,9 @@ from PIL import Image
 from .clip import Clip, Unmeasurable
 
 PAIRS = (  # part of the protocol of every metric with a reference
-    "the reference is read at the generated clip's rate; of two aspects the wider picture loses its sides; a "
-    "generated picture of another size is resized to the reference's (Pillow's bicubic, antialiased); the "
-    "longer clip is cut to the shorter, by a second at most"
+    "clips of different rates are both read at the generated one's, nearest frames; of two aspects the wider "
+    "picture loses its sides; a generated picture of another size is resized to the reference's (Pillow's "
+    "bicubic, antialiased); the longer clip is cut to the shorter, by a second at most"
 )
 
 

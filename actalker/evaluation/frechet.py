@@ -6,7 +6,8 @@ Letters: f frames, h w picture size, d width of a feature, n features.
 from __future__ import annotations
 
 import warnings
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,22 @@ def scripted(path: Path, what: str) -> Any:
         raise InputError(f"{path}: is no TorchScript ({words}); give {what}") from None
 
 
+@torch.no_grad()
+def tried(look: Callable[[], Any], path: Path) -> int:
+    """How many features a network gives of one input, looked at before the work.
+
+    Raises: InputError for a network that is called otherwise, or gives something else.
+    """
+    try:
+        features = look()
+    except Exception as error:  # a network of another kind can raise anything
+        words = " ".join(str(error).strip().splitlines()[-1:])[:120]
+        raise InputError(f"{path}: is not called as the network that is wanted ({words})") from None
+    if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != 1:
+        raise InputError(f"{path}: gives no features (1, d) of a clip; give the network that is wanted")
+    return int(features.shape[1])
+
+
 class Inception(nn.Module):
     """Inception's features of frames, as `torchmetrics` asks for them.
 
@@ -95,7 +112,8 @@ class FID:
         assert weights.inception is not None
         fid = need("eval", "torchmetrics.image.fid").FrechetInceptionDistance
         net = Inception(weights.inception)
-        net.num_features = int(net(torch.zeros(1, 3, 64, 64, dtype=torch.uint8)).shape[1])
+        blank = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
+        net.num_features = tried(partial(net, blank), weights.inception)
         self.metric = fid(feature=net, input_img_size=(3, 64, 64))
         self.counts = [0, 0]
 
@@ -124,6 +142,7 @@ class FVD:
     def __init__(self, weights: Weights) -> None:
         assert weights.i3d is not None
         self.net = scripted(weights.i3d, "i3d_torchscript.pt, from StyleGAN-V")
+        tried(partial(self._look, torch.zeros(1, 3, STRETCH, SIDE, SIDE)), weights.i3d)
         self.made, self.real = Moments(), Moments()
 
     def add(self, made: Clip, real: Clip | None) -> None:
@@ -132,6 +151,10 @@ class FVD:
         both = [self.features(clip.frames) for clip in (made, real)]
         for moments, features in zip((self.made, self.real), both, strict=True):
             moments.add(features)
+
+    def _look(self, clip: Tensor) -> Tensor:
+        """(1, 3, 16, 224, 224) in [-1, 1] to (1, d)."""
+        return self.net(clip, rescale=False, resize=False, return_features=True).flatten(1)
 
     @torch.no_grad()
     def features(self, frames: np.ndarray) -> np.ndarray:
@@ -143,9 +166,8 @@ class FVD:
         for k in range(count):
             pixels = torch.from_numpy(frames[k * STRETCH : (k + 1) * STRETCH]).permute(0, 3, 1, 2).float()
             pixels = F.interpolate(pixels, (SIDE, SIDE), mode="bilinear", align_corners=False) / 127.5 - 1
-            clip = pixels.permute(1, 0, 2, 3)[None]
-            out.append(self.net(clip, rescale=False, resize=False, return_features=True))
-        return torch.cat(out).flatten(1).double().numpy()
+            out.append(self._look(pixels.permute(1, 0, 2, 3)[None]))
+        return torch.cat(out).double().numpy()
 
     def value(self) -> float:
         """The distance."""

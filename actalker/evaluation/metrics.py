@@ -38,16 +38,16 @@ def pooled(name: str) -> Any:
 
 
 def load_weights(needs: set[str], weights: Weights) -> None:
-    """Read the files that metrics need. Raises: InputError for files that hold other weights."""
+    """Read the files that metrics of single clips need; pools read their own.
+
+    Raises: InputError for files that hold other weights.
+    """
     if "syncnet" in needs and weights.syncnet is not None:
         _late("sync", "sync_net")(weights.syncnet)
     if "arcface" in needs and weights.arcface is not None:
         _late("facial", "identity_net")(weights.arcface)
     if "lpips" in needs and weights.backbone is not None and weights.lpips is not None:
         _late("perceptual", "lpips_net")(weights.backbone, weights.lpips)
-    for need, name in (("inception", "FID"), ("i3d", "FVD")):
-        if need in needs and getattr(weights, need) is not None:
-            _late("frechet", name)(weights)
 
 
 METRICS = {

@@ -82,6 +82,16 @@ def _check(axis: str, value: str) -> None:
             raise InputError(f"{axis}={value}: give {AXES[axis]}")
 
 
+def _check_region(axis: str, value: str) -> None:
+    """Refuse what is neither a region nor a picture. Regions are read late: they need torch."""
+    from ..media.image import read_image
+    from ..regions.regions import region_for
+
+    choice = region_for(axis.partition(".")[2], "face", False, value)
+    if isinstance(choice, Path):
+        read_image(choice)
+
+
 def varied(texts: Iterable[str]) -> list[Setting]:
     """Every combination of `AXIS=VALUE | VALUE | ...`, after the base.
 
@@ -93,7 +103,16 @@ def varied(texts: Iterable[str]) -> list[Setting]:
         values = [value.strip() for value in rest.split("|")]
         if not equals or not all(values):
             raise InputError(f"--vary {text!r}: write AXIS=VALUE|VALUE, for example 'gate.audio=0|0.5|1'")
-        axes.append([(one_of(axis, AXES, "axis"), value) for value in values])
+        one_of(axis, AXES, "axis")
+        twice = next((value for k, value in enumerate(values) if value in values[:k]), None)
+        if twice is not None:
+            raise InputError(f"--vary {text!r}: {twice} is given twice; give each value once")
+        if any(axis == known for ((known, _), *_) in axes):
+            raise InputError(f"--vary {text!r}: {axis} is given twice; write all of its values in one")
+        if axis.startswith("region."):
+            for value in values:
+                _check_region(axis, value)
+        axes.append([(axis, value) for value in values])
     out = [Setting(BASE)]
     for combination in itertools.product(*axes):
         out.append(

@@ -72,9 +72,12 @@ def video_files(folder: Path, without: Path | None = None) -> list[Path]:
     return [path for path in files_below(folder, without) if path.suffix.lower() in VIDEO_ENDINGS]
 
 
-def picture_files(folder: str | Path) -> list[Path]:
-    """The pictures below a folder, by their endings, in order. Raises: InputError if it holds none."""
-    found = [p for p in files_below(Path(folder)) if p.suffix.lower() in PICTURE_ENDINGS]
+def picture_files(folder: str | Path, without: Path | None = None) -> list[Path]:
+    """The pictures below a folder, by their endings, in order. without: a folder that is not walked.
+
+    Raises: InputError if there are none.
+    """
+    found = [p for p in files_below(Path(folder), without) if p.suffix.lower() in PICTURE_ENDINGS]
     if not found:
         raise InputError(
             f"{folder}: no pictures in it; give a folder of portraits ({', '.join(PICTURE_ENDINGS)})"

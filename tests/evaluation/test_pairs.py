@@ -6,10 +6,12 @@ import json
 import os
 import shutil
 import unicodedata
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from media_files import text_as, tone, video_file, zero_byte
 from PIL import Image
 
@@ -215,3 +217,64 @@ def test_a_missing_pair_is_named(tmp_path, clip):
     made, real = folders(tmp_path, clip, ["a.mp4", "b.mp4", "c.mp4"], ["a.mp4"])
     with pytest.raises(InputError, match=r"has no video for b and 1 more; files are paired"):
         paired(made, real)
+
+
+def test_a_generated_clip_of_variable_rate_is_compared_at_the_same_times(tmp_path):
+    """Frames that stand for 1 to 3 twenty-fifths of a second, beside what is shown at each of these times."""
+    frames, shown = smooth(6, 48, 64), [0, 1, 1, 2, 2, 2, 3, 4, 4, 5, 5, 5]
+    times = [Fraction(shown.index(k), 25) for k in range(6)]
+    video_file(tmp_path / "made.mp4", frames, 25, times=times)
+    video_file(tmp_path / "real.mp4", [frames[k] for k in shown], 25)
+    held = evaluated(tmp_path / "made.mp4", tmp_path / "real.mp4", tmp_path / "out")
+    assert held["rows"][0]["count"] == 1 and held["rows"][0]["value"] > 33
+
+
+@pytest.mark.parametrize("kind", ["--face-model", "--inception", "--i3d"])
+def test_what_is_no_model_is_told_before_the_work(tmp_path, clip, capsys, kind):
+    script = tmp_path / "model.pt"
+    torch.jit.script(torch.nn.ReLU()).save(str(script))
+    words = [
+        "evaluate",
+        clip,
+        "--reference",
+        clip,
+        "--metrics",
+        "psnr,lmd,fid,fvd",
+        "--out",
+        tmp_path / "out",
+    ]
+    assert main([str(word) for word in [*words, kind, script]]) == 2
+    said = capsys.readouterr().err
+    assert "model.pt: " in said and said.count("error: ") == 1 and said.strip().count("\n") == 0
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_report_of_a_run_before_holds_no_portraits(tmp_path, capsys):
+    """A report inside the folder of portraits: its pictures are not animated the next time."""
+    report = tmp_path / "report"
+    report.mkdir()
+    (report / "old.png").write_bytes(b"x")
+    words = ["ablate", "--portraits", str(tmp_path), "--text", "smiles", "--preset", "gates"]
+    assert main([*words, "--out", str(report)]) == 2
+    assert f"{tmp_path}: no pictures in it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words, says",
+    [
+        (["--vary", "gate.audio=0|1|0"], "0 is given twice"),
+        (
+            ["--vary", "gate.audio=0", "gate.audio=1"],
+            "gate.audio is given twice; write all of its values in one",
+        ),
+        (["--vary", "region.audio=none.png"], "none.png: no such file"),
+        (["--vary", "region.audio=moth"], "region for audio 'moth' is unknown; did you mean 'mouth'"),
+        (["--preset", "gates", "--steps", "0"], "--steps 0: give a number from 1 to 1000"),
+        (["--steps", "1001"], "--steps 1001: give a number from 1 to 1000"),
+    ],
+)
+def test_settings_that_would_not_be_made_are_refused(tmp_path, capsys, words, says):
+    assert main(["ablate", *words, "--puppets", "1", "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr()
+    assert says in said.err and said.err.count("\n") == 1 and not said.out
+    assert not (tmp_path / "out").exists()
