@@ -21,6 +21,15 @@ from ..media.sound import Sound
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")  # diffusers' names
 
 
+class Picture(Image.Image):
+    """A frame as a PIL picture that `Image.fromarray` takes as well, as it takes arrays (h, w, 3) uint8."""
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        """NumPy's. With strides `fromarray` asks for `tobytes`, which pictures have; buffers they are not."""
+        return {**super().__array_interface__, "strides": (3 * self.width, 3, 1)}
+
+
 class Pictures(list):
     """The frames of a clip as a list of PIL pictures, which NumPy reads as one array (f, h, w, 3) uint8.
 
@@ -73,7 +82,10 @@ class TalkingHeadOutput(BaseOutput):
 def as_output_type(frames: Sequence[np.ndarray], kind: str) -> Pictures | np.ndarray | Tensor:
     """Frames (h, w, 3) uint8 as `pil`, `np` or `pt`; see `TalkingHeadOutput`."""
     if kind == "pil":
-        return Pictures(Image.fromarray(frame) for frame in frames)
+        pictures = Pictures(Image.fromarray(frame) for frame in frames)
+        for picture in pictures:
+            picture.__class__ = Picture
+        return pictures
     array = np.stack(frames).astype(np.float32) / 255
     return array if kind == "np" else torch.from_numpy(array).permute(0, 3, 1, 2)
 

@@ -35,6 +35,8 @@ def test_frames_rate_and_sound(pipe, made, face):
     out = pipe(portrait=face, audio=made / "speech.wav", fps="29.97", duration=0.4)
     assert out.fps == Fraction(30000, 1001)
     assert (out.frames.shape, out.frames.dtype) == ((12, 64, 64, 3), np.uint8)
+    again = Image.fromarray(out.frames[3])  # pictures pass where arrays are expected
+    assert again.size == (64, 64) and (np.asarray(again) == out.frames.astype(np.uint8)[3]).all()
     assert out.sound.duration == Fraction(2, 5)
     assert (out.sound.samples == read_sound(made / "speech.wav").samples[:, :6400]).all()
     assert pipe(portrait=face, text="a | 0-0.1: nods").sound is None
