@@ -23,6 +23,7 @@ LEFT_BEHIND = {  # by file managers, cameras' and network disks' systems; lower 
     "__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "#recycle", "#snapshot",
     "system volume information", "lost+found",
 }  # fmt: skip
+DEEPEST = 3  # links to folders on the way to a file
 
 
 def is_hidden(path: Path) -> bool:
@@ -36,15 +37,24 @@ def is_hidden(path: Path) -> bool:
 def files_below(folder: Path, without: Path | None = None) -> Iterator[Path]:
     """Every file below a folder, in order, hidden ones left out; what is no folder counts as a file.
 
-    Links to folders are followed, but never to a folder that is being walked already (a loop).
+    Links to folders are followed, but never to a folder that is being walked already (a loop), and no more
+    than `DEEPEST` in a row: folders that all link to each other have more ways through them than files.
     A folder that cannot be read is named in a warning. without: a folder that is not walked.
     Raises: InputError when the folder itself cannot be read.
     """
     left_out = None if without is None else os.path.realpath(without)
-    yield from _below(folder, (os.path.realpath(folder),), left_out)
+    too_deep: list[Path] = []
+    yield from _below(folder, (os.path.realpath(folder),), left_out, 0, too_deep)
+    if too_deep:
+        log.warning(
+            "%s: is behind more than %d links in a row, and left out with %d more such folders",
+            *(too_deep[0], DEEPEST, len(too_deep) - 1),
+        )
 
 
-def _below(folder: Path, above: tuple[str, ...], left_out: str | None) -> Iterator[Path]:
+def _below(
+    folder: Path, above: tuple[str, ...], left_out: str | None, links: int, too_deep: list[Path]
+) -> Iterator[Path]:
     try:
         names = sorted(os.listdir(folder))
     except OSError as error:
@@ -60,9 +70,13 @@ def _below(folder: Path, above: tuple[str, ...], left_out: str | None) -> Iterat
         if not path.is_dir():
             yield path
             continue
-        real = os.path.realpath(path)
-        if real not in above and real != left_out:
-            yield from _below(path, (*above, real), left_out)
+        real, deeper = os.path.realpath(path), links + path.is_symlink()
+        if real in above or real == left_out:
+            continue
+        if deeper > DEEPEST:
+            too_deep.append(path)
+        else:
+            yield from _below(path, (*above, real), left_out, deeper, too_deep)
 
 
 def video_files(folder: Path, without: Path | None = None) -> list[Path]:

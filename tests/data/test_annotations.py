@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -250,6 +252,8 @@ def test_hostile_names_lead_nowhere(tmp_path):
         (b'{"no": "list"}', "holds no 'clips'"),
         (b"[1, 2]", "holds no 'clips'"),
         (b'"clips"', "holds no 'clips'"),
+        (b'{"clips": [{"ytb_id": "a"}]}', "its 'clips' is a list, not an object"),
+        (b'{"clips": null}', "its 'clips' is missing, not an object"),
         (b'{"clips": "\xff\xfe"}', "is not JSON"),
         (b'{"clips": {"a": 1' + b"0" * 10_000 + b"}}", ""),
     ],
@@ -272,6 +276,41 @@ def test_a_very_long_list_is_read_and_reported(tmp_path):
         file.write('{"clips": {' + ",".join(f'"clip{k}": {one}' for k in range(200_000)) + "}}")
     found = read_source(path)
     assert len(found) == 200_000 and all(one.problem for one in found)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be"])
+def test_lists_as_windows_writes_them(tmp_path, encoding):
+    path = celebv(made(tmp_path, "vid.mp4"), {"vid_0": entry("vid")})
+    path.write_bytes(path.read_text().replace("\n", "\r\n").encode(encoding))
+    assert by_clip(read_source(tmp_path))["vid_0"].video == tmp_path / "vid.mp4"
+
+
+def test_a_clip_that_a_list_has_twice_is_told(tmp_path, caplog):
+    made(tmp_path, "vid.mp4")
+    one, other = (json.dumps(entry("vid", start)) for start in (0.0, 0.5))
+    (tmp_path / "info.json").write_text(f'{{"clips": {{"vid_0": {one}, "vid_0": {other}}}}}')
+    with caplog.at_level(logging.WARNING, "actalker"):
+        (found,) = read_source(tmp_path)
+    assert found.span.start == Fraction(1, 2) and len(caplog.messages) == 1
+    assert "'vid_0' more than once; the last one counts" in caplog.text
+
+
+def test_a_video_with_two_lines_in_hdtfs_list_has_clips_of_both(tmp_path):
+    made(tmp_path, "Radio1.mp4")
+    (tmp_path / "RD_annotion_time.txt").write_text("Radio1.mp4 0:00-0:01\nRadio1.mp4 0:02-0:03\n")
+    found = by_clip(read_source(tmp_path))
+    starts = {clip: one.span.start for clip, one in found.items()}
+    assert starts == {"Radio1_0.mp4": 0, "Radio1_1.mp4": 2}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_pipes_and_folders_with_the_names_of_texts_are_not_read(tmp_path):
+    made(tmp_path, "a.mp4", "b.json/c.mp4")
+    for name in ("a.txt", "info.json"):
+        os.mkfifo(tmp_path / name)
+    found = by_clip(read_source(tmp_path))
+    assert found["a.mp4"].caption is None and found["a.txt"].status == "rejected"
+    assert set(found) == {"a.mp4", "a.txt", "b.json/c.mp4", "info.json"}
 
 
 def test_actions_are_said_in_the_third_person():

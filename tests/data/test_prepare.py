@@ -369,6 +369,15 @@ def test_a_wrong_option_is_one_line_and_exit_code_2(undisturbed, tmp_path, capsy
     assert not (tmp_path / "out").exists()
 
 
+def test_results_do_not_go_into_the_source(undisturbed, capsys):
+    from actalker.cli.main import main
+
+    source, _ = undisturbed
+    before = sorted(source.rglob("*"))
+    assert main(["prepare", str(source), "--out", str(source), "--finder", "cascade"]) == 2
+    assert "is the source itself" in capsys.readouterr().err and sorted(source.rglob("*")) == before
+
+
 def test_download_hands_ids_to_the_program_as_they_are(tmp_path):
     """A program of that name notes its arguments; ids that are none never reach it."""
     bin_, out = tmp_path / "bin", tmp_path / "out"

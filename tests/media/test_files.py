@@ -37,6 +37,20 @@ def test_links_are_followed_and_loops_end(tmp_path):
     assert names(tmp_path / "only", video_files(tmp_path / "only")) == expected, "a set that is only a link"
 
 
+def test_folders_that_all_link_to_each_other_end(tmp_path, caplog):
+    """Seven of them have 7! ways through; a file is found by the short ones."""
+    for k in range(7):
+        made(tmp_path, f"d{k:02d}/{k}.mp4")
+        for m in range(7):
+            if m != k:
+                (tmp_path / f"d{k:02d}/to{m}").symlink_to(tmp_path / f"d{m:02d}")
+    with caplog.at_level(logging.WARNING, "actalker"):
+        found = names(tmp_path, video_files(tmp_path))
+    assert {f"d{k:02d}/{k}.mp4" for k in range(7)} <= set(found)
+    assert len(found) == 7 * (1 + 6 + 6 * 5 + 6 * 5 * 4)
+    assert len(caplog.messages) == 1 and "is behind more than 3 links in a row" in caplog.text
+
+
 def test_hidden_files_and_what_systems_leave_behind_are_no_media(tmp_path):
     folder = made(
         tmp_path / ".cache" / "set",  # what stands above the folder is the user's own choice

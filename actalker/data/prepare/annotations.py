@@ -60,7 +60,9 @@ def read_source(source: Path, videos: Path | None = None, out: Path | None = Non
 
 def celebv_lists(folder: Path) -> list[Path]:
     """The CelebV JSONs that stand in a folder itself."""
-    return [path for path in sorted(folder.glob("*.json")) if not is_hidden(path) and is_celebv(path)]
+    found = [path for path in sorted(folder.glob("*.json")) if not is_hidden(path)]
+    found = [path for path in found if path.is_file() or not path.exists()]  # no folder, no pipe
+    return [path for path in found if is_celebv(path)]
 
 
 def _folder(folder: Path, out: Path | None) -> list[Entry]:
@@ -72,7 +74,9 @@ def _folder(folder: Path, out: Path | None) -> list[Entry]:
     videos, captions = _videos(files, lambda path: path.with_suffix("")), _captions(files)
     named = {path.with_suffix("") for path in files if path.suffix.lower() not in CAPTIONS}
     entries, seen = [], dict[str, str]()
-    for path in files:
+    top = os.path.realpath(folder)
+    own = {path: os.path.realpath(path) == os.path.join(top, path.relative_to(folder)) for path in files}
+    for path in sorted(files, key=lambda path: not own[path]):  # a file before the links to it
         name, real = path.relative_to(folder).as_posix(), os.path.realpath(path)
         beside, caption = videos.get(path.with_suffix(""), []), captions.get(path.with_suffix(""))
         if path == caption and path.with_suffix("") in named:
@@ -103,7 +107,8 @@ def _videos(files: Sequence[Path], name: Callable[[Path], T]) -> dict[T, list[Pa
 
 def _captions(files: Sequence[Path]) -> dict[Path, Path]:
     """Path without ending -> the caption of that name."""
-    ordered = [path for ending in CAPTIONS for path in files if path.suffix.lower() == ending]
+    texts = [path for path in files if path.suffix.lower() in CAPTIONS and path.is_file()]  # no pipes
+    ordered = [path for ending in CAPTIONS for path in texts if path.suffix.lower() == ending]
     return {path.with_suffix(""): path for path in reversed(ordered)}
 
 
@@ -144,10 +149,10 @@ def _annotated(
             found.append(replace(entry, **cut_already))
     for entry in found:
         taken |= {path.absolute() for path in (entry.video, entry.caption) if path is not None}
+    clips = {entry.clip for entry in found}
     rest = [path for path in files if path.absolute() not in taken] if others else []
-    found += [
-        left_out(path.relative_to(videos).as_posix(), "no clip of the list uses this file") for path in rest
-    ]
+    names = [path.relative_to(videos).as_posix() for path in rest]
+    found += [left_out(name, "no clip of the list uses this file") for name in names if name not in clips]
     return sorted(found, key=lambda entry: entry.clip)
 
 

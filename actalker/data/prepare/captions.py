@@ -6,6 +6,7 @@ prompt).
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Mapping
@@ -23,6 +24,8 @@ from .stages import Work
 
 LONGEST = 4000  # characters of a text
 MOST_PHASES = 64
+MOST_BYTES = 1 << 20  # of a caption file
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # as Windows' own programs write text
 LONGEST_PHASE = 86400  # seconds: where a phase without end ends, cut to its clip
 _TIMED = re.compile(r"(?:^|\|)\s*[(\[]?\s*-?[\d.,]+\s*s?\s*(?:-|\u2013|to\b)[^|:]*:|\|\s*[(\[]?\s*-?[\d.]")
 EMOTIONS = {  # CelebV-HQ's eight labels, as one says them
@@ -116,7 +119,8 @@ def _from_file(path: Path) -> dict[str, Any]:
     Raises: InputError for what is neither.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")[: 1 << 20]
+        held = path.read_bytes()[:MOST_BYTES]
+        text = held.decode("utf-16" if held.startswith(UTF_16) else "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"its caption {path.name} cannot be read as text ({error})") from None
     if path.suffix.lower() == ".txt":

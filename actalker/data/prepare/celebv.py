@@ -7,8 +7,10 @@ and keys `start_frame`, `end_frame` that hold seconds.
 from __future__ import annotations
 
 import json
+import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from ...errors import InputError
 from ...timeline import LONGEST, Interval
 from .entries import Emotion, Entry, failed
 
+log = logging.getLogger("actalker")
 LARGEST = 4 << 30  # bytes of a JSON that is read
 SHARES = 1.5  # a box with a larger number is in pixels
 MOST_PIXELS = 20000
@@ -27,18 +30,23 @@ class _Wrong(Exception):
 
 
 def is_celebv(path: Path) -> bool:
-    """Whether a JSON's top level names `clips`. Raises: InputError when it looks so and cannot be read."""
+    """Whether a JSON's top level names `clips`. Raises: InputError when it does and cannot be read so."""
     try:
         with open(path, "rb") as file:
             head = file.read(1 << 20)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    return b'"clips"' in head and isinstance(_load(path).get("clips"), Mapping)
+    if '"clips"' not in head.decode(json.detect_encoding(head), errors="replace"):
+        return False
+    content = _load(path)
+    if "clips" in content and not isinstance(content["clips"], Mapping):
+        raise InputError(f"{path}: its 'clips' is {_kind(content['clips'])}, not an object of NAME: ENTRY")
+    return "clips" in content
 
 
 def read_celebv(path: Path) -> list[Entry]:
     """The entries of a CelebV JSON; `person` is the id of the raw video."""
-    content = _load(path)
+    content = _load(path, _object)
     meta: Mapping[str, Any] = next(
         (content[k] for k in ("meta_info", "mete_info") if isinstance(content.get(k), Mapping)), {}
     )
@@ -52,15 +60,24 @@ def read_celebv(path: Path) -> list[Entry]:
     return entries
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _load(path: Path, made: Callable[[list[tuple[str, Any]]], Any] | None = None) -> dict[str, Any]:
     if path.stat().st_size > LARGEST:
         raise InputError(f"{path}: has more than 4 GiB; cut it into several")
     try:
-        content = json.loads(path.read_bytes(), parse_constant=_no_number)
+        content = json.loads(path.read_bytes(), parse_constant=_no_number, object_pairs_hook=made)
     except (ValueError, RecursionError, OSError) as error:
         reason = " ".join(str(error).split())[:100]
         raise InputError(f"{path}: is not JSON ({reason}); download it again") from None
     return content if isinstance(content, dict) else {}
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; a name that it has twice is told, for the last one counts."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        log.warning("a list of clips has '%s' more than once; the last one counts", twice[:80])
+    return found
 
 
 def _no_number(text: str) -> float:

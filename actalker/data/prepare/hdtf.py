@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def read_hdtf(folder: Path) -> tuple[list[Entry], set[Path]]:
 
     `person` is the name of the raw video. Crops count in pixels of the resolution that is listed.
     """
-    entries, used = [], set()
+    entries, used, counts = [], set(), Counter[str]()
     for times in sorted(path for path in folder.glob(f"*{TIMES}") if not is_hidden(path)):
         subset = times.name.removesuffix(TIMES)
         beside = {kind: folder / f"{subset}{kind}" for kind in OTHERS}
@@ -28,8 +29,10 @@ def read_hdtf(folder: Path) -> tuple[list[Entry], set[Path]]:
         crops = dict(_rows(beside["_crop_wh.txt"]))
         for name, words in _rows(times):
             stem = name.removesuffix(".mp4")
-            for k, word in enumerate(words):
-                entries.append(_entry(f"{stem}_{k}.mp4", stem, word, crops, heights.get(stem, [])))
+            for word in words:
+                clip = f"{stem}_{counts[stem]}.mp4"
+                counts[stem] += 1  # a video may have several lines
+                entries.append(_entry(clip, stem, word, crops, heights.get(stem, [])))
     return entries, used
 
 

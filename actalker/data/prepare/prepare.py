@@ -53,7 +53,12 @@ class Request:
 
 
 def list_entries(request: Request, root: Path) -> list[Entry]:
-    """The entries of the source; with `download`, missing videos are fetched first."""
+    """The entries of the source; with `download`, missing videos are fetched first.
+
+    Raises: InputError when there are none, or root, the folder of results, is the source.
+    """
+    if request.source.is_dir() and root.exists() and root.samefile(request.source):
+        raise InputError(f"--out {root}: is the source itself; results would be clips of the next start")
     entries = read_source(request.source, request.videos, root)
     if request.download:
         download(request.source, root / "raw")
