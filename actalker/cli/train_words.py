@@ -81,7 +81,7 @@ def check_words(words: Sequence[str]) -> None:
     if isinstance(path, str) and _local(path) and path not in ("last", "last-if-any", "best", "hpc", "null"):
         _need(path, "no such checkpoint; check the path of --ckpt_path")
     shards = values.get("data.init_args.data.shards", values.get("data.data.shards"))
-    if isinstance(shards, str) and _local(shards):
+    if isinstance(shards, str) and not set(shards) & set(":{*?[("):  # one path: no list, pattern or address
         _need(shards, "no such folder of shards; write it with actalker prepare SOURCE --out DIR")
 
 

@@ -145,7 +145,7 @@ def _remote_folder(folder: str, indices: dict[str, dict[str, Any]]) -> list[str]
 def _local(name: str) -> Path:
     """A path, or what a `file:` address stands for; `Path.as_uri` writes it with escapes."""
     if not name.startswith("file:"):
-        return Path(name)
+        return Path(name).expanduser()
     path = name.removeprefix("file:")
     path = "/" + path.lstrip("/") if path.startswith("//") else path
     return Path(path) if Path(path).exists() else Path(unquote(path))

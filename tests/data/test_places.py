@@ -15,6 +15,7 @@ import pytest
 import torch
 from shard_servers import serving
 
+from actalker.cli.train_words import check_words
 from actalker.data import places
 from actalker.data.clips import ClipDataConfig, ClipDataset
 from actalker.data.copies import Copies, NoRoom
@@ -62,8 +63,12 @@ def test_local_names_of_all_kinds(folder, truth, tmp_path, monkeypatch):
     tars = sorted(str(path) for path in folder.glob("*.tar"))
     names = [str(odd), "linked", "out", odd.as_uri(), f"file://{folder}", f"file:{folder}", tuple(tars)]
     names += [f"{folder}/shard-{{000000..000001}}.tar", "::".join(tars), f"{folder}/shard-*.tar"]
+    monkeypatch.setenv("HOME", str(tmp_path))
+    names += ["~/linked"]
     for name in names:
         same(truth, ClipDataset(config(name)))
+        if isinstance(name, str):
+            check_words(["fit", "--data.init_args.data.shards", name])
     assert len(ClipDataset(config(tars[0]))) == 4
     for name, words in {
         "none": "none: no such file",
