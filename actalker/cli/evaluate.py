@@ -16,7 +16,10 @@ def run(argv: Sequence[str]) -> int:
     p.add_argument("generated", type=str, help="video, or folder of videos")
     p.add_argument("--reference", type=str | None, default=None, help="the real ones, paired by name")
     p.add_argument(
-        "--metrics", type=str | None, default=None, help="names, separated by commas; default: all"
+        "--metrics",
+        type=str | list[str] | None,
+        default=None,
+        help="names, separated by commas; default: all",
     )
     p.add_argument("--out", type=str, required=True, help="folder of metrics.json, .csv and .md")
     p.add_argument("--finder", type=str, default="auto", help="of faces: landmarker, alignment or cascade")
@@ -43,7 +46,8 @@ def run(argv: Sequence[str]) -> int:
         given = getattr(options, name)
         return None if given is None else check_readable(given, what)
 
-    given = METRICS if options.metrics is None else options.metrics.lower().replace(",", " ").split()
+    told = [options.metrics] if isinstance(options.metrics, str) else options.metrics
+    given = METRICS if told is None else " ".join(told).lower().replace(",", " ").split()
     names = [one_of(name, METRICS, "metric") for name in dict.fromkeys(given)]
     if not names:
         raise InputError("--metrics: names no metric; leave it out for all")

@@ -23,7 +23,7 @@ from ..media.image import write_png
 from ..pipeline.find import find_model
 from ..pipeline.folder import check_files, load_model
 from ..provenance import versions, whole_file, write_sidecar
-from .jobs import run_jobs
+from .jobs import read_kept, run_jobs
 from .puppets import LONG, SETTINGS, SIGNALS, measure
 from .statistics import interval
 
@@ -68,7 +68,7 @@ def run_cells(
     cells = folder / "cells"
     cells.mkdir(parents=True, exist_ok=True)
     paths = [cells / f"{key}-{index:04d}.json" for index in range(config.puppets)]
-    missing = [k for k, path in enumerate(paths) if not path.is_file()]
+    missing = [k for k, path in enumerate(paths) if read_kept(path) is None]
     for _ in range(config.puppets - len(missing)):
         tick()
     jobs = [(config, index, str(paths[index]), str(folder)) for index in missing]

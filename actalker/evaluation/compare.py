@@ -45,7 +45,7 @@ def read_run(path: str | Path) -> dict[str, Any]:
     """A `metrics.json`. Raises: InputError for other files."""
     path = check_readable(path, "metrics.json")
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
+        held = json.loads(path.read_text(encoding="utf-8-sig"))  # as Windows' editors leave it too
         for row in held["rows"]:
             texts = isinstance(row["metric"], str) and isinstance(row["hash"], str)
             if not texts or not all(_is_value(value) for value in row["clips"].values()):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import active_children, get_context
+from pathlib import Path
 from typing import Any
 
 from ..errors import one_of
@@ -42,6 +44,14 @@ def run_jobs(
             raise
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def read_kept(path: Path) -> Any:
+    """The numbers that a job left in a JSON file; None where there are none, or they are damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def _one_thread() -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ from ..pipeline.result import to_uint8
 from ..provenance import whole_file
 from ..timeline import frame_count, parse_seconds
 from .cases import FPS, Case
-from .jobs import run_jobs
+from .jobs import read_kept, run_jobs
 from .opened import Opened, open_case, save_context
 from .puppets import LONG
 from .settings import Setting
@@ -92,10 +93,21 @@ def planned(study: Study, folder: Path) -> list[Planned]:
         missing = [
             (s, key)
             for s, key in zip(study.settings, keys, strict=True)
-            if not all((place / f"{key}.{kind}").is_file() for kind in ("json", "npy"))
+            if read_kept(place / f"{key}.json") is None or not _is_whole(place / f"{key}.npy")
         ]
+        if not missing and not is_zipfile(place / "context.npz"):
+            missing = [(study.settings[0], keys[0])]  # it is written beside whatever is made
         out.append(Planned(case, place, keys, missing))
     return out
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file holds an array: its start and its length are looked at, not its numbers."""
+    try:
+        np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return False
+    return True
 
 
 def run_study(

@@ -28,7 +28,7 @@ def run_of(values: list[float], hash_: str = "a") -> dict:
 def written(folder: Path, *runs: object) -> list[str]:
     paths = [folder / f"{k}.json" for k in range(len(runs))]
     for path, run in zip(paths, runs, strict=True):
-        path.write_text(run if isinstance(run, str) else json.dumps(run))
+        path.write_text(run if isinstance(run, str) else json.dumps(run), encoding="utf-8")
     return [str(path) for path in paths]
 
 
@@ -108,6 +108,11 @@ def test_other_files_are_one_line(tmp_path, capsys, text):
     assert main(["compare", good, bad]) == 2
     said = capsys.readouterr().err
     assert said.startswith(f"error: {bad}: is no metrics.json of actalker evaluate") and said.count("\n") == 1
+
+
+def test_a_byte_order_mark_is_no_fault(tmp_path):
+    (path,) = written(tmp_path, "\ufeff" + json.dumps(run_of([1.0])))
+    assert read_run(path)["rows"][0]["clips"] == {"clip0": 1.0}
 
 
 def test_a_missing_file_is_called_missing(tmp_path):

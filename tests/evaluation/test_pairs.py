@@ -140,6 +140,12 @@ def test_an_output_that_cannot_be_written_is_told_before_the_work(tmp_path, clip
 def test_metrics_may_be_named_in_any_case_and_with_spaces(tmp_path, clip):
     held = evaluated(clip, clip, tmp_path / "out", "PSNR, ssim psnr")
     assert [row["metric"] for row in held["rows"]] == ["psnr", "ssim"]
+    (tmp_path / "run.yaml").write_text(f"metrics: [flicker, PSNR]\nout: {tmp_path / 'listed'}\n")
+    assert (
+        main(["evaluate", str(clip), "--reference", str(clip), "--config", str(tmp_path / "run.yaml")]) == 0
+    )
+    held = json.loads((tmp_path / "listed" / "metrics.json").read_text())
+    assert [row["metric"] for row in held["rows"]] == ["flicker", "psnr"]
 
 
 def test_another_size_is_measured_at_the_references(tmp_path):

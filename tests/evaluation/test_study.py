@@ -20,7 +20,7 @@ from actalker.evaluation.cases import Case, applicable, file_cases, puppet_cases
 from actalker.evaluation.effects import Context, apart, control, effects, mean_in, summary
 from actalker.evaluation.page import latex, tabulate
 from actalker.evaluation.settings import AXES, BASE, PRESETS, Setting, preset, varied
-from actalker.evaluation.study import Cell, Study, run_study
+from actalker.evaluation.study import Cell, Study, planned, run_study
 from actalker.pipeline.folder import save_model
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -157,13 +157,20 @@ def test_cells_are_kept_and_a_closed_gate_is_a_model_without_the_signal(model, t
     for name in set(videos) - {BASE, "1 open"}:
         assert (videos[name] != videos[BASE]).any(), name
     stamps = {path: path.stat().st_mtime_ns for path in cells[0].folder.iterdir()}
-    (cells[3].folder / f"{cells[3].key}.json").unlink()
+    (cells[3].folder / f"{cells[3].key}.json").write_text('{"numb')
     (again,) = run_study(study, tmp_path, tell=told.append)
     assert "1 x 9), 8 kept from before; 34 frames, 8 denoiser calls, about" in told[1]
     assert (np.array(again[3].frames) == videos["other noise"]).all()
     for path, stamp in stamps.items():
         fresh = path.name in (f"{cells[3].key}.npy", f"{cells[3].key}.json", "context.npz")
         assert (path.stat().st_mtime_ns != stamp) is fresh, path.name
+    for name, missing in ((f"{again[2].key}.npy", [study.settings[2]]), ("context.npz", [study.settings[0]])):
+        place = cells[0].folder / name
+        held = place.read_bytes()
+        place.write_bytes(held[:300])
+        (plan,) = planned(study, tmp_path)
+        assert [setting for setting, _ in plan.missing] == missing
+        place.write_bytes(held)
 
 
 BAD = {  # option -> what it says of a file that is bad; portraits and drivers of the others are good
