@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 
 class InputError(ValueError):
@@ -19,6 +20,29 @@ def one_of(name: str, allowed: Iterable[str], what: str) -> str:
     allowed = list(allowed)
     if name in allowed:
         return name
-    near = get_close_matches(name, allowed, n=1, cutoff=0.5)
+    near = get_close_matches(str(name), allowed, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'? " if near else ""
     raise InputError(f"{what} '{name}' is unknown; {hint}There are: {', '.join(allowed)}")
+
+
+def whole(value: Any, what: str, most: int, least: int = 1, hint: str = "") -> int:
+    """A whole number from `least` to `most`, else an `InputError` that tells the range.
+
+    >>> whole(3, "steps", 1000)
+    3
+    """
+    if not hasattr(value, "__index__") or not least <= value.__index__() <= most:
+        shown = f"2^{most.bit_length()} - 1" if most > 10**9 else most
+        raise InputError(f"{what} {value!r}: give a number from {least}{hint} to {shown}")
+    return value.__index__()
+
+
+def kind_of(value: object) -> str:
+    """What a value is, for a sentence.
+
+    >>> kind_of([1, 2])
+    'a list of 2'
+    """
+    name = type(value).__name__
+    length = f" of {len(value)}" if isinstance(value, (list, tuple)) else ""
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}{length}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, NamedTuple
+from numbers import Real
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -150,7 +151,7 @@ def _schedule(
     """Pieces in order that cover all time once: gaps are filled with 1, equal neighbours joined."""
     if isinstance(gate, str):
         gate = _parse_pieces(f"{name}={gate}", gate)
-    given = [(0, None, gate)] if isinstance(gate, (int, float)) else gate
+    given: Any = [(0, None, gate)] if isinstance(gate, Real) else gate
     try:
         exact = [
             Piece(_seconds(name, start), None if stop is None else _seconds(name, stop), float(value))

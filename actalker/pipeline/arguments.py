@@ -58,6 +58,25 @@ SAVE = {
 }
 
 
+ATTRIBUTES = {  # of diffusers' pipelines, and where they are here
+    "unet": "it is pipe.model.network",
+    "transformer": "it is pipe.model.network",
+    "vae": "it is pipe.model.codec",
+    "image_encoder": "it is pipe.model.encoders['identity']",
+    "text_encoder": "it is pipe.model.encoders['text']",
+    "tokenizer": "it is part of pipe.model.encoders['text']",
+    "feature_extractor": "pictures are prepared by actalker.pipeline.inputs",
+    "vae_scale_factor": "it is pipe.model.codec.stride",
+    "video_processor": "pictures are prepared by actalker.pipeline.inputs",
+    "enable_vae_slicing": "give memory='8GB' to from_pretrained: frames are decoded one by one",
+    "disable_vae_slicing": "frames are decoded as pipe.arrangement says",
+    "enable_vae_tiling": "give memory='8GB' to from_pretrained: frames are decoded one by one",
+    "disable_vae_tiling": "frames are decoded as pipe.arrangement says",
+    "load_lora_weights": "peft.inject_adapter_in_model puts adapters into pipe.model.network",
+    "eval": "a pipeline's model is ready to run; training takes pipe.model",
+}
+
+
 class UnknownArgument(InputError, TypeError):
     """An argument that a function does not take: a mistake of the user's, and Python's TypeError."""
 
@@ -73,9 +92,9 @@ def named(elsewhere: Mapping[str, str]) -> Callable[[Callable[P, R]], Callable[P
 
         @wraps(function)
         def checked(*args: P.args, **options: P.kwargs) -> R:
-            for name in options:
-                if name not in known:
-                    raise UnknownArgument(_told(name, known, elsewhere))
+            wrong = [_told(name, known, elsewhere) for name in options if name not in known]
+            if wrong:
+                raise UnknownArgument("; ".join(wrong))
             return function(*args, **options)
 
         return checked

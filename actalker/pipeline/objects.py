@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from ..errors import InputError
+from ..errors import InputError, kind_of
 from ..media.image import decode_image, flat_rgb
 from ..media.sound import Sound, read_sound
 
@@ -39,7 +39,7 @@ def as_picture(value: PictureInput, name: str = "portrait") -> Path | np.ndarray
     Raises: InputError for everything else.
     """
     if isinstance(value, (str, os.PathLike)):
-        return Path(value)
+        return _path(value, name)
     if isinstance(value, (list, tuple)) and len(value) == 1:
         value = value[0]
     if isinstance(value, (bytes, bytearray)) or hasattr(value, "read"):
@@ -48,7 +48,7 @@ def as_picture(value: PictureInput, name: str = "portrait") -> Path | np.ndarray
         return flat_rgb(ImageOps.exif_transpose(value), name, value.info.get("icc_profile"))
     if isinstance(value, (np.ndarray, torch.Tensor)):
         return _pixels(value, name)
-    raise InputError(f"{name}: is {_kind(value)}; give {PICTURE}")
+    raise InputError(f"{name}: is {kind_of(value)}; give {PICTURE}")
 
 
 def as_frames(value: VideoInput, name: str = "driving video") -> Path | Iterator[np.ndarray]:
@@ -58,14 +58,14 @@ def as_frames(value: VideoInput, name: str = "driving video") -> Path | Iterator
         (f, h, w, c) or (f, c, h, w), or a batch of one such.
     """
     if isinstance(value, (str, os.PathLike)):
-        return Path(value)
+        return _path(value, name)
     if isinstance(value, (np.ndarray, torch.Tensor)):
         value = value[0] if value.ndim == 5 and len(value) == 1 else value
         if value.ndim != 4:
             raise InputError(f"{name}: an array of shape {tuple(value.shape)}; give {FRAMES}")
     elif not isinstance(value, Iterable) or isinstance(value, (bytes, bytearray, Mapping, io.IOBase)):
-        raise InputError(f"{name}: is {_kind(value)}; give {FRAMES}")
-    return (_frame(frame, f"{name}, frame {k}") for k, frame in enumerate(value))
+        raise InputError(f"{name}: is {kind_of(value)}; give {FRAMES}")
+    return _frames(value, name)
 
 
 def as_sound(given: SoundInput, name: str = "audio") -> Path | Sound:
@@ -80,7 +80,7 @@ def as_sound(given: SoundInput, name: str = "audio") -> Path | Sound:
     if isinstance(value, Sound):
         return value
     if isinstance(value, (str, os.PathLike)):
-        return Path(value)
+        return _path(value, name)
     if isinstance(value, (bytes, bytearray)) or hasattr(value, "read"):
         return _spooled(_content(value, name), name)
     if hasattr(value, "get_all_samples"):  # torchcodec, and datasets' Audio
@@ -104,7 +104,7 @@ def as_sound(given: SoundInput, name: str = "audio") -> Path | Sound:
             return _samples(array, rate, name)
     if isinstance(value, (np.ndarray, torch.Tensor)):
         raise InputError(f"{name}: an array without its rate; give (array, rate)")
-    raise InputError(f"{name}: is {_kind(value)}; give {SOUND}")
+    raise InputError(f"{name}: is {kind_of(value)}; give {SOUND}")
 
 
 def _samples(array: Any, rate: Any, name: str) -> Sound:
@@ -113,8 +113,9 @@ def _samples(array: Any, rate: Any, name: str) -> Sound:
         values = values[0]
     if values.ndim not in (1, 2) or values.dtype.kind not in "iuf" or not values.size:
         raise InputError(f"{name}: samples of shape {values.shape} {values.dtype}; give {SOUND}")
-    if not float(rate).is_integer() or rate < 1:
-        raise InputError(f"{name}: a rate of {rate}; give samples a second, such as 16000")
+    rate = rate.item() if hasattr(rate, "item") else rate
+    if not isinstance(rate, (int, float)) or not float(rate).is_integer() or rate < 1:
+        raise InputError(f"{name}: a rate of {rate!r}; give samples a second, such as 16000")
     values = np.atleast_2d(values)
     if values.shape[0] > values.shape[1]:
         values = values.T
@@ -140,11 +141,26 @@ def _spooled(content: bytes, name: str) -> Sound:
             raise InputError(str(error).replace(str(path), name)) from None
 
 
-def _frame(value: Any, name: str) -> np.ndarray:
-    picture = as_picture(value, name)
-    if isinstance(picture, Path):
-        raise InputError(f"{name}: is a path; give one video file, or pictures that are opened")
-    return picture
+def _frames(value: Iterable[Any], name: str) -> Iterator[np.ndarray]:
+    first = None
+    for k, frame in enumerate(value):
+        picture = as_picture(frame, f"{name}, frame {k}")
+        if isinstance(picture, Path):
+            raise InputError(
+                f"{name}, frame {k}: is a path; give one video file, or pictures that are opened"
+            )
+        first = picture.shape if first is None else first
+        if picture.shape != first:
+            raise InputError(
+                f"{name}, frame {k}: is {picture.shape}, the first {first}; give frames of one size"
+            )
+        yield picture
+
+
+def _path(value: str | os.PathLike[str], name: str) -> Path:
+    if "://" in os.fspath(value):
+        raise InputError(f"{name}: {os.fspath(value)} is an address; download it, and give the file")
+    return Path(value)
 
 
 def _pixels(value: np.ndarray | torch.Tensor, name: str) -> np.ndarray:
@@ -187,9 +203,3 @@ def _content(value: Any, name: str) -> bytes:
 
 def _first(values: Mapping[str, Any], *names: str) -> Any:
     return next((values[name] for name in names if values.get(name) is not None), None)
-
-
-def _kind(value: Any) -> str:
-    name = type(value).__name__
-    length = f" of {len(value)}" if isinstance(value, (list, tuple)) else ""
-    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}{length}"

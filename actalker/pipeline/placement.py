@@ -13,6 +13,7 @@ from diffusers import DiffusionPipeline
 
 from ..diffusion.sampling import scheduler
 from ..errors import InputError, one_of
+from .arguments import ATTRIBUTES
 from .memory import Arrangement, needed, release, settle
 from .model import TalkingHeadModel
 
@@ -46,6 +47,16 @@ class PlacedPipeline(DiffusionPipeline):
     def scheduler(self, value: Any) -> None:
         raise InputError(f"scheduler {type(value).__name__}: a call chooses its own, as sampler='dpm2'")
 
+    def __getattr__(self, name: str) -> Any:
+        if name in ATTRIBUTES:
+            raise AttributeError(f"'{type(self).__name__}' has no '{name}': {ATTRIBUTES[name]}")
+        return super().__getattr__(name)
+
+    @property
+    def num_timesteps(self) -> int:
+        """Steps of every window of the last call, or of the model's own sampling."""
+        return getattr(self, "_num_timesteps", self.model.config.sampling.steps)
+
     @property
     def interrupt(self) -> bool:
         """Whether the call that runs was told to stop, by `pipe._interrupt = True`."""
@@ -56,6 +67,9 @@ class PlacedPipeline(DiffusionPipeline):
 
         The pipeline itself is changed and returned. Raises: InputError for a device that is not there.
         """
+        dtype = options.get("dtype", next((a for a in args if isinstance(a, torch.dtype)), None))
+        if dtype is not None and not dtype.is_floating_point:
+            raise InputError(f"dtype {dtype}: give one of: {', '.join(DTYPES)}")
         device = options.get("device", next((a for a in args if not isinstance(a, torch.dtype)), None))
         if device is not None:
             check_device(device)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from numbers import Real
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +14,7 @@ from torch import Tensor
 
 from ..diffusion.sampling import SAMPLERS
 from ..diffusion.windows import WINDOWS
-from ..errors import InputError, one_of
+from ..errors import InputError, kind_of, one_of, whole
 from ..signals.signal import SIGNALS
 from .inputs import ClipInputs
 from .interpolate import Between, blend
@@ -21,6 +23,7 @@ from .model import SamplingConfig
 from .plan import Plan, plan
 
 MOST_REUSED = 8
+MASKS = ("paper", "released")
 
 
 @dataclass
@@ -74,6 +77,9 @@ class Request:
     @torch.no_grad()
     def _checked_noise(self, latents: Tensor) -> Tensor:
         """The caller's noise. Raises: InputError where it is not this clip's shape."""
+        if not isinstance(latents, Tensor):
+            raise InputError(f"latents: is {kind_of(latents)}; give a tensor of unit noise")
+        latents = latents[None] if latents.ndim == 4 else latents
         one = self.inputs.model.codec.encode(self.inputs.pixels[:, None])
         shape = (1, self.inputs.frames, *one.shape[2:])
         if tuple(latents.shape) != shape or not latents.isfinite().all():
@@ -81,6 +87,24 @@ class Request:
                 f"latents of shape {tuple(latents.shape)}: this clip starts from unit noise of shape {shape}"
             )
         return latents.float().cpu()
+
+
+def by_signal(values: Mapping[str, Any] | None, what: str, example: Any) -> Mapping[str, Any]:
+    """What is given for each signal. Raises: InputError for what is no dictionary."""
+    if values is not None and not isinstance(values, Mapping):
+        raise InputError(f"{what}: is {kind_of(values)}; give it for each signal, {{'audio': {example!r}}}")
+    return values or {}
+
+
+def acting(regions: Mapping[str, str | Path] | None, masks: str) -> dict[str, str | Path]:
+    """Signal -> region, as the caller gave them; `released` masks are the whole frame where none is given."""
+    given = dict(by_signal(regions, "regions", "mouth"))
+    for name, region in given.items():
+        one_of(name, SIGNALS, "signal")
+        if not isinstance(region, (str, Path)):
+            raise InputError(f"regions {name}: is {kind_of(region)}; give a name, or a picture's path")
+    released = one_of(masks, MASKS, "rule of masks") == "released"
+    return {**dict.fromkeys(SIGNALS, "frame"), **given} if released else given
 
 
 def sampling(
@@ -98,22 +122,20 @@ def sampling(
 
     together: whether guidance passes run as one batch. generator: a seed is drawn from it.
     """
-    for name in guidance or {}:
+    for name in by_signal(guidance, "guidance", 2.0):
         one_of(name, (*SIGNALS, "identity"), "signal")
     guidance = {**settings.guidance, **(guidance or {})}
     for name, scale in guidance.items():
-        if not 0 <= scale <= 100:
-            raise InputError(f"guidance {name}={scale:g}: give a scale from 0 to 100; 1 is none")
-    steps = settings.steps if steps is None else steps
-    if not 1 <= steps <= 1000:
-        raise InputError(f"steps {steps}: give a number from 1 to 1000")
+        if not isinstance(scale, Real) or not 0 <= scale <= 100:
+            shown = f"{scale:g}" if isinstance(scale, Real) else repr(scale)
+            raise InputError(f"guidance {name}={shown}: give a scale from 0 to 100; 1 is none")
+    steps = whole(settings.steps if steps is None else steps, "steps", 1000)
     if sampler is not None:
         one_of(sampler, SAMPLERS, "sampler")
     windows = one_of(windows or settings.windows, WINDOWS, "kind of windows")
     if windows == "shifted" and (sampler or settings.sampler) != "euler":
         raise InputError(f"sampler {sampler or settings.sampler}: shifted windows take the sampler euler")
-    if not 1 <= reuse <= MOST_REUSED:
-        raise InputError(f"reuse {reuse}: give a number from 1 (none) to {MOST_REUSED}")
+    whole(reuse, "reuse", MOST_REUSED, hint=" (none)")
     if reuse > 1 and (windows == "shifted" or not together):
         raise InputError(f"reuse {reuse}: needs overlapping windows, and guidance in one batch; leave it out")
     return {
@@ -133,12 +155,9 @@ def _seed(seed: int | None, generator: torch.Generator | Sequence[torch.Generato
             raise InputError(f"generator: a list of {len(generator)}; one clip is made a call, give one")
         generator = generator[0]
     if generator is None:
-        seed = 0 if seed is None else seed
-        if not 0 <= seed < 2**63:
-            raise InputError(f"seed {seed}: give a number from 0 to 2^63 - 1")
-        return int(seed)
+        return whole(0 if seed is None else seed, "seed", 2**63 - 1, 0)
     if seed is not None:
         raise InputError("seed and generator: both are given; give one of them")
     if not isinstance(generator, torch.Generator):
-        raise InputError(f"generator: is a {type(generator).__name__}; give a torch.Generator, or a seed")
+        raise InputError(f"generator: is {kind_of(generator)}; give a torch.Generator, or a seed")
     return int(torch.randint(2**63 - 1, (), generator=generator, device=generator.device))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..diffusion.sampling import Observer, StepEnd
-from ..errors import InputError, one_of
+from ..errors import InputError, kind_of, one_of
 
 # (pipeline, step, timestep, tensors) -> other tensors, or None
 StepCallback = Callable[[Any, int, Tensor, dict[str, Tensor]], Mapping[str, Any] | None]
@@ -46,7 +46,7 @@ class Steps(Observer):
             return end.latents
         if not isinstance(answer, Mapping):
             raise InputError(
-                f"callback_on_step_end gave back a {type(answer).__name__}; give the dictionary, or None"
+                f"callback_on_step_end gave back {kind_of(answer)}; give the dictionary, or None"
             )
         for name in answer:
             one_of(name, tensors, "tensor of the callback")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from typing_extensions import Self
@@ -65,6 +66,10 @@ class StoredPipeline(PlacedPipeline):
             use_safetensors: weights are always safetensors; False is refused.
         Raises: InputError for unknown models, folders that are not whole, and devices that are not there.
         """
+        if not isinstance(pretrained_model_name_or_path, (str, os.PathLike)):
+            raise InputError(
+                f"model {pretrained_model_name_or_path!r}: give tiny, a model folder or a hub id"
+            )
         if use_safetensors is False:
             raise InputError("use_safetensors=False: pickled weights can run programs and are not read")
         if torch_dtype is not None and dtype not in ("auto", torch_dtype):
@@ -117,6 +122,11 @@ class StoredPipeline(PlacedPipeline):
         save_model(self.model, Path(save_directory), variant=variant, shard=max_shard_size)
         if offload != "none":
             self._offload(offload, None, device)
+
+    @classmethod
+    def from_config(cls, *args: Any, **options: Any) -> Self:
+        """Not offered. Raises: InputError."""
+        raise InputError("from_config: a pipeline is made by from_pretrained, or of a TalkingHeadModel")
 
     @classmethod
     @named(LOAD)

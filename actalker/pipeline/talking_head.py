@@ -13,24 +13,22 @@ from torch import Tensor
 
 from ..control.gates import Gates
 from ..diffusion.sampling import Observer
-from ..errors import InputError, one_of
+from ..errors import InputError, kind_of, one_of, whole
 from ..media.sound import Sound
 from ..signals.script import Script
-from ..signals.signal import SIGNALS
 from ..timeline import parse_rate, parse_seconds
 from .arguments import CALL, named
 from .generate import generate
 from .inputs import gather
 from .interpolate import interpolated, load_between
 from .objects import PictureInput, SoundInput, VideoInput, as_frames, as_picture, as_sound
-from .request import Request, sampling
+from .request import Request, acting, by_signal, sampling
 from .result import OUTPUT_TYPES, TalkingHeadOutput, as_output_type, to_uint8
 from .steady import Steady
 from .steps import StepCallback, Steps
 from .stored import StoredPipeline
 
 MOST_BETWEEN = 4
-MASKS = ("paper", "released")
 
 
 class TalkingHeadPipeline(StoredPipeline):
@@ -78,10 +76,6 @@ class TalkingHeadPipeline(StoredPipeline):
 
         A driving video's motion is read when the first frames are made.
         """
-        for name in regions or {}:
-            one_of(name, SIGNALS, "signal")
-        if one_of(masks, MASKS, "rule of masks") == "released":
-            regions = {**dict.fromkeys(SIGNALS, "frame"), **(regions or {})}
         if steps is not None and num_inference_steps not in (None, steps):
             raise InputError(
                 f"steps {steps} and num_inference_steps {num_inference_steps}: give one of the two"
@@ -98,8 +92,11 @@ class TalkingHeadPipeline(StoredPipeline):
             generator,
         )
         one_of(crop, ("face", "none"), "crop")
-        if not 1 <= interpolate <= MOST_BETWEEN:
-            raise InputError(f"interpolate {interpolate}: give a number from 1 (none) to {MOST_BETWEEN}")
+        whole(interpolate, "interpolate", MOST_BETWEEN, hint=" (none)")
+        if not isinstance(text, (str, Path, Script, type(None))):
+            raise InputError(f"text: is {kind_of(text)}; give a script, or a YAML file's path")
+        if face_index is not None and not hasattr(face_index, "__index__"):
+            raise InputError(f"face_index {face_index!r}: give a whole number; 0 is the largest face")
         between = load_between(interpolator)
         inputs = gather(
             self.model,
@@ -107,8 +104,8 @@ class TalkingHeadPipeline(StoredPipeline):
             None if audio is None else as_sound(audio),
             None if expression is None else as_frames(expression),
             text,
-            gates if isinstance(gates, Gates) or gates is None else Gates(gates),
-            regions,
+            gates if isinstance(gates, Gates) else Gates(by_signal(gates, "gates", 0.5)),
+            acting(regions, masks),
             parse_rate(fps) / interpolate,
             None if duration is None else parse_seconds(str(duration)),
             crop,
@@ -240,6 +237,8 @@ class TalkingHeadPipeline(StoredPipeline):
             raise InputError(f"interpolate {interpolate}: makes frames between pictures, not between latents")
         for name in callback_on_step_end_tensor_inputs:
             one_of(name, self._callback_tensor_inputs, "tensor of the callback")
+        if callback_on_step_end is not None and not callable(callback_on_step_end):
+            raise InputError("callback_on_step_end: give a function (pipeline, step, timestep, tensors)")
         request = self.prepare(
             portrait,
             audio,
