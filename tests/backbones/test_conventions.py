@@ -215,6 +215,28 @@ def test_what_is_changed_in_a_layer_is_heard(where):
     assert error(output(model), plain) > 1e-3
 
 
+class Tripled(torch.Tensor):
+    """A weight of a class of its own, as quantisation by tensors has: its products are tripled."""
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        made = super().__torch_function__(function, types, args, kwargs)
+        return 3 * made.as_subclass(torch.Tensor) if function is torch.nn.functional.linear else made
+
+
+@pytest.mark.parametrize("where", ["select", "step"])
+def test_weights_of_another_class_are_heard(where):
+    model = model_of()
+    layer = model.network.control[0].branches["audio"].scan.get_submodule(f"{where}.0")
+    by_hand = copy.deepcopy(model)
+    same = by_hand.network.control[0].branches["audio"].scan.get_submodule(f"{where}.0")
+    layer.weight = torch.nn.Parameter(layer.weight.detach().as_subclass(Tripled), requires_grad=False)
+    for value in same.parameters():
+        value.mul_(3)
+    assert type(layer.weight) is Tripled
+    torch.testing.assert_close(output(model), output(by_hand), rtol=1e-4, atol=1e-5)
+
+
 def test_weights_of_signals_are_not_dropped_with_attention_processors():
     network = model_of("adapters").network
     held = dict(network.attn_processors)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from actalker.control import BranchConfig, Conditions, ParallelControl, route
+from actalker.control.attention import AttentionContext
 from actalker.control.conditions import chain
 
 SIDE, FRAMES, CHANNELS, WIDTH = 8, 3, 32, 16
@@ -93,3 +94,27 @@ def test_the_example_of_the_docs_runs_and_trains():
     with torch.no_grad():
         assert torch.equal(network(*call[:2], closed), network(*call[:2], other))
         assert not torch.equal(network(*call), network(*call[:2], closed))
+
+
+def test_over_time_a_signal_is_the_mean_of_the_frames_in_which_it_is_open():
+    tokens = torch.tensor(
+        [[[[2.0]], [[0.0]], [[6.0]]], [[[0.0]], [[0.0]], [[0.0]]]]
+    )  # zeros where it is shut
+    gate = torch.tensor([[0.5, 0.0, 1.0], [0.0, 0.0, 0.0]])
+    context = AttentionContext(torch.zeros(2, 3, 1, 1), {"beat": tokens}, {"beat": gate}, lambda *_: gate)
+    assert context.over_time("beat").flatten().tolist() == [4.0, 0.0]
+
+
+def test_idle_signals_pass_over_nothing():
+    """In training all processes use the same weights: a shut signal has gradients, of zero."""
+    control, z = layer(), torch.randn(1, FRAMES, SIDE, SIDE, CHANNELS)
+    shut = told((0.0,) * FRAMES)
+    out = {}
+    for idle in (False, True):
+        out[idle] = control(z, route(replace(shut, idle=idle), (SIDE, SIDE)))
+        control.zero_grad()
+        out[idle].sum().backward()
+        grads = [weight.grad for weight in control.branches["beat"].parameters()]
+        assert all((grad is not None) == idle for grad in grads)
+        assert not any(grad.any() for grad in grads if grad is not None)
+    assert torch.equal(out[False], out[True])

@@ -80,14 +80,6 @@ def test_it_sums_in_float32_whatever_the_features_are(dtype, tailed):
     assert (found[2].double() - expected[2]).norm() <= torch.finfo(dtype).eps * expected[2].norm()
 
 
-def test_under_autocast_its_weights_stay_float32():
-    conv, x = CausalConv(8, 4), torch.randn(20, 8).bfloat16()
-    lengths = torch.tensor([20])
-    expected = conv(x, 0, lengths)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(conv(x, 0, lengths), expected)
-
-
 def test_the_package_is_given_float32_weights(monkeypatch):
     """A stand-in with the meaning of `causal_conv1d_fn`, which no CPU runs: what it is handed."""
     handed = {}

@@ -213,3 +213,21 @@ def test_checkpointing_goes_through(call):
     again = torch.autograd.grad(sum(t.sum() for t in y), weights)
     once = torch.autograd.grad(sum(t.sum() for t in model(*call)), weights)
     assert all(torch.equal(x, y) for x, y in zip(again, once, strict=True))
+
+
+def test_only_the_forward_direction_goes_on_from_a_state():
+    """The last states of a stretch change the first token through the forward direction alone."""
+    torch.manual_seed(0)
+    block = BidirectionalScan(16, 4)
+    tokens, order, lengths = (
+        torch.randn(6, 16),
+        torch.stack([torch.arange(6), torch.arange(5, -1, -1)]),
+        torch.tensor([6]),
+    )
+    _, state = block(tokens, order, lengths, 6, streams=True)
+    with torch.no_grad():
+        for parameter in (*block.select[0].parameters(), block.step_bias[:16]):
+            parameter.zero_()  # the forward direction reads and says nothing
+        block.skip[:16] = 0
+    begun = block(tokens, order, lengths, 6, state=state)[0]
+    torch.testing.assert_close(begun, block(tokens, order, lengths, 6)[0])
