@@ -30,7 +30,6 @@ CALL = {  # arguments of diffusers' pipelines, and what to give instead
     "num_videos_per_prompt": "one clip is made a call; call again with another seed",
 }
 LOAD = {
-    "device_map": "give device, or memory='8GB' where the model is larger than the device",
     "max_memory": "give memory='8GB'",
     "offload_folder": "weights wait in the main memory, not on disk; give memory='8GB'",
     "offload_state_dict": "leave it out; weights are read straight from their files",

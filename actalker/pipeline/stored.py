@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from .folder import check_files, load_model, save_model
 from .memory import Arrangement, arrange, parse_budget, settle
 from .model import TalkingHeadModel
 from .placement import PlacedPipeline, pick_device, pick_dtype
+
+log = logging.getLogger("actalker")
 
 
 class StoredPipeline(PlacedPipeline):
@@ -39,11 +42,12 @@ class StoredPipeline(PlacedPipeline):
         cls,
         pretrained_model_name_or_path: str | os.PathLike[str],
         device: str | torch.device = "auto",
-        dtype: str | torch.dtype = "auto",
+        dtype: str | torch.dtype | dict[str, torch.dtype] = "auto",
         memory: str = "max",
         compile: bool = False,
         *,
-        torch_dtype: str | torch.dtype | None = None,
+        torch_dtype: str | torch.dtype | dict[str, torch.dtype] | None = None,
+        device_map: str | None = None,
         variant: str | None = None,
         subfolder: str | None = None,
         revision: str | None = None,
@@ -57,9 +61,11 @@ class StoredPipeline(PlacedPipeline):
 
         Args:
             device: auto, cpu, cuda or mps.
-            dtype: auto (bfloat16 on CUDA, else float32), float32, bfloat16 or float16. torch_dtype: the same.
+            dtype: auto (bfloat16 on CUDA, else float32), float32, bfloat16 or float16; diffusers' dictionary
+                has the `model`'s or the `default`. torch_dtype: the same.
             memory: what may be used, `8GB` for example: the fastest arrangement that fits is taken.
             compile: whether the network goes through torch.compile.
+            device_map: a device's name, or balanced: the one component comes to the device that is there.
             variant: reads `diffusion_pytorch_model.VARIANT.safetensors`.
             subfolder: where in the folder or repository the model folder lies.
             revision, cache_dir, local_files_only, force_download, token: of the hub, as in diffusers.
@@ -72,9 +78,15 @@ class StoredPipeline(PlacedPipeline):
             )
         if use_safetensors is False:
             raise InputError("use_safetensors=False: pickled weights can run programs and are not read")
+        if device_map is not None:
+            if device != "auto":
+                raise InputError(f"device {device} and device_map {device_map}: give one of the two")
+            device = "auto" if device_map == "balanced" else device_map
         if torch_dtype is not None and dtype not in ("auto", torch_dtype):
             raise InputError(f"dtype {dtype} and torch_dtype {torch_dtype}: give one of the two")
         dtype = dtype if torch_dtype is None else torch_dtype
+        if isinstance(dtype, dict):
+            dtype = dtype.get("model", dtype.get("default", torch.float32))
         name, place = os.fspath(pretrained_model_name_or_path), pick_device(device)
         kind = pick_dtype(dtype, place)
         budget = parse_budget(memory)
@@ -108,14 +120,12 @@ class StoredPipeline(PlacedPipeline):
         """Write the model folder that `from_pretrained` reads; an existing one is replaced when it is whole.
 
         Args:
-            safe_serialization: weights are always safetensors; False is refused.
+            safe_serialization: weights are safetensors either way; False is told.
             variant: `fp16` names weights `diffusion_pytorch_model.fp16.safetensors`; it changes no number.
             max_shard_size: largest file of weights, bytes or `5GB`; one file a part if not given.
         """
         if not safe_serialization:
-            raise InputError(
-                "safe_serialization=False: weights are only written as safetensors; leave it out"
-            )
+            log.warning("safe_serialization=False: weights are written as safetensors all the same")
         offload, device = self.arrangement.offload, self.device
         if offload != "none":
             self.remove_all_hooks()  # weights that wait elsewhere could not be written
