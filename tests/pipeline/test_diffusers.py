@@ -129,8 +129,8 @@ def test_unknown_arguments_are_told_with_what_to_give(pipe, given, wrong, says):
         assert isinstance(caught.value, InputError)
     with pytest.raises(InputError, match="'revison' is unknown; did you mean 'revision'"):
         TalkingHeadPipeline.from_pretrained("tiny", revison="main")
-    with pytest.raises(InputError, match="'device_map': give device"):
-        TalkingHeadPipeline.from_pretrained("tiny", device_map="balanced")
+    with pytest.raises(InputError, match="'max_memory': give memory='8GB'"):
+        TalkingHeadPipeline.from_pretrained("tiny", max_memory={0: "8GB"})
 
 
 def test_kinds_of_output_agree(pipe, given, frames):
@@ -191,9 +191,10 @@ def test_it_moves_and_says_where_it_is(made, given, frames):
     pipe.set_progress_bar_config(disable=True)
     assert (pipe.device, pipe.dtype) == (torch.device("cpu"), torch.bfloat16)
     each = {"model": torch.bfloat16, "default": torch.float16}
-    assert (
-        TalkingHeadPipeline.from_pretrained(made / "model", dtype=each, device="cpu").dtype == torch.bfloat16
-    )
+    told = TalkingHeadPipeline.from_pretrained(made / "model", dtype=each, device_map="cpu")
+    assert (told.device, told.dtype) == (torch.device("cpu"), torch.bfloat16)
+    with pytest.raises(InputError, match="device 'nowhere' is unknown"):
+        TalkingHeadPipeline.from_pretrained(made / "model", device_map="nowhere")
     assert all(p.dtype == torch.bfloat16 for p in pipe.model.parameters())
     assert np.abs(np.asarray(pipe(**given).frames).astype(int) - frames).mean() < 4
     assert pipe.to("cpu", torch.float32) is pipe and pipe.dtype == pipe.arrangement.dtype == torch.float32
