@@ -56,13 +56,13 @@ def turned() -> Image.Image:
         file_of(Image.fromarray(PICTURE)).getvalue(),
         turned(),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_every_kind_of_picture_is_the_same(value):
     np.testing.assert_array_equal(as_picture(value), PICTURE)
 
 
-@pytest.mark.parametrize("value", [GREY, GREY[..., None], GREY[None], Image.fromarray(GREY)], ids=str)
+@pytest.mark.parametrize("value", [GREY, GREY[..., None], GREY[None], Image.fromarray(GREY)], ids=lambda value: type(value).__name__)
 def test_grey_becomes_rgb(value):
     np.testing.assert_array_equal(as_picture(value), np.repeat(GREY[..., None], 3, 2))
 
@@ -88,7 +88,7 @@ def test_alpha_is_laid_over_white():
         ("https://x.org/face.png", "portrait: https://x.org/face.png is an address; download it"),
         (None, "portrait: is a NoneType"),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_is_no_picture_is_told(value, says):
     with pytest.raises(InputError, match=says):
