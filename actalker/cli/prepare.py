@@ -87,6 +87,9 @@ def _prepare(options: Namespace, words: Sequence[str], merging: bool) -> int:
     from ..data.prepare.worker import Setup
     from ..extras import need
 
+    for name in ("source", "out", "videos"):  # "" would be the folder that one is in
+        if getattr(options, name) == "":
+            raise InputError(f"{name}: is empty text; name a folder (a shell variable that is not set?)")
     need("data", "pyarrow")
     out = Path(options.out)
     request = Request(

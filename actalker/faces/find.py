@@ -58,11 +58,11 @@ def face_model(model: Path | None) -> Path:
     Raises: InputError when the caller's file is not there.
     """
     if model is not None:
-        if not Path(model).is_file():
+        if not os.path.isfile(model):
             raise InputError(f"--face-model {model}: no such file; give MediaPipe's face_landmarker.task")
         return Path(model)
     if named := os.environ.get(MODEL_VARIABLE):
-        if not Path(named).is_file():
+        if not os.path.isfile(named):
             raise InputError(f"{MODEL_VARIABLE}={named}: no such file; give MediaPipe's face_landmarker.task")
         return Path(named)
     return SHIPPED

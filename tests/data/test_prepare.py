@@ -339,6 +339,10 @@ def test_lips_are_scored_when_a_syncnet_file_is_given(undisturbed, tmp_path):
 
 BAD_OPTIONS = [
     (["nowhere"], "no such file or folder"),
+    ([""], "source: is empty text"),
+    (["{source}", "--videos", ""], "videos: is empty text"),
+    (["x" * 5000], "cannot be read (File name too long)"),
+    (["{source}", "--videos", "x" * 5000], "cannot be read (File name too long)"),
     (["{source}", "--engine", "dask"], "engine 'dask' is unknown"),
     (["{source}", "--shard", "4/4"], "--shard 4/4: write i/n"),
     (["{source}", "--memory", "lots"], "--memory lots"),

@@ -33,6 +33,14 @@ def read_source(source: Path, videos: Path | None = None, out: Path | None = Non
     out: a folder of results, which is no part of a source that it lies in.
     Raises: InputError when the source is not there, or none of these.
     """
+    for place in [source] if videos is None else [source, videos]:
+        try:
+            place.stat()
+        except FileNotFoundError:
+            pass  # told below
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise InputError(f"{place}: cannot be read ({why}); give a folder that can") from None
     if source.is_dir():
         marked = celebv_lists(source)
         if len(marked) > 1:

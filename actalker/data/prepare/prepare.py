@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ def list_entries(request: Request, root: Path) -> list[Entry]:
 
     Raises: InputError when there are none, or root, the folder of results, is the source.
     """
-    if request.source.is_dir() and root.exists() and root.samefile(request.source):
+    if os.path.isdir(root) and os.path.isdir(request.source) and os.path.samefile(root, request.source):
         raise InputError(f"--out {root}: is the source itself; results would be clips of the next start")
     entries = read_source(request.source, request.videos, root)
     if request.download:
