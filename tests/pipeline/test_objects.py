@@ -62,7 +62,11 @@ def test_every_kind_of_picture_is_the_same(value):
     np.testing.assert_array_equal(as_picture(value), PICTURE)
 
 
-@pytest.mark.parametrize("value", [GREY, GREY[..., None], GREY[None], Image.fromarray(GREY)], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "value",
+    [GREY, GREY[..., None], GREY[None], Image.fromarray(GREY)],
+    ids=lambda value: type(value).__name__,
+)
 def test_grey_becomes_rgb(value):
     np.testing.assert_array_equal(as_picture(value), np.repeat(GREY[..., None], 3, 2))
 
