@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shutil
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 
@@ -13,11 +14,12 @@ INSTALL = {
     "triton": "pip install triton",
     "numba": "pip install 'actalker[cpu]'",
 }
+AT_HAND = "at hand"
+SMALL_MEMORY = 2**30  # bytes of /dev/shm: several workers of training may want as much
 PACKAGES = {  # package: the extra that installs it
     "torch": "",
     "diffusers": "",
     "transformers": "",
-    "av": "",
     "numba": "cpu",
     "mediapipe": "",
     "face-alignment": "alignment",
@@ -31,52 +33,80 @@ PACKAGES = {  # package: the extra that installs it
 
 
 def run(argv: Sequence[str]) -> int:
-    """Print the report. The exit code is 1 if a backend that runs gives wrong numbers."""
-    options = parse(new_parser("doctor", "What is there, what is missing, what to type."), argv)
+    """Print the report. The exit code is 1 if a backend that is run gives wrong numbers."""
+    p = new_parser("doctor", "What is there, what is missing, what to type.")
+    p.add_argument("--scans", action="store_true", help="run every scan backend against the loop in float64")
+    options = parse(p, argv)
     if options is None:
         return 0
     wrong = False
-    for line, good in report():
+    for line, good in report(options.scans):
         print(line)
         wrong |= not good
     return int(wrong)
 
 
-def report() -> Iterator[tuple[str, bool]]:
-    """Lines, and whether what they say is as it should be."""
-    import torch
+def report(scans: bool = False) -> Iterator[tuple[str, bool]]:
+    """Lines, and whether what they say is as it should be; first what decides the result.
 
+    scans: whether scan backends are run, which imports torch's compiler and takes seconds.
+    """
     from .. import __version__
     from ..faces.find import finder_status
     from ..pipeline.find import shipped
 
     machine = f"{platform.system()} {platform.machine()}"
     yield f"actalker {__version__}, Python {platform.python_version()}, {machine}", True
+    yield "\nface finders", True
+    finders = finder_status()
+    best = next((name for name, status in finders.items() if status == AT_HAND), None)
+    for name, status in finders.items():
+        yield f"  {name:16s} {status}{', and used' if name == best else ''}", True
+    yield "\nmodels that come with the package", True
+    yield f"  {', '.join(shipped()) or 'none'}", True
+    yield "\nmedia and memory", True
+    yield f"  {'video and sound':16s} PyAV {_version('av') or 'absent; pip install av'}", True
+    heif = _version("pillow-heif")
+    heic = "absent; pip install 'actalker[heif]'" if heif is None else f"pillow-heif {heif}"
+    yield f"  {'HEIC pictures':16s} {heic}", True
+    yield f"  {'/dev/shm':16s} {shared_memory()}", True
+    yield "\npackages", True
+    for package, extra in PACKAGES.items():
+        found = _version(package) or f"absent; pip install {repr(f'actalker[{extra}]') if extra else package}"
+        yield f"  {package:16s} {found}", True
+    import torch
+
+    yield f"\nscan backends{'' if scans else ' (--scans runs them)'}", True
     devices = [
         "cpu",
         *(["cuda"] if torch.cuda.is_available() else []),
         *(["mps"] if torch.backends.mps.is_available() else []),
     ]
-    yield f"devices: {', '.join(devices)}; {torch.get_num_threads()} CPU threads", True
-    yield "\nscan backends", True
+    yield f"  devices: {', '.join(devices)}; {torch.get_num_threads()} CPU threads", True
     for device in devices:
-        yield from scan_rows(device)
-    yield "\nface finders", True
-    for name, status in finder_status().items():
-        yield f"  {name:12s} {status}", True
-    yield "\nmodels that come with the package", True
-    yield f"  {', '.join(shipped()) or 'none'}", True
-    yield "\npackages", True
-    for package, extra in PACKAGES.items():
-        try:
-            found = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found = f"-  pip install {repr(f'actalker[{extra}]') if extra else package}"
-        yield f"  {package:16s} {found}", True
+        yield from scan_rows(device, scans)
 
 
-def scan_rows(device: str) -> Iterator[tuple[str, bool]]:
-    """Each backend on a device: whether it runs, and how far it is from the loop in float64."""
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def shared_memory() -> str:
+    """How large the folder is through which training's workers pass batches, and how much of it is free."""
+    try:
+        size = shutil.disk_usage("/dev/shm")
+    except OSError:
+        return "absent"
+    mib = 2**20
+    small = "; small: docker run --shm-size=8g" if size.total < SMALL_MEMORY else ""
+    return f"{size.total // mib} MiB, {size.free // mib} MiB free{small}"
+
+
+def scan_rows(device: str, tried: bool = True) -> Iterator[tuple[str, bool]]:
+    """Each backend on a device: whether it can run; if tried, how far it is from the loop in float64."""
     import torch
 
     from ..ssm.conv import package_refuses
@@ -101,12 +131,15 @@ def scan_rows(device: str) -> Iterator[tuple[str, bool]]:
         return ssd_scan(x, dt, a, b, c, **options, backend=backend)[0]  # type: ignore[arg-type]
 
     for form, backends, scan in (("selective", BACKENDS, selective), ("ssd", SSD_BACKENDS, heads)):
-        exact = scan("reference", "cpu", torch.float64)
+        exact = scan("reference", "cpu", torch.float64) if tried else u
         for name, backend in backends.items():
             start = f"  {device} {form:9s} {name:10s}"
             if (reason := backend.refuses(u.to(device))) is not None:
                 hint = f"; {INSTALL[name]}" if name in INSTALL and INSTALL[name] not in reason else ""
                 yield f"{start} not here: {reason}{hint}", True
+                continue
+            if not tried:
+                yield f"{start} at hand", True
                 continue
             made = scan(name, device, torch.float32)
             error = float((made.cpu().double() - exact).abs().max() / exact.abs().max())

@@ -19,7 +19,7 @@ from ..errors import InputError, one_of
 from .alignment import alignment_refuses, find_by_alignment
 from .cascade import find_by_cascade
 from .face import Face
-from .landmarker import SHIPPED, find_by_landmarker, landmarker_refuses
+from .landmarker import SHIPPED, find_by_landmarker, landmarker_refuses, libraries_missing
 from .upright import LIES, upright
 
 log = logging.getLogger("actalker")
@@ -32,6 +32,7 @@ class Finder:
 
     find: Callable[[np.ndarray, Path | None], list[Face]]
     refuses: Callable[[Path | None], str | None]  # why it cannot run here, or None
+    glance: Callable[[Path | None], str | None]  # the same without slow imports, for reports
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,9 @@ class Upright:
 
 
 FINDERS = {  # best first: `auto` takes the first that can run
-    "landmarker": Finder(find_by_landmarker, landmarker_refuses),
-    "alignment": Finder(find_by_alignment, alignment_refuses),
-    "cascade": Finder(lambda image, model: find_by_cascade(image), lambda model: None),
+    "landmarker": Finder(find_by_landmarker, landmarker_refuses, lambda model: libraries_missing()),
+    "alignment": Finder(find_by_alignment, alignment_refuses, alignment_refuses),
+    "cascade": Finder(lambda image, model: find_by_cascade(image), lambda model: None, lambda model: None),
 }
 
 
@@ -169,4 +170,4 @@ def finder_status() -> dict[str, str]:
         path = face_model(None)
     except InputError as error:  # nothing is looked for then
         return dict.fromkeys(FINDERS, str(error))
-    return {name: finder.refuses(path) or "at hand" for name, finder in FINDERS.items()}
+    return {name: finder.glance(path) or "at hand" for name, finder in FINDERS.items()}

@@ -45,22 +45,38 @@ def landmarker_refuses(model: Path | None) -> str | None:
 @lru_cache(maxsize=1)
 def _missing() -> str | None:
     """Why MediaPipe does not load, or None: the package, or a library of the system that it needs."""
-    found = importlib.util.find_spec("mediapipe")
-    if found is None:
-        return "mediapipe is not installed; pip install mediapipe"
+    if (reason := libraries_missing()) is not None:
+        return reason
     try:
         with _matplotlib_silent():
             importlib.import_module("mediapipe")
+    except (ImportError, OSError, RuntimeError, AttributeError) as error:
+        return _why(error)
+    return None
+
+
+def libraries_missing() -> str | None:
+    """What `_missing` would say of the package and of the system's libraries, without the slow import."""
+    found = importlib.util.find_spec("mediapipe")
+    if found is None:
+        return "mediapipe is absent; pip install mediapipe"
+    try:
+        importlib.import_module("cv2")
         for folder in found.submodule_search_locations or ():
             for library in Path(folder).glob("tasks/c/*mediapipe.*"):
                 ctypes.CDLL(str(library))  # the package itself loads it late
-    except (ImportError, OSError, RuntimeError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        named = re.search(r"\blib[\w.-]+\.so[.\d]*", reason)
-        if named is not None:
-            return f"mediapipe does not load: {named[0]} is missing or damaged; {APT}"
-        return f"mediapipe does not load ({reason})"
+    except (ImportError, OSError) as error:
+        return _why(error)
     return None
+
+
+def _why(error: Exception) -> str:
+    """Why MediaPipe does not load: the library of the system that is missing, else the error itself."""
+    reason = " ".join(str(error).split())[:200]
+    named = re.search(r"\blib[\w.-]+\.so[.\d]*", reason)
+    if named is not None:
+        return f"mediapipe does not load: {named[0]} is missing or damaged; {APT}"
+    return f"mediapipe does not load ({reason})"
 
 
 @contextmanager

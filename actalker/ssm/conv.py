@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .call import check_real
-from .trial import failure
+from .trial import constant, failure
 
 
 def causal_conv(
@@ -78,7 +78,7 @@ def package_refuses(x: Tensor, k: int) -> str | None:
     return trial(x.device)
 
 
-@torch.compiler.assume_constant_result
+@constant
 @cache
 def trial(device: torch.device) -> str | None:
     """Why the package fails on this device, or None: two short sequences."""

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from .call import GroupedCall
 from .threads import spread
+from .trial import constant, why_no_kernels
 
 
 @cache
@@ -25,18 +26,18 @@ def kernels() -> Any:
     try:
         from . import cpu_kernels
     except Exception as error:  # a numba that does not fit its numpy raises more than ImportError
-        return f"numba does not import ({type(error).__name__}: {error}); pip install 'actalker[cpu]'"
+        return why_no_kernels("numba", error, "pip install 'actalker[cpu]'")
     return cpu_kernels
 
 
-@torch.compiler.assume_constant_result
+@constant
 def missing() -> str | None:
     """Why there are no kernels, or None."""
     found = kernels()
     return found if isinstance(found, str) else None
 
 
-@torch.compiler.assume_constant_result
+@constant
 def lanes() -> int:
     """Channels side by side in a vector."""
     return int(kernels().LANES)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .call import GroupedCall, ScanCall
 from .packs import by_groups
-from .trial import eight_steps, failure
+from .trial import constant, eight_steps, failure, why_no_kernels
 
 CHUNK = 32  # steps between the states that the forward keeps
 CHANNELS = 32  # of a program
@@ -27,7 +27,7 @@ def kernels() -> Any:
     try:
         from . import gpu_kernels
     except Exception as error:
-        return f"triton does not import ({type(error).__name__}: {error}); pip install triton"
+        return why_no_kernels("triton", error, "pip install triton")
     return gpu_kernels
 
 
@@ -46,7 +46,7 @@ def triton_refuses(u: Tensor) -> str | None:
     return found if isinstance(found, str) else trial(u.device)
 
 
-@torch.compiler.assume_constant_result
+@constant
 @cache
 def trial(device: torch.device) -> str | None:
     """Why the kernels fail on this device, or None."""

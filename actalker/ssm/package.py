@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .call import ScanCall, SsdCall
 from .packs import core_over_packs
-from .trial import eight_steps, failure
+from .trial import constant, eight_steps, failure
 
 INSTALL = "install it beside a CUDA build of PyTorch: pip install --no-build-isolation 'actalker[cuda]'"
 
@@ -31,7 +31,7 @@ def mamba_refuses(u: Tensor) -> str | None:
     return trial(u.device)
 
 
-@torch.compiler.assume_constant_result
+@constant
 @cache
 def trial(device: torch.device) -> str | None:
     """Why the compiled module fails on this device, or None."""
@@ -112,7 +112,7 @@ def mamba_heads_refuses(x: Tensor) -> str | None:
     return heads_trial(x.device)
 
 
-@torch.compiler.assume_constant_result
+@constant
 @cache
 def heads_trial(device: torch.device) -> str | None:
     """Why the package's Triton kernels fail on this device, or None."""

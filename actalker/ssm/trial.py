@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor
+
+_F = TypeVar("_F", bound=Callable[..., object])
+
+
+def constant(function: _F) -> _F:
+    """`torch.compiler.assume_constant_result`, which imports torch's whole compiler to set this mark."""
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
+
+
+def why_no_kernels(package: str, error: Exception, remedy: str) -> str:
+    """Why a module of kernels does not import: the package is absent, lacks one that it needs, or fails."""
+    if importlib.util.find_spec(package) is None:
+        return f"{package} is absent; {remedy}"
+    if isinstance(error, ModuleNotFoundError) and error.name is not None:
+        return f"{package} needs {error.name.partition('.')[0]}, which is absent; {remedy}"
+    return f"{package} does not import ({type(error).__name__}: {error}); {remedy}"
 
 
 def failure(name: str, run: Callable[[], Tensor], expected: Tensor, remedy: str) -> str | None:

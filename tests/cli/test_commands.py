@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pickle
 import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 from pipeline_files import small_model
 
-from actalker.cli.doctor import scan_rows
 from actalker.cli.main import COMMANDS, main
 from actalker.faces.find import finder_status
 from actalker.pipeline import TalkingHeadPipeline
@@ -75,11 +78,40 @@ def test_the_doctor_tells_of_a_face_model_that_is_not_there(monkeypatch):
     )
 
 
-def test_the_doctor_tells_of_every_scan_backend(capsys):
+def test_the_doctor_begins_with_what_decides_the_result_and_runs_no_scan(capsys):
     assert main(["doctor"]) == 0
     said = capsys.readouterr().out
-    for part in ("scan backends", "face finders", "models that come with the package", "packages"):
-        assert f"\n{part}\n" in said
-    rows = [text.split() for text, good in scan_rows("cpu") if good]
+    parts = ("face finders", "models that come with the package", "media and memory", "packages")
+    places = [said.index(f"\n{part}\n") for part in parts] + [said.index("\nscan backends (--scans")]
+    assert places == sorted(places)
+    rows = [line.split() for line in said.splitlines()]
+    assert ["landmarker", "at", "hand,", "and", "used"] in rows and ["cascade", "at", "hand"] in rows
+    total = shutil.disk_usage("/dev/shm").total // 2**20
+    assert ["/dev/shm", str(total), "MiB,"] in [row[:3] for row in rows]
+    assert ["cpu", "ssd", "reference", "at", "hand"] in rows
+
+
+def test_the_doctor_runs_every_scan_backend_when_asked(capsys):
+    assert main(["doctor", "--scans"]) == 0
+    rows = [text.split()[:4] for text in capsys.readouterr().out.splitlines()]
     for form in ("selective", "ssd"):
-        assert ["cpu", form, "reference", "runs,"] in [row[:4] for row in rows]
+        assert ["cpu", form, "reference", "runs,"] in rows
+
+
+def test_the_doctor_calls_a_package_that_is_absent_absent_and_imports_no_compiler():
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(['numba', 'llvmlite', 'mediapipe']))\n"
+        "from actalker.cli.main import main; assert main(['doctor']) == 0\n"
+        "heavy = {'torch._dynamo', 'diffusers', 'transformers', 'skimage', 'scipy', 'av', 'matplotlib'}\n"
+        "print(heavy & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2]
+    )
+    said = done.stdout
+    assert "cpu selective numba      not here: numba is absent; pip install 'actalker[cpu]'" in said, (
+        done.stderr
+    )
+    assert "landmarker       mediapipe is absent; pip install mediapipe" in said
+    assert "cascade          at hand, and used" in said
+    assert said.splitlines()[-1] == "set()" and "does not import" not in said

@@ -54,14 +54,14 @@ def test_weights_are_looked_for_under_the_packages_names():
 
 def test_without_weights_it_is_passed_over_and_says_which(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(landmarker, "_missing", lambda: "mediapipe is not installed")
+    monkeypatch.setattr(landmarker, "_missing", lambda: "mediapipe is absent")
     assert find.choose_finder()[0] == "cascade"
     with pytest.raises(InputError, match=r"not on disk \(s3fd-.*, 2DFAN4-.* in "):
         find.choose_finder("alignment")
 
 
 def test_faces_have_the_packages_points(at_hand, monkeypatch):
-    monkeypatch.setattr(landmarker, "_missing", lambda: "mediapipe is not installed")
+    monkeypatch.setattr(landmarker, "_missing", lambda: "mediapipe is absent")
     assert find.choose_finder()[0] == "alignment"
     image = np.ascontiguousarray(astronaut()[::4, ::4])
     (face,) = alignment.find_by_alignment(image, None)

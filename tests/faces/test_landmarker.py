@@ -88,7 +88,7 @@ def test_without_mediapipe_the_cascade_looks_and_one_line_says_what_to_install()
     )
     assert done.stdout.split() == ["cascade"]
     (line,) = done.stderr.splitlines()
-    assert "mediapipe is not installed; pip install mediapipe" in line and "cascade" in line
+    assert "mediapipe is absent; pip install mediapipe" in line and "cascade" in line
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="its loader is asked")
@@ -110,4 +110,4 @@ def test_a_finder_that_was_asked_for_is_not_replaced():
         + "for words in (('landmarker',), ('auto', Path('README.md'))):\n"
         + "    try: choose_finder(*words)\n    except InputError as error: print(error)"
     )
-    assert [line.count("mediapipe is not installed") for line in done.stdout.splitlines()] == [1, 1]
+    assert [line.count("mediapipe is absent") for line in done.stdout.splitlines()] == [1, 1]
