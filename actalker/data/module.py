@@ -26,14 +26,16 @@ class StepSampler(Sampler[list[int]]):
     """Batches of places, each a function of (seed, step, rank): a resumed run sees what it would have.
 
     A place is a clip's number plus the number of clips for every pass before: each pass over the clips is a
-    new permutation of them, and a clip can be another window in every pass.
+    new permutation of them, and a clip can be another window in every pass. An epoch ends at every multiple
+    of `stop`; `first` is where a resumed run goes on, in any of them.
     """
 
     def __init__(
         self, clips: int, batch: int, seed: int, first: int, stop: int, rank: int = 0, ranks: int = 1
     ):
         self.clips, self.batch, self.seed = clips, batch, seed
-        self.first, self.stop, self.rank, self.ranks = first, stop, rank, ranks
+        self.first, self.rank, self.ranks, self.epoch = first, rank, ranks, stop
+        self.stop = (first // stop + 1) * stop
 
     def __len__(self) -> int:
         return self.stop - self.first
@@ -50,6 +52,7 @@ class StepSampler(Sampler[list[int]]):
                     order, current = torch.randperm(self.clips, generator=generator), turn
                 batch.append(turn * self.clips + int(order[at]))
             yield batch
+        self.first, self.stop = self.stop, self.stop + self.epoch  # the next epoch goes on there
 
 
 class SharedBatches(Sampler[list[int]]):
@@ -104,7 +107,7 @@ class StepData(L.LightningDataModule, ABC):
         clips = len(data)  # type: ignore[arg-type]
         sampler = StepSampler(clips, self.batch_size, self.seed, first, self.steps, rank, ranks)
         workers, ahead = self.workers, None
-        if workers and first < self.steps:
+        if workers:
             one = collate([data[next(iter(sampler))[0]]])
             local = ranks // (trainer.num_nodes if trainer else 1)
             workers, ahead = workers_that_fit(one, self.batch_size, workers, local)

@@ -26,13 +26,21 @@ PREDICTIONS = "predictions"
 
 
 class StopOnNaN(L.Callback):
-    """Stop at the first loss that is not a number, and save the batch that made it."""
+    """Stop at the first loss that is not a number, and save the batch that made it.
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Sample, index: int
+    Before its gradients are computed: torch ends the process where it reads pictures at places that are no
+    numbers.
+    """
+
+    batch: Sample
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, module: L.LightningModule, batch: Sample, index: int
     ) -> None:
-        loss = outputs["loss"] if isinstance(outputs, dict) else outputs
-        fine = loss is None or math.isfinite(float(loss))
+        self.batch = batch
+
+    def on_before_backward(self, trainer: L.Trainer, module: L.LightningModule, loss: Tensor) -> None:
+        batch, fine = self.batch, math.isfinite(float(loss))
         if trainer.strategy.reduce_boolean_decision(fine, all=True):
             return
         if fine:  # the process whose loss it was tells of it

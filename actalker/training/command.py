@@ -106,6 +106,8 @@ class Command(LightningCLI):
         plugins = list(given) if isinstance(given, (list, tuple)) else [given]
         if not any(isinstance(each, CheckpointIO) for each in plugins):
             plugins.append(WholeCheckpoints())
+        if config.get("enable_checkpointing") is False:
+            callbacks = [each for each in callbacks if not isinstance(each, LastCheckpoint)]
         return super()._instantiate_trainer({**config, "plugins": plugins}, callbacks)
 
     def _run_subcommand(self, subcommand: str) -> None:
@@ -117,8 +119,9 @@ class Command(LightningCLI):
             self._plan()
             return
         lock = None
-        if subcommand == "fit":
+        if subcommand == "fit" and not config.trainer.fast_dev_run:
             self._check_unused()
+            self._check_two_frames()
             places = Path(config.trainer.default_root_dir), Path(config.checkpoint.dirpath)
             lock = claim(*places, config.ckpt_path, config.overwrite)
         try:
@@ -140,6 +143,17 @@ class Command(LightningCLI):
             raise InputError(
                 "model.strategy.motion_first: its first steps use the encoders alone; give "
                 "--trainer.strategy ddp_find_unused_parameters_true"
+            )
+
+    def _check_two_frames(self) -> None:
+        """Refuse what torch computes wrongly: bfloat16 gradients of convolutions over two frames, on CPUs."""
+        if self.trainer.strategy.root_device.type != "cpu" or self.trainer.precision != "bf16-mixed":
+            return
+        frames = getattr(getattr(self.datamodule, "data", None), "frames", None)
+        if 2 in (self.model.strategy.window.short, frames):
+            raise InputError(
+                "model.strategy.window.short 2: on a CPU, torch's bf16 gradients of two frames hold memory "
+                "that nobody has written; give 1 or 3 frames, or --trainer.precision 32-true"
             )
 
     def _plan(self) -> None:

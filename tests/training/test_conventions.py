@@ -336,3 +336,13 @@ def test_the_script_of_the_docs_trains(tmp_path):
     assert done.returncode == 0, done.stderr[-1500:]
     assert done.stdout.splitlines()[-1].startswith("0.001 ")
     assert (tmp_path / "runs/script/checkpoints/last.ckpt").is_file()
+
+
+@pytest.mark.slow
+def test_two_frames_are_not_trained_in_bfloat16_on_a_cpu(tmp_path):
+    """torch's weight gradients of a convolution over two frames are memory that nobody has written."""
+    given = config(tmp_path, 2)
+    given["trainer"]["precision"] = "bf16-mixed"
+    done = start(tmp_path, given)
+    assert done.returncode == 2 and "give 1 or 3 frames, or --trainer.precision 32-true" in done.stderr
+    assert not (tmp_path / "checkpoints").exists()

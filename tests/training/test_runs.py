@@ -226,3 +226,13 @@ def test_clips_are_split_between_processes_without_overlap_or_loss(prepared):
     ranks = [[k for batch in StepSampler(clips, 1, 0, 0, 4, rank, 3) for k in batch] for rank in range(3)]
     seen = [k for rank in ranks for k in rank]
     assert sorted(seen) == list(range(12)) and sorted(k % clips for k in seen) == sorted(list(range(6)) * 2)
+
+
+def test_epochs_go_on_where_the_one_before_ended():
+    from actalker.data.module import StepSampler
+
+    through = list(StepSampler(5, 2, 0, 0, 9))
+    epochs = StepSampler(5, 2, 0, 0, 3)
+    assert [list(epochs), list(epochs), list(epochs)] == [through[:3], through[3:6], through[6:]]
+    for first, rest in ((3, through[3:6]), (4, through[4:6])):
+        assert list(StepSampler(5, 2, 0, first, 3)) == rest
