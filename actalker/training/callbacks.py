@@ -40,7 +40,7 @@ class StopOnNaN(L.Callback):
         self.batch = batch
 
     def on_before_backward(self, trainer: L.Trainer, module: L.LightningModule, loss: Tensor) -> None:
-        batch, fine = self.batch, math.isfinite(float(loss))
+        batch, fine = self.batch, math.isfinite(float(loss.detach()))
         if trainer.strategy.reduce_boolean_decision(fine, all=True):
             return
         if fine:  # the process whose loss it was tells of it
