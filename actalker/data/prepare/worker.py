@@ -155,7 +155,9 @@ class Worker:
             self.give(entry)
             return None
         else:
-            reason = f"its worker was killed {self._tries} times{stage}; start again to try again"
+            ended = f"ended with exit code {code}" if code and code > 0 else "was killed"
+            logs = self.setup.root / "logs"
+            reason = f"its worker {ended}, {self._tries} times{stage} (see {logs}); start again to try again"
             self.entry, self._tries = None, 0
             return Outcome(entry.key, "failed", reason, self._stage)
         graph = stages(self.setup.config)
