@@ -155,9 +155,9 @@ class Worker:
             self.give(entry)
             return None
         else:
-            ended = f"ended with exit code {code}" if code and code > 0 else "was killed"
-            logs = self.setup.root / "logs"
-            reason = f"its worker {ended}, {self._tries} times{stage} (see {logs}); start again to try again"
+            times = f"{self._tries} times"
+            ended = f"ended {times} with exit code {code}" if code and code > 0 else f"was killed {times}"
+            reason = f"its worker {ended}{stage} (see {self.setup.root / 'logs'}); start again to try again"
             self.entry, self._tries = None, 0
             return Outcome(entry.key, "failed", reason, self._stage)
         graph = stages(self.setup.config)
