@@ -104,7 +104,7 @@ def demo(
     closed = [
         replace(first.inputs, gates=first.inputs.gates.change(**gate)) for gate in SETTINGS.values() if gate
     ]
-    print(f"plan: {first.plan}, four times over")
+    print(f"plan, four times over: {first.plan}")
     with progress(first.plan, clips=len(SETTINGS)) as tick:
 
         def told(window: int, step: int) -> None:

@@ -30,9 +30,9 @@ def test_the_demo_shows_the_clip_beside_each_closed_gate(made, tmp_path, capsys)
     assert sorted(p.name for p in folder.iterdir()) == FILES
     said = capsys.readouterr().out.splitlines()
     written = ["portrait.png", "driver.mp4", "demo.mp4", "demo.json", "demo_preview.png", "demo_gates.mp4"]
-    assert [line for line in said if not line.startswith("plan: 15 frames")] == [
-        str(folder / n) for n in written
-    ]
+    at = said.index(next(line for line in said if line.startswith("plan, four times over: 15 frames")))
+    assert said[at + 1] == "  driving video: motion is relative to its face at 0.00 s"
+    assert said[:at] + said[at + 2 :] == [str(folder / name) for name in written]
     told = json.loads((folder / "demo.json").read_text())
     assert told["script"] == "a woman talks to the viewer | 0.5-0.6: raises brows"
 
