@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 from collections.abc import Sequence
 
@@ -10,8 +9,6 @@ from ..errors import InputError
 from ..extras import need
 from .options import explain
 from .train_words import SUBCOMMANDS, check_words, usage
-
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 
 
 def run(argv: Sequence[str]) -> int:
@@ -36,12 +33,6 @@ def run(argv: Sequence[str]) -> int:
         raise InputError(_without_worker(str(error))) from None
     except MisconfigurationException as error:
         raise InputError(f"{' '.join(str(error).split())[:300]}") from None
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        place = error.filename or "the run's folder"
-        why = f"cannot be written ({error.strerror}); free space there, or give --run"
-        raise InputError(f"{place}: {why}") from None
     except Interrupted as end:
         from lightning.pytorch.utilities import rank_zero_only
 

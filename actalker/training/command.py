@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import signal
 import warnings
@@ -37,6 +38,9 @@ MISLEADING = (  # warnings of other packages that do not hold here, or are of th
     ".*torch.distributed.* is deprecated",
     ".*FSDP2-wrapped module .* returned a view tensor",  # nothing is changed in place
 )
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 
 
 class WrongOptions(Exception):
@@ -127,10 +131,14 @@ class Command(LightningCLI):
             lock = claim(*places, config.ckpt_path, config.overwrite)
         try:
             super()._run_subcommand(subcommand)
-        except BaseException:
+        except BaseException as error:
             launcher = self.trainer.strategy.launcher
             if launcher is not None and rank_zero_only.rank == 0:
                 launcher.kill(signal.SIGKILL)  # processes that would wait for this one
+            if isinstance(error, OSError) and error.errno in FULL:
+                place = error.filename or config.trainer.default_root_dir
+                why = f"cannot be written ({error.strerror}); free space there, or give another --run"
+                raise InputError(f"{place}: {why}") from None
             raise
         finally:
             if lock is not None:
