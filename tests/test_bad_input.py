@@ -112,7 +112,7 @@ TABLE = [
     ("--expression face.png", "face.png: is a picture, not a video"),
     (
         "--expression wall.mp4 --quiet",
-        "wall.mp4: no face found in 5 of its frames; give a video that shows one face",
+        "wall.mp4: no face found in 6 of its frames; give a video of one face",
     ),
     ("--text ''", "the script is empty; write what is to be seen"),
     ("--text smiles", "the script has no phases, so the clip has no length; give --duration SECONDS"),
