@@ -9,6 +9,7 @@ ROWS = [
     {"timeline", "provenance", "extras"},
     {"media", "ssm", "weights"},
     {"faces"},
+    {"heads"},
     {"regions", "signals"},
     {"control"},
     {"backbones", "codecs"},
