@@ -39,7 +39,7 @@ $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.run: $(VENV)/bin/pip pyproject.toml constraints.txt
-	$(PIP) --editable '.[cpu]'
+	$(PIP) --editable .
 	@touch $@
 
 $(VENV)/.test: $(VENV)/bin/pip pyproject.toml constraints.txt

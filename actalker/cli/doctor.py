@@ -12,7 +12,7 @@ from .options import new_parser, parse
 INSTALL = {
     "mamba": "pip install --no-build-isolation 'actalker[cuda]'",
     "triton": "pip install triton",
-    "numba": "pip install 'actalker[cpu]'",
+    "numba": "pip install numba",
 }
 AT_HAND = "at hand"
 SMALL_MEMORY = 2**30  # bytes of /dev/shm: several workers of training may want as much
@@ -20,7 +20,7 @@ PACKAGES = {  # package: the extra that installs it
     "torch": "",
     "diffusers": "",
     "transformers": "",
-    "numba": "cpu",
+    "numba": "",
     "mediapipe": "",
     "face-alignment": "alignment",
     "lightning": "train",

@@ -26,7 +26,7 @@ def kernels() -> Any:
     try:
         from . import cpu_kernels
     except Exception as error:  # a numba that does not fit its numpy raises more than ImportError
-        return why_no_kernels("numba", error, "pip install 'actalker[cpu]'")
+        return why_no_kernels("numba", error, "pip install numba")
     return cpu_kernels
 
 

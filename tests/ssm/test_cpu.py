@@ -16,7 +16,7 @@ from actalker import ssm
 from actalker.errors import InputError
 from actalker.ssm import cpu, selective_scan, threads
 
-numba = pytest.importorskip("numba", reason="the kernels need numba: pip install 'actalker[cpu]'")
+numba = pytest.importorskip("numba", reason="the kernels need numba: pip install numba")
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +168,7 @@ def no_numba(monkeypatch):
 
 def test_without_numba_auto_goes_on_and_the_name_says_what_to_install(no_numba):
     tensors = inputs(l=20)
-    with pytest.raises(InputError, match=r"pip install 'actalker\[cpu\]'"):
+    with pytest.raises(InputError, match="pip install numba"):
         selective_scan(*tensors, True, backend="numba")
     assert torch.equal(selective_scan(*tensors, True), selective_scan(*tensors, True, backend="chunked"))
 

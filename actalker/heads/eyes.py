@@ -1,0 +1,92 @@
+"""Eyes and lips of a fitted head as landmarks show them: where the eyes look, and openings in cm."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .camera import FLIP, Camera, to_camera
+from .landmarks import EYE_CORNERS, IRISES, LIDS, LIP_MIDDLES
+from .model import INDEX, HeadModel
+
+LOOK = 30.0  # degrees that eyeLook = 1 stands for
+SHUT = 0.10  # of an eye's width: what the landmarks of a shut eye's lids still are apart
+QUIET = 0.028  # of the eyes' distance: lips whose landmarks are less apart than half of it are shut
+SIDES = ("sclera_r", "sclera_l")  # the eyeballs of the image's left and right eye
+
+
+def ball(
+    model: HeadModel, identity: np.ndarray, side: int, offset: np.ndarray | None = None
+) -> tuple[np.ndarray, float]:
+    """Centre (3,) in head space and radius, cm, of the eyeball on the image's left (0) or right (1)."""
+    rows = slice(*model.part_range(SIDES[side]))
+    vertices = model.shape(identity, np.zeros(0), rows)
+    low, high = vertices.min(0), vertices.max(0)
+    moved = 0.0 if offset is None else offset[rows].mean(0)
+    return (low + high) / 2 + moved, float((high - low)[:2].mean() / 2)
+
+
+def gaze_of(
+    points: np.ndarray, camera: Camera, R: np.ndarray, T: np.ndarray, balls: list[tuple[np.ndarray, float]]
+) -> tuple[np.ndarray, float]:
+    """Where the eyes look, (2, 2): degrees to the image's right and down, relative to the head, of the
+    image's left and right eye; and the irises' radius as an angle at the ball's middle, degrees. points (478,
+    2): pixels."""
+    looks, sizes = [], []
+    for first, (centre, radius) in zip(IRISES, balls, strict=True):
+        there = to_camera(np.asarray(centre, np.float64), R, T)
+        rays = camera.ray(points[first : first + 5])
+        along = rays @ there
+        hit = rays * (along - np.sqrt(np.maximum(along**2 - there @ there + radius**2, 0)))[:, None] - there
+        hit /= np.linalg.norm(hit, axis=1, keepdims=True)
+        x, y, z = (FLIP @ R).T @ hit[0]
+        looks.append((np.degrees(np.arctan2(x, z)), np.degrees(np.arctan2(-y, np.hypot(x, z)))))
+        sizes.append(
+            np.degrees(np.arccos(np.clip(hit[[1, 3]] @ hit[0], -1, 1)))
+        )  # to the sides: lids hide the rest
+    return np.array(looks), float(np.clip(np.mean(sizes), 14, 34))
+
+
+def look(coefficients: np.ndarray, gaze: np.ndarray) -> np.ndarray:
+    """Coefficients (..., 54) whose eyeLook go with gaze (..., 2)."""
+    out = coefficients.copy()
+    x, y = np.moveaxis(np.asarray(gaze) / LOOK, -1, 0)
+    for name, value in (("Out_L", x), ("In_R", x), ("In_L", -x), ("Out_R", -x)):
+        out[..., INDEX[f"eyeLook{name}"]] = np.clip(value, 0, 1)
+    for side in "LR":
+        out[..., INDEX[f"eyeLookDown_{side}"]] = np.clip(y, 0, 1)
+        out[..., INDEX[f"eyeLookUp_{side}"]] = np.clip(-y, 0, 1)
+    return out
+
+
+def lips_apart(
+    points: np.ndarray, camera: Camera, R: np.ndarray, T: np.ndarray, mouth: np.ndarray, eyes: float
+) -> float:
+    """Cm between the middles of the inner lips of points (478, 2) along the head's up; small gaps are taken
+    for none.
+
+    mouth (3,): where it is, head space. eyes: the distance of the eyes' outer corners, cm.
+    """
+    apart = _along_up(points, *LIP_MIDDLES, camera, R, T, mouth)
+    share = np.clip((apart / (QUIET * eyes) - 0.6) / 0.8, 0, 1)
+    return float(max(apart, 0) * share**2 * (3 - 2 * share))
+
+
+def lids_apart(points: np.ndarray) -> np.ndarray:
+    """How far the lids of points (..., 478, 2) are apart, (..., 2) of the image's left and right eye: share
+    of the eye's width, less what is left when they are shut."""
+    gaps = []
+    for (upper, lower), (a, b) in zip(LIDS, EYE_CORNERS, strict=True):
+        width = np.linalg.norm(points[..., a, :] - points[..., b, :], axis=-1)
+        gaps.append(
+            np.linalg.norm(points[..., upper, :] - points[..., lower, :], axis=-1) / np.maximum(width, 1e-9)
+        )
+    return np.maximum(np.stack(gaps, -1) - SHUT, 0)
+
+
+def _along_up(
+    points: np.ndarray, upper: int, lower: int, camera: Camera, R: np.ndarray, T: np.ndarray, at: np.ndarray
+) -> float:
+    """From a lower to an upper point, cm along the head's up at a place (3,) in head space."""
+    one = camera.project(to_camera(np.stack([at, at + [0.0, 0.1, 0.0]]).astype(np.float64), R, T))
+    up = (one[1] - one[0]) / 0.1  # pixels a cm
+    return float((points[upper] - points[lower]) @ up / (up @ up))

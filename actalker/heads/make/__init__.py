@@ -1,0 +1,1 @@
+"""Makes the head model's file from ICT-FaceKit's published folder."""

@@ -1,0 +1,136 @@
+"""Where MediaPipe's 478 landmarks lie on the mesh.
+
+First from pictures of the model itself: heads of random identity, pose and expression are drawn, the
+landmarker reads them, each point names the place on the skin under it, and of all its places the one in their
+middle is kept. Then from portraits: the head is fitted, and the points move by what is left over on average.
+Letters: r pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from ...faces.face import Face
+from ...faces.landmarker import find_by_landmarker
+from ..camera import FLIP, Camera, rotation, to_camera
+from ..fit import fit_head
+from ..landmarks import INNER_LIPS, IRISES, LIPS, MESH
+from ..model import HeadModel
+from .draw import IRIS_ANGLE, colours, draw
+
+PICTURES, SIDE = 120, 384
+YAWS, PITCHES = (-25, -12, 0, 12, 25), (-12, 0, 12)  # degrees
+CENTRE = np.array([0.0, -1.5, 2.0])  # of the face, head space
+AWAY = 95.0  # cm
+FAR = 6.0  # pixels: a landmark further from the skin names no place
+ROUNDS, SHIFT = 2, 0.8  # of shifting on portraits, and by how much of what is left over
+CANDIDATES = 12  # triangles that a point is projected on
+
+
+def from_pictures(model: HeadModel) -> HeadModel:
+    """The model with places of the landmarks that its own pictures show."""
+    random, colour = np.random.default_rng(0), colours(model)
+    skin = model.part_range("face")[1]
+    turns = [(yaw, pitch) for yaw in YAWS for pitch in PITCHES]
+    seen: list[list[np.ndarray]] = [[] for _ in range(MESH)]
+    for k in range(PICTURES):
+        yaw, pitch = turns[k % len(turns)]
+        R = rotation(*(np.array([yaw, pitch, 0]) + random.normal(size=3) * (3, 3, 5)))
+        identity = 0.7 * random.normal(size=len(model.identities))
+        opened = k % 2 == 1
+        smile = (
+            {"jawOpen": random.uniform(0.15, 0.45), "mouthSmile": random.uniform(0, 0.4)} if opened else {}
+        )
+        T = np.array([0, 0, AWAY]) - to_camera(CENTRE, R, np.zeros(3))
+        vertices = model.shape(identity, model.coefficients(**smile))
+        picture, which, place = draw(
+            model, vertices, R, T, Camera(2.2 * SIDE, SIDE / 2, SIDE / 2), SIDE, colour
+        )
+        faces = find_by_landmarker(picture)
+        if not faces or faces[0].landmarks is None:
+            continue
+        i, j = np.nonzero((which >= 0) & (model.triangles[which] < skin).all(-1))
+        far, nearest = cKDTree(np.stack([j, i], 1) + 0.5).query(faces[0].landmarks[:MESH])
+        i, j = i[nearest], j[nearest]
+        at = (model.neutral[model.triangles[which[i, j]]] * place[i, j][..., None]).sum(1)
+        for l in range(MESH):
+            if far[l] < FAR and (opened or l not in LIPS):  # the edges of closed lips are one
+                seen[l].append(at[l])
+    middle, spread = np.zeros((MESH, 3)), np.zeros(MESH)
+    for l, places in enumerate(seen):
+        apart = np.linalg.norm(np.array(places)[:, None] - np.array(places), axis=2)
+        best = apart.sum(1).argmin()
+        middle[l], spread[l] = places[best], np.median(apart[best])
+    return _placed(model, middle, np.arange(MESH), spread)
+
+
+def from_portraits(model: HeadModel, portraits: Iterable[tuple[Face, tuple[int, int]]]) -> HeadModel:
+    """The model with its landmarks shifted by what fits of portraits leave over.
+
+    The inner lips stay: what is left over there is the lips' opening.
+    """
+    portraits = list(portraits)
+    moved = np.setdiff1d(np.arange(MESH), INNER_LIPS)
+    for _ in range(ROUNDS):
+        left = []
+        for face, size in portraits:
+            assert face.landmarks is not None
+            fit = fit_head(face.landmarks, size, face.expression, model=model)
+            h = model.at_landmarks(model.shape(fit.identity, fit.coefficients))[:MESH].astype(np.float64)
+            there = to_camera(h, fit.R, fit.T)
+            apart = (face.landmarks[:MESH] - fit.camera.project(there)) * there[:, 2:] / fit.camera.focal
+            left.append(np.concatenate([apart, np.zeros((MESH, 1))], 1) @ (FLIP @ fit.R))
+        shift = np.median(left, 0)
+        places = model.at_landmarks(model.neutral)[:MESH] + SHIFT * shift
+        model = _placed(model, places[moved], moved, model.landmark_spread[moved])
+    return model
+
+
+def _placed(model: HeadModel, places: np.ndarray, landmarks: np.ndarray, spread: np.ndarray) -> HeadModel:
+    """The model with landmarks (k,) of the skin at the places of the neutral mesh that are nearest to (k,
+    3)."""
+    vertices, weights = model.landmark_vertices.copy(), model.landmark_weights.copy()
+    spreads = model.landmark_spread.copy()
+    skin = model.triangles[(model.triangles < model.part_range("face")[1]).all(1)]
+    vertices[landmarks], weights[landmarks] = _nearest(model.neutral, skin, places)
+    spreads[landmarks] = spread
+    return replace(model, landmark_vertices=vertices, landmark_weights=weights, landmark_spread=spreads)
+
+
+def with_irises(model: HeadModel) -> HeadModel:
+    """The model with the irises' landmarks: the front of each eyeball and four points on the edge of its
+    iris."""
+    vertices, weights = model.landmark_vertices.copy(), model.landmark_weights.copy()
+    edge = np.radians(IRIS_ANGLE)
+    to = np.array([(0, 0), (1, 0), (0, 1), (-1, 0), (0, -1)]) * np.sin(edge)
+    ahead = np.concatenate([to, np.sqrt(1 - (to**2).sum(1, keepdims=True))], 1)
+    for first, part in zip(IRISES, ("sclera_r", "sclera_l"), strict=True):
+        begin, end = model.part_range(part)
+        ball = model.neutral[begin:end]
+        low, high = ball.min(0), ball.max(0)
+        rows = slice(first, first + 5)
+        places = (low + high) / 2 + ahead * (high - low)[:2].mean() / 2
+        triangles = model.triangles[((model.triangles >= begin) & (model.triangles < end)).all(1)]
+        vertices[rows], weights[rows] = _nearest(model.neutral, triangles, places)
+    return replace(model, landmark_vertices=vertices, landmark_weights=weights)
+
+
+def _nearest(mesh: np.ndarray, triangles: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices (k, 3) and weights (k, 3) of the points of a mesh that are nearest to places (k, 3)."""
+    near = cKDTree(mesh[triangles].mean(1)).query(places, CANDIDATES)[1]
+    vertices, weights = np.zeros((len(places), 3), np.int32), np.zeros((len(places), 3), np.float32)
+    for k, place in enumerate(places):
+        least = float("inf")
+        for t in triangles[near[k]]:
+            corners = mesh[t].astype(np.float64)
+            edges = (corners[1:] - corners[0]).T
+            u, v = np.linalg.lstsq(edges, place - corners[0], rcond=None)[0]
+            weight = np.clip([1 - u - v, u, v], 0, 1)
+            weight /= weight.sum()
+            if (apart := float(np.linalg.norm(weight @ corners - place))) < least:
+                least, vertices[k], weights[k] = apart, t, weight
+    return vertices, weights
