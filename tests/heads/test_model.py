@@ -44,7 +44,8 @@ def test_parts_are_ranges_that_cover_all_vertices_and_every_triangle_is_of_them(
 
 
 def test_the_published_landmarks_lie_where_they_are_called():
-    """Multi-PIE's 68 points, which ICT-FaceKit names by vertex, beside MediaPipe's, which were found by pictures."""
+    """Multi-PIE's 68 points, which ICT-FaceKit names by vertex, beside MediaPipe's, which were found by
+    pictures."""
     found = MODEL.at_landmarks(MODEL.neutral)
     published = MODEL.neutral[MODEL.ibug68]
     eyes = np.linalg.norm(published[36] - published[45])
