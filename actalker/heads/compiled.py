@@ -1,0 +1,118 @@
+"""The head's kernels, compiled by numba; `plain` holds the same in numpy. Call them through `kernels`.
+
+One thread, no reduction whose order could change: the same bytes on every run. Letters: h, w the box's pixels,
+n vertices, t triangles, c channels. Pixel (i, j) of a box has its centre at x0 + j + .5, y0 + i + .5.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+EDGE = np.float32(-1e-5)  # a pixel's centre on the edge of two triangles belongs to one of them at least
+
+
+@numba.njit(cache=True, fastmath=True)
+def rasterise(places, nearness, triangles, x0, y0, cull, triangle, corner, near):
+    """Nearest triangle (h, w), its first two corners' weights on screen (h, w, 2), 1 / depth (h, w); in place."""
+    h, w = triangle.shape
+    for t in range(len(triangles)):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        xa, ya = places[a, 0] - x0, places[a, 1] - y0
+        xb, yb = places[b, 0] - x0, places[b, 1] - y0
+        xc, yc = places[c, 0] - x0, places[c, 1] - y0
+        area = (xb - xa) * (yc - ya) - (xc - xa) * (yb - ya)
+        if area > np.float32(-1e-6) and (cull or area < np.float32(1e-6)):
+            continue
+        left = max(int(np.floor(min(xa, xb, xc) - np.float32(0.5))), 0)
+        right = min(int(np.ceil(max(xa, xb, xc) + np.float32(0.5))), w)
+        top = max(int(np.floor(min(ya, yb, yc) - np.float32(0.5))), 0)
+        low = min(int(np.ceil(max(ya, yb, yc) + np.float32(0.5))), h)
+        if left >= right or top >= low:
+            continue
+        inverse = np.float32(1) / area
+        ux, uy = (yb - yc) * inverse, (xc - xb) * inverse
+        vx, vy = (yc - ya) * inverse, (xa - xc) * inverse
+        px = left + np.float32(0.5)
+        na, nb, nc = nearness[a], nearness[b], nearness[c]
+        for i in range(top, low):
+            py = i + np.float32(0.5)
+            u = ((xb - px) * (yc - py) - (xc - px) * (yb - py)) * inverse
+            v = ((xc - px) * (ya - py) - (xa - px) * (yc - py)) * inverse
+            for j in range(left, right):
+                rest = np.float32(1) - u - v
+                if u >= EDGE and v >= EDGE and rest >= EDGE:
+                    iz = u * na + v * nb + rest * nc
+                    if iz > near[i, j]:
+                        near[i, j] = iz
+                        triangle[i, j] = t
+                        corner[i, j, 0] = u
+                        corner[i, j, 1] = v
+                u += ux
+                v += vx
+
+
+@numba.njit(cache=True, fastmath=True)
+def interpolate(triangle, corner, near, triangles, nearness, values, out):
+    """Vertices' values (n, c) at every pixel, right in perspective, into out (h, w, c)."""
+    h, w = triangle.shape
+    for i in range(h):
+        for j in range(w):
+            t = triangle[i, j]
+            if t < 0:
+                continue
+            a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+            u, v = corner[i, j, 0], corner[i, j, 1]
+            z = np.float32(1) / near[i, j]
+            wa, wb = u * nearness[a] * z, v * nearness[b] * z
+            wc = (np.float32(1) - u - v) * nearness[c] * z
+            for k in range(values.shape[1]):
+                out[i, j, k] = wa * values[a, k] + wb * values[b, k] + wc * values[c, k]
+
+
+@numba.njit(cache=True, fastmath=True)
+def bilinear(image, places, out):
+    """image (H, W, c) at places (m, 2), held at the border, into out (m, c)."""
+    height, width, channels = image.shape
+    for n in range(len(places)):
+        x = min(max(places[n, 0] - np.float32(0.5), np.float32(0)), np.float32(width - 1))
+        y = min(max(places[n, 1] - np.float32(0.5), np.float32(0)), np.float32(height - 1))
+        j, i = min(int(x), width - 2), min(int(y), height - 2)
+        b, a = x - j, y - i
+        for k in range(channels):
+            top = image[i, j, k] + b * (image[i, j + 1, k] - image[i, j, k])
+            low = image[i + 1, j, k] + b * (image[i + 1, j + 1, k] - image[i + 1, j, k])
+            out[n, k] = top + a * (low - top)
+
+
+@numba.njit(cache=True, fastmath=True)
+def normals(vertices, triangles, out):
+    """Sum of the triangles' normals, weighted by area, at every vertex: not yet of unit length; into out (n, 3)."""
+    for t in range(len(triangles)):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        x1, y1, z1 = (
+            vertices[b, 0] - vertices[a, 0],
+            vertices[b, 1] - vertices[a, 1],
+            vertices[b, 2] - vertices[a, 2],
+        )
+        x2, y2, z2 = (
+            vertices[c, 0] - vertices[a, 0],
+            vertices[c, 1] - vertices[a, 1],
+            vertices[c, 2] - vertices[a, 2],
+        )
+        nx, ny, nz = y1 * z2 - z1 * y2, z1 * x2 - x1 * z2, x1 * y2 - y1 * x2
+        for v in (a, b, c):
+            out[v, 0] += nx
+            out[v, 1] += ny
+            out[v, 2] += nz
+
+
+@numba.njit(cache=True, fastmath=True)
+def areas(places, triangles, out):
+    """Area of every triangle on screen, negative where it faces the camera, into out (t,)."""
+    for t in range(len(triangles)):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        out[t] = np.float32(0.5) * (
+            (places[b, 0] - places[a, 0]) * (places[c, 1] - places[a, 1])
+            - (places[c, 0] - places[a, 0]) * (places[b, 1] - places[a, 1])
+        )

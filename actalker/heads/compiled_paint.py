@@ -1,0 +1,220 @@
+"""The colours of a frame's pixels, compiled by numba; `plain_paint` holds the same in numpy. See `kernels.paint`."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+ZERO, ONE, HALF = np.float32(0), np.float32(1), np.float32(0.5)
+
+
+@numba.njit(cache=True, fastmath=True, inline="always")
+def step(x, low, high):
+    t = min(max((x - low) / (high - low), ZERO), ONE)
+    return t * t * (np.float32(3) - np.float32(2) * t)
+
+
+@numba.njit(cache=True, fastmath=True)
+def mask_at(masks, x, y, channel):
+    """Bilinear read of one channel of masks (h, w, c) at x, y in its own pixels; 0 outside."""
+    height, width = masks.shape[:2]
+    x, y = x - HALF, y - HALF
+    if x < 0 or y < 0 or x >= width - 1 or y >= height - 1:
+        return ZERO
+    j, i = int(x), int(y)
+    b, a = x - j, y - i
+    top = masks[i, j, channel] + b * (masks[i, j + 1, channel] - masks[i, j, channel])
+    low = masks[i + 1, j, channel] + b * (masks[i + 1, j + 1, channel] - masks[i + 1, j, channel])
+    return top + a * (low - top)
+
+
+@numba.njit(cache=True, fastmath=True)
+def cubic(t, weights):
+    """Weights of four neighbours at t in [0, 1) between the middle two (Keys, a = -0.6)."""
+    a = np.float32(-0.6)
+    s = ONE - t
+    weights[0] = a * t * s * s
+    weights[1] = ONE - (a + np.float32(3)) * t * t + (a + np.float32(2)) * t * t * t
+    weights[2] = ONE - (a + np.float32(3)) * s * s + (a + np.float32(2)) * s * s * s
+    weights[3] = a * s * t * t
+
+
+@numba.njit(cache=True, fastmath=True)
+def photograph_at(image, x, y, wx, wy, out):
+    """Bicubic read of image (H, W, 3) at x, y, held at the border, into out (3,)."""
+    height, width = image.shape[:2]
+    x = min(max(x - HALF, ZERO), np.float32(width - 1))
+    y = min(max(y - HALF, ZERO), np.float32(height - 1))
+    j, i = int(x), int(y)
+    cubic(x - j, wx)
+    cubic(y - i, wy)
+    r = g = b = ZERO
+    for k in range(4):
+        row = min(max(i - 1 + k, 0), height - 1)
+        if 1 <= j < width - 2:
+            for m in range(4):
+                weight = wy[k] * wx[m]
+                r += weight * image[row, j - 1 + m, 0]
+                g += weight * image[row, j - 1 + m, 1]
+                b += weight * image[row, j - 1 + m, 2]
+        else:
+            for m in range(4):
+                weight = wy[k] * wx[m]
+                column = min(max(j - 1 + m, 0), width - 1)
+                r += weight * image[row, column, 0]
+                g += weight * image[row, column, 1]
+                b += weight * image[row, column, 2]
+    out[0], out[1], out[2] = min(max(r, ZERO), ONE), min(max(g, ZERO), ONE), min(max(b, ZERO), ONE)
+
+
+@numba.njit(cache=True, fastmath=True)
+def shade(kind, reach, out):
+    """Shadow of lips and lids on what lies in the opening, into out (h, w) in (0, 1]; reach in pixels: how deep
+    the upper edge's shadow falls in the mouth, in the eyes."""
+    h, w = kind.shape
+    for j in range(w):
+        depth = ZERO
+        for i in range(h):
+            k = kind[i, j]
+            if k == 255 or k == 0:
+                depth = ZERO
+                continue
+            depth = depth + ONE if i > 0 and kind[i - 1, j] == k else ONE
+            deep = reach[0] if k == 1 else reach[1]
+            dark = np.float32(0.5) if k == 1 else np.float32(0.6)
+            out[i, j] = dark + (ONE - dark) * step((depth - HALF) / deep, ZERO, ONE)
+        depth = ZERO
+        for i in range(h - 1, -1, -1):
+            k = kind[i, j]
+            if k != 1:
+                depth = ZERO
+                continue
+            depth += ONE
+            out[i, j] *= np.float32(0.75) + np.float32(0.25) * step((depth - HALF) / reach[0], ZERO, ONE)
+    for i in range(h):
+        depth = ZERO
+        for j in range(w):
+            depth = depth + ONE if kind[i, j] == 1 else ZERO
+            if depth > 0:
+                out[i, j] *= np.float32(0.6) + np.float32(0.4) * step((depth - HALF) / reach[0], ZERO, ONE)
+        depth = ZERO
+        for j in range(w - 1, -1, -1):
+            depth = depth + ONE if kind[i, j] == 1 else ZERO
+            if depth > 0:
+                out[i, j] *= np.float32(0.6) + np.float32(0.4) * step((depth - HALF) / reach[0], ZERO, ONE)
+
+
+@numba.njit(cache=True, fastmath=True)
+def paint(triangle, corner, near, triangles, kinds, nearness, values, x0, y0, image, masks, mx, my, eyes, tables,
+          still, shadow, grain, cheek, alpha, colour, source, weight, kind):
+    h, w = triangle.shape
+    v = np.zeros(values.shape[1], np.float32)
+    own, wx, wy = np.zeros(3, np.float32), np.zeros(4, np.float32), np.zeros(4, np.float32)
+    for i in range(h):
+        for j in range(w):
+            t = triangle[i, j]
+            if t < 0:
+                continue
+            a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+            z = ONE / near[i, j]
+            wa, wb = corner[i, j, 0] * nearness[a] * z, corner[i, j, 1] * nearness[b] * z
+            wc = (ONE - corner[i, j, 0] - corner[i, j, 1]) * nearness[c] * z
+            for k in range(v.shape[0]):
+                v[k] = wa * values[a, k] + wb * values[b, k] + wc * values[c, k]
+            what = kinds[t]
+            hx, hy = np.float32(x0 + j) + HALF, np.float32(y0 + i) + HALF
+            tr, tg, tb = v[6], v[7], v[8]
+            if what >= 2:  # the ball turns: where was this point of it in the photograph
+                e = eyes[what - 2]
+                dx, dy, dz = v[0] - e[0], v[1] - e[1], v[2] - e[2]
+                unit = ONE / np.sqrt(dx * dx + dy * dy + dz * dz)
+                dx, dy, dz = dx * unit, dy * unit, dz * unit
+                ox = e[4] * dx + e[5] * dy + e[6] * dz
+                oy = e[7] * dx + e[8] * dy + e[9] * dz
+                oz = e[10] * dx + e[11] * dy + e[12] * dz
+                cx = e[13] * ox + e[14] * oy + e[15] * oz
+                cy = e[16] * ox + e[17] * oy + e[18] * oz
+                cz = e[19] * ox + e[20] * oy + e[21] * oz
+                depth = e[24] + e[3] * cz
+                qx = (e[22] + e[3] * cx) / depth * e[25] + e[26]
+                qy = (e[23] + e[3] * cy) / depth * e[25] + e[27]
+                loose = mask_at(masks, qx - mx, qy - my, 2)
+                tight = mask_at(masks, qx - mx, qy - my, 3)
+                s = still[what - 1]
+                ww = step(loose * s + tight * (ONE - s), np.float32(0.35), np.float32(0.8))
+                ww *= step(-cz, np.float32(0.1), np.float32(0.3))
+                angle = np.arccos(min(max(ox * e[28] + oy * e[29] + oz * e[30], -ONE), ONE))
+                place = min(max(angle / np.float32(0.05) - HALF, ZERO), np.float32(30.999))
+                k0 = int(place)
+                f = place - k0
+                tr = tables[what - 2, k0, 0] * (ONE - f) + tables[what - 2, k0 + 1, 0] * f
+                tg = tables[what - 2, k0, 1] * (ONE - f) + tables[what - 2, k0 + 1, 1] * f
+                tb = tables[what - 2, k0, 2] * (ONE - f) + tables[what - 2, k0 + 1, 2] * f
+                tr, tg, tb = tr * shadow[i, j], tg * shadow[i, j], tb * shadow[i, j]
+                keep, al = s, ONE
+            else:
+                qx, qy = v[0] / v[2], v[1] / v[2]
+                ww, keep, al = v[3], v[4], ONE
+                if what == 1:
+                    loose = mask_at(masks, qx - mx, qy - my, 0)
+                    tight = mask_at(masks, qx - mx, qy - my, 1)
+                    ww *= step(loose * still[0] + tight * (ONE - still[0]), np.float32(0.35), np.float32(0.75))
+                    tr, tg, tb = tr * shadow[i, j], tg * shadow[i, j], tb * shadow[i, j]
+                else:
+                    al = step(v[5], ZERO, ONE)
+                    if v[9] > np.float32(0.3) and ww < np.float32(0.95):
+                        photograph_at(grain, qx + cheek[0], qy + cheek[1], wx, wy, own)
+                        tr += own[0] - HALF
+                        tg += own[1] - HALF
+                        tb += own[2] - HALF
+            gap = np.sqrt((qx - hx) ** 2 + (qy - hy) ** 2)
+            ww = max(ww, keep * (ONE - step(gap, np.float32(0.02), np.float32(0.25))))
+            if ww > ZERO:
+                if gap <= np.float32(0.02):
+                    row, column = y0 + i, x0 + j
+                    own[0], own[1], own[2] = image[row, column, 0], image[row, column, 1], image[row, column, 2]
+                else:
+                    photograph_at(image, qx, qy, wx, wy, own)
+                tr = ww * own[0] + (ONE - ww) * tr
+                tg = ww * own[1] + (ONE - ww) * tg
+                tb = ww * own[2] + (ONE - ww) * tb
+            colour[i, j, 0], colour[i, j, 1], colour[i, j, 2] = tr, tg, tb
+            source[i, j, 0], source[i, j, 1] = qx, qy
+            weight[i, j], alpha[i, j] = ww, al
+
+
+@numba.njit(cache=True, fastmath=True)
+def soften(kind, source, x0, y0, colour, alpha, out, out_alpha):
+    """Edges between kinds, where what is shown has moved, blended with their neighbours (1 2 1 both ways)."""
+    h, w = kind.shape
+    for i in range(1, h - 1):
+        for j in range(1, w - 1):
+            k = kind[i, j]
+            edge = False
+            for di, dj in ((0, 1), (1, 0), (0, -1), (-1, 0)):
+                edge = edge or kind[i + di, j + dj] != k
+            if not edge:
+                continue
+            moved = ONE
+            if k != 255:
+                dx = source[i, j, 0] - (x0 + j + HALF)
+                dy = source[i, j, 1] - (y0 + i + HALF)
+                moved = min(np.sqrt(dx * dx + dy * dy) / HALF, ONE)
+            if moved <= 0:
+                continue
+            r = g = b = total = cover = ZERO
+            for di in range(-1, 2):
+                for dj in range(-1, 2):
+                    share = np.float32((2 - abs(di)) * (2 - abs(dj)))
+                    cover += share * alpha[i + di, j + dj]
+                    share *= alpha[i + di, j + dj]
+                    r += share * colour[i + di, j + dj, 0]
+                    g += share * colour[i + di, j + dj, 1]
+                    b += share * colour[i + di, j + dj, 2]
+                    total += share
+            if total > 0:
+                for m, c in enumerate((r, g, b)):
+                    start = colour[i, j, m] if k != 255 else c / total
+                    out[i, j, m] = start + moved * (c / total - start)
+            if k != 255:
+                out_alpha[i, j] = alpha[i, j] + moved * (min(cover / np.float32(16), alpha[i, j]) - alpha[i, j])

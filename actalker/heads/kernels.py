@@ -1,0 +1,144 @@
+"""The head's kernels: z-buffered triangles, vertices' values at pixels, reads of pictures, colours of a frame.
+
+numba compiles them where it is installed; otherwise numpy does the same slowly. This file alone chooses.
+Letters: H, W the photograph, h, w a box of it, n vertices, t triangles, c channels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import plain, plain_paint
+
+compiled: Any
+compiled_paint: Any
+try:
+    from . import compiled, compiled_paint
+except ImportError:  # no numba for this Python or machine
+    compiled, compiled_paint = plain, plain_paint
+
+Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in whole pixels
+
+
+@dataclass(frozen=True)
+class Raster:
+    """What lies nearest in a box: triangle (h, w) int32, -1 where nothing; corner (h, w, 2) weights, on screen, of
+    its first two corners; near (h, w), 1 / depth."""
+
+    box: Box
+    triangle: np.ndarray
+    corner: np.ndarray
+    near: np.ndarray
+
+    @property
+    def depth(self) -> np.ndarray:
+        """(h, w) distance from the camera; infinite where nothing is."""
+        with np.errstate(divide="ignore"):
+            return np.where(self.triangle >= 0, 1 / self.near, np.inf).astype(np.float32)
+
+
+def rasterise(places: np.ndarray, depths: np.ndarray, triangles: np.ndarray, box: Box, cull: bool = True) -> Raster:
+    """Triangles (t, 3) int32 of vertices at `places` (n, 2), pixels, and `depths` (n,) > 0, z-buffered over `box`.
+
+    cull: leave out what shows its back; fronts run clockwise on screen (y down) in the model's files as projected.
+    """
+    h, w = box[3] - box[1], box[2] - box[0]
+    triangle, corner = np.full((h, w), -1, np.int32), np.zeros((h, w, 2), np.float32)
+    near = np.zeros((h, w), np.float32)
+    nearness = (1 / depths).astype(np.float32)
+    places = np.ascontiguousarray(places, np.float32)
+    compiled.rasterise(places, nearness, triangles, box[0], box[1], cull, triangle, corner, near)
+    return Raster(box, triangle, corner, near)
+
+
+def interpolate(raster: Raster, triangles: np.ndarray, depths: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Vertices' values (n, c) at a raster's pixels, right in perspective: (h, w, c), 0 where nothing is."""
+    out = np.zeros((*raster.triangle.shape, values.shape[1]), np.float32)
+    nearness, values = (1 / depths).astype(np.float32), np.ascontiguousarray(values, np.float32)
+    compiled.interpolate(raster.triangle, raster.corner, raster.near, triangles, nearness, values, out)
+    return out
+
+
+def bilinear(image: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """image (H, W, c) at places (..., 2) x, y, held at the border: (..., c)."""
+    flat = np.ascontiguousarray(places.reshape(-1, 2), np.float32)
+    out = np.empty((len(flat), image.shape[2]), np.float32)
+    compiled.bilinear(np.ascontiguousarray(image, np.float32), flat, out)
+    return out.reshape(*places.shape[:-1], image.shape[2])
+
+
+def normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Unit normals (n, 3) of vertices (n, 3)."""
+    out = np.zeros((len(vertices), 3), np.float32)
+    compiled.normals(np.ascontiguousarray(vertices, np.float32), triangles, out)
+    return out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-9)
+
+
+def areas(places: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Area (t,) of triangles on screen, square pixels, negative where they face the camera."""
+    out = np.empty(len(triangles), np.float32)
+    compiled.areas(np.ascontiguousarray(places, np.float32), triangles, out)
+    return out
+
+
+def shade(kind: np.ndarray, reach: np.ndarray) -> np.ndarray:
+    """Shadow (h, w) in (0, 1] of the lips and lids on what lies in their opening; reach (2,), pixels: how deep it
+    falls into the mouth, onto the eyes. kind (h, w) as in `layer`."""
+    out = np.ones(kind.shape, np.float32)
+    compiled_paint.shade(kind, reach.astype(np.float32), out)
+    return out
+
+
+@dataclass(frozen=True)
+class Paint:
+    """What stays the same over a portrait's frames.
+
+    image (H, W, 3) in [0, 1]; masks (h, w, 4) of the mouth's and the eyes' insides in the photograph, loose and
+    tight of each, from pixel `corner` on; tables (2, 32, 3) colours of the eyes by the angle from the iris' middle
+    (0.05 rad a row); grain (H, W, 3) around .5 of skin, read `cheek` (2,) pixels away.
+    """
+
+    image: np.ndarray
+    masks: np.ndarray
+    corner: tuple[int, int]
+    tables: np.ndarray
+    grain: np.ndarray
+    cheek: np.ndarray
+
+
+def paint(
+    raster: Raster,
+    triangles: np.ndarray,
+    kinds: np.ndarray,
+    depths: np.ndarray,
+    values: np.ndarray,
+    portrait: Paint,
+    eyes: np.ndarray,
+    still: np.ndarray,
+    reach: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Alpha (h, w), colour (h, w, 3), source (h, w, 2), weight (h, w), kind (h, w) of a frame.
+
+    kinds (t,) of `layer`. values (n, 12): the place in the photograph times its depth, the depth (of the eyes'
+    vertices: where they are in head space), weight of the photograph, how far an unmoved pixel stands as it is,
+    alpha, RGB where the photograph is silent, share of grain, two spare. eyes (2, 31) as `eyes.parameters` gives
+    them. still (3,) of mouth and eyes: 1 while nothing there has moved.
+    """
+    h, w = raster.triangle.shape
+    kind = np.where(raster.triangle >= 0, kinds[np.maximum(raster.triangle, 0)], 255).astype(np.uint8)
+    shadow = shade(kind, reach)
+    alpha, weight = np.zeros((h, w), np.float32), np.zeros((h, w), np.float32)
+    colour, source = np.zeros((h, w, 3), np.float32), np.zeros((h, w, 2), np.float32)
+    compiled_paint.paint(
+        raster.triangle, raster.corner, raster.near, triangles, kinds, (1 / depths).astype(np.float32),
+        np.ascontiguousarray(values, np.float32), raster.box[0], raster.box[1], portrait.image, portrait.masks,
+        np.float32(portrait.corner[0]), np.float32(portrait.corner[1]), eyes.astype(np.float32), portrait.tables,
+        still.astype(np.float32), shadow, portrait.grain, portrait.cheek.astype(np.float32), alpha, colour, source,
+        weight, kind,
+    )  # fmt: skip
+    smooth, cover = colour.copy(), alpha.copy()
+    compiled_paint.soften(kind, source, raster.box[0], raster.box[1], colour, alpha, smooth, cover)
+    return cover, smooth, source, weight, kind
