@@ -116,3 +116,22 @@ def areas(places, triangles, out):
             (places[b, 0] - places[a, 0]) * (places[c, 1] - places[a, 1])
             - (places[c, 0] - places[a, 0]) * (places[b, 1] - places[a, 1])
         )
+
+
+@numba.njit(cache=True, fastmath=True)
+def unstretched(places, triangles, areas, most, out):
+    """Mean over a vertex' triangles of 1 where a triangle's area is at most `most` (t,) times its `areas` (t,) of
+    before, falling to 0 at twice that; into out (n,), which holds 1 / the number of triangles."""
+    sums = np.zeros(len(out), np.float32)
+    for t in range(len(triangles)):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        area = np.float32(0.5) * (
+            (places[b, 0] - places[a, 0]) * (places[c, 1] - places[a, 1])
+            - (places[c, 0] - places[a, 0]) * (places[b, 1] - places[a, 1])
+        )
+        s = min(max(area / min(areas[t], np.float32(-1e-3)) / most[t] - np.float32(1), np.float32(0)), np.float32(1))
+        s = np.float32(1) - s * s * (np.float32(3) - np.float32(2) * s)
+        for v in (a, b, c):
+            sums[v] += s
+    for v in range(len(out)):
+        out[v] *= sums[v]

@@ -84,6 +84,16 @@ def areas(places: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     return out
 
 
+def unstretched(
+    places: np.ndarray, triangles: np.ndarray, before: np.ndarray, most: np.ndarray, count: np.ndarray
+) -> np.ndarray:
+    """(n,) in [0, 1]: 1 at vertices whose triangles' areas on screen are at most `most` (t,) times what they were
+    `before` (t,), falling to 0 at twice that. count (n,): in how many triangles a vertex is."""
+    out = (1 / count).astype(np.float32)
+    compiled.unstretched(np.ascontiguousarray(places, np.float32), triangles, before, most.astype(np.float32), out)
+    return out
+
+
 def shade(kind: np.ndarray, reach: np.ndarray) -> np.ndarray:
     """Shadow (h, w) in (0, 1] of the lips and lids on what lies in their opening; reach (2,), pixels: how deep it
     falls into the mouth, onto the eyes. kind (h, w) as in `layer`."""

@@ -63,3 +63,11 @@ def areas(places, triangles, out):
     a, b, c = (places[triangles[:, k]] for k in range(3))
     (x1, y1), (x2, y2) = (b - a).T, (c - a).T
     out[:] = 0.5 * (x1 * y2 - x2 * y1)
+
+
+def unstretched(places, triangles, areas, most, out):
+    a, b, c = (places[triangles[:, k]] for k in range(3))
+    (x1, y1), (x2, y2) = (b - a).T, (c - a).T
+    s = np.clip(0.5 * (x1 * y2 - x2 * y1) / np.minimum(areas, np.float32(-1e-3)) / most - 1, 0, 1)
+    s = np.repeat(1 - s * s * (3 - 2 * s), 3)
+    out *= np.bincount(triangles.ravel(), s, len(out)).astype(np.float32)

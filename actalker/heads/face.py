@@ -1,0 +1,242 @@
+"""A portrait's face made ready, and its layer for any expression, pose and gaze.
+
+The portrait's own pixels are used wherever it shows a place; elsewhere colours that fit it. Letters: n vertices that
+are drawn, t triangles, H, W the photograph.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import binary_erosion, gaussian_filter
+
+from . import kernels
+from .camera import FLIP, to_camera
+from .eyeballs import parameters, ring_colours, whole_eye
+from .eyes import ball
+from .fit import HeadFit
+from .inside import darkness, inside_colours, teeth
+from .kernels import Box
+from .layer import EYE_LEFT, EYE_RIGHT, MOUTH, SKIN, FaceLayer
+from .model import INDEX
+from .rig import Rig, face_rig
+from .skin import View, blur, fill_colours
+from .zips import smoothstep
+
+BLINKS = (INDEX["eyeBlink_R"], INDEX["eyeBlink_L"])  # of the image's left and right eye
+JAW, TONGUE = INDEX["jawOpen"], INDEX["tongueOut"]
+BALL_BACK = 0.2  # cm by which the eyeballs stand back: they would come through the lids
+TURNED = 5.0  # degrees of turning over which the face's outline goes from what is behind to the mesh
+LASH_DARK = 0.55  # of the skin: the lightest a line of lashes may be
+
+
+class PortraitFace:
+    """image: (H, W, 3) uint8; fit: its head; outline: (H, W) in [0, 1], the person; child: 0 an adult's teeth, 1 a
+    small child's.
+
+    rest (n, 3), places (n, 2), depths (n,): as in `FaceLayer`. rig: of all portraits.
+    """
+
+    def __init__(self, image: np.ndarray, fit: HeadFit, outline: np.ndarray, child: float = 0.0) -> None:
+        rig = self.rig = face_rig()
+        self.fit, self.R, self.T = fit, fit.R, fit.T
+        self.image = np.ascontiguousarray(image, np.float32) / np.float32(255)
+        self.base = rig.neutral + teeth(rig, child) + fit.offset[rig.rows]
+        self.base += np.tensordot(fit.identity, rig.identities[: len(fit.identity)], 1)
+        self.base = self.base.astype(np.float32)
+        self.rest = self.shape(np.zeros(len(fit.coefficients), np.float32))
+        there = to_camera(self.rest, fit.R, fit.T)
+        self.places, self.depths = fit.camera.project(there).astype(np.float32), there[:, 2]
+        box = self._box(self.places, fit.R)
+        raster = kernels.rasterise(self.places, self._behind(self.depths), rig.triangles, box)
+        self.kinds0 = np.where(raster.triangle >= 0, rig.kinds[np.maximum(raster.triangle, 0)], 255)
+        self.scale = float(fit.camera.focal / np.median(self.depths))
+        view = View.of(rig, self.image, outline, there, self.places, raster, self.scale)
+        self.visible = view.visibility(rig)
+        self.fill = fill_colours(rig, view, self.visible)
+        self._lashes(view)
+        masks = self._masks()
+        self._eyes(view, masks)
+        shown = masks[..., 1] > 0.6
+        self.inside = inside_colours(rig, view, self.visible, self.fill, self.light, shown, self.rest)
+        self.areas = kernels.areas(self.places, rig.triangles)
+        self._edges(view)
+        chin, nose = self.places[rig.ibug68[8]], self.places[rig.ibug68[27]]
+        grain = np.full_like(self.image, 0.5)
+        x0, y0, x1, y1 = box
+        grain[y0:y1, x0:x1] += (view.crop - blur(view.crop, 0.14 * self.scale)).clip(-0.04, 0.04)
+        self.paint = kernels.Paint(self.image, masks, (x0, y0), self.tables, grain, 0.33 * (chin - nose))
+        self.mouth_wall = self.rig.kind == MOUTH
+
+    # ------------------------------------------------------------------ once
+    def _box(self, places: np.ndarray, R: np.ndarray) -> Box:
+        """The pixels of the photograph that the skin and the eyes may cover."""
+        h, w = self.image.shape[:2]
+        here = places[self.rig.kind != MOUTH]
+        (x0, y0), (x1, y1) = np.floor(here.min(0) - 2).astype(int), np.ceil(here.max(0) + 2).astype(int)
+        x0, y0 = max(0, min(x0, w - 2)), max(0, min(y0, h - 2))
+        return int(x0), int(y0), int(min(w, max(x1, x0 + 2))), int(min(h, max(y1, y0 + 2)))
+
+    def _behind(self, depths: np.ndarray) -> np.ndarray:
+        return (depths + BALL_BACK * (self.rig.kind >= EYE_LEFT)).astype(np.float32)
+
+    def _masks(self) -> np.ndarray:
+        """(h, w, 4) of the box: where the photograph shows the mouth's inside and the eyeballs, loose and tight."""
+        size = max(1, round(0.1 * self.scale))
+        out = np.empty((*self.kinds0.shape, 4), np.float32)
+        for k, kinds in enumerate(((MOUTH,), (EYE_LEFT, EYE_RIGHT))):
+            here = np.isin(self.kinds0, kinds)
+            tight = binary_erosion(here, iterations=size)
+            for m, mask in enumerate((here, tight)):
+                out[..., 2 * k + m] = gaussian_filter(mask.astype(np.float32), 0.05 * self.scale, truncate=3.0)
+        return out
+
+    def _lashes(self, view: View) -> None:
+        """A dark line along the upper lids' edges, as dark as the portrait's own."""
+        rig = self.rig
+        edge = np.concatenate([lids.zip.upper for lids in rig.lids])
+        own = kernels.bilinear(view.crop, view.places[edge])
+        dark = own[own.mean(1) <= np.quantile(own.mean(1), 0.3)].mean(0)
+        skin = self.fill[np.maximum(rig.lids[0].skin, rig.lids[1].skin) > 0.5].mean(0)
+        dark = np.minimum(dark, LASH_DARK * skin)
+        for lids in rig.lids:
+            share = 0.9 * smoothstep(lids.above, 0.18, 0.06) * smoothstep(lids.drop, 0.1, 0.3)
+            self.fill += (share[:, None] * (dark - self.fill)).astype(np.float32)
+
+    def _eyes(self, view: View, masks: np.ndarray) -> None:
+        fit, rig = self.fit, self.rig
+        self.balls = [ball(rig.model, fit.identity, side, fit.offset) for side in (0, 1)]
+        tables, whites = [], []
+        for side, kind in enumerate((EYE_LEFT, EYE_RIGHT)):
+            shown = (self.kinds0 == kind) & (masks[..., 3] > 0.6)
+            table, white = ring_colours(
+                view.crop, view.box[:2], shown, self.balls[side], fit.camera, fit.R, fit.T, fit.gaze[side], fit.iris
+            )
+            tables.append(table)
+            whites.append(white)
+        white = np.concatenate(whites)
+        cheeks = (rig.kind == SKIN) & (np.abs(rig.neutral[:, 1]) < 2)
+        skin = self.fill[cheeks].mean(0)
+        if len(white) > 8:
+            value = white.mean(1)
+            self.white = white[value >= np.quantile(value, 0.5)].mean(0)
+            self.light = white[value >= np.quantile(value, 0.8)].mean(0) * 1.12
+        else:
+            self.white = np.clip(skin * 1.1, 0, 0.9)
+            self.light = self.white * 1.15
+        self.light = np.maximum(self.light, 0.9 * skin)
+        self.tables = np.stack([whole_eye(table, fit.iris, self.white, self.light) for table in tables])
+
+    def _edges(self, view: View) -> None:
+        """Where the layer gives way to what is behind it, and where the photograph was seen at a grazing angle."""
+        rig = self.rig
+        N, marks = rig.neutral, rig.ibug68
+        side = (rig.kind == SKIN) & (rig.mouth < 0.2)
+        for middle, away in ((N[marks[[36, 39]]], 2.4), (N[marks[[42, 45]]], 2.4), (N[marks[[30]]], 3.5)):
+            side &= np.linalg.norm(N - middle.mean(0), axis=1) > away
+        self.outline = np.where(side, smoothstep(-view.facing, 0.12, 0.4), 1).astype(np.float32)
+        own = kernels.bilinear(view.blurred, view.places)
+        other = np.abs(own - self.fill).sum(1) / np.maximum(self.fill.sum(1), 0.15) * (view.facing < 0.1)
+        zone = side * (np.abs(N[:, 0]) > 4.5) * (N[:, 1] > -5.5)
+        hair = smoothstep(rig.spread(other, 6), 0.32, 0.5) * zone
+        self.cover = (1 - rig.spread(hair, 6) * zone).astype(np.float32)
+        self.most = (1.5 + 1.5 * smoothstep(-view.facing[rig.triangles].mean(1), 0.3, 0.65)).astype(np.float32)
+
+    # ------------------------------------------------------------- a frame
+    def shape(self, coefficients: np.ndarray) -> np.ndarray:
+        """Vertices (n, 3), head space, of relative coefficients (54,)."""
+        rig, own = self.rig, self.fit.coefficients
+        asked = own + coefficients
+        linear = asked.copy()
+        linear[list(BLINKS)] = own[list(BLINKS)]
+        on = np.flatnonzero(np.abs(linear[: len(rig.shapes)]) > 1e-4)
+        V = self.base + np.tensordot(linear[on].astype(np.float32), rig.shapes[on], 1)
+        if asked[TONGUE] > 0.02:
+            self._tongue(V, float(asked[TONGUE]))
+        for lids, k in zip(rig.lids, BLINKS, strict=True):
+            share = self.lid_share(coefficients, k)
+            if abs(share) > 1e-4:
+                lids.shut(V, share)
+        rig.lips.set(V, float(rig.model.opening(asked)), float(max(asked[JAW], 0)))
+        return V
+
+    def lid_share(self, coefficients: np.ndarray, blink: int) -> float:
+        """By which share of the portrait's own opening an eye shuts; below 0 it opens wider."""
+        open_ = max(1 - float(self.fit.coefficients[blink]), 0.2)
+        return float(np.clip(coefficients[blink] / open_, -0.6, 1.0))
+
+    def _tongue(self, V: np.ndarray, out: float) -> None:
+        """The model has no shape for it: the tip goes up to between the teeth, and from there beyond them; in place."""
+        rig = self.rig
+        tongue = np.flatnonzero(rig.is_part("tongue"))
+        upper, lower = V[rig.is_part("teeth_upper")], V[rig.is_part("teeth_lower")]
+        front = [teeth[teeth[:, 2] > teeth[:, 2].max() - 0.6] for teeth in (upper, lower)]
+        between = 0.5 * (front[0][:, 1].min() + front[1][:, 1].max())
+        reach = smoothstep(rig.neutral[tongue, 2], 6.0, 9.6)
+        tip = rig.neutral[tongue, 2] > rig.neutral[tongue, 2].max() - 0.5
+        top = V[tongue[tip], 1].max()
+        t = reach * min(out, 1.0)
+        V[tongue, 1] += t * (between + 0.1 + 0.22 * (V[tongue, 1] - top) - V[tongue, 1])
+        V[tongue, 2] += t * (front[0][:, 2].max() + 0.1 - V[tongue[tip], 2].max()) * smoothstep(np.array(out), 0.6, 0.95)
+
+    def draw(self, coefficients: np.ndarray, gaze: np.ndarray, rotation: np.ndarray, translation: np.ndarray) -> FaceLayer:
+        """The layer of relative coefficients (54,) and gaze (2,) degrees, in the pose rotation (3, 3), translation (3,)."""
+        rig, fit = self.rig, self.fit
+        V = self.shape(coefficients)
+        there = to_camera(V, rotation.astype(np.float32), translation.astype(np.float32))
+        places = fit.camera.project(there)
+        depths = self._behind(there[:, 2])
+        raster = kernels.rasterise(places, depths, rig.triangles, self._box(places, rotation))
+        turned = self._turned(rotation)
+        shares = [self.lid_share(coefficients, k) for k in BLINKS]
+        still = self._still(V, gaze, shares, turned)
+        values = np.empty((len(V), 12), np.float32)
+        values[:, :2], values[:, 2] = self.places * self.depths[:, None], self.depths
+        eyes = rig.kind >= EYE_LEFT
+        values[eyes, :3] = V[eyes]
+        values[:, 3] = self._weights(places, shares, turned)
+        values[:, 4] = np.where(self.mouth_wall | (rig.lips.away < 1.0), still[0], 1 - turned)
+        for k, lids in enumerate(rig.lids):
+            values[:, 4] = np.minimum(values[:, 4], 1 - lids.skin * (1 - still[1 + k]))
+        values[:, 5] = rig.border * np.minimum(turned + (1 - turned) * self.outline, self.cover)
+        values[:, 6:9] = self.fill
+        dark = darkness(rig, V)
+        values[self.mouth_wall, 6:9] = (self.inside * dark[:, None])[self.mouth_wall]
+        values[:, 9] = rig.lids[0].skin + rig.lids[1].skin
+        values[:, 10:] = 0
+        parts = np.stack(
+            [
+                parameters(self.balls[side], fit.camera, fit.R, fit.T, fit.gaze[side], gaze)
+                for side in (0, 1)
+            ]
+        )
+        reach = np.maximum(np.array([0.22, 0.1], np.float32) * self.scale, 1.0)
+        alpha, colour, source, weight, kind = kernels.paint(
+            raster, rig.triangles, rig.kinds, depths, values, self.paint, parts, still, reach
+        )
+        return FaceLayer(
+            raster.box, alpha, colour, source, weight, kind, V, self.rest, self.places, self.depths, rotation, translation
+        )
+
+    def _turned(self, rotation: np.ndarray) -> float:
+        """0 in the portrait's own pose, 1 from TURNED degrees of yaw or pitch on."""
+        toward = (FLIP @ rotation @ self.R.T @ FLIP)[:, 2]
+        return float(np.clip(np.degrees(np.arccos(np.clip(toward[2], -1, 1))) / TURNED, 0, 1))
+
+    def _still(self, V: np.ndarray, gaze: np.ndarray, shares: list[float], turned: float) -> np.ndarray:
+        """(3,) of the mouth and the eyes: 1 while nothing there has moved, 0 when it has clearly."""
+        lips = np.concatenate([self.rig.lips.zip.lower, self.rig.lips.zip.upper])
+        mouth = np.abs(V[lips] - self.rest[lips]).max() / 0.15
+        eyes = [max(float(np.hypot(*gaze)) / 2.0, abs(share) / 0.1) for share in shares]
+        return 1 - np.clip(np.maximum([mouth, *eyes], turned), 0, 1).astype(np.float32)
+
+    def _weights(self, places: np.ndarray, shares: list[float], turned: float) -> np.ndarray:
+        """(n,) share of the photograph's own pixels: less where it stretches, and on lids that shut."""
+        rig = self.rig
+        most = self.most - 0.45 * turned * (self.most < 2.5)
+        kept = kernels.unstretched(places, rig.triangles, self.areas, most, rig.count)
+        weights = self.visible * smoothstep(kept, 0.25, 0.95)
+        for lids, share in zip(rig.lids, shares, strict=True):
+            weights = weights * (1 - smoothstep(np.array(share), 0.08, 0.5) * lids.skin)
+        return weights

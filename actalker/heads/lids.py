@@ -1,0 +1,103 @@
+"""An eye's lids: their opening set exactly along all columns, by the blink's own shape, the rest by a zip.
+
+The holes of the mesh are not the visible edges: those lie three edges out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from .zips import COLUMNS, Zip, dense, forward, rings, smoothstep
+
+RING = 3  # edges from the eye's hole to the visible edges of the lids
+LOWER = 0.25  # share of what the blink's shape leaves over that the lower lid takes
+REACH = (0.12, 0.75)  # cm of skin over which it fades
+MOST = 1.35  # of the blink's shape: the most that a column is given
+TURNS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Lids:
+    """index: of the eye's blink. zip: the visible edges. moved (m,): what the blink moves, `shape` (m, 3) by how much.
+    skin (n,): how much a vertex is the upper lid's skin, which only a shut eye shows. drop (n,): cm by which the
+    blink lowers it. above, below (n,): cm to the upper and the lower edge. across (n,): -1 to 1 over the eye."""
+
+    index: int
+    zip: Zip
+    moved: np.ndarray
+    shape: np.ndarray
+    skin: np.ndarray
+    drop: np.ndarray
+    above: np.ndarray
+    below: np.ndarray
+    across: np.ndarray
+
+    @classmethod
+    def of(cls, N: np.ndarray, blink: np.ndarray, index: int, triangles: np.ndarray, hole: np.ndarray, face: np.ndarray) -> Lids:
+        """Of the neutral head N (n, 3); blink (n, 3): its shape; hole: the vertices round the mesh' hole; face (n,)."""
+        ring = np.full(len(N), 99)
+        found = rings(triangles, hole, 8)
+        ring[: len(found)] = found
+        loop = np.flatnonzero(face & (ring == RING))
+        left, right = loop[N[loop, 0].argmin()], loop[N[loop, 0].argmax()]
+        line = np.interp(N[loop, 0], [N[left, 0], N[right, 0]], [N[left, 1], N[right, 1]])
+        over = N[loop, 1] > line
+        ends = np.isin(loop, [left, right])
+        upper, lower = (rim[np.argsort(N[rim, 0])] for rim in (loop[over | ends], loop[~over | ends]))
+        inner = (upper != left) & (upper != right)
+        upper = upper[inner]  # the corners belong to the lower edge: a vertex moves with one of them
+        edges = [cKDTree(dense(N[edge])).query(N) for edge in (upper, lower)]
+        middle = N[loop].mean(0)
+        near = np.flatnonzero(face & (np.abs(N - middle) < [2.2, 1.6, 3.0]).all(1))
+        low = edges[1][0][near] < edges[0][0][near]
+        drop = np.where(face, -blink[:, 1], 0)
+        is_upper = (N[:, 1] > dense(N[upper])[edges[0][1], 1] - 0.25) | (drop > 0.1)
+        skin = np.maximum(smoothstep(drop, 0.3, 0.7), smoothstep(edges[0][0], 0.9, 0.25)) * is_upper * face
+        moved = np.flatnonzero((np.abs(blink).max(1) > 1e-3) & face)
+        half = (N[right, 0] - N[left, 0]) / 2
+        return cls(
+            index=index,
+            zip=Zip.around(upper, lower, N, near, low, REACH, 0.4, LOWER),
+            moved=moved,
+            shape=blink[moved].astype(np.float64),
+            skin=skin.astype(np.float32),
+            drop=drop.astype(np.float32),
+            above=np.where(face, edges[0][0], 9).astype(np.float32),
+            below=np.where(face, edges[1][0], 9).astype(np.float32),
+            across=((N[:, 0] - N[left, 0] - half) / half).astype(np.float32),
+        )
+
+    def opening(self, V: np.ndarray) -> np.ndarray:
+        """(COLUMNS,) cm, negative where the lids lie over each other."""
+        return self.zip.columns(V)[1][:, 0]
+
+    def shut(self, V: np.ndarray, share: float) -> None:
+        """Close the opening by `share` of what it is (1: shut along the whole line; below 0: wider), in place."""
+        wanted = np.maximum(self.opening(V), 0) * (1 - share)
+        place = {v: k for k, v in enumerate(self.moved)}
+        rims = (self.zip.upper, self.zip.lower)
+        moves = [np.array([self.shape[place[v]] if v in place else np.zeros(3) for v in rim]) for rim in rims]
+        U, L = (V[rim].astype(np.float64) for rim in rims)
+        t = np.linspace(-1, 1, COLUMNS)
+        more = np.zeros(COLUMNS)
+
+        def gap(more: np.ndarray) -> np.ndarray:
+            up, down = (
+                forward(edge + np.interp(self.across[rim], t, more)[:, None] * move)
+                for edge, rim, move in zip((U, L), rims, moves, strict=True)
+            )
+            x = np.linspace(max(up[0, 0], down[0, 0]), min(up[-1, 0], down[-1, 0]), COLUMNS)
+            return np.interp(x, up[:, 0], up[:, 1]) - np.interp(x, down[:, 0], down[:, 1])
+
+        for _ in range(TURNS):
+            now = gap(more)
+            slope = np.minimum((gap(more + 0.1) - now) / 0.1, -0.25)
+            more = np.clip(more - (now - wanted) / slope, -MOST, MOST)
+            more = np.convolve(np.pad(more, 2, mode="edge"), np.ones(5) / 5, mode="valid")
+        V[self.moved] += (np.interp(self.across[self.moved], t, more)[:, None] * self.shape).astype(V.dtype)
+        x, left = self.zip.columns(V)
+        together = left[:, 1] * smoothstep(np.array(share), 0.5, 1.0) * 0.5
+        self.zip.correct(V, x, wanted, together)

@@ -1,0 +1,101 @@
+"""What a portrait shows of its face's skin, and the colours of what it does not show.
+
+Letters: n vertices, t triangles, (h, w) the face's box.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import gaussian_filter, grey_dilation, minimum_filter
+from scipy.sparse import diags, identity
+from scipy.sparse.linalg import splu
+
+from .kernels import Box, Raster, bilinear, normals
+from .rig import Rig
+from .zips import smoothstep
+
+FACING = 0.12  # of the normal's z: what turns further away is not seen
+BEHIND = 0.12  # cm behind the nearest surface that still counts as seen
+SPREAD = 0.08  # how much a known colour gives way to its neighbours'
+LID_FROM_BELOW = 0.5  # share of the colour under the eye in a lid's
+LID_DARKER = 0.9
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A portrait's face as it is seen: crop (h, w, 3) of the photograph in `box`, blurred (h, w, 3), person (h, w).
+    places (n, 2) in pixels of the crop, scale: pixels a cm. facing (n,): z of the normals, camera space, -1 towards
+    the camera. seen (n,) bool."""
+
+    box: Box
+    crop: np.ndarray
+    blurred: np.ndarray
+    person: np.ndarray
+    places: np.ndarray
+    scale: float
+    facing: np.ndarray
+    seen: np.ndarray
+
+    @classmethod
+    def of(
+        cls, rig: Rig, image: np.ndarray, person: np.ndarray, there: np.ndarray, places: np.ndarray, raster: Raster, scale: float
+    ) -> View:
+        """there (n, 3): the vertices in camera space; places (n, 2): in the photograph image (H, W, 3)."""
+        x0, y0, x1, y1 = raster.box
+        crop, person = image[y0:y1, x0:x1], person[y0:y1, x0:x1]
+        places = (places - np.array([x0, y0], np.float32)).astype(np.float32)
+        depth = raster.depth
+        far = grey_dilation(np.where(np.isfinite(depth), depth, -1e9), size=3)
+        inside = ((places > 0) & (places < [x1 - x0, y1 - y0])).all(1)
+        j, i = np.clip(places.astype(int), 0, [x1 - x0 - 1, y1 - y0 - 1]).T
+        facing = normals(there, rig.triangles)[:, 2]
+        seen = (there[:, 2] < far[i, j] + BEHIND) & (facing < FACING) & inside
+        return cls(raster.box, crop, blur(crop, 0.085 * scale), person, places, scale, facing, seen)
+
+    def visibility(self, rig: Rig) -> np.ndarray:
+        """(n,) in [0, 1]: how far the photograph shows a vertex, softer than `seen`."""
+        v = self.seen.astype(np.float32)
+        v = np.minimum(v, rig.neighbours @ v)
+        v = 0.5 * v + 0.5 * (rig.neighbours @ v)
+        soft = gaussian_filter(self.person, 0.06 * self.scale)
+        return (v * smoothstep(bilinear(soft[..., None], self.places)[:, 0], 0.5, 0.9)).astype(np.float32)
+
+
+def blur(image: np.ndarray, sigma: float) -> np.ndarray:
+    """image (h, w, c) softened by sigma pixels."""
+    return gaussian_filter(image, (sigma, sigma, 0), truncate=3.0)
+
+
+def fill_colours(rig: Rig, view: View, visible: np.ndarray) -> np.ndarray:
+    """(n, 3): the skin's colours where the photograph is silent, spread over the mesh from what it shows clearly.
+
+    Lashes, brows, the lips' and lids' rims and grazing or covered skin give none: they are what soot comes from.
+    """
+    colours = bilinear(view.blurred, view.places)
+    size = max(3, int(0.4 * view.scale) | 1)
+    clear = minimum_filter((view.person > 0.9).astype(np.float32), size=size)
+    clear = bilinear(clear[..., None], view.places)[:, 0] > 0.9
+    lips = rig.lips.away < 0.18
+    source = (visible > 0.8) & (view.facing < -0.4) & clear & ~rig.no_fill & ~lips & rig.is_part("face")
+    skin = np.flatnonzero(rig.is_part("face", "mouth", "socket_l", "socket_r"))
+    if source.sum() < 30:
+        source = visible > 0.5
+    w = source[skin].astype(np.float64)
+    A = rig.adjacency[skin][:, skin]
+    laplacian = diags(np.asarray(A.sum(1)).ravel()) - A
+    system = diags(w) + SPREAD * laplacian + 1e-7 * identity(len(skin))
+    solved = splu(system.tocsc(), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}).solve(
+        w[:, None] * colours[skin]
+    )
+    fill = np.zeros((len(rig.rows), 3), np.float32)
+    fill[skin] = solved
+    for lids in rig.lids:
+        x = rig.neutral[lids.zip.lower, 0]
+        under = source & (rig.neutral[:, 0] > x.min()) & (rig.neutral[:, 0] < x.max())
+        under &= (rig.neutral[:, 1] < 2.3) & (rig.neutral[:, 1] > 0.9)
+        if under.sum() > 5:
+            share = LID_FROM_BELOW * lids.skin[:, None]
+            fill += share * (LID_DARKER * np.median(colours[under], 0) - fill)
+    return fill
