@@ -1,7 +1,8 @@
 """The head's kernels, compiled by numba; `plain` holds the same in numpy. Call them through `kernels`.
 
-One thread, no reduction whose order could change: the same bytes on every run. Letters: h, w the box's pixels,
-n vertices, t triangles, c channels. Pixel (i, j) of a box has its centre at x0 + j + .5, y0 + i + .5.
+One thread, no reduction whose order could change: the same bytes on every run. Letters: h, w the box's
+pixels, n vertices, t triangles, c channels. Pixel (i, j) of a box has its centre at x0 + j + .5, y0 + i +
+.5.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ EDGE = np.float32(-1e-5)  # a pixel's centre on the edge of two triangles belong
 
 @numba.njit(cache=True, fastmath=True)
 def rasterise(places, nearness, triangles, x0, y0, cull, triangle, corner, near):
-    """Nearest triangle (h, w), its first two corners' weights on screen (h, w, 2), 1 / depth (h, w); in place."""
+    """Nearest triangle (h, w), its first two corners' weights on screen (h, w, 2), 1 / depth (h, w); in
+    place.
+    """
     h, w = triangle.shape
     for t in range(len(triangles)):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
@@ -31,8 +34,8 @@ def rasterise(places, nearness, triangles, x0, y0, cull, triangle, corner, near)
         if left >= right or top >= low:
             continue
         inverse = np.float32(1) / area
-        ux, uy = (yb - yc) * inverse, (xc - xb) * inverse
-        vx, vy = (yc - ya) * inverse, (xa - xc) * inverse
+        ux = (yb - yc) * inverse
+        vx = (yc - ya) * inverse
         px = left + np.float32(0.5)
         na, nb, nc = nearness[a], nearness[b], nearness[c]
         for i in range(top, low):
@@ -87,7 +90,9 @@ def bilinear(image, places, out):
 
 @numba.njit(cache=True, fastmath=True)
 def normals(vertices, triangles, out):
-    """Sum of the triangles' normals, weighted by area, at every vertex: not yet of unit length; into out (n, 3)."""
+    """Sum of the triangles' normals, weighted by area, at every vertex: not yet of unit length; into out (n,
+    3).
+    """
     for t in range(len(triangles)):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         x1, y1, z1 = (
@@ -120,8 +125,9 @@ def areas(places, triangles, out):
 
 @numba.njit(cache=True, fastmath=True)
 def unstretched(places, triangles, areas, most, out):
-    """Mean over a vertex' triangles of 1 where a triangle's area is at most `most` (t,) times its `areas` (t,) of
-    before, falling to 0 at twice that; into out (n,), which holds 1 / the number of triangles."""
+    """Mean over a vertex' triangles of 1 where a triangle's area is at most `most` (t,) times its `areas`
+    (t,) of before, falling to 0 at twice that; into out (n,), which holds 1 / the number of triangles.
+    """
     sums = np.zeros(len(out), np.float32)
     for t in range(len(triangles)):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
@@ -129,7 +135,10 @@ def unstretched(places, triangles, areas, most, out):
             (places[b, 0] - places[a, 0]) * (places[c, 1] - places[a, 1])
             - (places[c, 0] - places[a, 0]) * (places[b, 1] - places[a, 1])
         )
-        s = min(max(area / min(areas[t], np.float32(-1e-3)) / most[t] - np.float32(1), np.float32(0)), np.float32(1))
+        s = min(
+            max(area / min(areas[t], np.float32(-1e-3)) / most[t] - np.float32(1), np.float32(0)),
+            np.float32(1),
+        )
         s = np.float32(1) - s * s * (np.float32(3) - np.float32(2) * s)
         for v in (a, b, c):
             sums[v] += s

@@ -1,4 +1,6 @@
-"""The colours of a frame's pixels, compiled by numba; `plain_paint` holds the same in numpy. See `kernels.paint`."""
+"""The colours of a frame's pixels, compiled by numba; `plain_paint` holds the same in numpy. See
+`kernels.paint`.
+"""
 
 from __future__ import annotations
 
@@ -69,44 +71,67 @@ def photograph_at(image, x, y, wx, wy, out):
 
 @numba.njit(cache=True, fastmath=True)
 def shade(kind, reach, out):
-    """Shadow of lips and lids on what lies in the opening, into out (h, w) in (0, 1]; reach in pixels: how deep
-    the upper edge's shadow falls in the mouth, in the eyes."""
+    """Shadow of lips and lids on what lies in the opening, into out (h, w) in (0, 1]; reach in pixels: how
+    deep it falls into the mouth, onto the eyes. It comes from above; in the mouth, less, from all sides.
+    """
     h, w = kind.shape
+    beside = np.zeros((h, w), np.float32)
+    for i in range(h):
+        run = ZERO
+        for j in range(w):
+            run = run + ONE if kind[i, j] == 1 else ZERO
+            beside[i, j] = run
+        run = ZERO
+        for j in range(w - 1, -1, -1):
+            run = run + ONE if kind[i, j] == 1 else ZERO
+            beside[i, j] = min(beside[i, j], run)
     for j in range(w):
-        depth = ZERO
+        run = ZERO
+        for i in range(h - 1, -1, -1):
+            run = run + ONE if kind[i, j] == 1 else ZERO
+            beside[i, j] = min(beside[i, j], run)
+        run = ZERO
         for i in range(h):
             k = kind[i, j]
             if k == 255 or k == 0:
-                depth = ZERO
+                run = ZERO
                 continue
-            depth = depth + ONE if i > 0 and kind[i - 1, j] == k else ONE
+            run = run + ONE if i > 0 and kind[i - 1, j] == k else ONE
             deep = reach[0] if k == 1 else reach[1]
-            dark = np.float32(0.5) if k == 1 else np.float32(0.6)
-            out[i, j] = dark + (ONE - dark) * step((depth - HALF) / deep, ZERO, ONE)
-        depth = ZERO
-        for i in range(h - 1, -1, -1):
-            k = kind[i, j]
-            if k != 1:
-                depth = ZERO
-                continue
-            depth += ONE
-            out[i, j] *= np.float32(0.75) + np.float32(0.25) * step((depth - HALF) / reach[0], ZERO, ONE)
-    for i in range(h):
-        depth = ZERO
-        for j in range(w):
-            depth = depth + ONE if kind[i, j] == 1 else ZERO
-            if depth > 0:
-                out[i, j] *= np.float32(0.6) + np.float32(0.4) * step((depth - HALF) / reach[0], ZERO, ONE)
-        depth = ZERO
-        for j in range(w - 1, -1, -1):
-            depth = depth + ONE if kind[i, j] == 1 else ZERO
-            if depth > 0:
-                out[i, j] *= np.float32(0.6) + np.float32(0.4) * step((depth - HALF) / reach[0], ZERO, ONE)
+            dark = np.float32(0.6) if k == 1 else np.float32(0.65)
+            out[i, j] = dark + (ONE - dark) * step((run - HALF) / deep, ZERO, ONE)
+            if k == 1:
+                near = step((beside[i, j] - HALF) / deep, ZERO, ONE)
+                out[i, j] *= np.float32(0.72) + np.float32(0.28) * near
 
 
 @numba.njit(cache=True, fastmath=True)
-def paint(triangle, corner, near, triangles, kinds, nearness, values, x0, y0, image, masks, mx, my, eyes, tables,
-          still, shadow, grain, cheek, alpha, colour, source, weight, kind):
+def paint(
+    triangle,
+    corner,
+    near,
+    triangles,
+    kinds,
+    nearness,
+    values,
+    x0,
+    y0,
+    image,
+    masks,
+    mx,
+    my,
+    eyes,
+    tables,
+    still,
+    shadow,
+    grain,
+    cheek,
+    alpha,
+    colour,
+    source,
+    weight,
+    kind,
+):
     h, w = triangle.shape
     v = np.zeros(values.shape[1], np.float32)
     own, wx, wy = np.zeros(3, np.float32), np.zeros(4, np.float32), np.zeros(4, np.float32)
@@ -158,7 +183,9 @@ def paint(triangle, corner, near, triangles, kinds, nearness, values, x0, y0, im
                 if what == 1:
                     loose = mask_at(masks, qx - mx, qy - my, 0)
                     tight = mask_at(masks, qx - mx, qy - my, 1)
-                    ww *= step(loose * still[0] + tight * (ONE - still[0]), np.float32(0.35), np.float32(0.75))
+                    ww *= step(
+                        loose * still[0] + tight * (ONE - still[0]), np.float32(0.35), np.float32(0.75)
+                    )
                     tr, tg, tb = tr * shadow[i, j], tg * shadow[i, j], tb * shadow[i, j]
                 else:
                     al = step(v[5], ZERO, ONE)
@@ -172,7 +199,11 @@ def paint(triangle, corner, near, triangles, kinds, nearness, values, x0, y0, im
             if ww > ZERO:
                 if gap <= np.float32(0.02):
                     row, column = y0 + i, x0 + j
-                    own[0], own[1], own[2] = image[row, column, 0], image[row, column, 1], image[row, column, 2]
+                    own[0], own[1], own[2] = (
+                        image[row, column, 0],
+                        image[row, column, 1],
+                        image[row, column, 2],
+                    )
                 else:
                     photograph_at(image, qx, qy, wx, wy, own)
                 tr = ww * own[0] + (ONE - ww) * tr
@@ -217,4 +248,6 @@ def soften(kind, source, x0, y0, colour, alpha, out, out_alpha):
                     start = colour[i, j, m] if k != 255 else c / total
                     out[i, j, m] = start + moved * (c / total - start)
             if k != 255:
-                out_alpha[i, j] = alpha[i, j] + moved * (min(cover / np.float32(16), alpha[i, j]) - alpha[i, j])
+                out_alpha[i, j] = alpha[i, j] + moved * (
+                    min(cover / np.float32(16), alpha[i, j]) - alpha[i, j]
+                )

@@ -17,12 +17,21 @@ def direction(gaze: np.ndarray) -> np.ndarray:
 
 
 def ring_colours(
-    crop: np.ndarray, corner: tuple[int, int], shown: np.ndarray, ball: tuple[np.ndarray, float], camera: Camera,
-    R: np.ndarray, T: np.ndarray, gaze: np.ndarray, iris: float,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Colours (ROWS, 3) by the angle from the iris' middle, NaN where nothing is shown; and those (k, 3) of the white.
+    crop: np.ndarray,
+    corner: tuple[int, int],
+    shown: np.ndarray,
+    ball: tuple[np.ndarray, float],
+    camera: Camera,
+    R: np.ndarray,
+    T: np.ndarray,
+    gaze: np.ndarray,
+    iris: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Colours (ROWS, 3) by the angle from the iris' middle, NaN where nothing is shown; and those (k, 3) of
+    the white.
 
-    crop (h, w, 3) from pixel `corner` on; shown (h, w) bool: where it shows this eyeball. iris: radius, degrees.
+    crop (h, w, 3) from pixel `corner` on; shown (h, w) bool: where it shows this eyeball. iris: radius,
+    degrees.
     """
     table = np.full((ROWS, 3), np.nan, np.float32)
     i, j = np.nonzero(shown)
@@ -46,7 +55,9 @@ def ring_colours(
 
 
 def whole_eye(table: np.ndarray, iris: float, white: np.ndarray, light: np.ndarray) -> np.ndarray:
-    """A table (ROWS, 3) without gaps: iris from iris, white from white, and a plain eye where nothing is known."""
+    """A table (ROWS, 3) without gaps: iris from iris, white from white, and a plain eye where nothing is
+    known.
+    """
     radius = np.radians(iris)
     middle = STEP * (np.arange(ROWS) + 0.5)
     model = np.where(
@@ -69,10 +80,16 @@ def whole_eye(table: np.ndarray, iris: float, white: np.ndarray, light: np.ndarr
 
 
 def parameters(
-    ball: tuple[np.ndarray, float], camera: Camera, R: np.ndarray, T: np.ndarray, own: np.ndarray, moved: np.ndarray
+    ball: tuple[np.ndarray, float],
+    camera: Camera,
+    R: np.ndarray,
+    T: np.ndarray,
+    own: np.ndarray,
+    moved: np.ndarray,
 ) -> np.ndarray:
-    """(31,) what `kernels.paint` needs of one eye: R, T the portrait's pose, own (2,) its gaze, moved (2,) degrees by
-    which it turns now."""
+    """(31,) what `kernels.paint` needs of one eye: R, T the portrait's pose, own (2,) its gaze, moved (2,)
+    degrees by which it turns now.
+    """
     centre, radius = ball
     turned = rotation(float(moved[0]), float(moved[1]), 0.0)
     there = to_camera(np.asarray(centre, np.float64), R, T)

@@ -1,12 +1,10 @@
 """A portrait's face made ready, and its layer for any expression, pose and gaze.
 
-The portrait's own pixels are used wherever it shows a place; elsewhere colours that fit it. Letters: n vertices that
-are drawn, t triangles, H, W the photograph.
+The portrait's own pixels are used wherever it shows a place; elsewhere colours that fit it. Letters: n
+vertices that are drawn, t triangles, H, W the photograph.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import binary_erosion, gaussian_filter
@@ -20,7 +18,7 @@ from .inside import darkness, inside_colours, teeth
 from .kernels import Box
 from .layer import EYE_LEFT, EYE_RIGHT, MOUTH, SKIN, FaceLayer
 from .model import INDEX
-from .rig import Rig, face_rig
+from .rig import face_rig
 from .skin import View, blur, fill_colours
 from .zips import smoothstep
 
@@ -32,8 +30,8 @@ LASH_DARK = 0.55  # of the skin: the lightest a line of lashes may be
 
 
 class PortraitFace:
-    """image: (H, W, 3) uint8; fit: its head; outline: (H, W) in [0, 1], the person; child: 0 an adult's teeth, 1 a
-    small child's.
+    """image: (H, W, 3) uint8; fit: its head; outline: (H, W) in [0, 1], the person; child: 0 an adult's
+    teeth, 1 a small child's.
 
     rest (n, 3), places (n, 2), depths (n,): as in `FaceLayer`. rig: of all portraits.
     """
@@ -82,14 +80,18 @@ class PortraitFace:
         return (depths + BALL_BACK * (self.rig.kind >= EYE_LEFT)).astype(np.float32)
 
     def _masks(self) -> np.ndarray:
-        """(h, w, 4) of the box: where the photograph shows the mouth's inside and the eyeballs, loose and tight."""
+        """(h, w, 4) of the box: where the photograph shows the mouth's inside and the eyeballs, loose and
+        tight.
+        """
         size = max(1, round(0.1 * self.scale))
         out = np.empty((*self.kinds0.shape, 4), np.float32)
         for k, kinds in enumerate(((MOUTH,), (EYE_LEFT, EYE_RIGHT))):
             here = np.isin(self.kinds0, kinds)
             tight = binary_erosion(here, iterations=size)
             for m, mask in enumerate((here, tight)):
-                out[..., 2 * k + m] = gaussian_filter(mask.astype(np.float32), 0.05 * self.scale, truncate=3.0)
+                out[..., 2 * k + m] = gaussian_filter(
+                    mask.astype(np.float32), 0.05 * self.scale, truncate=3.0
+                )
         return out
 
     def _lashes(self, view: View) -> None:
@@ -111,7 +113,15 @@ class PortraitFace:
         for side, kind in enumerate((EYE_LEFT, EYE_RIGHT)):
             shown = (self.kinds0 == kind) & (masks[..., 3] > 0.6)
             table, white = ring_colours(
-                view.crop, view.box[:2], shown, self.balls[side], fit.camera, fit.R, fit.T, fit.gaze[side], fit.iris
+                view.crop,
+                view.box[:2],
+                shown,
+                self.balls[side],
+                fit.camera,
+                fit.R,
+                fit.T,
+                fit.gaze[side],
+                fit.iris,
             )
             tables.append(table)
             whites.append(white)
@@ -129,7 +139,9 @@ class PortraitFace:
         self.tables = np.stack([whole_eye(table, fit.iris, self.white, self.light) for table in tables])
 
     def _edges(self, view: View) -> None:
-        """Where the layer gives way to what is behind it, and where the photograph was seen at a grazing angle."""
+        """Where the layer gives way to what is behind it, and where the photograph was seen at a grazing
+        angle.
+        """
         rig = self.rig
         N, marks = rig.neutral, rig.ibug68
         side = (rig.kind == SKIN) & (rig.mouth < 0.2)
@@ -141,7 +153,9 @@ class PortraitFace:
         zone = side * (np.abs(N[:, 0]) > 4.5) * (N[:, 1] > -5.5)
         hair = smoothstep(rig.spread(other, 6), 0.32, 0.5) * zone
         self.cover = (1 - rig.spread(hair, 6) * zone).astype(np.float32)
-        self.most = (1.5 + 1.5 * smoothstep(-view.facing[rig.triangles].mean(1), 0.3, 0.65)).astype(np.float32)
+        self.most = (1.5 + 1.5 * smoothstep(-view.facing[rig.triangles].mean(1), 0.3, 0.65)).astype(
+            np.float32
+        )
 
     # ------------------------------------------------------------- a frame
     def shape(self, coefficients: np.ndarray) -> np.ndarray:
@@ -167,7 +181,9 @@ class PortraitFace:
         return float(np.clip(coefficients[blink] / open_, -0.6, 1.0))
 
     def _tongue(self, V: np.ndarray, out: float) -> None:
-        """The model has no shape for it: the tip goes up to between the teeth, and from there beyond them; in place."""
+        """The model has no shape for it: the tip goes up to between the teeth, and from there beyond them;
+        in place.
+        """
         rig = self.rig
         tongue = np.flatnonzero(rig.is_part("tongue"))
         upper, lower = V[rig.is_part("teeth_upper")], V[rig.is_part("teeth_lower")]
@@ -178,10 +194,16 @@ class PortraitFace:
         top = V[tongue[tip], 1].max()
         t = reach * min(out, 1.0)
         V[tongue, 1] += t * (between + 0.1 + 0.22 * (V[tongue, 1] - top) - V[tongue, 1])
-        V[tongue, 2] += t * (front[0][:, 2].max() + 0.1 - V[tongue[tip], 2].max()) * smoothstep(np.array(out), 0.6, 0.95)
+        V[tongue, 2] += (
+            t * (front[0][:, 2].max() + 0.1 - V[tongue[tip], 2].max()) * smoothstep(np.array(out), 0.6, 0.95)
+        )
 
-    def draw(self, coefficients: np.ndarray, gaze: np.ndarray, rotation: np.ndarray, translation: np.ndarray) -> FaceLayer:
-        """The layer of relative coefficients (54,) and gaze (2,) degrees, in the pose rotation (3, 3), translation (3,)."""
+    def draw(
+        self, coefficients: np.ndarray, gaze: np.ndarray, rotation: np.ndarray, translation: np.ndarray
+    ) -> FaceLayer:
+        """The layer of relative coefficients (54,) and gaze (2,) degrees, in the pose rotation (3, 3),
+        translation (3,).
+        """
         rig, fit = self.rig, self.fit
         V = self.shape(coefficients)
         there = to_camera(V, rotation.astype(np.float32), translation.astype(np.float32))
@@ -206,17 +228,25 @@ class PortraitFace:
         values[:, 9] = rig.lids[0].skin + rig.lids[1].skin
         values[:, 10:] = 0
         parts = np.stack(
-            [
-                parameters(self.balls[side], fit.camera, fit.R, fit.T, fit.gaze[side], gaze)
-                for side in (0, 1)
-            ]
+            [parameters(self.balls[side], fit.camera, fit.R, fit.T, fit.gaze[side], gaze) for side in (0, 1)]
         )
         reach = np.maximum(np.array([0.22, 0.1], np.float32) * self.scale, 1.0)
         alpha, colour, source, weight, kind = kernels.paint(
             raster, rig.triangles, rig.kinds, depths, values, self.paint, parts, still, reach
         )
         return FaceLayer(
-            raster.box, alpha, colour, source, weight, kind, V, self.rest, self.places, self.depths, rotation, translation
+            raster.box,
+            alpha,
+            colour,
+            source,
+            weight,
+            kind,
+            V,
+            self.rest,
+            self.places,
+            self.depths,
+            rotation,
+            translation,
         )
 
     def _turned(self, rotation: np.ndarray) -> float:

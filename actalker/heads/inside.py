@@ -42,10 +42,17 @@ def pieces(rig: Rig, rows: np.ndarray) -> list[np.ndarray]:
 
 
 def inside_colours(
-    rig: Rig, view: View, visible: np.ndarray, fill: np.ndarray, light: np.ndarray, shown: np.ndarray, V: np.ndarray
+    rig: Rig,
+    view: View,
+    visible: np.ndarray,
+    fill: np.ndarray,
+    light: np.ndarray,
+    shown: np.ndarray,
+    V: np.ndarray,
 ) -> np.ndarray:
-    """(n, 3) before depth darkens them. light (3,): white in this portrait's light. shown (h, w) bool: where the
-    photograph shows the inside. V (n, 3): the portrait's own shape."""
+    """(n, 3) before depth darkens them. light (3,): white in this portrait's light. shown (h, w) bool: where
+    the photograph shows the inside. V (n, 3): the portrait's own shape.
+    """
     lips = rig.is_part("face") & (rig.lips.away < 0.9) & (rig.lips.away > 0.15) & (visible > 0.8)
     lip = bilinear(view.blurred, view.places[lips]).mean(0) if lips.any() else np.array([0.6, 0.35, 0.33])
     white = light * np.array(TOOTH)

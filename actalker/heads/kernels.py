@@ -1,4 +1,5 @@
-"""The head's kernels: z-buffered triangles, vertices' values at pixels, reads of pictures, colours of a frame.
+"""The head's kernels: z-buffered triangles, vertices' values at pixels, reads of pictures, colours of a
+frame.
 
 numba compiles them where it is installed; otherwise numpy does the same slowly. This file alone chooses.
 Letters: H, W the photograph, h, w a box of it, n vertices, t triangles, c channels.
@@ -25,8 +26,9 @@ Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in whole pixels
 
 @dataclass(frozen=True)
 class Raster:
-    """What lies nearest in a box: triangle (h, w) int32, -1 where nothing; corner (h, w, 2) weights, on screen, of
-    its first two corners; near (h, w), 1 / depth."""
+    """What lies nearest in a box: triangle (h, w) int32, -1 where nothing; corner (h, w, 2) weights, on
+    screen, of its first two corners; near (h, w), 1 / depth.
+    """
 
     box: Box
     triangle: np.ndarray
@@ -40,10 +42,14 @@ class Raster:
             return np.where(self.triangle >= 0, 1 / self.near, np.inf).astype(np.float32)
 
 
-def rasterise(places: np.ndarray, depths: np.ndarray, triangles: np.ndarray, box: Box, cull: bool = True) -> Raster:
-    """Triangles (t, 3) int32 of vertices at `places` (n, 2), pixels, and `depths` (n,) > 0, z-buffered over `box`.
+def rasterise(
+    places: np.ndarray, depths: np.ndarray, triangles: np.ndarray, box: Box, cull: bool = True
+) -> Raster:
+    """Triangles (t, 3) int32 of vertices at `places` (n, 2), pixels, and `depths` (n,) > 0, z-buffered over
+    `box`.
 
-    cull: leave out what shows its back; fronts run clockwise on screen (y down) in the model's files as projected.
+    cull: leave out what shows its back; fronts run clockwise on screen (y down) in the model's files as
+    projected.
     """
     h, w = box[3] - box[1], box[2] - box[0]
     triangle, corner = np.full((h, w), -1, np.int32), np.zeros((h, w, 2), np.float32)
@@ -87,16 +93,20 @@ def areas(places: np.ndarray, triangles: np.ndarray) -> np.ndarray:
 def unstretched(
     places: np.ndarray, triangles: np.ndarray, before: np.ndarray, most: np.ndarray, count: np.ndarray
 ) -> np.ndarray:
-    """(n,) in [0, 1]: 1 at vertices whose triangles' areas on screen are at most `most` (t,) times what they were
-    `before` (t,), falling to 0 at twice that. count (n,): in how many triangles a vertex is."""
+    """(n,) in [0, 1]: 1 at vertices whose triangles' areas on screen are at most `most` (t,) times what they
+    were `before` (t,), falling to 0 at twice that. count (n,): in how many triangles a vertex is.
+    """
     out = (1 / count).astype(np.float32)
-    compiled.unstretched(np.ascontiguousarray(places, np.float32), triangles, before, most.astype(np.float32), out)
+    compiled.unstretched(
+        np.ascontiguousarray(places, np.float32), triangles, before, most.astype(np.float32), out
+    )
     return out
 
 
 def shade(kind: np.ndarray, reach: np.ndarray) -> np.ndarray:
-    """Shadow (h, w) in (0, 1] of the lips and lids on what lies in their opening; reach (2,), pixels: how deep it
-    falls into the mouth, onto the eyes. kind (h, w) as in `layer`."""
+    """Shadow (h, w) in (0, 1] of the lips and lids on what lies in their opening; reach (2,), pixels: how
+    deep it falls into the mouth, onto the eyes. kind (h, w) as in `layer`.
+    """
     out = np.ones(kind.shape, np.float32)
     compiled_paint.shade(kind, reach.astype(np.float32), out)
     return out
@@ -106,9 +116,9 @@ def shade(kind: np.ndarray, reach: np.ndarray) -> np.ndarray:
 class Paint:
     """What stays the same over a portrait's frames.
 
-    image (H, W, 3) in [0, 1]; masks (h, w, 4) of the mouth's and the eyes' insides in the photograph, loose and
-    tight of each, from pixel `corner` on; tables (2, 32, 3) colours of the eyes by the angle from the iris' middle
-    (0.05 rad a row); grain (H, W, 3) around .5 of skin, read `cheek` (2,) pixels away.
+    image (H, W, 3) in [0, 1]; masks (h, w, 4) of the mouth's and the eyes' insides in the photograph, loose
+    and tight of each, from pixel `corner` on; tables (2, 32, 3) colours of the eyes by the angle from the
+    iris' middle (0.05 rad a row); grain (H, W, 3) around .5 of skin, read `cheek` (2,) pixels away.
     """
 
     image: np.ndarray
@@ -132,10 +142,10 @@ def paint(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Alpha (h, w), colour (h, w, 3), source (h, w, 2), weight (h, w), kind (h, w) of a frame.
 
-    kinds (t,) of `layer`. values (n, 12): the place in the photograph times its depth, the depth (of the eyes'
-    vertices: where they are in head space), weight of the photograph, how far an unmoved pixel stands as it is,
-    alpha, RGB where the photograph is silent, share of grain, two spare. eyes (2, 31) as `eyes.parameters` gives
-    them. still (3,) of mouth and eyes: 1 while nothing there has moved.
+    kinds (t,) of `layer`. values (n, 12): the place in the photograph times its depth, the depth (of the
+    eyes' vertices: where they are in head space), weight of the photograph, how far an unmoved pixel stands
+    as it is, alpha, RGB where the photograph is silent, share of grain, two spare. eyes (2, 31) as
+    `eyes.parameters` gives them. still (3,) of mouth and eyes: 1 while nothing there has moved.
     """
     h, w = raster.triangle.shape
     kind = np.where(raster.triangle >= 0, kinds[np.maximum(raster.triangle, 0)], 255).astype(np.uint8)
@@ -143,12 +153,31 @@ def paint(
     alpha, weight = np.zeros((h, w), np.float32), np.zeros((h, w), np.float32)
     colour, source = np.zeros((h, w, 3), np.float32), np.zeros((h, w, 2), np.float32)
     compiled_paint.paint(
-        raster.triangle, raster.corner, raster.near, triangles, kinds, (1 / depths).astype(np.float32),
-        np.ascontiguousarray(values, np.float32), raster.box[0], raster.box[1], portrait.image, portrait.masks,
-        np.float32(portrait.corner[0]), np.float32(portrait.corner[1]), eyes.astype(np.float32), portrait.tables,
-        still.astype(np.float32), shadow, portrait.grain, portrait.cheek.astype(np.float32), alpha, colour, source,
-        weight, kind,
-    )  # fmt: skip
+        raster.triangle,
+        raster.corner,
+        raster.near,
+        triangles,
+        kinds,
+        (1 / depths).astype(np.float32),
+        np.ascontiguousarray(values, np.float32),
+        raster.box[0],
+        raster.box[1],
+        portrait.image,
+        portrait.masks,
+        np.float32(portrait.corner[0]),
+        np.float32(portrait.corner[1]),
+        eyes.astype(np.float32),
+        portrait.tables,
+        still.astype(np.float32),
+        shadow,
+        portrait.grain,
+        portrait.cheek.astype(np.float32),
+        alpha,
+        colour,
+        source,
+        weight,
+        kind,
+    )
     smooth, cover = colour.copy(), alpha.copy()
     compiled_paint.soften(kind, source, raster.box[0], raster.box[1], colour, alpha, smooth, cover)
     return cover, smooth, source, weight, kind

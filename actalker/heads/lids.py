@@ -21,9 +21,11 @@ TURNS = 3
 
 @dataclass(frozen=True, eq=False)
 class Lids:
-    """index: of the eye's blink. zip: the visible edges. moved (m,): what the blink moves, `shape` (m, 3) by how much.
-    skin (n,): how much a vertex is the upper lid's skin, which only a shut eye shows. drop (n,): cm by which the
-    blink lowers it. above, below (n,): cm to the upper and the lower edge. across (n,): -1 to 1 over the eye."""
+    """index: of the eye's blink. zip: the visible edges. moved (m,): what the blink moves, `shape` (m, 3) by
+    how much. skin (n,): how much a vertex is the upper lid's skin, which only a shut eye shows. drop (n,):
+    cm by which the blink lowers it. above, below (n,): cm to the upper and the lower edge. across (n,): -1
+    to 1 over the eye.
+    """
 
     index: int
     zip: Zip
@@ -36,8 +38,18 @@ class Lids:
     across: np.ndarray
 
     @classmethod
-    def of(cls, N: np.ndarray, blink: np.ndarray, index: int, triangles: np.ndarray, hole: np.ndarray, face: np.ndarray) -> Lids:
-        """Of the neutral head N (n, 3); blink (n, 3): its shape; hole: the vertices round the mesh' hole; face (n,)."""
+    def of(
+        cls,
+        N: np.ndarray,
+        blink: np.ndarray,
+        index: int,
+        triangles: np.ndarray,
+        hole: np.ndarray,
+        face: np.ndarray,
+    ) -> Lids:
+        """Of the neutral head N (n, 3); blink (n, 3): its shape; hole: the vertices round the mesh' hole;
+        face (n,).
+        """
         ring = np.full(len(N), 99)
         found = rings(triangles, hole, 8)
         ring[: len(found)] = found
@@ -75,7 +87,9 @@ class Lids:
         return self.zip.columns(V)[1][:, 0]
 
     def shut(self, V: np.ndarray, share: float) -> None:
-        """Close the opening by `share` of what it is (1: shut along the whole line; below 0: wider), in place."""
+        """Close the opening by `share` of what it is (1: shut along the whole line; below 0: wider), in
+        place.
+        """
         wanted = np.maximum(self.opening(V), 0) * (1 - share)
         place = {v: k for k, v in enumerate(self.moved)}
         rims = (self.zip.upper, self.zip.lower)

@@ -28,8 +28,12 @@ class Lips:
     jaw_gap: float
 
     @classmethod
-    def of(cls, N: np.ndarray, jaw: np.ndarray, triangles: np.ndarray, face: np.ndarray, walls: np.ndarray) -> Lips:
-        """Of the neutral head N (n, 3); face, walls (n,): its skin and the mouth's inside; triangles of the skin."""
+    def of(
+        cls, N: np.ndarray, jaw: np.ndarray, triangles: np.ndarray, face: np.ndarray, walls: np.ndarray
+    ) -> Lips:
+        """Of the neutral head N (n, 3); face, walls (n,): its skin and the mouth's inside; triangles of the
+        skin.
+        """
         opened = N + 0.5 * jaw
         pairs, times = np.unique(_edges(triangles), axis=0, return_counts=True)
         hole = np.unique(pairs[times == 1])
@@ -61,8 +65,9 @@ class Lips:
     def set(self, V: np.ndarray, opening: float, open_jaw: float = 0.0) -> None:
         """Move the lips so that their gap in the middle is `opening` cm >= 0 and nowhere negative, in place.
 
-        The line keeps its form: the gap shrinks everywhere in the same ratio, or grows as a lens. open_jaw: how much
-        of jawOpen there is to take back where much has to be closed, so that the chin is not squeezed.
+        The line keeps its form: the gap shrinks everywhere in the same ratio, or grows as a lens. open_jaw:
+        how much of jawOpen there is to take back where much has to be closed, so that the chin is not
+        squeezed.
         """
         middle = self.middle(V)
         if middle - opening > JAW and open_jaw > 0:

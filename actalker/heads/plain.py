@@ -15,7 +15,10 @@ def rasterise(places, nearness, triangles, x0, y0, cull, triangle, corner, near)
         area = (xb - xa) * (yc - ya) - (xc - xa) * (yb - ya)
         if area > -1e-6 and (cull or area < 1e-6):
             continue
-        left, right = max(int(np.floor(min(xa, xb, xc) - 0.5)), 0), min(int(np.ceil(max(xa, xb, xc) + 0.5)), w)
+        left, right = (
+            max(int(np.floor(min(xa, xb, xc) - 0.5)), 0),
+            min(int(np.ceil(max(xa, xb, xc) + 0.5)), w),
+        )
         top, low = max(int(np.floor(min(ya, yb, yc) - 0.5)), 0), min(int(np.ceil(max(ya, yb, yc) + 0.5)), h)
         if left >= right or top >= low:
             continue

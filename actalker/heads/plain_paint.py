@@ -1,0 +1,161 @@
+"""The colours of a frame's pixels in numpy, for machines without numba. See `compiled_paint`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .plain import bilinear
+from .zips import smoothstep
+
+
+def mask_at(masks, x, y, channel):
+    height, width = masks.shape[:2]
+    out = np.zeros((len(x), 1), np.float32)
+    bilinear(masks[..., channel : channel + 1], np.stack([x, y], 1), out)
+    x, y = x - 0.5, y - 0.5
+    return np.where((x < 0) | (y < 0) | (x >= width - 1) | (y >= height - 1), 0, out[:, 0])
+
+
+def cubic(t):
+    a, s = -0.6, 1 - t
+    return np.stack(
+        [
+            a * t * s * s,
+            1 - (a + 3) * t * t + (a + 2) * t**3,
+            1 - (a + 3) * s * s + (a + 2) * s**3,
+            a * s * t * t,
+        ]
+    )
+
+
+def photograph_at(image, x, y):
+    height, width = image.shape[:2]
+    x, y = np.clip(x - 0.5, 0, width - 1), np.clip(y - 0.5, 0, height - 1)
+    j, i = x.astype(int), y.astype(int)
+    wx, wy = cubic(x - j), cubic(y - i)
+    out = np.zeros((len(x), 3), np.float32)
+    for k in range(4):
+        row = np.clip(i - 1 + k, 0, height - 1)
+        for m in range(4):
+            out += (wy[k] * wx[m])[:, None] * image[row, np.clip(j - 1 + m, 0, width - 1)]
+    return np.clip(out, 0, 1)
+
+
+def _run(inside):
+    """(h, w): how many pixels in a row, from the top of a column on, are inside up to here."""
+    out = np.zeros(inside.shape, np.float32)
+    count = np.zeros(inside.shape[1], np.float32)
+    for i, row in enumerate(inside):
+        count = np.where(row, count + 1, 0)
+        out[i] = count
+    return out
+
+
+def shade(kind, reach, out):
+    for k in (1, 2, 3):
+        inside = kind == k
+        deep, dark = (reach[0], 0.6) if k == 1 else (reach[1], 0.65)
+        from_top = dark + (1 - dark) * smoothstep((_run(inside) - 0.5) / deep, 0, 1)
+        out[inside] = from_top[inside]
+        if k == 1:
+            nearest = np.minimum(_run(inside[::-1])[::-1], _run(inside.T).T)
+            nearest = np.minimum(nearest, _run(inside.T[::-1])[::-1].T)
+            beside = 0.72 + 0.28 * smoothstep((nearest - 0.5) / deep, 0, 1)
+            out[inside] *= beside[inside]
+
+
+def paint(
+    triangle,
+    corner,
+    near,
+    triangles,
+    kinds,
+    nearness,
+    values,
+    x0,
+    y0,
+    image,
+    masks,
+    mx,
+    my,
+    eyes,
+    tables,
+    still,
+    shadow,
+    grain,
+    cheek,
+    alpha,
+    colour,
+    source,
+    weight,
+    kind,
+):
+    i, j = np.nonzero(triangle >= 0)
+    t = triangle[i, j]
+    rows = triangles[t]
+    u, w = corner[i, j].T
+    shares = np.stack([u, w, 1 - u - w], 1) * nearness[rows] / near[i, j][:, None]
+    v = (shares[..., None] * values[rows]).sum(1)
+    what = kinds[t]
+    here = np.stack([j + x0, i + y0], 1) + np.float32(0.5)
+    tone = v[:, 6:9].copy()
+    place = v[:, :2] / np.where(what >= 2, 1, v[:, 2])[:, None]
+    own, keep, cover = v[:, 3].copy(), v[:, 4].copy(), np.ones(len(t), np.float32)
+    for e in (0, 1):
+        at = what == 2 + e
+        p = eyes[e]
+        d = v[at, :3] - p[:3]
+        d /= np.linalg.norm(d, axis=1, keepdims=True)
+        before = d @ p[4:13].reshape(3, 3).T
+        c = before @ p[13:22].reshape(3, 3).T
+        depth = p[24] + p[3] * c[:, 2]
+        place[at] = (p[22:24] + p[3] * c[:, :2]) / depth[:, None] * p[25] + p[26:28]
+        loose, tight = (mask_at(masks, place[at, 0] - mx, place[at, 1] - my, k) for k in (2, 3))
+        s = still[1 + e]
+        own[at] = smoothstep(loose * s + tight * (1 - s), 0.35, 0.8) * smoothstep(-c[:, 2], 0.1, 0.3)
+        row = np.clip(np.arccos(np.clip(before @ p[28:31], -1, 1)) / 0.05 - 0.5, 0, 30.999)
+        k = row.astype(int)
+        f = (row - k)[:, None]
+        tone[at] = (tables[e, k] * (1 - f) + tables[e, k + 1] * f) * shadow[i[at], j[at]][:, None]
+        keep[at] = s
+    at = what == 1
+    loose, tight = (mask_at(masks, place[at, 0] - mx, place[at, 1] - my, k) for k in (0, 1))
+    own[at] *= smoothstep(loose * still[0] + tight * (1 - still[0]), 0.35, 0.75)
+    tone[at] *= shadow[i[at], j[at]][:, None]
+    at = what == 0
+    cover[at] = smoothstep(v[at, 5], 0, 1)
+    at &= (v[:, 9] > 0.3) & (own < 0.95)
+    tone[at] += photograph_at(grain, place[at, 0] + cheek[0], place[at, 1] + cheek[1]) - 0.5
+    gap = np.linalg.norm(place - here, axis=1)
+    own = np.maximum(own, keep * (1 - smoothstep(gap, 0.02, 0.25)))[:, None]
+    seen = photograph_at(image, place[:, 0], place[:, 1])
+    seen = np.where((gap <= 0.02)[:, None], image[i + y0, j + x0], seen)
+    colour[i, j] = own * seen + (1 - own) * tone
+    source[i, j], weight[i, j], alpha[i, j] = place, own[:, 0], cover
+
+
+def soften(kind, source, x0, y0, colour, alpha, out, out_alpha):
+    h, w = kind.shape
+    middle = kind[1:-1, 1:-1]
+    edge = np.zeros(middle.shape, bool)
+    for di, dj in ((0, 1), (1, 0), (0, -1), (-1, 0)):
+        edge |= kind[1 + di : h - 1 + di, 1 + dj : w - 1 + dj] != middle
+    i, j = np.nonzero(edge)
+    i, j = i + 1, j + 1
+    empty = kind[i, j] == 255
+    gap = np.linalg.norm(source[i, j] - (np.stack([j + x0, i + y0], 1) + 0.5), axis=1)
+    moved = np.where(empty, 1, np.minimum(gap / 0.5, 1))
+    total, cover, blend = np.zeros(len(i)), np.zeros(len(i)), np.zeros((len(i), 3))
+    for di in (-1, 0, 1):
+        for dj in (-1, 0, 1):
+            share = (2 - abs(di)) * (2 - abs(dj)) * alpha[i + di, j + dj]
+            cover += share
+            total += share
+            blend += share[:, None] * colour[i + di, j + dj]
+    known = (total > 0) & (moved > 0)
+    places, empty = (i[known], j[known]), empty[known]
+    moved, cover, blend = moved[known], cover[known], blend[known] / total[known, None]
+    start = np.where(empty[:, None], blend, colour[places])
+    out[places] = start + moved[:, None] * (blend - start)
+    faded = alpha[places] + moved * (np.minimum(cover / 16, alpha[places]) - alpha[places])
+    out_alpha[places] = np.where(empty, out_alpha[places], faded)

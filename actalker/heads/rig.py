@@ -1,4 +1,5 @@
-"""What the face's layer needs of the head model, the same for all portraits: what is drawn, and what belongs to what.
+"""What the face's layer needs of the head model, the same for all portraits: what is drawn, and what belongs
+to what.
 
 Letters: n vertices that are drawn, t triangles. Places are the neutral head's, cm.
 """
@@ -29,11 +30,11 @@ BROWS = ((17, 22), (22, 27))  # of the 68 points
 
 @dataclass(frozen=True, eq=False)
 class Rig:
-    """rows (n,): numbers of the drawn vertices in the model. triangles (t, 3) int32 of them; kinds (t,) uint8 and
-    kind (n,) as in `layer`. part (n,): the model's part. neutral (n, 3), identities (m, n, 3), shapes (53, n, 3).
-    neighbours: (n, n), mean over a vertex' neighbours. adjacency: (n, n), 1 where joined.
-    border (n,): 0 where the face ends, 1 inside. no_fill (n,): brows, lashes, rims: they give no colour away.
-    mouth, upper (n,): how much a vertex belongs to the mouth, to eyes and brows.
+    """rows (n,): numbers of the drawn vertices in the model. triangles (t, 3) int32 of them; kinds (t,)
+    uint8 and kind (n,) as in `layer`. part (n,): the model's part. neutral (n, 3), identities (m, n, 3),
+    shapes (53, n, 3). neighbours: (n, n), mean over a vertex' neighbours. adjacency: (n, n), 1 where joined.
+    border (n,): 0 where the face ends, 1 inside. no_fill (n,): brows, lashes, rims: they give no colour
+    away. mouth, upper (n,): how much a vertex belongs to the mouth, to eyes and brows.
     """
 
     model: HeadModel
@@ -104,20 +105,31 @@ def make_rig(model: HeadModel) -> Rig:
     ends = np.concatenate([edges, edges[:, ::-1]])
     adjacency = coo_matrix((np.ones(len(ends), np.float32), ends.T), shape=(n, n)).tocsr()
     adjacency.data[:] = 1
-    neighbours = (diags(1 / np.maximum(np.asarray(adjacency.sum(1)).ravel(), 1)) @ adjacency).astype(np.float32)
+    neighbours = (diags(1 / np.maximum(np.asarray(adjacency.sum(1)).ravel(), 1)) @ adjacency).astype(
+        np.float32
+    )
     ibug = new[model.ibug68]
     face = (part == _number(model, "face")) & (rows < FRONT)
     skin = triangles[face[triangles].all(1)]
     pairs, times = np.unique(np.sort(_sides(skin), 1), axis=0, return_counts=True)
     rims = np.unique(pairs[times == 1])
-    holes = [rims[(N[rims, 0] * s > 1.9) & (N[rims, 0] * s < 4.7) & (np.abs(N[rims, 1] - 3.6) < 1.0)] for s in (-1, 1)]
+    holes = [
+        rims[(N[rims, 0] * s > 1.9) & (N[rims, 0] * s < 4.7) & (np.abs(N[rims, 1] - 3.6) < 1.0)]
+        for s in (-1, 1)
+    ]
     blinks = [model.index[f"eyeBlink_{side}"] for side in "RL"]
     lids = [Lids.of(N, shapes[k], k, skin, hole, face) for k, hole in zip(blinks, holes, strict=True)]
     brow = np.concatenate(
-        [np.linspace(N[a], N[b], 12) for f, s in BROWS for a, b in zip(ibug[f : s - 1], ibug[f + 1 : s], strict=True)]
+        [
+            np.linspace(N[a], N[b], 12)
+            for f, s in BROWS
+            for a, b in zip(ibug[f : s - 1], ibug[f + 1 : s], strict=True)
+        ]
     )
     near_brow = cKDTree(brow).query(N)[0] < 0.75
-    lashes = face & np.any([(np.minimum(lid.above, lid.below) < 0.4) | (lid.drop > 0.06) for lid in lids], axis=0)
+    lashes = face & np.any(
+        [(np.minimum(lid.above, lid.below) < 0.4) | (lid.drop > 0.06) for lid in lids], axis=0
+    )
     middle = N[ibug[[62, 66]]].mean(0)
     return Rig(
         model=model,
@@ -134,7 +146,9 @@ def make_rig(model: HeadModel) -> Rig:
         count=np.maximum(np.bincount(triangles.ravel(), minlength=n), 1).astype(np.float32),
         border=_border(N, edges[np.tile(kinds == SKIN, 3)], kind, face),
         no_fill=(kind == SKIN) & (lashes | near_brow),
-        mouth=np.exp(-((np.linalg.norm((N - middle) / [1.25, 1.0, 2.0], axis=1) / 3.2) ** 4)).astype(np.float32),
+        mouth=np.exp(-((np.linalg.norm((N - middle) / [1.25, 1.0, 2.0], axis=1) / 3.2) ** 4)).astype(
+            np.float32
+        ),
         upper=(smoothstep(N[:, 1], 0.8, 2.0) * (kind != MOUTH)).astype(np.float32),
         ibug68=ibug,
         lips=Lips.of(N, shapes[model.index["jawOpen"]], skin, face, part == _number(model, "mouth")),

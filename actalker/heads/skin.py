@@ -25,9 +25,10 @@ LID_DARKER = 0.9
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """A portrait's face as it is seen: crop (h, w, 3) of the photograph in `box`, blurred (h, w, 3), person (h, w).
-    places (n, 2) in pixels of the crop, scale: pixels a cm. facing (n,): z of the normals, camera space, -1 towards
-    the camera. seen (n,) bool."""
+    """A portrait's face as it is seen: crop (h, w, 3) of the photograph in `box`, blurred (h, w, 3), person
+    (h, w). places (n, 2) in pixels of the crop, scale: pixels a cm. facing (n,): z of the normals, camera
+    space, -1 towards the camera. seen (n,) bool.
+    """
 
     box: Box
     crop: np.ndarray
@@ -40,7 +41,14 @@ class View:
 
     @classmethod
     def of(
-        cls, rig: Rig, image: np.ndarray, person: np.ndarray, there: np.ndarray, places: np.ndarray, raster: Raster, scale: float
+        cls,
+        rig: Rig,
+        image: np.ndarray,
+        person: np.ndarray,
+        there: np.ndarray,
+        places: np.ndarray,
+        raster: Raster,
+        scale: float,
     ) -> View:
         """there (n, 3): the vertices in camera space; places (n, 2): in the photograph image (H, W, 3)."""
         x0, y0, x1, y1 = raster.box
@@ -69,9 +77,11 @@ def blur(image: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def fill_colours(rig: Rig, view: View, visible: np.ndarray) -> np.ndarray:
-    """(n, 3): the skin's colours where the photograph is silent, spread over the mesh from what it shows clearly.
+    """(n, 3): the skin's colours where the photograph is silent, spread over the mesh from what it shows
+    clearly.
 
-    Lashes, brows, the lips' and lids' rims and grazing or covered skin give none: they are what soot comes from.
+    Lashes, brows, the lips' and lids' rims and grazing or covered skin give none: they are what soot comes
+    from.
     """
     colours = bilinear(view.blurred, view.places)
     size = max(3, int(0.4 * view.scale) | 1)

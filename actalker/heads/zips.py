@@ -16,9 +16,10 @@ TURNS = 8  # a rim's vertices move by what the gap is at their own x: this often
 
 @dataclass(frozen=True, eq=False)
 class Zip:
-    """upper, lower: the rims' vertices from the image's left to its right. moved (m,): what a correction moves, by
-    `falls` (m,) of it, those with `low` (m,) along with the lower rim. lower_share: of a correction, what the lower
-    rim takes."""
+    """upper, lower: the rims' vertices from the image's left to its right. moved (m,): what a correction
+    moves, by `falls` (m,) of it, those with `low` (m,) along with the lower rim. lower_share: of a
+    correction, what the lower rim takes.
+    """
 
     upper: np.ndarray
     lower: np.ndarray
@@ -32,8 +33,10 @@ class Zip:
         cls, upper: np.ndarray, lower: np.ndarray, N: np.ndarray, near: np.ndarray, low: np.ndarray,
         reach: tuple[float, float], beside: float, lower_share: float,
     ) -> Zip:  # fmt: skip
-        """A zip that moves the vertices `near` (k,) of N (n, 3), which has its rims parted: whole within reach[0] cm
-        of their rim, not at all from reach[1] on nor `beside` cm past its ends. low (k,): whose rim is the lower."""
+        """A zip that moves the vertices `near` (k,) of N (n, 3), which has its rims parted: whole within
+        reach[0] cm of their rim, not at all from reach[1] on nor `beside` cm past its ends. low (k,): whose
+        rim is the lower.
+        """
         away = np.where(low, *(cKDTree(dense(N[rim])).query(N[near])[0] for rim in (lower, upper)))
         ends = min(N[upper[0], 0], N[lower[0], 0]), max(N[upper[-1], 0], N[lower[-1], 0])
         past = np.maximum(ends[0] - N[near, 0], N[near, 0] - ends[1])
@@ -52,7 +55,9 @@ class Zip:
         return x, np.stack(gap, 1)
 
     def correct(self, V: np.ndarray, x: np.ndarray, wanted: np.ndarray, together: np.ndarray) -> None:
-        """Bring the gap in columns at x (COLUMNS,) to `wanted`, and the rims nearer by `together` in z; in place."""
+        """Bring the gap in columns at x (COLUMNS,) to `wanted`, and the rims nearer by `together` in z; in
+        place.
+        """
         U, L = forward(V[self.upper]), forward(V[self.lower])
         total = np.zeros(len(x))
         for _ in range(TURNS):
