@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from actalker.heads import kernels, plain, plain_paint
+from actalker.heads import kernels
 
 BOX = (3, 2, 43, 34)
 
@@ -24,7 +24,8 @@ def reference(places, depths, triangles, box):
     weights = np.zeros((*x.shape, 3))
     for t, corners in enumerate(triangles):
         space = np.concatenate([places[corners], np.ones((3, 1))], 1).astype(float) * depths[corners, None]
-        solved = np.linalg.solve(space.T, np.stack([x, y, np.ones_like(x)]).reshape(3, -1)).T.reshape(*x.shape, 3)
+        pixels = np.stack([x, y, np.ones_like(x)]).reshape(3, -1)
+        solved = np.linalg.solve(space.T, pixels).T.reshape(*x.shape, 3)
         depth = 1 / solved.sum(2)
         hit = (solved > 0).all(2) & (depth < nearest)
         nearest[hit], found[hit], weights[hit] = depth[hit], t, (solved * depth[..., None])[hit]
@@ -48,7 +49,8 @@ def test_raster_is_what_rays_hit(blob):
 def test_a_back_is_culled(blob):
     places, depths, triangles = blob
     both = kernels.rasterise(places, depths, triangles[:1], BOX, cull=False).triangle >= 0
-    one, other = (kernels.rasterise(places, depths, t, BOX).triangle >= 0 for t in (triangles[:1], triangles[:1, ::-1]))
+    ways = (triangles[:1], triangles[:1, ::-1])
+    one, other = (kernels.rasterise(places, depths, way, BOX).triangle >= 0 for way in ways)
     assert both.any()
     assert (one.any(), other.any()) in ((True, False), (False, True))
     assert ((one | other) == both).all()
