@@ -30,6 +30,7 @@ MOST_FACES = 8
 LEAST_SCORE = 0.1  # of the first stage alone
 NEAREST = 96  # pixels a side of the smallest part of a picture that is looked at by itself
 APT = "apt-get install libegl1 libgles2 libgl1 libglib2.0-0"
+IS_NONE = "is not a face landmarker ({why}); give MediaPipe's face_landmarker.task"
 OWN_LINES = (  # of MediaPipe, absl and TensorFlow Lite, as they start
     r"[IWEF]\d{4,8} \d\d:|WARNING: (Logging|All log messages) before |INFO: \[\w+\.cc:"
     r"|INFO: (Created|Initialized) TensorFlow"
@@ -194,7 +195,7 @@ def _created(model: str) -> Any:
         output_facial_transformation_matrixes=True,
         output_face_blendshapes=True,
     )
-    return _silently(FaceLandmarker, options, model)
+    return silently(FaceLandmarker, options, model, IS_NONE)
 
 
 @lru_cache(maxsize=2)
@@ -206,23 +207,24 @@ def _detector(model: str) -> Any:
     with zipfile.ZipFile(model) as parts:
         base = BaseOptions(model_asset_buffer=parts.read("face_detector.tflite"))
     options = FaceDetectorOptions(base_options=base, min_detection_confidence=LEAST_SCORE)
-    return _silently(FaceDetector, options, model)
+    return silently(FaceDetector, options, model, IS_NONE)
 
 
-def _silently(kind: Any, options: Any, model: str) -> Any:
-    """One of MediaPipe's tasks, made without its log lines."""
+def silently(kind: Any, options: Any, model: str, otherwise: str, call: str = "detect") -> Any:
+    """One of MediaPipe's tasks, made without its log lines.
+
+    otherwise: what to say where the model's file is not one for this task. call: the method that runs it.
+    """
     import mediapipe
 
     black = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.zeros((64, 64, 3), np.uint8))
     try:
         with without_lines(OWN_LINES):
             task = kind.create_from_options(options)
-            task.detect(black)  # its threads say that they have begun; later it is silent
+            getattr(task, call)(black)  # its threads say that they have begun; later it is silent
     except (RuntimeError, ValueError, OSError) as error:
         why = " ".join(str(error).split())[:100]
-        raise InputError(
-            f"{model}: is not a face landmarker ({why}); give MediaPipe's face_landmarker.task"
-        ) from None
+        raise InputError(f"{model}: {otherwise.format(why=why)}") from None
     # its clean-up needs threads that are gone when the program ends, and would complain; the system cleans up
     atexit.register(setattr, task, "_handle", None)
     return task

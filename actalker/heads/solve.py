@@ -12,8 +12,8 @@ import numpy as np
 
 from .camera import FLIP, Camera, to_camera, turn
 
-NOISE = 0.02  # of the eyes' distance: a landmark's error, shared by its neighbours
-DEVIATION = 0.18  # of a coefficient, about what is expected of it
+NOISE = 0.015  # of the eyes' distance: a landmark's error, shared by its neighbours
+DEVIATION = 0.25  # of a coefficient, about what is expected of it
 MOST = 3.0  # standard deviations of an identity mode
 STEPS = 12
 ENOUGH = 1e-4  # gain of a step, of the cost, after which none follows

@@ -18,7 +18,7 @@ from ...faces.face import Face
 from ...faces.landmarker import find_by_landmarker
 from ..camera import FLIP, Camera, rotation, to_camera
 from ..fit import fit_head
-from ..landmarks import INNER_LIPS, IRISES, LIPS, MESH
+from ..landmarks import INNER_LIPS, INNER_LOWER, INNER_UPPER, IRISES, LIPS, MESH
 from ..model import HeadModel
 from .draw import IRIS_ANGLE, colours, draw
 
@@ -28,6 +28,14 @@ CENTRE = np.array([0.0, -1.5, 2.0])  # of the face, head space
 AWAY = 95.0  # cm
 FAR = 6.0  # pixels: a landmark further from the skin names no place
 ROUNDS, SHIFT = 2, 0.8  # of shifting on portraits, and by how much of what is left over
+MOUTH, LOWER = (
+    2.6,
+    0.5,
+)  # cm: vertices of the lips lie so near to their middle; a jaw moves the lower one by more
+COLUMN, EVEN = (
+    0.08,
+    0.04,
+)  # cm: width of a column in which a lip's end is looked for, and what counts as its end
 CANDIDATES = 12  # triangles that a point is projected on
 
 
@@ -65,7 +73,32 @@ def from_pictures(model: HeadModel) -> HeadModel:
         apart = np.linalg.norm(np.array(places)[:, None] - np.array(places), axis=2)
         best = apart.sum(1).argmin()
         middle[l], spread[l] = places[best], np.median(apart[best])
+    for lip, upper in ((INNER_UPPER, True), (INNER_LOWER, False)):
+        rim = _rim(model, upper)
+        for l in lip:
+            middle[l] = [np.interp(middle[l, 0], rim[:, 0], rim[:, k]) for k in range(3)]
     return _placed(model, middle, np.arange(MESH), spread)
+
+
+def _rim(model: HeadModel, upper: bool) -> np.ndarray:
+    """The line (k, 3) along which a lip ends when the mouth is open, on the neutral mesh, by growing x.
+
+    Of the landmarks that a landmarker finds on drawn lips, those of the upper one lie on its front.
+    """
+    opened = model.shape(np.zeros(0), model.coefficients(jawOpen=0.3))
+    middle = model.neutral[model.ibug68[[62, 66]]].mean(0)  # between the lips
+    near = np.linalg.norm(model.neutral - middle, axis=1) < MOUTH
+    lip = near & (np.arange(len(near)) < model.part_range("face")[1])
+    dropped = opened[:, 1] - model.neutral[:, 1] < -LOWER
+    rows = np.flatnonzero(lip & (dropped != upper))
+    line = []
+    for x in np.arange(model.neutral[rows, 0].min(), model.neutral[rows, 0].max(), COLUMN):
+        column = rows[np.abs(model.neutral[rows, 0] - x) < COLUMN]
+        height = opened[column, 1] * (1 if upper else -1)
+        ends = column[height < height.min() + EVEN]
+        line.append(ends[model.neutral[ends, 2].argmax()])
+    chosen = model.neutral[np.unique(line)]
+    return chosen[chosen[:, 0].argsort()]
 
 
 def from_portraits(model: HeadModel, portraits: Iterable[tuple[Face, tuple[int, int]]]) -> HeadModel:
