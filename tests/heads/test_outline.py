@@ -17,7 +17,7 @@ def astronaut() -> np.ndarray:
 def test_the_person_is_told_from_what_stands_behind(astronaut):
     outline = person_outline(astronaut)
     assert outline.shape == (512, 512) and outline.dtype == np.float32
-    assert 0 <= outline.min() and outline.max() <= 1
+    assert outline.min() >= 0 and outline.max() <= 1
     assert outline[80:200, 190:260].mean() > 0.98 and outline[350:, 150:350].mean() > 0.95  # face; suit
     assert outline[150:250, 400:].mean() < 0.1 and outline[:200, 60:110].mean() < 0.3  # a rocket; a flag
 
