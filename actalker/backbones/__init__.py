@@ -1,9 +1,10 @@
 """Networks that denoise, with control layers at their sites."""
 
 from .denoiser import Estimate, Network
+from .direct import Direct
 from .released import ReleasedUNet
 from .unet import ControlUNet
 
-DENOISERS = {"ControlUNet": ControlUNet, "ReleasedUNet": ReleasedUNet}
+DENOISERS = {"ControlUNet": ControlUNet, "ReleasedUNet": ReleasedUNet, "Direct": Direct}
 
-__all__ = ["DENOISERS", "ControlUNet", "Estimate", "Network", "ReleasedUNet"]
+__all__ = ["DENOISERS", "ControlUNet", "Direct", "Estimate", "Network", "ReleasedUNet"]

@@ -67,7 +67,7 @@ def demo(
         for name in ("portrait.png", "driver.mp4", "demo.mp4", "demo_preview.png", "demo_gates.mp4")
     )
     if folder.is_dir():
-        check_outputs(video, look, overwrite)
+        check_outputs(video, [look], overwrite)
         for path in (portrait, driver, gates):
             check_writable(path, overwrite)
     # what is wrong is told before torch is imported
@@ -110,7 +110,7 @@ def demo(
         def told(window: int, step: int) -> None:
             tick()
 
-        write_clip(pipeline, first, video, asked, look, overwrite, told)
+        write_clip(pipeline, first, video, asked, look, overwrite=overwrite, callback=told)
         yield from (video, sidecar_of(video), look)
         size = (PANEL + CAPTION, PANEL * len(SETTINGS))
         streams = [read_frames(video), *(pipeline.stream(replace(first, inputs=one), told) for one in closed)]

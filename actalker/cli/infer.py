@@ -26,7 +26,12 @@ def parser() -> ArgumentParser:
         default="0",
         help="seconds of the speech that are left out at its beginning, 90.5 or 1:30.5",
     )
-    p.add_argument("--expression", type=str | None, default=None, help="driving video of a face")
+    p.add_argument(
+        "--expression",
+        type=str | None,
+        default=None,
+        help="driving video of a face; for models of heads also a take of Live Link Face, .csv",
+    )
     p.add_argument(
         "--expression-start",
         type=str | float,
@@ -43,7 +48,7 @@ def parser() -> ArgumentParser:
     p.add_argument(
         "--out", type=str, required=True, help="the video, .mp4; its settings go beside it as .json"
     )
-    p.add_argument("--model", type=str, default="tiny", help="tiny, a model folder or a hub id")
+    p.add_argument("--model", type=str, default="tiny", help="tiny, direct, a model folder or a hub id")
     p.add_argument(
         "--gate",
         nargs="+",
@@ -111,6 +116,20 @@ def parser() -> ArgumentParser:
         "--crop", type=str, default="face", help="face: cut the square around it; none: the middle square"
     )
     p.add_argument(
+        "--view",
+        type=str | None,
+        default=None,
+        help="of models of heads: photo, the whole photograph, or face, the square around the face; photo if "
+        "not given",
+    )
+    p.add_argument(
+        "--size",
+        type=int | str | None,
+        default=None,
+        help="of models of heads: pixels of the frames' longer side at most, or own, the photograph's own; "
+        "1280 if not given",
+    )
+    p.add_argument(
         "--face-model", type=str | None, default=None, help="another face_landmarker.task than the one inside"
     )
     p.add_argument(
@@ -135,6 +154,15 @@ def parser() -> ArgumentParser:
     p.add_argument(
         "--preview", type=str | None, default=None, help="PNG with face, regions, gates and eight frames"
     )
+    p.add_argument(
+        "--motion-out",
+        type=str | None,
+        default=None,
+        help="the head's motion as a take of Live Link Face, .csv; of models of heads",
+    )
+    p.add_argument(
+        "--mark", action="store_true", help="a small mark in the picture says that it is generated"
+    )
     p.add_argument("--overwrite", action="store_true", help="replace files that exist")
     p.add_argument("--quiet", action="store_true", help="no plan and no progress bar")
     return p
@@ -148,6 +176,7 @@ def run(argv: Sequence[str]) -> int:
     settings = {k: v for k, v in options.as_dict().items() if k not in ("config", "overwrite", "quiet")}
     out = _output("--out", options.out, ".mp4")
     preview_to = None if options.preview is None else _output("--preview", options.preview, ".png")
+    motion_to = None if options.motion_out is None else _output("--motion-out", options.motion_out, ".csv")
     for path, what in (
         (options.portrait, "picture"),
         (options.audio, "sound"),
@@ -161,7 +190,7 @@ def run(argv: Sequence[str]) -> int:
     masks = pairs(options.region, "region", "audio=mouth").values()
     read = [options.portrait, options.audio, options.expression, options.text, options.face_model, *masks]
     read.append(options.interpolator)
-    check_outputs(out, preview_to, options.overwrite, [*read, *map(str, options.config or [])])
+    check_outputs(out, [preview_to, motion_to], options.overwrite, [*read, *map(str, options.config or [])])
     pipeline, request = prepare(settings)
     from ..pipeline.write import write_clip
 
@@ -174,7 +203,15 @@ def run(argv: Sequence[str]) -> int:
 
     with progress(request.plan, disable=options.quiet) as tick:
         write_clip(
-            pipeline, request, out, settings, preview_to, options.overwrite, lambda window, step: tick()
+            pipeline,
+            request,
+            out,
+            settings,
+            preview_to,
+            motion_to,
+            options.mark,
+            options.overwrite,
+            lambda window, step: tick(),
         )
     print(out)
     return 0
@@ -224,6 +261,8 @@ def prepare(settings: dict[str, Any]) -> tuple[Any, Any]:
         interpolator=settings["interpolator"],
         duration=settings["duration"],
         crop=settings["crop"],
+        view=settings["view"],
+        size=settings["size"],
         face_model=settings["face_model"],
         face_index=settings["face_index"],
         audio_start=settings["audio_start"],

@@ -1,9 +1,22 @@
-"""Pixels to latents and back."""
+"""What denoisers work on: latents of pictures, or of motion, and how they become frames."""
 
 from .autoencoder import TemporalAutoencoder
-from .codec import Codec
+from .codec import Bound, Codec, Sitter
+from .face_motion import FaceMotion
 from .unshuffle import PixelUnshuffle
 
-CODECS = {"PixelUnshuffle": PixelUnshuffle, "TemporalAutoencoder": TemporalAutoencoder}
+CODECS = {
+    "PixelUnshuffle": PixelUnshuffle,
+    "TemporalAutoencoder": TemporalAutoencoder,
+    "FaceMotion": FaceMotion,
+}
 
-__all__ = ["CODECS", "Codec", "PixelUnshuffle", "TemporalAutoencoder"]
+__all__ = [
+    "CODECS",
+    "Bound",
+    "Codec",
+    "FaceMotion",
+    "PixelUnshuffle",
+    "Sitter",
+    "TemporalAutoencoder",
+]

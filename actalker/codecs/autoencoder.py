@@ -10,8 +10,12 @@ from diffusers import AutoencoderKLTemporalDecoder
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
+from .pixels import PixelCodec
 
-class TemporalAutoencoder(AutoencoderKLTemporalDecoder):
+DECODED_MAPS = 7  # of the decoder's finest level, for each frame that is decoded at once
+
+
+class TemporalAutoencoder(AutoencoderKLTemporalDecoder, PixelCodec):
     """diffusers' `AutoencoderKLTemporalDecoder` as a codec; folders of SVD's VAE load unchanged."""
 
     @register_to_config
@@ -41,7 +45,12 @@ class TemporalAutoencoder(AutoencoderKLTemporalDecoder):
         self.channels = latent_channels
         self.stride = 2 ** (len(block_out_channels) - 1)
 
-    # diffusers names its own methods encode and decode, with other shapes: they stay reachable through super.
+    def held(self, frames: int, size: int) -> int:
+        """Numbers that decoding so many frames at once holds, about."""
+        return DECODED_MAPS * frames * size**2 * self.config.block_out_channels[0]
+
+    # diffusers names its own methods encode and decode, with other shapes: they stay reachable through
+    # that class.
     def encode(self, video: Tensor) -> Tensor:  # type: ignore[override]
         """Video (b, f, 3, H, W) in [-1, 1] to scaled latents (b, f, c, h, w): the mode of the posterior."""
         frames = video.flatten(0, 1)
@@ -55,7 +64,7 @@ class TemporalAutoencoder(AutoencoderKLTemporalDecoder):
         clips = []
         for clip in latents / self.config.scaling_factor:
             parts = [
-                super(TemporalAutoencoder, self).decode(part, num_frames=len(part)).sample
+                AutoencoderKLTemporalDecoder.decode(self, part, num_frames=len(part)).sample
                 for part in clip.split(chunk)
             ]
             clips.append(torch.cat(parts))

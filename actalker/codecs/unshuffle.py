@@ -15,11 +15,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import InputError
+from .pixels import PixelCodec
 
 HUB_OPTIONS = ("subfolder", "revision", "cache_dir", "force_download", "local_files_only", "token", "proxies")
 
 
-class PixelUnshuffle(ModelMixin, ConfigMixin):
+class PixelUnshuffle(ModelMixin, ConfigMixin, PixelCodec):
     """Squares of `stride` x `stride` pixels become channels; the inverse gives them back, bit for bit."""
 
     config_name = "config.json"
@@ -27,7 +28,7 @@ class PixelUnshuffle(ModelMixin, ConfigMixin):
     @register_to_config
     def __init__(self, stride: int = 8) -> None:
         super().__init__()
-        self.stride, self.channels = stride, 3 * stride**2
+        self.stride, self.folds, self.channels = stride, stride, 3 * stride**2
         self.register_buffer("place", torch.empty(0), persistent=False)  # tells its device and dtype
 
     @classmethod

@@ -22,8 +22,9 @@ class PreconditionConfig:
     sigma_data: float = 1.0
     """Standard deviation of the latents around the centre; 1 for SVD."""
 
-    prediction: Literal["edm", "v"] = "edm"
-    """Sign of the network's output: `v` as SVD was trained, c_out = -σ / √(σ² + 1) at sigma_data 1."""
+    prediction: Literal["edm", "v", "sample"] = "edm"
+    """What the network's output is: `edm`; `v`, as SVD was trained, c_out = -σ / √(σ² + 1) at sigma_data
+    1; `sample`, the clean latents themselves, c_skip = 0 and c_out = 1."""
 
     centre: Literal["zero", "reference"] = "zero"
     """What the estimate is relative to: nothing (SVD), or the portrait, warped if the network says how."""
@@ -67,6 +68,8 @@ class Precondition:
         estimate = self.network((x - centre) / total, 0.25 * sigma.to(x).log(), conditions)
         if estimate.centre is not None and self.config.centre == "reference":
             centre = estimate.centre.to(x)
+        if self.config.prediction == "sample":
+            return Denoised(estimate.output.to(x), centre, estimate.features, estimate.flow)
         output = -estimate.output.to(x) if self.config.prediction == "v" else estimate.output.to(x)
         clean = centre + data**2 / total**2 * (x - centre) + s * data / total * output
         return Denoised(clean, centre, estimate.features, estimate.flow)
@@ -78,5 +81,7 @@ class Precondition:
 
     def weight(self, sigma: Tensor) -> Tensor:
         """λ(σ) = 1 / c_out²: every noise level counts alike (Karras et al. 2022, eq. 8)."""
+        if self.config.prediction == "sample":
+            return torch.ones_like(sigma)
         data = self.config.sigma_data
         return (sigma**2 + data**2) / (sigma * data) ** 2

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..codecs.codec import Sitter
+from ..codecs.pixels import SquarePortrait
 from ..control.gates import Gates
 from ..data.puppets.clip import PuppetClip, PuppetConfig, puppet_clip, render_target
 from ..data.puppets.motion import INDEX, compose
@@ -21,8 +23,9 @@ from ..faces.face import Face
 from ..media.sound import Sound
 from ..pipeline.driver import Driver, Motion, expression_tokens
 from ..pipeline.generate import generate
-from ..pipeline.inputs import ClipInputs, Portrait
+from ..pipeline.inputs import ClipInputs
 from ..pipeline.model import TalkingHeadModel
+from ..pipeline.portrait import Portrait
 from ..regions.shapes import REGIONS
 from .control import phrases_shown, psnr, region_change, region_error
 from .reader import MotionReader
@@ -48,7 +51,9 @@ def puppet_inputs(model: TalkingHeadModel, clip: PuppetClip) -> ClipInputs:
     picture = (clip.portrait * 255).round().byte().permute(1, 2, 0).numpy()
     masks = {name: shape([clip.points], (size, size)) for name, shape in REGIONS.items()}
     whole = Crop(0.0, 0.0, float(picture.shape[0]))
-    portrait = Portrait(picture, picture, masks, picture, whole, Face(clip.points.box), "puppet", 0)
+    face = Face(clip.points.box)
+    seen_as = SquarePortrait(picture, masks, Sitter(picture, face, whole, size), model.codec)
+    portrait = Portrait(seen_as, picture, picture, whole, face, "puppet", 0)
     crops, rest = clip.driver.permute(0, 2, 3, 1).numpy(), clip.rest.permute(1, 2, 0).numpy()
     seen = np.ones(len(crops), bool)
     return ClipInputs(

@@ -5,6 +5,7 @@ Letters: f frames.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -103,3 +104,10 @@ class HeadMotion:
             mix(self.confidence),
             self.shot[nearest],
         )
+
+
+def joined(pieces: Sequence[HeadMotion]) -> HeadMotion:
+    """Pieces of one track, in their order, as one."""
+    return HeadMotion(
+        **{one.name: np.concatenate([getattr(p, one.name) for p in pieces]) for one in fields(HeadMotion)}
+    )

@@ -37,6 +37,7 @@ class VideoWriter:
         sound: cut, or padded with silence, to frames / fps seconds. None: no sound track.
         crf: quality of H.264, 0 (lossless) to 51; 16 shows no difference to the eye.
         threads: of the encoder; 0 is one for every core. The file's bytes depend on their number.
+        says: what the file's comment says, which players and ffprobe show; None: it has none.
         preset: x264's, `ultrafast` to `veryslow`: how long it looks for a smaller file of this quality.
     Raises: InputError when the file exists and may not be overwritten, or cannot be written.
     """
@@ -51,6 +52,7 @@ class VideoWriter:
         crf: int = 16,
         threads: int = 0,
         preset: str = "medium",
+        says: str | None = None,
     ) -> None:
         self.path, self.fps, self.size, self.sound = Path(path), Fraction(fps), size, sound
         if self.path.suffix.lower() != ".mp4":
@@ -59,6 +61,7 @@ class VideoWriter:
             raise InputError(f"crf {crf}: give a quality from 0 (best) to 51")
         check_writable(path, overwrite)
         self.overwrite, self.crf, self.threads, self.preset, self.frames = overwrite, crf, threads, preset, 0
+        self.says = says
         self._left = ExitStack()
 
     def __enter__(self) -> VideoWriter:
@@ -67,6 +70,8 @@ class VideoWriter:
             stack.enter_context(_named_errors(self.path))
             container = av.open(str(work), "w", format="mp4", options={"movflags": "faststart"})
             stack.callback(container.close)
+            if self.says is not None:
+                container.metadata["comment"] = self.says
             self._container, self._video = container, self._open_video(container)
             self._track = None if self.sound is None else _SoundTrack(container, self.sound)
             stack.push(self._finish)

@@ -12,7 +12,7 @@ from fractions import Fraction
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -85,6 +85,13 @@ class Driver:
         if frames > len(self):
             shown = shown * np.clip((len(self) - at) / fade, 0, 1)
         return shown.astype(np.float32)
+
+
+class Timed(Protocol):
+    """Frames that have their own times."""
+
+    def seconds(self, k: int) -> float:
+        """When frame k is shown."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,8 +211,8 @@ def read_motion(model: TalkingHeadModel, film: Film, rest: int, face_model: Path
     tokens = expression_tokens(model, crops(), next(crops(rest)))
     present = present[: len(tokens)]
     if not present.all():
-        log.warning("%s: %s; its gate closes there", film.name, _gaps(film, present))
-    return Motion(tokens[torch.from_numpy(_nearest(present)).to(tokens.device)], present)
+        log.warning("%s: %s; its gate closes there", film.name, gaps(film, present))
+    return Motion(tokens[torch.from_numpy(nearest(present)).to(tokens.device)], present)
 
 
 def follow(
@@ -271,7 +278,7 @@ def expression_tokens(model: TalkingHeadModel, crops: Iterator[np.ndarray], rest
     return torch.cat(parts)
 
 
-def _nearest(present: np.ndarray) -> np.ndarray:
+def nearest(present: np.ndarray) -> np.ndarray:
     """(k,) for each frame the nearest one that has a face, the earlier of two."""
     known = np.flatnonzero(present)
     after = np.searchsorted(known, np.arange(len(present))).clip(max=len(known) - 1)
@@ -282,10 +289,10 @@ def _nearest(present: np.ndarray) -> np.ndarray:
 
 def _apart(present: np.ndarray) -> np.ndarray:
     """(k,) frames to the nearest one that has a face."""
-    return np.abs(_nearest(present) - np.arange(len(present)))
+    return np.abs(nearest(present) - np.arange(len(present)))
 
 
-def _gaps(film: Film, present: np.ndarray) -> str:
+def gaps(film: Timed, present: np.ndarray) -> str:
     """`no face at 0.00-0.48 s, 1.20-1.52 s`, by the video's own time."""
     edges = np.flatnonzero(np.diff(np.concatenate([[True], present, [True]]).astype(np.int8)))
     spans = [f"{film.seconds(a):.2f}-{film.seconds(b):.2f} s" for a, b in edges.reshape(-1, 2)]

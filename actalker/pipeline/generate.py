@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..codecs.codec import Bound
 from ..control.conditions import Conditions
 from ..diffusion.guidance import guided
 from ..diffusion.reuse import reused
@@ -33,8 +34,10 @@ def generate(
     decode: int = 8,
     reuse: int = 1,
     latents: Tensor | None = None,
+    codec: Bound | None = None,
+    told_latents: Callable[[Tensor], object] | None = None,
 ) -> Iterator[Tensor]:
-    """Frames of one clip, piece by piece: (k, 3, H, W) in [-1, 1], on the model's device.
+    """Frames of one clip, piece by piece: (k, 3, H, W), floats in [-1, 1] or uint8.
 
     With `decode` 0 they stay latents, (k, c, h, w).
 
@@ -48,10 +51,15 @@ def generate(
             or 0.
         reuse: denoiser calls for which the outputs of attention are kept (`diffusion.reuse`).
         latents: the unit noise that the clip starts from, (1, f, c, h, w), in place of the seed's.
+        codec: the model's, bound to the clip's portrait; codecs of pictures need none.
+        told_latents: told every window's latents (1, k, c, h, w) before they are decoded.
     """
     config, settings = model.config, model.config.sampling
-    c, h, w = conditions(0, 1).reference.shape[1:]
-    noise = FrameNoise((c, h, w), seed, settings.shared_noise) if latents is None else GivenNoise(latents)
+    noise = (
+        FrameNoise(model.codec.latent_shape(config.size), seed, settings.shared_noise)
+        if latents is None
+        else GivenNoise(latents)
+    )
 
     def fresh() -> object:
         data = config.precondition.sigma_data
@@ -77,17 +85,18 @@ def generate(
         )
         first = 0
         for piece in pieces:
+            if told_latents is not None:
+                told_latents(piece)
             if not decode:
                 yield piece[0]
                 continue
-            video = model.codec.decode(piece, decode)[0]
+            still = free = None
             if settings.hold:
-                told = conditions(first, first + len(video))
-                still = model.codec.decode(told.reference[:, None])[0]
-                video = still + movable(told)[0][:, None].to(video) * (video - still)
-            first += len(video)
+                told = conditions(first, first + piece.shape[1])
+                still, free = told.reference, movable(told)[0]
+            first += piece.shape[1]
+            yield from (codec or model.codec).stream(piece, decode, still, free)
             give_back()  # else a long clip grows by what each window leaves in pieces
-            yield video
 
 
 def movable(told: Conditions) -> Tensor:

@@ -18,89 +18,21 @@ from torch import Tensor
 from ..control.conditions import Conditions
 from ..control.gates import Gates
 from ..errors import InputError, one_of
-from ..faces.crop import Crop, canonical_crop
-from ..faces.face import Face
-from ..faces.find import find_upright
-from ..faces.upright import LIES
-from ..media.image import read_image
+from ..heads.motion import HeadMotion
 from ..media.sound import SHORTEST, Sound, read_sound
 from ..regions.regions import is_region, mask_of, read_mask, region_for
-from ..regions.shapes import REGIONS, SOFT_REGIONS
 from ..signals.audio import SpeechFeatures
 from ..signals.script import Script, parse_script
 from ..signals.signal import SIGNALS, check_driven
 from ..signals.text import TextEncoder
 from ..timeline import frame_count
-from .driver import Driver, checked_picture, drive, open_film
+from .driver import Driver
 from .model import TalkingHeadModel
+from .performance import open_performance, perform
+from .portrait import Portrait, read_portrait
 
 log = logging.getLogger("actalker")
 MOST_PHRASES = 200  # of a script: every window reads all of them
-
-
-@dataclass
-class Portrait:
-    """A portrait as the model sees it. picture: (s, s, 3) uint8; masks: name -> (s, s) in [0, 1],
-    soft ones where the face's landmarks are known.
-
-    head: its face in the canonical square, as `picture`: who it is. image: the given one, set upright by
-    `turns` quarter turns counter-clockwise. crop: the square of it that the model sees. finder: who found
-    the face.
-    """
-
-    picture: np.ndarray
-    head: np.ndarray
-    masks: dict[str, Tensor]
-    image: np.ndarray
-    crop: Crop
-    face: Face
-    finder: str
-    turns: int
-
-    def place(self) -> str:
-        """In words, which square of the picture the model sees, and who found the face in it."""
-        h, w = self.image.shape[:2]
-        square, side = self.crop, round(self.crop.side)
-        x0, y0 = max(0.0, square.x), max(0.0, square.y)
-        x1, y1 = min(float(w), square.x + square.side), min(float(h), square.y + square.side)
-        beyond = 1 - max(0.0, x1 - x0) * max(0.0, y1 - y0) / square.side**2
-        return (
-            f"found by the {self.finder}; the model sees {side} x {side} pixels from ({round(square.x)}, "
-            f"{round(square.y)}) of {w} x {h}"
-            + (f", {beyond:.0%} of them beyond the picture" if beyond >= 0.005 else "")
-            + (f"; the picture was turned {LIES[self.turns][1]}" if self.turns else "")
-        )
-
-
-def read_portrait(
-    source: str | Path | np.ndarray,
-    size: int,
-    crop: str = "face",
-    face_model: Path | None = None,
-    face_index: int | None = None,
-) -> Portrait:
-    """Read a portrait, find its face, cut the model's square around it, mark its regions.
-
-    Args:
-        source: a file or an RGB array (h, w, 3) uint8.
-        size: side of the model's picture.
-        crop: `face` cuts the canonical square; `none` takes the largest centred square as it is.
-        face_index: which face, largest first, when there are several.
-    Raises: InputError for unreadable pictures and pictures without a face.
-    """
-    image = checked_picture(source, "portrait") if isinstance(source, np.ndarray) else read_image(source)
-    name = "portrait" if isinstance(source, np.ndarray) else str(source)
-    found = find_upright(image, face_model, face_index, name)
-    image, face = found.image, found.face
-    square = head = canonical_crop(face)
-    if crop == "none":
-        side = min(image.shape[:2])
-        square = Crop((image.shape[1] - side) / 2, (image.shape[0] - side) / 2, side)
-    picture = square.apply(image, size)
-    points = face.points().moved(square, size)
-    shapes = {**REGIONS, **(SOFT_REGIONS if points.contours else {})}
-    masks = {region: shape([points], (size, size)) for region, shape in shapes.items()}
-    return Portrait(picture, head.apply(image, size), masks, image, square, face, found.finder, found.turns)
 
 
 @dataclass
@@ -126,14 +58,18 @@ class ClipInputs:
             for name, value in (("audio", self.mono), ("expression", self.expression), ("text", self.script))
             if value is not None
         ]
-        source: SpeechFeatures = self.model.encoders["audio"].source  # type: ignore[assignment]
-        self.speech = None if self.mono is None else source.reader(self.mono, self.fps)
+        self.speech = None
+        if self.mono is not None:
+            source: SpeechFeatures = self.model.encoders["audio"].source  # type: ignore[assignment]
+            self.speech = source.reader(self.mono, self.fps)
         self.drawn = {s: self._drawn(s, r) for s, r in self.regions.items() if not is_region(r)}
         """Signal -> (H, W), the mask that the caller has drawn for it."""
         self.masks()  # what is wrong with a region shows before the work
         self.device = self.model.device
-        self.pixels = self._pixels(self.portrait.picture)
+        bound = self.portrait.bound
         self.head = self._pixels(self.portrait.head)
+        self.reference = None if bound.reference is None else bound.reference.to(self.head)
+        self.pixels = self._pixels(bound.picture) if self.reference is None else self.head
 
     def _pixels(self, picture: np.ndarray) -> Tensor:
         """(s, s, 3) uint8 to (1, 3, s, s) in [-1, 1], as the network takes it."""
@@ -147,7 +83,8 @@ class ClipInputs:
     def facts(self) -> list[str]:
         """What was found in the inputs and decides the result, a line each: the plan shows them."""
         sound = [f"sound from {float(self.audio_start):g} s of its file on"] if self.audio_start else []
-        return sound + ([] if self.expression is None else list(self.expression.facts))
+        driver = [] if self.expression is None else list(self.expression.facts)
+        return [*self.portrait.bound.facts, *sound, *driver]
 
     def choices(self) -> dict[str, str | Path]:
         """Signal -> the region where it acts, or the mask picture: the caller's, else the paper's rule."""
@@ -162,8 +99,8 @@ class ClipInputs:
             out[signal] = self.drawn[signal] if isinstance(choice, Path) else mask_of(choice, known, signal)
             if out[signal].max() < 0.5:
                 raise InputError(
-                    f"region {signal}={choice}: lies outside the square that is animated; choose another "
-                    "region, or --crop face"
+                    f"region {signal}={choice}: lies outside the part of the portrait that is animated; "
+                    "choose another region, or --crop face"
                 )
         return out
 
@@ -171,9 +108,7 @@ class ClipInputs:
         portrait = self.portrait
         given = portrait.image.shape[:2] if portrait.turns % 2 == 0 else portrait.image.shape[1::-1]
         mask = read_mask(region_for(signal, SIGNALS[signal].region, False, choice), given)
-        grey = np.rot90((mask * 255).round().astype(np.uint8), portrait.turns)  # drawn over what was given
-        cut = portrait.crop.apply(np.repeat(grey[..., None], 3, axis=2), self.model.config.size)
-        return torch.as_tensor(cut[..., 0].astype(np.float32) / 255)
+        return portrait.bound.carried(np.rot90(mask, portrait.turns))  # drawn over what was given
 
     def conditions(self, start: int, stop: int) -> Conditions:
         """The conditions of frames start to stop, a batch of one."""
@@ -187,7 +122,10 @@ class ClipInputs:
             name: self.portrait.masks[name].to(self.device)[None, None].expand(1, f, -1, -1)
             for name in ("face", "mouth")
         }
-        return self.model.conditions(self.pixels, tokens, masks, places, gates, self.model.told(1), self.head)
+        told = self.model.told(1)
+        return self.model.conditions(
+            self.pixels, tokens, masks, places, gates, told, self.head, self.reference
+        )
 
     def _tokens(self, signal: str, start: int, f: int) -> Tensor:
         if signal == "audio":
@@ -218,7 +156,7 @@ def gather(
     model: TalkingHeadModel,
     portrait: str | Path | np.ndarray,
     audio: str | Path | Sound | None = None,
-    expression: str | Path | Iterable[np.ndarray] | None = None,
+    expression: str | Path | HeadMotion | Iterable[np.ndarray] | None = None,
     text: str | Path | Script | None = None,
     gates: Gates | None = None,
     regions: Mapping[str, str | Path] | None = None,
@@ -229,6 +167,8 @@ def gather(
     face_index: int | None = None,
     audio_start: Fraction = Fraction(0),
     expression_start: Fraction = Fraction(0),
+    view: str | None = None,
+    limit: int | None = None,
 ) -> ClipInputs:
     """Read every input and bring it to the video's frame times; a driving video's motion is read later.
 
@@ -236,6 +176,7 @@ def gather(
     Without `duration` the clip is as long as what is left of the speech, else as the driving video, else as
     the script.
     expression_start: seconds of the driving video that are left out at its beginning.
+    view, limit: what is shown of the portrait, and how large (`codecs.Sitter`).
     Raises: InputError for inputs that cannot be used, before any long work.
     """
     asked = {"audio": audio, "expression": expression, "text": text}
@@ -251,7 +192,7 @@ def gather(
     given = {} if gates is None else gates.pieces
     for name in given:
         one_of(name, SIGNALS, "signal in gates")
-    face = read_portrait(portrait, model.config.size, crop, face_model, face_index)
+    face = read_portrait(portrait, model.config.size, crop, face_model, face_index, model.codec, view, limit)
     sound = _sound(audio, duration, audio_start)
     seconds = sound.duration if duration is None and sound is not None else duration
     film = None
@@ -260,8 +201,8 @@ def gather(
             f"expression start {float(expression_start):g} s: there is no driving video; give one, or none"
         )
     if expression is not None:
-        limit = None if seconds is None else frame_count(seconds, fps)
-        film = open_film(expression, fps, limit, expression_start)
+        longest = None if seconds is None else frame_count(seconds, fps)
+        film = open_performance(model, expression, fps, longest, expression_start)
         seconds = film.frames / fps if seconds is None else seconds
     script = None if text is None else _script(text, fps, seconds)
     for line in [] if script is None else script.unknown(model.config.phrases):
@@ -278,7 +219,7 @@ def gather(
         regions or {},
         sound,
         None if sound is None else sound.mono(16000),
-        None if film is None else drive(model, film, face_model),
+        None if film is None else perform(model, film, face_model),
         script,
         audio_start,
     )

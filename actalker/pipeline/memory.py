@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..codecs.autoencoder import TemporalAutoencoder
 from ..control.branch import MaskedBranch
 from ..errors import InputError, one_of
 from .model import TalkingHeadModel
@@ -26,7 +25,6 @@ GB = 2**30
 PROGRAM = {"cpu": 0.6 * GB, "cuda": 0.5 * GB, "mps": 0.6 * GB}  # before any model
 MAPS, SLICED_MAPS = 56, 45  # feature maps of the finest level that a pass holds at its peak
 DETAIL_MAPS = 10  # of the detail head's width, at two by two pixels
-DECODED_MAPS = 7  # of the decoder's finest level, for each frame that is decoded at once
 
 
 @dataclass(frozen=True)
@@ -117,8 +115,8 @@ def needed(
     size, config = one.dtype.itemsize, model.config
     f = min(frames or config.window, config.window)
     b = passes if one.together else 1
-    side = config.size // model.codec.stride
-    c = model.network.config.block_out_channels[0]
+    side = model.codec.latent_shape(config.size)[1]
+    c = getattr(model.network.config, "block_out_channels", (0,))[0]  # a model without a network has none
     maps = SLICED_MAPS if one.sliced else MAPS
     features = maps * b * f * side**2 * c * size
     weights = {name: _weights(part) * size for name, part in model.parts()}
@@ -129,14 +127,11 @@ def needed(
         resident = weights["encoders"] + max(weights["codec"], weights["denoiser"])
     detail = getattr(model.network, "detail", None)
     cells = 0 if detail is None else DETAIL_MAPS * b * f * detail.width * (config.size // 2) ** 2 * size
-    return PROGRAM[device] + resident + max(features, cells, decoding(model, min(one.decode, f)) * size)
-
-
-def decoding(model: TalkingHeadModel, frames: int) -> float:
-    """Numbers that decoding so many frames at once holds."""
-    if not isinstance(model.codec, TemporalAutoencoder):
-        return frames * 3 * model.config.size**2
-    return DECODED_MAPS * frames * model.config.size**2 * model.codec.config.block_out_channels[0]
+    return (
+        PROGRAM[device]
+        + resident
+        + max(features, cells, model.codec.held(min(one.decode, f), config.size) * size)
+    )
 
 
 def _weights(part: nn.Module) -> int:

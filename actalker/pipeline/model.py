@@ -5,9 +5,10 @@ Letters: b batch, f frames, H W picture size, n tokens a frame, d width, K phase
 
 from __future__ import annotations
 
-import importlib
+import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,39 +21,9 @@ from ..codecs import CODECS
 from ..control.conditions import Conditions
 from ..diffusion.precondition import Precondition, PreconditionConfig
 from ..errors import InputError, one_of
-from ..signals.audio import AudioConfig, AudioEncoder
-from ..signals.expression import ExpressionConfig, ExpressionEncoder
-from ..signals.identity import IdentityConfig, IdentityEncoder
 from ..signals.offloaded import weights_here
-from ..signals.released import (
-    ReleasedAudio,
-    ReleasedAudioConfig,
-    ReleasedIdentity,
-    ReleasedIdentityConfig,
-    ReleasedMotion,
-    ReleasedMotionConfig,
-)
-from ..signals.text import TextConfig, TextEncoder
-from ..signals.whisper import WhisperAudio, WhisperConfig
+from .encoders import ENCODERS, NONE, make_encoder
 
-# signal -> kind -> encoder and its settings; the first kind is the usual one
-ENCODERS: dict[str, dict[str, tuple[type[nn.Module], type]]] = {
-    "audio": {
-        "mel": (AudioEncoder, AudioConfig),
-        "whisper": (WhisperAudio, WhisperConfig),
-        "released": (ReleasedAudio, ReleasedAudioConfig),
-    },
-    "expression": {
-        "crops": (ExpressionEncoder, ExpressionConfig),
-        "released": (ReleasedMotion, ReleasedMotionConfig),
-    },
-    "text": {"bytes": (TextEncoder, TextConfig)},
-    "identity": {
-        "crop": (IdentityEncoder, IdentityConfig),
-        "released": (ReleasedIdentity, ReleasedIdentityConfig),
-    },
-}
-NONE = "none"  # the kind of encoder that a model has not
 SIGNAL_NAMES = ("audio", "expression", "text")
 
 
@@ -189,11 +160,11 @@ class TalkingHeadModel(ModelMixin):
         codec = CODECS[one_of(config.codec, CODECS, "codec")]
         self.codec = codec(**config.codec_args)
         kind = DENOISERS[one_of(config.denoiser, DENOISERS, "denoiser")]
-        folded = self.codec.stride if config.codec == "PixelUnshuffle" else 1
-        self.network = kind(**{**config.denoiser_args, "stride": folded})
+        folds = {"stride": self.codec.folds} if "stride" in inspect.signature(kind).parameters else {}
+        self.network = kind(**{**config.denoiser_args, **folds})
         settings = {name: getattr(config, name) for name in ENCODERS}
         self.encoders = nn.ModuleDict(
-            {name: _encoder(name, given) for name, given in settings.items() if given.get("kind") != NONE}
+            {name: make_encoder(name, given) for name, given in settings.items() if given.get("kind") != NONE}
         )
         self.denoise = Precondition(self.network, config.precondition)
 
@@ -204,7 +175,8 @@ class TalkingHeadModel(ModelMixin):
             place = getattr(getattr(part, "_hf_hook", None), "execution_device", None)
             if place is not None:
                 return torch.device(place)
-        return next(self.encoders.parameters()).device
+        held = chain(self.encoders.parameters(), self.encoders.buffers(), self.codec.buffers())
+        return next(held, torch.empty(0)).device  # a model may have no weights
 
     @property
     def dtype(self) -> torch.dtype:
@@ -253,6 +225,7 @@ class TalkingHeadModel(ModelMixin):
         gates: Mapping[str, Tensor],
         micro: Tensor,
         head: Tensor | None = None,
+        reference: Tensor | None = None,
     ) -> Conditions:
         """What the denoiser is told.
 
@@ -264,13 +237,21 @@ class TalkingHeadModel(ModelMixin):
             gates: signal -> (b, f).
             micro: (b, 3) frames a second, head motion bucket, expression motion bucket.
             head: the face in its canonical square, as `portrait`; None: the portrait is that.
+            reference: (b, c, h, w) what the network is told of the portrait; None: its latent.
         """
+        who = (
+            self.encoders["identity"](portrait if head is None else head)
+            if "identity" in self.encoders
+            else None
+        )
+        if reference is None:
+            reference = self.codec.encode(portrait[:, None])[:, 0]
         return Conditions(
             tokens=tokens,
             regions=regions,
             gates={name: gates[name] for name in tokens},
-            identity=self.encoders["identity"](portrait if head is None else head),
-            reference=self.codec.encode(portrait[:, None])[:, 0],
+            identity=who,  # type: ignore[arg-type]  # none: no tokens
+            reference=reference,
             location=torch.stack([masks["face"], masks["mouth"]], dim=2),
             micro=micro,
             mask_drop=self.config.sampling.mask_drop,
@@ -281,7 +262,8 @@ class TalkingHeadModel(ModelMixin):
     def null(self) -> dict[str, Tensor]:
         """Tokens by which guidance says nothing about a signal, or about who it is; others it shuts."""
         said = [name for name, part in self.encoders.items() if getattr(part, "dropped", False)]
-        return {name: _null(self.encoders[name]) for name in (*said, "identity")}
+        who = ["identity"] if "identity" in self.encoders else []
+        return {name: _null(self.encoders[name]) for name in (*said, *who)}
 
     def told(self, b: int) -> Tensor:
         """The micro-conditions (b, 3) that the model is sampled with."""
@@ -299,44 +281,3 @@ def _null(encoder: nn.Module) -> Tensor:
     """An encoder's `null`, which is read without a `forward`."""
     with weights_here(encoder):
         return encoder.null  # type: ignore[return-value]
-
-
-def _encoder(signal: str, given: Mapping[str, Any]) -> nn.Module:
-    """The encoder that a signal's settings ask for. Raises: InputError for unknown kinds and settings."""
-    values, kinds = dict(given), ENCODERS[signal]
-    if "class_path" in values:
-        return _own_encoder(signal, values)
-    kind = one_of(values.pop("kind", next(iter(kinds))), kinds, f"kind of {signal} encoder")
-    encoder, settings = kinds[kind]
-    for name in values:
-        one_of(name, {f.name for f in fields(settings)}, f"setting of the {kind} encoder of {signal}")
-    return encoder(settings(**values))
-
-
-def _own_encoder(signal: str, values: Mapping[str, Any]) -> nn.Module:
-    """An encoder of the user's, by the path of its class. Raises: InputError when that is none."""
-    for name in values:
-        one_of(name, ("class_path", "init_args"), f"setting of an encoder of {signal} by its class")
-    path = str(values["class_path"])
-    module, _, name = path.rpartition(".")
-    try:
-        kind = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(
-            f"model.{signal}.class_path: {path} does not import ({error}); install its package, or put its "
-            "folder on PYTHONPATH"
-        ) from None
-    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
-        raise InputError(f"model.{signal}.class_path: {path} is no torch module; give a class of one")
-    try:
-        made = kind(**dict(values.get("init_args") or {}))
-    except TypeError as error:
-        raise InputError(f"model.{signal}.init_args: {error}; give the arguments of {path}") from None
-    wanted = ("null", "absent", *(("source",) if signal == "audio" else ()))
-    missing = [part for part in wanted if not hasattr(made, part)]
-    if missing:
-        raise InputError(
-            f"model.{signal}.class_path: {path} has no {' and no '.join(missing)}; see "
-            "actalker.signals.SignalEncoder"
-        )
-    return made

@@ -17,11 +17,12 @@ import torch
 from PIL import Image, ImageOps
 
 from ..errors import InputError, kind_of
+from ..heads.motion import HeadMotion
 from ..media.image import decode_image, flat_rgb
 from ..media.sound import Sound, read_sound
 
 PictureInput = str | os.PathLike[str] | Image.Image | np.ndarray | torch.Tensor | bytes | BinaryIO
-VideoInput = str | os.PathLike[str] | np.ndarray | torch.Tensor | Iterable[PictureInput]
+VideoInput = str | os.PathLike[str] | np.ndarray | torch.Tensor | HeadMotion | Iterable[PictureInput]
 SoundInput = str | os.PathLike[str] | Sound | tuple[Any, Any] | Mapping[str, Any] | bytes | BinaryIO
 PICTURE = "a file's path, a PIL picture, or an array (h, w, 3), uint8 or floats in [0, 1]"
 FRAMES = "a file's path, or frames: PIL pictures or arrays (h, w, 3), uint8 or floats in [0, 1]"
@@ -51,14 +52,17 @@ def as_picture(value: PictureInput, name: str = "portrait") -> Path | np.ndarray
     raise InputError(f"{name}: is {kind_of(value)}; give {PICTURE}")
 
 
-def as_frames(value: VideoInput, name: str = "driving video") -> Path | Iterator[np.ndarray]:
-    """A video as frames (h, w, 3) uint8, one by one; a path stays one.
+def as_frames(value: VideoInput, name: str = "driving video") -> Path | HeadMotion | Iterator[np.ndarray]:
+    """A video as frames (h, w, 3) uint8, one by one; a path and the motion of a head stay what they are.
 
-    value: a path, or frames as `as_picture` takes them: a list or another iterable, an array or a tensor
+    value: a path, an absolute `HeadMotion`, or frames as `as_picture` takes them: a list or another
+    iterable, an array or a tensor
         (f, h, w, c) or (f, c, h, w), or a batch of one such.
     """
     if isinstance(value, (str, os.PathLike)):
         return _path(value, name)
+    if isinstance(value, HeadMotion):
+        return value
     if isinstance(value, (np.ndarray, torch.Tensor)):
         value = value[0] if value.ndim == 5 and len(value) == 1 else value
         if value.ndim != 4:

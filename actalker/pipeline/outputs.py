@@ -16,10 +16,13 @@ def sidecar_of(video: Path) -> Path:
 
 
 def check_outputs(
-    video: Path, preview_to: Path | None, overwrite: bool, sources: Iterable[str | None] = ()
+    video: Path, others: Iterable[Path | None], overwrite: bool, sources: Iterable[str | None] = ()
 ) -> None:
-    """Raise InputError before any work if an output exists already, could not be written, or is a source."""
-    outputs = [path for path in (video, sidecar_of(video), preview_to) if path is not None]
+    """Raise InputError before any work if an output exists already, could not be written, or is a source.
+
+    others: what is written beside the video and its sidecar.
+    """
+    outputs = [path for path in (video, sidecar_of(video), *others) if path is not None]
     read = [source for source in sources if is_file(source)]
     for path in outputs:
         for source in read:

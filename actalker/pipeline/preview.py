@@ -35,9 +35,10 @@ def preview(inputs: ClipInputs, frames: Mapping[int, np.ndarray]) -> np.ndarray:
     height = 5 * GAP + side + 20 + LINE + len(inputs.signals) * (BAND + GAP) + small + 20
     sheet = Image.new("RGB", (width, height), PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
-    shown = [("portrait and face", _boxed(inputs)), ("what the model sees", inputs.portrait.picture)]
+    bound = inputs.portrait.bound
+    shown = [("portrait and face", _boxed(inputs)), bound.sketch()]
     for name, mask in inputs.masks().items():
-        shown.append((f"{name} acts here", _tinted(inputs, mask.numpy(), COLOURS[name])))
+        shown.append((f"{name} acts here", _tinted(bound.picture, bound.shown(mask), COLOURS[name])))
     for k, (title, picture) in enumerate(shown):
         x = GAP + k * (side + GAP)
         sheet.paste(_fitted(picture, side), (x, GAP + 18))
@@ -75,15 +76,14 @@ def _boxed(inputs: ClipInputs) -> np.ndarray:
     )
     draw = ImageDraw.Draw(image)
     draw.rectangle([v * scale for v in inputs.portrait.face.box], outline=COLOURS["audio"], width=3)
-    square = inputs.portrait.crop
-    corners = (square.x, square.y, square.x + square.side, square.y + square.side)
+    corners = inputs.portrait.bound.seen_part()
     draw.rectangle([v * scale for v in corners], outline=COLOURS["expression"], width=3)
     return np.asarray(image)
 
 
-def _tinted(inputs: ClipInputs, mask: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+def _tinted(picture: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
     share = mask[..., None] * 0.45
-    mixed = inputs.portrait.picture * (1 - share) + np.asarray(colour) * share
+    mixed = picture * (1 - share) + np.asarray(colour) * share
     return mixed.round().astype(np.uint8)
 
 

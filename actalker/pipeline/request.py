@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from numbers import Real
@@ -24,6 +24,7 @@ from .plan import Plan, plan
 
 MOST_REUSED = 8
 MASKS = ("paper", "released")
+SMALLEST, LARGEST = 64, 8192  # pixels of a frame's longer side
 
 
 @dataclass
@@ -46,6 +47,8 @@ class Request:
     arrangement: Arrangement | None = None
     steady: bool = False
     """Whether colour and exposure are held where the clip begins."""
+    told_latents: Callable[[Tensor], object] | None = None
+    """Told every window's latents (1, k, c, h, w) before they are decoded."""
     plan: Plan = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,14 +77,13 @@ class Request:
         """Frames of the video."""
         return self.inputs.frames * self.interpolate
 
-    @torch.no_grad()
     def _checked_noise(self, latents: Tensor) -> Tensor:
         """The caller's noise. Raises: InputError where it is not this clip's shape."""
         if not isinstance(latents, Tensor):
             raise InputError(f"latents: is {kind_of(latents)}; give a tensor of unit noise")
         latents = latents[None] if latents.ndim == 4 else latents
-        one = self.inputs.model.codec.encode(self.inputs.pixels[:, None])
-        shape = (1, self.inputs.frames, *one.shape[2:])
+        model = self.inputs.model
+        shape = (1, self.inputs.frames, *model.codec.latent_shape(model.config.size))
         if tuple(latents.shape) != shape or not latents.isfinite().all():
             raise InputError(
                 f"latents of shape {tuple(latents.shape)}: this clip starts from unit noise of shape {shape}"
@@ -94,6 +96,21 @@ def by_signal(values: Mapping[str, Any] | None, what: str, example: Any) -> Mapp
     if values is not None and not isinstance(values, Mapping):
         raise InputError(f"{what}: is {kind_of(values)}; give it for each signal, {{'audio': {example!r}}}")
     return values or {}
+
+
+def longest_side(size: int | str | None) -> int | None:
+    """Of the frames, pixels: 0 for `own`, None where none is asked for. Raises: InputError for other
+    words.
+    """
+    if size is None or size == "own":
+        return None if size is None else 0
+    try:
+        pixels = int(size)
+    except (TypeError, ValueError):
+        pixels = 0
+    if not SMALLEST <= pixels <= LARGEST:
+        raise InputError(f"size {size}: give {SMALLEST} to {LARGEST} pixels for the longer side, or own")
+    return pixels
 
 
 def acting(regions: Mapping[str, str | Path] | None, masks: str) -> dict[str, str | Path]:

@@ -91,7 +91,12 @@ def as_output_type(frames: Sequence[np.ndarray], kind: str) -> Pictures | np.nda
 
 
 def to_uint8(video: Tensor) -> np.ndarray:
-    """(f, 3, h, w) in [-1, 1] to (f, h, w, 3) uint8."""
-    return (
-        ((video.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-    )
+    """(f, 3, h, w), in [-1, 1] or uint8 already, to (f, h, w, 3) uint8."""
+    if video.dtype != torch.uint8:
+        video = ((video.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return video.permute(0, 2, 3, 1).cpu().numpy()
+
+
+def to_float(video: Tensor) -> Tensor:
+    """(f, 3, h, w), uint8 or in [-1, 1] already, to floats in [-1, 1]."""
+    return video.float() / 127.5 - 1 if video.dtype == torch.uint8 else video

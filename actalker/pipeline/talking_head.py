@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..codecs.codec import VIEWS
 from ..control.gates import Gates
 from ..diffusion.sampling import Observer
 from ..errors import InputError, kind_of, one_of, whole
@@ -22,8 +23,8 @@ from .generate import generate
 from .inputs import gather
 from .interpolate import interpolated, load_between
 from .objects import PictureInput, SoundInput, VideoInput, as_frames, as_picture, as_sound
-from .request import Request, acting, by_signal, sampling
-from .result import OUTPUT_TYPES, TalkingHeadOutput, as_output_type, to_uint8
+from .request import Request, acting, by_signal, longest_side, sampling
+from .result import OUTPUT_TYPES, TalkingHeadOutput, as_output_type, to_float, to_uint8
 from .steady import Steady
 from .steps import StepCallback, Steps
 from .stored import StoredPipeline
@@ -67,6 +68,8 @@ class TalkingHeadPipeline(StoredPipeline):
         interpolator: str | Path = "linear",
         duration: str | float | Fraction | None = None,
         crop: str = "face",
+        view: str | None = None,
+        size: int | str | None = None,
         face_model: str | Path | None = None,
         face_index: int | None = None,
         audio_start: str | float | Fraction = 0,
@@ -113,6 +116,8 @@ class TalkingHeadPipeline(StoredPipeline):
             face_index,
             parse_seconds(str(audio_start)),
             parse_seconds(str(expression_start)),
+            None if view is None else one_of(view, VIEWS, "view"),
+            longest_side(size),
         )
         return Request(
             inputs,
@@ -138,7 +143,7 @@ class TalkingHeadPipeline(StoredPipeline):
     def _frames(self, request: Request, observer: Observer) -> Iterator[np.ndarray]:
         hold = Steady(float(request.inputs.fps)) if request.steady else None
         for piece in self._pieces(request, observer, self.arrangement.decode):
-            yield from to_uint8(piece if hold is None else hold(piece))
+            yield from to_uint8(piece if hold is None else hold(to_float(piece)))
 
     def _pieces(self, request: Request, observer: Observer, decode: int) -> Iterator[Tensor]:
         self._interrupt = False
@@ -157,6 +162,8 @@ class TalkingHeadPipeline(StoredPipeline):
                 decode,
                 request.reuse,
                 request.latents,
+                request.inputs.portrait.bound,
+                request.told_latents,
             )
         finally:
             self.maybe_free_model_hooks()
@@ -188,6 +195,8 @@ class TalkingHeadPipeline(StoredPipeline):
         interpolator: str | Path = "linear",
         duration: str | float | Fraction | None = None,
         crop: str = "face",
+        view: str | None = None,
+        size: int | str | None = None,
         face_model: str | Path | None = None,
         face_index: int | None = None,
         audio_start: str | float | Fraction = 0,
@@ -203,6 +212,8 @@ class TalkingHeadPipeline(StoredPipeline):
             portrait: a file, or a PIL picture, an array or tensor; see `objects.as_picture`.
             audio: a file with sound, a `Sound`, or (array, rate); see `objects.as_sound`.
             expression: a driving video, or its frames at `fps` / `interpolate`; see `objects.as_frames`.
+            Models
+                of heads take a take too: a file of Live Link Face (.csv), or an absolute `HeadMotion`.
             text: `"base | 0-1.2: smiles | ..."`, a YAML file or a `Script`. At least one of the three.
             gates: how far each signal is open, [0, 1] or a schedule in seconds; all open by default.
             regions: where a signal acts: mouth, upper, face, frame, or a mask picture.
@@ -219,6 +230,10 @@ class TalkingHeadPipeline(StoredPipeline):
                 linear or a TorchScript file (`load_between`).
             duration: seconds; default the speech's, else the driving video's, else the script's.
             crop: `face` (the canonical square around the face) or `none` (the centred square).
+            view: of models of heads: photo, the whole photograph, or face, the square around the face.
+            size: of models of heads: longest side of the frames, pixels, or own, the photograph's own;
+            1280 if
+                not given. A smaller photograph keeps its size.
             audio_start: seconds of the sound that are left out at its beginning, exact to the sample.
             expression_start: seconds of the driving video that are left out at its beginning.
             face_model: MediaPipe's face_landmarker.task. face_index: which face, largest first.
@@ -262,6 +277,8 @@ class TalkingHeadPipeline(StoredPipeline):
             interpolator=interpolator,
             duration=duration,
             crop=crop,
+            view=view,
+            size=size,
             face_model=face_model,
             face_index=face_index,
             audio_start=audio_start,

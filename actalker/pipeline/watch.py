@@ -66,6 +66,8 @@ class Watch:
     @torch.no_grad()
     def _identity_drift(self) -> float | None:
         inputs = self.request.inputs
+        if "identity" not in inputs.model.encoders:
+            return None
         pictures = torch.from_numpy(np.stack([self.first, self.last])).permute(0, 3, 1, 2)
         pixels = (pictures.to(inputs.pixels.device).float() / 127.5 - 1).to(inputs.pixels.dtype)
         first, last = inputs.model.encoders["identity"](pixels).float().flatten(1)

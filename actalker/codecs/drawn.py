@@ -1,0 +1,202 @@
+"""A portrait that is drawn with a head: how it is shown, and its frames.
+
+Letters: f frames, H W the photograph's size, h w the frames'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cached_property
+from math import ceil, floor
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+from scipy.interpolate import LinearNDInterpolator
+from scipy.ndimage import map_coordinates
+from torch import Tensor
+
+from ..faces.crop import canonical_crop
+from ..heads.camera import to_camera
+from ..heads.face_map import NUMBERS, face_map, motion_of, numbers_of
+from ..heads.fit import check_fit, fit_face
+from ..heads.motion import HeadMotion
+from .codec import Sitter
+
+if TYPE_CHECKING:
+    from ..heads.drawing import HeadPortrait
+
+AROUND = 1.0  # sides of the face's square that are drawn beside it where it alone is shown
+SHOWN = 256  # pixels of the longer side on which a mask is drawn for people
+INK = (214, 84, 40)
+
+
+class DrawnPortrait:
+    """A photograph whose head is moved; see `codec.Bound`.
+
+    Frames are the whole photograph (view `photo`) or the square around the face, as far as it lies inside
+    (`face`), at the photograph's own size unless their longer side is above the limit. H.264 takes even
+    sides: the last row or column of an odd one is left out.
+    """
+
+    def __init__(
+        self,
+        lay: Callable[[Tensor], Tensor],
+        read: Callable[[Tensor], Tensor],
+        places: Tensor,
+        sitter: Sitter,
+        limit: int,
+    ) -> None:
+        """lay, read: the codec's. places: what it tells of the map. limit: of the longer side, where none
+        is asked for.
+
+        Raises: InputError where no head can be fitted.
+        """
+        self._read, self.sitter = read, sitter
+        self._cut(limit if sitter.limit is None else sitter.limit)
+        face = sitter.face
+        marks = None if face.landmarks is None else (face.landmarks - self.corner) * self.scale
+        self.fit = fit_face(replace(face, landmarks=marks), self.photograph, sitter.name)
+        notes = check_fit(self.fit, self.photograph, sitter.name)
+        fitted = f"head: fitted within {100 * self.fit.error:.1f} % of the eyes' distance"
+        self.facts = (fitted, *notes)
+        self.masks = {name: torch.from_numpy(mask) for name, mask in face_map().regions.items()}
+        own = numbers_of(self.fit.motion)
+        own[:, NUMBERS.index("x") : NUMBERS.index("z") + 1] = 0  # where it is in the picture says nothing
+        self.reference = torch.cat([places[None], lay(torch.from_numpy(own))], 1)
+
+    def _cut(self, limit: int) -> None:
+        """The photograph as it is drawn on, and which part of it is shown."""
+        image, square = self.sitter.image, self.sitter.square
+        h, w = image.shape[:2]
+        shown = (0, 0, w, h)
+        wide = shown
+        if self.sitter.view == "face":
+            square = canonical_crop(self.sitter.face)
+            shown = _inside(square.x, square.y, square.side, w, h)
+            apart = AROUND * square.side
+            wide = _inside(square.x - apart, square.y - apart, square.side + 2 * apart, w, h)
+        longer = max(shown[2] - shown[0], shown[3] - shown[1])
+        scale = min(1.0, limit / longer) if limit else 1.0
+        self.corner = np.array(wide[:2], float)
+        part = image[wide[1] : wide[3], wide[0] : wide[2]]
+        size = [max(2, round(side * scale)) for side in (part.shape[1], part.shape[0])]
+        if scale < 1:
+            part = np.asarray(Image.fromarray(part).resize(size, Image.Resampling.LANCZOS))
+        self.photograph = np.ascontiguousarray(part)
+        self.scale = np.array(size) / (wide[2] - wide[0], wide[3] - wide[1])
+        x0, y0 = (round((shown[k] - wide[k]) * self.scale[k]) for k in (0, 1))
+        x1, y1 = (round((shown[k + 2] - wide[k]) * self.scale[k]) for k in (0, 1))
+        self.box = (x0, y0, x1 - (x1 - x0) % 2, y1 - (y1 - y0) % 2)
+
+    @cached_property
+    def head(self) -> HeadPortrait:
+        """The portrait made ready for drawing, when the first frame is."""
+        from ..heads.drawing import HeadPortrait  # numba takes a while to load
+        from ..heads.outline import person_outline
+
+        return HeadPortrait(self.photograph, self.fit, person_outline(self.photograph))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(h, w) of the frames."""
+        return self.box[3] - self.box[1], self.box[2] - self.box[0]
+
+    @property
+    def picture(self) -> np.ndarray:
+        """(h, w, 3) uint8, what is shown of the photograph."""
+        return self._shown(self.photograph)
+
+    def _shown(self, drawn: np.ndarray) -> np.ndarray:
+        x0, y0, x1, y1 = self.box
+        return drawn[y0:y1, x0:x1]
+
+    def place(self) -> str:
+        """In words, what of the photograph is shown, and how large."""
+        h, w = self.sitter.image.shape[:2]
+        part = "the square around the face" if self.sitter.view == "face" else "the whole photograph"
+        return f"{part} is shown, {self.size[1]} x {self.size[0]} pixels; the photograph has {w} x {h}"
+
+    def seen_part(self) -> tuple[float, float, float, float]:
+        """Of the photograph, x0, y0, x1, y1."""
+        x0, y0, x1, y1 = np.array(self.box) / np.tile(self.scale, 2) + np.tile(self.corner, 2)
+        return float(x0), float(y0), float(x1), float(y1)
+
+    def record(self) -> dict[str, object]:
+        """The shown part in the photograph's pixels, the frames' size, and the head's own pose and misfit."""
+        return {
+            "shown": [round(v, 2) for v in self.seen_part()],
+            "size": list(self.size),
+            "head": {
+                "pose": [round(float(v), 2) for v in self.fit.pose],
+                "error": round(self.fit.error, 4),
+            },
+        }
+
+    def _vertices(self) -> np.ndarray:
+        """Where the map's vertices lie in `photograph`, (v, 2) pixels."""
+        at = self.fit.vertices()[face_map().rows].astype(np.float64)
+        return self.fit.camera.project(to_camera(at, self.fit.R, self.fit.T))
+
+    def carried(self, mask: np.ndarray) -> Tensor:
+        """A mask (H, W) in [0, 1] over the photograph on the face's map, (32, 32): as the head's skin
+        shows it.
+        """
+        x, y = (self._vertices() / self.scale + self.corner).T - 0.5
+        values = map_coordinates(np.asarray(mask, np.float64), [y, x], order=1, mode="nearest")
+        return torch.from_numpy(face_map().gathered(values).astype(np.float32))
+
+    def shown(self, mask: Tensor) -> np.ndarray:
+        """A mask (32, 32) of the map over `picture`, (h, w) in [0, 1]."""
+        h, w = self.size
+        share = SHOWN / max(h, w)
+        rows, columns = (max(1, round(side * share)) for side in (h, w))
+        values = face_map().share @ mask.numpy().ravel().astype(np.float64)
+        spread = LinearNDInterpolator((self._vertices() - self.box[:2]) * share, values, fill_value=0)
+        x, y = np.meshgrid(np.arange(columns) + 0.5, np.arange(rows) + 0.5)
+        small = Image.fromarray(spread(x, y).astype(np.float32))
+        return np.asarray(small.resize((w, h), Image.Resampling.BILINEAR)).clip(0, 1)
+
+    def sketch(self) -> tuple[str, np.ndarray]:
+        """The picture with the fitted head over it, as points."""
+        drawn = self.picture.copy()
+        h, w = self.size
+        width = max(1, round(max(h, w) / SHOWN))
+        for x, y in self._vertices()[::2] - self.box[:2]:
+            i, j = floor(y), floor(x)
+            if 0 <= i < h and 0 <= j < w:
+                drawn[i : i + width, j : j + width] = INK
+        return "the fitted head", drawn
+
+    def stream(
+        self, latents: Tensor, chunk: int, still: Tensor | None = None, free: Tensor | None = None
+    ) -> Iterator[Tensor]:
+        """Frames (1, 3, h, w) uint8 of latents (1, f, 4, 32, 32), one by one."""
+        if free is not None:
+            latents = latents * free[None, :, None].to(latents)
+        numbers = self._read(latents[0]).cpu().numpy()
+        motion = motion_of(numbers, np.arange(len(numbers)))
+        for coefficients, pose, gaze in zip(motion.coefficients, motion.pose, motion.gaze, strict=True):
+            frame = self._shown(self.head.draw(coefficients, pose, gaze).frame)
+            yield torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None]
+
+    def motion(self, latents: Tensor, start: int, fps: float) -> HeadMotion:
+        """Absolute: the portrait's own motion and what the latents add."""
+        numbers = self._read(latents[0]).cpu().numpy()
+        own = self.fit.motion
+        relative = motion_of(numbers, (start + np.arange(len(numbers))) / fps)
+        return HeadMotion(
+            relative.times,
+            relative.coefficients + own.coefficients,
+            relative.pose + own.pose,
+            relative.gaze + own.gaze,
+            relative.confidence,
+            relative.shot,
+        )
+
+
+def _inside(x: float, y: float, side: float, w: int, h: int) -> tuple[int, int, int, int]:
+    """A square as whole pixels x0, y0, x1, y1 inside a picture."""
+    return max(0, floor(x)), max(0, floor(y)), min(w, ceil(x + side)), min(h, ceil(y + side))

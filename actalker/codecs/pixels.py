@@ -1,0 +1,136 @@
+"""Codecs whose latents are the picture itself: what they have in common, and how they see a portrait.
+
+Letters: b batch, f frames, H W picture size, c h w the latent's channels and size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from ..heads.motion import HeadMotion
+from ..regions.shapes import REGIONS, SOFT_REGIONS
+from .codec import Sitter, no_motion
+
+
+class PixelCodec:
+    """Latents of pictures: decoded alone, whoever the portrait is."""
+
+    stride: int
+    channels: int
+    folds, moves = 1, False
+
+    def decode(self, latents: Tensor, chunk: int = 8) -> Tensor:
+        """See `Codec`."""
+        raise NotImplementedError
+
+    def latent_shape(self, size: int) -> tuple[int, int, int]:
+        """(c, h, w) of a model whose picture has this side."""
+        return self.channels, size // self.stride, size // self.stride
+
+    def held(self, frames: int, size: int) -> int:
+        """Numbers that decoding so many frames at once holds, about."""
+        return frames * 3 * size**2
+
+    def stream(
+        self, latents: Tensor, chunk: int, still: Tensor | None = None, free: Tensor | None = None
+    ) -> Iterator[Tensor]:
+        """See `Codec`."""
+        portrait = None if still is None else self.decode(still[:, None])[0]
+        for first, part in zip(range(0, latents.shape[1], chunk), latents.split(chunk, dim=1), strict=True):
+            video = self.decode(part, chunk)[0]
+            if portrait is not None and free is not None:
+                video = portrait + free[first : first + len(video), None].to(video) * (video - portrait)
+            yield video
+
+    def bound(self, sitter: Sitter) -> SquarePortrait:
+        """The square of the portrait that the model sees. Raises: InputError for another view or size."""
+        if sitter.view == "photo":
+            raise InputError(
+                f"view photo: this model draws a square of {sitter.size} pixels; leave --view out, or take a "
+                "model of heads, such as direct"
+            )
+        if sitter.limit not in (None, sitter.size):
+            raise InputError(
+                f"size {sitter.limit or 'own'}: this model draws {sitter.size} pixels; leave --size out, or "
+                "take a model of heads, such as direct"
+            )
+        return SquarePortrait.of(sitter, self)
+
+
+@dataclass(frozen=True, eq=False)
+class SquarePortrait:
+    """A square of a photograph, which a pixel codec's models see and draw; see `codec.Bound`."""
+
+    picture: np.ndarray
+    masks: Mapping[str, Tensor]
+    sitter: Sitter
+    codec: PixelCodec | None = None
+    reference: Tensor | None = None
+    facts: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, sitter: Sitter, codec: PixelCodec | None = None) -> SquarePortrait:
+        """Cut the square and mark its regions, soft ones where the face's landmarks are known."""
+        size = sitter.size
+        points = sitter.face.points().moved(sitter.square, size)
+        shapes = {**REGIONS, **(SOFT_REGIONS if points.contours else {})}
+        masks = {region: shape([points], (size, size)) for region, shape in shapes.items()}
+        return cls(sitter.square.apply(sitter.image, size), masks, sitter, codec)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(h, w) of the frames."""
+        return self.picture.shape[0], self.picture.shape[1]
+
+    def place(self) -> str:
+        """In words, which square of the picture the model sees."""
+        h, w = self.sitter.image.shape[:2]
+        square, side = self.sitter.square, round(self.sitter.square.side)
+        x0, y0 = max(0.0, square.x), max(0.0, square.y)
+        x1, y1 = min(float(w), square.x + square.side), min(float(h), square.y + square.side)
+        beyond = 1 - max(0.0, x1 - x0) * max(0.0, y1 - y0) / square.side**2
+        return (
+            f"the model sees {side} x {side} pixels from ({round(square.x)}, {round(square.y)}) of {w} x {h}"
+            + (f", {beyond:.0%} of them beyond the picture" if beyond >= 0.005 else "")
+        )
+
+    def seen_part(self) -> tuple[float, float, float, float]:
+        """The square's corners in the photograph."""
+        square = self.sitter.square
+        return square.x, square.y, square.x + square.side, square.y + square.side
+
+    def sketch(self) -> tuple[str, np.ndarray]:
+        """The square."""
+        return "what the model sees", self.picture
+
+    def record(self) -> dict[str, object]:
+        """See `codec.Bound`."""
+        square = self.sitter.square
+        return {"square": [round(float(v), 2) for v in (square.x, square.y, square.side)]}
+
+    def carried(self, mask: np.ndarray) -> Tensor:
+        """A mask (H, W) in [0, 1] over the photograph, cut as the picture is."""
+        grey = (np.asarray(mask) * 255).round().astype(np.uint8)
+        cut = self.sitter.square.apply(np.repeat(grey[..., None], 3, axis=2), self.sitter.size)
+        return torch.as_tensor(cut[..., 0].astype(np.float32) / 255)
+
+    def shown(self, mask: Tensor) -> np.ndarray:
+        """The mask itself: it lies on the picture."""
+        return mask.numpy()
+
+    def stream(
+        self, latents: Tensor, chunk: int, still: Tensor | None = None, free: Tensor | None = None
+    ) -> Iterator[Tensor]:
+        """As the codec's own: the portrait changes nothing."""
+        assert self.codec is not None
+        return self.codec.stream(latents, chunk, still, free)
+
+    def motion(self, latents: Tensor, start: int, fps: float) -> HeadMotion:
+        """Raises InputError: latents are pictures."""
+        raise no_motion()

@@ -1,0 +1,197 @@
+"""The face's own map: which place says what of a head's motion, and the numbers that a map holds.
+
+The head model's uv lays the face out flat. On 32 x 32 places of it, three channels hold how far the skin
+moves (the head's axes), a fourth has cells for the head's pose, gaze and tongue. A map is read by
+projecting it on what the coefficients can say, which averages errors away: skin that touches, such as
+lips, is far apart on the map, and its movement cannot be read off place by place.
+
+Numbers are (..., 62): `COEFFICIENTS`, then yaw, pitch, roll, x, y, z, then gaze to the right and down, as
+a relative `HeadMotion` has them. Maps are (..., 4, 32, 32). Regions are exact: what the mouth's numbers
+move is laid out inside the mouth's region alone, and everything else outside it, so that a masked map is
+read as masked numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy import sparse
+from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.sparse.linalg import splu
+
+from .eyes import look
+from .model import COEFFICIENTS, INDEX, HeadModel, head_model
+from .motion import POSE, HeadMotion
+
+SIDE, CHANNELS = 32, 4
+GAZE = ("gaze right", "gaze down")
+NUMBERS = (*COEFFICIENTS, *POSE, *GAZE)
+ENERGY = 12.0  # length of the map of a coefficient of 1: a blink counts as much as a jaw, five times larger
+RIDGE = 2e-6  # of a coefficient's own energy: what it takes from a number is below 0.0004 of it
+CLOSING = 1.0  # cm from the lips' line at which the lips' closing has fallen to 1 / e
+MOUTH = ("jaw", "mouth", "cheekPuff", "tongue")  # how names begin that act in the mouth's region
+FOLLOWS = "eyeLook"  # these follow from the gaze
+# rows and columns: below the nose down to the chin and the throat under it, cheek to cheek
+MOUTH_ROWS, MOUTH_COLUMNS = slice(15, 30), slice(4, 28)
+CELLS = {  # rows, columns and the value of 1 degree or cm: on the forehead, over the eyes, in the mouth
+    "yaw": (slice(0, 3), slice(1, 11), 0.1),
+    "pitch": (slice(0, 3), slice(11, 21), 0.1),
+    "roll": (slice(0, 3), slice(21, 31), 0.1),
+    "x": (slice(3, 6), slice(1, 11), 0.5),
+    "y": (slice(3, 6), slice(11, 21), 0.5),
+    "z": (slice(3, 6), slice(21, 31), 0.25),
+    "gaze right": (slice(7, 11), slice(8, 15), 0.1),
+    "gaze down": (slice(7, 11), slice(17, 24), 0.1),
+    "tongueOut": (slice(17, 21), slice(14, 18), 2.0),
+}
+GROUPS = (  # what is told of a place: how much each of these moves it
+    ("jaw",),
+    ("mouthPucker", "mouthFunnel"),
+    ("mouthSmile", "mouthStretch", "mouthDimple", "mouthFrown"),
+    ("mouthClose", "mouthPress", "mouthRoll"),
+    ("mouthUpperUp", "mouthLowerDown", "mouthShrug"),
+    ("eyeBlink", "eyeSquint", "eyeWide"),
+    ("brow",),
+    ("cheekSquint", "noseSneer"),
+)
+SOFT = 1.5  # places over which a soft region fades
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """basis (62, 4, 32, 32) float32: the map of each number's 1. reader (62, 4096) float32: a map to its
+    numbers.
+
+    regions: name -> (32, 32) float32 in [0, 1]. places (20, 32, 32) float32, about [-2, 2]: where on the
+    face a place is (x, y, z of the neutral face), how much each of `GROUPS` moves it, and the cells.
+    rows, share: (v,) vertices of the model that lie on the map, and (v, 1024), sparse, how each lies
+    between the places.
+    """
+
+    basis: np.ndarray
+    reader: np.ndarray
+    regions: dict[str, np.ndarray]
+    places: np.ndarray
+    rows: np.ndarray
+    share: sparse.csr_matrix
+
+    def gathered(self, values: np.ndarray) -> np.ndarray:
+        """Values (v,) at `rows` as a map (32, 32): their mean around each place, the nearest one's where
+        none lies.
+        """
+        weight = np.asarray(self.share.sum(0)).ravel()
+        mean = (self.share.T @ values / np.maximum(weight, 1e-9)).reshape(SIDE, SIDE)
+        nearest = distance_transform_edt(
+            weight.reshape(SIDE, SIDE) < 1e-3, return_distances=False, return_indices=True
+        )
+        return mean[tuple(nearest)]
+
+
+@lru_cache(maxsize=1)
+def face_map() -> Places:
+    """The map of the model that comes with this package; made once, in a fraction of a second."""
+    model = head_model()
+    face = slice(*model.part_range("face"))
+    rows = np.flatnonzero(model.uv[face, 0] <= 1) + face.start
+    share = _share(model.uv[rows])
+    mouth = np.zeros((SIDE, SIDE), np.float32)
+    mouth[MOUTH_ROWS, MOUTH_COLUMNS] = 1
+    basis = np.zeros((len(NUMBERS), CHANNELS, SIDE, SIDE))
+    moves = {name: model.shapes[k, rows] for k, name in enumerate(COEFFICIENTS[:-1])}
+    moves["mouthClose"] = _closing(model, rows)
+    for name, move in moves.items():
+        if not name.startswith(FOLLOWS):
+            laid = _spread(share, move) * (mouth if name.startswith(MOUTH) else 1 - mouth)
+            basis[INDEX[name], :3] = laid * ENERGY / np.linalg.norm(laid)
+    for name, (rows_of, columns, value) in CELLS.items():
+        basis[NUMBERS.index(name), 3, rows_of, columns] = value
+    used = np.flatnonzero(basis.any((1, 2, 3)))
+    flat = basis[used].reshape(len(used), -1)
+    gram = flat @ flat.T
+    reader = np.zeros((len(NUMBERS), flat.shape[1]))
+    reader[used] = np.linalg.solve(gram + RIDGE * np.diag(np.diag(gram)), flat)
+    return Places(
+        basis.astype(np.float32),
+        reader.astype(np.float32),
+        _regions(mouth),
+        _told(_spread(share, model.neutral[rows]), basis),
+        rows,
+        share,
+    )
+
+
+def numbers_of(motion: HeadMotion) -> np.ndarray:
+    """A relative motion as numbers (f, 62) float32."""
+    return np.concatenate([motion.coefficients, motion.pose, motion.gaze], 1).astype(np.float32)
+
+
+def motion_of(numbers: np.ndarray, times: np.ndarray) -> HeadMotion:
+    """The inverse of `numbers_of`, for numbers that a map was read to: eyeLook follows the gaze."""
+    names, pose = len(COEFFICIENTS), len(POSE)
+    gaze = numbers[:, names + pose :]
+    f = len(numbers)
+    return HeadMotion(
+        times=np.asarray(times, np.float64),
+        coefficients=look(numbers[:, :names], gaze),
+        pose=numbers[:, names : names + pose],
+        gaze=gaze,
+        confidence=np.ones(f, np.float32),
+        shot=np.zeros(f, int),
+    )
+
+
+def _share(uv: np.ndarray) -> sparse.csr_matrix:
+    """How points (v, 2) of the map, in [0, 1], v upwards, lie between its places: (v, 1024), bilinear."""
+    x, y = uv[:, 0] * SIDE - 0.5, (1 - uv[:, 1]) * SIDE - 0.5
+    j, i = (np.clip(np.floor(v).astype(int), 0, SIDE - 2) for v in (x, y))
+    right, down = np.clip(x - j, 0, 1), np.clip(y - i, 0, 1)
+    weights = np.stack([(1 - right) * (1 - down), right * (1 - down), (1 - right) * down, right * down], 1)
+    first = i * SIDE + j
+    columns = first[:, None] + (0, 1, SIDE, SIDE + 1)
+    at = np.repeat(np.arange(len(uv)), 4)
+    return sparse.csr_matrix((weights.ravel(), (at, columns.ravel())), shape=(len(uv), SIDE * SIDE))
+
+
+def _spread(share: sparse.csr_matrix, values: np.ndarray) -> np.ndarray:
+    step = sparse.diags_array([np.ones(SIDE - 1), -np.ones(SIDE - 1)], offsets=[0, 1], shape=(SIDE - 1, SIDE))
+    one = sparse.eye_array(SIDE)
+    steps = sparse.vstack([sparse.kron(one, step), sparse.kron(step, one)])
+    system = share.T @ share + 1e-3 * steps.T @ steps + 1e-8 * sparse.eye_array(SIDE * SIDE)
+    maps = splu(sparse.csc_array(system)).solve(np.asarray(share.T @ values.astype(np.float64)))
+    return maps.T.reshape(-1, SIDE, SIDE)
+
+
+def _closing(model: HeadModel, rows: np.ndarray) -> np.ndarray:
+    """How lips close, (v, 3): the upper one down, the lower one up, most at the middle of their line."""
+    at, marks = model.neutral[rows], model.at_landmarks(model.neutral)
+    line, (left, right) = (marks[13] + marks[14]) / 2, (marks[61], marks[291])
+    along = (at[:, 0] - line[0]) / (abs(right[0] - left[0]) / 2)
+    height = line[1] + ((left[1] + right[1]) / 2 - line[1]) * along**2
+    weight = np.exp(-(((at[:, 1] - height) / CLOSING) ** 2)) * np.clip(1 - along**2, 0, None)
+    weight *= at[:, 2] > min(left[2], right[2])
+    uv_line = model.at_landmarks(model.uv)[[13, 14], 1].mean()
+    move = np.zeros((len(rows), 3))
+    move[:, 1] = np.where(model.uv[rows, 1] > uv_line, -weight, weight)
+    return move
+
+
+def _regions(mouth: np.ndarray) -> dict[str, np.ndarray]:
+    """Mouth and upper part the map between them; soft ones fade inwards."""
+    whole = np.ones_like(mouth)
+    hard = {"mouth": mouth, "upper": 1 - mouth, "face": whole, "frame": whole}
+    blurred = gaussian_filter(mouth, SOFT, mode="nearest")
+    soft = {"mouth-soft": blurred * mouth, "upper-soft": (1 - blurred) * (1 - mouth), "face-soft": whole}
+    return hard | soft
+
+
+def _told(neutral: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    place = (neutral - neutral.mean((1, 2), keepdims=True)) / neutral.std((1, 2), keepdims=True)
+    much = np.sqrt((basis[:, :3] ** 2).sum(1))
+    groups = [
+        much[[k for k, name in enumerate(COEFFICIENTS) if name.startswith(group)]].max(0) for group in GROUPS
+    ]
+    cells = [basis[NUMBERS.index(name), 3] for name in CELLS]
+    scaled = [one / one.max() for one in (*groups, *cells)]
+    return np.concatenate([place, np.stack(scaled)]).astype(np.float32)
