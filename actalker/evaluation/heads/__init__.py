@@ -1,0 +1,1 @@
+"""What heads in portraits reach: numbers and sheets of the report `ablate --preset heads`."""

@@ -1,0 +1,186 @@
+"""Phones with times to the motion of a mouth: targets of articulators, coarticulated, as coefficients.
+
+A phone pulls each articulator to a target with a weight that is whole over the phone's core and falls off
+outside it (dominance functions, Cohen & Massaro 1993). Articulators then become coefficients of the head; the
+opening between the lips is set exactly, so that a closure is a closed mouth on every face.
+
+Letters: f times, a articulators.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d, maximum_filter1d
+
+from ..errors import one_of
+from .model import CLOSE, COEFFICIENTS, INDEX, head_model, ours
+
+ARTICULATORS = ("jaw", "lips", "close", "width", "protrude", "tuck", "upper", "tongue")
+"""Jaw's drop, height of the lips' opening, lips together, spread (-1 is narrow), lips forward, lower lip
+under the upper teeth, upper lip raised, tongue's tip (0.5 behind the teeth, 1 between them)."""
+
+RATE = 100  # of tracks, a second
+BEFORE = np.array([0.050, 0.038, 0.018, 0.085, 0.110, 0.028, 0.060, 0.035])  # fall-off of dominance, seconds
+AFTER = np.array([0.045, 0.034, 0.016, 0.060, 0.070, 0.026, 0.045, 0.035])
+SMOOTH = 0.010  # seconds, of the tracks
+OPENING = 1.55  # cm between the inner lips where `lips` is 1
+KEPT = {"mouthSmile": 0.5, "mouthDimple": 0.5}  # of a portrait's own mouth while it talks; of other shapes:
+KEPT_ELSE = 0.25
+
+_OPEN = (0.8, 0.85, 0.7, 0.7, 0.7, 0.5, 0.5, 0.3)
+_ROUND = (0.8, 0.9, 0.7, 0.95, 0.95, 0.5, 0.5, 0.3)
+_WEAK = (0.35, 0.35, 0.45, 0.25, 0.25, 0.4, 0.3, 0.2)
+_TOGETHER = (0.7, 1.2, 2.5, 0.4, 0.15, 0.5, 0.5, 0.1)
+_LIP_TEETH = (0.7, 1.4, 0.9, 0.3, 0.25, 3.0, 1.0, 0.1)
+_RIDGE = (0.45, 0.35, 0.5, 0.25, 0.15, 0.3, 0.3, 1.0)
+_HISS = (1.4, 0.7, 0.7, 0.45, 0.4, 0.4, 1.0, 0.5)
+_HUSH = (1.4, 0.9, 0.8, 0.9, 1.1, 0.4, 1.2, 0.4)
+_BACK = (0.3, 0.25, 0.4, 0.1, 0.1, 0.3, 0.3, 0.3)
+
+# phone (IPA): targets of ARTICULATORS, weights, and the core as shares of the phone's length
+_MIDDLE = (0.3, 0.7)
+PHONES: dict[str, tuple[tuple[float, ...], tuple[float, ...], tuple[float, float]]] = {
+    "_": ((0, 0.08, 0.1, 0, 0, 0, 0, 0), (0.3, 0.3, 0.3, 0.15, 0.15, 0.3, 0.3, 0.3), (0.0, 1.0)),
+    "i": ((0.22, 0.55, 0, 0.55, 0, 0, 0.15, 0.05), _OPEN, _MIDDLE),
+    "ɪ": ((0.30, 0.58, 0, 0.50, 0, 0, 0.12, 0.05), _OPEN, _MIDDLE),
+    "e": ((0.42, 0.82, 0, 0.75, 0, 0, 0.15, 0.05), _OPEN, _MIDDLE),
+    "ɛ": ((0.60, 0.88, 0, 0.45, 0, 0, 0.12, 0.05), _OPEN, _MIDDLE),
+    "æ": ((0.85, 1.0, 0, 0.70, 0, 0, 0.18, 0.05), _OPEN, _MIDDLE),
+    "a": ((0.95, 1.0, 0, 0.12, 0, 0, 0.10, 0), _OPEN, _MIDDLE),
+    "ɑ": ((0.95, 0.92, 0, -0.15, 0, 0, 0.05, 0), _OPEN, _MIDDLE),
+    "ʌ": ((0.65, 0.72, 0, 0.15, 0, 0, 0.05, 0), _OPEN, _MIDDLE),
+    "ə": ((0.40, 0.42, 0, 0.05, 0, 0, 0.05, 0), _WEAK, _MIDDLE),
+    "ɔ": ((0.65, 0.48, 0, -0.70, 0.55, 0, 0.05, 0), _ROUND, _MIDDLE),
+    "o": ((0.45, 0.42, 0, -0.70, 0.75, 0, 0.05, 0), _ROUND, _MIDDLE),
+    "ʊ": ((0.30, 0.34, 0, -0.70, 0.65, 0, 0.05, 0), _ROUND, _MIDDLE),
+    "u": ((0.22, 0.18, 0, -1.0, 1.0, 0, 0.05, 0), _ROUND, _MIDDLE),
+    "p": ((0.10, 0, 1, -0.35, 0.05, 0, 0, 0), _TOGETHER, (0.0, 0.62)),
+    "b": ((0.10, 0, 1, -0.35, 0.05, 0, 0, 0), _TOGETHER, (0.0, 0.75)),
+    "m": ((0.10, 0, 1, -0.35, 0.05, 0, 0, 0), _TOGETHER, (0.05, 0.9)),
+    "f": ((0.14, 0.12, 0.15, -0.05, 0.05, 1, 0.30, 0), _LIP_TEETH, _MIDDLE),
+    "v": ((0.14, 0.12, 0.15, -0.05, 0.05, 1, 0.30, 0), _LIP_TEETH, _MIDDLE),
+    "θ": ((0.22, 0.45, 0, 0.10, 0, 0, 0.12, 1.0), (0.55, 0.5, 0.6, 0.2, 0.2, 0.4, 0.4, 2.0), _MIDDLE),
+    "ð": ((0.22, 0.45, 0, 0.10, 0, 0, 0.12, 1.0), (0.55, 0.5, 0.6, 0.2, 0.2, 0.4, 0.4, 2.0), _MIDDLE),
+    "t": ((0.20, 0.45, 0, 0.30, 0, 0, 0.12, 0.45), _RIDGE, (0.0, 0.6)),
+    "d": ((0.20, 0.45, 0, 0.30, 0, 0, 0.12, 0.45), _RIDGE, (0.0, 0.7)),
+    "n": ((0.22, 0.50, 0, 0.30, 0, 0, 0.10, 0.45), _RIDGE, _MIDDLE),
+    "l": ((0.34, 0.45, 0, -0.05, 0, 0, 0.10, 0.65), _RIDGE, _MIDDLE),
+    "s": ((0.08, 0.42, 0, 0.35, 0, 0, 0.30, 0.1), _HISS, _MIDDLE),
+    "z": ((0.08, 0.42, 0, 0.35, 0, 0, 0.30, 0.1), _HISS, _MIDDLE),
+    "ʃ": ((0.10, 0.58, 0, -0.45, 0.75, 0, 0.50, 0.05), _HUSH, _MIDDLE),
+    "ʒ": ((0.10, 0.58, 0, -0.45, 0.75, 0, 0.50, 0.05), _HUSH, _MIDDLE),
+    "ɹ": ((0.28, 0.28, 0, -0.75, 0.60, 0, 0.12, 0.05), (0.4, 0.7, 0.6, 0.8, 0.8, 0.4, 0.4, 0.3), _MIDDLE),
+    "w": ((0.25, 0.14, 0, -1.0, 1.0, 0, 0.05, 0), (0.6, 1.1, 0.7, 1.2, 1.2, 0.5, 0.5, 0.2), _MIDDLE),
+    "j": ((0.22, 0.50, 0, 0.50, 0, 0, 0.12, 0.05), _BACK, _MIDDLE),
+    "k": ((0.28, 0.45, 0, 0.10, 0, 0, 0.08, 0), _BACK, (0.0, 0.6)),
+    "ɡ": ((0.28, 0.45, 0, 0.10, 0, 0, 0.08, 0), _BACK, (0.0, 0.7)),
+    "ŋ": ((0.28, 0.48, 0, 0.10, 0, 0, 0.08, 0), _BACK, _MIDDLE),
+    "h": ((0.40, 0.50, 0, 0.05, 0, 0, 0.05, 0), (0.15, 0.15, 0.4, 0.05, 0.05, 0.3, 0.2, 0.2), _MIDDLE),
+}
+VOWELS = frozenset("iɪeɛæaɑʌəɔoʊu")
+
+
+@dataclass(frozen=True)
+class Phone:
+    """One sound of speech from `start` to `end`, seconds."""
+
+    start: float
+    end: float
+    symbol: str
+    stressed: bool = False
+
+    @property
+    def middle(self) -> float:
+        """Seconds."""
+        return (self.start + self.end) / 2
+
+
+def tracks(phones: Sequence[Phone], seconds: float) -> np.ndarray:
+    """Articulators (f, 8) at RATE, from 0 to `seconds`; between and beside phones the mouth rests.
+
+    Raises: InputError for a symbol that is not in PHONES.
+    """
+    times = np.arange(round(seconds * RATE)) / RATE
+    first = phones[0].start if phones else seconds
+    last = phones[-1].end if phones else seconds
+    spoken = [Phone(-1.0, first, "_"), *phones, Phone(last, seconds + 1.0, "_")]
+    pull, weight = np.zeros((len(times), len(ARTICULATORS))), np.full((len(times), 1), 1e-6)
+    weight = np.repeat(weight, len(ARTICULATORS), 1)
+    for phone in spoken:
+        goal, strength, core = PHONES[one_of(phone.symbol, PHONES, "phone")]
+        target, length = np.array(goal), phone.end - phone.start
+        dominance = np.array(strength)
+        if phone.symbol in VOWELS:
+            target[:2] *= 1.10 if phone.stressed else 0.90
+            dominance = dominance * (1.25 if phone.stressed else 0.85)
+        if phone.symbol == "_":  # a short gap between words is no rest
+            dominance = dominance * 1.6 * np.clip((length - 0.05) / 0.25, 0.05, 1.0)
+        early, late = phone.start + core[0] * length, phone.start + core[1] * length
+        if phone.symbol == "_" and length > 0.24:  # lips leave for their rest, and come back from it
+            early, late = phone.start + 0.08, phone.end - 0.10
+        apart = np.maximum(early - times, 0)[:, None] / BEFORE + np.maximum(times - late, 0)[:, None] / AFTER
+        share = dominance * np.exp(-apart)
+        pull, weight = pull + share * target, weight + share
+    return gaussian_filter1d(pull / weight, SMOOTH * RATE, axis=0, mode="nearest")
+
+
+def at_frames(articulators: np.ndarray, frames: int, fps: float) -> np.ndarray:
+    """Articulators (frames, 8) of a track at RATE; a frame shows the largest closure of the 20 ms around it.
+
+    Otherwise a p of 60 ms can fall between two frames.
+    """
+    close, tuck = ARTICULATORS.index("close"), ARTICULATORS.index("tuck")
+    held = articulators.copy()
+    for column in (close, tuck):
+        held[:, column] = maximum_filter1d(articulators[:, column], 3)
+    index = np.round(np.arange(frames) / fps * RATE).astype(int).clip(max=len(held) - 1)
+    return held[index]
+
+
+def sharpened(share: np.ndarray) -> np.ndarray:
+    """Closures that are likely, made full; slight ones, none."""
+    return np.clip((share - 0.15) / 0.30, 0, 1)
+
+
+def mouth(articulators: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """What articulators (f, 8) ask of a face: coefficients (f, 54) relative to its own (54,).
+
+    While it talks, a face keeps half of its own smile, and a quarter of what else its mouth does.
+    """
+    model = head_model()
+    jaw, lips, close, width, protrude, tuck, upper, tongue = np.asarray(articulators, np.float64).T
+    close, tuck = sharpened(close), sharpened(tuck)
+    free, wide, narrow = lips * (1 - close), np.maximum(width, 0), np.maximum(-width, 0)
+    asked = {
+        "jawOpen": 0.36 * jaw + 0.05 * np.maximum(2 * tongue - 1, 0) * (1 - close),
+        "mouthLowerDown": 0.30 * free * (1 - 0.6 * protrude) + 0.12 * upper * (1 - close),
+        "mouthUpperUp": 0.12 * free + 0.32 * upper * (1 - close) + 0.18 * tuck,
+        "mouthStretch": 0.44 * wide,
+        "mouthSmile": 0.21 * wide,
+        "mouthPucker": np.minimum(0.48 * narrow + 0.38 * protrude, 1.0),
+        "mouthFunnel": 0.40 * protrude * (0.4 + 0.6 * np.minimum(3 * free, 1)),
+        "mouthPress": 0.38 * close,
+        "mouthRollLower": 0.18 * close + 0.62 * tuck,
+        "mouthRollUpper": 0.18 * close,
+        "mouthShrugLower": 0.10 * close + 0.12 * tuck,
+        "tongueOut": tongue * (1 - close),
+    }
+    target = np.zeros((len(jaw), len(own)))
+    for name, index in INDEX.items():
+        if name.startswith(("mouth", "jaw")) and name != "mouthClose":
+            kept = next((share for start, share in KEPT.items() if name.startswith(start)), KEPT_ELSE)
+            target[:, index] = own[index] * kept
+    for name, values in asked.items():
+        for key in ours(name):
+            target[:, INDEX[key]] += values
+    spoken = np.array([n.startswith(("mouth", "jaw", "tongue")) for n in COEFFICIENTS])
+    change = np.where(spoken, target - own, 0.0)
+    # the lips' opening is what was asked for, whatever the shapes make of it
+    opening = OPENING * free * (1 - 0.5 * tuck) + 0.10 * tuck * (1 - close)
+    shut = INDEX["mouthClose"]
+    change[:, shut] = 0.0
+    change[:, shut] = (model.opening(own) + model.gap(change) - opening) / CLOSE
+    return change
