@@ -8,6 +8,9 @@ import numba
 import numpy as np
 
 ZERO, ONE, HALF = np.float32(0), np.float32(1), np.float32(0.5)
+STEP, TURN = np.float32(0.05), np.float32(2 * np.pi)  # of the eyes' maps: radians a row, all around
+CREASE, CREASE_WIDE = np.float32(0.3), np.float32(0.08)  # cm of the blink's drop where a shut lid folds
+LASHES = np.float32(11.0)  # of a lower lid, from its middle to its end
 
 
 @numba.njit(cache=True, fastmath=True, inline="always")
@@ -98,11 +101,11 @@ def shade(kind, reach, out):
                 continue
             run = run + ONE if i > 0 and kind[i - 1, j] == k else ONE
             deep = reach[0] if k == 1 else reach[1]
-            dark = np.float32(0.6) if k == 1 else np.float32(0.65)
+            dark = np.float32(0.68) if k == 1 else np.float32(0.65)
             out[i, j] = dark + (ONE - dark) * step((run - HALF) / deep, ZERO, ONE)
             if k == 1:
                 near = step((beside[i, j] - HALF) / deep, ZERO, ONE)
-                out[i, j] *= np.float32(0.72) + np.float32(0.28) * near
+                out[i, j] *= np.float32(0.85) + np.float32(0.15) * near
 
 
 @numba.njit(cache=True, fastmath=True)
@@ -126,6 +129,7 @@ def paint(
     shadow,
     grain,
     cheek,
+    lash,
     alpha,
     colour,
     source,
@@ -152,30 +156,37 @@ def paint(
             if what >= 2:  # the ball turns: where was this point of it in the photograph
                 e = eyes[what - 2]
                 dx, dy, dz = v[0] - e[0], v[1] - e[1], v[2] - e[2]
-                unit = ONE / np.sqrt(dx * dx + dy * dy + dz * dz)
-                dx, dy, dz = dx * unit, dy * unit, dz * unit
+                far = np.sqrt(dx * dx + dy * dy + dz * dz)
+                dx, dy, dz = dx / far, dy / far, dz / far
                 ox = e[4] * dx + e[5] * dy + e[6] * dz
                 oy = e[7] * dx + e[8] * dy + e[9] * dz
                 oz = e[10] * dx + e[11] * dy + e[12] * dz
                 cx = e[13] * ox + e[14] * oy + e[15] * oz
                 cy = e[16] * ox + e[17] * oy + e[18] * oz
                 cz = e[19] * ox + e[20] * oy + e[21] * oz
-                depth = e[24] + e[3] * cz
-                qx = (e[22] + e[3] * cx) / depth * e[25] + e[26]
-                qy = (e[23] + e[3] * cy) / depth * e[25] + e[27]
+                depth = e[24] + far * cz
+                qx = (e[22] + far * cx) / depth * e[25] + e[26]
+                qy = (e[23] + far * cy) / depth * e[25] + e[27]
                 loose = mask_at(masks, qx - mx, qy - my, 2)
                 tight = mask_at(masks, qx - mx, qy - my, 3)
                 s = still[what - 1]
                 ww = step(loose * s + tight * (ONE - s), np.float32(0.35), np.float32(0.8))
                 ww *= step(-cz, np.float32(0.1), np.float32(0.3))
-                angle = np.arccos(min(max(ox * e[28] + oy * e[29] + oz * e[30], -ONE), ONE))
-                place = min(max(angle / np.float32(0.05) - HALF, ZERO), np.float32(30.999))
-                k0 = int(place)
-                f = place - k0
-                tr = tables[what - 2, k0, 0] * (ONE - f) + tables[what - 2, k0 + 1, 0] * f
-                tg = tables[what - 2, k0, 1] * (ONE - f) + tables[what - 2, k0 + 1, 1] * f
-                tb = tables[what - 2, k0, 2] * (ONE - f) + tables[what - 2, k0 + 1, 2] * f
-                tr, tg, tb = tr * shadow[i, j], tg * shadow[i, j], tb * shadow[i, j]
+                along = min(max(ox * e[28] + oy * e[29] + oz * e[30], -ONE), ONE)
+                row = min(max(np.arccos(along) / STEP - HALF, ZERO), np.float32(tables.shape[1] - 1.001))
+                turn = np.arctan2(ox * e[34] + oy * e[35] + oz * e[36], ox * e[31] + oy * e[32] + oz * e[33])
+                around = turn / TURN * np.float32(tables.shape[2])
+                if around < 0:
+                    around += np.float32(tables.shape[2])
+                k0, m0 = int(row), int(around)
+                f, g = row - k0, around - m0
+                m0 = m0 % tables.shape[2]
+                m1 = (m0 + 1) % tables.shape[2]
+                for k in range(3):
+                    left = tables[what - 2, k0, m0, k] * (ONE - f) + tables[what - 2, k0 + 1, m0, k] * f
+                    right = tables[what - 2, k0, m1, k] * (ONE - f) + tables[what - 2, k0 + 1, m1, k] * f
+                    own[k] = (left + g * (right - left)) * shadow[i, j]
+                tr, tg, tb = own[0], own[1], own[2]
                 keep, al = s, ONE
             else:
                 qx, qy = v[0] / v[2], v[1] / v[2]
@@ -209,6 +220,26 @@ def paint(
                 tr = ww * own[0] + (ONE - ww) * tr
                 tg = ww * own[1] + (ONE - ww) * tg
                 tb = ww * own[2] + (ONE - ww) * tb
+            if what == 0 and v[13] + v[14] > np.float32(0.004):
+                fold = (v[10] - CREASE) / CREASE_WIDE
+                bow = (v[10] - np.float32(0.62)) / np.float32(0.22)
+                lit = ONE + v[13] * (
+                    np.float32(0.06) * np.exp(-bow * bow) - np.float32(0.16) * np.exp(-fold * fold)
+                )
+                line = v[11] / np.float32(0.06)
+                dark = v[13] * np.exp(-line * line) * lash[3]
+                if v[14] > ZERO:  # lashes of a shut eye lie on the lower lid, fanned out
+                    lean = v[12] * LASHES * (ONE + np.float32(0.25) * (ONE - v[14]))
+                    number = np.floor(lean + HALF)
+                    off = abs(lean - number) * np.float32(2.2)
+                    odd = np.sin(number * np.float32(12.9898)) * np.float32(43758.547)
+                    long = np.float32(0.65) + np.float32(0.35) * (odd - np.floor(odd))
+                    hair = max(ONE - off, ZERO) * step(v[14], ONE - long, ONE)
+                    dark = max(dark, min(hair + step(v[14], np.float32(0.7), ONE), ONE) * lash[3])
+                tr, tg, tb = tr * lit, tg * lit, tb * lit
+                tr += dark * (lash[0] - tr)
+                tg += dark * (lash[1] - tg)
+                tb += dark * (lash[2] - tb)
             colour[i, j, 0], colour[i, j, 1], colour[i, j, 2] = tr, tg, tb
             source[i, j, 0], source[i, j, 1] = qx, qy
             weight[i, j], alpha[i, j] = ww, al

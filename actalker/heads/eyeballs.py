@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from .camera import FLIP, Camera, rotation, to_camera
+from .kernels import bilinear
 
-STEP = 0.05  # radians a row of the colours' table
-ROWS = 32
+STEP = 0.05  # radians from the iris' middle a row of an eye's map
+ROWS, COLUMNS = 30, 48
+SPREADS = (1.0, 2.0, 4.0, 8.0)  # rows over which what is known of the white spreads
 
 
 def direction(gaze: np.ndarray) -> np.ndarray:
@@ -16,7 +19,15 @@ def direction(gaze: np.ndarray) -> np.ndarray:
     return np.array([np.sin(x) * np.cos(y), -np.sin(y), np.cos(x) * np.cos(y)])
 
 
-def ring_colours(
+def axes(gaze: np.ndarray) -> np.ndarray:
+    """(3, 3): where an eye looks, and two axes across that, head space."""
+    z = direction(gaze)
+    x = np.cross([0.0, 1.0, 0.0], z)
+    x /= np.linalg.norm(x)
+    return np.stack([z, x, np.cross(z, x)])
+
+
+def seen_map(
     crop: np.ndarray,
     corner: tuple[int, int],
     shown: np.ndarray,
@@ -25,58 +36,54 @@ def ring_colours(
     R: np.ndarray,
     T: np.ndarray,
     gaze: np.ndarray,
-    iris: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Colours (ROWS, 3) by the angle from the iris' middle, NaN where nothing is shown; and those (k, 3) of
-    the white.
+    """What a photograph shows of an eyeball on a map around its iris: colours (ROWS, COLUMNS, 3), by the
+    angle from the iris' middle and around it, and where they are known (ROWS, COLUMNS).
 
-    crop (h, w, 3) from pixel `corner` on; shown (h, w) bool: where it shows this eyeball. iris: radius,
-    degrees.
+    crop (h, w, 3) from pixel `corner` on; shown (h, w) in [0, 1]: where it shows this eyeball.
     """
-    table = np.full((ROWS, 3), np.nan, np.float32)
-    i, j = np.nonzero(shown)
-    if len(i) < 12:
-        return table, np.zeros((0, 3), np.float32)
+    away = STEP * (np.arange(ROWS) + 0.5)[:, None]
+    round_ = 2 * np.pi * np.arange(COLUMNS)[None] / COLUMNS
+    z, x, y = axes(gaze)
+    side = np.cos(round_)[..., None] * x + np.sin(round_)[..., None] * y
+    d = np.cos(away)[..., None] * z + np.sin(away)[..., None] * side
     centre, radius = ball
-    middle = to_camera(np.asarray(centre, np.float64), R, T)
-    rays = camera.ray(np.stack([j + 0.5 + corner[0], i + 0.5 + corner[1]], 1))
-    along = rays @ middle
-    hit = rays * (along - np.sqrt(np.maximum(along**2 - middle @ middle + radius**2, 0)))[:, None] - middle
-    hit = hit @ (FLIP @ R)
-    hit /= np.linalg.norm(hit, axis=1, keepdims=True)
-    angle = np.arccos(np.clip(hit @ direction(gaze), -1, 1))
-    colours = crop[i, j]
-    row = (angle / STEP).astype(int)
-    for k in range(ROWS):
-        at = row == k
-        if at.sum() >= 3:
-            table[k] = np.median(colours[at], 0)
-    return table, colours[angle > 1.15 * np.radians(iris)]
+    places = camera.project(to_camera(centre + radius * d, R, T)) - np.asarray(corner)
+    h, w = shown.shape
+    inside = ((places > 1) & (places < [w - 1, h - 1])).all(-1)
+    known = inside & ((d @ (FLIP @ R).T)[..., 2] < -0.2) & (bilinear(shown[..., None], places)[..., 0] > 0.6)
+    return bilinear(crop, places), known
 
 
-def whole_eye(table: np.ndarray, iris: float, white: np.ndarray, light: np.ndarray) -> np.ndarray:
-    """A table (ROWS, 3) without gaps: iris from iris, white from white, and a plain eye where nothing is
-    known.
+def whole_map(
+    colours: np.ndarray, known: np.ndarray, iris: float, white: np.ndarray, light: np.ndarray
+) -> np.ndarray:
+    """A map (ROWS, COLUMNS, 3) without gaps: the iris goes on around its middle, the white spreads from what
+    is seen of it and ends in `white`; a plain eye where nothing is known. iris: radius, degrees.
     """
     radius = np.radians(iris)
     middle = STEP * (np.arange(ROWS) + 0.5)
-    model = np.where(
-        (middle < 0.42 * radius)[:, None],
-        0.08 * light,
-        np.where((middle < radius)[:, None], 0.25 * light, white),
-    )
-    table = table.copy()
-    inner = middle < 1.02 * radius
-    for zone in (inner, ~inner):
-        known = np.isfinite(table[:, 0]) & zone
-        if known.sum() >= 2:
-            for c in range(3):
-                table[zone, c] = np.interp(middle[zone], middle[known], table[known, c])
-        else:
-            table[zone] = model[zone]
-    far = middle > 1.25 * radius
-    table[far] = 0.5 * table[far] + 0.5 * white
-    return table.astype(np.float32)
+    inner = middle < 1.04 * radius
+    plain = np.where((middle < 0.42 * radius)[:, None], 0.08 * light, 0.25 * light)
+    count = known.sum(1)
+    mean = (colours * known[..., None]).sum(1) / np.maximum(count, 1)[:, None]
+    rows = np.flatnonzero(inner & (count >= 4))
+    out = np.empty_like(colours)
+    if len(rows) >= 2:
+        plain = np.stack([np.interp(middle, middle[rows], mean[rows, c]) for c in range(3)], 1)
+    out[inner] = plain[inner, None]
+    weight = np.where(inner[:, None], 0, known).astype(np.float32)
+    outer = np.broadcast_to(white, colours.shape).astype(np.float32)
+    for spread in reversed(SPREADS):
+        sigma = (spread, spread * 1.5)
+        near = gaussian_filter(weight, sigma, mode=("nearest", "wrap"))
+        there = gaussian_filter(colours * weight[..., None], (*sigma, 0), mode=("nearest", "wrap", "nearest"))
+        share = np.clip(near / 0.12, 0, 1)[..., None]
+        outer = share * there / np.maximum(near, 1e-4)[..., None] + (1 - share) * outer
+    out[~inner] = outer[~inner]
+    soft = gaussian_filter(known.astype(np.float32), 1.0, mode=("nearest", "wrap"))
+    own = np.clip((soft - 0.5) / 0.4, 0, 1)[..., None] * known[..., None]
+    return np.ascontiguousarray(own * colours + (1 - own) * out, np.float32)
 
 
 def parameters(
@@ -87,7 +94,7 @@ def parameters(
     own: np.ndarray,
     moved: np.ndarray,
 ) -> np.ndarray:
-    """(31,) what `kernels.paint` needs of one eye: R, T the portrait's pose, own (2,) its gaze, moved (2,)
+    """(37,) what `kernels.paint` needs of one eye: R, T the portrait's pose, own (2,) its gaze, moved (2,)
     degrees by which it turns now.
     """
     centre, radius = ball
@@ -96,6 +103,6 @@ def parameters(
     return np.concatenate(
         [
             centre, [radius], turned.T.ravel(), (FLIP @ R).ravel(), there,
-            [camera.focal, camera.cx, camera.cy], direction(own),
+            [camera.focal, camera.cx, camera.cy], axes(own).ravel(),
         ]
     ).astype(np.float32)  # fmt: skip

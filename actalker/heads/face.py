@@ -11,10 +11,10 @@ from scipy.ndimage import binary_erosion, gaussian_filter
 
 from . import kernels
 from .camera import FLIP, to_camera
-from .eyeballs import parameters, ring_colours, whole_eye
+from .eyeballs import ROWS, STEP, parameters, seen_map, whole_map
 from .eyes import ball
 from .fit import HeadFit
-from .inside import darkness, inside_colours, teeth
+from .inside import darkness, inside_colours, lip_colour, teeth
 from .kernels import Box
 from .layer import EYE_LEFT, EYE_RIGHT, MOUTH, SKIN, FaceLayer
 from .model import INDEX
@@ -27,6 +27,9 @@ JAW, TONGUE = INDEX["jawOpen"], INDEX["tongueOut"]
 BALL_BACK = 0.2  # cm by which the eyeballs stand back: they would come through the lids
 TURNED = 5.0  # degrees of turning over which the face's outline goes from what is behind to the mesh
 LASH_DARK = 0.55  # of the skin: the lightest a line of lashes may be
+RIMS = (0.3, 0.1)  # cm from where lips touch: there a photograph shows the seam or the teeth's edge
+SLIT = 0.12  # cm of opening below which no light comes in
+SEAM, SEAM_DARK = 0.5, 0.35  # of the lips' colour between shut lips; how much darker they are beside it
 
 
 class PortraitFace:
@@ -53,18 +56,25 @@ class PortraitFace:
         view = View.of(rig, self.image, outline, there, self.places, raster, self.scale)
         self.visible = view.visibility(rig)
         self.fill = fill_colours(rig, view, self.visible)
-        self._lashes(view)
+        lash = self._lashes(view)
         masks = self._masks()
         self._eyes(view, masks)
-        shown = masks[..., 1] > 0.6
+        shown = masks[..., 1]
         self.inside = inside_colours(rig, view, self.visible, self.fill, self.light, shown, self.rest)
+        self.seam = SEAM * lip_colour(rig, view, self.visible)
+        self.opening = rig.lips.middle(self.rest)
+        skin = rig.kind == SKIN
+        self.at_rims = (skin * smoothstep(rig.lips.away, *RIMS)).astype(np.float32)
+        self.at_seam = (skin * smoothstep(rig.lips.away, 0.12, 0.02)).astype(np.float32)
         self.areas = kernels.areas(self.places, rig.triangles)
         self._edges(view)
         chin, nose = self.places[rig.ibug68[8]], self.places[rig.ibug68[27]]
         grain = np.full_like(self.image, 0.5)
         x0, y0, x1, y1 = box
         grain[y0:y1, x0:x1] += (view.crop - blur(view.crop, 0.14 * self.scale)).clip(-0.04, 0.04)
-        self.paint = kernels.Paint(self.image, masks, (x0, y0), self.tables, grain, 0.33 * (chin - nose))
+        self.paint = kernels.Paint(
+            self.image, masks, (x0, y0), self.tables, grain, 0.33 * (chin - nose), lash
+        )
         self.mouth_wall = self.rig.kind == MOUTH
 
     # ------------------------------------------------------------------ once
@@ -94,40 +104,32 @@ class PortraitFace:
                 )
         return out
 
-    def _lashes(self, view: View) -> None:
-        """A dark line along the upper lids' edges, as dark as the portrait's own."""
+    def _lashes(self, view: View) -> np.ndarray:
+        """(4,): colour of the lashes, and how dense they are: as far as the portrait's own edges of the lids
+        say.
+        """
         rig = self.rig
         edge = np.concatenate([lids.zip.upper for lids in rig.lids])
         own = kernels.bilinear(view.crop, view.places[edge])
         dark = own[own.mean(1) <= np.quantile(own.mean(1), 0.3)].mean(0)
         skin = self.fill[np.maximum(rig.lids[0].skin, rig.lids[1].skin) > 0.5].mean(0)
-        dark = np.minimum(dark, LASH_DARK * skin)
-        for lids in rig.lids:
-            share = 0.9 * smoothstep(lids.above, 0.18, 0.06) * smoothstep(lids.drop, 0.1, 0.3)
-            self.fill += (share[:, None] * (dark - self.fill)).astype(np.float32)
+        dense = np.clip((0.95 - dark.mean() / max(skin.mean(), 1e-3)) / 0.45, 0.35, 1)
+        return np.append(np.minimum(dark, LASH_DARK * skin), 0.85 * dense)
 
     def _eyes(self, view: View, masks: np.ndarray) -> None:
         fit, rig = self.fit, self.rig
         self.balls = [ball(rig.model, fit.identity, side, fit.offset) for side in (0, 1)]
-        tables, whites = [], []
+        maps = []
         for side, kind in enumerate((EYE_LEFT, EYE_RIGHT)):
-            shown = (self.kinds0 == kind) & (masks[..., 3] > 0.6)
-            table, white = ring_colours(
-                view.crop,
-                view.box[:2],
-                shown,
-                self.balls[side],
-                fit.camera,
-                fit.R,
-                fit.T,
-                fit.gaze[side],
-                fit.iris,
+            shown = np.where(self.kinds0 == kind, masks[..., 3], 0)
+            maps.append(
+                seen_map(
+                    view.crop, view.box[:2], shown, self.balls[side], fit.camera, fit.R, fit.T, fit.gaze[side]
+                )
             )
-            tables.append(table)
-            whites.append(white)
-        white = np.concatenate(whites)
-        cheeks = (rig.kind == SKIN) & (np.abs(rig.neutral[:, 1]) < 2)
-        skin = self.fill[cheeks].mean(0)
+        beyond = STEP * (np.arange(ROWS) + 0.5) > 1.15 * np.radians(fit.iris)
+        white = np.concatenate([colours[beyond][known[beyond]] for colours, known in maps])
+        skin = self.fill[(rig.kind == SKIN) & (np.abs(rig.neutral[:, 1]) < 2)].mean(0)
         if len(white) > 8:
             value = white.mean(1)
             self.white = white[value >= np.quantile(value, 0.5)].mean(0)
@@ -136,7 +138,7 @@ class PortraitFace:
             self.white = np.clip(skin * 1.1, 0, 0.9)
             self.light = self.white * 1.15
         self.light = np.maximum(self.light, 0.9 * skin)
-        self.tables = np.stack([whole_eye(table, fit.iris, self.white, self.light) for table in tables])
+        self.tables = np.stack([whole_map(*known, fit.iris, self.white, self.light) for known in maps])
 
     def _edges(self, view: View) -> None:
         """Where the layer gives way to what is behind it, and where the photograph was seen at a grazing
@@ -213,20 +215,25 @@ class PortraitFace:
         turned = self._turned(rotation)
         shares = [self.lid_share(coefficients, k) for k in BLINKS]
         still = self._still(V, gaze, shares, turned)
-        values = np.empty((len(V), 12), np.float32)
+        values = np.empty((len(V), 15), np.float32)
         values[:, :2], values[:, 2] = self.places * self.depths[:, None], self.depths
         eyes = rig.kind >= EYE_LEFT
         values[eyes, :3] = V[eyes]
-        values[:, 3] = self._weights(places, shares, turned)
+        values[:, 3] = self._weights(V, places, shares, turned)
         values[:, 4] = np.where(self.mouth_wall | (rig.lips.away < 1.0), still[0], 1 - turned)
         for k, lids in enumerate(rig.lids):
             values[:, 4] = np.minimum(values[:, 4], 1 - lids.skin * (1 - still[1 + k]))
         values[:, 5] = rig.border * np.minimum(turned + (1 - turned) * self.outline, self.cover)
         values[:, 6:9] = self.fill
         dark = darkness(rig, V)
-        values[self.mouth_wall, 6:9] = (self.inside * dark[:, None])[self.mouth_wall]
+        opening = rig.lips.middle(V)
+        slit = smoothstep(np.array(opening), 0.0, SLIT)
+        wall = self.mouth_wall
+        values[wall, 6:9] = (self.inside * dark)[wall] * slit + self.seam * (1 - slit)
+        values[wall, 3] *= 1 - (1 - slit) * (1 - still[0])
+        values[:, 6:9] *= 1 - (SEAM_DARK * (1 - slit) * (1 - still[0])) * self.at_seam[:, None]
         values[:, 9] = rig.lids[0].skin + rig.lids[1].skin
-        values[:, 10:] = 0
+        self._lid_values(values, shares)
         parts = np.stack(
             [parameters(self.balls[side], fit.camera, fit.R, fit.T, fit.gaze[side], gaze) for side in (0, 1)]
         )
@@ -249,6 +256,22 @@ class PortraitFace:
             translation,
         )
 
+    def _lid_values(self, values: np.ndarray, shares: list[float]) -> None:
+        """Columns 10 to 14 of what is painted: drop, distance to the upper edge, place across, how shut,
+        lashes below.
+        """
+        values[:, 10:] = (0, 9, 0, 0, 0)
+        for lids, share in zip(self.rig.lids, shares, strict=True):
+            shut = float(smoothstep(np.array(share), 0.08, 0.5))
+            near = lids.near
+            values[near, 10], values[near, 11], values[near, 12] = (
+                lids.drop[near],
+                lids.above[near],
+                lids.across[near],
+            )
+            values[near, 13] = shut * lids.over[near]
+            values[near, 14] = float(smoothstep(np.array(share), 0.75, 1.0)) * lids.under[near]
+
     def _turned(self, rotation: np.ndarray) -> float:
         """0 in the portrait's own pose, 1 from TURNED degrees of yaw or pitch on."""
         toward = (FLIP @ rotation @ self.R.T @ FLIP)[:, 2]
@@ -261,12 +284,14 @@ class PortraitFace:
         eyes = [max(float(np.hypot(*gaze)) / 2.0, abs(share) / 0.1) for share in shares]
         return 1 - np.clip(np.maximum([mouth, *eyes], turned), 0, 1).astype(np.float32)
 
-    def _weights(self, places: np.ndarray, shares: list[float], turned: float) -> np.ndarray:
+    def _weights(self, V: np.ndarray, places: np.ndarray, shares: list[float], turned: float) -> np.ndarray:
         """(n,) share of the photograph's own pixels: less where it stretches, and on lids that shut."""
         rig = self.rig
         most = self.most - 0.45 * turned * (self.most < 2.5)
         kept = kernels.unstretched(places, rig.triangles, self.areas, most, rig.count)
         weights = self.visible * smoothstep(kept, 0.25, 0.95)
+        changed = np.clip(abs(rig.lips.middle(V) - self.opening) / 0.2, 0, 1)
+        weights *= 1 - changed * self.at_rims
         for lids, share in zip(rig.lids, shares, strict=True):
-            weights = weights * (1 - smoothstep(np.array(share), 0.08, 0.5) * lids.skin)
+            weights = weights * (1 - smoothstep(np.array(share), 0.08, 0.5) * lids.hidden)
         return weights

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.sparse import diags
+from scipy.sparse.csgraph import connected_components
+from scipy.sparse.linalg import splu
 
-from .kernels import bilinear, normals
+from . import kernels
+from .kernels import normals
+from .layer import MOUTH
 from .rig import Rig
 from .skin import View
 from .zips import smoothstep
 
 LOWERED = 0.18  # cm by which the upper teeth hang lower than the model's: a mouth that speaks shows them
+GUMS_BACK = 0.14  # cm by which the gums end higher than the model's: a smile hardly shows them
 BROADER = (0.06, 0.0, 0.03)  # of a tooth: else there are gaps between them
-TOOTH = (0.90, 0.87, 0.80)  # of the light
-GUM, GUM_LIGHT, GUM_OF_LIP = (0.80, 0.50, 0.50), 0.45, (0.95, 0.78, 0.80)
-DEPTH = 2.6  # cm over which it grows dark
+TOOTH = (0.92, 0.885, 0.82)  # of the light
+DEPTH = 1.9  # cm over which it grows dark
+TINT = (0.85, 1.08, 1.12)  # red light comes further
+KEPT = 0.02  # how fast what is known of a colour is forgotten from vertex to vertex
 
 
 def teeth(rig: Rig, child: float = 0.0) -> np.ndarray:
@@ -30,13 +37,13 @@ def teeth(rig: Rig, child: float = 0.0) -> np.ndarray:
             move[tooth, 0] += -0.10 * child * middle[0]
         if sign < 0:
             move[rows, 1] -= LOWERED
+    gums = rig.is_part("gums") & (rig.shapes[rig.model.index["jawOpen"], :, 1] > -0.8)
+    move[gums, 1] += GUMS_BACK
     return move
 
 
 def pieces(rig: Rig, rows: np.ndarray) -> list[np.ndarray]:
     """Connected pieces of the mesh among the vertices `rows`."""
-    from scipy.sparse.csgraph import connected_components
-
     count, label = connected_components(rig.adjacency[rows][:, rows], directed=False)
     return [rows[label == k] for k in range(count)]
 
@@ -50,34 +57,65 @@ def inside_colours(
     shown: np.ndarray,
     V: np.ndarray,
 ) -> np.ndarray:
-    """(n, 3) before depth darkens them. light (3,): white in this portrait's light. shown (h, w) bool: where
+    """(n, 3) before depth darkens them. light (3,): white in this portrait's light. shown (h, w): how surely
     the photograph shows the inside. V (n, 3): the portrait's own shape.
     """
-    lips = rig.is_part("face") & (rig.lips.away < 0.9) & (rig.lips.away > 0.15) & (visible > 0.8)
-    lip = bilinear(view.blurred, view.places[lips]).mean(0) if lips.any() else np.array([0.6, 0.35, 0.33])
+    lip = lip_colour(rig, view, visible)
     white = light * np.array(TOOTH)
-    if shown.sum() > 60:
-        own = view.crop[shown]
+    sure = shown > 0.6
+    if sure.sum() > 60:
+        own = view.crop[sure]
         bright = own[own.mean(1) >= np.quantile(own.mean(1), 0.75)].mean(0)
         if bright.mean() > 0.6 * white.mean() and np.ptp(bright) < 0.3:
             white = bright * 1.03
-    gum = 0.55 * lip * np.array(GUM_OF_LIP)
-    gum = gum + GUM_LIGHT * light.mean() * np.array(GUM) * (0.5 * lip / max(lip.mean(), 1e-3) + 0.5)
+    hue = lip / max(lip.mean(), 1e-3)
+    pink = light.mean() * (0.5 + 0.5 * hue)  # as grey as the portrait is
+    gum = 0.5 * lip + 0.5 * pink * np.array([0.78, 0.56, 0.55])
     colours = np.zeros((len(rig.rows), 3), np.float32)
     tooth = rig.is_part("teeth_upper", "teeth_lower")
     away = np.stack([rig.neutral[:, 0], 0 * rig.neutral[:, 0], np.maximum(rig.neutral[:, 2] - 5.0, 0.1)], 1)
     away /= np.linalg.norm(away, axis=1, keepdims=True)
-    round_ = 0.62 + 0.40 * np.clip((normals(rig.neutral, rig.triangles) * away).sum(1), 0, 1) ** 0.8
+    round_ = 0.55 + 0.45 * np.clip((normals(rig.neutral, rig.triangles) * away).sum(1), 0, 1) ** 0.7
     colours[tooth] = np.clip(white, 0, 0.97) * round_[tooth, None]
-    colours[rig.is_part("gums")] = np.minimum(gum * 1.2, 0.95)
-    colours[rig.is_part("tongue")] = np.minimum(gum * 1.25, 0.95)
+    colours[rig.is_part("gums")] = np.minimum(gum, 0.95)
+    colours[rig.is_part("tongue")] = np.minimum(0.65 * lip + 0.45 * pink * np.array([0.75, 0.5, 0.5]), 0.95)
     walls = rig.is_part("mouth")
-    deep = smoothstep(V[:, 2], 8.2, 10.6)[:, None]
-    colours[walls] = (deep * fill + (1 - deep) * gum * 0.55)[walls]
-    return colours
+    deep = smoothstep(V[:, 2], 8.6, 10.6)[:, None]
+    colours[walls] = (deep * 0.8 * fill + (1 - deep) * gum * 0.5)[walls]
+    return matched(rig, view, colours, shown, V)
+
+
+def lip_colour(rig: Rig, view: View, visible: np.ndarray) -> np.ndarray:
+    """Mean colour (3,) of the lips."""
+    lips = rig.is_part("face") & (rig.lips.away < 0.9) & (rig.lips.away > 0.15) & (visible > 0.8)
+    return (
+        kernels.bilinear(view.blurred, view.places[lips]).mean(0)
+        if lips.any()
+        else np.array([0.6, 0.35, 0.33])
+    )
+
+
+def matched(rig: Rig, view: View, colours: np.ndarray, shown: np.ndarray, V: np.ndarray) -> np.ndarray:
+    """Colours (n, 3) that meet what the photograph shows of the inside (`shown` (h, w)) without a step."""
+    inside = np.flatnonzero(rig.kind == MOUTH)
+    known = view.seen[inside] & (kernels.bilinear(shown[..., None], view.places[inside])[:, 0] > 0.7)
+    if known.sum() < 20:
+        return colours
+    own = kernels.bilinear(view.crop, view.places[inside])
+    ratio = np.log((own + 0.02) / (colours[inside] * darkness(rig, V)[inside] + 0.02))
+    w = known.astype(np.float64)
+    A = rig.adjacency[inside][:, inside]
+    laplacian = diags(np.asarray(A.sum(1)).ravel()) - A
+    system = diags(w + KEPT) + laplacian
+    solved = splu(system.tocsc(), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}).solve(
+        w[:, None] * ratio
+    )
+    out = colours.copy()
+    out[inside] = np.clip(colours[inside] * np.exp(np.clip(solved, -1.2, 1.2)), 0, 1)
+    return out
 
 
 def darkness(rig: Rig, V: np.ndarray) -> np.ndarray:
-    """(n,) how much light comes to the vertices V (n, 3): less behind the lips."""
+    """(n, 3) how much light comes to the vertices V (n, 3): less behind the lips, of red the most."""
     lips = V[rig.lips.zip.upper[15:26], 2].mean()
-    return np.exp(-np.maximum(lips - 1.2 - V[:, 2], 0) / DEPTH)
+    return np.exp(-np.maximum(lips - 1.1 - V[:, 2], 0)[:, None] / DEPTH * np.array(TINT)).astype(np.float32)

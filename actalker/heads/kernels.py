@@ -127,6 +127,7 @@ class Paint:
     tables: np.ndarray
     grain: np.ndarray
     cheek: np.ndarray
+    lash: np.ndarray
 
 
 def paint(
@@ -172,6 +173,7 @@ def paint(
         shadow,
         portrait.grain,
         portrait.cheek.astype(np.float32),
+        portrait.lash.astype(np.float32),
         alpha,
         colour,
         source,

@@ -7,6 +7,8 @@ import numpy as np
 from .plain import bilinear
 from .zips import smoothstep
 
+STEP, CREASE, CREASE_WIDE, LASHES = 0.05, 0.3, 0.08, 11.0  # as in `compiled_paint`
+
 
 def mask_at(masks, x, y, channel):
     height, width = masks.shape[:2]
@@ -54,13 +56,13 @@ def _run(inside):
 def shade(kind, reach, out):
     for k in (1, 2, 3):
         inside = kind == k
-        deep, dark = (reach[0], 0.6) if k == 1 else (reach[1], 0.65)
+        deep, dark = (reach[0], 0.68) if k == 1 else (reach[1], 0.65)
         from_top = dark + (1 - dark) * smoothstep((_run(inside) - 0.5) / deep, 0, 1)
         out[inside] = from_top[inside]
         if k == 1:
             nearest = np.minimum(_run(inside[::-1])[::-1], _run(inside.T).T)
             nearest = np.minimum(nearest, _run(inside.T[::-1])[::-1].T)
-            beside = 0.72 + 0.28 * smoothstep((nearest - 0.5) / deep, 0, 1)
+            beside = 0.85 + 0.15 * smoothstep((nearest - 0.5) / deep, 0, 1)
             out[inside] *= beside[inside]
 
 
@@ -84,6 +86,7 @@ def paint(
     shadow,
     grain,
     cheek,
+    lash,
     alpha,
     colour,
     source,
@@ -105,18 +108,22 @@ def paint(
         at = what == 2 + e
         p = eyes[e]
         d = v[at, :3] - p[:3]
-        d /= np.linalg.norm(d, axis=1, keepdims=True)
+        far = np.linalg.norm(d, axis=1)
+        d /= far[:, None]
         before = d @ p[4:13].reshape(3, 3).T
         c = before @ p[13:22].reshape(3, 3).T
-        depth = p[24] + p[3] * c[:, 2]
-        place[at] = (p[22:24] + p[3] * c[:, :2]) / depth[:, None] * p[25] + p[26:28]
+        depth = p[24] + far * c[:, 2]
+        place[at] = (p[22:24] + far[:, None] * c[:, :2]) / depth[:, None] * p[25] + p[26:28]
         loose, tight = (mask_at(masks, place[at, 0] - mx, place[at, 1] - my, k) for k in (2, 3))
         s = still[1 + e]
         own[at] = smoothstep(loose * s + tight * (1 - s), 0.35, 0.8) * smoothstep(-c[:, 2], 0.1, 0.3)
-        row = np.clip(np.arccos(np.clip(before @ p[28:31], -1, 1)) / 0.05 - 0.5, 0, 30.999)
-        k = row.astype(int)
-        f = (row - k)[:, None]
-        tone[at] = (tables[e, k] * (1 - f) + tables[e, k + 1] * f) * shadow[i[at], j[at]][:, None]
+        rows, columns = tables.shape[1:3]
+        row = np.clip(np.arccos(np.clip(before @ p[28:31], -1, 1)) / STEP - 0.5, 0, rows - 1.001)
+        around = np.arctan2(before @ p[34:37], before @ p[31:34]) / (2 * np.pi) * columns % columns
+        k, m = row.astype(int), np.minimum(around.astype(int), columns - 1)
+        f, g = (row - k)[:, None], (around - m)[:, None]
+        left, right = (tables[e, k, c] * (1 - f) + tables[e, k + 1, c] * f for c in (m, (m + 1) % columns))
+        tone[at] = (left + g * (right - left)) * shadow[i[at], j[at]][:, None]
         keep[at] = s
     at = what == 1
     loose, tight = (mask_at(masks, place[at, 0] - mx, place[at, 1] - my, k) for k in (0, 1))
@@ -130,8 +137,29 @@ def paint(
     own = np.maximum(own, keep * (1 - smoothstep(gap, 0.02, 0.25)))[:, None]
     seen = photograph_at(image, place[:, 0], place[:, 1])
     seen = np.where((gap <= 0.02)[:, None], image[i + y0, j + x0], seen)
-    colour[i, j] = own * seen + (1 - own) * tone
+    shown = own * seen + (1 - own) * tone
+    lids = (what == 0) & (v[:, 13] + v[:, 14] > 0.004)
+    shown[lids] = _lids(shown[lids], v[lids], lash)
+    colour[i, j] = shown
     source[i, j], weight[i, j], alpha[i, j] = place, own[:, 0], cover
+
+
+def _lids(shown, v, lash):
+    """Colours (m, 3) of shut lids with crease, lit bow and lashes."""
+    lit = 0.06 * np.exp(-(((v[:, 10] - 0.62) / 0.22) ** 2)) - 0.16 * np.exp(
+        -(((v[:, 10] - CREASE) / CREASE_WIDE) ** 2)
+    )
+    dark = v[:, 13] * np.exp(-((v[:, 11] / 0.06) ** 2)) * lash[3]
+    lean = v[:, 12] * LASHES * (1 + 0.25 * (1 - v[:, 14]))
+    number = np.floor(lean + 0.5)
+    odd = np.sin(number.astype(np.float32) * np.float32(12.9898)) * np.float32(43758.547)
+    long = 0.65 + 0.35 * (odd - np.floor(odd))
+    t = np.clip((v[:, 14] - (1 - long)) / long, 0, 1)
+    hair = np.maximum(1 - np.abs(lean - number) * 2.2, 0) * t * t * (3 - 2 * t)
+    below = np.minimum(hair + smoothstep(v[:, 14], 0.7, 1), 1) * lash[3]
+    dark = np.where(v[:, 14] > 0, np.maximum(dark, below), dark)[:, None]
+    shown = shown * (1 + v[:, 13] * lit)[:, None]
+    return shown + dark * (lash[:3] - shown)
 
 
 def soften(kind, source, x0, y0, colour, alpha, out, out_alpha):

@@ -128,7 +128,7 @@ def make_rig(model: HeadModel) -> Rig:
     )
     near_brow = cKDTree(brow).query(N)[0] < 0.75
     lashes = face & np.any(
-        [(np.minimum(lid.above, lid.below) < 0.4) | (lid.drop > 0.06) for lid in lids], axis=0
+        [(np.minimum(lid.above, lid.below) < 0.3) | (lid.drop > 0.25) for lid in lids], axis=0
     )
     middle = N[ibug[[62, 66]]].mean(0)
     return Rig(

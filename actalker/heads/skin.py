@@ -19,7 +19,7 @@ from .zips import smoothstep
 FACING = 0.12  # of the normal's z: what turns further away is not seen
 BEHIND = 0.12  # cm behind the nearest surface that still counts as seen
 SPREAD = 0.08  # how much a known colour gives way to its neighbours'
-LID_FROM_BELOW = 0.5  # share of the colour under the eye in a lid's
+LID_FROM_BELOW = 0.3  # share of the colour under the eye in a lid's
 LID_DARKER = 0.9
 
 
