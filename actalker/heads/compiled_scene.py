@@ -1,0 +1,206 @@
+"""The scene's kernels, compiled by numba; `plain_scene` holds the same in numpy. Call them through `kernels`.
+
+One thread, float32, places in pixels with centres at .5. Letters: H, W the photograph, h, w the box that may change,
+r, c the grid's nodes.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+F = np.float32
+
+
+@numba.njit(cache=True, fastmath=True)
+def _at(grid, y, x, c):
+    """grid (h, w, k) at a place in its own cells (centres at .5), bilinear, held at the edge."""
+    h, w = grid.shape[:2]
+    v = min(max(y - F(0.5), F(0)), F(h - 1))
+    u = min(max(x - F(0.5), F(0)), F(w - 1))
+    i, j = min(int(v), h - 2) if h > 1 else 0, min(int(u), w - 2) if w > 1 else 0
+    a, b = v - F(i), u - F(j)
+    i1, j1 = min(i + 1, h - 1), min(j + 1, w - 1)
+    top = grid[i, j, c] + (grid[i, j1, c] - grid[i, j, c]) * b
+    low = grid[i1, j, c] + (grid[i1, j1, c] - grid[i1, j, c]) * b
+    return top + (low - top) * a
+
+
+@numba.njit(cache=True, fastmath=True)
+def fill(image, maps, step):
+    """The picture where maps' share is 0, else smooth colours with the grain of a place beside.
+
+    image (h, w, 3) uint8; maps (h / step, w / step, 7): colours RGB, the way to a seen place in pixels right and
+    down, whether a place is seen, share of the fill. Returns (h, w, 3) uint8 and the share (h, w).
+    """
+    h, w = image.shape[:2]
+    out = image.copy()
+    share = np.zeros((h, w), np.float32)
+    scale = F(1.0 / step)
+    for i in range(h):
+        y = (F(i) + F(0.5)) * scale
+        for j in range(w):
+            x = (F(j) + F(0.5)) * scale
+            s = _at(maps, y, x, 6)
+            if s <= F(0.004):
+                continue
+            share[i, j] = s
+            qx = F(j) + F(0.5) + _at(maps, y, x, 3)
+            qy = F(i) + F(0.5) + _at(maps, y, x, 4)
+            seen = F(0)
+            if qx >= F(0) and qy >= F(0) and qx < F(w) and qy < F(h):
+                seen = _at(maps, qy * scale, qx * scale, 5)
+            for c in range(3):
+                value = _at(maps, y, x, c)
+                if seen > F(0):
+                    value += seen * (F(image[int(qy), int(qx), c]) - _at(maps, qy * scale, qx * scale, c))
+                value = F(image[i, j, c]) + s * (value - F(image[i, j, c]))
+                out[i, j, c] = np.uint8(min(max(value + F(0.5), F(0)), F(255)))
+    return out, share
+
+
+@numba.njit(cache=True, fastmath=True)
+def inverse(nodes, moved, step):
+    """What lies at the nodes (r, c, 2) of a square grid when they have moved: (r, c, 2) places of origin."""
+    rows, columns = nodes.shape[:2]
+    out = nodes.copy()
+    x0, y0, scale = nodes[0, 0, 0], nodes[0, 0, 1], F(1.0) / F(step)
+    for i in range(rows - 1):
+        for j in range(columns - 1):
+            for half in range(2):
+                # in cells: the corner shared by both halves, and the two others
+                ax, ay = (moved[i, j, 0] - x0) * scale, (moved[i, j, 1] - y0) * scale
+                cx, cy = (moved[i + 1, j + 1, 0] - x0) * scale, (moved[i + 1, j + 1, 1] - y0) * scale
+                bi, bj = (i, j + 1) if half == 0 else (i + 1, j)
+                bx, by = (moved[bi, bj, 0] - x0) * scale, (moved[bi, bj, 1] - y0) * scale
+                area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
+                if abs(area) < F(1e-6):
+                    continue
+                part = F(1.0) / area
+                top = max(int(np.ceil(min(ay, by, cy) - F(1e-4))), 0)
+                low = min(int(np.floor(max(ay, by, cy) + F(1e-4))), rows - 1)
+                left = max(int(np.ceil(min(ax, bx, cx) - F(1e-4))), 0)
+                right = min(int(np.floor(max(ax, bx, cx) + F(1e-4))), columns - 1)
+                for v in range(top, low + 1):
+                    for u in range(left, right + 1):
+                        px, py = F(u), F(v)
+                        wa = ((bx - px) * (cy - py) - (cx - px) * (by - py)) * part
+                        wb = ((cx - px) * (ay - py) - (ax - px) * (cy - py)) * part
+                        wc = F(1.0) - wa - wb
+                        if wa < F(-1e-4) or wb < F(-1e-4) or wc < F(-1e-4):
+                            continue
+                        for k in range(2):
+                            out[v, u, k] = wa * nodes[i, j, k] + wb * nodes[bi, bj, k] + wc * nodes[i + 1, j + 1, k]
+    return out
+
+
+@numba.njit(cache=True, fastmath=True)
+def compose(frame, picture, plate, share, sources, step, pad, occupied, x0, y0, alpha, colour, source, weight, ax, ay):
+    """The ground, the sheet over it and the face over both, into `frame` (H, W, 3) uint8, which holds the photograph.
+
+    picture (H, W, 4) uint8: the photograph and the person's share. plate (h, w, 3) uint8 and share (h, w): the ground
+    over the box that begins at x0, y0. sources (r, c, 2): what the sheet shows at the corners of its cells, `step`
+    pixels each; `pad` of them lie around the box on each side. occupied (r, c): whether a cell has any of the person or
+    of the filled ground. alpha, colour, source,
+    weight: the face over a box that begins at ax, ay.
+    """
+    H, W = frame.shape[:2]
+    h, w = share.shape
+    fh, fw = alpha.shape
+    rows, columns = sources.shape[:2]
+    one, half, zero = F(1.0), F(0.5), F(0.0)
+    part = one / F(step)
+    for r in range(pad, rows - 1):
+        for c in range(pad, columns - 1):
+            top, left = y0 + (r - pad) * step, x0 + (c - pad) * step
+            low, right = min(top + step, y0 + h), min(left + step, x0 + w)
+            if low <= top or right <= left:
+                continue
+            p00x, p00y = sources[r, c, 0], sources[r, c, 1]
+            p01x, p01y = sources[r, c + 1, 0], sources[r, c + 1, 1]
+            p10x, p10y = sources[r + 1, c, 0], sources[r + 1, c, 1]
+            p11x, p11y = sources[r + 1, c + 1, 0], sources[r + 1, c + 1, 1]
+            far = max(abs(p00x - F(left)), abs(p00y - F(top)), abs(p01x - F(left + step)), abs(p01y - F(top)))
+            far = max(far, abs(p10x - F(left)), abs(p10y - F(top + step)), abs(p11x - F(left + step)), abs(p11y - F(top + step)))
+            still = far < F(0.01)
+            faced = top < ay + fh and low > ay and left < ax + fw and right > ax
+            if not still:  # any of the person where the cell comes from, or was where it is?
+                i0 = min(max(int((min(p00y, p01y, p10y, p11y) - F(y0)) * part + F(pad)), 0), rows - 2)
+                i1 = min(max(int((max(p00y, p01y, p10y, p11y) - F(y0)) * part + F(pad)), 0), rows - 2)
+                j0 = min(max(int((min(p00x, p01x, p10x, p11x) - F(x0)) * part + F(pad)), 0), columns - 2)
+                j1 = min(max(int((max(p00x, p01x, p10x, p11x) - F(x0)) * part + F(pad)), 0), columns - 2)
+                found = occupied[r, c]
+                for i in range(i0, i1 + 1):
+                    for j in range(j0, j1 + 1):
+                        found = found or occupied[i, j]
+                still = not found and not faced
+            if still and not faced:
+                continue
+            for y in range(top, low):
+                b = (F(y - top) + half) * part
+                lx, ly = p00x + (p10x - p00x) * b, p00y + (p10y - p00y) * b
+                dx, dy = (p01x + (p11x - p01x) * b - lx) * part, (p01y + (p11y - p01y) * b - ly) * part
+                hy = F(y) + half
+                for x in range(left, right):
+                    hx = F(x) + half
+                    al = zero
+                    if faced and y >= ay and y < ay + fh and x >= ax and x < ax + fw:
+                        al = alpha[y - ay, x - ax]
+                    if still and al <= zero:
+                        continue
+                    own0, own1, own2 = F(picture[y, x, 0]), F(picture[y, x, 1]), F(picture[y, x, 2])
+                    v0, v1, v2 = own0, own1, own2
+                    held = one
+                    if not still and (al < one or weight[y - ay, x - ax] < one):
+                        t = F(x - left) + half
+                        gx, gy = lx + dx * t, ly + dy * t
+                        moved = (gx - hx) * (gx - hx) + (gy - hy) * (gy - hy)
+                        if moved > F(0.0004):
+                            moved = np.sqrt(moved)
+                            # nothing is there beyond the photograph's border
+                            inside = min(min(gx, F(W) - gx), min(gy, F(H) - gy))
+                            inside = min(max(inside + one, zero), one)
+                            gx = min(max(gx - half, zero), F(W - 1))
+                            gy = min(max(gy - half, zero), F(H - 1))
+                            i, j = min(int(gy), H - 2), min(int(gx), W - 2)
+                            a, e = gy - F(i), gx - F(j)
+                            w00, w01, w10, w11 = (one - a) * (one - e), (one - a) * e, a * (one - e), a * e
+                            m = w00 * F(picture[i, j, 3]) + w01 * F(picture[i, j + 1, 3])
+                            m += w10 * F(picture[i + 1, j, 3]) + w11 * F(picture[i + 1, j + 1, 3])
+                            m *= inside * F(1.0 / 255.0)
+                            # strands that the outline missed give way to the fill as the head moves off
+                            off = min(moved * F(0.15), one)
+                            mine = F(picture[y, x, 3]) * F(1.0 / 255.0)
+                            f = share[y - y0, x - x0]
+                            f = (one - m) * f * max(mine, off)
+                            q0, q1, q2 = (one - m) * own0, (one - m) * own1, (one - m) * own2
+                            if f > zero:
+                                q0 += f * (F(plate[y - y0, x - x0, 0]) - own0)
+                                q1 += f * (F(plate[y - y0, x - x0, 1]) - own1)
+                                q2 += f * (F(plate[y - y0, x - x0, 2]) - own2)
+                            if m > zero:
+                                q0 += m * (w00 * F(picture[i, j, 0]) + w01 * F(picture[i, j + 1, 0]) + w10 * F(picture[i + 1, j, 0]) + w11 * F(picture[i + 1, j + 1, 0]))
+                                q1 += m * (w00 * F(picture[i, j, 1]) + w01 * F(picture[i, j + 1, 1]) + w10 * F(picture[i + 1, j, 1]) + w11 * F(picture[i + 1, j + 1, 1]))
+                                q2 += m * (w00 * F(picture[i, j, 2]) + w01 * F(picture[i, j + 1, 2]) + w10 * F(picture[i + 1, j, 2]) + w11 * F(picture[i + 1, j + 1, 2]))
+                            s = min((moved - F(0.02)) * F(1.0 / 0.48), one)
+                            s = s * s * (F(3.0) - F(2.0) * s)
+                            v0, v1, v2 = v0 + s * (q0 - v0), v1 + s * (q1 - v1), v2 + s * (q2 - v2)
+                            held = m
+                    if al > zero:  # what the photograph does not show of the face ends where the person ends
+                        al *= held + (one - held) * weight[y - ay, x - ax]
+                    if al > zero:
+                        i, j = y - ay, x - ax
+                        same = zero
+                        if weight[i, j] > F(0.999):
+                            ox, oy = source[i, j, 0] - hx, source[i, j, 1] - hy
+                            if ox * ox + oy * oy < F(0.0004):
+                                same = one
+                        if same == zero:
+                            v0 += al * (colour[i, j, 0] * F(255.0) - v0)
+                            v1 += al * (colour[i, j, 1] * F(255.0) - v1)
+                            v2 += al * (colour[i, j, 2] * F(255.0) - v2)
+                        else:
+                            v0, v1, v2 = v0 + al * (own0 - v0), v1 + al * (own1 - v1), v2 + al * (own2 - v2)
+                    frame[y, x, 0] = np.uint8(min(max(v0 + half, zero), F(255.0)))
+                    frame[y, x, 1] = np.uint8(min(max(v1 + half, zero), F(255.0)))
+                    frame[y, x, 2] = np.uint8(min(max(v2 + half, zero), F(255.0)))

@@ -1,0 +1,93 @@
+"""What is behind the person: the photograph without them, filled from beside them.
+
+The colours come from coarser and coarser averages of what is seen, the grain from the seen pixels across the
+outline, so that the fill is no smooth blur.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import distance_transform_edt, gaussian_filter
+
+from .compiled_scene import fill
+
+SIDE = 192  # pixels of the longer side at which distances are taken and colours spread
+EDGE = 3  # of those pixels
+SMOOTH = 3.0  # of those pixels: what varies faster than this is grain
+
+
+def ground(image: np.ndarray, person: np.ndarray, margin: float, ramp: float) -> tuple[np.ndarray, np.ndarray]:
+    """The picture without the person, and how much of it is filled.
+
+    image (h, w, 3) uint8; person (h, w) in [0, 1]; within `margin` pixels of the person the picture is not trusted
+    (strands of hair that the outline missed), beyond it the fill fades out over `ramp` pixels.
+    Returns (h, w, 3) uint8, the picture's own bytes where the share is 0, and the share (h, w) float32 in [0, 1].
+    """
+    h, w = person.shape
+    step = max(1, round(max(h, w) / SIDE))
+    small = _reduce(person, step)
+    inside = small > 0.04
+    if not inside.any():
+        return image.copy(), np.zeros((h, w), np.float32)
+    away = distance_transform_edt(~inside).astype(np.float32) * step
+    clean = (away > margin + ramp) & _off_edge(small.shape)
+    if clean.mean() < 0.01:  # the person is nearly all of the picture
+        clean = small < 0.5
+        if not clean.any():
+            return image.copy(), np.zeros((h, w), np.float32)
+    weight = clean.astype(np.float32)
+    seen = gaussian_filter(weight, SMOOTH)
+    colours = [gaussian_filter(_reduce(image[..., c], step) * weight, SMOOTH) for c in range(3)]
+    low = _spread(np.stack(colours, -1) / np.maximum(seen, 1e-3)[..., None], np.minimum(seen * 4, 1))
+    # the grain: what a seen pixel differs from the smooth colours, read across the edge of what is seen
+    nearest = distance_transform_edt(~clean, return_distances=False, return_indices=True)
+    here = np.mgrid[0 : clean.shape[0], 0 : clean.shape[1]]
+    across = [gaussian_filter((2.0 * step * (n - g)).astype(np.float32), 1.0) for n, g in zip(nearest, here, strict=True)]
+    share = 1 - _ramp((away - margin) / max(ramp, 1e-3))
+    maps = np.dstack([low, across[1], across[0], weight, share]).astype(np.float32)
+    return fill(image, maps, step)
+
+
+def _off_edge(shape: tuple[int, int]) -> np.ndarray:
+    """False along the picture's own edge: many have a line of another colour there."""
+    inner = np.zeros(shape, bool)
+    inner[EDGE : shape[0] - EDGE, EDGE : shape[1] - EDGE] = True
+    return inner
+
+
+def _ramp(t: np.ndarray) -> np.ndarray:
+    t = np.clip(t, 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def _reduce(plane: np.ndarray, step: int) -> np.ndarray:
+    """Means (ceil(h / step), ceil(w / step)) float32 of blocks; the last ones hold the edge's pixels again."""
+    h, w = plane.shape
+    rows, columns = -(-h // step), -(-w // step)
+    whole = np.pad(plane, ((0, rows * step - h), (0, columns * step - w)), mode="edge")
+    return whole.reshape(rows, step, columns, step).mean((1, 3), dtype=np.float32)
+
+
+def _spread(image: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """image (h, w, k) smoothed, and filled where weight (h, w) is 0 from coarser and coarser means."""
+    h, w = weight.shape
+    if max(h, w) <= 2:
+        mean = (image * weight[..., None]).sum((0, 1)) / max(float(weight.sum()), 1e-6)
+        return np.broadcast_to(mean, image.shape).astype(np.float32)
+    total = _reduce(weight, 2)
+    means = np.stack([_reduce(image[..., c] * weight, 2) for c in range(image.shape[2])], -1)
+    coarse = _spread(means / np.maximum(total, 1e-4)[..., None], np.minimum(total * 4, 1))
+    up = _enlarge(coarse)[:h, :w]
+    return image * weight[..., None] + up * (1 - weight[..., None])
+
+
+def _enlarge(image: np.ndarray) -> np.ndarray:
+    """Twice the size (2 h, 2 w, k), in straight lines between the centres."""
+    for axis in (0, 1):
+        before = np.concatenate([image.take([0], axis), image.take(range(image.shape[axis] - 1), axis)], axis)
+        after = np.concatenate([image.take(range(1, image.shape[axis]), axis), image.take([-1], axis)], axis)
+        both = np.stack([0.75 * image + 0.25 * before, 0.75 * image + 0.25 * after], axis + 1)
+        shape = list(image.shape)
+        shape[axis] *= 2
+        image = both.reshape(shape)
+    return image

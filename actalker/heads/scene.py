@@ -1,0 +1,128 @@
+"""All of a photograph but the face: the sheet with hair and shoulders over the ground, and how they meet the face."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .camera import Camera, to_camera
+from .compiled_scene import compose
+from .ground import ground
+from .layer import FaceLayer
+from .plain_scene import layers, overlap
+from .sheet import CENTRE, PAD, RADII, Pose, Sheet, smooth
+
+TAIL = 0.08  # of the outline that counts as nothing, and as all
+MARGIN, RAMP = 0.8, 0.6  # cm beside the outline that are not trusted to be ground; over which the fill fades out
+HAIR = 1.35  # of the head's radii, where no outline is found
+FRONT = 6.0  # cm, z in head space: the face as it is seen from the front
+FOUND = 0.6  # of the face that an outline must hold
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a frame's pixels come from, over the scene's box (h, w).
+
+    field (h, w, 2): from a pixel to its place in the photograph, pixels right and down; 0 where it is not known.
+    known (h, w) in [0, 1]: how far a pixel is the photograph's own.
+    """
+
+    field: np.ndarray
+    known: np.ndarray
+
+
+class Scene:
+    """A photograph made ready once.
+
+    image (H, W, 3) uint8; person (H, W) in [0, 1], the outline; rest (n, 3), places (n, 2), depths (n,): the face's
+    vertices when nothing moves, as `FaceLayer` has them.
+    box: x0, y0, x1, y1, outside which nothing ever changes. outlined: whether the outline held the face; where it did
+    not, a soft ellipse stands for it.
+    """
+
+    def __init__(
+        self,
+        image: np.ndarray,
+        person: np.ndarray,
+        camera: Camera,
+        pose: Pose,
+        rest: np.ndarray,
+        places: np.ndarray,
+        depths: np.ndarray,
+    ) -> None:
+        self.image = image
+        person = np.clip((person - TAIL) / (1 - 2 * TAIL), 0, 1).astype(np.float32)
+        self.outlined = _held(person, places[rest[:, 2] > FRONT]) >= FOUND
+        if not self.outlined:
+            person = np.maximum(person, _ellipse(person.shape, camera, pose))
+        self.sheet = Sheet(person, camera, pose, rest, places, depths)
+        self.box = x0, y0, x1, y1 = self.sheet.box
+        part = slice(y0, y1), slice(x0, x1)
+        scale = self.sheet.scale
+        self.plate, self.share = ground(image[part], person[part], MARGIN * scale, RAMP * scale)
+        self.picture = np.dstack([image, np.rint(person * 255).astype(np.uint8)])
+        touched = (self.picture[part][..., 3] > 0) | (self.share > 0)
+        self.occupied = _cells(touched, self.sheet.step, self.sheet.shape)
+
+    def draw(self, layer: FaceLayer, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
+        """The frame (H, W, 3) uint8 of a moved face at a pose, and the sheet's sources, which `origin` takes."""
+        frame = self.image.copy()
+        sources = self.sheet.sources(pose, layer.vertices - layer.rest)
+        compose(
+            frame, self.picture, self.plate, self.share, sources, self.sheet.step, PAD, self.occupied, *self.box[:2],
+            layer.alpha, layer.colour, layer.source, layer.weight, *layer.box[:2],
+        )  # fmt: skip
+        return frame, sources
+
+    def origin(self, layer: FaceLayer, sources: np.ndarray) -> Origin:
+        """Where the pixels of a frame come from, of a layer and the sheet's sources that `draw` gave."""
+        x0, y0, x1, y1 = self.box
+        there, person, filled, s = layers(self.picture, self.share, sources, self.sheet.step, PAD, x0, y0)
+        here = np.stack(np.meshgrid(np.arange(x0, x1) + 0.5, np.arange(y0, y1) + 0.5), -1).astype(np.float32)
+        sheet = person >= 0.5
+        field = np.where(sheet[..., None], (there - here) * s[..., None], 0)
+        known = 1 - s * np.where(sheet, 1 - person, person + filled)
+        part, face = overlap((x0, y0, x1 - x0, y1 - y0), _sized(layer.box))
+        held, weight = np.where(s[part] > 0, person[part], 1), layer.weight[face]
+        alpha = layer.alpha[face] * (held + (1 - held) * weight)
+        way = np.where((alpha * weight > 0)[..., None], layer.source[face] - here[part], 0)
+        # where both layers show the same place it is known, whatever the one covers of the other
+        agree = np.exp(-4 * ((way - field[part]) ** 2).sum(-1))
+        over, under = alpha * weight, (1 - alpha) * known[part]
+        mixed = (over[..., None] * way + under[..., None] * field[part]) / np.maximum(over + under, 1e-6)[..., None]
+        chosen = np.where((over > under)[..., None], way, field[part])
+        field[part] = agree[..., None] * mixed + (1 - agree[..., None]) * chosen
+        known[part] = np.maximum(over, under) + agree * np.minimum(over, under)
+        return Origin((field * (known > 0)[..., None]).astype(np.float32), known.astype(np.float32))
+
+
+def _sized(box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    return box[0], box[1], box[2] - box[0], box[3] - box[1]
+
+
+def _held(person: np.ndarray, places: np.ndarray) -> float:
+    """The share of the face's places (n, 2) that the outline holds."""
+    x, y = np.clip(places.astype(int), 0, (person.shape[1] - 1, person.shape[0] - 1)).T
+    return float(person[y, x].mean())
+
+
+def _ellipse(shape: tuple[int, int], camera: Camera, pose: Pose) -> np.ndarray:
+    """A head with some hair and a neck, (h, w) in [0, 1], its edge soft over a third of it."""
+    middle = to_camera(CENTRE, pose.R, pose.T)
+    scale = camera.focal / middle[2]
+    turned = np.radians(pose.roll)
+    y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
+    cx, cy = camera.project(middle)
+    across = ((x - cx) * np.cos(turned) + (y - cy) * np.sin(turned)) / scale
+    along = ((y - cy) * np.cos(turned) - (x - cx) * np.sin(turned)) / scale
+    head = np.hypot(across / RADII[0], along / RADII[1]) / HAIR
+    neck = np.where(along > 0, np.abs(across) / RADII[0], np.inf)
+    return (1 - smooth(np.minimum(head, neck), 0.8, 1.1)).astype(np.float32)
+
+
+def _cells(touched: np.ndarray, step: int, shape: tuple[int, int]) -> np.ndarray:
+    """Whether any pixel of a grid's cells is touched; touched (h, w) lies `PAD` cells inside the grid of `shape`."""
+    whole = np.zeros((shape[0] * step, shape[1] * step), bool)
+    whole[PAD * step :, PAD * step :][: touched.shape[0], : touched.shape[1]] = touched
+    return whole.reshape(shape[0], step, shape[1], step).any((1, 3))

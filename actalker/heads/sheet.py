@@ -1,0 +1,206 @@
+"""The sheet: hair, ears, neck and shoulders of a photograph as a soft surface that follows the head.
+
+Nodes of a square grid over the head's box carry a place in the head's axes: on the face that of the mesh, beside it
+that of an ellipsoid. At the person's outline a turned head shows other hair than before, not less: there the nodes
+go with the ellipsoid's outline. Down the neck the motion fades to shoulders that follow a little, and to rest; where
+the person is cut by the photograph's border nothing is drawn in from beyond it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.spatial import cKDTree
+
+from .camera import FLIP, Camera, pivot_of, to_camera
+from .compiled_scene import inverse
+
+CENTRE = np.array([0.0, 3.0, 0.0])  # of the head as an ellipsoid, head space, cm
+RADII = np.array([8.0, 11.5, 9.5])
+CHIN, BROW = np.array([0.0, -9.5, 9.0]), np.array([0.0, 6.0, 10.7])
+UP, ASIDE, DOWN = 22.0, 22.0, 36.0  # cm from the centre that the box reaches
+CELL = 0.6  # cm a cell of the grid
+PAD = 12  # cells around the box: what moves reaches none of the grid's edges
+SHOULDERS = 0.3  # of the pivot's way
+LEAST = 0.35  # of a cell's width that is left when the face comes against the hair
+
+
+@dataclass(frozen=True)
+class Pose:
+    """A head's R (3, 3), T (3,) and its roll in degrees."""
+
+    R: np.ndarray
+    T: np.ndarray
+    roll: float
+
+
+def smooth(x: np.ndarray, low: float, high: float) -> np.ndarray:
+    """0 below low, 1 above high, without corners between."""
+    t = np.clip((x - low) / (high - low), 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+class Sheet:
+    """The grid over a photograph and `PAD` cells around its box, made ready once.
+
+    person (h, w) in [0, 1]: the outline. rest (n, 3), places (n, 2), depths (n,): the face's vertices at rest as
+    `FaceLayer` has them.
+    """
+
+    def __init__(
+        self, person: np.ndarray, camera: Camera, pose: Pose, rest: np.ndarray, places: np.ndarray, depths: np.ndarray
+    ) -> None:
+        self.camera, self.pose = camera, pose
+        h, w = person.shape
+        middle = to_camera(CENTRE, pose.R, pose.T)
+        self.scale = camera.focal / middle[2]  # pixels a cm
+        self.step = max(2, round(CELL * self.scale))
+        self.box = _box(camera.project(middle), self.scale, pose, h, w)
+        x0, y0, x1, y1 = self.box
+        xs, ys = (
+            np.arange(low - PAD * self.step, high + (PAD + 1) * self.step, self.step, dtype=np.float32)
+            for low, high in ((x0, x1), (y0, y1))
+        )
+        self.shape = len(ys), len(xs)
+        self.nodes = np.stack(np.meshgrid(xs, ys), -1)  # (rows, columns, 2) pixels
+        self._depth(places, depths)
+        self._shares(person, rest, places)
+        self._border(person)
+
+    def _depth(self, places: np.ndarray, depths: np.ndarray) -> None:
+        """Where the nodes lie: `points` (r, c, 3) head space, and how much of a node is face, `face` (r, c)."""
+        camera, pose = self.camera, self.pose
+        ray = np.concatenate([(self.nodes - (camera.cx, camera.cy)) / camera.focal, np.ones((*self.shape, 1))], -1)
+        middle = to_camera(CENTRE, pose.R, pose.T)
+        # the ellipsoid's front: solve |(R^T FLIP (t ray - T) - CENTRE) / RADII| = 1 for the nearer t; beside it, its limb
+        unit = (ray @ (FLIP @ pose.R)) / RADII
+        start = -((middle @ (FLIP @ pose.R)) / RADII)
+        a, b, c = (unit**2).sum(-1), unit @ start, start @ start - 1
+        ball = (-b - np.sqrt(np.maximum(b * b - a * c, 0))) / a
+        ball = gaussian_filter(ball, 1.0)
+        # the mesh's own depth: the nearest vertex of a cell
+        at = np.rint((places - self.nodes[0, 0]) / self.step).astype(int)
+        inside = (at >= 0).all(1) & (at[:, 0] < self.shape[1]) & (at[:, 1] < self.shape[0])
+        mesh = np.full(self.shape, np.inf)
+        np.minimum.at(mesh, (at[inside, 1], at[inside, 0]), depths[inside])
+        hit = np.isfinite(mesh).astype(np.float64)
+        more = np.where(hit > 0, mesh - ball, 0.0)
+        weight = gaussian_filter(hit, 1.5)
+        depth = ball + gaussian_filter(more, 1.5) / (weight + 0.05)
+        self.face = smooth(weight, 0.3, 0.9)
+        self.points = ((ray * depth[..., None] - pose.T) @ (FLIP @ pose.R)).astype(np.float32)
+
+    def _shares(self, person: np.ndarray, rest: np.ndarray, places: np.ndarray) -> None:
+        """How far a node goes with the head, with its outline, with the shoulders, with the face's expression."""
+        camera, pose = self.camera, self.pose
+        h, w = person.shape
+        chin, brow = (camera.project(to_camera(point, pose.R, pose.T)) for point in (CHIN, BROW))
+        tall = max(float(np.linalg.norm(chin - brow)), 11 * self.scale)
+        down = (chin - brow) / np.linalg.norm(chin - brow)
+        below = (self.nodes - chin) @ down / tall
+        across = np.abs((self.nodes - camera.project(to_camera(CENTRE, pose.R, pose.T))) @ np.array([-down[1], down[0]]))
+        aside = 1 - smooth(across / self.scale, 15.0, 21.0)
+        self.follow = (1 - smooth(below, -0.1, 0.95)) * aside
+        self.body = SHOULDERS * (1 - smooth(below, 0.5, 1.5)) * (1 - self.follow)
+        at = np.rint(self.nodes).astype(int)
+        held = person[np.clip(at[..., 1], 0, h - 1), np.clip(at[..., 0], 0, w - 1)]
+        held = np.maximum(held, self.face)
+        cell = self.step / self.scale
+        within, beyond = (distance_transform_edt(mask) * cell for mask in (held > 0.5, held <= 0.5))
+        self.outer = (np.exp(-((within / 2.2) ** 2)) * (1 - self.face)).astype(np.float32)
+        self.outer = gaussian_filter(self.outer, 1.0)
+        fade = 1 - smooth(beyond, 1.5, 11.0)
+        self.follow, self.body = (self.follow * fade).astype(np.float32), (self.body * fade).astype(np.float32)
+        front = np.flatnonzero(rest[:, 2] > 2.0)
+        distance, near = cKDTree(places[front]).query(self.nodes.reshape(-1, 2), k=4)
+        weight = 1 / (distance / self.scale + 0.1)
+        weight *= np.exp(-((distance[:, :1] / self.scale / 3.0) ** 2)) / weight.sum(1, keepdims=True)
+        self.near, self.near_weight = front[near].astype(np.int32), weight.astype(np.float32)
+
+    def _border(self, person: np.ndarray) -> None:
+        """`kept` (4, r, c): shares of a motion from the left, top, right, bottom border inwards, 0 where the person is
+        cut; `free` (r, c, 1): share of any motion, 0 at sides of the box that lie inside the photograph."""
+        h, w = person.shape
+        reach = 3.5 * self.scale
+        x, y = self.nodes[..., 0], self.nodes[..., 1]
+        x0, y0, x1, y1 = self.box
+        inner = [d for d, inside in ((x - x0, x0 > 0), (y - y0, y0 > 0), (x1 - x, x1 < w), (y1 - y, y1 < h)) if inside]
+        free = smooth(np.min([*inner, np.full(x.shape, np.inf)], 0) / reach, 0.0, 1.0)
+        self.free = free[..., None].astype(np.float32)
+        kept = []
+        for edge, along, distance in (
+            (person[:, :3].max(1), y, x),
+            (person[:3].max(0), x, y),
+            (person[:, -3:].max(1), y, w - x),
+            (person[-3:].max(0), x, h - y),
+        ):
+            cut = gaussian_filter(edge.astype(np.float64), 1.2 * self.scale, mode="nearest")
+            cut = smooth(np.interp(along.ravel(), np.arange(len(cut)) + 0.5, cut).reshape(along.shape), 0.0, 0.35)
+            kept.append(1 - cut * (1 - smooth(distance / reach, 0.0, 1.0)))
+        self.kept = np.array(kept, np.float32)
+
+    def moved(self, pose: Pose, shift: np.ndarray) -> np.ndarray:
+        """Where the nodes go, (r, c, 2) pixels, for a pose; shift (n, 3) head space: what the face's vertices moved."""
+        near = (shift[self.near] * self.near_weight[..., None]).sum(1).reshape(self.points.shape)
+        surface = self.camera.project(to_camera(self.points + near, pose.R, pose.T))
+        way = (surface - self.nodes) * (1 - self.outer[..., None])
+        way += (self._outline(pose) - self.nodes) * self.outer[..., None]
+        way *= self.follow[..., None]
+        before, after = (self.camera.project(pivot_of(p.R, p.T)) for p in (self.pose, pose))
+        way += self.body[..., None] * (after - before)
+        way = gaussian_filter(way, (0.8, 0.8, 0))
+        way[..., 0] = np.where(way[..., 0] > 0, self.kept[0], self.kept[2]) * way[..., 0]
+        way[..., 1] = np.where(way[..., 1] > 0, self.kept[1], self.kept[3]) * way[..., 1]
+        moved = (self.nodes + way * self.free).astype(np.float32)
+        at = (self.camera.project(to_camera(CENTRE, pose.R, pose.T)) - self.nodes[0, 0]) / self.step
+        column, row = np.clip(np.rint(at), 0, (self.shape[1] - 1, self.shape[0] - 1)).astype(int)
+        least = LEAST * self.step
+        _ordered(moved[..., 0], column, least)
+        _ordered(moved[..., 1].T, row, least)
+        return moved
+
+    def _outline(self, pose: Pose) -> np.ndarray:
+        """Where nodes go that are the head's outline: the ellipsoid's limb scaled to them."""
+        turned = np.radians(pose.roll - self.pose.roll)
+        c, s = np.cos(turned), np.sin(turned)
+        places, limbs, distances = [], [], []
+        before = self.nodes - self.camera.project(to_camera(CENTRE, self.pose.R, self.pose.T))
+        after = before @ np.array([[c, s], [-s, c]])
+        for p, way in ((self.pose, before), (pose, after)):
+            middle = to_camera(CENTRE, p.R, p.T)
+            places.append(self.camera.project(middle))
+            distances.append(middle[2])
+            unit = way / np.maximum(np.linalg.norm(way, axis=-1, keepdims=True), 1e-6)
+            limbs.append(np.linalg.norm((unit @ (FLIP @ p.R)[:2]) * RADII, axis=-1, keepdims=True))
+        return places[1] + after * (limbs[1] / limbs[0]) * (distances[0] / distances[1])
+
+    def sources(self, pose: Pose, shift: np.ndarray) -> np.ndarray:
+        """What the grid's places show: (r, c, 2) pixels of the photograph."""
+        return inverse(self.nodes, self.moved(pose, shift), self.step)
+
+
+def _ordered(places: np.ndarray, start: int, least: float) -> None:
+    """Keep rows (r, c) in their order, in place: from column `start` outwards each at least `least` beyond the one
+    before, so that a face which comes against the hair pushes it and nothing folds."""
+    steps = (np.arange(places.shape[1]) - start) * places.dtype.type(least)
+    apart = places - steps
+    right, left = apart[:, start:], apart[:, start::-1]
+    places[:, start:] += np.maximum.accumulate(right, 1) - right
+    places[:, start::-1] += np.minimum.accumulate(left, 1) - left
+
+
+def _box(middle: np.ndarray, scale: float, pose: Pose, h: int, w: int) -> tuple[int, int, int, int]:
+    """What may change: x0, y0, x1, y1 in whole pixels, cut at the photograph."""
+    down = (FLIP @ pose.R)[:2, 1] * -1
+    down = down / max(float(np.linalg.norm(down)), 1e-6)
+    side = np.array([-down[1], down[0]])
+    corners = np.array([middle + scale * (a * side * ASIDE + b * down) for a in (-1, 1) for b in (-UP, DOWN)])
+    low, high = corners.min(0), corners.max(0)
+    return (
+        int(np.clip(np.floor(low[0]), 0, w)),
+        int(np.clip(np.floor(low[1]), 0, h)),
+        int(np.clip(np.ceil(high[0]), 0, w)),
+        int(np.clip(np.ceil(high[1]), 0, h)),
+    )
