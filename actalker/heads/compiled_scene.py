@@ -1,7 +1,7 @@
 """The scene's kernels, compiled by numba; `plain_scene` holds the same in numpy. Call them through `kernels`.
 
-One thread, float32, places in pixels with centres at .5. Letters: H, W the photograph, h, w the box that may change,
-r, c the grid's nodes.
+One thread, float32, places in pixels with centres at .5. Letters: H, W the photograph, h, w the box that may
+change, r, c the grid's nodes.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import numba
 import numpy as np
 
 F = np.float32
+SHARP = -0.6  # of the cubic that reads the photograph: as sharp as it is, as in `compiled_paint`
 
 
 @numba.njit(cache=True, fastmath=True)
@@ -30,8 +31,8 @@ def _at(grid, y, x, c):
 def fill(image, maps, step):
     """The picture where maps' share is 0, else smooth colours with the grain of a place beside.
 
-    image (h, w, 3) uint8; maps (h / step, w / step, 7): colours RGB, the way to a seen place in pixels right and
-    down, whether a place is seen, share of the fill. Returns (h, w, 3) uint8 and the share (h, w).
+    image (h, w, 3) uint8; maps (h / step, w / step, 7): colours RGB, the way to a seen place in pixels right
+    and down, whether a place is seen, share of the fill. Returns (h, w, 3) uint8 and the share (h, w).
     """
     h, w = image.shape[:2]
     out = image.copy()
@@ -90,19 +91,54 @@ def inverse(nodes, moved, step):
                         if wa < F(-1e-4) or wb < F(-1e-4) or wc < F(-1e-4):
                             continue
                         for k in range(2):
-                            out[v, u, k] = wa * nodes[i, j, k] + wb * nodes[bi, bj, k] + wc * nodes[i + 1, j + 1, k]
+                            out[v, u, k] = (
+                                wa * nodes[i, j, k] + wb * nodes[bi, bj, k] + wc * nodes[i + 1, j + 1, k]
+                            )
     return out
 
 
 @numba.njit(cache=True, fastmath=True)
-def compose(frame, picture, plate, share, sources, step, pad, occupied, x0, y0, alpha, colour, source, weight, ax, ay):
-    """The ground, the sheet over it and the face over both, into `frame` (H, W, 3) uint8, which holds the photograph.
+def _cubic(picture, i, j, a, b):
+    """RGB in 0 to 255 between pixels (i, j) and (i + 1, j + 1), at the share a down and b to the right
+    (Keys).
+    """
+    height, width = picture.shape[:2]
+    one, k = F(1.0), F(SHARP)
+    c, d = one - a, one - b
+    y0, y3 = k * a * c * c, k * c * a * a
+    y1 = one - (k + F(3.0)) * a * a + (k + F(2.0)) * a * a * a
+    y2 = one - y0 - y1 - y3
+    x0, x3 = k * b * d * d, k * d * b * b
+    x1 = one - (k + F(3.0)) * b * b + (k + F(2.0)) * b * b * b
+    x2 = one - x0 - x1 - x3
+    left, right = max(j - 1, 0), min(j + 2, width - 1)
+    r0, r1, r2 = F(0.0), F(0.0), F(0.0)
+    for row in range(4):
+        y = min(max(i - 1 + row, 0), height - 1)
+        w = y0 if row == 0 else (y1 if row == 1 else (y2 if row == 2 else y3))
+        p = picture[y]
+        r0 += w * (x0 * F(p[left, 0]) + x1 * F(p[j, 0]) + x2 * F(p[j + 1, 0]) + x3 * F(p[right, 0]))
+        r1 += w * (x0 * F(p[left, 1]) + x1 * F(p[j, 1]) + x2 * F(p[j + 1, 1]) + x3 * F(p[right, 1]))
+        r2 += w * (x0 * F(p[left, 2]) + x1 * F(p[j, 2]) + x2 * F(p[j + 1, 2]) + x3 * F(p[right, 2]))
+    return (
+        min(max(r0, F(0.0)), F(255.0)),
+        min(max(r1, F(0.0)), F(255.0)),
+        min(max(r2, F(0.0)), F(255.0)),
+    )
 
-    picture (H, W, 4) uint8: the photograph and the person's share. plate (h, w, 3) uint8 and share (h, w): the ground
-    over the box that begins at x0, y0. sources (r, c, 2): what the sheet shows at the corners of its cells, `step`
-    pixels each; `pad` of them lie around the box on each side. occupied (r, c): whether a cell has any of the person or
-    of the filled ground. alpha, colour, source,
-    weight: the face over a box that begins at ax, ay.
+
+@numba.njit(cache=True, fastmath=True)
+def compose(
+    frame, picture, plate, share, sources, step, pad, occupied, x0, y0, alpha, colour, source, weight, ax, ay
+):
+    """The ground, the sheet over it and the face over both, into `frame` (H, W, 3) uint8, which holds the
+    photograph.
+
+    picture (H, W, 4) uint8: the photograph and the person's share. plate (h, w, 3) uint8 and share (h, w):
+    the ground over the box that begins at x0, y0. sources (r, c, 2): what the sheet shows at the corners of
+    its cells, `step` pixels each; `pad` of them lie around the box on each side. occupied (r, c): whether a
+    cell has any of the person or of the filled ground. alpha, colour, source, weight: the face over a box
+    that begins at ax, ay.
     """
     H, W = frame.shape[:2]
     h, w = share.shape
@@ -121,7 +157,13 @@ def compose(frame, picture, plate, share, sources, step, pad, occupied, x0, y0, 
             p10x, p10y = sources[r + 1, c, 0], sources[r + 1, c, 1]
             p11x, p11y = sources[r + 1, c + 1, 0], sources[r + 1, c + 1, 1]
             far = max(abs(p00x - F(left)), abs(p00y - F(top)), abs(p01x - F(left + step)), abs(p01y - F(top)))
-            far = max(far, abs(p10x - F(left)), abs(p10y - F(top + step)), abs(p11x - F(left + step)), abs(p11y - F(top + step)))
+            far = max(
+                far,
+                abs(p10x - F(left)),
+                abs(p10y - F(top + step)),
+                abs(p11x - F(left + step)),
+                abs(p11y - F(top + step)),
+            )
             still = far < F(0.01)
             faced = top < ay + fh and low > ay and left < ax + fw and right > ax
             if not still:  # any of the person where the cell comes from, or was where it is?
@@ -179,9 +221,8 @@ def compose(frame, picture, plate, share, sources, step, pad, occupied, x0, y0, 
                                 q1 += f * (F(plate[y - y0, x - x0, 1]) - own1)
                                 q2 += f * (F(plate[y - y0, x - x0, 2]) - own2)
                             if m > zero:
-                                q0 += m * (w00 * F(picture[i, j, 0]) + w01 * F(picture[i, j + 1, 0]) + w10 * F(picture[i + 1, j, 0]) + w11 * F(picture[i + 1, j + 1, 0]))
-                                q1 += m * (w00 * F(picture[i, j, 1]) + w01 * F(picture[i, j + 1, 1]) + w10 * F(picture[i + 1, j, 1]) + w11 * F(picture[i + 1, j + 1, 1]))
-                                q2 += m * (w00 * F(picture[i, j, 2]) + w01 * F(picture[i, j + 1, 2]) + w10 * F(picture[i + 1, j, 2]) + w11 * F(picture[i + 1, j + 1, 2]))
+                                r0, r1, r2 = _cubic(picture, i, j, a, e)
+                                q0, q1, q2 = q0 + m * r0, q1 + m * r1, q2 + m * r2
                             s = min((moved - F(0.02)) * F(1.0 / 0.48), one)
                             s = s * s * (F(3.0) - F(2.0) * s)
                             v0, v1, v2 = v0 + s * (q0 - v0), v1 + s * (q1 - v1), v2 + s * (q2 - v2)

@@ -9,19 +9,22 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from .compiled_scene import fill
+from .kernels import fill
 
 SIDE = 192  # pixels of the longer side at which distances are taken and colours spread
 EDGE = 3  # of those pixels
 SMOOTH = 3.0  # of those pixels: what varies faster than this is grain
 
 
-def ground(image: np.ndarray, person: np.ndarray, margin: float, ramp: float) -> tuple[np.ndarray, np.ndarray]:
+def ground(
+    image: np.ndarray, person: np.ndarray, margin: float, ramp: float
+) -> tuple[np.ndarray, np.ndarray]:
     """The picture without the person, and how much of it is filled.
 
-    image (h, w, 3) uint8; person (h, w) in [0, 1]; within `margin` pixels of the person the picture is not trusted
-    (strands of hair that the outline missed), beyond it the fill fades out over `ramp` pixels.
-    Returns (h, w, 3) uint8, the picture's own bytes where the share is 0, and the share (h, w) float32 in [0, 1].
+    image (h, w, 3) uint8; person (h, w) in [0, 1]; within `margin` pixels of the person the picture is not
+    trusted (strands of hair that the outline missed), beyond it the fill fades out over `ramp` pixels.
+    Returns (h, w, 3) uint8, the picture's own bytes where the share is 0, and the share (h, w) float32 in [0,
+    1].
     """
     h, w = person.shape
     step = max(1, round(max(h, w) / SIDE))
@@ -42,7 +45,10 @@ def ground(image: np.ndarray, person: np.ndarray, margin: float, ramp: float) ->
     # the grain: what a seen pixel differs from the smooth colours, read across the edge of what is seen
     nearest = distance_transform_edt(~clean, return_distances=False, return_indices=True)
     here = np.mgrid[0 : clean.shape[0], 0 : clean.shape[1]]
-    across = [gaussian_filter((2.0 * step * (n - g)).astype(np.float32), 1.0) for n, g in zip(nearest, here, strict=True)]
+    across = [
+        gaussian_filter((2.0 * step * (n - g)).astype(np.float32), 1.0)
+        for n, g in zip(nearest, here, strict=True)
+    ]
     share = 1 - _ramp((away - margin) / max(ramp, 1e-3))
     maps = np.dstack([low, across[1], across[0], weight, share]).astype(np.float32)
     return fill(image, maps, step)
@@ -61,7 +67,7 @@ def _ramp(t: np.ndarray) -> np.ndarray:
 
 
 def _reduce(plane: np.ndarray, step: int) -> np.ndarray:
-    """Means (ceil(h / step), ceil(w / step)) float32 of blocks; the last ones hold the edge's pixels again."""
+    """Means (ceil(h / step), ceil(w / step)) float32 of blocks; the last repeat the edge's pixels."""
     h, w = plane.shape
     rows, columns = -(-h // step), -(-w // step)
     whole = np.pad(plane, ((0, rows * step - h), (0, columns * step - w)), mode="edge")

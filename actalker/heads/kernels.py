@@ -12,14 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from . import plain, plain_paint
+from . import plain, plain_paint, plain_scene
 
 compiled: Any
 compiled_paint: Any
+compiled_scene: Any
 try:
-    from . import compiled, compiled_paint
+    from . import compiled, compiled_paint, compiled_scene
 except ImportError:  # no numba for this Python or machine
-    compiled, compiled_paint = plain, plain_paint
+    compiled, compiled_paint, compiled_scene = plain, plain_paint, plain_scene
 
 Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in whole pixels
 
@@ -183,3 +184,60 @@ def paint(
     smooth, cover = colour.copy(), alpha.copy()
     compiled_paint.soften(kind, source, raster.box[0], raster.box[1], colour, alpha, smooth, cover)
     return cover, smooth, source, weight, kind
+
+
+def fill(image: np.ndarray, maps: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
+    """The picture (h, w, 3) uint8 where the share of maps is 0, else smooth colours with the grain of a place
+    beside; and the share (h, w).
+
+    maps (h / step, w / step, 7): colours RGB, the way to a seen place in pixels right and down, whether a
+    place is seen, share of the fill.
+    """
+    return compiled_scene.fill(image, maps, step)
+
+
+def inverse(nodes: np.ndarray, moved: np.ndarray, step: int) -> np.ndarray:
+    """What lies at the nodes (r, c, 2) of a square grid, `step` pixels a cell, when they have moved to
+    `moved`: (r, c, 2) places of origin.
+    """
+    return compiled_scene.inverse(nodes, moved, step)
+
+
+@dataclass(frozen=True)
+class Behind:
+    """What stays the same of what is behind a face, over a box that begins at `corner` and is a grid's cells.
+
+    picture (H, W, 4) uint8: the photograph and the person's share. plate (h, w, 3) uint8, share (h, w): the
+    ground, and how much of it is filled. occupied (r, c): whether a cell has any of the person or of the
+    fill. step: pixels a cell; pad: cells of the grid that lie around the box on each side.
+    """
+
+    picture: np.ndarray
+    plate: np.ndarray
+    share: np.ndarray
+    occupied: np.ndarray
+    corner: tuple[int, int]
+    step: int
+    pad: int
+
+
+def compose(
+    frame: np.ndarray,
+    behind: Behind,
+    sources: np.ndarray,
+    alpha: np.ndarray,
+    colour: np.ndarray,
+    source: np.ndarray,
+    weight: np.ndarray,
+    corner: tuple[int, int],
+) -> None:
+    """The ground, the sheet over it and the face over both, into `frame` (H, W, 3) uint8, which holds the
+    photograph.
+
+    sources (r, c, 2): what the sheet shows at the grid's nodes. alpha, colour, source, weight: the face as
+    `layer` has it, its box from `corner` on.
+    """
+    compiled_scene.compose(
+        frame, behind.picture, behind.plate, behind.share, sources, behind.step, behind.pad, behind.occupied,
+        *behind.corner, alpha, colour, source, weight, *corner,
+    )  # fmt: skip

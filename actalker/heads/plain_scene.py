@@ -22,10 +22,32 @@ def _at(grid, y, x):
     return top + (low - top) * a
 
 
+def _cubic(image, y, x):
+    """image (h, w, k) in 0 to 255 at places (...,), by the cubic of `compiled_scene`: (..., k)."""
+    h, w = image.shape[:2]
+    v, u = np.clip(y - F(0.5), F(0), F(h - 1)), np.clip(x - F(0.5), F(0), F(w - 1))
+    i, j = np.minimum(v.astype(int), max(h - 2, 0)), np.minimum(u.astype(int), max(w - 2, 0))
+    out = np.zeros((*y.shape, image.shape[2]), F)
+    for row, down in enumerate(_weights(v - i.astype(F))):
+        for column, across in enumerate(_weights(u - j.astype(F))):
+            at = np.clip(i - 1 + row, 0, h - 1), np.clip(j - 1 + column, 0, w - 1)
+            out += (down * across)[..., None] * image[at]
+    return np.clip(out, 0, 255)
+
+
+def _weights(t):
+    k, s = F(-0.6), F(1) - t
+    first, last = k * t * s * s, k * s * t * t
+    second = F(1) - (k + F(3)) * t * t + (k + F(2)) * t * t * t
+    return first, second, F(1) - first - second - last, last
+
+
 def fill(image, maps, step):
     h, w = image.shape[:2]
     scale = F(1.0 / step)
-    y, x = np.meshgrid((np.arange(h, dtype=F) + F(0.5)) * scale, (np.arange(w, dtype=F) + F(0.5)) * scale, indexing="ij")
+    y, x = np.meshgrid(
+        (np.arange(h, dtype=F) + F(0.5)) * scale, (np.arange(w, dtype=F) + F(0.5)) * scale, indexing="ij"
+    )
     here = _at(maps, y, x)
     share = np.where(here[..., 6] > F(0.004), here[..., 6], F(0))
     qx = np.arange(w, dtype=F) + F(0.5) + here[..., 3]
@@ -53,8 +75,14 @@ def inverse(nodes, moved, step):
         area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
         flat = np.abs(area) < F(1e-6)
         part = F(1.0) / np.where(flat, F(1), area)
-        top, left = (np.ceil(np.minimum(np.minimum(a, b), c) - F(1e-4)).astype(int) for a, b, c in ((ay, by, cy), (ax, bx, cx)))
-        low, right = (np.floor(np.maximum(np.maximum(a, b), c) + F(1e-4)).astype(int) for a, b, c in ((ay, by, cy), (ax, bx, cx)))
+        top, left = (
+            np.ceil(np.minimum(np.minimum(a, b), c) - F(1e-4)).astype(int)
+            for a, b, c in ((ay, by, cy), (ax, bx, cx))
+        )
+        low, right = (
+            np.floor(np.maximum(np.maximum(a, b), c) + F(1e-4)).astype(int)
+            for a, b, c in ((ay, by, cy), (ax, bx, cx))
+        )
         for dv in range(int((low - top).max()) + 1):
             for du in range(int((right - left).max()) + 1):
                 v, u = top + dv, left + du
@@ -81,8 +109,9 @@ def places(sources, step, pad, h, w):
 
 
 def layers(picture, share, sources, step, pad, x0, y0):
-    """Of the box's pixels: what the sheet shows there (h, w, 2); how much of the person that is; how much of the
-    filled ground is seen; how far a pixel has left the photograph's own behind: (h, w) each."""
+    """Of the box's pixels: what the sheet shows there (h, w, 2); how much of the person that is; how much of
+    the filled ground is seen; how far a pixel has left the photograph's own behind: (h, w) each.
+    """
     H, W = picture.shape[:2]
     h, w = share.shape
     there = places(sources, step, pad, h, w)
@@ -98,12 +127,14 @@ def layers(picture, share, sources, step, pad, x0, y0):
     return there, person, filled, s
 
 
-def compose(frame, picture, plate, share, sources, step, pad, occupied, x0, y0, alpha, colour, source, weight, ax, ay):
+def compose(
+    frame, picture, plate, share, sources, step, pad, occupied, x0, y0, alpha, colour, source, weight, ax, ay
+):
     h, w = share.shape
     there, person, filled, s = layers(picture, share, sources, step, pad, x0, y0)
     own = picture[y0 : y0 + h, x0 : x0 + w, :3].astype(F)
     below = (1 - person)[..., None] * own + filled[..., None] * (plate.astype(F) - own)
-    below += person[..., None] * _at(picture[..., :3].astype(F), there[..., 1], there[..., 0])
+    below += person[..., None] * _cubic(picture[..., :3].astype(F), there[..., 1], there[..., 0])
     value = own + s[..., None] * (below - own)
     # the face's box within this one
     part, face = overlap((x0, y0, w, h), (ax, ay, alpha.shape[1], alpha.shape[0]))
@@ -117,10 +148,16 @@ def compose(frame, picture, plate, share, sources, step, pad, occupied, x0, y0, 
     frame[y0 : y0 + h, x0 : x0 + w] = np.clip(value + F(0.5), 0, 255).astype(np.uint8)
 
 
+def sized(box):
+    """A box (x0, y0, x1, y1) as (x0, y0, w, h)."""
+    return box[0], box[1], box[2] - box[0], box[3] - box[1]
+
+
 def overlap(box, other):
     """Where two boxes (x, y, w, h) meet, as slices of the one and of the other."""
     left, top = max(box[0], other[0]), max(box[1], other[1])
     right, low = min(box[0] + box[2], other[0] + other[2]), min(box[1] + box[3], other[1] + other[3])
     return tuple(
-        (slice(top - y, max(low, top) - y), slice(left - x, max(right, left) - x)) for x, y in (box[:2], other[:2])
+        (slice(top - y, max(low, top) - y), slice(left - x, max(right, left) - x))
+        for x, y in (box[:2], other[:2])
     )

@@ -1,4 +1,6 @@
-"""All of a photograph but the face: the sheet with hair and shoulders over the ground, and how they meet the face."""
+"""All of a photograph but the face: the sheet with hair and shoulders over the ground, and how they meet the
+face.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +9,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from .camera import Camera, to_camera
-from .compiled_scene import compose
 from .ground import ground
+from .kernels import Behind, compose
 from .layer import FaceLayer
-from .plain_scene import layers, overlap
+from .plain_scene import layers, overlap, sized
 from .sheet import CENTRE, PAD, RADII, Pose, Sheet, smooth
 
 TAIL = 0.08  # of the outline that counts as nothing, and as all
-MARGIN, RAMP = 0.8, 0.6  # cm beside the outline that are not trusted to be ground; over which the fill fades out
+MARGIN, RAMP = (
+    0.8,
+    0.6,
+)  # cm beside the outline that are not trusted to be ground; over which the fill fades out
 HAIR = 1.35  # of the head's radii, where no outline is found
 FRONT = 6.0  # cm, z in head space: the face as it is seen from the front
+STILL = 0.02  # pixels: what is nearer to itself is itself
 FOUND = 0.6  # of the face that an outline must hold
 
 
@@ -24,8 +30,8 @@ FOUND = 0.6  # of the face that an outline must hold
 class Origin:
     """Where a frame's pixels come from, over the scene's box (h, w).
 
-    field (h, w, 2): from a pixel to its place in the photograph, pixels right and down; 0 where it is not known.
-    known (h, w) in [0, 1]: how far a pixel is the photograph's own.
+    field (h, w, 2): from a pixel to its place in the photograph, pixels right and down; 0 where it is not
+    known. known (h, w) in [0, 1]: how far a pixel is the photograph's own.
     """
 
     field: np.ndarray
@@ -35,10 +41,9 @@ class Origin:
 class Scene:
     """A photograph made ready once.
 
-    image (H, W, 3) uint8; person (H, W) in [0, 1], the outline; rest (n, 3), places (n, 2), depths (n,): the face's
-    vertices when nothing moves, as `FaceLayer` has them.
-    box: x0, y0, x1, y1, outside which nothing ever changes. outlined: whether the outline held the face; where it did
-    not, a soft ellipse stands for it.
+    image (H, W, 3) uint8; person (H, W) in [0, 1], the outline; rest (n, 3), places (n, 2), depths (n,): the
+    face's vertices when nothing moves, as `FaceLayer` has them. box: x0, y0, x1, y1, outside which nothing
+    ever changes. outlined: whether the outline held the face; where it did not, a soft ellipse stands for it.
     """
 
     def __init__(
@@ -60,45 +65,44 @@ class Scene:
         self.box = x0, y0, x1, y1 = self.sheet.box
         part = slice(y0, y1), slice(x0, x1)
         scale = self.sheet.scale
-        self.plate, self.share = ground(image[part], person[part], MARGIN * scale, RAMP * scale)
-        self.picture = np.dstack([image, np.rint(person * 255).astype(np.uint8)])
-        touched = (self.picture[part][..., 3] > 0) | (self.share > 0)
-        self.occupied = _cells(touched, self.sheet.step, self.sheet.shape)
+        plate, share = ground(image[part], person[part], MARGIN * scale, RAMP * scale)
+        picture = np.dstack([image, np.rint(person * 255).astype(np.uint8)])
+        occupied = _cells((picture[part][..., 3] > 0) | (share > 0), self.sheet.step, self.sheet.shape)
+        self.behind = Behind(picture, plate, share, occupied, (x0, y0), self.sheet.step, PAD)
 
     def draw(self, layer: FaceLayer, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
-        """The frame (H, W, 3) uint8 of a moved face at a pose, and the sheet's sources, which `origin` takes."""
+        """The frame (H, W, 3) uint8 of a moved face at a pose, and the sheet's sources, for `origin`."""
         frame = self.image.copy()
         sources = self.sheet.sources(pose, layer.vertices - layer.rest)
-        compose(
-            frame, self.picture, self.plate, self.share, sources, self.sheet.step, PAD, self.occupied, *self.box[:2],
-            layer.alpha, layer.colour, layer.source, layer.weight, *layer.box[:2],
-        )  # fmt: skip
+        corner = layer.box[:2]
+        compose(frame, self.behind, sources, layer.alpha, layer.colour, layer.source, layer.weight, corner)
         return frame, sources
 
     def origin(self, layer: FaceLayer, sources: np.ndarray) -> Origin:
         """Where the pixels of a frame come from, of a layer and the sheet's sources that `draw` gave."""
         x0, y0, x1, y1 = self.box
-        there, person, filled, s = layers(self.picture, self.share, sources, self.sheet.step, PAD, x0, y0)
+        there, person, filled, s = layers(
+            self.behind.picture, self.behind.share, sources, self.sheet.step, PAD, x0, y0
+        )
         here = np.stack(np.meshgrid(np.arange(x0, x1) + 0.5, np.arange(y0, y1) + 0.5), -1).astype(np.float32)
         sheet = person >= 0.5
         field = np.where(sheet[..., None], (there - here) * s[..., None], 0)
         known = 1 - s * np.where(sheet, 1 - person, person + filled)
-        part, face = overlap((x0, y0, x1 - x0, y1 - y0), _sized(layer.box))
+        part, face = overlap(sized(self.box), sized(layer.box))
         held, weight = np.where(s[part] > 0, person[part], 1), layer.weight[face]
         alpha = layer.alpha[face] * (held + (1 - held) * weight)
         way = np.where((alpha * weight > 0)[..., None], layer.source[face] - here[part], 0)
+        way = np.where((way**2).sum(-1, keepdims=True) < STILL**2, 0, way)
         # where both layers show the same place it is known, whatever the one covers of the other
         agree = np.exp(-4 * ((way - field[part]) ** 2).sum(-1))
         over, under = alpha * weight, (1 - alpha) * known[part]
-        mixed = (over[..., None] * way + under[..., None] * field[part]) / np.maximum(over + under, 1e-6)[..., None]
+        mixed = (over[..., None] * way + under[..., None] * field[part]) / np.maximum(over + under, 1e-6)[
+            ..., None
+        ]
         chosen = np.where((over > under)[..., None], way, field[part])
         field[part] = agree[..., None] * mixed + (1 - agree[..., None]) * chosen
         known[part] = np.maximum(over, under) + agree * np.minimum(over, under)
         return Origin((field * (known > 0)[..., None]).astype(np.float32), known.astype(np.float32))
-
-
-def _sized(box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
-    return box[0], box[1], box[2] - box[0], box[3] - box[1]
 
 
 def _held(person: np.ndarray, places: np.ndarray) -> float:
@@ -122,7 +126,9 @@ def _ellipse(shape: tuple[int, int], camera: Camera, pose: Pose) -> np.ndarray:
 
 
 def _cells(touched: np.ndarray, step: int, shape: tuple[int, int]) -> np.ndarray:
-    """Whether any pixel of a grid's cells is touched; touched (h, w) lies `PAD` cells inside the grid of `shape`."""
+    """Whether any pixel of a grid's cells is touched; touched (h, w) lies `PAD` cells inside the grid of
+    `shape`.
+    """
     whole = np.zeros((shape[0] * step, shape[1] * step), bool)
     whole[PAD * step :, PAD * step :][: touched.shape[0], : touched.shape[1]] = touched
-    return whole.reshape(shape[0], step, shape[1], step).any((1, 3))
+    return np.asarray(whole.reshape(shape[0], step, shape[1], step).any((1, 3)))

@@ -1,9 +1,9 @@
 """The sheet: hair, ears, neck and shoulders of a photograph as a soft surface that follows the head.
 
-Nodes of a square grid over the head's box carry a place in the head's axes: on the face that of the mesh, beside it
-that of an ellipsoid. At the person's outline a turned head shows other hair than before, not less: there the nodes
-go with the ellipsoid's outline. Down the neck the motion fades to shoulders that follow a little, and to rest; where
-the person is cut by the photograph's border nothing is drawn in from beyond it.
+Nodes of a square grid over the head's box carry a place in the head's axes: on the face that of the mesh,
+beside it that of an ellipsoid. At the person's outline a turned head shows other hair than before, not less:
+there the nodes go with the ellipsoid's outline. Down the neck the motion fades to shoulders that follow a
+little, and to rest; where the person is cut by the photograph's border nothing is drawn in from beyond it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.spatial import cKDTree
 
 from .camera import FLIP, Camera, pivot_of, to_camera
-from .compiled_scene import inverse
+from .kernels import inverse
 
 CENTRE = np.array([0.0, 3.0, 0.0])  # of the head as an ellipsoid, head space, cm
 RADII = np.array([8.0, 11.5, 9.5])
@@ -45,12 +45,18 @@ def smooth(x: np.ndarray, low: float, high: float) -> np.ndarray:
 class Sheet:
     """The grid over a photograph and `PAD` cells around its box, made ready once.
 
-    person (h, w) in [0, 1]: the outline. rest (n, 3), places (n, 2), depths (n,): the face's vertices at rest as
-    `FaceLayer` has them.
+    person (h, w) in [0, 1]: the outline. rest (n, 3), places (n, 2), depths (n,): the face's vertices at rest
+    as `FaceLayer` has them.
     """
 
     def __init__(
-        self, person: np.ndarray, camera: Camera, pose: Pose, rest: np.ndarray, places: np.ndarray, depths: np.ndarray
+        self,
+        person: np.ndarray,
+        camera: Camera,
+        pose: Pose,
+        rest: np.ndarray,
+        places: np.ndarray,
+        depths: np.ndarray,
     ) -> None:
         self.camera, self.pose = camera, pose
         h, w = person.shape
@@ -70,11 +76,14 @@ class Sheet:
         self._border(person)
 
     def _depth(self, places: np.ndarray, depths: np.ndarray) -> None:
-        """Where the nodes lie: `points` (r, c, 3) head space, and how much of a node is face, `face` (r, c)."""
+        """Where the nodes lie: `points` (r, c, 3) head space, and how far a node is face, `face` (r, c)."""
         camera, pose = self.camera, self.pose
-        ray = np.concatenate([(self.nodes - (camera.cx, camera.cy)) / camera.focal, np.ones((*self.shape, 1))], -1)
+        ray = np.concatenate(
+            [(self.nodes - (camera.cx, camera.cy)) / camera.focal, np.ones((*self.shape, 1))], -1
+        )
         middle = to_camera(CENTRE, pose.R, pose.T)
-        # the ellipsoid's front: solve |(R^T FLIP (t ray - T) - CENTRE) / RADII| = 1 for the nearer t; beside it, its limb
+        # the ellipsoid's front: solve |(R^T FLIP (t ray - T) - CENTRE) / RADII| = 1 for the nearer t; beside
+        # it, its limb
         unit = (ray @ (FLIP @ pose.R)) / RADII
         start = -((middle @ (FLIP @ pose.R)) / RADII)
         a, b, c = (unit**2).sum(-1), unit @ start, start @ start - 1
@@ -93,14 +102,18 @@ class Sheet:
         self.points = ((ray * depth[..., None] - pose.T) @ (FLIP @ pose.R)).astype(np.float32)
 
     def _shares(self, person: np.ndarray, rest: np.ndarray, places: np.ndarray) -> None:
-        """How far a node goes with the head, with its outline, with the shoulders, with the face's expression."""
+        """How far a node goes with the head, with its outline, with the shoulders, with the face's
+        expression.
+        """
         camera, pose = self.camera, self.pose
         h, w = person.shape
         chin, brow = (camera.project(to_camera(point, pose.R, pose.T)) for point in (CHIN, BROW))
         tall = max(float(np.linalg.norm(chin - brow)), 11 * self.scale)
         down = (chin - brow) / np.linalg.norm(chin - brow)
         below = (self.nodes - chin) @ down / tall
-        across = np.abs((self.nodes - camera.project(to_camera(CENTRE, pose.R, pose.T))) @ np.array([-down[1], down[0]]))
+        across = np.abs(
+            (self.nodes - camera.project(to_camera(CENTRE, pose.R, pose.T))) @ np.array([-down[1], down[0]])
+        )
         aside = 1 - smooth(across / self.scale, 15.0, 21.0)
         self.follow = (1 - smooth(below, -0.1, 0.95)) * aside
         self.body = SHOULDERS * (1 - smooth(below, 0.5, 1.5)) * (1 - self.follow)
@@ -112,7 +125,10 @@ class Sheet:
         self.outer = (np.exp(-((within / 2.2) ** 2)) * (1 - self.face)).astype(np.float32)
         self.outer = gaussian_filter(self.outer, 1.0)
         fade = 1 - smooth(beyond, 1.5, 11.0)
-        self.follow, self.body = (self.follow * fade).astype(np.float32), (self.body * fade).astype(np.float32)
+        self.follow, self.body = (
+            (self.follow * fade).astype(np.float32),
+            (self.body * fade).astype(np.float32),
+        )
         front = np.flatnonzero(rest[:, 2] > 2.0)
         distance, near = cKDTree(places[front]).query(self.nodes.reshape(-1, 2), k=4)
         weight = 1 / (distance / self.scale + 0.1)
@@ -120,13 +136,19 @@ class Sheet:
         self.near, self.near_weight = front[near].astype(np.int32), weight.astype(np.float32)
 
     def _border(self, person: np.ndarray) -> None:
-        """`kept` (4, r, c): shares of a motion from the left, top, right, bottom border inwards, 0 where the person is
-        cut; `free` (r, c, 1): share of any motion, 0 at sides of the box that lie inside the photograph."""
+        """`kept` (4, r, c): shares of a motion from the left, top, right, bottom border inwards, 0 where the
+        person is cut; `free` (r, c, 1): share of any motion, 0 at sides of the box that lie inside the
+        photograph.
+        """
         h, w = person.shape
         reach = 3.5 * self.scale
         x, y = self.nodes[..., 0], self.nodes[..., 1]
         x0, y0, x1, y1 = self.box
-        inner = [d for d, inside in ((x - x0, x0 > 0), (y - y0, y0 > 0), (x1 - x, x1 < w), (y1 - y, y1 < h)) if inside]
+        inner = [
+            d
+            for d, inside in ((x - x0, x0 > 0), (y - y0, y0 > 0), (x1 - x, x1 < w), (y1 - y, y1 < h))
+            if inside
+        ]
         free = smooth(np.min([*inner, np.full(x.shape, np.inf)], 0) / reach, 0.0, 1.0)
         self.free = free[..., None].astype(np.float32)
         kept = []
@@ -137,12 +159,16 @@ class Sheet:
             (person[-3:].max(0), x, h - y),
         ):
             cut = gaussian_filter(edge.astype(np.float64), 1.2 * self.scale, mode="nearest")
-            cut = smooth(np.interp(along.ravel(), np.arange(len(cut)) + 0.5, cut).reshape(along.shape), 0.0, 0.35)
+            cut = smooth(
+                np.interp(along.ravel(), np.arange(len(cut)) + 0.5, cut).reshape(along.shape), 0.0, 0.35
+            )
             kept.append(1 - cut * (1 - smooth(distance / reach, 0.0, 1.0)))
         self.kept = np.array(kept, np.float32)
 
     def moved(self, pose: Pose, shift: np.ndarray) -> np.ndarray:
-        """Where the nodes go, (r, c, 2) pixels, for a pose; shift (n, 3) head space: what the face's vertices moved."""
+        """Where the nodes go, (r, c, 2) pixels, for a pose; shift (n, 3) head space: what the face's vertices
+        moved.
+        """
         near = (shift[self.near] * self.near_weight[..., None]).sum(1).reshape(self.points.shape)
         surface = self.camera.project(to_camera(self.points + near, pose.R, pose.T))
         way = (surface - self.nodes) * (1 - self.outer[..., None])
@@ -182,8 +208,9 @@ class Sheet:
 
 
 def _ordered(places: np.ndarray, start: int, least: float) -> None:
-    """Keep rows (r, c) in their order, in place: from column `start` outwards each at least `least` beyond the one
-    before, so that a face which comes against the hair pushes it and nothing folds."""
+    """Keep rows (r, c) in their order, in place: from column `start` outwards each at least `least` beyond
+    the one before, so that a face which comes against the hair pushes it and nothing folds.
+    """
     steps = (np.arange(places.shape[1]) - start) * places.dtype.type(least)
     apart = places - steps
     right, left = apart[:, start:], apart[:, start::-1]

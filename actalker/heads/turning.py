@@ -16,9 +16,9 @@ GIVES = 0.75  # of a limit from which on it gives way softly
 def limited(own: np.ndarray, asked: np.ndarray) -> np.ndarray:
     """The pose (6,) that is drawn where `asked` (6,) is asked of a portrait whose pose is `own` (6,).
 
-    Both as in `HeadMotion.pose`, `asked` relative. Below three quarters of a limit nothing changes; beyond, the pose
-    comes nearer and nearer to the limit, growing all the time, so that a motion has no step in it. Small motions from
-    a portrait that is itself beyond a limit stay small: what it shows, it shows.
+    Both as in `HeadMotion.pose`, `asked` relative. Below three quarters of a limit nothing changes; beyond,
+    the pose comes nearer and nearer to the limit, growing all the time, so that a motion has no step in it.
+    Small motions from a portrait that is itself beyond a limit stay small: what it shows, it shows.
     """
     drawn = np.array(asked, np.float64)
     for axis, reach in ((0, YAW), (1, PITCH)):

@@ -1,10 +1,12 @@
-"""What surrounds the face: the sheet, the ground and their composition, on a head of known pose before straight lines."""
+"""What surrounds the face: the sheet, the ground and their composition, on a head of known pose before
+straight lines.
+"""
 
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from actalker.heads import compiled_scene, plain_scene
+from actalker.heads import compiled_scene, kernels, plain_scene
 from actalker.heads.camera import PIVOT, Camera, pivot_of, rotation, shift_of, to_camera
 from actalker.heads.ground import ground
 from actalker.heads.layer import NOTHING, FaceLayer
@@ -17,9 +19,11 @@ FRONT = head_model().neutral[:6706]  # the face's skin
 
 
 class Stage:
-    """A head in a photograph of any size, its outline an ellipse over shoulders, the face itself not drawn."""
+    """A head in a photograph of any size, its outline an ellipse over shoulders, the face not drawn."""
 
-    def __init__(self, h: int = 192, w: int = 160, tall: float = 70.0, middle=(0.5, 0.42), turned=(0.0, 0.0, 0.0)):
+    def __init__(
+        self, h: int = 192, w: int = 160, tall: float = 70.0, middle=(0.5, 0.42), turned=(0.0, 0.0, 0.0)
+    ):
         self.turned = np.array(turned)
         self.camera = Camera(2.2 * 2.2 * tall, w * middle[0], h * middle[1])
         R = rotation(*turned)
@@ -33,7 +37,9 @@ class Stage:
         trunk = (y > cy + 12 * k) & (np.abs(x - cx) < np.clip(5 + (y - cy) / k - 12, 0, 18) * k)
         self.person = gaussian_filter((head | trunk).astype(np.float32), 1.0)
         random = np.random.default_rng(3)
-        image = 128 + 40 * np.sin(y / 4.0)[..., None] * (1, 0.8, 0.6) * np.ones((h, w, 1))  # level lines behind the head
+        image = 128 + 40 * np.sin(y / 4.0)[..., None] * (1, 0.8, 0.6) * np.ones(
+            (h, w, 1)
+        )  # level lines behind the head
         hair = gaussian_filter(random.normal(size=(h, w, 3)), (1.5, 1.5, 0)) * 120 + (150, 90, 60)
         image = image + self.person[..., None] * (hair - image)
         self.image = np.clip(image, 0, 255).astype(np.uint8)
@@ -96,7 +102,7 @@ def test_the_field_warps_the_photograph_into_the_frame(turn):
     y, x = np.mgrid[y0:y1, x0:x1]
     at = [y + field[..., 1], x + field[..., 0]]
     image = STAGE.image.astype(float)
-    warped = np.stack([map_coordinates(image[..., c], at, order=1, mode="nearest") for c in range(3)], -1)
+    warped = np.stack([map_coordinates(image[..., c], at, order=3, mode="nearest") for c in range(3)], -1)
     seen = known > 0.95
     assert seen.mean() > 0.6
     error = ((warped - frame[y0:y1, x0:x1])[seen] ** 2).mean()
@@ -113,18 +119,25 @@ def test_hair_goes_with_the_head_and_the_trunk_stays():
     top = np.abs(nodes - (px, py - 17 * scale)).sum(-1).argmin()
     a = np.radians(roll)
     dx, dy = nodes.reshape(-1, 2)[top] - (px, py)
-    expected = (px + np.cos(a) * dx - np.sin(a) * dy, py + np.sin(a) * dx + np.cos(a) * dy)  # clockwise about the pivot
+    expected = (
+        px + np.cos(a) * dx - np.sin(a) * dy,
+        py + np.sin(a) * dx + np.cos(a) * dy,
+    )  # clockwise about the pivot
     assert np.abs(moved.reshape(-1, 2)[top] - expected).max() < 0.05 * scale * 17
     low = nodes[..., 1] > py + 24 * scale
     assert low.any() and np.abs(moved - nodes)[low].max() == 0
 
 
 def test_the_shoulders_follow_a_shift_a_little():
-    way = STAGE.scene.sheet.moved(STAGE.turn(x=2.0), np.zeros_like(FRONT))[..., 0] - STAGE.scene.sheet.nodes[..., 0]
+    way = (
+        STAGE.scene.sheet.moved(STAGE.turn(x=2.0), np.zeros_like(FRONT))[..., 0]
+        - STAGE.scene.sheet.nodes[..., 0]
+    )
     nodes, scale = STAGE.scene.sheet.nodes, STAGE.scene.sheet.scale
     px, py = STAGE.camera.project(to_camera(PIVOT, STAGE.pose.R, STAGE.pose.T))
     shares = [
-        way.reshape(-1)[np.abs(nodes - (px, py + below * scale)).sum(-1).argmin()] / (2 * scale) for below in (-10, 14, 30)
+        way.reshape(-1)[np.abs(nodes - (px, py + below * scale)).sum(-1).argmin()] / (2 * scale)
+        for below in (-10, 14, 30)
     ]
     assert 0.85 < shares[0] < 1.15 and 0.1 < shares[1] < 0.6 and abs(shares[2]) < 0.01
 
@@ -147,7 +160,9 @@ def test_nothing_folds_and_the_inverse_undoes_the_grid():
 
 @pytest.mark.parametrize("side", ["top", "left", "right"])
 def test_nothing_comes_in_from_beyond_the_border(side):
-    """The person is cut by the border and the head moves away from it: all that is drawn lies in the photograph."""
+    """The person is cut by the border and the head moves away from it: all that is drawn lies in the
+    photograph.
+    """
     middle = {"top": (0.5, 0.1), "left": (0.08, 0.42), "right": (0.92, 0.42)}[side]
     turn = {"top": {"pitch": 14.0}, "left": {"roll": 12.0}, "right": {"roll": -12.0}}[side]
     stage = Stage(middle=middle)
@@ -155,7 +170,9 @@ def test_nothing_comes_in_from_beyond_the_border(side):
     sources = stage.scene.sheet.sources(pose, np.zeros_like(FRONT))
     x0, y0, x1, y1 = stage.scene.box
     there = plain_scene.places(sources, stage.scene.sheet.step, 12, y1 - y0, x1 - x0)
-    edge = {"top": there[0, :, 1], "left": there[:, 0, 0], "right": stage.image.shape[1] - there[:, -1, 0]}[side]
+    edge = {"top": there[0, :, 1], "left": there[:, 0, 0], "right": stage.image.shape[1] - there[:, -1, 0]}[
+        side
+    ]
     person = stage.person[y0:y1, x0:x1]
     cut = {"top": person[0], "left": person[:, 0], "right": person[:, -1]}[side]
     assert (cut > 0.9).any()
@@ -172,7 +189,7 @@ def test_a_motion_that_grows_evenly_changes_the_frame_evenly():
     for k in range(8):
         frame, field, known = STAGE.draw(yaw=3 + 0.2 * k)
         at = [y + field[..., 1], x + field[..., 0]]
-        warped = np.stack([map_coordinates(image[..., c], at, order=1, mode="nearest") for c in range(3)], -1)
+        warped = np.stack([map_coordinates(image[..., c], at, order=3, mode="nearest") for c in range(3)], -1)
         now = frame[y0:y1, x0:x1].astype(float)
         if before is not None:
             seen = (known > 0.9) & (before[2] > 0.9)
@@ -196,15 +213,18 @@ def test_the_compiled_kernels_are_the_plain_ones(turn, monkeypatch):
     compiled, plain = (one.inverse(sheet.nodes, moved, sheet.step) for one in (compiled_scene, plain_scene))
     assert np.quantile(np.abs(compiled - plain), 0.999) < 1e-3
     layer = STAGE.layer(pose, 0.7)
-    arguments = (
-        STAGE.scene.picture, STAGE.scene.plate, STAGE.scene.share, compiled, sheet.step, 12, STAGE.scene.occupied,
-        *STAGE.scene.box[:2], layer.alpha, layer.colour, layer.source, layer.weight, *layer.box[:2],
-    )  # fmt: skip
     frames = []
     for one in (compiled_scene, plain_scene):
-        frames.append(STAGE.image.copy())
-        one.compose(frames[-1], *arguments)
+        monkeypatch.setattr(kernels, "compiled_scene", one)
+        frames.append(STAGE.scene.draw(layer, pose)[0])
     assert np.abs(frames[0].astype(int) - frames[1]).max() <= 1
+
+
+def keys(x: np.ndarray, a: float = -0.6) -> np.ndarray:
+    """The cubic convolution kernel (Keys 1981)."""
+    x = np.abs(x)
+    near, far = (a + 2) * x**3 - (a + 3) * x**2 + 1, a * (x**3 - 5 * x**2 + 8 * x - 4)
+    return np.where(x <= 1, near, np.where(x < 2, far, 0))
 
 
 def test_single_precision_is_double_precision_on_a_small_picture():
@@ -218,13 +238,25 @@ def test_single_precision_is_double_precision_on_a_small_picture():
     there = plain_scene.places(sources.astype(np.float64), sheet.step, 12, h, w).astype(np.float64)
     here = np.stack(np.meshgrid(np.arange(x0, x1) + 0.5, np.arange(y0, y1) + 0.5), -1)
     at = [there[..., 1] - 0.5, there[..., 0] - 0.5]
-    read = [map_coordinates(STAGE.scene.picture[..., c].astype(float), at, order=1, mode="nearest") for c in range(4)]
-    person = read[3][..., None] / 255
+    person = map_coordinates(STAGE.scene.behind.picture[..., 3] / 255.0, at, order=1, mode="nearest")[
+        ..., None
+    ]
+    read = np.zeros((h, w, 3))
+    floor = [np.floor(one).astype(int) for one in at]
+    for i in range(-1, 3):
+        for j in range(-1, 3):
+            weight = keys(at[0] - floor[0] - i) * keys(at[1] - floor[1] - j)
+            y, x = (
+                np.clip(f + k, 0, n - 1) for f, k, n in zip(floor, (i, j), STAGE.image.shape, strict=False)
+            )
+            read += weight[..., None] * STAGE.image[y, x]
     moved = np.linalg.norm(there - here, axis=-1, keepdims=True)
     own = STAGE.image[y0:y1, x0:x1].astype(float)
-    mine = STAGE.scene.picture[y0:y1, x0:x1, 3:] / 255
-    filled = (1 - person) * STAGE.scene.share[..., None] * np.maximum(mine, np.minimum(0.15 * moved, 1))
-    below = (1 - person - filled) * own + filled * STAGE.scene.plate + person * np.stack(read[:3], -1)
+    mine = STAGE.scene.behind.picture[y0:y1, x0:x1, 3:] / 255
+    filled = (
+        (1 - person) * STAGE.scene.behind.share[..., None] * np.maximum(mine, np.minimum(0.15 * moved, 1))
+    )
+    below = (1 - person - filled) * own + filled * STAGE.scene.behind.plate + person * np.clip(read, 0, 255)
     s = np.clip((moved - 0.02) / 0.48, 0, 1)
     wanted = own + s * s * (3 - 2 * s) * (below - own)
     inside = (there > 1).all(-1) & (there < (STAGE.image.shape[1] - 1, STAGE.image.shape[0] - 1)).all(-1)
@@ -241,7 +273,9 @@ def test_the_ground_is_the_picture_beside_and_keeps_its_grain():
     image = np.where(person[..., None] > 0, 255, np.clip(plain, 0, 255)).astype(np.uint8)
     filled, share = ground(image, person, 4.0, 4.0)
     beside = share == 0
-    assert (filled[beside] == image[beside]).all() and beside[:30].all() and (share[50:110, 70:130] == 1).all()
+    assert (
+        (filled[beside] == image[beside]).all() and beside[:30].all() and (share[50:110, 70:130] == 1).all()
+    )
     inside = filled[55:105, 75:125].astype(float)
     assert abs(inside.mean() - plain[55:105, 75:125].mean()) < 8  # nothing of the white person
     rough = [np.std(part - gaussian_filter(part, (2, 2, 0))) for part in (inside, plain[5:45, 75:125])]
@@ -257,10 +291,12 @@ def test_a_picture_without_a_person_or_without_a_ground_is_its_own_ground(share)
 
 def test_without_an_outline_a_soft_ellipse_stands_for_it():
     stage = Stage()
-    scene = Scene(stage.image, np.zeros_like(stage.person), stage.camera, stage.pose, FRONT, stage.places, stage.depths)
+    scene = Scene(
+        stage.image, np.zeros_like(stage.person), stage.camera, stage.pose, FRONT, stage.places, stage.depths
+    )
     assert stage.scene.outlined and not scene.outlined
     x, y = stage.camera.project(to_camera(CENTRE, stage.pose.R, stage.pose.T)).astype(int)
-    assert scene.picture[y, x, 3] == 255 and scene.picture[0, 0, 3] == 0
+    assert scene.behind.picture[y, x, 3] == 255 and scene.behind.picture[0, 0, 3] == 0
 
 
 def test_turning_is_free_near_the_portrait_and_limited_by_what_it_shows():
