@@ -75,23 +75,23 @@ def photograph_at(image, x, y, wx, wy, out):
 @numba.njit(cache=True, fastmath=True)
 def shade(kind, reach, out):
     """Shadow of lips and lids on what lies in the opening, into out (h, w) in (0, 1]; reach in pixels: how
-    deep it falls into the mouth, onto the eyes. It comes from above; in the mouth, less, from all sides.
+    deep it falls into the mouth, onto the eyes. It comes from above and, less, from all sides.
     """
     h, w = kind.shape
     beside = np.zeros((h, w), np.float32)
     for i in range(h):
         run = ZERO
         for j in range(w):
-            run = run + ONE if kind[i, j] == 1 else ZERO
+            run = run + ONE if 0 < kind[i, j] < 255 else ZERO
             beside[i, j] = run
         run = ZERO
         for j in range(w - 1, -1, -1):
-            run = run + ONE if kind[i, j] == 1 else ZERO
+            run = run + ONE if 0 < kind[i, j] < 255 else ZERO
             beside[i, j] = min(beside[i, j], run)
     for j in range(w):
         run = ZERO
         for i in range(h - 1, -1, -1):
-            run = run + ONE if kind[i, j] == 1 else ZERO
+            run = run + ONE if 0 < kind[i, j] < 255 else ZERO
             beside[i, j] = min(beside[i, j], run)
         run = ZERO
         for i in range(h):
@@ -101,11 +101,12 @@ def shade(kind, reach, out):
                 continue
             run = run + ONE if i > 0 and kind[i - 1, j] == k else ONE
             deep = reach[0] if k == 1 else reach[1]
-            dark = np.float32(0.68) if k == 1 else np.float32(0.65)
-            out[i, j] = dark + (ONE - dark) * step((run - HALF) / deep, ZERO, ONE)
-            if k == 1:
-                near = step((beside[i, j] - HALF) / deep, ZERO, ONE)
-                out[i, j] *= np.float32(0.85) + np.float32(0.15) * near
+            dark = np.float32(0.68) if k == 1 else np.float32(0.55)
+            side = np.float32(0.85) if k == 1 else np.float32(0.75)
+            near = step((beside[i, j] - HALF) / deep, ZERO, ONE)
+            out[i, j] = (dark + (ONE - dark) * step((run - HALF) / deep, ZERO, ONE)) * (
+                side + (ONE - side) * near
+            )
 
 
 @numba.njit(cache=True, fastmath=True)
@@ -226,7 +227,7 @@ def paint(
                 lit = ONE + v[13] * (
                     np.float32(0.06) * np.exp(-bow * bow) - np.float32(0.16) * np.exp(-fold * fold)
                 )
-                line = v[11] / np.float32(0.06)
+                line = v[11] / np.float32(0.13)
                 dark = v[13] * np.exp(-line * line) * lash[3]
                 if v[14] > ZERO:  # lashes of a shut eye lie on the lower lid, fanned out
                     lean = v[12] * LASHES * (ONE + np.float32(0.25) * (ONE - v[14]))
@@ -235,7 +236,7 @@ def paint(
                     odd = np.sin(number * np.float32(12.9898)) * np.float32(43758.547)
                     long = np.float32(0.65) + np.float32(0.35) * (odd - np.floor(odd))
                     hair = max(ONE - off, ZERO) * step(v[14], ONE - long, ONE)
-                    dark = max(dark, min(hair + step(v[14], np.float32(0.7), ONE), ONE) * lash[3])
+                    dark = max(dark, min(hair + step(v[14], np.float32(0.8), ONE), ONE) * lash[3])
                 tr, tg, tb = tr * lit, tg * lit, tb * lit
                 tr += dark * (lash[0] - tr)
                 tg += dark * (lash[1] - tg)

@@ -97,7 +97,7 @@ class PortraitFace:
         out = np.empty((*self.kinds0.shape, 4), np.float32)
         for k, kinds in enumerate(((MOUTH,), (EYE_LEFT, EYE_RIGHT))):
             here = np.isin(self.kinds0, kinds)
-            tight = binary_erosion(here, iterations=size)
+            tight = binary_erosion(here, iterations=size + (k == 1 and size > 1))
             for m, mask in enumerate((here, tight)):
                 out[..., 2 * k + m] = gaussian_filter(
                     mask.astype(np.float32), 0.05 * self.scale, truncate=3.0
@@ -113,7 +113,7 @@ class PortraitFace:
         own = kernels.bilinear(view.crop, view.places[edge])
         dark = own[own.mean(1) <= np.quantile(own.mean(1), 0.3)].mean(0)
         skin = self.fill[np.maximum(rig.lids[0].skin, rig.lids[1].skin) > 0.5].mean(0)
-        dense = np.clip((0.95 - dark.mean() / max(skin.mean(), 1e-3)) / 0.45, 0.35, 1)
+        dense = np.clip((0.95 - dark.mean() / max(skin.mean(), 1e-3)) / 0.45, 0.45, 1)
         return np.append(np.minimum(dark, LASH_DARK * skin), 0.85 * dense)
 
     def _eyes(self, view: View, masks: np.ndarray) -> None:
@@ -132,7 +132,9 @@ class PortraitFace:
         skin = self.fill[(rig.kind == SKIN) & (np.abs(rig.neutral[:, 1]) < 2)].mean(0)
         if len(white) > 8:
             value = white.mean(1)
-            self.white = white[value >= np.quantile(value, 0.5)].mean(0)
+            self.white = white[(value >= np.quantile(value, 0.3)) & (value <= np.quantile(value, 0.8))].mean(
+                0
+            )
             self.light = white[value >= np.quantile(value, 0.8)].mean(0) * 1.12
         else:
             self.white = np.clip(skin * 1.1, 0, 0.9)
@@ -237,7 +239,7 @@ class PortraitFace:
         parts = np.stack(
             [parameters(self.balls[side], fit.camera, fit.R, fit.T, fit.gaze[side], gaze) for side in (0, 1)]
         )
-        reach = np.maximum(np.array([0.22, 0.1], np.float32) * self.scale, 1.0)
+        reach = np.maximum(np.array([0.22, 0.2], np.float32) * self.scale, 1.0)
         alpha, colour, source, weight, kind = kernels.paint(
             raster, rig.triangles, rig.kinds, depths, values, self.paint, parts, still, reach
         )

@@ -54,16 +54,14 @@ def _run(inside):
 
 
 def shade(kind, reach, out):
+    whole = (kind > 0) & (kind < 255)
+    beside = np.minimum(_run(whole[::-1])[::-1], _run(whole.T).T)
+    beside = np.minimum(beside, _run(whole.T[::-1])[::-1].T)
     for k in (1, 2, 3):
         inside = kind == k
-        deep, dark = (reach[0], 0.68) if k == 1 else (reach[1], 0.65)
+        deep, dark, side = (reach[0], 0.68, 0.85) if k == 1 else (reach[1], 0.55, 0.75)
         from_top = dark + (1 - dark) * smoothstep((_run(inside) - 0.5) / deep, 0, 1)
-        out[inside] = from_top[inside]
-        if k == 1:
-            nearest = np.minimum(_run(inside[::-1])[::-1], _run(inside.T).T)
-            nearest = np.minimum(nearest, _run(inside.T[::-1])[::-1].T)
-            beside = 0.85 + 0.15 * smoothstep((nearest - 0.5) / deep, 0, 1)
-            out[inside] *= beside[inside]
+        out[inside] = (from_top * (side + (1 - side) * smoothstep((beside - 0.5) / deep, 0, 1)))[inside]
 
 
 def paint(
@@ -149,14 +147,14 @@ def _lids(shown, v, lash):
     lit = 0.06 * np.exp(-(((v[:, 10] - 0.62) / 0.22) ** 2)) - 0.16 * np.exp(
         -(((v[:, 10] - CREASE) / CREASE_WIDE) ** 2)
     )
-    dark = v[:, 13] * np.exp(-((v[:, 11] / 0.06) ** 2)) * lash[3]
+    dark = v[:, 13] * np.exp(-((v[:, 11] / 0.13) ** 2)) * lash[3]
     lean = v[:, 12] * LASHES * (1 + 0.25 * (1 - v[:, 14]))
     number = np.floor(lean + 0.5)
     odd = np.sin(number.astype(np.float32) * np.float32(12.9898)) * np.float32(43758.547)
     long = 0.65 + 0.35 * (odd - np.floor(odd))
     t = np.clip((v[:, 14] - (1 - long)) / long, 0, 1)
     hair = np.maximum(1 - np.abs(lean - number) * 2.2, 0) * t * t * (3 - 2 * t)
-    below = np.minimum(hair + smoothstep(v[:, 14], 0.7, 1), 1) * lash[3]
+    below = np.minimum(hair + smoothstep(v[:, 14], 0.8, 1), 1) * lash[3]
     dark = np.where(v[:, 14] > 0, np.maximum(dark, below), dark)[:, None]
     shown = shown * (1 + v[:, 13] * lit)[:, None]
     return shown + dark * (lash[:3] - shown)
