@@ -19,7 +19,7 @@ from .kernels import Box
 from .layer import EYE_LEFT, EYE_RIGHT, MOUTH, SKIN, FaceLayer
 from .model import INDEX
 from .rig import face_rig
-from .skin import View, blur, fill_colours
+from .skin import View, blur, fill_colours, teeth_on_lips
 from .zips import smoothstep
 
 BLINKS = (INDEX["eyeBlink_R"], INDEX["eyeBlink_L"])  # of the image's left and right eye
@@ -27,8 +27,12 @@ JAW, TONGUE = INDEX["jawOpen"], INDEX["tongueOut"]
 BALL_BACK = 0.2  # cm by which the eyeballs stand back: they would come through the lids
 TURNED = 5.0  # degrees of turning over which the face's outline goes from what is behind to the mesh
 LASH_DARK = 0.55  # of the skin: the lightest a line of lashes may be
-RIMS = (0.3, 0.1)  # cm from where lips touch: there a photograph shows the seam or the teeth's edge
+UPPER_RIM, LOWER_RIM = (
+    (0.5, 0.25),
+    (0.3, 0.1),
+)  # cm from where lips touch: photographs show seam or teeth there
 SLIT = 0.12  # cm of opening below which no light comes in
+GLOW = 0.16  # of the lips' colour: what light there is deep inside
 SEAM, SEAM_DARK = 0.5, 0.35  # of the lips' colour between shut lips; how much darker they are beside it
 
 
@@ -55,16 +59,21 @@ class PortraitFace:
         self.scale = float(fit.camera.focal / np.median(self.depths))
         view = View.of(rig, self.image, outline, there, self.places, raster, self.scale)
         self.visible = view.visibility(rig)
-        self.fill = fill_colours(rig, view, self.visible)
+        self.opening = rig.lips.middle(self.rest)
+        no_lip = teeth_on_lips(rig, view) if self.opening > SLIT else np.zeros(len(rig.rows), np.float32)
+        self.fill = fill_colours(rig, view, self.visible, no_lip)
         lash = self._lashes(view)
         masks = self._masks()
         self._eyes(view, masks)
         shown = masks[..., 1]
         self.inside = inside_colours(rig, view, self.visible, self.fill, self.light, shown, self.rest)
-        self.seam = SEAM * lip_colour(rig, view, self.visible)
-        self.opening = rig.lips.middle(self.rest)
+        lip = lip_colour(rig, view, self.visible)
+        self.seam, self.glow = SEAM * lip, GLOW * lip
         skin = rig.kind == SKIN
-        self.at_rims = (skin * smoothstep(rig.lips.away, *RIMS)).astype(np.float32)
+        lower = np.zeros(len(skin), bool)
+        lower[rig.lips.zip.moved[rig.lips.zip.low]] = True
+        near = np.where(lower, smoothstep(rig.lips.away, *LOWER_RIM), smoothstep(rig.lips.away, *UPPER_RIM))
+        self.at_rims = np.maximum(skin * near, no_lip).astype(np.float32)
         self.at_seam = (skin * smoothstep(rig.lips.away, 0.12, 0.02)).astype(np.float32)
         self.areas = kernels.areas(self.places, rig.triangles)
         self._edges(view)
@@ -135,11 +144,12 @@ class PortraitFace:
             self.white = white[(value >= np.quantile(value, 0.3)) & (value <= np.quantile(value, 0.8))].mean(
                 0
             )
-            self.light = white[value >= np.quantile(value, 0.8)].mean(0) * 1.12
+            self.light = white[value >= np.quantile(value, 0.8)].mean(0) * 1.18
         else:
             self.white = np.clip(skin * 1.1, 0, 0.9)
             self.light = self.white * 1.15
-        self.light = np.maximum(self.light, 0.9 * skin)
+        bright = max(self.light.mean(), 1.12 * skin.mean())
+        self.light = np.minimum(bright * (0.5 + 0.5 * self.light / self.light.mean()), 1)
         self.tables = np.stack([whole_map(*known, fit.iris, self.white, self.light) for known in maps])
 
     def _edges(self, view: View) -> None:
@@ -192,15 +202,19 @@ class PortraitFace:
         tongue = np.flatnonzero(rig.is_part("tongue"))
         upper, lower = V[rig.is_part("teeth_upper")], V[rig.is_part("teeth_lower")]
         front = [teeth[teeth[:, 2] > teeth[:, 2].max() - 0.6] for teeth in (upper, lower)]
-        between = 0.5 * (front[0][:, 1].min() + front[1][:, 1].max())
+        edge = front[0][:, 1].min()
         reach = smoothstep(rig.neutral[tongue, 2], 6.0, 9.6)
-        tip = rig.neutral[tongue, 2] > rig.neutral[tongue, 2].max() - 0.5
-        top = V[tongue[tip], 1].max()
-        t = reach * min(out, 1.0)
-        V[tongue, 1] += t * (between + 0.1 + 0.22 * (V[tongue, 1] - top) - V[tongue, 1])
-        V[tongue, 2] += (
-            t * (front[0][:, 2].max() + 0.1 - V[tongue[tip], 2].max()) * smoothstep(np.array(out), 0.6, 0.95)
+        tip = tongue[rig.neutral[tongue, 2] > rig.neutral[tongue, 2].max() - 0.5]
+        beyond = float(smoothstep(np.array(out), 0.55, 0.95))
+        low = V[rig.lips.zip.lower[14:19], 1].mean()
+        # behind the upper teeth, then in front of their edge, well above the lower lip
+        top = (1 - beyond) * (edge + 0.12) + beyond * max(
+            0.5 * (edge + front[1][:, 1].max()) + 0.1, low + 0.3
         )
+        t = reach * min(2 * out, 1.0)
+        V[tongue, 1] += t * (top + 0.35 * (V[tongue, 1] - V[tip, 1].max()) - V[tongue, 1])
+        ahead = (1 - beyond) * 0.3 + beyond * (front[0][:, 2].max() + 0.12 - V[tip, 2].max())
+        V[tongue, 2] += reach * min(2 * out, 1.0) * ahead
 
     def draw(
         self, coefficients: np.ndarray, gaze: np.ndarray, rotation: np.ndarray, translation: np.ndarray
@@ -231,7 +245,8 @@ class PortraitFace:
         opening = rig.lips.middle(V)
         slit = smoothstep(np.array(opening), 0.0, SLIT)
         wall = self.mouth_wall
-        values[wall, 6:9] = (self.inside * dark)[wall] * slit + self.seam * (1 - slit)
+        inside = self.inside[wall] * dark[wall] + (1 - dark[wall]) * self.glow
+        values[wall, 6:9] = inside * slit + self.seam * (1 - slit)
         values[wall, 3] *= 1 - (1 - slit) * (1 - still[0])
         values[:, 6:9] *= 1 - (SEAM_DARK * (1 - slit) * (1 - still[0])) * self.at_seam[:, None]
         values[:, 9] = rig.lids[0].skin + rig.lids[1].skin

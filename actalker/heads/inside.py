@@ -14,10 +14,10 @@ from .rig import Rig
 from .skin import View
 from .zips import smoothstep
 
-LOWERED = 0.18  # cm by which the upper teeth hang lower than the model's: a mouth that speaks shows them
-GUMS_BACK = 0.14  # cm by which the gums end higher than the model's: a smile hardly shows them
+LOWERED = 0.13  # cm by which the upper teeth hang lower than the model's: a mouth that speaks shows them
+LONGER = 0.5  # of an upper tooth: the model's gums end so low that a smile would show little else
 BROADER = (0.06, 0.0, 0.03)  # of a tooth: else there are gaps between them
-TOOTH = (0.92, 0.885, 0.82)  # of the light
+TOOTH = (0.95, 0.905, 0.83)  # of the light
 DEPTH = 1.9  # cm over which it grows dark
 TINT = (0.85, 1.08, 1.12)  # red light comes further
 KEPT = 0.02  # how fast what is known of a colour is forgotten from vertex to vertex
@@ -26,19 +26,19 @@ KEPT = 0.02  # how fast what is known of a colour is forgotten from vertex to ve
 def teeth(rig: Rig, child: float = 0.0) -> np.ndarray:
     """What makes a set of teeth of the model's (n, 3), cm: child in [0, 1], shorter and smaller ones."""
     move = np.zeros_like(rig.neutral)
-    for name, sign in (("teeth_upper", -1.0), ("teeth_lower", 1.0)):
-        rows = np.flatnonzero(rig.is_part(name))
-        for tooth in pieces(rig, rows):
+    upper = np.flatnonzero(rig.is_part("teeth_upper"))
+    for name, longer in (("teeth_upper", LONGER * (1 - 0.6 * child)), ("teeth_lower", -0.25 * child)):
+        for tooth in pieces(rig, np.flatnonzero(rig.is_part(name))):
             N = rig.neutral[tooth]
             middle = N.mean(0)
             move[tooth] += (N - middle) * BROADER
-            root = N[:, 1].max() if sign < 0 else N[:, 1].min()
-            move[tooth, 1] += -0.30 * child * (N[:, 1] - root)
-            move[tooth, 0] += -0.10 * child * middle[0]
-        if sign < 0:
-            move[rows, 1] -= LOWERED
-    gums = rig.is_part("gums") & (rig.shapes[rig.model.index["jawOpen"], :, 1] > -0.8)
-    move[gums, 1] += GUMS_BACK
+            edge = N[:, 1].min() if longer > 0 else N[:, 1].max()
+            move[tooth, 1] += longer * (N[:, 1] - edge)
+            move[tooth, 0] -= 0.08 * child * middle[0]
+    edge = rig.neutral[upper, 1].min()
+    gums = np.flatnonzero(rig.is_part("gums") & (rig.shapes[rig.model.index["jawOpen"], :, 1] > -0.8))
+    move[gums, 1] += LONGER * (1 - 0.6 * child) * (rig.neutral[gums, 1] - edge)
+    move[np.concatenate([upper, gums]), 1] -= LOWERED * (1 - 0.7 * child)
     return move
 
 
@@ -111,7 +111,9 @@ def matched(rig: Rig, view: View, colours: np.ndarray, shown: np.ndarray, V: np.
         w[:, None] * ratio
     )
     out = colours.copy()
-    out[inside] = np.clip(colours[inside] * np.exp(np.clip(solved, -1.2, 1.2)), 0, 1)
+    tooth = rig.is_part("teeth_upper", "teeth_lower")[inside]
+    most = np.where(tooth, 0.5, 0.1)[:, None]  # what lies behind teeth may have got their colour
+    out[inside] = np.clip(colours[inside] * np.exp(np.clip(solved, -1.0, most)), 0, 1)
     return out
 
 

@@ -76,7 +76,28 @@ def blur(image: np.ndarray, sigma: float) -> np.ndarray:
     return gaussian_filter(image, (sigma, sigma, 0), truncate=3.0)
 
 
-def fill_colours(rig: Rig, view: View, visible: np.ndarray) -> np.ndarray:
+def teeth_on_lips(rig: Rig, view: View) -> np.ndarray:
+    """(n,) in [0, 1]: where the photograph shows teeth or the mouth's dark instead of the lip that should be
+    there.
+
+    Landmarks of an open mouth lie a little inside it: what differs much from the lip's own colour is no lip.
+    """
+    colours = bilinear(view.crop, view.places)
+    out = np.zeros(len(rig.rows), np.float32)
+    low = np.zeros(len(rig.rows), bool)
+    low[rig.lips.zip.moved[rig.lips.zip.low]] = True
+    for side in (low, ~low):
+        lip = rig.is_part("face") & side & view.seen
+        sure, near = lip & (rig.lips.away > 0.3) & (rig.lips.away < 0.75), lip & (rig.lips.away < 0.6)
+        if sure.sum() < 5:
+            continue
+        own = np.median(colours[sure], 0)
+        off = np.abs(colours[near] - own).sum(1) / max(own.sum(), 0.1)
+        out[near] = smoothstep(off, 0.22, 0.4)
+    return np.maximum(out, np.minimum(2 * (rig.neighbours @ out), 1) * (rig.lips.away < 0.6))
+
+
+def fill_colours(rig: Rig, view: View, visible: np.ndarray, no_lip: np.ndarray) -> np.ndarray:
     """(n, 3): the skin's colours where the photograph is silent, spread over the mesh from what it shows
     clearly.
 
@@ -87,7 +108,7 @@ def fill_colours(rig: Rig, view: View, visible: np.ndarray) -> np.ndarray:
     size = max(3, int(0.4 * view.scale) | 1)
     clear = minimum_filter((view.person > 0.9).astype(np.float32), size=size)
     clear = bilinear(clear[..., None], view.places)[:, 0] > 0.9
-    lips = rig.lips.away < 0.18
+    lips = (rig.lips.away < 0.3) | (no_lip > 0.1)
     source = (visible > 0.8) & (view.facing < -0.4) & clear & ~rig.no_fill & ~lips & rig.is_part("face")
     skin = np.flatnonzero(rig.is_part("face", "mouth", "socket_l", "socket_r"))
     if source.sum() < 30:
