@@ -18,7 +18,9 @@ from scipy.interpolate import LinearNDInterpolator
 from scipy.ndimage import map_coordinates
 from torch import Tensor
 
+from ..errors import InputError
 from ..faces.crop import canonical_crop
+from ..faces.landmarker import landmarker_refuses
 from ..heads.camera import to_camera
 from ..heads.face_map import NUMBERS, face_map, motion_of, numbers_of
 from ..heads.fit import check_fit, fit_face
@@ -56,9 +58,13 @@ class DrawnPortrait:
         """
         self._read, self.sitter = read, sitter
         self._cut(limit if sitter.limit is None else sitter.limit)
+        if (why := landmarker_refuses(None)) is not None:
+            raise InputError(f"{sitter.name}: its person's outline is found by MediaPipe; {why}")
         face = sitter.face
         marks = None if face.landmarks is None else (face.landmarks - self.corner) * self.scale
-        self.fit = fit_face(replace(face, landmarks=marks), self.photograph, sitter.name)
+        x0, y0, x1, y1 = map(float, ((np.reshape(face.box, (2, 2)) - self.corner) * self.scale).ravel())
+        self.face = replace(face, landmarks=marks, box=(x0, y0, x1, y1))
+        self.fit = fit_face(self.face, self.photograph, sitter.name)
         notes = check_fit(self.fit, self.photograph, sitter.name)
         fitted = f"head: fitted within {100 * self.fit.error:.1f} % of the eyes' distance"
         self.facts = (fitted, *notes)
@@ -97,7 +103,7 @@ class DrawnPortrait:
         from ..heads.drawing import HeadPortrait  # numba takes a while to load
         from ..heads.outline import person_outline
 
-        return HeadPortrait(self.photograph, self.fit, person_outline(self.photograph))
+        return HeadPortrait(self.photograph, self.fit, person_outline(self.photograph, self.face.box))
 
     @property
     def size(self) -> tuple[int, int]:
@@ -179,8 +185,13 @@ class DrawnPortrait:
         numbers = self._read(latents[0]).cpu().numpy()
         motion = motion_of(numbers, np.arange(len(numbers)))
         for coefficients, pose, gaze in zip(motion.coefficients, motion.pose, motion.gaze, strict=True):
-            frame = self._shown(self.head.draw(coefficients, pose, gaze).frame)
-            yield torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None]
+            yield torch.from_numpy(self.draw(coefficients, pose, gaze)).permute(2, 0, 1)[None]
+
+    def draw(self, coefficients: np.ndarray, pose: np.ndarray, gaze: np.ndarray) -> np.ndarray:
+        """A frame (h, w, 3) uint8 of relative motion: coefficients (54,), pose (6,), gaze (2,)
+        (`HeadMotion`).
+        """
+        return np.ascontiguousarray(self._shown(self.head.draw(coefficients, pose, gaze).frame))
 
     def motion(self, latents: Tensor, start: int, fps: float) -> HeadMotion:
         """Absolute: the portrait's own motion and what the latents add."""

@@ -98,9 +98,11 @@ class ClipInputs:
             known = self.portrait.masks
             out[signal] = self.drawn[signal] if isinstance(choice, Path) else mask_of(choice, known, signal)
             if out[signal].max() < 0.5:
+                of_heads = self.model.codec.moves
+                where = "face" if of_heads else "square that is animated"
+                other = "" if of_heads else ", or --crop face"
                 raise InputError(
-                    f"region {signal}={choice}: lies outside the part of the portrait that is animated; "
-                    "choose another region, or --crop face"
+                    f"region {signal}={choice}: lies outside the {where}; choose another region{other}"
                 )
         return out
 

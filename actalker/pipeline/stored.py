@@ -57,11 +57,12 @@ class StoredPipeline(PlacedPipeline):
         token: str | bool | None = None,
         use_safetensors: bool | None = None,
     ) -> Self:
-        """Load `tiny`, a model folder or a hub id.
+        """Load `tiny`, `direct`, a model folder or a hub id.
 
         Args:
             device: auto, cpu, cuda or mps.
-            dtype: auto (bfloat16 on CUDA, else float32), float32, bfloat16 or float16; diffusers' dictionary
+            dtype: auto (bfloat16 on CUDA, else float32, as for models without weights), float32, bfloat16
+            or float16; diffusers' dictionary
                 has the `model`'s or the `default`. torch_dtype: the same.
             memory: what may be used, `8GB` for example: the fastest arrangement that fits is taken.
             compile: whether the network goes through torch.compile.
@@ -74,7 +75,7 @@ class StoredPipeline(PlacedPipeline):
         """
         if not isinstance(pretrained_model_name_or_path, (str, os.PathLike)):
             raise InputError(
-                f"model {pretrained_model_name_or_path!r}: give tiny, a model folder or a hub id"
+                f"model {pretrained_model_name_or_path!r}: give tiny, direct, a model folder or a hub id"
             )
         if use_safetensors is False:
             raise InputError("use_safetensors=False: pickled weights can run programs and are not read")
@@ -100,6 +101,9 @@ class StoredPipeline(PlacedPipeline):
             token=token,
         )
         model = load_model(folder, "cpu", kind, variant)
+        if dtype == "auto" and not any(True for _ in model.parameters()):
+            kind = torch.float32  # nothing becomes smaller or faster, and angles stay exact
+            model.to(kind)
         most = 2 + sum(s in model.encoders for s in SIGNALS)  # passes, where identity and all are guided
         chosen = arrange(model, place.type, kind, budget, dtype == "auto", most)
         settle(model, chosen, place)

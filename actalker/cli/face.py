@@ -1,0 +1,96 @@
+"""`actalker face`: a portrait with another expression, turned, or looking elsewhere; or a sheet of twenty
+such.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import InputError
+from ..provenance import check_readable, check_writable
+from .options import new_parser, parse
+
+SIZE = 256  # side of the square by which faces are found to stand; a head model draws at any size
+
+
+def run(argv: Sequence[str]) -> int:
+    """Draw one picture; print its path."""
+    p = new_parser("face", "A portrait with another expression or turned; without either a sheet of twenty.")
+    p.add_argument("portrait", type=str, help="picture with a face")
+    p.add_argument("--out", type=str, required=True, help="the picture, .png")
+    for option, metavar, told in (
+        (
+            "--set",
+            "NAME=VALUE",
+            "expressions by ARKit's names: jawOpen=0.5,mouthSmile=0.3; 0 is the portrait's own",
+        ),
+        ("--pose", "NAME=VALUE", "yaw, pitch, roll in degrees; x, y, z in cm: yaw=20,pitch=-5"),
+        ("--gaze", "NAME=VALUE", "degrees that the eyes turn: right=10,down=-5"),
+    ):
+        p.add_argument(option, nargs="+", action="extend", type=str, metavar=metavar, help=told)
+    p.add_argument(
+        "--view",
+        type=str,
+        default="photo",
+        help="photo: the whole photograph; face: the square around the face",
+    )
+    p.add_argument(
+        "--size",
+        type=int | str | None,
+        default=None,
+        help="pixels of the longer side at most, or own; else 1280",
+    )
+    p.add_argument(
+        "--face-model", type=str | None, default=None, help="another face_landmarker.task than the one inside"
+    )
+    p.add_argument(
+        "--face-index", type=int | None, default=None, help="which face of several, 0 is the largest"
+    )
+    p.add_argument(
+        "--mark", action="store_true", help="a small mark in the picture says that it is generated"
+    )
+    p.add_argument("--overwrite", action="store_true", help="replace a file that exists")
+    options = parse(p, argv)
+    if options is None:
+        return 0
+    out = Path(options.out)
+    if out.suffix.lower() != ".png":
+        raise InputError(f"--out {options.out!r}: is written as PNG; give a name that ends in .png")
+    check_readable(options.portrait, "picture")
+    check_writable(out, options.overwrite)
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    from ..codecs.codec import VIEWS
+    from ..codecs.face_motion import FaceMotion
+    from ..errors import one_of
+    from ..media.image import write_png
+    from ..pipeline.looks import Look, look, parse_values, sheet
+    from ..pipeline.mark import Mark
+    from ..pipeline.portrait import read_portrait
+    from ..pipeline.request import longest_side
+
+    asked = Look(
+        parse_values(options.set or [], "set", "jawOpen=0.5"),
+        parse_values(options.pose or [], "pose", "yaw=20"),
+        parse_values(options.gaze or [], "gaze", "right=10"),
+    )
+    whole = not (options.set or options.pose or options.gaze)
+    view, size = one_of(options.view, VIEWS, "view"), longest_side(options.size)
+    found = read_portrait(
+        options.portrait,
+        SIZE,
+        face_model=None if options.face_model is None else Path(options.face_model),
+        face_index=options.face_index,
+        codec=FaceMotion(),
+        view="face" if whole else view,
+        limit=SIZE if whole else size,
+    )
+    print(f"face: {found.place()}")
+    for fact in found.bound.facts:
+        print(f"  {fact}")
+    picture = sheet(found.bound) if whole else look(found.bound, asked)  # type: ignore[arg-type]
+    write_png(out, Mark(picture.shape[:2])(picture) if options.mark else picture, options.overwrite)
+    print(out)
+    return 0
