@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..provenance import check_readable, check_writable
 from .options import new_parser, parse
 
+log = logging.getLogger("actalker")
 SIZE = 256  # side of the square by which faces are found to stand; a head model draws at any size
 
 
@@ -91,6 +92,8 @@ def run(argv: Sequence[str]) -> int:
     for fact in found.bound.facts:
         print(f"  {fact}")
     picture = sheet(found.bound) if whole else look(found.bound, asked)  # type: ignore[arg-type]
+    for note in found.bound.notes if not whole else ():
+        log.warning(note)
     write_png(out, Mark(picture.shape[:2])(picture) if options.mark else picture, options.overwrite)
     print(out)
     return 0

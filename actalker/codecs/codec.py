@@ -65,6 +65,10 @@ class Bound(Protocol):
     def facts(self) -> tuple[str, ...]:
         """What was found and decides the result, a line each."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What frames that were made cannot show as it was asked, a line each."""
+
     def place(self) -> str:
         """In words, which part of the photograph is seen."""
 

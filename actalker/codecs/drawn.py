@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 AROUND = 1.0  # sides of the face's square that are drawn beside it where it alone is shown
 SHOWN = 256  # pixels of the longer side on which a mask is drawn for people
 INK = (214, 84, 40)
+TOLD = 2.0  # degrees that a turn falls short
 
 
 class DrawnPortrait:
@@ -56,7 +57,7 @@ class DrawnPortrait:
 
         Raises: InputError where no head can be fitted.
         """
-        self._read, self.sitter = read, sitter
+        self._read, self.sitter, self.damped = read, sitter, 0.0
         self._cut(limit if sitter.limit is None else sitter.limit)
         if (why := landmarker_refuses(None)) is not None:
             raise InputError(f"{sitter.name}: its person's outline is found by MediaPipe; {why}")
@@ -191,7 +192,19 @@ class DrawnPortrait:
         """A frame (h, w, 3) uint8 of relative motion: coefficients (54,), pose (6,), gaze (2,)
         (`HeadMotion`).
         """
-        return np.ascontiguousarray(self._shown(self.head.draw(coefficients, pose, gaze).frame))
+        drawn = self.head.draw(coefficients, pose, gaze)
+        self.damped = max(self.damped, drawn.damped)
+        return np.ascontiguousarray(self._shown(drawn.frame))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """By how much turns fell short of what was asked of the frames that were drawn."""
+        if self.damped < TOLD:
+            return ()
+        return (
+            f"{self.sitter.name}: the head was asked to turn further than this photograph shows; it turns by "
+            f"up to {self.damped:.0f} degrees less",
+        )
 
     def motion(self, latents: Tensor, start: int, fps: float) -> HeadMotion:
         """Absolute: the portrait's own motion and what the latents add."""

@@ -73,6 +73,7 @@ class SquarePortrait:
     codec: PixelCodec | None = None
     reference: Tensor | None = None
     facts: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, sitter: Sitter, codec: PixelCodec | None = None) -> SquarePortrait:

@@ -74,9 +74,8 @@ def open_performance(
         )
     motion = given if isinstance(given, HeadMotion) else _read(Path(given))
     begins = motion.times[0]
-    length = (
-        Fraction(float(motion.times[-1] - begins)).limit_denominator(10**6) + 1 / fps
-    )  # the last frame lasts
+    lasts = motion.times[-1] - motion.times[-2] if len(motion) > 1 else float(1 / fps)  # the last frame
+    length = Fraction(float(motion.times[-1] - begins + lasts)).limit_denominator(10**6)
     if start >= length:
         raise InputError(f"{name}: is {float(length):g} s long; give an --expression-start before its end")
     count = frame_count(length - start, fps)

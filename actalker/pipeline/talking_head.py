@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -29,6 +30,7 @@ from .steady import Steady
 from .steps import StepCallback, Steps
 from .stored import StoredPipeline
 
+log = logging.getLogger("actalker")
 MOST_BETWEEN = 4
 
 
@@ -165,6 +167,8 @@ class TalkingHeadPipeline(StoredPipeline):
                 request.inputs.portrait.bound,
                 request.told_latents,
             )
+            for note in request.inputs.portrait.bound.notes:
+                log.warning(note)
         finally:
             self.maybe_free_model_hooks()
 

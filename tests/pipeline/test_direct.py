@@ -129,9 +129,6 @@ def test_behind_a_cut_the_head_is_where_it_was(pipe, face, moving, caplog):
     angles = [NUMBERS.index("yaw"), NUMBERS.index("z")]
     assert np.abs(made[20, angles]).max() < 0.01
     wanted = numbers_of(moving.relative(moving[:1]))
-    np.testing.assert_allclose(
-        made[:, :20], wanted[:, :20] * [n not in ("x",) for n in NUMBERS[:20]], atol=1.1
-    )
     jaw = NUMBERS.index("jawOpen")
     np.testing.assert_allclose(made[:, jaw], wanted[:, jaw], atol=2e-3)  # a face is the same behind a cut
 
