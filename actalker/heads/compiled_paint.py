@@ -101,7 +101,7 @@ def shade(kind, reach, out):
                 continue
             run = run + ONE if i > 0 and kind[i - 1, j] == k else ONE
             deep = reach[0] if k == 1 else reach[1]
-            dark = np.float32(0.68) if k == 1 else np.float32(0.55)
+            dark = np.float32(0.78) if k == 1 else np.float32(0.55)
             side = np.float32(0.85) if k == 1 else np.float32(0.75)
             near = step((beside[i, j] - HALF) / deep, ZERO, ONE)
             out[i, j] = (dark + (ONE - dark) * step((run - HALF) / deep, ZERO, ONE)) * (
@@ -225,9 +225,9 @@ def paint(
                 fold = (v[10] - CREASE) / CREASE_WIDE
                 bow = (v[10] - np.float32(0.62)) / np.float32(0.22)
                 lit = ONE + v[13] * (
-                    np.float32(0.06) * np.exp(-bow * bow) - np.float32(0.16) * np.exp(-fold * fold)
+                    np.float32(0.06) * np.exp(-bow * bow) - np.float32(0.08) * np.exp(-fold * fold)
                 )
-                line = v[11] / np.float32(0.13)
+                line = v[11] / np.float32(0.15)
                 dark = v[13] * np.exp(-line * line) * lash[3]
                 if v[14] > ZERO:  # lashes of a shut eye lie on the lower lid, fanned out
                     lean = v[12] * LASHES * (ONE + np.float32(0.25) * (ONE - v[14]))

@@ -14,7 +14,7 @@ from .camera import FLIP, to_camera
 from .eyeballs import ROWS, STEP, parameters, seen_map, whole_map
 from .eyes import ball
 from .fit import HeadFit
-from .inside import darkness, inside_colours, lip_colour, teeth
+from .inside import darkness, edge_of_teeth, inside_colours, lip_colour, teeth
 from .kernels import Box
 from .layer import EYE_LEFT, EYE_RIGHT, MOUTH, SKIN, FaceLayer
 from .model import INDEX
@@ -26,7 +26,7 @@ BLINKS = (INDEX["eyeBlink_R"], INDEX["eyeBlink_L"])  # of the image's left and r
 JAW, TONGUE = INDEX["jawOpen"], INDEX["tongueOut"]
 BALL_BACK = 0.2  # cm by which the eyeballs stand back: they would come through the lids
 TURNED = 5.0  # degrees of turning over which the face's outline goes from what is behind to the mesh
-LASH_DARK = 0.55  # of the skin: the lightest a line of lashes may be
+LASH_DARK = 0.45  # of the skin: the lightest a line of lashes may be
 UPPER_RIM, LOWER_RIM = (
     (0.5, 0.25),
     (0.3, 0.1),
@@ -47,16 +47,18 @@ class PortraitFace:
         rig = self.rig = face_rig()
         self.fit, self.R, self.T = fit, fit.R, fit.T
         self.image = np.ascontiguousarray(image, np.float32) / np.float32(255)
-        self.base = rig.neutral + teeth(rig, child) + fit.offset[rig.rows]
-        self.base += np.tensordot(fit.identity, rig.identities[: len(fit.identity)], 1)
-        self.base = self.base.astype(np.float32)
-        self.rest = self.shape(np.zeros(len(fit.coefficients), np.float32))
+        person = np.tensordot(fit.identity, rig.identities[: len(fit.identity)], 1) + fit.offset[rig.rows]
+        self.base = (rig.neutral + person + teeth(rig, child)).astype(np.float32)
+        self.scale = float(fit.camera.focal / fit.T[2])
+        raster = self._look()
+        x0, y0, x1, y1 = raster.box
+        lower = edge_of_teeth(
+            rig, self.image[y0:y1, x0:x1], self.kinds0, self.places - np.array([x0, y0]), self.scale
+        )
+        if lower:
+            self.base = (rig.neutral + person + teeth(rig, child, lower)).astype(np.float32)
+            raster = self._look()
         there = to_camera(self.rest, fit.R, fit.T)
-        self.places, self.depths = fit.camera.project(there).astype(np.float32), there[:, 2]
-        box = self._box(self.places, fit.R)
-        raster = kernels.rasterise(self.places, self._behind(self.depths), rig.triangles, box)
-        self.kinds0 = np.where(raster.triangle >= 0, rig.kinds[np.maximum(raster.triangle, 0)], 255)
-        self.scale = float(fit.camera.focal / np.median(self.depths))
         view = View.of(rig, self.image, outline, there, self.places, raster, self.scale)
         self.visible = view.visibility(rig)
         self.opening = rig.lips.middle(self.rest)
@@ -79,7 +81,6 @@ class PortraitFace:
         self._edges(view)
         chin, nose = self.places[rig.ibug68[8]], self.places[rig.ibug68[27]]
         grain = np.full_like(self.image, 0.5)
-        x0, y0, x1, y1 = box
         grain[y0:y1, x0:x1] += (view.crop - blur(view.crop, 0.14 * self.scale)).clip(-0.04, 0.04)
         self.paint = kernels.Paint(
             self.image, masks, (x0, y0), self.tables, grain, 0.33 * (chin - nose), lash
@@ -87,6 +88,16 @@ class PortraitFace:
         self.mouth_wall = self.rig.kind == MOUTH
 
     # ------------------------------------------------------------------ once
+    def _look(self) -> kernels.Raster:
+        """The portrait's own shape and where it lies; what of the mesh is in front."""
+        self.rest = self.shape(np.zeros(len(self.fit.coefficients), np.float32))
+        there = to_camera(self.rest, self.R, self.T)
+        self.places, self.depths = self.fit.camera.project(there).astype(np.float32), there[:, 2]
+        box = self._box(self.places, self.R)
+        raster = kernels.rasterise(self.places, self._behind(self.depths), self.rig.triangles, box)
+        self.kinds0 = np.where(raster.triangle >= 0, self.rig.kinds[np.maximum(raster.triangle, 0)], 255)
+        return raster
+
     def _box(self, places: np.ndarray, R: np.ndarray) -> Box:
         """The pixels of the photograph that the skin and the eyes may cover."""
         h, w = self.image.shape[:2]
@@ -122,8 +133,8 @@ class PortraitFace:
         own = kernels.bilinear(view.crop, view.places[edge])
         dark = own[own.mean(1) <= np.quantile(own.mean(1), 0.3)].mean(0)
         skin = self.fill[np.maximum(rig.lids[0].skin, rig.lids[1].skin) > 0.5].mean(0)
-        dense = np.clip((0.95 - dark.mean() / max(skin.mean(), 1e-3)) / 0.45, 0.45, 1)
-        return np.append(np.minimum(dark, LASH_DARK * skin), 0.85 * dense)
+        dense = np.clip((0.95 - dark.mean() / max(skin.mean(), 1e-3)) / 0.4, 0.6, 1)
+        return np.append(np.minimum(0.85 * dark, LASH_DARK * skin), dense)
 
     def _eyes(self, view: View, masks: np.ndarray) -> None:
         fit, rig = self.fit, self.rig
@@ -148,7 +159,7 @@ class PortraitFace:
         else:
             self.white = np.clip(skin * 1.1, 0, 0.9)
             self.light = self.white * 1.15
-        bright = max(self.light.mean(), 1.12 * skin.mean())
+        bright = max(self.light.mean(), skin.mean() * (1.12 + 0.9 * (1 - skin.mean()) ** 2))
         self.light = np.minimum(bright * (0.5 + 0.5 * self.light / self.light.mean()), 1)
         self.tables = np.stack([whole_map(*known, fit.iris, self.white, self.light) for known in maps])
 
@@ -242,13 +253,14 @@ class PortraitFace:
         values[:, 5] = rig.border * np.minimum(turned + (1 - turned) * self.outline, self.cover)
         values[:, 6:9] = self.fill
         dark = darkness(rig, V)
-        opening = rig.lips.middle(V)
-        slit = smoothstep(np.array(opening), 0.0, SLIT)
+        x, gap = rig.lips.zip.columns(V)
+        slit = smoothstep(np.interp(V[:, 0], x, gap[:, 0], left=0, right=0), 0.0, SLIT)[:, None]
         wall = self.mouth_wall
-        inside = self.inside[wall] * dark[wall] + (1 - dark[wall]) * self.glow
-        values[wall, 6:9] = inside * slit + self.seam * (1 - slit)
-        values[wall, 3] *= 1 - (1 - slit) * (1 - still[0])
-        values[:, 6:9] *= 1 - (SEAM_DARK * (1 - slit) * (1 - still[0])) * self.at_seam[:, None]
+        inside = self.inside * dark + (1 - dark) * self.glow
+        values[wall, 6:9] = (inside * slit + self.seam * (1 - slit))[wall]
+        shut = (1 - slit[:, 0]) * (1 - still[0])
+        values[wall, 3] *= 1 - shut[wall]
+        values[:, 6:9] *= (1 - SEAM_DARK * shut * self.at_seam)[:, None]
         values[:, 9] = rig.lids[0].skin + rig.lids[1].skin
         self._lid_values(values, shares)
         parts = np.stack(

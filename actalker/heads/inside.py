@@ -23,8 +23,42 @@ TINT = (0.85, 1.08, 1.12)  # red light comes further
 KEPT = 0.02  # how fast what is known of a colour is forgotten from vertex to vertex
 
 
-def teeth(rig: Rig, child: float = 0.0) -> np.ndarray:
-    """What makes a set of teeth of the model's (n, 3), cm: child in [0, 1], shorter and smaller ones."""
+def edge_of_teeth(rig: Rig, crop: np.ndarray, kinds: np.ndarray, places: np.ndarray, scale: float) -> float:
+    """By how many cm the edge of the upper front teeth lies lower in the photograph than the model's; 0
+    where an open mouth does not show it.
+
+    crop (h, w, 3); kinds (h, w) what the fitted mesh shows there; places (n, 2) pixels of crop; scale:
+    pixels a cm.
+    """
+    front = np.flatnonzero(rig.is_part("teeth_upper") & (np.abs(rig.neutral[:, 0]) < 1.0))
+    edge = places[front, 1].max()
+    first, last = places[front, 0].min(), places[front, 0].max()
+    inside = kinds == MOUTH
+    if inside.sum() < 60:
+        return 0.0
+    light = crop.mean(2)
+    dark, bright = np.quantile(light[inside], [0.2, 0.9])
+    ends, columns = [], range(max(int(first), 0), min(int(np.ceil(last)), crop.shape[1]))
+    for j in columns:
+        rows = np.flatnonzero(inside[:, j])
+        if len(rows) < 0.35 * scale:
+            continue
+        teeth = light[rows, j] > 0.5 * (dark + bright)
+        start = int(teeth.argmax())
+        if not teeth.any() or start > 0.3 * scale:
+            continue
+        stop = start + int((~teeth[start:]).argmax()) if not teeth[start:].all() else len(rows)
+        if stop - start > 0.3 * scale and stop < len(rows) - 0.15 * scale:
+            ends.append(rows[stop])
+    if bright - dark < 0.1 or len(ends) < 0.5 * len(columns):
+        return 0.0
+    return float(np.clip((np.median(ends) - edge) / scale, -0.2, 0.6))
+
+
+def teeth(rig: Rig, child: float = 0.0, lower: float = 0.0) -> np.ndarray:
+    """What makes a set of teeth of the model's (n, 3), cm: child in [0, 1], shorter and smaller ones; lower:
+    cm by which the upper ones hang lower.
+    """
     move = np.zeros_like(rig.neutral)
     upper = np.flatnonzero(rig.is_part("teeth_upper"))
     for name, longer in (("teeth_upper", LONGER * (1 - 0.6 * child)), ("teeth_lower", -0.25 * child)):
@@ -38,7 +72,7 @@ def teeth(rig: Rig, child: float = 0.0) -> np.ndarray:
     edge = rig.neutral[upper, 1].min()
     gums = np.flatnonzero(rig.is_part("gums") & (rig.shapes[rig.model.index["jawOpen"], :, 1] > -0.8))
     move[gums, 1] += LONGER * (1 - 0.6 * child) * (rig.neutral[gums, 1] - edge)
-    move[np.concatenate([upper, gums]), 1] -= LOWERED * (1 - 0.7 * child)
+    move[np.concatenate([upper, gums]), 1] -= LOWERED * (1 - 0.7 * child) + lower
     return move
 
 
@@ -75,7 +109,7 @@ def inside_colours(
     tooth = rig.is_part("teeth_upper", "teeth_lower")
     away = np.stack([rig.neutral[:, 0], 0 * rig.neutral[:, 0], np.maximum(rig.neutral[:, 2] - 5.0, 0.1)], 1)
     away /= np.linalg.norm(away, axis=1, keepdims=True)
-    round_ = 0.55 + 0.45 * np.clip((normals(rig.neutral, rig.triangles) * away).sum(1), 0, 1) ** 0.7
+    round_ = 0.7 + 0.3 * np.clip((normals(rig.neutral, rig.triangles) * away).sum(1), 0, 1) ** 0.7
     colours[tooth] = np.clip(white, 0, 0.97) * round_[tooth, None]
     colours[rig.is_part("gums")] = np.minimum(gum, 0.95)
     colours[rig.is_part("tongue")] = np.minimum(0.65 * lip + 0.45 * pink * np.array([0.75, 0.5, 0.5]), 0.95)
@@ -102,6 +136,11 @@ def matched(rig: Rig, view: View, colours: np.ndarray, shown: np.ndarray, V: np.
     if known.sum() < 20:
         return colours
     own = kernels.bilinear(view.crop, view.places[inside])
+    tooth = rig.is_part("teeth_upper", "teeth_lower")[inside]
+    white = colours[inside].mean(1) * darkness(rig, V)[inside].mean(1)
+    known &= ~tooth | (
+        (own.mean(1) > 0.55 * white) & (np.ptp(own, axis=1) < 0.4 * own.max(1))
+    )  # a tooth, no tongue
     ratio = np.log((own + 0.02) / (colours[inside] * darkness(rig, V)[inside] + 0.02))
     w = known.astype(np.float64)
     A = rig.adjacency[inside][:, inside]
@@ -111,7 +150,6 @@ def matched(rig: Rig, view: View, colours: np.ndarray, shown: np.ndarray, V: np.
         w[:, None] * ratio
     )
     out = colours.copy()
-    tooth = rig.is_part("teeth_upper", "teeth_lower")[inside]
     most = np.where(tooth, 0.5, 0.1)[:, None]  # what lies behind teeth may have got their colour
     out[inside] = np.clip(colours[inside] * np.exp(np.clip(solved, -1.0, most)), 0, 1)
     return out

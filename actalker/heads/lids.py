@@ -73,7 +73,7 @@ class Lids:
         is_upper = (N[:, 1] > dense(N[upper])[edges[0][1], 1] - 0.25) | (drop > 0.1)
         skin = np.maximum(smoothstep(drop, 0.3, 0.7), smoothstep(edges[0][0], 0.9, 0.25)) * is_upper * face
         moved = np.flatnonzero((np.abs(blink).max(1) > 1e-3) & face)
-        under = smoothstep(edges[1][0], 0.3, 0.03) * ~is_upper * face
+        under = np.minimum(1.4 * smoothstep(edges[1][0], 0.3, 0.03), 1) * ~is_upper * face
         half = (N[right, 0] - N[left, 0]) / 2
         return cls(
             index=index,
@@ -88,7 +88,7 @@ class Lids:
             near=near,
             over=(is_upper * face).astype(np.float32),
             under=under.astype(np.float32),
-            hidden=np.maximum(skin, smoothstep(edges[1][0], 0.22, 0.08) * face).astype(np.float32),
+            hidden=np.maximum(skin, smoothstep(edges[1][0], 0.32, 0.14) * face).astype(np.float32),
         )
 
     def opening(self, V: np.ndarray) -> np.ndarray:

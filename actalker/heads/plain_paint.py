@@ -59,7 +59,7 @@ def shade(kind, reach, out):
     beside = np.minimum(beside, _run(whole.T[::-1])[::-1].T)
     for k in (1, 2, 3):
         inside = kind == k
-        deep, dark, side = (reach[0], 0.68, 0.85) if k == 1 else (reach[1], 0.55, 0.75)
+        deep, dark, side = (reach[0], 0.78, 0.85) if k == 1 else (reach[1], 0.55, 0.75)
         from_top = dark + (1 - dark) * smoothstep((_run(inside) - 0.5) / deep, 0, 1)
         out[inside] = (from_top * (side + (1 - side) * smoothstep((beside - 0.5) / deep, 0, 1)))[inside]
 
@@ -144,10 +144,10 @@ def paint(
 
 def _lids(shown, v, lash):
     """Colours (m, 3) of shut lids with crease, lit bow and lashes."""
-    lit = 0.06 * np.exp(-(((v[:, 10] - 0.62) / 0.22) ** 2)) - 0.16 * np.exp(
+    lit = 0.06 * np.exp(-(((v[:, 10] - 0.62) / 0.22) ** 2)) - 0.08 * np.exp(
         -(((v[:, 10] - CREASE) / CREASE_WIDE) ** 2)
     )
-    dark = v[:, 13] * np.exp(-((v[:, 11] / 0.13) ** 2)) * lash[3]
+    dark = v[:, 13] * np.exp(-((v[:, 11] / 0.15) ** 2)) * lash[3]
     lean = v[:, 12] * LASHES * (1 + 0.25 * (1 - v[:, 14]))
     number = np.floor(lean + 0.5)
     odd = np.sin(number.astype(np.float32) * np.float32(12.9898)) * np.float32(43758.547)

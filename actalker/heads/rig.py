@@ -13,6 +13,8 @@ import numpy as np
 from scipy.sparse import coo_matrix, csr_matrix, diags
 from scipy.spatial import cKDTree
 
+from .camera import rotation, to_camera
+from .kernels import rasterise
 from .layer import EYE_LEFT, EYE_RIGHT, MOUTH, SKIN
 from .lids import Lids
 from .lips import Lips
@@ -25,6 +27,13 @@ NEAR_EYE = ("socket_l", "socket_r")
 DEEPEST = 2.5  # z, cm, behind which nothing of the mouth is seen
 BEHIND_BALL = 7.4  # z, cm, of the eyes' backs
 FADE = 0.9  # cm over which the layer gives way at the face's own border
+FINE = 30  # pixels a cm at which it is looked which of the mouth's triangles are ever seen
+OPEN = (
+    {"jawOpen": 0.9},
+    {"jawOpen": 0.4, "mouthSmile": 0.9, "mouthUpperUp": 0.7, "mouthLowerDown": 0.7},
+    {"jawOpen": 0.25, "mouthFunnel": 0.8, "mouthUpperUp": 0.5, "mouthLowerDown": 0.5},
+)
+SIDES = ((-32, 0), (0, 0), (32, 0), (0, -18), (0, 18))  # yaw and pitch, degrees
 BROWS = ((17, 22), (22, 27))  # of the 68 points
 
 
@@ -80,7 +89,9 @@ def make_rig(model: HeadModel) -> Rig:
     part_of = model.part[model.triangles].max(1)  # where parts meet, the inner one has the triangle
     depth = model.neutral[model.triangles, 2].max(1)
     front = (model.triangles < FRONT).all(1)
-    out = _outward(model)
+    kind_of = np.full(len(names), SKIN, np.uint8)
+    kind_of[[_number(model, name) for name in INSIDE]] = MOUTH
+    kind_of[_number(model, "sclera_r")], kind_of[_number(model, "sclera_l")] = EYE_LEFT, EYE_RIGHT
     drawn = (part_of == _number(model, "face")) & front
     for name in INSIDE:
         drawn |= (part_of == _number(model, name)) & (depth > DEEPEST)
@@ -88,14 +99,11 @@ def make_rig(model: HeadModel) -> Rig:
         drawn |= part_of == _number(model, name)
     for name in ("sclera_l", "sclera_r"):
         drawn |= (part_of == _number(model, name)) & (depth > BEHIND_BALL)
-    drawn &= out
+    drawn &= _ever_seen(model, drawn, kind_of[part_of])
     triangles = model.triangles[drawn]
     rows = np.unique(triangles)
     new = np.full(len(model.neutral), -1)
     new[rows] = np.arange(len(rows))
-    kind_of = np.full(len(names), SKIN, np.uint8)
-    kind_of[[_number(model, name) for name in INSIDE]] = MOUTH
-    kind_of[_number(model, "sclera_r")], kind_of[_number(model, "sclera_l")] = EYE_LEFT, EYE_RIGHT
     triangles, kinds = new[triangles].astype(np.int32), kind_of[part_of[drawn]]
     part = model.part[rows]
     kind = kind_of[part]
@@ -165,17 +173,29 @@ def _number(model: HeadModel, name: str) -> int:
     return model.parts.index(name)
 
 
-def _outward(model: HeadModel) -> np.ndarray:
-    """(t,) bool: triangles that can be seen from the front; of teeth, what looks to the cheek or forward."""
-    a, b, c = (model.neutral[model.triangles[:, k]] for k in range(3))
-    normal = np.cross(b - a, c - a)
-    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
-    middle = (a + b + c) / 3
-    away = np.stack([middle[:, 0], np.zeros(len(middle)), np.maximum(middle[:, 2] - 5.0, 0.1)], 1)
-    away /= np.linalg.norm(away, axis=1, keepdims=True)
-    part_of = model.part[model.triangles].max(1)
-    teeth = np.isin(part_of, [_number(model, "teeth_upper"), _number(model, "teeth_lower")])
-    return ~teeth | ((normal * away).sum(1) > -0.35)
+def _ever_seen(model: HeadModel, drawn: np.ndarray, kinds: np.ndarray) -> np.ndarray:
+    """(t,) bool: of the drawn triangles all but those of teeth and gums that no open mouth shows."""
+    numbers = np.flatnonzero(drawn)
+    triangles = model.triangles[numbers]
+    walls = np.isin(model.part[triangles].max(1), [_number(model, "mouth"), _number(model, "tongue")])
+    seen = (kinds[numbers] != MOUTH) | walls  # behind a missing wall there would be a hole
+    for asked in OPEN:
+        V = model.shape(np.zeros(0), model.coefficients(**asked))
+        for yaw, pitch in SIDES:
+            there = to_camera(
+                V, rotation(yaw, pitch, 0.0).astype(np.float32), np.array([0, 0, 90], np.float32)
+            )
+            places = there[:, :2] / there[:, 2:] * np.float32(FINE * 90)
+            middle = places[model.ibug68[[62, 66]]].mean(0)
+            x0, y0 = np.floor(middle - 4 * FINE).astype(int)
+            box = (int(x0), int(y0), int(x0 + 8 * FINE), int(y0 + 8 * FINE))
+            shown = rasterise(places, there[:, 2], triangles, box).triangle
+            seen[np.unique(shown[shown >= 0])] = True
+    near = np.zeros(len(model.neutral), bool)
+    near[triangles[seen].ravel()] = True
+    out = np.zeros(len(drawn), bool)
+    out[numbers[seen | near[triangles].all(1)]] = True
+    return out
 
 
 def _border(N: np.ndarray, edges: np.ndarray, kind: np.ndarray, face: np.ndarray) -> np.ndarray:

@@ -13,14 +13,17 @@ from scipy.sparse import diags, identity
 from scipy.sparse.linalg import splu
 
 from .kernels import Box, Raster, bilinear, normals
+from .layer import MOUTH
+from .lids import Lids
 from .rig import Rig
 from .zips import smoothstep
 
 FACING = 0.12  # of the normal's z: what turns further away is not seen
-BEHIND = 0.12  # cm behind the nearest surface that still counts as seen
+BEHIND, JUST_BEHIND = 0.12, 0.04  # cm behind the nearest surface that still count as seen; in the mouth
 SPREAD = 0.08  # how much a known colour gives way to its neighbours'
-LID_FROM_BELOW = 0.3  # share of the colour under the eye in a lid's
-LID_DARKER = 0.9
+LID_FROM_BELOW = 0.5  # share of the colour under the eye in a lid's
+LID_DARKER = 0.94
+DARK = 0.72  # of the skin under the eye: what is darker above it is no skin
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +62,8 @@ class View:
         inside = ((places > 0) & (places < [x1 - x0, y1 - y0])).all(1)
         j, i = np.clip(places.astype(int), 0, [x1 - x0 - 1, y1 - y0 - 1]).T
         facing = normals(there, rig.triangles)[:, 2]
-        seen = (there[:, 2] < far[i, j] + BEHIND) & (facing < FACING) & inside
+        lying = np.where(rig.kind == MOUTH, depth[i, j] + JUST_BEHIND, far[i, j] + BEHIND)
+        seen = (there[:, 2] < lying) & (facing < FACING) & inside
         return cls(raster.box, crop, blur(crop, 0.085 * scale), person, places, scale, facing, seen)
 
     def visibility(self, rig: Rig) -> np.ndarray:
@@ -68,6 +72,9 @@ class View:
         v = np.minimum(v, rig.neighbours @ v)
         v = 0.5 * v + 0.5 * (rig.neighbours @ v)
         soft = gaussian_filter(self.person, 0.06 * self.scale)
+        v = np.where(
+            rig.kind == MOUTH, smoothstep(v, 0.4, 0.9), v
+        )  # nothing of a tooth on what lies behind it
         return (v * smoothstep(bilinear(soft[..., None], self.places)[:, 0], 0.5, 0.9)).astype(np.float32)
 
 
@@ -110,6 +117,11 @@ def fill_colours(rig: Rig, view: View, visible: np.ndarray, no_lip: np.ndarray) 
     clear = bilinear(clear[..., None], view.places)[:, 0] > 0.9
     lips = (rig.lips.away < 0.3) | (no_lip > 0.1)
     source = (visible > 0.8) & (view.facing < -0.4) & clear & ~rig.no_fill & ~lips & rig.is_part("face")
+    below = [_below(rig, lids, source) for lids in rig.lids]
+    for lids, under in zip(rig.lids, below, strict=True):  # lashes, make-up and folds are darker than skin
+        if under.sum() > 5:
+            dark = colours.mean(1) < DARK * np.median(colours[under].mean(1))
+            source &= ~(dark & (lids.above < 1.2) & (lids.over > 0))
     skin = np.flatnonzero(rig.is_part("face", "mouth", "socket_l", "socket_r"))
     if source.sum() < 30:
         source = visible > 0.5
@@ -122,11 +134,15 @@ def fill_colours(rig: Rig, view: View, visible: np.ndarray, no_lip: np.ndarray) 
     )
     fill = np.zeros((len(rig.rows), 3), np.float32)
     fill[skin] = solved
-    for lids in rig.lids:
-        x = rig.neutral[lids.zip.lower, 0]
-        under = source & (rig.neutral[:, 0] > x.min()) & (rig.neutral[:, 0] < x.max())
-        under &= (rig.neutral[:, 1] < 2.3) & (rig.neutral[:, 1] > 0.9)
+    for lids, under in zip(rig.lids, below, strict=True):
         if under.sum() > 5:
             share = LID_FROM_BELOW * lids.skin[:, None]
             fill += share * (LID_DARKER * np.median(colours[under], 0) - fill)
     return fill
+
+
+def _below(rig: Rig, lids: Lids, source: np.ndarray) -> np.ndarray:
+    """(n,) bool: clear skin under an eye."""
+    x = rig.neutral[lids.zip.lower, 0]
+    inside = (rig.neutral[:, 0] > x.min()) & (rig.neutral[:, 0] < x.max())
+    return source & inside & (rig.neutral[:, 1] < 2.3) & (rig.neutral[:, 1] > 0.9)
