@@ -72,9 +72,9 @@ class PortraitFace:
         lip = lip_colour(rig, view, self.visible)
         self.seam, self.glow = SEAM * lip, GLOW * lip
         skin = rig.kind == SKIN
-        lower = np.zeros(len(skin), bool)
-        lower[rig.lips.zip.moved[rig.lips.zip.low]] = True
-        near = np.where(lower, smoothstep(rig.lips.away, *LOWER_RIM), smoothstep(rig.lips.away, *UPPER_RIM))
+        low = np.zeros(len(skin), bool)
+        low[rig.lips.zip.moved[rig.lips.zip.low]] = True
+        near = np.where(low, smoothstep(rig.lips.away, *LOWER_RIM), smoothstep(rig.lips.away, *UPPER_RIM))
         self.at_rims = np.maximum(skin * near, no_lip).astype(np.float32)
         self.at_seam = (skin * smoothstep(rig.lips.away, 0.12, 0.02)).astype(np.float32)
         self.areas = kernels.areas(self.places, rig.triangles)
