@@ -38,7 +38,15 @@ NEED_LIGHTNING = (
     "training.start",
     "data.module",
 )
-NEED_COMPILERS = ("_kernels", "_adjoint", "cpu_matrix", "cpu_vector")
+NEED_COMPILERS = (
+    "_kernels",
+    "_adjoint",
+    "cpu_matrix",
+    "cpu_vector",
+    "compiled",
+    "compiled_paint",
+    "compiled_scene",
+)
 
 BLOCK = f"import sys\nsys.modules.update(dict.fromkeys({OPTIONAL!r}))\n"  # None: as if not installed
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from ..provenance import check_folder, check_writable, make_folder
+from ..provenance import check_folder, check_writable, made_by, make_folder
 from .options import new_parser, parse
 
 SPEECH = Path(__file__).parent.parent / "assets" / "speech.flac"
@@ -114,7 +114,8 @@ def demo(
         yield from (video, sidecar_of(video), look)
         size = (PANEL + CAPTION, PANEL * len(SETTINGS))
         streams = [read_frames(video), *(pipeline.stream(replace(first, inputs=one), told) for one in closed)]
-        with VideoWriter(gates, FPS, size, first.inputs.sound, overwrite) as writer:
+        says = made_by(pipeline.name)
+        with VideoWriter(gates, FPS, size, first.inputs.sound, overwrite, says=says) as writer:
             for row in zip(*streams, strict=True):
                 writer.write(side_by_side(list(SETTINGS), row))
     yield gates

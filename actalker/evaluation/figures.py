@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..extras import need
 from ..media.writer import VideoWriter
-from ..provenance import whole_file
+from ..provenance import made_by, whole_file
 from .effects import REGIONS, Context, Control, apart
 from .study import Cell
 
@@ -45,7 +45,8 @@ def side_by_side(titles: Sequence[str], frames: Sequence[np.ndarray], columns: i
 def write_video(path: Path, cell: Cell, context: Context) -> None:
     """A cell's frames and its case's speech."""
     frames = cell.frames
-    with VideoWriter(path, context.fps, frames.shape[1:3], context.sound, True, threads=1) as writer:
+    says, size = made_by(), frames.shape[1:3]
+    with VideoWriter(path, context.fps, size, context.sound, True, threads=1, says=says) as writer:
         for frame in frames:
             writer.write(np.ascontiguousarray(frame))
 
@@ -56,7 +57,7 @@ def write_grid(path: Path, cells: Sequence[Cell], context: Context) -> None:
     rows = -(-len(cells) // columns)
     titles, videos = [cell.setting.name for cell in cells], [cell.frames for cell in cells]
     size = ((PANEL + CAPTION) * rows, PANEL * columns)
-    with VideoWriter(path, context.fps, size, context.sound, True, threads=1) as writer:
+    with VideoWriter(path, context.fps, size, context.sound, True, threads=1, says=made_by()) as writer:
         for k in range(min(len(video) for video in videos)):
             writer.write(side_by_side(titles, [np.asarray(video[k]) for video in videos], columns))
 

@@ -120,7 +120,7 @@ def _followed(film: Film, face_model: Path | None) -> HeadMotion:
     from ..heads.track import track
 
     frames = ((film.seconds(k), frame) for k, frame in enumerate(film.read()))
-    motion, _ = track(frames, face_model)
+    motion, _ = track(frames, film.name, face_model)
     return motion
 
 

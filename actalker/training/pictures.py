@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..data.sample import as_uint8
 from ..media.writer import VideoWriter
+from ..provenance import made_by
 
 GIF_WIDE = 1024  # pixels of all videos side by side in TensorBoard
 SHEET, VIDEO = "samples", "video"  # what loggers call them
@@ -53,7 +54,7 @@ def beside(videos: list[Tensor]) -> np.ndarray:
 def write_video(path: Path, videos: list[Tensor], fps: int) -> None:
     """Videos (f, 3, H, W) in [0, 1] side by side, as MP4."""
     wide = beside(videos)
-    with VideoWriter(path, Fraction(fps), wide.shape[1:3], overwrite=True) as video:
+    with VideoWriter(path, Fraction(fps), wide.shape[1:3], overwrite=True, says=made_by()) as video:
         for frame in wide:
             video.write(frame)
 

@@ -90,3 +90,12 @@ def test_other_names_and_folders_are_refused(tmp_path):
     for path, words in ((tmp_path / "a.avi", "written as MP4"), (tmp_path / "no" / "a.mp4", "no folder")):
         with pytest.raises(InputError, match=words):
             write(path, 1, Fraction(25))
+
+
+def test_a_comment_is_read_back_by_players(tmp_path):
+    with VideoWriter(tmp_path / "a.mp4", Fraction(25), (64, 64), says="Generated, not recorded") as video:
+        video.write(numbered(0, 64, 64))
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        assert container.metadata["comment"] == "Generated, not recorded"
+    with av.open(str(write(tmp_path / "b.mp4", 1, Fraction(25)))) as container:
+        assert "comment" not in container.metadata
