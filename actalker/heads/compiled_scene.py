@@ -10,6 +10,7 @@ import numba
 import numpy as np
 
 F = np.float32
+OFF = 1.5  # of a cell that the head has moved: where the ground is filled up to its margin
 SHARP = -0.6  # of the cubic that reads the photograph: as sharp as it is, as in `compiled_paint`
 
 
@@ -129,16 +130,34 @@ def _cubic(picture, i, j, a, b):
 
 @numba.njit(cache=True, fastmath=True)
 def compose(
-    frame, picture, plate, share, sources, step, pad, occupied, x0, y0, alpha, colour, source, weight, ax, ay
+    frame,
+    picture,
+    plate,
+    share,
+    sources,
+    step,
+    pad,
+    cells,
+    middle,
+    x0,
+    y0,
+    alpha,
+    colour,
+    source,
+    weight,
+    kind,
+    ax,
+    ay,
 ):
     """The ground, the sheet over it and the face over both, into `frame` (H, W, 3) uint8, which holds the
     photograph.
 
     picture (H, W, 4) uint8: the photograph and the person's share. plate (h, w, 3) uint8 and share (h, w):
     the ground over the box that begins at x0, y0. sources (r, c, 2): what the sheet shows at the corners of
-    its cells, `step` pixels each; `pad` of them lie around the box on each side. occupied (r, c): whether a
-    cell has any of the person or of the filled ground. alpha, colour, source, weight: the face over a box
-    that begins at ax, ay.
+    its cells, `step` pixels each; `pad` of them lie around the box on each side. cells (r, c) uint8: 0 where
+    neither the person nor filled ground is, 2 where all is person. middle (r, c, 1): how far a node belongs
+    to the face's middle: elsewhere the sheet shows what the face's own pixels do not. alpha, colour, source,
+    weight, kind: the face over a box that begins at ax, ay.
     """
     H, W = frame.shape[:2]
     h, w = share.shape
@@ -164,18 +183,19 @@ def compose(
                 abs(p11x - F(left + step)),
                 abs(p11y - F(top + step)),
             )
-            still = far < F(0.01)
+            still, solid = far < F(0.01), False
             faced = top < ay + fh and low > ay and left < ax + fw and right > ax
             if not still:  # any of the person where the cell comes from, or was where it is?
                 i0 = min(max(int((min(p00y, p01y, p10y, p11y) - F(y0)) * part + F(pad)), 0), rows - 2)
                 i1 = min(max(int((max(p00y, p01y, p10y, p11y) - F(y0)) * part + F(pad)), 0), rows - 2)
                 j0 = min(max(int((min(p00x, p01x, p10x, p11x) - F(x0)) * part + F(pad)), 0), columns - 2)
                 j1 = min(max(int((max(p00x, p01x, p10x, p11x) - F(x0)) * part + F(pad)), 0), columns - 2)
-                found = occupied[r, c]
+                most, least = cells[r, c], cells[i0, j0]
                 for i in range(i0, i1 + 1):
                     for j in range(j0, j1 + 1):
-                        found = found or occupied[i, j]
-                still = not found and not faced
+                        most, least = max(most, cells[i, j]), min(least, cells[i, j])
+                still = most == 0 and not faced
+                solid = least == 2
             if still and not faced:
                 continue
             for y in range(top, low):
@@ -199,6 +219,7 @@ def compose(
                         moved = (gx - hx) * (gx - hx) + (gy - hy) * (gy - hy)
                         if moved > F(0.0004):
                             moved = np.sqrt(moved)
+                            m, f = one, zero
                             # nothing is there beyond the photograph's border
                             inside = min(min(gx, F(W) - gx), min(gy, F(H) - gy))
                             inside = min(max(inside + one, zero), one)
@@ -206,15 +227,16 @@ def compose(
                             gy = min(max(gy - half, zero), F(H - 1))
                             i, j = min(int(gy), H - 2), min(int(gx), W - 2)
                             a, e = gy - F(i), gx - F(j)
-                            w00, w01, w10, w11 = (one - a) * (one - e), (one - a) * e, a * (one - e), a * e
-                            m = w00 * F(picture[i, j, 3]) + w01 * F(picture[i, j + 1, 3])
-                            m += w10 * F(picture[i + 1, j, 3]) + w11 * F(picture[i + 1, j + 1, 3])
-                            m *= inside * F(1.0 / 255.0)
-                            # strands that the outline missed give way to the fill as the head moves off
-                            off = min(moved * F(0.15), one)
-                            mine = F(picture[y, x, 3]) * F(1.0 / 255.0)
-                            f = share[y - y0, x - x0]
-                            f = (one - m) * f * max(mine, off)
+                            if not solid:
+                                m = (one - a) * (one - e) * F(picture[i, j, 3])
+                                m += (one - a) * e * F(picture[i, j + 1, 3])
+                                m += a * (one - e) * F(picture[i + 1, j, 3])
+                                m += a * e * F(picture[i + 1, j + 1, 3])
+                                m *= inside * F(1.0 / 255.0)
+                                # strands that the outline missed give way to the fill as the head moves off
+                                off = min(moved * part * F(OFF), one)
+                                mine = F(picture[y, x, 3]) * F(1.0 / 255.0)
+                                f = (one - m) * share[y - y0, x - x0] * max(mine, off)
                             q0, q1, q2 = (one - m) * own0, (one - m) * own1, (one - m) * own2
                             if f > zero:
                                 q0 += f * (F(plate[y - y0, x - x0, 0]) - own0)
@@ -226,8 +248,12 @@ def compose(
                             s = min((moved - F(0.02)) * F(1.0 / 0.48), one)
                             s = s * s * (F(3.0) - F(2.0) * s)
                             v0, v1, v2 = v0 + s * (q0 - v0), v1 + s * (q1 - v1), v2 + s * (q2 - v2)
-                            held = m
-                    if al > zero:  # what the photograph does not show of the face ends where the person ends
+                            if al > zero and kind[y - ay, x - ax] == 0:
+                                gx = (gx + half - F(x0)) * part + F(pad) + half
+                                gy = (gy + half - F(y0)) * part + F(pad) + half
+                                m = min(m, _at(middle, gy, gx, 0))
+                            held = one - s * (one - m)
+                    if al > zero:  # what the photograph does not show of the face
                         al *= held + (one - held) * weight[y - ay, x - ax]
                     if al > zero:
                         i, j = y - ay, x - ax

@@ -208,14 +208,16 @@ class Behind:
     """What stays the same of what is behind a face, over a box that begins at `corner` and is a grid's cells.
 
     picture (H, W, 4) uint8: the photograph and the person's share. plate (h, w, 3) uint8, share (h, w): the
-    ground, and how much of it is filled. occupied (r, c): whether a cell has any of the person or of the
-    fill. step: pixels a cell; pad: cells of the grid that lie around the box on each side.
+    ground, and how much of it is filled. cells (r, c) uint8: 0 where neither person nor fill is, 2 where all
+    is person. middle (r, c, 1): how far a node belongs to the face's middle. step: pixels a cell; pad: cells
+    of the grid that lie around the box on each side.
     """
 
     picture: np.ndarray
     plate: np.ndarray
     share: np.ndarray
-    occupied: np.ndarray
+    cells: np.ndarray
+    middle: np.ndarray
     corner: tuple[int, int]
     step: int
     pad: int
@@ -229,6 +231,7 @@ def compose(
     colour: np.ndarray,
     source: np.ndarray,
     weight: np.ndarray,
+    kind: np.ndarray,
     corner: tuple[int, int],
 ) -> None:
     """The ground, the sheet over it and the face over both, into `frame` (H, W, 3) uint8, which holds the
@@ -238,6 +241,6 @@ def compose(
     `layer` has it, its box from `corner` on.
     """
     compiled_scene.compose(
-        frame, behind.picture, behind.plate, behind.share, sources, behind.step, behind.pad, behind.occupied,
-        *behind.corner, alpha, colour, source, weight, *corner,
+        frame, behind.picture, behind.plate, behind.share, sources, behind.step, behind.pad, behind.cells,
+        behind.middle, *behind.corner, alpha, colour, source, weight, kind, *corner,
     )  # fmt: skip

@@ -121,14 +121,39 @@ def layers(picture, share, sources, step, pad, x0, y0):
     person = _at(picture[..., 3:].astype(F), there[..., 1], there[..., 0])[..., 0]
     person = person * np.clip(inside + F(1), 0, 1).astype(F) * F(1 / 255)
     mine = picture[y0 : y0 + h, x0 : x0 + w, 3].astype(F) * F(1 / 255)
-    filled = (1 - person) * share * np.maximum(mine, np.minimum(moved * F(0.15), F(1)))
+    filled = (1 - person) * share * np.maximum(mine, np.minimum(moved * F(1.5 / step), F(1)))
     s = np.clip((moved - F(0.02)) * F(1 / 0.48), 0, 1)
     s = s * s * (F(3) - F(2) * s)
     return there, person, filled, s
 
 
+def cover(there, person, s, middle, step, pad, x0, y0, alpha, weight, kind):
+    """How far the face's layer covers the sheet: (h, w), all of the layer's box."""
+    at = (there - (F(x0), F(y0))) * (F(1) / F(step)) + F(pad) + F(0.5)
+    inner = np.where(kind == 0, np.minimum(person, _at(middle, at[..., 1], at[..., 0])[..., 0]), person)
+    held = F(1) - s * (F(1) - inner)
+    return alpha * (held + (F(1) - held) * weight)
+
+
 def compose(
-    frame, picture, plate, share, sources, step, pad, occupied, x0, y0, alpha, colour, source, weight, ax, ay
+    frame,
+    picture,
+    plate,
+    share,
+    sources,
+    step,
+    pad,
+    cells,
+    middle,
+    x0,
+    y0,
+    alpha,
+    colour,
+    source,
+    weight,
+    kind,
+    ax,
+    ay,
 ):
     h, w = share.shape
     there, person, filled, s = layers(picture, share, sources, step, pad, x0, y0)
@@ -139,11 +164,21 @@ def compose(
     # the face's box within this one
     part, face = overlap((x0, y0, w, h), (ax, ay, alpha.shape[1], alpha.shape[0]))
     v, o = value[part], own[part]
-    held, share_of = np.where(s > 0, person, F(1))[part], weight[face]
-    al = (alpha[face] * (held + (1 - held) * share_of))[..., None]
+    shown = cover(
+        there[part],
+        person[part],
+        s[part],
+        middle,
+        step,
+        pad,
+        x0,
+        y0,
+        *(a[face] for a in (alpha, weight, kind)),
+    )
+    al = shown[..., None]
     here = np.stack(np.meshgrid(np.arange(v.shape[1], dtype=F), np.arange(v.shape[0], dtype=F)), -1)
     here += (F(x0 + part[1].start + 0.5), F(y0 + part[0].start + 0.5))
-    same = (share_of > F(0.999)) & (((source[face] - here) ** 2).sum(-1) < F(0.0004))
+    same = (weight[face] > F(0.999)) & (((source[face] - here) ** 2).sum(-1) < F(0.0004))
     value[part] = v + al * (np.where(same[..., None], o, colour[face] * F(255)) - v)
     frame[y0 : y0 + h, x0 : x0 + w] = np.clip(value + F(0.5), 0, 255).astype(np.uint8)
 

@@ -12,7 +12,7 @@ from .camera import Camera, to_camera
 from .ground import ground
 from .kernels import Behind, compose
 from .layer import FaceLayer
-from .plain_scene import layers, overlap, sized
+from .plain_scene import cover, layers, overlap, sized
 from .sheet import CENTRE, PAD, RADII, Pose, Sheet, smooth
 
 TAIL = 0.08  # of the outline that counts as nothing, and as all
@@ -67,15 +67,27 @@ class Scene:
         scale = self.sheet.scale
         plate, share = ground(image[part], person[part], MARGIN * scale, RAMP * scale)
         picture = np.dstack([image, np.rint(person * 255).astype(np.uint8)])
-        occupied = _cells((picture[part][..., 3] > 0) | (share > 0), self.sheet.step, self.sheet.shape)
-        self.behind = Behind(picture, plate, share, occupied, (x0, y0), self.sheet.step, PAD)
+        some = _cells((picture[part][..., 3] > 0) | (share > 0), self.sheet.step, self.sheet.shape)
+        bare = _cells(picture[part][..., 3] < 255, self.sheet.step, self.sheet.shape, beyond=True)
+        cells = np.where(bare, some, 2).astype(np.uint8)
+        self.behind = Behind(picture, plate, share, cells, self.sheet.middle, (x0, y0), self.sheet.step, PAD)
 
     def draw(self, layer: FaceLayer, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
         """The frame (H, W, 3) uint8 of a moved face at a pose, and the sheet's sources, for `origin`."""
         frame = self.image.copy()
         sources = self.sheet.sources(pose, layer.vertices - layer.rest)
         corner = layer.box[:2]
-        compose(frame, self.behind, sources, layer.alpha, layer.colour, layer.source, layer.weight, corner)
+        compose(
+            frame,
+            self.behind,
+            sources,
+            layer.alpha,
+            layer.colour,
+            layer.source,
+            layer.weight,
+            layer.kind,
+            corner,
+        )
         return frame, sources
 
     def origin(self, layer: FaceLayer, sources: np.ndarray) -> Origin:
@@ -89,8 +101,11 @@ class Scene:
         field = np.where(sheet[..., None], (there - here) * s[..., None], 0)
         known = 1 - s * np.where(sheet, 1 - person, person + filled)
         part, face = overlap(sized(self.box), sized(layer.box))
-        held, weight = np.where(s[part] > 0, person[part], 1), layer.weight[face]
-        alpha = layer.alpha[face] * (held + (1 - held) * weight)
+        weight = layer.weight[face]
+        alpha = cover(
+            there[part], person[part], s[part], self.sheet.middle, self.sheet.step, PAD, x0, y0,
+            layer.alpha[face], weight, layer.kind[face],
+        )  # fmt: skip
         way = np.where((alpha * weight > 0)[..., None], layer.source[face] - here[part], 0)
         way = np.where((way**2).sum(-1, keepdims=True) < STILL**2, 0, way)
         # where both layers show the same place it is known, whatever the one covers of the other
@@ -125,10 +140,10 @@ def _ellipse(shape: tuple[int, int], camera: Camera, pose: Pose) -> np.ndarray:
     return (1 - smooth(np.minimum(head, neck), 0.8, 1.1)).astype(np.float32)
 
 
-def _cells(touched: np.ndarray, step: int, shape: tuple[int, int]) -> np.ndarray:
+def _cells(touched: np.ndarray, step: int, shape: tuple[int, int], beyond: bool = False) -> np.ndarray:
     """Whether any pixel of a grid's cells is touched; touched (h, w) lies `PAD` cells inside the grid of
     `shape`.
     """
-    whole = np.zeros((shape[0] * step, shape[1] * step), bool)
+    whole = np.full((shape[0] * step, shape[1] * step), beyond)
     whole[PAD * step :, PAD * step :][: touched.shape[0], : touched.shape[1]] = touched
     return np.asarray(whole.reshape(shape[0], step, shape[1], step).any((1, 3)))

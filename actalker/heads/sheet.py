@@ -24,6 +24,11 @@ UP, ASIDE, DOWN = 22.0, 22.0, 36.0  # cm from the centre that the box reaches
 CELL = 0.6  # cm a cell of the grid
 PAD = 12  # cells around the box: what moves reaches none of the grid's edges
 SHOULDERS = 0.3  # of the pivot's way
+MIDDLE = 0.6, 2.2  # cm from the face's edge in the photograph: from its sides to its middle
+EYES, MOUTH = (
+    (3.1, 3.6, 2.8, 2.0),
+    (0.0, -3.7, 3.6, 2.8),
+)  # |x|, y and radii, head space, cm: middle, wherever
 LEAST = 0.35  # of a cell's width that is left when the face comes against the hair
 
 
@@ -99,7 +104,13 @@ class Sheet:
         weight = gaussian_filter(hit, 1.5)
         depth = ball + gaussian_filter(more, 1.5) / (weight + 0.05)
         self.face = smooth(weight, 0.3, 0.9)
-        self.points = ((ray * depth[..., None] - pose.T) @ (FLIP @ pose.R)).astype(np.float32)
+        points = ((ray * depth[..., None] - pose.T) @ (FLIP @ pose.R)).astype(np.float32)
+        self.points = points
+        within = distance_transform_edt(weight > 0.45) * self.step / self.scale
+        x, y, front = np.abs(points[..., 0]), points[..., 1], smooth(points[..., 2], 2.0, 5.0)
+        eyes, mouth = ((np.hypot((x - a) / c, (y - b) / d)) for a, b, c, d in (EYES, MOUTH))
+        held = (1 - smooth(np.minimum(eyes, mouth), 0.7, 1.0)) * front
+        self.middle = np.maximum(smooth(within, *MIDDLE), held)[..., None].astype(np.float32)
 
     def _shares(self, person: np.ndarray, rest: np.ndarray, places: np.ndarray) -> None:
         """How far a node goes with the head, with its outline, with the shoulders, with the face's

@@ -254,7 +254,7 @@ def test_single_precision_is_double_precision_on_a_small_picture():
     own = STAGE.image[y0:y1, x0:x1].astype(float)
     mine = STAGE.scene.behind.picture[y0:y1, x0:x1, 3:] / 255
     filled = (
-        (1 - person) * STAGE.scene.behind.share[..., None] * np.maximum(mine, np.minimum(0.15 * moved, 1))
+        (1 - person) * STAGE.scene.behind.share[..., None] * np.maximum(mine, np.minimum(1.5 * moved / sheet.step, 1))
     )
     below = (1 - person - filled) * own + filled * STAGE.scene.behind.plate + person * np.clip(read, 0, 255)
     s = np.clip((moved - 0.02) / 0.48, 0, 1)
