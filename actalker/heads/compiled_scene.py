@@ -139,6 +139,7 @@ def compose(
     pad,
     cells,
     middle,
+    bounds,
     x0,
     y0,
     alpha,
@@ -163,6 +164,7 @@ def compose(
     h, w = share.shape
     fh, fw = alpha.shape
     rows, columns = sources.shape[:2]
+    bx0, by0, bx1, by1 = F(bounds[0]), F(bounds[1]), F(bounds[2]), F(bounds[3])
     one, half, zero = F(1.0), F(0.5), F(0.0)
     part = one / F(step)
     for r in range(pad, rows - 1):
@@ -221,10 +223,10 @@ def compose(
                             moved = np.sqrt(moved)
                             m, f = one, zero
                             # nothing is there beyond the photograph's border
-                            inside = min(min(gx, F(W) - gx), min(gy, F(H) - gy))
+                            inside = min(min(gx - bx0, bx1 - gx), min(gy - by0, by1 - gy))
                             inside = min(max(inside + one, zero), one)
-                            gx = min(max(gx - half, zero), F(W - 1))
-                            gy = min(max(gy - half, zero), F(H - 1))
+                            gx = min(max(gx, bx0 + half), bx1 - half) - half
+                            gy = min(max(gy, by0 + half), by1 - half) - half
                             i, j = min(int(gy), H - 2), min(int(gx), W - 2)
                             a, e = gy - F(i), gx - F(j)
                             if not solid:

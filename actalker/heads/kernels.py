@@ -209,7 +209,8 @@ class Behind:
 
     picture (H, W, 4) uint8: the photograph and the person's share. plate (h, w, 3) uint8, share (h, w): the
     ground, and how much of it is filled. cells (r, c) uint8: 0 where neither person nor fill is, 2 where all
-    is person. middle (r, c, 1): how far a node belongs to the face's middle. step: pixels a cell; pad: cells
+    is person. middle (r, c, 1): how far a node belongs to the face's middle. inside: the part of the
+    photograph that is drawn from. step: pixels a cell; pad: cells
     of the grid that lie around the box on each side.
     """
 
@@ -218,6 +219,7 @@ class Behind:
     share: np.ndarray
     cells: np.ndarray
     middle: np.ndarray
+    inside: Box
     corner: tuple[int, int]
     step: int
     pad: int
@@ -242,5 +244,5 @@ def compose(
     """
     compiled_scene.compose(
         frame, behind.picture, behind.plate, behind.share, sources, behind.step, behind.pad, behind.cells,
-        behind.middle, *behind.corner, alpha, colour, source, weight, kind, *corner,
+        behind.middle, behind.inside, *behind.corner, alpha, colour, source, weight, kind, *corner,
     )  # fmt: skip

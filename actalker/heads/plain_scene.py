@@ -108,16 +108,17 @@ def places(sources, step, pad, h, w):
     return left + (right - left) * b
 
 
-def layers(picture, share, sources, step, pad, x0, y0):
+def layers(picture, share, sources, step, pad, bounds, x0, y0):
     """Of the box's pixels: what the sheet shows there (h, w, 2); how much of the person that is; how much of
     the filled ground is seen; how far a pixel has left the photograph's own behind: (h, w) each.
     """
-    H, W = picture.shape[:2]
     h, w = share.shape
     there = places(sources, step, pad, h, w)
     here = np.stack(np.meshgrid(np.arange(w, dtype=F) + F(x0 + 0.5), np.arange(h, dtype=F) + F(y0 + 0.5)), -1)
     moved = np.sqrt(((there - here) ** 2).sum(-1))
-    inside = np.minimum(there, (W, H) - there).min(-1)
+    low, high = (np.array(corner, F) for corner in (bounds[:2], bounds[2:]))
+    inside = np.minimum(there - low, high - there).min(-1)
+    there = np.clip(there, low + F(0.5), high - F(0.5))
     person = _at(picture[..., 3:].astype(F), there[..., 1], there[..., 0])[..., 0]
     person = person * np.clip(inside + F(1), 0, 1).astype(F) * F(1 / 255)
     mine = picture[y0 : y0 + h, x0 : x0 + w, 3].astype(F) * F(1 / 255)
@@ -145,6 +146,7 @@ def compose(
     pad,
     cells,
     middle,
+    bounds,
     x0,
     y0,
     alpha,
@@ -156,7 +158,7 @@ def compose(
     ay,
 ):
     h, w = share.shape
-    there, person, filled, s = layers(picture, share, sources, step, pad, x0, y0)
+    there, person, filled, s = layers(picture, share, sources, step, pad, bounds, x0, y0)
     own = picture[y0 : y0 + h, x0 : x0 + w, :3].astype(F)
     below = (1 - person)[..., None] * own + filled[..., None] * (plate.astype(F) - own)
     below += person[..., None] * _cubic(picture[..., :3].astype(F), there[..., 1], there[..., 0])

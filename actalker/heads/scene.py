@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .border import inner
 from .camera import Camera, to_camera
 from .ground import ground
 from .kernels import Behind, compose
@@ -61,7 +62,8 @@ class Scene:
         self.outlined = _held(person, places[rest[:, 2] > FRONT]) >= FOUND
         if not self.outlined:
             person = np.maximum(person, _ellipse(person.shape, camera, pose))
-        self.sheet = Sheet(person, camera, pose, rest, places, depths)
+        inside = inner(image)
+        self.sheet = Sheet(person, inside, camera, pose, rest, places, depths)
         self.box = x0, y0, x1, y1 = self.sheet.box
         part = slice(y0, y1), slice(x0, x1)
         scale = self.sheet.scale
@@ -70,7 +72,9 @@ class Scene:
         some = _cells((picture[part][..., 3] > 0) | (share > 0), self.sheet.step, self.sheet.shape)
         bare = _cells(picture[part][..., 3] < 255, self.sheet.step, self.sheet.shape, beyond=True)
         cells = np.where(bare, some, 2).astype(np.uint8)
-        self.behind = Behind(picture, plate, share, cells, self.sheet.middle, (x0, y0), self.sheet.step, PAD)
+        self.behind = Behind(
+            picture, plate, share, cells, self.sheet.middle, inside, (x0, y0), self.sheet.step, PAD
+        )
 
     def draw(self, layer: FaceLayer, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
         """The frame (H, W, 3) uint8 of a moved face at a pose, and the sheet's sources, for `origin`."""
@@ -94,7 +98,7 @@ class Scene:
         """Where the pixels of a frame come from, of a layer and the sheet's sources that `draw` gave."""
         x0, y0, x1, y1 = self.box
         there, person, filled, s = layers(
-            self.behind.picture, self.behind.share, sources, self.sheet.step, PAD, x0, y0
+            self.behind.picture, self.behind.share, sources, self.sheet.step, PAD, self.behind.inside, x0, y0
         )
         here = np.stack(np.meshgrid(np.arange(x0, x1) + 0.5, np.arange(y0, y1) + 0.5), -1).astype(np.float32)
         sheet = person >= 0.5

@@ -15,13 +15,15 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.spatial import cKDTree
 
 from .camera import FLIP, Camera, pivot_of, to_camera
-from .kernels import inverse
+from .kernels import Box, inverse
 
 CENTRE = np.array([0.0, 3.0, 0.0])  # of the head as an ellipsoid, head space, cm
 RADII = np.array([8.0, 11.5, 9.5])
 CHIN, BROW = np.array([0.0, -9.5, 9.0]), np.array([0.0, 6.0, 10.7])
 UP, ASIDE, DOWN = 22.0, 22.0, 36.0  # cm from the centre that the box reaches
 CELL = 0.6  # cm a cell of the grid
+RAYS = 72  # directions in which the face's edge is followed
+SHARP = 9.0  # how narrow a direction is: 9 takes in about 27 degrees to either side
 PAD = 12  # cells around the box: what moves reaches none of the grid's edges
 SHOULDERS = 0.3  # of the pivot's way
 MIDDLE = 0.6, 2.2  # cm from the face's edge in the photograph: from its sides to its middle
@@ -50,13 +52,14 @@ def smooth(x: np.ndarray, low: float, high: float) -> np.ndarray:
 class Sheet:
     """The grid over a photograph and `PAD` cells around its box, made ready once.
 
-    person (h, w) in [0, 1]: the outline. rest (n, 3), places (n, 2), depths (n,): the face's vertices at rest
-    as `FaceLayer` has them.
+    person (h, w) in [0, 1]: the outline. inside: the part of the photograph that may move. rest (n, 3),
+    places (n, 2), depths (n,): the face's vertices at rest as `FaceLayer` has them.
     """
 
     def __init__(
         self,
         person: np.ndarray,
+        inside: Box,
         camera: Camera,
         pose: Pose,
         rest: np.ndarray,
@@ -64,11 +67,10 @@ class Sheet:
         depths: np.ndarray,
     ) -> None:
         self.camera, self.pose = camera, pose
-        h, w = person.shape
         middle = to_camera(CENTRE, pose.R, pose.T)
         self.scale = camera.focal / middle[2]  # pixels a cm
         self.step = max(2, round(CELL * self.scale))
-        self.box = _box(camera.project(middle), self.scale, pose, h, w)
+        self.box = _box(camera.project(middle), self.scale, pose, inside)
         x0, y0, x1, y1 = self.box
         xs, ys = (
             np.arange(low - PAD * self.step, high + (PAD + 1) * self.step, self.step, dtype=np.float32)
@@ -78,7 +80,7 @@ class Sheet:
         self.nodes = np.stack(np.meshgrid(xs, ys), -1)  # (rows, columns, 2) pixels
         self._depth(places, depths)
         self._shares(person, rest, places)
-        self._border(person)
+        self._border(person, inside)
 
     def _depth(self, places: np.ndarray, depths: np.ndarray) -> None:
         """Where the nodes lie: `points` (r, c, 3) head space, and how far a node is face, `face` (r, c)."""
@@ -141,33 +143,58 @@ class Sheet:
             (self.body * fade).astype(np.float32),
         )
         front = np.flatnonzero(rest[:, 2] > 2.0)
+        self.rest, self.front = rest, front
+        self._rim(person, within, places[front])
         distance, near = cKDTree(places[front]).query(self.nodes.reshape(-1, 2), k=4)
         weight = 1 / (distance / self.scale + 0.1)
         weight *= np.exp(-((distance[:, :1] / self.scale / 3.0) ** 2)) / weight.sum(1, keepdims=True)
         self.near, self.near_weight = front[near].astype(np.int32), weight.astype(np.float32)
 
-    def _border(self, person: np.ndarray) -> None:
+    def _rim(self, person: np.ndarray, within: np.ndarray, places: np.ndarray) -> None:
+        """`rim` (r, c, 1): how far a node is the face's own edge before the ground; it goes with the mesh's.
+
+        places (m, 2): of the face's vertices. within (r, c): cm from a node to the person's edge.
+        """
+        middle = self.camera.project(to_camera(CENTRE, self.pose.R, self.pose.T))
+        self.reach = _reach(places - middle)
+        angles = 2 * np.pi * np.arange(RAYS) / RAYS
+        along = np.arange(0, 5.0, 0.25) * self.scale
+        way = np.stack([np.cos(angles), np.sin(angles)], -1)[:, None]
+        at = np.rint(middle + way * (self.reach[:, None] + along)[..., None]).astype(int)
+        x, y = (np.clip(at[..., k], 0, person.shape[1 - k] - 1) for k in (0, 1))
+        held = person[y, x]
+        over = np.cumprod(held > 0.5, 1).sum(1) * 0.25  # cm of the person beyond the mesh
+        bare = 1 - smooth(gaussian_filter(over, 1.5, mode="wrap"), 0.8, 2.0)
+        offset = self.nodes - middle
+        turn = np.arctan2(offset[..., 1], offset[..., 0]) / (2 * np.pi) * RAYS % RAYS
+        self.ray = turn.astype(int) % RAYS
+        self.ray_share = turn - turn.astype(int)
+        rim = self._along(bare) * np.exp(-((within / 1.5) ** 2))
+        self.rim = gaussian_filter(rim, 1.0)[..., None].astype(np.float32)
+
+    def _along(self, values: np.ndarray) -> np.ndarray:
+        """Values (RAYS,) of the directions from the head's middle, at the nodes (r, c)."""
+        return values[self.ray] * (1 - self.ray_share) + values[(self.ray + 1) % RAYS] * self.ray_share
+
+    def _border(self, person: np.ndarray, inside: Box) -> None:
         """`kept` (4, r, c): shares of a motion from the left, top, right, bottom border inwards, 0 where the
         person is cut; `free` (r, c, 1): share of any motion, 0 at sides of the box that lie inside the
         photograph.
         """
-        h, w = person.shape
+        left, top, right, low = inside
         reach = 3.5 * self.scale
         x, y = self.nodes[..., 0], self.nodes[..., 1]
         x0, y0, x1, y1 = self.box
-        inner = [
-            d
-            for d, inside in ((x - x0, x0 > 0), (y - y0, y0 > 0), (x1 - x, x1 < w), (y1 - y, y1 < h))
-            if inside
-        ]
+        sides = (x - x0, x0 > left), (y - y0, y0 > top), (x1 - x, x1 < right), (y1 - y, y1 < low)
+        inner = [distance for distance, within in sides if within]
         free = smooth(np.min([*inner, np.full(x.shape, np.inf)], 0) / reach, 0.0, 1.0)
         self.free = free[..., None].astype(np.float32)
         kept = []
         for edge, along, distance in (
-            (person[:, :3].max(1), y, x),
-            (person[:3].max(0), x, y),
-            (person[:, -3:].max(1), y, w - x),
-            (person[-3:].max(0), x, h - y),
+            (person[:, left : left + 3].max(1), y, x - left),
+            (person[top : top + 3].max(0), x, y - top),
+            (person[:, right - 3 : right].max(1), y, right - x),
+            (person[low - 3 : low].max(0), x, low - y),
         ):
             cut = gaussian_filter(edge.astype(np.float64), 1.2 * self.scale, mode="nearest")
             cut = smooth(
@@ -184,6 +211,7 @@ class Sheet:
         surface = self.camera.project(to_camera(self.points + near, pose.R, pose.T))
         way = (surface - self.nodes) * (1 - self.outer[..., None])
         way += (self._outline(pose) - self.nodes) * self.outer[..., None]
+        way += (self._edge(pose, shift) - self.nodes - way) * self.rim
         way *= self.follow[..., None]
         before, after = (self.camera.project(pivot_of(p.R, p.T)) for p in (self.pose, pose))
         way += self.body[..., None] * (after - before)
@@ -213,9 +241,29 @@ class Sheet:
             limbs.append(np.linalg.norm((unit @ (FLIP @ p.R)[:2]) * RADII, axis=-1, keepdims=True))
         return places[1] + after * (limbs[1] / limbs[0]) * (distances[0] / distances[1])
 
+    def _edge(self, pose: Pose, shift: np.ndarray) -> np.ndarray:
+        """Where nodes go that are the face's own edge: with the farthest of the mesh in their direction."""
+        turned = np.radians(pose.roll - self.pose.roll)
+        c, s = np.cos(turned), np.sin(turned)
+        old, new = (self.camera.project(to_camera(CENTRE, p.R, p.T)) for p in (self.pose, pose))
+        vertices = self.rest[self.front] + shift[self.front]
+        now = self.camera.project(to_camera(vertices, pose.R, pose.T)) - new
+        grown = np.clip(_reach(now @ np.array([[c, -s], [s, c]])) / self.reach, 0.7, 1.4)
+        return new + (self.nodes - old) @ np.array([[c, s], [-s, c]]) * self._along(grown)[..., None]
+
     def sources(self, pose: Pose, shift: np.ndarray) -> np.ndarray:
         """What the grid's places show: (r, c, 2) pixels of the photograph."""
         return inverse(self.nodes, self.moved(pose, shift), self.step)
+
+
+def _reach(offsets: np.ndarray) -> np.ndarray:
+    """How far points (m, 2) reach from the origin in `RAYS` directions, without steps as they move."""
+    angles = 2 * np.pi * np.arange(RAYS) / RAYS
+    along = offsets @ np.stack([np.cos(angles), np.sin(angles)])
+    far = np.linalg.norm(offsets, axis=1)[:, None]
+    # a point counts in its own direction and, ever less, in those beside it
+    cosine = along / np.maximum(far, 1e-6)
+    return (far * np.maximum(1 - SHARP * (1 - cosine), 0)).max(0)
 
 
 def _ordered(places: np.ndarray, start: int, least: float) -> None:
@@ -229,16 +277,13 @@ def _ordered(places: np.ndarray, start: int, least: float) -> None:
     places[:, start::-1] += np.minimum.accumulate(left, 1) - left
 
 
-def _box(middle: np.ndarray, scale: float, pose: Pose, h: int, w: int) -> tuple[int, int, int, int]:
-    """What may change: x0, y0, x1, y1 in whole pixels, cut at the photograph."""
+def _box(middle: np.ndarray, scale: float, pose: Pose, inside: Box) -> Box:
+    """What may change, as far as it lies inside."""
     down = (FLIP @ pose.R)[:2, 1] * -1
     down = down / max(float(np.linalg.norm(down)), 1e-6)
     side = np.array([-down[1], down[0]])
     corners = np.array([middle + scale * (a * side * ASIDE + b * down) for a in (-1, 1) for b in (-UP, DOWN)])
     low, high = corners.min(0), corners.max(0)
-    return (
-        int(np.clip(np.floor(low[0]), 0, w)),
-        int(np.clip(np.floor(low[1]), 0, h)),
-        int(np.clip(np.ceil(high[0]), 0, w)),
-        int(np.clip(np.ceil(high[1]), 0, h)),
-    )
+    left, top = np.clip(np.floor(low), inside[:2], inside[2:]).astype(int)
+    right, bottom = np.clip(np.ceil(high), inside[:2], inside[2:]).astype(int)
+    return int(left), int(top), int(right), int(bottom)

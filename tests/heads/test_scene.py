@@ -7,6 +7,7 @@ import pytest
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from actalker.heads import compiled_scene, kernels, plain_scene
+from actalker.heads.border import inner
 from actalker.heads.camera import PIVOT, Camera, pivot_of, rotation, shift_of, to_camera
 from actalker.heads.ground import ground
 from actalker.heads.layer import NOTHING, FaceLayer
@@ -181,6 +182,22 @@ def test_nothing_comes_in_from_beyond_the_border(side):
     assert np.abs(field).max() > stage.scene.sheet.scale  # and it does move
 
 
+def test_a_line_along_the_edge_is_no_part_of_the_picture_and_stays():
+    stage = Stage(middle=(0.5, 0.1))
+    assert inner(stage.image) == (0, 0, 160, 192)
+    lined = stage.image.copy()
+    lined[:2] = lined[:, -1:] = 10
+    assert inner(lined) == (0, 2, 159, 192)
+    white = np.full((90, 120, 3), 250, np.uint8)  # a studio's ground is no line
+    assert inner(white) == (0, 0, 120, 90)
+    scene = Scene(lined, stage.person, stage.camera, stage.pose, FRONT, stage.places, stage.depths)
+    pose = stage.turn(pitch=14.0)
+    frame, _ = scene.draw(stage.layer(pose), pose)
+    assert (frame[:2] == 10).all() and (frame[:, -1] == 10).all()
+    bars = [(np.abs(one[2:, :-1].astype(int) - 10).max(-1) < 8).sum() for one in (stage.image, frame)]
+    assert bars[1] <= bars[0] + 2  # nothing of the line's colour is drawn in
+
+
 def test_a_motion_that_grows_evenly_changes_the_frame_evenly():
     """No weight of the composition jumps: a slow turn changes the frame by its field and little else."""
     before, image, ratios = None, STAGE.image.astype(float), []
@@ -254,7 +271,9 @@ def test_single_precision_is_double_precision_on_a_small_picture():
     own = STAGE.image[y0:y1, x0:x1].astype(float)
     mine = STAGE.scene.behind.picture[y0:y1, x0:x1, 3:] / 255
     filled = (
-        (1 - person) * STAGE.scene.behind.share[..., None] * np.maximum(mine, np.minimum(1.5 * moved / sheet.step, 1))
+        (1 - person)
+        * STAGE.scene.behind.share[..., None]
+        * np.maximum(mine, np.minimum(1.5 * moved / sheet.step, 1))
     )
     below = (1 - person - filled) * own + filled * STAGE.scene.behind.plate + person * np.clip(read, 0, 255)
     s = np.clip((moved - 0.02) / 0.48, 0, 1)
