@@ -3,8 +3,11 @@
 The detector answers many times around a face and now and then where there is none, and what it takes for
 a face's size hangs on the size of the picture. It is asked about the picture and its mirror image at
 several sizes; answers that agree are averaged, and a group counts only when enough of them agree.
-A picture in which few agree is asked about again, continued beyond its border: a face that the border cuts
-is not seen otherwise.
+A picture in which none is confirmed is asked about again, continued beyond its border: a face that the border
+cuts is not seen otherwise.
+
+Many answers that agree may still be of a cheek, of eyes and nose alone, or of a sleeve. `confirm.py` looks
+around each for eyes, nose and mouth at their places: that gives the face's true size, or none.
 """
 
 from __future__ import annotations
@@ -13,31 +16,81 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
-from .face import Face
+from .confirm import search
+from .crop import EYES_AT, MOUTH_AT, canonical_crop
+from .face import EYES, MOUTH, Face
 
+LARGEST = 960  # pixels of the longer side: of larger pictures, whole blocks of pixels are averaged first
 SEEN = (120, 150, 190, 240)  # pixels of the longer side that the detector sees, one size after another
 BEYOND = 0.15  # of the shorter side, by which the picture is continued: its outermost pixels, repeated
 LEAST_SHARE = 0.12  # of the shorter side: smaller faces are not looked for
-SCALES = 1.05
-LEAST_VOTES = 8
-SURE = 30  # votes with which a face is taken for whole
+SCALES = 1.1
+LEAST_VOTES = 4
+MOST_GROUPS = 4  # that are looked at more closely, those with most votes first
+LEAST_SCORE, LEAST_LEAD = 2.0, 1.0  # of a face that is confirmed; its lead is over other sizes and places
 # from the middle of the detector's square to the sides of the face's box, in its width: medians over ten
 # faces whose landmarks are known
 LEFT, TOP, RIGHT, BOTTOM = -0.44, -0.46, 0.47, 0.58
 
 
 def find_by_cascade(image: np.ndarray) -> list[Face]:
-    """All faces of (h, w, 3) uint8, those that most answers agree on first."""
-    grey = image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32) / 255
-    faces = _faces(grey, 0.0)
-    if _best(faces) < SURE:
-        faces = max(faces, _faces(grey, BEYOND), key=_best)
-    return [face for face in faces if face.score >= 0.7 * _best(faces)]
+    """All faces of (h, w, 3) uint8 that are sure, those that look most like one first."""
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    shrink = max(1, max(picture.size) // LARGEST)
+    grey = np.asarray(picture.reduce(shrink), np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    for beyond in (0.0, BEYOND):
+        if found := _confirmed(grey, _faces(grey / 255, beyond)):
+            return [_face(square * shrink, score) for score, square in found]
+    return []
 
 
-def _best(faces: list[Face]) -> float:
-    return max((face.score for face in faces), default=0.0)
+def _confirmed(grey: np.ndarray, groups: list[Face]) -> list[tuple[float, np.ndarray]]:
+    """Score and canonical square (3,) of the faces that are seen around the groups of answers, each once."""
+    kept: list[tuple[float, np.ndarray]] = []
+    for group in sorted(groups, key=lambda face: -face.score)[:MOST_GROUPS]:
+        near = canonical_crop(group)
+        found, score, lead = search(grey, np.array([near.x, near.y, near.side]))
+        if score >= LEAST_SCORE and lead >= LEAST_LEAD and _is_upright(grey, found, score):
+            kept.append((score, found))
+    faces: list[tuple[float, np.ndarray]] = []
+    for score, square in sorted(kept, key=lambda one: -one[0]):
+        others = [other for _, other in faces]
+        if not any(_overlap(square, other) for other in others):
+            faces.append((score, square))
+    return faces
+
+
+def _is_upright(grey: np.ndarray, square: np.ndarray, score: float) -> bool:
+    """Whether it looks less like a face in the other quarter turns: on its head it has two eyes as well."""
+    x, y, side = square
+    left, top = max(0, int(x - side)), max(0, int(y - side))
+    part = grey[top : int(np.ceil(y + 2 * side)), left : int(np.ceil(x + 2 * side))]
+    middle = np.array([x + side / 2 - left, y + side / 2 - top])
+    for _ in range(3):
+        middle = np.array([middle[1], part.shape[1] - middle[0]])  # a quarter turn counter-clockwise
+        part = np.rot90(part)
+        if search(part, np.array([*(middle - side / 2), side]))[1] >= score:
+            return False
+    return True
+
+
+def _overlap(square: np.ndarray, other: np.ndarray) -> bool:
+    """Whether the middle of the smaller one lies in the inner half of the larger one."""
+    small, large = sorted((square, other), key=lambda one: one[2])
+    apart = np.abs(small[:2] + small[2] / 2 - large[:2] - large[2] / 2)
+    return bool(apart.max() < 0.25 * large[2])
+
+
+def _face(square: np.ndarray, score: float) -> Face:
+    """The face whose canonical square this is."""
+    x, y, side = (float(value) for value in square)
+    height = (MOUTH_AT - EYES_AT) * side / (MOUTH - EYES)
+    width = height * (RIGHT - LEFT) / (BOTTOM - TOP)
+    top = y + (EYES_AT + MOUTH_AT) / 2 * side - (EYES + MOUTH) / 2 * height
+    middle = x + side / 2
+    return Face((middle - width / 2, top, middle + width / 2, top + height), score=score)
 
 
 def _faces(grey: np.ndarray, beyond: float) -> list[Face]:

@@ -28,6 +28,7 @@ SHIPPED = Path(__file__).parents[1] / "assets" / "face_landmarker" / "face_landm
 LARGEST = 1024  # pixels a side that the finder sees
 MOST_FACES = 8
 LEAST_SCORE = 0.1  # of the first stage alone
+WARM_UP = 16  # looks before the first real one; each takes about a millisecond
 NEAREST = 96  # pixels a side of the smallest part of a picture that is looked at by itself
 APT = "apt-get install libegl1 libgles2 libgl1 libglib2.0-0"
 IS_NONE = "is not a face landmarker ({why}); give MediaPipe's face_landmarker.task"
@@ -221,7 +222,10 @@ def silently(kind: Any, options: Any, model: str, otherwise: str, call: str = "d
     try:
         with without_lines(OWN_LINES):
             task = kind.create_from_options(options)
-            getattr(task, call)(black)  # its threads say that they have begun; later it is silent
+            # its threads say that they have begun, and once a process that an input is not aligned, which
+            # depends on where in memory a look's input falls
+            for _ in range(WARM_UP):
+                getattr(task, call)(black)
     except (RuntimeError, ValueError, OSError) as error:
         why = " ".join(str(error).split())[:100]
         raise InputError(f"{model}: {otherwise.format(why=why)}") from None

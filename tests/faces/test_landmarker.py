@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from actalker.faces import landmarker
+from actalker.faces import confirm, landmarker
 
 FIND = "from skimage.data import astronaut; from actalker.faces.find import choose_finder, find_faces; "
 NOTES = "import logging; logging.basicConfig(format='%(message)s'); "
@@ -34,12 +34,13 @@ def test_the_model_beside_its_card_is_the_one_that_the_card_describes():
     assert "Apache License" in (landmarker.SHIPPED.parent / "LICENSE").read_text()
 
 
-def test_the_package_that_is_built_holds_the_model(tmp_path):
+def test_the_package_that_is_built_holds_the_models(tmp_path):
     words = [sys.executable, "-W", "ignore", "-c", "from setuptools import setup; setup()", "-q"]
     words += ["egg_info", "--egg-base", str(tmp_path), "build_py", "--build-lib", str(tmp_path / "built")]
     subprocess.run(words, check=True, cwd=Path(__file__).parents[2], capture_output=True)
     folder = tmp_path / "built" / landmarker.SHIPPED.parent.relative_to(Path(__file__).parents[2])
     assert {path.name for path in folder.iterdir()} == {"face_landmarker.task", "LICENSE", "README.md"}
+    assert (folder.parent / confirm.WEIGHTS.name).read_bytes() == confirm.WEIGHTS.read_bytes()
 
 
 def test_it_is_the_finder_without_any_option_and_writes_nothing_of_its_own():
@@ -52,7 +53,7 @@ def test_it_is_the_finder_without_any_option_and_writes_nothing_of_its_own():
 def test_what_others_write_while_it_is_made_is_not_lost():
     code = """
 import os, sys, threading
-from actalker.faces import landmarker
+from actalker.faces import confirm, landmarker
 go, told = threading.Event(), threading.Event()
 def talk():
     for k in range(200):
