@@ -72,7 +72,9 @@ class Lids:
         drop = np.where(face, -blink[:, 1], 0)
         is_upper = (N[:, 1] > dense(N[upper])[edges[0][1], 1] - 0.25) | (drop > 0.1)
         skin = np.maximum(smoothstep(drop, 0.3, 0.7), smoothstep(edges[0][0], 0.9, 0.25)) * is_upper * face
-        moved = np.flatnonzero((np.abs(blink).max(1) > 1e-3) & face)
+        moved = np.flatnonzero(
+            (np.abs(blink).max(1) > 1e-3) & face & (np.linalg.norm(N - middle, axis=1) < 4.5)
+        )
         under = np.minimum(1.4 * smoothstep(edges[1][0], 0.3, 0.03), 1) * ~is_upper * face
         half = (N[right, 0] - N[left, 0]) / 2
         return cls(
