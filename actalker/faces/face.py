@@ -170,6 +170,16 @@ class Face:
         """Of the box, square pixels."""
         return max(0.0, self.box[2] - self.box[0]) * max(0.0, self.box[3] - self.box[1])
 
+    @property
+    def side(self) -> float:
+        """The longer side of the box, pixels."""
+        return max(self.box[2] - self.box[0], self.box[3] - self.box[1])
+
+    @property
+    def middle(self) -> np.ndarray:
+        """Of the box, (2,) pixels."""
+        return np.array([self.box[0] + self.box[2], self.box[1] + self.box[3]]) / 2
+
     def points(self) -> FacePoints:
         """Its parts: from landmarks where they are known, else by the proportions of an upright face."""
         if self.landmarks is None or self.scheme is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .camera import FLIP, Camera, to_camera
-from .landmarks import EYE_CORNERS, IRISES, LIDS, LIP_MIDDLES
+from .landmarks import EYE_CORNERS, IRISES, LIDS, LIP_MIDDLES, eyes_distance
 from .model import INDEX, HeadModel
 
 LOOK = 30.0  # degrees that eyeLook = 1 stands for
@@ -47,7 +47,7 @@ def gaze_of(
 
 
 def look(coefficients: np.ndarray, gaze: np.ndarray) -> np.ndarray:
-    """Coefficients (..., 54) whose eyeLook go with gaze (..., 2)."""
+    """Coefficients (..., 53 or 54) whose eyeLook go with gaze (..., 2)."""
     out = coefficients.copy()
     x, y = np.moveaxis(np.asarray(gaze) / LOOK, -1, 0)
     for name, value in (("Out_L", x), ("In_R", x), ("In_L", -x), ("Out_R", -x)):
@@ -58,35 +58,21 @@ def look(coefficients: np.ndarray, gaze: np.ndarray) -> np.ndarray:
     return out
 
 
-def lips_apart(
-    points: np.ndarray, camera: Camera, R: np.ndarray, T: np.ndarray, mouth: np.ndarray, eyes: float
-) -> float:
-    """Cm between the middles of the inner lips of points (478, 2) along the head's up; small gaps are taken
+def apart(
+    points: np.ndarray, camera: Camera, R: np.ndarray, T: np.ndarray, skin: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """How far the inner lips of points (478, 2) are apart in the middle, cm, and the lids, (2,) of the
+    image's left and right eye: share of the eye's width, less what is left when they are shut.
+
+    Both along the head's up. skin (468, 3): where the landmarks are, head space. Small gaps of lips are taken
     for none.
-
-    mouth (3,): where it is, head space. eyes: the distance of the eyes' outer corners, cm.
     """
-    apart = _along_up(points, *LIP_MIDDLES, camera, R, T, mouth)
-    share = np.clip((apart / (QUIET * eyes) - 0.6) / 0.8, 0, 1)
-    return float(max(apart, 0) * share**2 * (3 - 2 * share))
-
-
-def lids_apart(points: np.ndarray) -> np.ndarray:
-    """How far the lids of points (..., 478, 2) are apart, (..., 2) of the image's left and right eye: share
-    of the eye's width, less what is left when they are shut."""
-    gaps = []
-    for (upper, lower), (a, b) in zip(LIDS, EYE_CORNERS, strict=True):
-        width = np.linalg.norm(points[..., a, :] - points[..., b, :], axis=-1)
-        gaps.append(
-            np.linalg.norm(points[..., upper, :] - points[..., lower, :], axis=-1) / np.maximum(width, 1e-9)
-        )
-    return np.maximum(np.stack(gaps, -1) - SHUT, 0)
-
-
-def _along_up(
-    points: np.ndarray, upper: int, lower: int, camera: Camera, R: np.ndarray, T: np.ndarray, at: np.ndarray
-) -> float:
-    """From a lower to an upper point, cm along the head's up at a place (3,) in head space."""
-    one = camera.project(to_camera(np.stack([at, at + [0.0, 0.1, 0.0]]).astype(np.float64), R, T))
-    up = (one[1] - one[0]) / 0.1  # pixels a cm
-    return float((points[upper] - points[lower]) @ up / (up @ up))
+    pairs = np.array([LIP_MIDDLES, *LIDS])
+    places = skin[pairs].mean(1)
+    ends = camera.project(to_camera(np.stack([places, places + (0.0, 0.1, 0.0)], 1), R, T))
+    up = (ends[:, 1] - ends[:, 0]) / 0.1  # pixels a cm
+    lips, *lids = ((points[pairs[:, 0]] - points[pairs[:, 1]]) * up).sum(1) / (up**2).sum(1)
+    share = np.clip((lips / (QUIET * eyes_distance(skin)) - 0.6) / 0.8, 0, 1)
+    corners = skin[np.array(EYE_CORNERS)]
+    width = np.linalg.norm(corners[:, 0] - corners[:, 1], axis=1)
+    return float(max(lips, 0) * share**2 * (3 - 2 * share)), np.maximum(lids / width - SHUT, 0)

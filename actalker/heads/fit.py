@@ -3,44 +3,26 @@ landmarks."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..errors import InputError
 from ..faces.face import Face
-from .camera import FLIP, Camera, angles, pivot_of, to_camera
-from .eyes import ball, gaze_of, lips_apart, look
-from .landmarks import (
-    CORNERS,
-    COUNT,
-    EYES,
-    LIP_MIDDLES,
-    LIPS,
-    MESH,
-    OVAL,
-    eyes_distance,
-)
-from .model import CLOSE, COEFFICIENTS, HeadModel, from_scores, head_model
+from ..faces.landmarker import look_closer
+from .basis import basis_of, camera_of, expectation, inside, left_over, unit_of
+from .camera import Camera, angles, pivot_of, to_camera
+from .eyes import apart, ball, gaze_of, look
+from .landmarks import COUNT, LIP_MIDDLES, MESH
+from .model import INDEX, HeadModel, head_model
 from .motion import HeadMotion
 from .offset import smooth_offset
-from .solve import Basis, Problem, Solution, start
+from .solve import Problem, start
 
-FOCAL = 2.2  # of the square's side: about a portrait lens
-AROUND = 2.2  # sides of the square, in the longer side of the face's box
-BELIEVED = 0.8  # of MediaPipe's blendshapes: they are read too high
-OUTSIDE = 0.1  # weight of a landmark beyond the picture's border, where it was guessed
 LARGEST_ERROR, DOUBTFUL_ERROR = 0.03, 0.02  # of the eyes' distance
 LARGEST_YAW, DOUBTFUL_YAW = 45.0, 30.0  # degrees
+SMALL = 0.2  # of the picture's longer side: faces below are looked at again
 MOST_CUT = 0.15  # share of the landmarks beyond the border
-NOT_SEEN = (
-    "eyeLook",
-    "mouthClose",
-    "cheekPuff",
-    "jawForward",
-    "tongueOut",
-)  # what landmarks do not tell, or gaze does
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,105 +89,59 @@ def fit_head(
     model = model or head_model()
     points = np.asarray(points, np.float64)
     whole = len(points) == COUNT
-    camera, unit = camera_of(points), _unit(points)
-    basis = _basis(model, whole)
-    seen = points[:MESH] if whole else points
-    inside = ((seen >= 0) & (seen <= size[::-1])).all(1)
-    basis = Basis(
-        basis.neutral,
-        basis.identities,
-        basis.shapes,
-        basis.weights * np.where(inside, 1, OUTSIDE),
-        basis.free,
-    )
-    expected = (
-        np.zeros(len(model.shapes)) if scores is None else BELIEVED * from_scores(scores)[:-1].astype(float)
-    )
-    expected = np.where(basis.free, expected, 0)
+    camera, seen = camera_of(points), points[:MESH] if whole else points
+    basis = inside(basis_of(model, whole), seen, size)
+    expected = expectation(basis, scores)
+    problem = Problem(basis, seen, camera, unit_of(points), expected, identity is not None)
     first = start(basis, seen, camera, expected)
     if identity is not None:
-        first = Solution(first.R, first.T, np.asarray(identity, np.float64), expected)
-    found = Problem(basis, seen, camera, unit, expected, identity is not None).solve(first)
+        first = replace(first, identity=np.asarray(identity, np.float64))
+    found = problem.solve(first)
     gaze, iris = np.zeros((2, 2)), 24.0
     if whole:
-        gaze, iris = gaze_of(
-            points, camera, found.R, found.T, [ball(model, found.identity, side) for side in (0, 1)]
-        )
-        expected = look(np.append(expected, 0), gaze.mean(0))[:-1]  # the lids go with the eyes
-        found = Problem(basis, seen, camera, unit, expected, identity is not None).solve(found)
-    h = basis.at(found.identity, found.coefficients)
-    there = to_camera(h, found.R, found.T)
-    apart = seen - camera.project(there)
-    left = np.concatenate([apart * there[:, 2:] / camera.focal, np.zeros((len(h), 1))], 1) @ (FLIP @ found.R)
+        balls = [ball(model, found.identity, side) for side in (0, 1)]
+        gaze, iris = gaze_of(points, camera, found.R, found.T, balls)
+        expected = look(expected, gaze.mean(0))  # the lids go with the eyes
+        found = replace(problem, expected=expected).solve(found)
+    missed, left = left_over(basis, seen, camera, found)
     offset = smooth_offset(model, left) if whole else np.zeros_like(model.neutral)
     if not whole:
         at = model.at_landmarks(model.shape(found.identity, found.coefficients)).astype(np.float64)
         points = camera.project(to_camera(at, found.R, found.T))
+        points[list(LIP_MIDDLES)] = seen[[62, 66]]
+    coefficients = np.append(found.coefficients, 0.0)
+    skin = basis_of(model).at(found.identity, found.coefficients)
+    opening, _ = apart(points, camera, found.R, found.T, skin)
+    coefficients[INDEX["mouthClose"]] = model.closing(coefficients, opening)
     return HeadFit(
         camera=camera,
         identity=found.identity.astype(np.float32),
-        coefficients=with_openings(model, found, points, camera).astype(np.float32),
+        coefficients=coefficients.astype(np.float32),
         R=found.R,
         T=found.T,
         offset=offset,
         gaze=gaze,
         iris=iris,
-        error=float(np.linalg.norm(apart, axis=1).mean() / unit),
+        error=float(np.linalg.norm(missed, axis=1).mean() / problem.unit),
         points=points,
     )
 
 
-def with_openings(model: HeadModel, found: Solution, points: np.ndarray, camera: Camera) -> np.ndarray:
-    """Coefficients (54,) of a solution, with mouthClose set so that the lips open as far as the landmarks
-    say."""
-    coefficients = np.append(found.coefficients, 0.0)
-    at = _basis(model, True).at(found.identity, found.coefficients)
-    eyes = float(eyes_distance(at))
-    opening = lips_apart(points, camera, found.R, found.T, at[list(LIP_MIDDLES)].mean(0), eyes)
-    coefficients[COEFFICIENTS.index("mouthClose")] = (model.gap(coefficients) - opening) / CLOSE
-    return coefficients
-
-
-def camera_of(points: np.ndarray) -> Camera:
-    """The camera of a square around landmarks (l, 2): how the photograph was cut does not matter."""
-    low, high = points.min(0), points.max(0)
-    middle = (low + high) / 2
-    return Camera(FOCAL * AROUND * float((high - low).max()), float(middle[0]), float(middle[1]))
-
-
-def _unit(points: np.ndarray) -> float:
-    """The eyes' distance of 478 or 68 points, pixels."""
-    a, b = CORNERS if len(points) == COUNT else (36, 45)
-    return max(float(np.linalg.norm(points[a] - points[b])), 1e-6)
-
-
-@lru_cache(maxsize=4)
-def _basis(model: HeadModel, whole: bool) -> Basis:
-    """The model at MediaPipe's points of the skin, or at the 68."""
-    if whole:
-        weights = np.ones(MESH)
-        weights[list(OVAL)] = 0.35  # it slides over the skin as a head turns
-        weights[list(LIPS + EYES)] = 2.5
-        at = [model.at_landmarks(v)[..., :MESH, :] for v in (model.neutral, model.identities, model.shapes)]
-    else:
-        weights = np.full(68, 4.0)  # fewer points, each says as much
-        weights[:17] = 0.5
-        at = [v[..., model.ibug68, :] for v in (model.neutral, model.identities, model.shapes)]
-    free = np.array([not name.startswith(NOT_SEEN) for name in model.names[: len(model.shapes)]])
-    neutral, identities, shapes = (values.astype(np.float64) for values in at)
-    return Basis(neutral, identities, shapes, weights, free)
-
-
 def fit_face(face: Face, image: np.ndarray, name: str = "portrait") -> HeadFit:
-    """The head of a face that was found in a picture (h, w, 3). Doubts are told by `check_fit`.
+    """The head of an upright face that was found in a picture (h, w, 3) uint8. Doubts are told by
+    `check_fit`.
 
-    Raises: InputError where the face has no landmarks.
+    Landmarks of a face that is small in the picture are several % of the eyes' distance off: it is looked at
+    again. Raises: InputError where the face has no landmarks.
     """
     if face.landmarks is None:
         raise InputError(
             f"{name}: landmarks of a human face were looked for, and only a box around one was found; "
             "give a portrait of a human face seen from the front, with MediaPipe: pip install mediapipe"
         )
+    if len(face.landmarks) == COUNT and face.side < SMALL * max(image.shape[:2]):
+        face = look_closer(image, face) or face
+    assert face.landmarks is not None
     return fit_head(face.landmarks, image.shape[:2], face.expression)
 
 

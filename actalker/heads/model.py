@@ -126,6 +126,10 @@ class HeadModel:
         asked = self.gap(coefficients) - CLOSE * coefficients[..., self.index["mouthClose"]]
         return np.maximum(asked, 0)
 
+    def closing(self, coefficients: np.ndarray, opening: np.ndarray | float) -> np.ndarray:
+        """The mouthClose (...,) with which coefficients (..., 54) open the lips by so many cm (...,)."""
+        return (self.gap(coefficients) - opening) / CLOSE
+
 
 @lru_cache(maxsize=2)
 def _gaps(model: HeadModel) -> np.ndarray:

@@ -92,6 +92,17 @@ class Problem:
                 break
         return now
 
+    def told(self, at: Solution) -> tuple[np.ndarray, np.ndarray]:
+        """What the points tell of the identity around a solution, whatever pose and coefficients are: the
+        matrix (m, m) and the vector (m,) of a quadratic form, without the prior. Several pictures' are
+        added."""
+        H, _ = self._normal(at, self.state(at))
+        who = np.zeros(len(H), bool)
+        who[6 : 6 + len(at.identity)] = True
+        coupled = H[np.ix_(who, ~who)]
+        held = H[np.ix_(who, who)] - coupled @ np.linalg.solve(H[np.ix_(~who, ~who)], coupled.T)
+        return held - np.eye(len(held)), held @ at.identity
+
     def state(self, at: Solution) -> _State:
         """The cost (twice the negative logarithm of the likelihood), and what it comes from."""
         seen = to_camera(self.basis.at(at.identity, at.coefficients), at.R, at.T)

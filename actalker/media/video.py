@@ -120,6 +120,17 @@ def read_frames(
     return _limited((picture for start, _, picture in frames if stop is None or start < stop), limit)
 
 
+def timed_frames(path: str | Path, size: int | None = None) -> Iterator[tuple[Fraction, np.ndarray]]:
+    """Every frame of a video and the second at which it begins, the first at 0; `read_frames` says how they
+    look.
+
+    Raises: as `read_frames` does.
+    """
+    with open_media(path, "video") as container:
+        _video_stream(container, path)
+    return ((start, picture) for start, _, picture in _timed_frames(path, size))
+
+
 def _spanned(
     path: str | Path, size: int | None, span: Interval
 ) -> Iterator[tuple[Fraction, Fraction, np.ndarray]]:

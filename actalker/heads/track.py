@@ -1,0 +1,277 @@
+"""A head through a video: its motion at the frames' own times, and who it is, once for the whole video.
+
+Letters: f frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from ..faces.face import Face
+from ..faces.find import choose_finder
+from ..faces.landmarker import find_by_landmarker, look_closer
+from ..faces.upright import face_angle
+from .basis import basis_of, camera_of, expectation, inside, left_over, unit_of
+from .camera import FLIP, PIVOT, Camera, angles, rotation, to_camera
+from .cuts import other_picture, shots, thumbnail
+from .eyes import apart, ball, gaze_of, look
+from .landmarks import MESH
+from .model import INDEX, HeadModel, head_model
+from .motion import HeadMotion
+from .smooth import ANGLE, COEFFICIENT, DEPTH, GAZE, LIDS, OPENING, PLACE, smoothed
+from .solve import MOST, Basis, Problem, Solution, start
+
+NEAR = 0.5  # of the face's longer side: a face is the one before if its middle moved by less
+ASKED_FOR_UP = 3  # first faces that are asked which way up they are
+KNOWN_FROM = 8  # frames that the identity is fitted to
+FIRST_STEPS, STEPS = 12, 4  # of a frame's fit: of the first frame, and of one that begins at the frame before
+OPEN = 0.9  # quantile of the lids' opening that is the person's open eye
+WIDEST = -0.3  # eyeBlink of lids that are further open than that
+SURE, LOST = (
+    0.015,
+    0.06,
+)  # error, of the eyes' distance, of a fit that is trusted wholly, and of one that is not
+LEAST_SURE = 0.05  # confidence of a face that is there
+FACE = np.array([0.0, 0.0, 8.0])  # the middle of the face, head space: the pose's place is smoothed there
+NO_FACE = (
+    "{name}: landmarks of a human face were looked for in {frames} frames, and none were found; "
+    "give a video of a human face seen from the front"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """What was seen in a video: times (f,) in seconds, the faces, thumbnails (f, ...) of the pictures, their
+    size."""
+
+    times: np.ndarray
+    faces: tuple[Face | None, ...]
+    thumbnails: np.ndarray
+    size: tuple[int, int]
+
+
+def track(
+    frames: Iterable[tuple[float, np.ndarray]], name: str = "video", model: Path | None = None
+) -> tuple[HeadMotion, np.ndarray]:
+    """The motion of the largest face of a video, absolute, and its identity (m,).
+
+    Args:
+        frames: second and picture (h, w, 3) uint8 of every frame, in order (`media.video.timed_frames`).
+        name: of the video, for messages.
+        model: MediaPipe's face_landmarker.task, instead of the one in this package.
+    Where no face is found, confidence is 0 and the numbers lie on a line between those around. After a cut
+    `shot` grows by one.
+    Raises: InputError where no frame shows a face, or MediaPipe cannot run.
+    """
+    seen = watch(frames, name, model)
+    if not any(seen.faces):
+        raise InputError(NO_FACE.format(name=name, frames=len(seen.times)))
+    return fit_track(seen)
+
+
+def watch(
+    frames: Iterable[tuple[float, np.ndarray]], name: str = "video", model: Path | None = None
+) -> Frames:
+    """The face in every frame, upright: the largest at first and after a cut, then the one that is where it
+    was.
+
+    Raises: as `track` does.
+    """
+    finder, path = choose_finder("auto", model)
+    if finder != "landmarker":
+        raise InputError(f"{name}: a head is tracked by MediaPipe's landmarks; pip install mediapipe")
+    times: list[float] = []
+    faces: list[Face | None] = []
+    small: list[np.ndarray] = []
+    turns: list[int] = []
+    size, last = (1, 1), None
+    for time, frame in frames:
+        small.append(thumbnail(frame))
+        followed = last is not None and not other_picture(small[-2], small[-1])
+        face = look_closer(frame, last, path) if followed and last is not None else None
+        if face is None or last is None or np.hypot(*(face.middle - last.middle)) > NEAR * last.side:
+            face = max(find_by_landmarker(frame, path), key=lambda one: one.area, default=None)
+        if face is not None and len(turns) < ASKED_FOR_UP:
+            angle, sure = face_angle(frame, face, path)
+            turns.append(-round(angle / 90) % 4 if sure else 0)
+        times.append(float(time))
+        faces.append(face)
+        last, size = face, (frame.shape[0], frame.shape[1])
+    for _ in range(turns[0] if len(set(turns)) == 1 else 0):
+        faces = [None if face is None else _turned(face, size[1]) for face in faces]
+        size = size[::-1]
+    return Frames(np.array(times), tuple(faces), np.array(small), size)
+
+
+def _turned(face: Face, width: int) -> Face:
+    """A face of a picture that is turned by a quarter counter-clockwise."""
+    x, y = _points(face).T
+    x0, y0, x1, y1 = face.box
+    return replace(face, box=(y0, width - x1, y1, width - x0), landmarks=np.stack([y, width - x], 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Readings:
+    """Of every frame: coefficients (f, 53); angles (f, 3), degrees; place (f, 3) of `FACE` in camera space,
+    cm; gaze (f, 2), degrees; lids (f, 2) as `eyes.apart` has them; opening (f, 1) of the lips, cm; error (f,
+    1)."""
+
+    coefficients: np.ndarray
+    angles: np.ndarray
+    place: np.ndarray
+    gaze: np.ndarray
+    lids: np.ndarray
+    opening: np.ndarray
+    error: np.ndarray
+
+    def each(self, change: Callable[[str, np.ndarray], np.ndarray]) -> Readings:
+        """The readings with every array changed."""
+        return Readings(**{one.name: change(one.name, getattr(self, one.name)) for one in fields(self)})
+
+
+NOISE: dict[str, float | np.ndarray] = {
+    "coefficients": COEFFICIENT,
+    "angles": ANGLE,
+    "place": np.array([PLACE, PLACE, DEPTH]),
+    "gaze": GAZE,
+    "lids": LIDS,
+    "opening": OPENING,
+}
+
+
+def fit_track(seen: Frames) -> tuple[HeadMotion, np.ndarray]:
+    """The motion and the identity of a face that was found in one frame at least."""
+    model = head_model()
+    shot = shots(seen.times, seen.faces, seen.thumbnails)
+    there = np.array([face is not None for face in seen.faces])
+    numbers, counts = np.unique(shot[there], return_counts=True)
+    identity, basis = _person(model, seen, np.flatnonzero(there & (shot == numbers[counts.argmax()])))
+    balls = [ball(model, identity, side) for side in (0, 1)]
+    sizes = {
+        "coefficients": len(model.shapes),
+        "angles": 3,
+        "place": 3,
+        "gaze": 2,
+        "lids": 2,
+        "opening": 1,
+        "error": 1,
+    }
+    readings = Readings(**{name: np.zeros((len(shot), size)) for name, size in sizes.items()})
+    for number in numbers:
+        part = np.flatnonzero(there & (shot == number))
+        camera = _camera(np.stack([_points(seen.faces[k]) for k in part]))
+        last: Solution | None = None
+        for k in part:
+            last = _read(basis, seen.faces[k], seen.size, camera, balls, last, readings, int(k))
+    readings = readings.each(lambda name, values: _filled(seen.times, values, there, shot))
+    return _motion(model, seen.times, readings, there, shot), identity
+
+
+def _points(face: Face | None) -> np.ndarray:
+    assert face is not None and face.landmarks is not None
+    return face.landmarks
+
+
+def _camera(points: np.ndarray) -> Camera:
+    """One camera for points (f, 478, 2): the middle one of the frames' own."""
+    cameras = [camera_of(one) for one in points]
+    focal, x, y = np.median([(one.focal, one.cx, one.cy) for one in cameras], 0)
+    return Camera(float(focal), float(x), float(y))
+
+
+def _person(model: HeadModel, seen: Frames, rows: np.ndarray) -> tuple[np.ndarray, Basis]:
+    """The identity (m,) of the face in some frames, and the person's own basis: what the fits of these frames
+    leave over on average belongs to the person."""
+    chosen = np.unique(rows[np.linspace(0, len(rows) - 1, KNOWN_FROM).round().astype(int)])
+    basis = basis_of(model)
+    problems, told = [], []
+    for k in chosen:
+        face = seen.faces[k]
+        points = _points(face)
+        skin = points[:MESH]
+        expected = expectation(basis, face.expression if face else None)
+        problem = Problem(inside(basis, skin, seen.size), skin, camera_of(points), unit_of(points), expected)
+        found = problem.solve(start(basis, skin, problem.camera, expected))
+        problems.append((problem, found))
+        told.append(problem.told(found))
+    trust = len(told) ** -0.5  # landmarks err alike in every frame
+    matrix = trust * sum(one for one, _ in told) + np.eye(len(basis.identities))
+    identity = np.clip(np.linalg.solve(matrix, trust * sum(one for _, one in told)), -MOST, MOST)
+    left = []
+    for problem, found in problems:
+        found = replace(problem, known=True).solve(replace(found, identity=identity))
+        left.append(left_over(problem.basis, problem.points, problem.camera, found)[1])
+    own = basis.neutral + np.tensordot(identity, basis.identities, 1) + np.mean(left, 0)
+    return identity.astype(np.float32), replace(basis, neutral=own, identities=basis.identities[:0])
+
+
+def _read(
+    basis: Basis,
+    face: Face | None,
+    size: tuple[int, int],
+    camera: Camera,
+    balls: list[tuple[np.ndarray, float]],
+    last: Solution | None,
+    into: Readings,
+    k: int,
+) -> Solution:
+    """Fits frame k, from the frame before on, and writes what it reads."""
+    points = _points(face)
+    skin = points[:MESH]
+    expected = expectation(basis, face.expression if face else None)
+    problem = Problem(inside(basis, skin, size), skin, camera, unit_of(points), expected, known=True)
+    found = problem.solve(last or start(basis, skin, camera, expected), STEPS if last else FIRST_STEPS)
+    gaze = gaze_of(points, camera, found.R, found.T, balls)[0].mean(0)
+    found = replace(problem, expected=look(expected, gaze)).solve(found, STEPS)
+    missed, _ = left_over(basis, skin, camera, found)
+    into.opening[k], into.lids[k] = apart(
+        points, camera, found.R, found.T, basis.at(found.identity, found.coefficients)
+    )
+    into.coefficients[k], into.angles[k], into.gaze[k] = found.coefficients, angles(found.R), gaze
+    into.place[k] = to_camera(FACE, found.R, found.T)
+    into.error[k] = np.linalg.norm(missed, axis=1).mean() / problem.unit
+    return found
+
+
+def _filled(times: np.ndarray, values: np.ndarray, there: np.ndarray, shot: np.ndarray) -> np.ndarray:
+    """Values (f, k) with the frames that show no face on lines between those of their shot that do."""
+    out = values.copy()
+    for number in np.unique(shot[there]):
+        known, rows = there & (shot == number), shot == number
+        for column in range(values.shape[1]):
+            out[rows, column] = np.interp(times[rows], times[known], values[known, column])
+    return out
+
+
+def _motion(
+    model: HeadModel, times: np.ndarray, readings: Readings, there: np.ndarray, shot: np.ndarray
+) -> HeadMotion:
+    open_lids = np.maximum(np.quantile(readings.lids[there], OPEN, axis=0), 1e-3)
+    shares = readings.each(lambda name, values: values / open_lids if name == "lids" else values)
+    error = shares.error[:, 0]
+    pieces = 2 * shot + there  # a gap is a piece of its own
+    calm = shares.each(
+        lambda name, values: smoothed(times, values, NOISE[name], pieces) if name in NOISE else values
+    )
+    coefficients = look(np.append(calm.coefficients, np.zeros((len(times), 1)), 1), calm.gaze)
+    for side, column in (("R", 0), ("L", 1)):  # the person's right eye is the image's left
+        coefficients[:, INDEX[f"eyeBlink_{side}"]] = np.maximum(1 - calm.lids[:, column], WIDEST)
+    coefficients[:, INDEX["mouthClose"]] = model.closing(coefficients, calm.opening[:, 0])
+    pose = np.zeros((len(times), 6))
+    pose[:, :3] = calm.angles
+    for k, turned in enumerate(calm.angles):
+        R = rotation(*turned)
+        pose[k, 3:] = calm.place[k] + FLIP @ R @ (PIVOT - FACE)
+    return HeadMotion(
+        times=times,
+        coefficients=coefficients,
+        pose=pose,
+        gaze=calm.gaze,
+        confidence=np.where(there, np.clip((LOST - error) / (LOST - SURE), LEAST_SURE, 1), 0),
+        shot=shot,
+    )
