@@ -10,6 +10,7 @@ import numba
 import numpy as np
 
 F = np.float32
+GRAIN = 6.0  # of 255: what differs more from the smooth colours is a thing, and is not shown twice
 OFF = 1.5  # of a cell that the head has moved: where the ground is filled up to its margin
 SHARP = -0.6  # of the cubic that reads the photograph: as sharp as it is, as in `compiled_paint`
 
@@ -55,7 +56,8 @@ def fill(image, maps, step):
             for c in range(3):
                 value = _at(maps, y, x, c)
                 if seen > F(0):
-                    value += seen * (F(image[int(qy), int(qx), c]) - _at(maps, qy * scale, qx * scale, c))
+                    grain = F(image[int(qy), int(qx), c]) - _at(maps, qy * scale, qx * scale, c)
+                    value += seen * min(max(grain, F(-GRAIN)), F(GRAIN))
                 value = F(image[i, j, c]) + s * (value - F(image[i, j, c]))
                 out[i, j, c] = np.uint8(min(max(value + F(0.5), F(0)), F(255)))
     return out, share
@@ -116,11 +118,17 @@ def _cubic(picture, i, j, a, b):
     r0, r1, r2 = F(0.0), F(0.0), F(0.0)
     for row in range(4):
         y = min(max(i - 1 + row, 0), height - 1)
-        w = y0 if row == 0 else (y1 if row == 1 else (y2 if row == 2 else y3))
         p = picture[y]
-        r0 += w * (x0 * F(p[left, 0]) + x1 * F(p[j, 0]) + x2 * F(p[j + 1, 0]) + x3 * F(p[right, 0]))
-        r1 += w * (x0 * F(p[left, 1]) + x1 * F(p[j, 1]) + x2 * F(p[j + 1, 1]) + x3 * F(p[right, 1]))
-        r2 += w * (x0 * F(p[left, 2]) + x1 * F(p[j, 2]) + x2 * F(p[j + 1, 2]) + x3 * F(p[right, 2]))
+        if row == 0 or row == 3:  # the corners' weights are below 0.01: they are the middle's
+            w = y0 if row == 0 else y3
+            r0 += w * (d * F(p[j, 0]) + b * F(p[j + 1, 0]))
+            r1 += w * (d * F(p[j, 1]) + b * F(p[j + 1, 1]))
+            r2 += w * (d * F(p[j, 2]) + b * F(p[j + 1, 2]))
+        else:
+            w = y1 if row == 1 else y2
+            r0 += w * (x0 * F(p[left, 0]) + x1 * F(p[j, 0]) + x2 * F(p[j + 1, 0]) + x3 * F(p[right, 0]))
+            r1 += w * (x0 * F(p[left, 1]) + x1 * F(p[j, 1]) + x2 * F(p[j + 1, 1]) + x3 * F(p[right, 1]))
+            r2 += w * (x0 * F(p[left, 2]) + x1 * F(p[j, 2]) + x2 * F(p[j + 1, 2]) + x3 * F(p[right, 2]))
     return (
         min(max(r0, F(0.0)), F(255.0)),
         min(max(r1, F(0.0)), F(255.0)),
@@ -177,15 +185,15 @@ def compose(
             p01x, p01y = sources[r, c + 1, 0], sources[r, c + 1, 1]
             p10x, p10y = sources[r + 1, c, 0], sources[r + 1, c, 1]
             p11x, p11y = sources[r + 1, c + 1, 0], sources[r + 1, c + 1, 1]
-            far = max(abs(p00x - F(left)), abs(p00y - F(top)), abs(p01x - F(left + step)), abs(p01y - F(top)))
-            far = max(
-                far,
-                abs(p10x - F(left)),
-                abs(p10y - F(top + step)),
-                abs(p11x - F(left + step)),
-                abs(p11y - F(top + step)),
-            )
-            still, solid = far < F(0.01), False
+            # how far its corners have moved: the least and the most
+            ux, uy = F(0.25) * (p00x + p01x + p10x + p11x), F(0.25) * (p00y + p01y + p10y + p11y)
+            ux, uy = ux - F(left) - half * F(step), uy - F(top) - half * F(step)
+            apart = max(abs(p00x - F(left) - ux), abs(p00y - F(top) - uy))
+            apart = max(apart, abs(p01x - F(left + step) - ux), abs(p01y - F(top) - uy))
+            apart = max(apart, abs(p10x - F(left) - ux), abs(p10y - F(top + step) - uy))
+            apart = max(apart, abs(p11x - F(left + step) - ux), abs(p11y - F(top + step) - uy))
+            still, solid = max(abs(ux), abs(uy)) + apart < F(0.01), False
+            gone, clear = max(abs(ux), abs(uy)) - apart > half, False
             faced = top < ay + fh and low > ay and left < ax + fw and right > ax
             if not still:  # any of the person where the cell comes from, or was where it is?
                 i0 = min(max(int((min(p00y, p01y, p10y, p11y) - F(y0)) * part + F(pad)), 0), rows - 2)
@@ -198,6 +206,7 @@ def compose(
                         most, least = max(most, cells[i, j]), min(least, cells[i, j])
                 still = most == 0 and not faced
                 solid = least == 2
+                clear = gone and solid
             if still and not faced:
                 continue
             for y in range(top, low):
@@ -212,12 +221,26 @@ def compose(
                         al = alpha[y - ay, x - ax]
                     if still and al <= zero:
                         continue
+                    if gone and al >= one and weight[y - ay, x - ax] > F(0.999):  # nothing but the face
+                        i, j = y - ay, x - ax
+                        frame[y, x, 0] = np.uint8(colour[i, j, 0] * F(255.0) + half)
+                        frame[y, x, 1] = np.uint8(colour[i, j, 1] * F(255.0) + half)
+                        frame[y, x, 2] = np.uint8(colour[i, j, 2] * F(255.0) + half)
+                        continue
+                    t = F(x - left) + half
+                    gx, gy = lx + dx * t, ly + dy * t
+                    if clear and al <= zero:  # nothing but the person, clearly moved
+                        gx, gy = gx - half, gy - half
+                        i, j = max(int(gy), 0), max(int(gx), 0)
+                        v0, v1, v2 = _cubic(picture, i, j, gy - F(i), gx - F(j))
+                        frame[y, x, 0] = np.uint8(v0 + half)
+                        frame[y, x, 1] = np.uint8(v1 + half)
+                        frame[y, x, 2] = np.uint8(v2 + half)
+                        continue
                     own0, own1, own2 = F(picture[y, x, 0]), F(picture[y, x, 1]), F(picture[y, x, 2])
                     v0, v1, v2 = own0, own1, own2
                     held = one
                     if not still and (al < one or weight[y - ay, x - ax] < one):
-                        t = F(x - left) + half
-                        gx, gy = lx + dx * t, ly + dy * t
                         moved = (gx - hx) * (gx - hx) + (gy - hy) * (gy - hy)
                         if moved > F(0.0004):
                             moved = np.sqrt(moved)
@@ -227,7 +250,7 @@ def compose(
                             inside = min(max(inside + one, zero), one)
                             gx = min(max(gx, bx0 + half), bx1 - half) - half
                             gy = min(max(gy, by0 + half), by1 - half) - half
-                            i, j = min(int(gy), H - 2), min(int(gx), W - 2)
+                            i, j = max(min(int(gy), H - 2), 0), max(min(int(gx), W - 2), 0)
                             a, e = gy - F(i), gx - F(j)
                             if not solid:
                                 m = (one - a) * (one - e) * F(picture[i, j, 3])

@@ -13,7 +13,7 @@ from .kernels import fill
 
 SIDE = 192  # pixels of the longer side at which distances are taken and colours spread
 EDGE = 3  # of those pixels
-SMOOTH = 3.0  # of those pixels: what varies faster than this is grain
+SMOOTH = 1.5  # of those pixels: what varies faster than this is grain
 
 
 def ground(
@@ -46,7 +46,7 @@ def ground(
     nearest = distance_transform_edt(~clean, return_distances=False, return_indices=True)
     here = np.mgrid[0 : clean.shape[0], 0 : clean.shape[1]]
     across = [
-        gaussian_filter((2.0 * step * (n - g)).astype(np.float32), 1.0)
+        gaussian_filter((2.0 * step * (n - g)).astype(np.float32), 3.0)
         for n, g in zip(nearest, here, strict=True)
     ]
     share = 1 - _ramp((away - margin) / max(ramp, 1e-3))

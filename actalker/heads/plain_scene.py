@@ -28,8 +28,10 @@ def _cubic(image, y, x):
     v, u = np.clip(y - F(0.5), F(0), F(h - 1)), np.clip(x - F(0.5), F(0), F(w - 1))
     i, j = np.minimum(v.astype(int), max(h - 2, 0)), np.minimum(u.astype(int), max(w - 2, 0))
     out = np.zeros((*y.shape, image.shape[2]), F)
+    b = u - j.astype(F)
+    middle = np.zeros_like(b), F(1) - b, b, np.zeros_like(b)
     for row, down in enumerate(_weights(v - i.astype(F))):
-        for column, across in enumerate(_weights(u - j.astype(F))):
+        for column, across in enumerate(_weights(b) if row in (1, 2) else middle):
             at = np.clip(i - 1 + row, 0, h - 1), np.clip(j - 1 + column, 0, w - 1)
             out += (down * across)[..., None] * image[at]
     return np.clip(out, 0, 255)
@@ -56,7 +58,8 @@ def fill(image, maps, step):
     qx, qy = np.where(inside, qx, F(0)), np.where(inside, qy, F(0))
     there = _at(maps, qy * scale, qx * scale)
     seen = np.where(inside, there[..., 5], F(0))[..., None]
-    value = here[..., :3] + seen * (image[qy.astype(int), qx.astype(int)].astype(F) - there[..., :3])
+    grain = image[qy.astype(int), qx.astype(int)].astype(F) - there[..., :3]
+    value = here[..., :3] + seen * np.clip(grain, F(-6), F(6))
     own = image.astype(F)
     value = own + share[..., None] * (value - own)
     out = np.clip(value + F(0.5), 0, 255).astype(np.uint8)

@@ -143,8 +143,10 @@ class Sheet:
             (self.body * fade).astype(np.float32),
         )
         front = np.flatnonzero(rest[:, 2] > 2.0)
-        self.rest, self.front = rest, front
-        self._rim(person, within, places[front])
+        x, y = np.abs(rest[front, 0]), rest[front, 1]
+        self.edge = front[(x > 4.0) | (y > 5.5) | (y < -7.0)][::2]  # what may be the face's edge
+        self.edge_rest = rest[self.edge]
+        self._rim(person, within, places[self.edge])
         distance, near = cKDTree(places[front]).query(self.nodes.reshape(-1, 2), k=4)
         weight = 1 / (distance / self.scale + 0.1)
         weight *= np.exp(-((distance[:, :1] / self.scale / 3.0) ** 2)) / weight.sum(1, keepdims=True)
@@ -246,7 +248,7 @@ class Sheet:
         turned = np.radians(pose.roll - self.pose.roll)
         c, s = np.cos(turned), np.sin(turned)
         old, new = (self.camera.project(to_camera(CENTRE, p.R, p.T)) for p in (self.pose, pose))
-        vertices = self.rest[self.front] + shift[self.front]
+        vertices = self.edge_rest + shift[self.edge]
         now = self.camera.project(to_camera(vertices, pose.R, pose.T)) - new
         grown = np.clip(_reach(now @ np.array([[c, -s], [s, c]])) / self.reach, 0.7, 1.4)
         return new + (self.nodes - old) @ np.array([[c, s], [-s, c]]) * self._along(grown)[..., None]
