@@ -17,6 +17,7 @@ from ..errors import InputError, one_of
 COMMANDS = {
     "infer": ("infer", "portrait, speech, facial motion and script to a video"),
     "face": ("face", "a portrait with another expression, turned, or a sheet of twenty such"),
+    "track": ("track", "a video's head motion as a take of Live Link Face"),
     "prepare": ("prepare", "clips or raw videos to training shards"),
     "train": ("train", "train a model (LightningCLI: fit, validate, test, predict)"),
     "export": ("export", "a training checkpoint to a model folder"),

@@ -8,7 +8,7 @@ from .camera import FLIP, Camera, to_camera
 from .landmarks import EYE_CORNERS, IRISES, LIDS, LIP_MIDDLES, eyes_distance
 from .model import INDEX, HeadModel
 
-LOOK = 30.0  # degrees that eyeLook = 1 stands for
+LOOK = np.array([34.0, 29.0])  # degrees sideways, and up or down, that eyeLook = 1 means in ARKit's takes
 SHUT = 0.10  # of an eye's width: what the landmarks of a shut eye's lids still are apart
 QUIET = 0.028  # of the eyes' distance: lips whose landmarks are less apart than half of it are shut
 SIDES = ("sclera_r", "sclera_l")  # the eyeballs of the image's left and right eye

@@ -95,7 +95,7 @@ def test_turns_and_gaze_are_found_again(tracked):
     )
     assert np.corrcoef(motion.gaze[:, 0], truth["gaze"][:, 0])[0, 1] > 0.97
     assert motion.coefficients[-1, MODEL.index["eyeLookOut_L"]] == pytest.approx(
-        motion.gaze[-1, 0] / 30, abs=1e-6
+        motion.gaze[-1, 0] / 34, abs=1e-6
     )
 
 
