@@ -45,9 +45,9 @@ class TemporalAutoencoder(AutoencoderKLTemporalDecoder, PixelCodec):
         self.channels = latent_channels
         self.stride = 2 ** (len(block_out_channels) - 1)
 
-    def held(self, frames: int, size: int) -> int:
-        """Numbers that decoding so many frames at once holds, about."""
-        return DECODED_MAPS * frames * size**2 * self.config.block_out_channels[0]
+    def held(self, frames: int, size: int, width: int) -> float:
+        """Bytes that decoding so many frames at once holds, about. width: of a number."""
+        return DECODED_MAPS * frames * size**2 * self.config.block_out_channels[0] * width
 
     # diffusers names its own methods encode and decode, with other shapes: they stay reachable through
     # that class.

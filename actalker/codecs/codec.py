@@ -120,8 +120,8 @@ class Codec(Protocol):
     def latent_shape(self, size: int) -> tuple[int, int, int]:
         """(c, h, w) of a model whose picture has this side."""
 
-    def held(self, frames: int, size: int) -> int:
-        """Numbers that decoding so many frames at once holds, about."""
+    def held(self, frames: int, size: int, width: int) -> float:
+        """Bytes that decoding so many frames at once holds, about. width: of a number."""
 
     def encode(self, video: Tensor) -> Tensor:
         """Video (b, f, 3, H, W) in [-1, 1] to latents (b, f, c, h, w)."""

@@ -23,7 +23,7 @@ from .drawn import DrawnPortrait
 from .unshuffle import HUB_OPTIONS
 
 LARGEST = 1280  # pixels of a frame's longer side, unless another is asked for
-DRAWING = 500e6 / 4  # numbers that drawing holds beside its frames
+DRAWING = 500e6  # bytes that a portrait of that size and its drawing hold
 
 
 class FaceMotion(ModelMixin, ConfigMixin):
@@ -56,9 +56,9 @@ class FaceMotion(ModelMixin, ConfigMixin):
         """(4, 32, 32), whatever the picture's size."""
         return CHANNELS, SIDE, SIDE
 
-    def held(self, frames: int, size: int) -> int:
-        """Numbers that drawing holds, about: frames are drawn one by one."""
-        return round(DRAWING + 3 * LARGEST**2)
+    def held(self, frames: int, size: int, width: int) -> float:
+        """Bytes that drawing holds, about: frames are drawn one by one, as bytes."""
+        return DRAWING
 
     def lay(self, numbers: Tensor) -> Tensor:
         """Numbers (..., 62) of relative motion as latents (..., 4, 32, 32)."""

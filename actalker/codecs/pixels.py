@@ -33,9 +33,9 @@ class PixelCodec:
         """(c, h, w) of a model whose picture has this side."""
         return self.channels, size // self.stride, size // self.stride
 
-    def held(self, frames: int, size: int) -> int:
-        """Numbers that decoding so many frames at once holds, about."""
-        return frames * 3 * size**2
+    def held(self, frames: int, size: int, width: int) -> float:
+        """Bytes that decoding so many frames at once holds, about. width: of a number."""
+        return frames * 3 * size**2 * width
 
     def stream(
         self, latents: Tensor, chunk: int, still: Tensor | None = None, free: Tensor | None = None

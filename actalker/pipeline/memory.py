@@ -130,7 +130,7 @@ def needed(
     return (
         PROGRAM[device]
         + resident
-        + max(features, cells, model.codec.held(min(one.decode, f), config.size) * size)
+        + max(features, cells, model.codec.held(min(one.decode, f), config.size, size))
     )
 
 
@@ -149,7 +149,7 @@ def settle(model: TalkingHeadModel, one: Arrangement, device: torch.device) -> l
     Returns: accelerate's hooks of parts that come as a whole; their `offload` sends a part back.
     """
     model.to(one.dtype)
-    if one.sliced:
+    if one.sliced and hasattr(model.network, "enable_forward_chunking"):  # a model may have no layers
         model.network.enable_forward_chunking(1, 0)
     if one.offload == "none":
         model.to(device)

@@ -177,3 +177,32 @@ def test_its_folder_has_no_weights_and_is_written_and_read(pipe, tmp_path, face,
     assert "head: fitted within" in str(request.plan) and "relative to its face at 0.00 s" in str(
         request.plan
     )
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"sampler": "dpm2", "steps": 3},
+        {"sampler": "dpm2"},
+        {"sampler": "consistency"},
+        {"sampler": "consistency", "steps": 4},
+        {"steps": 5},
+        {"reuse": 2},
+        {"steps": 3, "windows": "shifted"},
+    ],
+    ids=str,
+)
+def test_however_it_is_sampled_the_motion_is_the_same(pipe, face, moving, how):
+    np.testing.assert_allclose(read(pipe, face, moving, **how), read(pipe, face, moving), atol=2e-3)
+
+
+def test_in_little_memory_and_half_precision(face, moving):
+    with pytest.raises(InputError, match="needs about 1.1 GB"):
+        TalkingHeadPipeline.from_pretrained("direct", device="cpu", memory="1GB")
+    small = TalkingHeadPipeline.from_pretrained("direct", device="cpu", memory="1.2GB")
+    assert small.dtype == torch.float32
+    half = TalkingHeadPipeline.from_pretrained("direct", device="cpu", dtype="bfloat16")
+    half.set_progress_bar_config(disable=True)
+    made, whole = read(half, face, moving), numbers_of(moving.relative(moving[:1]))
+    yaw = NUMBERS.index("yaw")
+    assert np.abs(made[:, yaw] - whole[:, yaw]).max() < 0.5  # degrees
