@@ -35,8 +35,8 @@ def mask_at(masks, x, y, channel):
 
 @numba.njit(cache=True, fastmath=True)
 def cubic(t, weights):
-    """Weights of four neighbours at t in [0, 1) between the middle two (Keys, a = -0.6)."""
-    a = np.float32(-0.6)
+    """Weights of four neighbours at t in [0, 1) between the middle two (Keys, a = -0.75)."""
+    a = np.float32(-0.75)
     s = ONE - t
     weights[0] = a * t * s * s
     weights[1] = ONE - (a + np.float32(3)) * t * t + (a + np.float32(2)) * t * t * t
@@ -234,8 +234,9 @@ def paint(
                     number = np.floor(lean + HALF)
                     off = abs(lean - number) * np.float32(2.2)
                     odd = np.sin(number * np.float32(12.9898)) * np.float32(43758.547)
-                    long = np.float32(0.65) + np.float32(0.35) * (odd - np.floor(odd))
-                    hair = max(ONE - off, ZERO) * step(v[14], ONE - long, ONE)
+                    long = np.float32(0.65) + np.float32(0.35) * lash[4] * (odd - np.floor(odd))
+                    tuft = lash[4] * max(ONE - off, ZERO) + (ONE - lash[4]) * np.float32(0.45)
+                    hair = tuft * step(v[14], ONE - long, ONE)
                     dark = max(dark, min(hair + step(v[14], np.float32(0.8), ONE), ONE) * lash[3])
                 tr, tg, tb = tr * lit, tg * lit, tb * lit
                 tr += dark * (lash[0] - tr)

@@ -26,6 +26,7 @@ BLINKS = (INDEX["eyeBlink_R"], INDEX["eyeBlink_L"])  # of the image's left and r
 JAW, TONGUE = INDEX["jawOpen"], INDEX["tongueOut"]
 BALL_BACK = 0.2  # cm by which the eyeballs stand back: they would come through the lids
 TURNED = 5.0  # degrees of turning over which the face's outline goes from what is behind to the mesh
+LASH_APART = 0.11  # cm
 LASH_DARK = 0.45  # of the skin: the lightest a line of lashes may be
 UPPER_RIM, LOWER_RIM = (
     (0.5, 0.25),
@@ -125,8 +126,8 @@ class PortraitFace:
         return out
 
     def _lashes(self, view: View) -> np.ndarray:
-        """(4,): colour of the lashes, and how dense they are: as far as the portrait's own edges of the lids
-        say.
+        """(5,): colour of the lashes, how dense they are, how far single ones are told apart: as far as the
+        portrait's own edges of the lids say.
         """
         rig = self.rig
         edge = np.concatenate([lids.zip.upper for lids in rig.lids])
@@ -134,7 +135,8 @@ class PortraitFace:
         dark = own[own.mean(1) <= np.quantile(own.mean(1), 0.3)].mean(0)
         skin = self.fill[np.maximum(rig.lids[0].skin, rig.lids[1].skin) > 0.5].mean(0)
         dense = np.clip((0.95 - dark.mean() / max(skin.mean(), 1e-3)) / 0.4, 0.6, 1)
-        return np.append(np.minimum(0.85 * dark, LASH_DARK * skin), dense)
+        single = np.clip((LASH_APART * self.scale - 1.5) / 2, 0, 1)
+        return np.append(np.minimum(0.85 * dark, LASH_DARK * skin), [dense, single])
 
     def _eyes(self, view: View, masks: np.ndarray) -> None:
         fit, rig = self.fit, self.rig

@@ -19,7 +19,7 @@ def mask_at(masks, x, y, channel):
 
 
 def cubic(t):
-    a, s = -0.6, 1 - t
+    a, s = -0.75, 1 - t
     return np.stack(
         [
             a * t * s * s,
@@ -151,9 +151,10 @@ def _lids(shown, v, lash):
     lean = v[:, 12] * LASHES * (1 + 0.25 * (1 - v[:, 14]))
     number = np.floor(lean + 0.5)
     odd = np.sin(number.astype(np.float32) * np.float32(12.9898)) * np.float32(43758.547)
-    long = 0.65 + 0.35 * (odd - np.floor(odd))
+    long = 0.65 + 0.35 * lash[4] * (odd - np.floor(odd))
     t = np.clip((v[:, 14] - (1 - long)) / long, 0, 1)
-    hair = np.maximum(1 - np.abs(lean - number) * 2.2, 0) * t * t * (3 - 2 * t)
+    tuft = lash[4] * np.maximum(1 - np.abs(lean - number) * 2.2, 0) + (1 - lash[4]) * 0.45
+    hair = tuft * t * t * (3 - 2 * t)
     below = np.minimum(hair + smoothstep(v[:, 14], 0.8, 1), 1) * lash[3]
     dark = np.where(v[:, 14] > 0, np.maximum(dark, below), dark)[:, None]
     shown = shown * (1 + v[:, 13] * lit)[:, None]
