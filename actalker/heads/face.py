@@ -14,7 +14,17 @@ from .camera import FLIP, to_camera
 from .eyeballs import ROWS, STEP, parameters, seen_map, whole_map
 from .eyes import ball
 from .fit import HeadFit
-from .inside import darkness, edge_of_teeth, inside_colours, lip_colour, teeth
+from .glasses import HELD, glasses, held
+from .inside import (
+    childlike,
+    darkness,
+    edge_of_teeth,
+    inside_colours,
+    lip_colour,
+    own_inside,
+    teeth,
+    teeth_masks,
+)
 from .kernels import Box
 from .layer import EYE_LEFT, EYE_RIGHT, MOUTH, SKIN, FaceLayer
 from .model import INDEX
@@ -44,13 +54,18 @@ class PortraitFace:
     rest (n, 3), places (n, 2), depths (n,): as in `FaceLayer`. rig: of all portraits.
     """
 
-    def __init__(self, image: np.ndarray, fit: HeadFit, outline: np.ndarray, child: float = 0.0) -> None:
+    def __init__(
+        self, image: np.ndarray, fit: HeadFit, outline: np.ndarray, child: float | None = None
+    ) -> None:
         rig = self.rig = face_rig()
         self.fit, self.R, self.T = fit, fit.R, fit.T
         self.image = np.ascontiguousarray(image, np.float32) / np.float32(255)
         person = np.tensordot(fit.identity, rig.identities[: len(fit.identity)], 1) + fit.offset[rig.rows]
+        if child is None:
+            child = childlike(rig, person)
         self.base = (rig.neutral + person + teeth(rig, child)).astype(np.float32)
         self.scale = float(fit.camera.focal / fit.T[2])
+        self.still_skin: np.ndarray | None = None  # not known yet
         raster = self._look()
         x0, y0, x1, y1 = raster.box
         lower = edge_of_teeth(
@@ -61,15 +76,20 @@ class PortraitFace:
             raster = self._look()
         there = to_camera(self.rest, fit.R, fit.T)
         view = View.of(rig, self.image, outline, there, self.places, raster, self.scale)
-        self.visible = view.visibility(rig)
+        teeth_shown = teeth_masks(view.crop, self.kinds0, self.scale)
+        self.visible = view.visibility(rig) * own_inside(rig, view, teeth_shown)
+        if (worn := glasses(rig, view)) > 0:
+            self.still_skin = HELD * worn * held(rig)[:, None]
         self.opening = rig.lips.middle(self.rest)
         no_lip = teeth_on_lips(rig, view) if self.opening > SLIT else np.zeros(len(rig.rows), np.float32)
         self.fill = fill_colours(rig, view, self.visible, no_lip)
         lash = self._lashes(view)
-        masks = self._masks()
+        masks = np.concatenate([self._masks(), teeth_shown], 2)
         self._eyes(view, masks)
         shown = masks[..., 1]
-        self.inside = inside_colours(rig, view, self.visible, self.fill, self.light, shown, self.rest)
+        self.inside = inside_colours(
+            rig, view, self.visible, self.fill, self.light, self.tint, shown, self.rest
+        )
         lip = lip_colour(rig, view, self.visible)
         self.seam, self.glow = SEAM * lip, GLOW * lip
         skin = rig.kind == SKIN
@@ -86,7 +106,7 @@ class PortraitFace:
         self.paint = kernels.Paint(
             self.image, masks, (x0, y0), self.tables, grain, 0.33 * (chin - nose), lash
         )
-        self.mouth_wall = self.rig.kind == MOUTH
+        self.mouth_wall, self.tooth = rig.kind == MOUTH, rig.is_part("teeth_upper", "teeth_lower")
 
     # ------------------------------------------------------------------ once
     def _look(self) -> kernels.Raster:
@@ -152,17 +172,17 @@ class PortraitFace:
         beyond = STEP * (np.arange(ROWS) + 0.5) > 1.15 * np.radians(fit.iris)
         white = np.concatenate([colours[beyond][known[beyond]] for colours, known in maps])
         skin = self.fill[(rig.kind == SKIN) & (np.abs(rig.neutral[:, 1]) < 2)].mean(0)
+        self.tint = float(np.clip(np.ptp(skin) / max(skin.max(), 1e-3) / 0.25, 0, 1))
         if len(white) > 8:
             value = white.mean(1)
-            self.white = white[(value >= np.quantile(value, 0.3)) & (value <= np.quantile(value, 0.8))].mean(
-                0
-            )
-            self.light = white[value >= np.quantile(value, 0.8)].mean(0) * 1.18
+            low, high = np.quantile(value, [0.3, 0.8])
+            self.white = white[(value >= low) & (value <= high)].mean(0)
+            self.light = white[value >= high].mean(0) * 1.18
         else:
             self.white = np.clip(skin * 1.1, 0, 0.9)
             self.light = self.white * 1.15
         bright = max(self.light.mean(), skin.mean() * (1.12 + 0.9 * (1 - skin.mean()) ** 2))
-        self.light = np.minimum(bright * (0.5 + 0.5 * self.light / self.light.mean()), 1)
+        self.light = np.minimum(bright * (0.5 + 0.5 * self.light / max(self.light.mean(), 1e-3)), 1)
         self.tables = np.stack([whole_map(*known, fit.iris, self.white, self.light) for known in maps])
 
     def _edges(self, view: View) -> None:
@@ -193,6 +213,8 @@ class PortraitFace:
         linear[list(BLINKS)] = own[list(BLINKS)]
         on = np.flatnonzero(np.abs(linear[: len(rig.shapes)]) > 1e-4)
         V = self.base + np.tensordot(linear[on].astype(np.float32), rig.shapes[on], 1)
+        if self.still_skin is not None:
+            V += self.still_skin * (self.rest - V)
         if asked[TONGUE] > 0.02:
             self._tongue(V, float(asked[TONGUE]))
         for lids, k in zip(rig.lids, BLINKS, strict=True):
@@ -254,7 +276,7 @@ class PortraitFace:
             values[:, 4] = np.minimum(values[:, 4], 1 - lids.skin * (1 - still[1 + k]))
         values[:, 5] = rig.border * np.minimum(turned + (1 - turned) * self.outline, self.cover)
         values[:, 6:9] = self.fill
-        dark = darkness(rig, V)
+        dark = darkness(rig, V, self.tint)
         x, gap = rig.lips.zip.columns(V)
         slit = smoothstep(np.interp(V[:, 0], x, gap[:, 0], left=0, right=0), 0.0, SLIT)[:, None]
         wall = self.mouth_wall
@@ -263,7 +285,7 @@ class PortraitFace:
         shut = (1 - slit[:, 0]) * (1 - still[0])
         values[wall, 3] *= 1 - shut[wall]
         values[:, 6:9] *= (1 - SEAM_DARK * shut * self.at_seam)[:, None]
-        values[:, 9] = rig.lids[0].skin + rig.lids[1].skin
+        values[:, 9] = np.where(wall, self.tooth, rig.lids[0].skin + rig.lids[1].skin)
         self._lid_values(values, shares)
         parts = np.stack(
             [parameters(self.balls[side], fit.camera, fit.R, fit.T, fit.gaze[side], gaze) for side in (0, 1)]

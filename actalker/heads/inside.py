@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.ndimage import binary_dilation, gaussian_filter
 from scipy.sparse import diags
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
@@ -17,6 +18,7 @@ from .zips import smoothstep
 LOWERED = 0.13  # cm by which the upper teeth hang lower than the model's: a mouth that speaks shows them
 LONGER = 0.5  # of an upper tooth: the model's gums end so low that a smile would show little else
 BROADER = (0.06, 0.0, 0.03)  # of a tooth: else there are gaps between them
+CHILD = (0.9, 1.0)  # the eyes' distance, of the height from the nose's bridge to the chin
 TOOTH = (0.95, 0.905, 0.83)  # of the light
 DEPTH = 1.9  # cm over which it grows dark
 TINT = (0.85, 1.08, 1.12)  # red light comes further
@@ -36,23 +38,64 @@ def edge_of_teeth(rig: Rig, crop: np.ndarray, kinds: np.ndarray, places: np.ndar
     inside = kinds == MOUTH
     if inside.sum() < 60:
         return 0.0
-    light = crop.mean(2)
-    dark, bright = np.quantile(light[inside], [0.2, 0.9])
+    pale = pale_inside(crop, inside)
     ends, columns = [], range(max(int(first), 0), min(int(np.ceil(last)), crop.shape[1]))
     for j in columns:
         rows = np.flatnonzero(inside[:, j])
         if len(rows) < 0.35 * scale:
             continue
-        teeth = light[rows, j] > 0.5 * (dark + bright)
+        teeth = pale[rows, j]
         start = int(teeth.argmax())
         if not teeth.any() or start > 0.3 * scale:
             continue
         stop = start + int((~teeth[start:]).argmax()) if not teeth[start:].all() else len(rows)
         if stop - start > 0.3 * scale and stop < len(rows) - 0.15 * scale:
             ends.append(rows[stop])
-    if bright - dark < 0.1 or len(ends) < 0.5 * len(columns):
+    if len(ends) < 0.5 * len(columns):
         return 0.0
     return float(np.clip((np.median(ends) - edge) / scale, -0.2, 0.6))
+
+
+def pale_inside(crop: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """(h, w) bool: where teeth show in the mouth's inside (h, w) of a crop (h, w, 3); nowhere if all is
+    alike.
+    """
+    if inside.sum() < 30:
+        return np.zeros_like(inside)
+    light = crop.mean(2)
+    dark, bright = np.quantile(light[inside], [0.2, 0.9])
+    grey = np.ptp(crop, axis=2) < 0.45 * crop.max(2)
+    return inside & grey & (light > 0.5 * (dark + bright)) & (bright - dark > 0.1)
+
+
+def teeth_masks(crop: np.ndarray, kinds: np.ndarray, scale: float) -> np.ndarray:
+    """(h, w, 2) in [0, 1] of a crop (h, w, 3): where teeth surely show, where surely none do. kinds (h, w):
+    what the fitted mesh shows; scale: pixels a cm.
+    """
+    pale = pale_inside(crop, kinds == MOUTH)
+    wide = binary_dilation(pale, iterations=max(1, round(0.12 * scale)))
+    if pale.sum() > 0.5 * (kinds == MOUTH).sum():  # teeth that are shut: what shows between them is no wall
+        wide[:] = True
+    return gaussian_filter(np.stack([pale, ~wide], 2).astype(np.float32), (0.04 * scale, 0.04 * scale, 0))
+
+
+def own_inside(rig: Rig, view: View, shown: np.ndarray) -> np.ndarray:
+    """(n,) in [0, 1]: where the photograph's inside of the mouth is what the mesh has there: teeth on teeth,
+    none on tongue, gums and walls. shown (h, w, 2): `teeth_masks`.
+    """
+    teeth, none = smoothstep(kernels.bilinear(shown, view.places), 0.3, 0.6).T
+    tooth = rig.is_part("teeth_upper", "teeth_lower")
+    return np.where(rig.kind == MOUTH, np.where(tooth, teeth, none), 1).astype(np.float32)
+
+
+def childlike(rig: Rig, person: np.ndarray) -> float:
+    """0 for the face of an adult, 1 of a small child: by how wide its eyes stand for its height from nose to
+    chin.
+
+    person (n, 3): what the portrait's identity moves, cm.
+    """
+    eye, other, nose, chin = (rig.neutral + person)[rig.ibug68[[36, 45, 27, 8]]]
+    return float(smoothstep(np.asarray(np.linalg.norm(eye - other) / np.linalg.norm(nose - chin)), *CHILD))
 
 
 def teeth(rig: Rig, child: float = 0.0, lower: float = 0.0) -> np.ndarray:
@@ -88,14 +131,15 @@ def inside_colours(
     visible: np.ndarray,
     fill: np.ndarray,
     light: np.ndarray,
+    tint: float,
     shown: np.ndarray,
     V: np.ndarray,
 ) -> np.ndarray:
-    """(n, 3) before depth darkens them. light (3,): white in this portrait's light. shown (h, w): how surely
-    the photograph shows the inside. V (n, 3): the portrait's own shape.
+    """(n, 3) before depth darkens them. light (3,): white in this portrait's light. tint: 1, or 0 for a grey
+    picture. shown (h, w): how surely the photograph shows the inside. V (n, 3): the portrait's own shape.
     """
     lip = lip_colour(rig, view, visible)
-    white = light * np.array(TOOTH)
+    white = light * coloured(TOOTH, tint)
     sure = shown > 0.6
     if sure.sum() > 60:
         own = view.crop[sure]
@@ -104,7 +148,7 @@ def inside_colours(
             white = bright * 1.03
     hue = lip / max(lip.mean(), 1e-3)
     pink = light.mean() * (0.5 + 0.5 * hue)  # as grey as the portrait is
-    gum = 0.5 * lip + 0.5 * pink * np.array([0.78, 0.56, 0.55])
+    gum = 0.5 * lip + 0.5 * pink * coloured((0.78, 0.56, 0.55), tint)
     colours = np.zeros((len(rig.rows), 3), np.float32)
     tooth = rig.is_part("teeth_upper", "teeth_lower")
     away = np.stack([rig.neutral[:, 0], 0 * rig.neutral[:, 0], np.maximum(rig.neutral[:, 2] - 5.0, 0.1)], 1)
@@ -112,11 +156,13 @@ def inside_colours(
     round_ = 0.7 + 0.3 * np.clip((normals(rig.neutral, rig.triangles) * away).sum(1), 0, 1) ** 0.7
     colours[tooth] = np.clip(white, 0, 0.97) * round_[tooth, None]
     colours[rig.is_part("gums")] = np.minimum(gum, 0.95)
-    colours[rig.is_part("tongue")] = np.minimum(0.65 * lip + 0.45 * pink * np.array([0.75, 0.5, 0.5]), 0.95)
+    colours[rig.is_part("tongue")] = np.minimum(
+        0.65 * lip + 0.45 * pink * coloured((0.75, 0.5, 0.5), tint), 0.95
+    )
     walls = rig.is_part("mouth")
     deep = smoothstep(V[:, 2], 8.6, 10.6)[:, None]
     colours[walls] = (deep * 0.8 * fill + (1 - deep) * gum * 0.5)[walls]
-    return matched(rig, view, colours, shown, V)
+    return matched(rig, view, colours, shown, darkness(rig, V, tint))
 
 
 def lip_colour(rig: Rig, view: View, visible: np.ndarray) -> np.ndarray:
@@ -129,19 +175,21 @@ def lip_colour(rig: Rig, view: View, visible: np.ndarray) -> np.ndarray:
     )
 
 
-def matched(rig: Rig, view: View, colours: np.ndarray, shown: np.ndarray, V: np.ndarray) -> np.ndarray:
-    """Colours (n, 3) that meet what the photograph shows of the inside (`shown` (h, w)) without a step."""
+def matched(rig: Rig, view: View, colours: np.ndarray, shown: np.ndarray, dark: np.ndarray) -> np.ndarray:
+    """Colours (n, 3) that meet what the photograph shows of the inside (`shown` (h, w)) without a step.
+
+    dark (n, 3): `darkness` of the portrait's own shape.
+    """
     inside = np.flatnonzero(rig.kind == MOUTH)
     known = view.seen[inside] & (kernels.bilinear(shown[..., None], view.places[inside])[:, 0] > 0.7)
     if known.sum() < 20:
         return colours
     own = kernels.bilinear(view.crop, view.places[inside])
     tooth = rig.is_part("teeth_upper", "teeth_lower")[inside]
-    white = colours[inside].mean(1) * darkness(rig, V)[inside].mean(1)
-    known &= ~tooth | (
-        (own.mean(1) > 0.55 * white) & (np.ptp(own, axis=1) < 0.4 * own.max(1))
-    )  # a tooth, no tongue
-    ratio = np.log((own + 0.02) / (colours[inside] * darkness(rig, V)[inside] + 0.02))
+    white = colours[inside].mean(1) * dark[inside].mean(1)
+    pale = (own.mean(1) > 0.55 * white) & (np.ptp(own, axis=1) < 0.4 * own.max(1))
+    known &= ~tooth | pale  # a tooth, not the tongue before it
+    ratio = np.log((own + 0.02) / (colours[inside] * dark[inside] + 0.02))
     w = known.astype(np.float64)
     A = rig.adjacency[inside][:, inside]
     laplacian = diags(np.asarray(A.sum(1)).ravel()) - A
@@ -155,7 +203,15 @@ def matched(rig: Rig, view: View, colours: np.ndarray, shown: np.ndarray, V: np.
     return out
 
 
-def darkness(rig: Rig, V: np.ndarray) -> np.ndarray:
-    """(n, 3) how much light comes to the vertices V (n, 3): less behind the lips, of red the most."""
+def darkness(rig: Rig, V: np.ndarray, tint: float) -> np.ndarray:
+    """(n, 3) how much light comes to the vertices V (n, 3): less behind the lips; of red, in a picture with
+    colours (tint 1), the most.
+    """
     lips = V[rig.lips.zip.upper[15:26], 2].mean()
-    return np.exp(-np.maximum(lips - 1.1 - V[:, 2], 0)[:, None] / DEPTH * np.array(TINT)).astype(np.float32)
+    thin = 1 + tint * (np.array(TINT) - 1)
+    return np.exp(-np.maximum(lips - 1.1 - V[:, 2], 0)[:, None] / DEPTH * thin).astype(np.float32)
+
+
+def coloured(colour: tuple[float, float, float], tint: float) -> np.ndarray:
+    """A colour (3,), made grey where the picture is (tint 0)."""
+    return np.mean(colour) + tint * (np.array(colour) - np.mean(colour))

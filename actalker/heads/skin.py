@@ -19,7 +19,7 @@ from .rig import Rig
 from .zips import smoothstep
 
 FACING = 0.12  # of the normal's z: what turns further away is not seen
-BEHIND, JUST_BEHIND = 0.12, 0.04  # cm behind the nearest surface that still count as seen; in the mouth
+BEHIND, JUST_BEHIND = 0.12, 0.06  # cm behind the nearest surface that still count as seen; in the mouth
 SPREAD = 0.08  # how much a known colour gives way to its neighbours'
 LID_FROM_BELOW = 0.5  # share of the colour under the eye in a lid's
 LID_DARKER = 0.94
@@ -56,6 +56,10 @@ class View:
         """there (n, 3): the vertices in camera space; places (n, 2): in the photograph image (H, W, 3)."""
         x0, y0, x1, y1 = raster.box
         crop, person = image[y0:y1, x0:x1], person[y0:y1, x0:x1]
+        if (
+            np.median(person[raster.triangle >= 0]) < 0.5
+        ):  # an outline that does not hold the face says nothing
+            person = np.ones_like(person)
         places = (places - np.array([x0, y0], np.float32)).astype(np.float32)
         depth = raster.depth
         far = grey_dilation(np.where(np.isfinite(depth), depth, -1e9), size=3)
@@ -68,13 +72,12 @@ class View:
 
     def visibility(self, rig: Rig) -> np.ndarray:
         """(n,) in [0, 1]: how far the photograph shows a vertex, softer than `seen`."""
-        v = self.seen.astype(np.float32)
-        v = np.minimum(v, rig.neighbours @ v)
+        seen = self.seen.astype(np.float32)
+        v = np.minimum(seen, rig.neighbours @ seen)
         v = 0.5 * v + 0.5 * (rig.neighbours @ v)
+        inside = smoothstep(0.7 * seen + 0.3 * (rig.neighbours @ seen), 0.3, 0.7)  # teeth have hidden sides
+        v = np.where(rig.kind == MOUTH, inside, v)
         soft = gaussian_filter(self.person, 0.06 * self.scale)
-        v = np.where(
-            rig.kind == MOUTH, smoothstep(v, 0.4, 0.9), v
-        )  # nothing of a tooth on what lies behind it
         return (v * smoothstep(bilinear(soft[..., None], self.places)[:, 0], 0.5, 0.9)).astype(np.float32)
 
 
