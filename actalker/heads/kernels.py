@@ -117,10 +117,10 @@ def shade(kind: np.ndarray, reach: np.ndarray) -> np.ndarray:
 class Paint:
     """What stays the same over a portrait's frames.
 
-    image (H, W, 3) in [0, 1]. masks (h, w, 6), from pixel `corner` on, of the photograph: the mouth's inside,
-    loose and tight; the eyes', loose and tight; teeth; no teeth. tables (2, rows, columns, 3): the eyes' maps,
-    see `eyeballs`. grain (H, W, 3) around .5: of skin, read `cheek` (2,) pixels away. lash (5,): colour,
-    density, how far single lashes are told apart.
+    image (H, W, 3) in [0, 1]. masks (h, w, 6), from pixel `corner` on, of the photograph: the inside of the
+    mouth, loose and tight; the eyes', loose and tight; teeth; no teeth. tables (2, rows, columns, 3): the
+    eyes' maps, see `eyeballs`. grain (H, W, 3) around .5: of skin, read `cheek` (2,) pixels away. lash
+    (5,): colour, density, how far single lashes are told apart.
     """
 
     image: np.ndarray
@@ -145,11 +145,12 @@ def paint(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Alpha (h, w), colour (h, w, 3), source (h, w, 2), weight (h, w), kind (h, w) of a frame.
 
-    kinds (t,) of `layer`. values (n, 15): the place in the photograph times its depth, the depth (of the eyes'
-    vertices: where they are in head space); weight of the photograph; how far an unmoved pixel stands as it is;
-    alpha; RGB where the photograph is silent; skin: share of grain, in the mouth: whether a tooth; of the lids:
-    the blink's drop, distance to the upper edge, place across, how shut, lashes below. eyes (2, 37): as
-    `eyeballs.parameters` gives them. still (3,) of mouth and eyes: 1 while nothing there has moved.
+    kinds (t,) of `layer`. values (n, 15): the place in the photograph times its depth, the depth (of the
+    eyes' vertices: where they are in head space); weight of the photograph; how far an unmoved pixel stands
+    as it is; alpha; RGB where the photograph is silent; skin: share of grain, in the mouth: whether a
+    tooth; of the lids: the blink's drop, distance to the upper edge, place across, how shut, lashes below.
+    eyes (2, 37): as `eyeballs.parameters` gives them. still (3,) of mouth and eyes: 1 while nothing there
+    has moved.
     """
     h, w = raster.triangle.shape
     kind = np.where(raster.triangle >= 0, kinds[np.maximum(raster.triangle, 0)], 255).astype(np.uint8)
