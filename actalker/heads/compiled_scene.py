@@ -11,7 +11,7 @@ import numpy as np
 
 F = np.float32
 GRAIN = 6.0  # of 255: what differs more from the smooth colours is a thing, and is not shown twice
-OFF = 1.5  # of a cell that the head has moved: where the ground is filled up to its margin
+OFF = 3.0  # by the time the head has moved a third of a cell the ground is filled
 SHARP = -0.6  # of the cubic that reads the photograph: as sharp as it is, as in `compiled_paint`
 
 
@@ -258,10 +258,8 @@ def compose(
                                 m += a * (one - e) * F(picture[i + 1, j, 3])
                                 m += a * e * F(picture[i + 1, j + 1, 3])
                                 m *= inside * F(1.0 / 255.0)
-                                # strands that the outline missed give way to the fill as the head moves off
-                                off = min(moved * part * F(OFF), one)
-                                mine = F(picture[y, x, 3]) * F(1.0 / 255.0)
-                                f = (one - m) * share[y - y0, x - x0] * max(mine, off)
+                                # what was here gives way to the fill as the head moves off
+                                f = (one - m) * share[y - y0, x - x0] * min(moved * part * F(OFF), one)
                             q0, q1, q2 = (one - m) * own0, (one - m) * own1, (one - m) * own2
                             if f > zero:
                                 q0 += f * (F(plate[y - y0, x - x0, 0]) - own0)

@@ -124,8 +124,7 @@ def layers(picture, share, sources, step, pad, bounds, x0, y0):
     there = np.clip(there, low + F(0.5), high - F(0.5))
     person = _at(picture[..., 3:].astype(F), there[..., 1], there[..., 0])[..., 0]
     person = person * np.clip(inside + F(1), 0, 1).astype(F) * F(1 / 255)
-    mine = picture[y0 : y0 + h, x0 : x0 + w, 3].astype(F) * F(1 / 255)
-    filled = (1 - person) * share * np.maximum(mine, np.minimum(moved * F(1.5 / step), F(1)))
+    filled = (1 - person) * share * np.minimum(moved * F(3 / step), F(1))
     s = np.clip((moved - F(0.02)) * F(1 / 0.48), 0, 1)
     s = s * s * (F(3) - F(2) * s)
     return there, person, filled, s

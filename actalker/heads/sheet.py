@@ -22,6 +22,7 @@ RADII = np.array([8.0, 11.5, 9.5])
 CHIN, BROW = np.array([0.0, -9.5, 9.0]), np.array([0.0, 6.0, 10.7])
 UP, ASIDE, DOWN = 22.0, 22.0, 36.0  # cm from the centre that the box reaches
 CELL = 0.6  # cm a cell of the grid
+TEMPLES = 3.5, 7.0  # y, cm in head space: up to here the mesh's edge can be the head's
 RAYS = 72  # directions in which the face's edge is followed
 SHARP = 9.0  # how narrow a direction is: 9 takes in about 27 degrees to either side
 PAD = 12  # cells around the box: what moves reaches none of the grid's edges
@@ -172,6 +173,7 @@ class Sheet:
         self.ray = turn.astype(int) % RAYS
         self.ray_share = turn - turn.astype(int)
         rim = self._along(bare) * np.exp(-((within / 1.5) ** 2))
+        rim *= 1 - smooth(self.points[..., 1], *TEMPLES)  # the mesh ends at the forehead, the head does not
         self.rim = gaussian_filter(rim, 1.0)[..., None].astype(np.float32)
 
     def _along(self, values: np.ndarray) -> np.ndarray:

@@ -271,12 +271,7 @@ def test_single_precision_is_double_precision_on_a_small_picture():
             read += weight[..., None] * STAGE.image[y, x]
     moved = np.linalg.norm(there - here, axis=-1, keepdims=True)
     own = STAGE.image[y0:y1, x0:x1].astype(float)
-    mine = STAGE.scene.behind.picture[y0:y1, x0:x1, 3:] / 255
-    filled = (
-        (1 - person)
-        * STAGE.scene.behind.share[..., None]
-        * np.maximum(mine, np.minimum(1.5 * moved / sheet.step, 1))
-    )
+    filled = (1 - person) * STAGE.scene.behind.share[..., None] * np.minimum(3 * moved / sheet.step, 1)
     below = (1 - person - filled) * own + filled * STAGE.scene.behind.plate + person * np.clip(read, 0, 255)
     s = np.clip((moved - 0.02) / 0.48, 0, 1)
     wanted = own + s * s * (3 - 2 * s) * (below - own)
