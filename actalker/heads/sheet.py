@@ -186,7 +186,7 @@ class Sheet:
         photograph.
         """
         left, top, right, low = inside
-        reach = 3.5 * self.scale
+        reach = 4.5 * self.scale
         x, y = self.nodes[..., 0], self.nodes[..., 1]
         x0, y0, x1, y1 = self.box
         sides = (x - x0, x0 > left), (y - y0, y0 > top), (x1 - x, x1 < right), (y1 - y, y1 < low)
@@ -200,9 +200,9 @@ class Sheet:
             (person[:, right - 3 : right].max(1), y, right - x),
             (person[low - 3 : low].max(0), x, low - y),
         ):
-            cut = gaussian_filter(edge.astype(np.float64), 1.2 * self.scale, mode="nearest")
+            cut = gaussian_filter(edge.astype(np.float64), 3.0 * self.scale, mode="nearest")
             cut = smooth(
-                np.interp(along.ravel(), np.arange(len(cut)) + 0.5, cut).reshape(along.shape), 0.0, 0.35
+                np.interp(along.ravel(), np.arange(len(cut)) + 0.5, cut).reshape(along.shape), 0.0, 0.3
             )
             kept.append(1 - cut * (1 - smooth(distance / reach, 0.0, 1.0)))
         self.kept = np.array(kept, np.float32)
