@@ -18,6 +18,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..heads.face_map import CHANNELS, SIDE, face_map, numbers_of
 from ..heads.motion import HeadMotion
+from ..heads.track import track
 from .codec import Sitter
 from .drawn import DrawnPortrait
 from .unshuffle import HUB_OPTIONS
@@ -96,8 +97,6 @@ class FaceMotion(ModelMixin, ConfigMixin):
 
 def _tracked(clip: Tensor) -> HeadMotion:
     """Relative motion of a clip (f, 3, H, W) in [-1, 1]."""
-    from ..heads.track import track
-
     frames = ((clip.float() + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
     motion, _ = track(((k / 25, frame) for k, frame in enumerate(frames)))
     seen = np.flatnonzero(motion.confidence > 0)

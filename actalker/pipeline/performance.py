@@ -17,6 +17,8 @@ import torch
 from ..errors import InputError
 from ..heads.face_map import numbers_of
 from ..heads.motion import HeadMotion
+from ..heads.take import read_take
+from ..heads.track import track
 from ..timeline import frame_count
 from .driver import Driver, Film, Motion, drive, find_rest, gaps, nearest, open_film
 from .model import TalkingHeadModel
@@ -72,7 +74,7 @@ def open_performance(
             f"{name}: is a take of coefficients, and this model reads pictures of a face; give a driving "
             "video, or a model of heads, such as direct"
         )
-    motion = given if isinstance(given, HeadMotion) else _read(Path(given))
+    motion = given if isinstance(given, HeadMotion) else read_take(Path(given))
     begins = motion.times[0]
     lasts = motion.times[-1] - motion.times[-2] if len(motion) > 1 else float(1 / fps)  # the last frame
     length = Fraction(float(motion.times[-1] - begins + lasts)).limit_denominator(10**6)
@@ -82,12 +84,6 @@ def open_performance(
     count = count if limit is None else min(count, limit)
     times = float(start) + np.arange(count) * float(1 / fps)
     return Take(name, motion.at(begins + times), fps, start)
-
-
-def _read(path: Path) -> HeadMotion:
-    from ..heads.take import read_take
-
-    return read_take(path)
 
 
 def reads_motion(model: TalkingHeadModel) -> bool:
@@ -117,8 +113,6 @@ def _fact(given: Performance, rest: int) -> str:
 
 def _followed(film: Film, face_model: Path | None) -> HeadMotion:
     """The track of a film's head."""
-    from ..heads.track import track
-
     frames = ((film.seconds(k), frame) for k, frame in enumerate(film.read()))
     motion, _ = track(frames, film.name, face_model)
     return motion

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..codecs.codec import Bound, no_motion
 from ..faces.find import choose_finder
 from ..heads.motion import HeadMotion, joined
+from ..heads.take import write_take
 from ..media.image import write_png
 from ..media.writer import VideoWriter
 from ..provenance import file_hash, made_by, versions, whole_file, write_sidecar
@@ -89,8 +90,6 @@ def write_clip(
         if sheet is not None:
             write_png(sheet, preview(inputs, kept))
         if take is not None:
-            from ..heads.take import write_take
-
             write_take(take, joined(moved.pieces))
         write_sidecar(side, {**told, "scores": watch.report()})
 
