@@ -99,12 +99,12 @@ def childlike(rig: Rig, person: np.ndarray) -> float:
 
 
 def teeth(rig: Rig, child: float = 0.0, lower: float = 0.0) -> np.ndarray:
-    """What makes a set of teeth of the model's (n, 3), cm: child in [0, 1], shorter and smaller ones; lower:
+    """What makes a set of teeth of the model's (n, 3), cm: child in [0, 1], smaller ones that show less; lower:
     cm by which the upper ones hang lower.
     """
     move = np.zeros_like(rig.neutral)
     upper = np.flatnonzero(rig.is_part("teeth_upper"))
-    for name, longer in (("teeth_upper", LONGER * (1 - 0.6 * child)), ("teeth_lower", -0.25 * child)):
+    for name, longer in (("teeth_upper", LONGER), ("teeth_lower", -0.25 * child)):
         for tooth in pieces(rig, np.flatnonzero(rig.is_part(name))):
             N = rig.neutral[tooth]
             middle = N.mean(0)
@@ -114,8 +114,8 @@ def teeth(rig: Rig, child: float = 0.0, lower: float = 0.0) -> np.ndarray:
             move[tooth, 0] -= 0.08 * child * middle[0]
     edge = rig.neutral[upper, 1].min()
     gums = np.flatnonzero(rig.is_part("gums") & (rig.shapes[rig.model.index["jawOpen"], :, 1] > -0.8))
-    move[gums, 1] += LONGER * (1 - 0.6 * child) * (rig.neutral[gums, 1] - edge)
-    move[np.concatenate([upper, gums]), 1] -= LOWERED * (1 - 0.7 * child) + lower
+    move[gums, 1] += LONGER * (rig.neutral[gums, 1] - edge)
+    move[np.concatenate([upper, gums]), 1] -= LOWERED * (1 - 2 * child) + lower
     return move
 
 
