@@ -14,6 +14,16 @@ EDGE = np.float32(-1e-5)  # a pixel's centre on the edge of two triangles belong
 
 
 @numba.njit(cache=True, fastmath=True)
+def span(value, growth, first, last):
+    """The part of steps first to last over which value + step * growth is not below EDGE."""
+    if growth > np.float32(1e-9):
+        return max(first, (EDGE - value) / growth), last
+    if growth < np.float32(-1e-9):
+        return first, min(last, (EDGE - value) / growth)
+    return (first, last) if value >= EDGE else (np.float32(1), np.float32(0))
+
+
+@numba.njit(cache=True, fastmath=True)
 def rasterise(places, nearness, triangles, x0, y0, cull, triangle, corner, near):
     """Nearest triangle (h, w), its first two corners' weights on screen (h, w, 2), 1 / depth (h, w); in
     place.
@@ -36,23 +46,30 @@ def rasterise(places, nearness, triangles, x0, y0, cull, triangle, corner, near)
         inverse = np.float32(1) / area
         ux = (yb - yc) * inverse
         vx = (yc - ya) * inverse
+        wx = -ux - vx
         px = left + np.float32(0.5)
         na, nb, nc = nearness[a], nearness[b], nearness[c]
+        across = ux * na + vx * nb + wx * nc
         for i in range(top, low):
             py = i + np.float32(0.5)
             u = ((xb - px) * (yc - py) - (xc - px) * (yb - py)) * inverse
             v = ((xc - px) * (ya - py) - (xa - px) * (yc - py)) * inverse
-            for j in range(left, right):
-                rest = np.float32(1) - u - v
-                if u >= EDGE and v >= EDGE and rest >= EDGE:
-                    iz = u * na + v * nb + rest * nc
-                    if iz > near[i, j]:
-                        near[i, j] = iz
-                        triangle[i, j] = t
-                        corner[i, j, 0] = u
-                        corner[i, j, 1] = v
-                u += ux
-                v += vx
+            rest = np.float32(1) - u - v
+            first, last = span(u, ux, np.float32(0), np.float32(right - left - 1))
+            first, last = span(v, vx, first, last)
+            first, last = span(rest, wx, first, last)
+            if first > last:
+                continue
+            j0, j1 = int(np.ceil(first)), int(np.floor(last))
+            iz = u * na + v * nb + rest * nc
+            for k in range(j0, j1 + 1):
+                z = iz + k * across
+                j = left + k
+                if z > near[i, j]:
+                    near[i, j] = z
+                    triangle[i, j] = t
+                    corner[i, j, 0] = u + k * ux
+                    corner[i, j, 1] = v + k * vx
 
 
 @numba.njit(cache=True, fastmath=True)

@@ -34,42 +34,37 @@ def mask_at(masks, x, y, channel):
 
 
 @numba.njit(cache=True, fastmath=True)
-def cubic(t, weights):
+def cubic(t):
     """Weights of four neighbours at t in [0, 1) between the middle two (Keys, a = -0.75)."""
-    a = np.float32(-0.75)
     s = ONE - t
-    weights[0] = a * t * s * s
-    weights[1] = ONE - (a + np.float32(3)) * t * t + (a + np.float32(2)) * t * t * t
-    weights[2] = ONE - (a + np.float32(3)) * s * s + (a + np.float32(2)) * s * s * s
-    weights[3] = a * s * t * t
+    a, b, c = np.float32(-0.75), np.float32(2.25), np.float32(1.25)
+    return a * t * s * s, ONE - b * t * t + c * t * t * t, ONE - b * s * s + c * s * s * s, a * s * t * t
 
 
 @numba.njit(cache=True, fastmath=True)
-def photograph_at(image, x, y, wx, wy, out):
-    """Bicubic read of image (H, W, 3) at x, y, held at the border, into out (3,)."""
+def photograph_at(image, x, y):
+    """Bicubic read of image (H, W, 3) at x, y, held at the border: red, green, blue."""
     height, width = image.shape[:2]
     x = min(max(x - HALF, ZERO), np.float32(width - 1))
     y = min(max(y - HALF, ZERO), np.float32(height - 1))
     j, i = int(x), int(y)
-    cubic(x - j, wx)
-    cubic(y - i, wy)
+    xa, xb, xc, xd = cubic(x - j)
+    ya, yb, yc, yd = cubic(y - i)
+    ja, jc, jd = max(j - 1, 0), min(j + 1, width - 1), min(j + 2, width - 1)
     r = g = b = ZERO
     for k in range(4):
-        row = min(max(i - 1 + k, 0), height - 1)
-        if 1 <= j < width - 2:
-            for m in range(4):
-                weight = wy[k] * wx[m]
-                r += weight * image[row, j - 1 + m, 0]
-                g += weight * image[row, j - 1 + m, 1]
-                b += weight * image[row, j - 1 + m, 2]
-        else:
-            for m in range(4):
-                weight = wy[k] * wx[m]
-                column = min(max(j - 1 + m, 0), width - 1)
-                r += weight * image[row, column, 0]
-                g += weight * image[row, column, 1]
-                b += weight * image[row, column, 2]
-    out[0], out[1], out[2] = min(max(r, ZERO), ONE), min(max(g, ZERO), ONE), min(max(b, ZERO), ONE)
+        weight = ya if k == 0 else (yb if k == 1 else (yc if k == 2 else yd))
+        n = min(max(i - 1 + k, 0), height - 1)
+        r += weight * (
+            xa * image[n, ja, 0] + xb * image[n, j, 0] + xc * image[n, jc, 0] + xd * image[n, jd, 0]
+        )
+        g += weight * (
+            xa * image[n, ja, 1] + xb * image[n, j, 1] + xc * image[n, jc, 1] + xd * image[n, jd, 1]
+        )
+        b += weight * (
+            xa * image[n, ja, 2] + xb * image[n, j, 2] + xc * image[n, jc, 2] + xd * image[n, jd, 2]
+        )
+    return min(max(r, ZERO), ONE), min(max(g, ZERO), ONE), min(max(b, ZERO), ONE)
 
 
 @numba.njit(cache=True, fastmath=True)
@@ -78,23 +73,28 @@ def shade(kind, reach, out):
     deep it falls into the mouth, onto the eyes. It comes from above and, less, from all sides.
     """
     h, w = kind.shape
-    beside = np.zeros((h, w), np.float32)
+    top, low, left, right = h, 0, w, 0
     for i in range(h):
-        run = ZERO
         for j in range(w):
+            if 0 < kind[i, j] < 255:
+                top, low, left, right = min(top, i), max(low, i + 1), min(left, j), max(right, j + 1)
+    beside = np.zeros((h, w), np.float32)
+    for i in range(top, low):
+        run = ZERO
+        for j in range(left, right):
             run = run + ONE if 0 < kind[i, j] < 255 else ZERO
             beside[i, j] = run
         run = ZERO
-        for j in range(w - 1, -1, -1):
+        for j in range(right - 1, left - 1, -1):
             run = run + ONE if 0 < kind[i, j] < 255 else ZERO
             beside[i, j] = min(beside[i, j], run)
-    for j in range(w):
+    for j in range(left, right):
         run = ZERO
-        for i in range(h - 1, -1, -1):
+        for i in range(low - 1, top - 1, -1):
             run = run + ONE if 0 < kind[i, j] < 255 else ZERO
             beside[i, j] = min(beside[i, j], run)
         run = ZERO
-        for i in range(h):
+        for i in range(top, low):
             k = kind[i, j]
             if k == 255 or k == 0:
                 run = ZERO
@@ -104,9 +104,8 @@ def shade(kind, reach, out):
             dark = np.float32(0.78) if k == 1 else np.float32(0.55)
             side = np.float32(0.85) if k == 1 else np.float32(0.75)
             near = step((beside[i, j] - HALF) / deep, ZERO, ONE)
-            out[i, j] = (dark + (ONE - dark) * step((run - HALF) / deep, ZERO, ONE)) * (
-                side + (ONE - side) * near
-            )
+            above = dark + (ONE - dark) * step((run - HALF) / deep, ZERO, ONE)
+            out[i, j] = above * (side + (ONE - side) * near)
 
 
 @numba.njit(cache=True, fastmath=True)
@@ -139,21 +138,49 @@ def paint(
 ):
     h, w = triangle.shape
     v = np.zeros(values.shape[1], np.float32)
-    own, wx, wy = np.zeros(3, np.float32), np.zeros(4, np.float32), np.zeros(4, np.float32)
+    own = np.zeros(3, np.float32)
     for i in range(h):
         for j in range(w):
             t = triangle[i, j]
             if t < 0:
                 continue
-            a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+            va, vb, vc = triangles[t, 0], triangles[t, 1], triangles[t, 2]
             z = ONE / near[i, j]
-            wa, wb = corner[i, j, 0] * nearness[a] * z, corner[i, j, 1] * nearness[b] * z
-            wc = (ONE - corner[i, j, 0] - corner[i, j, 1]) * nearness[c] * z
-            for k in range(v.shape[0]):
-                v[k] = wa * values[a, k] + wb * values[b, k] + wc * values[c, k]
+            wa, wb = corner[i, j, 0] * nearness[va] * z, corner[i, j, 1] * nearness[vb] * z
+            wc = (ONE - corner[i, j, 0] - corner[i, j, 1]) * nearness[vc] * z
+            for k in range(6):
+                v[k] = wa * values[va, k] + wb * values[vb, k] + wc * values[vc, k]
             what = kinds[t]
             hx, hy = np.float32(x0 + j) + HALF, np.float32(y0 + i) + HALF
-            tr, tg, tb = v[6], v[7], v[8]
+            tr = tg = tb = ZERO
+            lid = False
+            if what == 0:
+                qx, qy = v[0] / v[2], v[1] / v[2]
+                gap = np.sqrt((qx - hx) ** 2 + (qy - hy) ** 2)
+                ww = max(v[3], v[4] * (ONE - step(gap, np.float32(0.02), np.float32(0.25))))
+                lid = values[va, 9] + values[vb, 9] + values[vc, 9] > ZERO or (
+                    values[va, 14] + values[vb, 14] + values[vc, 14] > ZERO
+                )
+                if v[5] <= ZERO:  # gives way to what is behind it
+                    source[i, j, 0], source[i, j, 1], weight[i, j] = qx, qy, ww
+                    continue
+                if ww >= ONE and not lid:
+                    if gap <= np.float32(0.02):
+                        for k in range(3):
+                            colour[i, j, k] = image[y0 + i, x0 + j, k]
+                    else:
+                        tr, tg, tb = photograph_at(image, qx, qy)
+                        colour[i, j, 0], colour[i, j, 1], colour[i, j, 2] = tr, tg, tb
+                    source[i, j, 0], source[i, j, 1] = qx, qy
+                    weight[i, j], alpha[i, j] = ww, step(v[5], ZERO, ONE)
+                    continue
+            if what < 2:
+                for k in range(6, 10):
+                    v[k] = wa * values[va, k] + wb * values[vb, k] + wc * values[vc, k]
+                tr, tg, tb = v[6], v[7], v[8]
+            if lid:
+                for k in range(10, 15):
+                    v[k] = wa * values[va, k] + wb * values[vb, k] + wc * values[vc, k]
             if what >= 2:  # the ball turns: where was this point of it in the photograph
                 e = eyes[what - 2]
                 dx, dy, dz = v[0] - e[0], v[1] - e[1], v[2] - e[2]
@@ -180,13 +207,13 @@ def paint(
                 if around < 0:
                     around += np.float32(tables.shape[2])
                 k0, m0 = int(row), int(around)
-                f, g = row - k0, around - m0
+                f, o = row - k0, around - m0
                 m0 = m0 % tables.shape[2]
                 m1 = (m0 + 1) % tables.shape[2]
                 for k in range(3):
                     left = tables[what - 2, k0, m0, k] * (ONE - f) + tables[what - 2, k0 + 1, m0, k] * f
                     right = tables[what - 2, k0, m1, k] * (ONE - f) + tables[what - 2, k0 + 1, m1, k] * f
-                    own[k] = (left + g * (right - left)) * shadow[i, j]
+                    own[k] = (left + o * (right - left)) * shadow[i, j]
                 tr, tg, tb = own[0], own[1], own[2]
                 keep, al = s, ONE
             else:
@@ -204,26 +231,20 @@ def paint(
                 else:
                     al = step(v[5], ZERO, ONE)
                     if v[9] > np.float32(0.3) and ww < np.float32(0.95):
-                        photograph_at(grain, qx + cheek[0], qy + cheek[1], wx, wy, own)
-                        tr += own[0] - HALF
-                        tg += own[1] - HALF
-                        tb += own[2] - HALF
+                        r, g, b = photograph_at(grain, qx + cheek[0], qy + cheek[1])
+                        tr, tg, tb = tr + r - HALF, tg + g - HALF, tb + b - HALF
             gap = np.sqrt((qx - hx) ** 2 + (qy - hy) ** 2)
             ww = max(ww, keep * (ONE - step(gap, np.float32(0.02), np.float32(0.25))))
             if ww > ZERO:
                 if gap <= np.float32(0.02):
-                    row, column = y0 + i, x0 + j
-                    own[0], own[1], own[2] = (
-                        image[row, column, 0],
-                        image[row, column, 1],
-                        image[row, column, 2],
-                    )
+                    n, m = y0 + i, x0 + j
+                    r, g, b = image[n, m, 0], image[n, m, 1], image[n, m, 2]
                 else:
-                    photograph_at(image, qx, qy, wx, wy, own)
-                tr = ww * own[0] + (ONE - ww) * tr
-                tg = ww * own[1] + (ONE - ww) * tg
-                tb = ww * own[2] + (ONE - ww) * tb
-            if what == 0 and v[13] + v[14] > np.float32(0.004):
+                    r, g, b = photograph_at(image, qx, qy)
+                tr = ww * r + (ONE - ww) * tr
+                tg = ww * g + (ONE - ww) * tg
+                tb = ww * b + (ONE - ww) * tb
+            if lid and v[13] + v[14] > np.float32(0.004):
                 fold = (v[10] - CREASE) / CREASE_WIDE
                 bow = (v[10] - np.float32(0.62)) / np.float32(0.22)
                 lit = ONE + v[13] * (

@@ -99,8 +99,8 @@ def childlike(rig: Rig, person: np.ndarray) -> float:
 
 
 def teeth(rig: Rig, child: float = 0.0, lower: float = 0.0) -> np.ndarray:
-    """What makes a set of teeth of the model's (n, 3), cm: child in [0, 1], smaller ones that show less; lower:
-    cm by which the upper ones hang lower.
+    """What makes a set of teeth of the model's (n, 3), cm: child in [0, 1], smaller ones that show less;
+    lower: cm by which the upper ones hang lower.
     """
     move = np.zeros_like(rig.neutral)
     upper = np.flatnonzero(rig.is_part("teeth_upper"))
