@@ -26,7 +26,7 @@ def run(argv: Sequence[str]) -> int:
         type=str | None,
         default=None,
         help="a page of settings side by side: gates, regions, mask-drop, guidance or paper-table-3; "
-        "if not given, the table of targets",
+        "or heads, what a head in each portrait reaches; if not given, the table of targets",
     )
     p.add_argument(
         "--vary",
@@ -61,6 +61,7 @@ def run(argv: Sequence[str]) -> int:
         ("audio", "speech that drives the portraits"),
         ("expression", "driving videos; for a page"),
         ("text", "scripts; for a page"),
+        ("drivers", "videos, or folders of them; for heads"),
     ):
         p.add_argument(f"--{name}", nargs="+", action="extend", type=str, help=what)
     p.add_argument("--duration", type=str, default="3", help="seconds of each portrait's clip")
@@ -77,6 +78,10 @@ def run(argv: Sequence[str]) -> int:
     if options.puppets is None:
         page = "page of portraits" if options.portraits else "page"
         options.puppets = PUPPETS[page if study else "targets"]
+    if options.preset == "heads":
+        return _heads(options, shlex.join(["actalker", "ablate", *argv]))
+    if options.drivers:
+        raise InputError("--drivers: is for --preset heads; drive a page with --expression")
     need("eval", "matplotlib")  # told before the work, not after it
     if options.puppets < 0 or options.workers < 1:
         raise InputError(f"--puppets {options.puppets} --workers {options.workers}: give >= 0 and >= 1")
@@ -107,6 +112,44 @@ def run(argv: Sequence[str]) -> int:
     text, path = measure(options, portraits, folder, command)
     print(text)
     print(path)
+    return 0
+
+
+def _heads(options: Any, command: str) -> int:
+    """The report of heads in portraits: of each portrait, and of each video on the first of them."""
+    for name in ("audio", "expression", "text"):
+        if getattr(options, name):
+            raise InputError(f"--preset heads: takes no --{name}; give --portraits and --drivers")
+    from ..evaluation.jobs import ENGINES
+    from ..media.files import video_files
+
+    one_of(options.engine, ENGINES, "engine")
+    if options.workers < 1:
+        raise InputError(f"--workers {options.workers}: give >= 1")
+    folder = check_folder(options.out)
+    portraits = _pictures(options.portraits or [], folder)
+    drivers: list[Path] = []
+    for text in options.drivers or []:
+        drivers += video_files(Path(text), folder) if Path(text).is_dir() else [check_readable(text, "video")]
+    if not portraits and not drivers:
+        raise InputError("nothing to measure: give --portraits, and --drivers")
+    from ..evaluation.heads.report import HeadStudy, run_heads, table, write_heads
+    from ..evaluation.ablate import markdown
+
+    study = HeadStudy(
+        tuple(portraits),
+        tuple(drivers),
+        options.engine,
+        options.workers,
+        options.address,
+        None if options.face_model is None else check_readable(options.face_model, "model"),
+    )
+    make_folder(folder)
+    with _counted(len(study.jobs), "heads") as tick:
+        cells = run_heads(study, folder, tick)
+    page = write_heads(folder, study, command, cells)
+    print(markdown(table(cells)))
+    print(page)
     return 0
 
 

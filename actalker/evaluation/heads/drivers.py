@@ -1,0 +1,121 @@
+"""What a head carries over from a video: onto its own first frame, and onto portraits.
+
+Letters: f frames, H W picture size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy.spatial import ConvexHull, Delaunay
+
+from ...faces.find import find_upright
+from ...heads.drawing import HeadPortrait
+from ...heads.fit import fit_head
+from ...heads.outline import person_outline
+from ...heads.track import track_frames
+from ...media.video import probe, read_frames
+from ...pipeline.talking_head import TalkingHeadPipeline
+from ..statistics import correlation
+from . import reading
+
+LONGEST = 75  # frames that are measured of a video
+SIDE = 512  # pixels of the longer side, of larger videos
+MOVES = 0.05  # standard deviation of a blendshape that moves
+TURNS = 1.0  # degrees, of an angle that moves
+SHAPES = ("jawOpen", "mouthSmile", "eyeBlink", "browInnerUp")
+ANGLES = ("yaw", "pitch", "roll")
+
+
+def frames_of(video: Path) -> list[np.ndarray]:
+    """The first frames of a video, (h, w, 3) uint8, no larger than SIDE."""
+    return [_small(frame) for frame in islice(read_frames(video), LONGEST)]
+
+
+def _small(frame: np.ndarray) -> np.ndarray:
+    h, w = frame.shape[:2]
+    if max(h, w) <= SIDE:
+        return frame
+    size = round(w * SIDE / max(h, w)), round(h * SIDE / max(h, w))
+    return np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BOX))
+
+
+def reconstruct(video: Path) -> tuple[dict[str, float], list[np.ndarray]]:
+    """A video from its first frame and its track: numbers, and a few frames, true above drawn."""
+    real = frames_of(video)
+    fps = float(probe(video).rate)
+    made = track_frames(real, np.arange(len(real)) / fps)
+    first = find_upright(real[0], None, None, str(video))
+    fit = fit_head(
+        first.face.landmarks, real[0].shape[:2], first.face.expression, identity=made.identity
+    )
+    head = HeadPortrait(real[0], fit, person_outline(real[0]))
+    moves = made.motion.relative(made.motion[:1])
+    drawn = [
+        head.draw(moves.coefficients[k], moves.pose[k], moves.gaze[k]).frame for k in range(len(real))
+    ]
+    true, read = reading.read_frames(real), reading.read_frames(drawn)
+    seen = true.found & read.found
+    seen[0] = False
+    apart = np.linalg.norm(true.points[seen, :468] - read.points[seen, :468], axis=-1).mean(1)
+    gains = []
+    for k in np.flatnonzero(seen):
+        face = _hull(true.points[k, :468], real[k].shape[:2])
+        gains.append(_psnr(drawn[k], real[k], face) - _psnr(real[0], real[k], face))
+    numbers = {
+        "landmarks": float((apart / true.eyes[seen]).mean()),
+        "opening r": correlation(true.opening[seen], read.opening[seen]),
+        "width r": correlation(true.width[seen], read.width[seen]),
+        "PSNR gain": float(np.mean(gains)),
+        "frames": float(seen.sum()),
+    }
+    shown = np.linspace(0, len(real) - 1, 6).round().astype(int)
+    return numbers, [np.concatenate([real[k], drawn[k]]) for k in shown]
+
+
+def _hull(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(h, w) bool: inside the landmarks' outline."""
+    h, w = size
+    outline = Delaunay(points[ConvexHull(points).vertices])
+    rows, columns = np.mgrid[:h, :w]
+    inside = outline.find_simplex(np.stack([columns.ravel() + 0.5, rows.ravel() + 0.5], 1)) >= 0
+    return inside.reshape(h, w)
+
+
+def _psnr(one: np.ndarray, other: np.ndarray, mask: np.ndarray) -> float:
+    apart = ((one.astype(float) - other) ** 2)[mask].mean()
+    return float(10 * np.log10(255**2 / max(apart, 1e-3)))
+
+
+def direct(video: Path, portrait: Path) -> tuple[dict[str, float], list[np.ndarray]]:
+    """A driver through `direct` onto a portrait: its own blendshapes and pose against the output's.
+
+    Only channels that the driver moves are in the numbers.
+    """
+    pipeline = TalkingHeadPipeline.from_pretrained("direct")
+    pipeline.set_progress_bar_config(disable=True)
+    real = frames_of(video)
+    request = pipeline.prepare(portrait, expression=real, fps=probe(video).rate, size=SIDE)
+    drawn = list(pipeline.stream(request))
+    true, read = reading.read_frames(real[: len(drawn)]), reading.read_frames(drawn)
+    seen = true.found & read.found
+    numbers = {}
+    for name in SHAPES:
+        asked = true.shape(name)[seen]
+        if asked.std() >= MOVES:
+            numbers[name] = correlation(asked, read.shape(name)[seen])
+    for k, name in enumerate(ANGLES):
+        asked = true.pose[seen, k]
+        if asked.std() >= TURNS:
+            numbers[name] = correlation(asked, read.pose[seen, k])
+    shown = np.linspace(0, len(drawn) - 1, 6).round().astype(int)
+    return numbers, [drawn[k] for k in shown]
+
+
+def medians(rows: Sequence[dict[str, float]], names: Sequence[str]) -> dict[str, float]:
+    """Of each name over the rows that have it."""
+    return {n: float(np.median([r[n] for r in rows if n in r])) for n in names if any(n in r for r in rows)}

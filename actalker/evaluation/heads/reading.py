@@ -1,0 +1,94 @@
+"""What MediaPipe reads from a frame with a face: the measure that the drawing code knows nothing of.
+
+Letters: f frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...faces.landmarker import find_by_landmarker
+from ...heads.landmarks import EYE_CORNERS, LIDS, LIP_MIDDLES, eyes_distance
+from ...heads.model import SCORES
+
+MOUTH_CORNERS = (61, 291)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Of f frames; NaN where no face was found. Lengths are shares of the eyes' distance.
+
+    points: (f, 478, 2) pixels. shapes: (f, 52) MediaPipe's scores. pose: (f, 3) yaw, pitch, roll in degrees.
+    """
+
+    points: np.ndarray
+    shapes: np.ndarray
+    pose: np.ndarray
+
+    @property
+    def found(self) -> np.ndarray:
+        """(f,) where a face was found."""
+        return ~np.isnan(self.pose[:, 0])
+
+    @property
+    def eyes(self) -> np.ndarray:
+        """(f,) distance of the outer corners of the eyes, pixels."""
+        return eyes_distance(self.points)
+
+    @property
+    def opening(self) -> np.ndarray:
+        """(f,) of the inner lips."""
+        return self._apart(*LIP_MIDDLES) / self.eyes
+
+    @property
+    def width(self) -> np.ndarray:
+        """(f,) between the corners of the mouth."""
+        return self._apart(*MOUTH_CORNERS) / self.eyes
+
+    @property
+    def lids(self) -> np.ndarray:
+        """(f,) opening of the lids over the eye's width, mean of both eyes."""
+        pairs = zip(LIDS, EYE_CORNERS, strict=True)
+        ratios = [self._apart(*lids) / self._apart(*corners) for lids, corners in pairs]
+        return np.mean(ratios, axis=0)
+
+    def shape(self, name: str) -> np.ndarray:
+        """(f,) a blendshape's score; of both sides their mean."""
+        sides = [k for k, own in enumerate(SCORES) if own in (name, f"{name}Left", f"{name}Right")]
+        return self.shapes[:, sides].mean(1)
+
+    def gaze(self) -> np.ndarray:
+        """(f, 2) to the image's right and down, in MediaPipe's scores."""
+        part = self.shape_of
+        right = (part("eyeLookOutLeft") - part("eyeLookInLeft")) / 2
+        right = right + (part("eyeLookInRight") - part("eyeLookOutRight")) / 2
+        down = self.shape("eyeLookDown") - self.shape("eyeLookUp")
+        return np.stack([right, down], 1)
+
+    def shape_of(self, name: str) -> np.ndarray:
+        """(f,) the score of exactly this blendshape."""
+        return self.shapes[:, SCORES.index(name)]
+
+    def _apart(self, a: int, b: int) -> np.ndarray:
+        return np.linalg.norm(self.points[:, a] - self.points[:, b], axis=-1)
+
+
+def read_frames(frames: Iterable[np.ndarray]) -> Reading:
+    """The largest face of each frame (h, w, 3) uint8."""
+    points, shapes, poses = [], [], []
+    for frame in frames:
+        faces = find_by_landmarker(frame)
+        if faces:
+            face = max(faces, key=lambda one: one.area)
+            assert face.landmarks is not None and face.expression is not None and face.pose is not None
+            points.append(face.landmarks)
+            shapes.append(face.expression)
+            poses.append(face.pose)
+        else:
+            points.append(np.full((478, 2), np.nan))
+            shapes.append(np.full(len(SCORES), np.nan))
+            poses.append((np.nan,) * 3)
+    return Reading(np.array(points), np.array(shapes, float), np.array(poses, float))

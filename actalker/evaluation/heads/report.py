@@ -1,0 +1,245 @@
+"""The report of `ablate --preset heads`: a table with targets, and a page of sheets.
+
+Portraits and pairs are measured one by one and kept in `cells/`: a second start makes only what is missing.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ...errors import InputError
+from ...provenance import file_hash, versions, whole_file, write_sidecar
+from ..ablate import Row, markdown
+from ..jobs import read_kept, run_jobs
+from . import drivers as carried
+from . import portraits as drawn
+
+MEASURED = 1  # to be raised when something is measured in another way: old cells are not taken then
+SPOKEN = 20  # portraits that say the sentence
+SHUT = 0.11  # lids' opening over the eye's width that counts as shut: what MediaPipe reads of shut eyes
+PAIRED = 4  # portraits that each driver moves
+WIDE = 220  # pixels of a picture on the page
+At = Callable[[float], bool]
+
+
+@dataclass(frozen=True)
+class HeadStudy:
+    """What is measured."""
+
+    portraits: tuple[Path, ...]
+    drivers: tuple[Path, ...]
+    engine: str = "processes"
+    workers: int = 1
+    address: str | None = None
+    face_model: Path | None = None
+
+    @property
+    def jobs(self) -> list[tuple[Any, ...]]:
+        """What is measured, one after another: kind, files, whether the sentence is said, landmarker."""
+        out: list[tuple[Any, ...]] = []
+        for k, path in enumerate(self.portraits):
+            out.append(("portrait", (path,), k < SPOKEN, self.face_model))
+        for video in self.drivers:
+            out.append(("video", (video,), False, None))
+            out += [("direct", (video, path), False, None) for path in self.portraits[:PAIRED]]
+        return out
+
+
+def run_heads(study: HeadStudy, folder: Path, tick: Callable[[], None] = lambda: None) -> list[dict[str, Any]]:
+    """Measure everything that has not been measured; returns the cells in order."""
+    cells = folder / "cells"
+    cells.mkdir(parents=True, exist_ok=True)
+    jobs = study.jobs
+    paths = [cells / f"{_key(job)}.json" for job in jobs]
+    missing = [k for k, path in enumerate(paths) if read_kept(path) is None]
+    for _ in range(len(jobs) - len(missing)):
+        tick()
+    todo = [(*jobs[k], str(paths[k])) for k in missing]
+    for _ in run_jobs(_cell, todo, study.engine, study.workers, study.address):
+        tick()
+    return [json.loads(path.read_text()) for path in paths]
+
+
+def _key(job: tuple[Any, ...]) -> str:
+    kind, files, speech, _ = job
+    told = [kind, speech, MEASURED, *(file_hash(path) for path in files)]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+
+
+def _cell(kind: str, files: tuple[Path, ...], speech: bool, face_model: Path | None, path: str) -> None:
+    """Measure one thing; its numbers and its strip of pictures are written."""
+    told: dict[str, Any] = {"kind": kind, "files": [file.name for file in files], "numbers": {}}
+    try:
+        if kind == "portrait":
+            head = drawn.open_portrait(files[0], face_model)
+            told["numbers"], pictures = drawn.measure(head, speech), drawn.sheet(head)
+        elif kind == "video":
+            told["numbers"], pictures = carried.reconstruct(files[0])
+        else:
+            told["numbers"], pictures = carried.direct(*files)
+        strip = np.concatenate([_narrow(picture) for picture in pictures], axis=1)
+        told["strip"] = _jpeg(strip)
+    except InputError as refused:
+        told["refused"] = str(refused)
+    with whole_file(Path(path), overwrite=True) as work:
+        work.write_text(json.dumps(told))
+
+
+def _narrow(picture: np.ndarray) -> np.ndarray:
+    h, w = picture.shape[:2]
+    return np.asarray(Image.fromarray(picture).resize((WIDE, round(h * WIDE / w)), Image.Resampling.LANCZOS))
+
+
+def _jpeg(picture: np.ndarray) -> str:
+    data = io.BytesIO()
+    Image.fromarray(picture).save(data, "JPEG", quality=88)
+    return base64.b64encode(data.getvalue()).decode()
+
+
+
+
+def table(cells: Sequence[dict[str, Any]]) -> list[Row]:
+    """The rows of the report."""
+    nan = float("nan")
+    rows: list[Row] = []
+
+    def add(what: str, value: float, target: str, met: At) -> None:
+        rows.append(Row(what, value, nan, nan, target, None if np.isnan(value) else bool(met(value))))
+
+    def of(kind: str) -> list[dict[str, float]]:
+        return [c["numbers"] for c in cells if c["kind"] == kind and "refused" not in c]
+
+    def values(kind: str, name: str) -> np.ndarray:
+        found = [n[name] for n in of(kind) if name in n]
+        return np.array([v for v in found if not np.isnan(v)])
+
+    videos = of("video")
+    if videos:
+        for name, target, met in (
+            ("landmarks", "<= 0.013", lambda v: v <= 0.013),
+            ("opening r", ">= 0.97", lambda v: v >= 0.97),
+            ("width r", ">= 0.93", lambda v: v >= 0.93),
+            ("PSNR gain", ">= +3 dB", lambda v: v >= 3),
+        ):
+            worst = np.max if name == "landmarks" else np.min
+            found = values("video", name)
+            add(f"first frame and track: {name}, mean of {len(found)} videos", float(found.mean()), target, met)
+            add(f"first frame and track: {name}, worst video", float(worst(found)), "", lambda v: True)
+    portraits = of("portrait")
+    if portraits:
+        count = len(portraits)
+        for name in (*drawn.ASKED, *drawn.GAZES):
+            middle = _median(values("portrait", f"r {name}"))
+            add(f"asked and read, median r of {count} portraits: {name}", middle, ">= 0.95", lambda v: v >= 0.95)
+        for name in drawn.TURNS:
+            middle = _median(values("portrait", f"r {name}"))
+            add(f"asked and read, median r: {name}", middle, ">= 0.99", lambda v: v >= 0.99)
+        for name in ("yaw", "pitch"):
+            middle = _median(values("portrait", f"slope {name}"))
+            add(f"asked and read, median slope: {name}", middle, "0.8 to 1.1", lambda v: 0.8 <= v <= 1.1)
+        for name, target, met in (
+            ("p b m", ">= 0.95", lambda v: v >= 0.95),
+            ("f v", "0.5 to 0.9", lambda v: 0.5 <= v <= 0.9),
+            ("t d n s z l", "0.15 to 0.3", lambda v: 0.15 <= v <= 0.3),
+        ):
+            said = values("portrait", f"speech: {name}")
+            add(f"sentence, {len(said)} portraits: closed at {name}", _mean(said), target, met)
+        flicker = values("portrait", "flicker")
+        add("slow turn: change over the field's own, median", _median(flicker), "<= 1.1", lambda v: v <= 1.1)
+        still = values("portrait", "flicker where nothing moves")
+        add("slow turn: change where nothing moves (of 255), worst", _most(still), "0", lambda v: v == 0)
+        shut = values("portrait", "lids shut") <= SHUT
+        add(f"eyes shut when asked (lids' gap <= {SHUT})", _mean(shut), ">= 0.9", lambda v: v >= 0.9)
+        add("nothing moves: largest change (of 255)", _most(values("portrait", "still")), "0", lambda v: v == 0)
+        add("background while the head turns (of 255)", _most(values("portrait", "background")), "0", lambda v: v == 0)
+        add("field against frames, median PSNR, dB", _median(values("portrait", "field")), ">= 45", lambda v: v >= 45)
+        for name, low in (("expression", 0.9), ("turned", 0.75)):
+            sharp = _median(values("portrait", f"sharpness, {name}"))
+            add(f"sharpness over the portrait's own, {name}", sharp, f"{low} to 1.1", lambda v, low=low: low <= v <= 1.1)
+    pairs = of("direct")
+    for name in (*carried.SHAPES, *carried.ANGLES):
+        found = values("direct", name)
+        least = 0.8 if name in carried.SHAPES else 0.9
+        if len(found):
+            what = f"direct, {len(found)} of {len(pairs)} pairs that move it: median r of {name}"
+            add(what, _median(found), f">= {least}", lambda v, least=least: v >= least)
+    return rows
+
+
+def _median(values: np.ndarray) -> float:
+    return float(np.median(values)) if len(values) else float("nan")
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(np.mean(values)) if len(values) else float("nan")
+
+
+def _most(values: np.ndarray) -> float:
+    return float(np.max(values)) if len(values) else float("nan")
+
+
+def write_heads(folder: Path, study: HeadStudy, command: str, cells: Sequence[dict[str, Any]]) -> Path:
+    """`heads.md`, `heads.json` and the page `heads.html`; returns the page."""
+    rows = table(cells)
+    refused = [c for c in cells if "refused" in c]
+    text = f"`{command}`\n\n{len(study.portraits)} portraits, {len(study.drivers)} videos.\n\n{markdown(rows)}"
+    if refused:
+        text += "\nRefused:\n\n" + "".join(f"- {c['refused']}\n" for c in refused)
+    with whole_file(folder / "heads.md", overwrite=True) as work:
+        work.write_text(text, encoding="utf-8")
+    write_sidecar(
+        folder / "heads.json",
+        {
+            "command": command,
+            "versions": versions(),
+            "rows": [asdict(row) for row in rows],
+            "cells": [{k: v for k, v in cell.items() if k != "strip"} for cell in cells],
+        },
+        overwrite=True,
+    )
+    page = folder / "heads.html"
+    with whole_file(page, overwrite=True) as work:
+        work.write_text(_page(command, rows, cells), encoding="utf-8")
+    return page
+
+
+def _page(command: str, rows: Sequence[Row], cells: Sequence[dict[str, Any]]) -> str:
+    body = "".join(
+        f"<tr><th>{escape(r.what)}</th><td>{r.value:.3g}</td><td>{escape(r.target)}</td>"
+        f"<td>{'' if r.met is None or not r.target else 'yes' if r.met else '<b>no</b>'}</td></tr>"
+        for r in rows
+    )
+    sheets = "".join(
+        f"<section><h2>{escape(' + '.join(c['files']))}</h2>"
+        + (
+            f"<p>{escape(c['refused'])}</p>"
+            if "refused" in c
+            else f'<img src="data:image/jpeg;base64,{c["strip"]}" alt="{escape(c["kind"])}">'
+        )
+        + "</section>"
+        for c in cells
+    )
+    style = (
+        "body{font:15px/1.5 system-ui,sans-serif;margin:2rem;color:#1e1e22;background:#faf9f6}"
+        "table{border-collapse:collapse}th,td{padding:.2rem .7rem;text-align:right;border-bottom:1px solid #ddd}"
+        "th{text-align:left;font-weight:400}section{overflow-x:auto}h2{font-size:1rem;margin:1.2rem 0 .2rem}"
+    )
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Heads</title>'
+        f'<link rel="icon" href="data:,"><style>{style}</style></head><body><h1>Heads</h1>'
+        f"<p><code>{escape(command)}</code></p><table><tr><th></th><td>value</td><td>target</td><td>met</td></tr>"
+        f"{body}</table>{sheets}</body></html>"
+    )
