@@ -133,8 +133,8 @@ def _heads(options: Any, command: str) -> int:
         drivers += video_files(Path(text), folder) if Path(text).is_dir() else [check_readable(text, "video")]
     if not portraits and not drivers:
         raise InputError("nothing to measure: give --portraits, and --drivers")
-    from ..evaluation.heads.report import HeadStudy, run_heads, table, write_heads
     from ..evaluation.ablate import markdown
+    from ..evaluation.heads.report import HeadStudy, run_heads, table, write_heads
 
     study = HeadStudy(
         tuple(portraits),

@@ -17,7 +17,7 @@ from ...faces.find import find_upright
 from ...heads.drawing import HeadPortrait
 from ...heads.fit import fit_head
 from ...heads.outline import person_outline
-from ...heads.track import track_frames
+from ...heads.track import track
 from ...media.video import probe, read_frames
 from ...pipeline.talking_head import TalkingHeadPipeline
 from ..statistics import correlation
@@ -47,17 +47,13 @@ def _small(frame: np.ndarray) -> np.ndarray:
 def reconstruct(video: Path) -> tuple[dict[str, float], list[np.ndarray]]:
     """A video from its first frame and its track: numbers, and a few frames, true above drawn."""
     real = frames_of(video)
-    fps = float(probe(video).rate)
-    made = track_frames(real, np.arange(len(real)) / fps)
-    first = find_upright(real[0], None, None, str(video))
-    fit = fit_head(
-        first.face.landmarks, real[0].shape[:2], first.face.expression, identity=made.identity
-    )
-    head = HeadPortrait(real[0], fit, person_outline(real[0]))
-    moves = made.motion.relative(made.motion[:1])
-    drawn = [
-        head.draw(moves.coefficients[k], moves.pose[k], moves.gaze[k]).frame for k in range(len(real))
-    ]
+    fps = probe(video).fps
+    motion, identity = track(((float(k / fps), frame) for k, frame in enumerate(real)), str(video))
+    first = find_upright(real[0], None, None, str(video)).face
+    fit = fit_head(first.landmarks, real[0].shape[:2], first.expression, identity=identity)
+    head = HeadPortrait(real[0], fit, person_outline(real[0], first.box))
+    moves = motion.relative(motion[:1])
+    drawn = [head.draw(moves.coefficients[k], moves.pose[k], moves.gaze[k]).frame for k in range(len(real))]
     true, read = reading.read_frames(real), reading.read_frames(drawn)
     seen = true.found & read.found
     seen[0] = False
@@ -99,7 +95,7 @@ def direct(video: Path, portrait: Path) -> tuple[dict[str, float], list[np.ndarr
     pipeline = TalkingHeadPipeline.from_pretrained("direct")
     pipeline.set_progress_bar_config(disable=True)
     real = frames_of(video)
-    request = pipeline.prepare(portrait, expression=real, fps=probe(video).rate, size=SIDE)
+    request = pipeline.prepare(portrait, expression=real, fps=probe(video).fps, size=SIDE)
     drawn = list(pipeline.stream(request))
     true, read = reading.read_frames(real[: len(drawn)]), reading.read_frames(drawn)
     seen = true.found & read.found

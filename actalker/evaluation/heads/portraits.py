@@ -1,4 +1,4 @@
-"""What a head in one portrait reaches: drawn frames against what was asked for, against the portrait, and in time.
+"""What a head in one portrait reaches: drawn frames against what was asked for, and against the portrait.
 
 Letters: f frames, H W picture size, h w the head's box.
 """
@@ -10,21 +10,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from scipy.ndimage import binary_erosion, distance_transform_edt, laplace, map_coordinates
 
+from ...faces.crop import Crop, canonical_crop
 from ...faces.find import find_upright
 from ...heads.drawing import Drawn, HeadPortrait
 from ...heads.fit import check_fit, fit_face
 from ...heads.landmarks import eyes_distance
-from ...heads.model import COEFFICIENTS, INDEX, head_model
+from ...heads.model import head_model
 from ...heads.outline import person_outline
 from ...media.image import read_image
+from ...pipeline.looks import SHEET
 from ..statistics import correlation
 from .reading import Reading, read_frames
 from .sentence import closures, spoken
 
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the largest that is asked for
-ASKED: dict[str, tuple[dict[str, float], str]] = {  # channel: what is asked at most, and MediaPipe's score for it
+ASKED: dict[
+    str, tuple[dict[str, float], str]
+] = {  # channel: what is asked at most, and MediaPipe's score for it
     "jawOpen": ({"jawOpen": 0.5}, "jawOpen"),
     "smile": ({"mouthSmile": 0.8}, "mouthSmile"),
     "pucker": ({"mouthPucker": 0.9}, "mouthPucker"),
@@ -34,16 +39,21 @@ ASKED: dict[str, tuple[dict[str, float], str]] = {  # channel: what is asked at 
 }
 TURNS = {"yaw": 18.0, "pitch": 12.0, "roll": 15.0}  # degrees to both sides
 GAZES = {"gaze across": 16.0, "gaze down": 9.0}
+LARGEST, SHOWN = 1280, 256  # pixels: of a portrait's longer side; of a face on the page
 PERSON, BAND = 0.1, 0.5  # of the outline, that is a person; soft band around it, in the eyes' distance
 STEP, STEPS = 0.2, 24  # degrees of yaw a frame, frames of the slow turn
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A portrait's head, made ready; far (H, W) bool: the background beyond the soft band around the person."""
+    """A portrait's head, made ready.
+
+    far (H, W) bool: the background beyond the soft band around the person. square: of the face.
+    """
 
     head: HeadPortrait
     far: np.ndarray
+    square: Crop
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,9 @@ class Ask:
     gaze: np.ndarray
 
 
-def ask(coefficients: Mapping[str, float] | None = None, gaze: tuple[float, float] = (0, 0), **pose: float) -> Ask:
+def ask(
+    coefficients: Mapping[str, float] | None = None, gaze: tuple[float, float] = (0, 0), **pose: float
+) -> Ask:
     """By names; all else stays."""
     turned = np.zeros(6)
     for name, degrees in pose.items():
@@ -65,13 +77,29 @@ def ask(coefficients: Mapping[str, float] | None = None, gaze: tuple[float, floa
 
 def open_portrait(path: Path, face_model: Path | None = None) -> Subject:
     """A portrait's head, made ready. Raises: InputError where there is none, or it cannot be fitted."""
-    found = find_upright(read_image(path), face_model, None, str(path))
+    found = find_upright(_small(read_image(path)), face_model, None, str(path))
     fit = fit_face(found.face, found.image, str(path))
     check_fit(fit, found.image, str(path))
     outline = person_outline(found.image, found.face.box)
     unit = float(eyes_distance(fit.points))
     far = distance_transform_edt(outline < PERSON) > BAND * unit
-    return Subject(HeadPortrait(found.image, fit, outline), far)
+    return Subject(HeadPortrait(found.image, fit, outline), far, canonical_crop(found.face))
+
+
+def _small(image: np.ndarray) -> np.ndarray:
+    """A picture at its own size, up to LARGEST on the longer side: what `infer` makes."""
+    h, w = image.shape[:2]
+    if max(h, w) <= LARGEST:
+        return image
+    size = round(w * LARGEST / max(h, w)), round(h * LARGEST / max(h, w))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
+
+
+def sheet(subject: Subject) -> list[np.ndarray]:
+    """The face in twenty expressions and turns, (s, s, 3) uint8 each."""
+    head, square = subject.head, subject.square
+    pictures = [head.draw(*look.arrays()).frame for look in SHEET.values()]
+    return [square.apply(picture, round(min(square.side, SHOWN))) for picture in pictures]
 
 
 def draw(head: HeadPortrait, asked: Ask) -> Drawn:
@@ -119,7 +147,9 @@ def _turned_and_read(head: HeadPortrait) -> dict[str, float]:
         got = np.array([draw(head, ask(**{name: d})).pose[k] for d in degrees])  # what damping has left of it
         out[f"r {name}"] = _r(got, read)
         seen = ~np.isnan(read)
-        out[f"slope {name}"] = float(np.polyfit(got[seen], read[seen], 1)[0]) if seen.sum() > 1 else float("nan")
+        out[f"slope {name}"] = (
+            float(np.polyfit(got[seen], read[seen], 1)[0]) if seen.sum() > 1 else float("nan")
+        )
     return out
 
 
@@ -139,7 +169,8 @@ def _fields(subject: Subject) -> dict[str, float]:
         apart.append(_field_error(head.image, drawn))
         out[f"sharpness, {name}"] = _sharpness(head, drawn)
         out["background"] = max(
-            out.get("background", 0.0), float(np.abs(drawn.frame.astype(int) - head.image)[far].max(initial=0))
+            out.get("background", 0.0),
+            float(np.abs(drawn.frame.astype(int) - head.image)[far].max(initial=0)),
         )
     out["field"] = 10 * float(np.log10(255**2 / max(np.mean(apart), 1e-3)))
     return out
@@ -151,7 +182,9 @@ def _field_error(image: np.ndarray, drawn: Drawn) -> float:
     part, known = drawn.frame[y0:y1, x0:x1].astype(float), drawn.known > 0.5
     rows, columns = np.mgrid[y0:y1, x0:x1].astype(float)
     at = [rows + drawn.field[..., 1], columns + drawn.field[..., 0]]
-    warped = np.stack([map_coordinates(image[..., c].astype(float), at, order=1, mode="nearest") for c in range(3)], -1)
+    warped = np.stack(
+        [map_coordinates(image[..., c].astype(float), at, order=1, mode="nearest") for c in range(3)], -1
+    )
     return float(((warped - part) ** 2)[known].mean()) if known.any() else float("nan")
 
 
@@ -173,7 +206,7 @@ def _sharpness(head: HeadPortrait, drawn: Drawn) -> float:
 
 
 def _slow_turn(subject: Subject) -> dict[str, float]:
-    """Change from frame to frame in a slow turn over what the field alone says, where the portrait is visible."""
+    """Change from frame to frame in a slow turn, over what the field alone says where it is known."""
     head, far = subject.head, subject.far
     made, before, moved = [], None, 0.0
     towards = STEP if head.fit.pose[0] < 0 else -STEP

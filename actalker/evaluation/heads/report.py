@@ -9,10 +9,8 @@ import base64
 import hashlib
 import io
 import json
-
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -58,7 +56,9 @@ class HeadStudy:
         return out
 
 
-def run_heads(study: HeadStudy, folder: Path, tick: Callable[[], None] = lambda: None) -> list[dict[str, Any]]:
+def run_heads(
+    study: HeadStudy, folder: Path, tick: Callable[[], None] = lambda: None
+) -> list[dict[str, Any]]:
     """Measure everything that has not been measured; returns the cells in order."""
     cells = folder / "cells"
     cells.mkdir(parents=True, exist_ok=True)
@@ -109,8 +109,6 @@ def _jpeg(picture: np.ndarray) -> str:
     return base64.b64encode(data.getvalue()).decode()
 
 
-
-
 def table(cells: Sequence[dict[str, Any]]) -> list[Row]:
     """The rows of the report."""
     nan = float("nan")
@@ -136,14 +134,24 @@ def table(cells: Sequence[dict[str, Any]]) -> list[Row]:
         ):
             worst = np.max if name == "landmarks" else np.min
             found = values("video", name)
-            add(f"first frame and track: {name}, mean of {len(found)} videos", float(found.mean()), target, met)
+            add(
+                f"first frame and track: {name}, mean of {len(found)} videos",
+                float(found.mean()),
+                target,
+                met,
+            )
             add(f"first frame and track: {name}, worst video", float(worst(found)), "", lambda v: True)
     portraits = of("portrait")
     if portraits:
         count = len(portraits)
         for name in (*drawn.ASKED, *drawn.GAZES):
             middle = _median(values("portrait", f"r {name}"))
-            add(f"asked and read, median r of {count} portraits: {name}", middle, ">= 0.95", lambda v: v >= 0.95)
+            add(
+                f"asked and read, median r of {count} portraits: {name}",
+                middle,
+                ">= 0.95",
+                lambda v: v >= 0.95,
+            )
         for name in drawn.TURNS:
             middle = _median(values("portrait", f"r {name}"))
             add(f"asked and read, median r: {name}", middle, ">= 0.99", lambda v: v >= 0.99)
@@ -163,12 +171,32 @@ def table(cells: Sequence[dict[str, Any]]) -> list[Row]:
         add("slow turn: change where nothing moves (of 255), worst", _most(still), "0", lambda v: v == 0)
         shut = values("portrait", "lids shut") <= SHUT
         add(f"eyes shut when asked (lids' gap <= {SHUT})", _mean(shut), ">= 0.9", lambda v: v >= 0.9)
-        add("nothing moves: largest change (of 255)", _most(values("portrait", "still")), "0", lambda v: v == 0)
-        add("background while the head turns (of 255)", _most(values("portrait", "background")), "0", lambda v: v == 0)
-        add("field against frames, median PSNR, dB", _median(values("portrait", "field")), ">= 45", lambda v: v >= 45)
+        add(
+            "nothing moves: largest change (of 255)",
+            _most(values("portrait", "still")),
+            "0",
+            lambda v: v == 0,
+        )
+        add(
+            "background while the head turns (of 255)",
+            _most(values("portrait", "background")),
+            "0",
+            lambda v: v == 0,
+        )
+        add(
+            "field against frames, median PSNR, dB",
+            _median(values("portrait", "field")),
+            ">= 45",
+            lambda v: v >= 45,
+        )
         for name, low in (("expression", 0.9), ("turned", 0.75)):
             sharp = _median(values("portrait", f"sharpness, {name}"))
-            add(f"sharpness over the portrait's own, {name}", sharp, f"{low} to 1.1", lambda v, low=low: low <= v <= 1.1)
+            add(
+                f"sharpness over the portrait's own, {name}",
+                sharp,
+                f"{low} to 1.1",
+                lambda v, low=low: low <= v <= 1.1,
+            )
     pairs = of("direct")
     for name in (*carried.SHAPES, *carried.ANGLES):
         found = values("direct", name)
@@ -195,7 +223,9 @@ def write_heads(folder: Path, study: HeadStudy, command: str, cells: Sequence[di
     """`heads.md`, `heads.json` and the page `heads.html`; returns the page."""
     rows = table(cells)
     refused = [c for c in cells if "refused" in c]
-    text = f"`{command}`\n\n{len(study.portraits)} portraits, {len(study.drivers)} videos.\n\n{markdown(rows)}"
+    text = (
+        f"`{command}`\n\n{len(study.portraits)} portraits, {len(study.drivers)} videos.\n\n{markdown(rows)}"
+    )
     if refused:
         text += "\nRefused:\n\n" + "".join(f"- {c['refused']}\n" for c in refused)
     with whole_file(folder / "heads.md", overwrite=True) as work:
@@ -234,7 +264,8 @@ def _page(command: str, rows: Sequence[Row], cells: Sequence[dict[str, Any]]) ->
     )
     style = (
         "body{font:15px/1.5 system-ui,sans-serif;margin:2rem;color:#1e1e22;background:#faf9f6}"
-        "table{border-collapse:collapse}th,td{padding:.2rem .7rem;text-align:right;border-bottom:1px solid #ddd}"
+        "table{border-collapse:collapse}"
+        "th,td{padding:.2rem .7rem;text-align:right;border-bottom:1px solid #ddd}"
         "th{text-align:left;font-weight:400}section{overflow-x:auto}h2{font-size:1rem;margin:1.2rem 0 .2rem}"
     )
     return (
