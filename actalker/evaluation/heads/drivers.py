@@ -50,6 +50,7 @@ def reconstruct(video: Path) -> tuple[dict[str, float], list[np.ndarray]]:
     fps = probe(video).fps
     motion, identity = track(((float(k / fps), frame) for k, frame in enumerate(real)), str(video))
     first = find_upright(real[0], None, None, str(video)).face
+    assert first.landmarks is not None
     fit = fit_head(first.landmarks, real[0].shape[:2], first.expression, identity=identity)
     head = HeadPortrait(real[0], fit, person_outline(real[0], first.box))
     moves = motion.relative(motion[:1])

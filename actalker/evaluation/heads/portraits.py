@@ -172,7 +172,7 @@ def _fields(subject: Subject) -> dict[str, float]:
             out.get("background", 0.0),
             float(np.abs(drawn.frame.astype(int) - head.image)[far].max(initial=0)),
         )
-    out["field"] = 10 * float(np.log10(255**2 / max(np.mean(apart), 1e-3)))
+    out["field"] = float(10 * np.log10(255**2 / max(float(np.mean(apart)), 1e-3)))
     return out
 
 

@@ -9,7 +9,7 @@ import base64
 import hashlib
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
@@ -30,7 +30,6 @@ SPOKEN = 20  # portraits that say the sentence
 SHUT = 0.11  # lids' opening over the eye's width that counts as shut: what MediaPipe reads of shut eyes
 PAIRED = 4  # portraits that each driver moves
 WIDE = 220  # pixels of a picture on the page
-At = Callable[[float], bool]
 
 
 @dataclass(frozen=True)
@@ -111,100 +110,81 @@ def _jpeg(picture: np.ndarray) -> str:
 
 def table(cells: Sequence[dict[str, Any]]) -> list[Row]:
     """The rows of the report."""
-    nan = float("nan")
-    rows: list[Row] = []
+    return [*_of_videos(cells), *_of_portraits(cells), *_of_pairs(cells)]
 
-    def add(what: str, value: float, target: str, met: At) -> None:
-        rows.append(Row(what, value, nan, nan, target, None if np.isnan(value) else bool(met(value))))
 
-    def of(kind: str) -> list[dict[str, float]]:
-        return [c["numbers"] for c in cells if c["kind"] == kind and "refused" not in c]
+def _row(what: str, value: float, low: float | None = None, high: float | None = None) -> Row:
+    """A row whose target is at least `low` and at most `high`."""
+    nan, said = float("nan"), [f"{v:g}" for v in (low, high) if v is not None]
+    target = " to ".join(said)
+    if len(said) == 1:
+        target = f">= {target}" if high is None else f"<= {target}"
+    met = (low is None or value >= low) and (high is None or value <= high)
+    return Row(what, value, nan, nan, target, None if np.isnan(value) or not said else bool(met))
 
-    def values(kind: str, name: str) -> np.ndarray:
-        found = [n[name] for n in of(kind) if name in n]
-        return np.array([v for v in found if not np.isnan(v)])
 
-    videos = of("video")
-    if videos:
-        for name, target, met in (
-            ("landmarks", "<= 0.013", lambda v: v <= 0.013),
-            ("opening r", ">= 0.97", lambda v: v >= 0.97),
-            ("width r", ">= 0.93", lambda v: v >= 0.93),
-            ("PSNR gain", ">= +3 dB", lambda v: v >= 3),
-        ):
-            worst = np.max if name == "landmarks" else np.min
-            found = values("video", name)
-            add(
-                f"first frame and track: {name}, mean of {len(found)} videos",
-                float(found.mean()),
-                target,
-                met,
-            )
-            add(f"first frame and track: {name}, worst video", float(worst(found)), "", lambda v: True)
-    portraits = of("portrait")
-    if portraits:
-        count = len(portraits)
-        for name in (*drawn.ASKED, *drawn.GAZES):
-            middle = _median(values("portrait", f"r {name}"))
-            add(
-                f"asked and read, median r of {count} portraits: {name}",
-                middle,
-                ">= 0.95",
-                lambda v: v >= 0.95,
-            )
-        for name in drawn.TURNS:
-            middle = _median(values("portrait", f"r {name}"))
-            add(f"asked and read, median r: {name}", middle, ">= 0.99", lambda v: v >= 0.99)
-        for name in ("yaw", "pitch"):
-            middle = _median(values("portrait", f"slope {name}"))
-            add(f"asked and read, median slope: {name}", middle, "0.8 to 1.1", lambda v: 0.8 <= v <= 1.1)
-        for name, target, met in (
-            ("p b m", ">= 0.95", lambda v: v >= 0.95),
-            ("f v", "0.5 to 0.9", lambda v: 0.5 <= v <= 0.9),
-            ("t d n s z l", "0.15 to 0.3", lambda v: 0.15 <= v <= 0.3),
-        ):
-            said = values("portrait", f"speech: {name}")
-            add(f"sentence, {len(said)} portraits: closed at {name}", _mean(said), target, met)
-        flicker = values("portrait", "flicker")
-        add("slow turn: change over the field's own, median", _median(flicker), "<= 1.1", lambda v: v <= 1.1)
-        still = values("portrait", "flicker where nothing moves")
-        add("slow turn: change where nothing moves (of 255), worst", _most(still), "0", lambda v: v == 0)
-        shut = values("portrait", "lids shut") <= SHUT
-        add(f"eyes shut when asked (lids' gap <= {SHUT})", _mean(shut), ">= 0.9", lambda v: v >= 0.9)
-        add(
-            "nothing moves: largest change (of 255)",
-            _most(values("portrait", "still")),
-            "0",
-            lambda v: v == 0,
-        )
-        add(
-            "background while the head turns (of 255)",
-            _most(values("portrait", "background")),
-            "0",
-            lambda v: v == 0,
-        )
-        add(
-            "field against frames, median PSNR, dB",
-            _median(values("portrait", "field")),
-            ">= 45",
-            lambda v: v >= 45,
-        )
-        for name, low in (("expression", 0.9), ("turned", 0.75)):
-            sharp = _median(values("portrait", f"sharpness, {name}"))
-            add(
-                f"sharpness over the portrait's own, {name}",
-                sharp,
-                f"{low} to 1.1",
-                lambda v, low=low: low <= v <= 1.1,
-            )
-    pairs = of("direct")
-    for name in (*carried.SHAPES, *carried.ANGLES):
-        found = values("direct", name)
-        least = 0.8 if name in carried.SHAPES else 0.9
+def _values(cells: Sequence[dict[str, Any]], kind: str, name: str) -> np.ndarray:
+    """A number of all cells of a kind that have it."""
+    found = [c["numbers"].get(name, np.nan) for c in cells if c["kind"] == kind and "refused" not in c]
+    values = np.array(found, float)
+    return values[~np.isnan(values)]
+
+
+def _of_videos(cells: Sequence[dict[str, Any]]) -> Iterator[Row]:
+    for name, low, high in (
+        ("landmarks", None, 0.013),
+        ("opening r", 0.97, None),
+        ("width r", 0.93, None),
+        ("PSNR gain", 3.0, None),
+    ):
+        found = _values(cells, "video", name)
         if len(found):
-            what = f"direct, {len(found)} of {len(pairs)} pairs that move it: median r of {name}"
-            add(what, _median(found), f">= {least}", lambda v, least=least: v >= least)
-    return rows
+            worst = found.max() if high is not None else found.min()
+            said = f"first frame and track, {len(found)} videos: {name}"
+            yield _row(f"{said}, mean", float(found.mean()), low, high)
+            yield _row(f"{said}, worst", float(worst))
+
+
+def _of_portraits(cells: Sequence[dict[str, Any]]) -> Iterator[Row]:
+    def found(name: str) -> np.ndarray:
+        return _values(cells, "portrait", name)
+
+    count = len(found("still"))
+    if not count:
+        return
+    asked = f"asked and read, {count} portraits, median"
+    for name in (*drawn.ASKED, *drawn.GAZES):
+        yield _row(f"{asked} r: {name}", _median(found(f"r {name}")), 0.95)
+    for name in drawn.TURNS:
+        yield _row(f"{asked} r: {name}", _median(found(f"r {name}")), 0.99)
+    for name in ("yaw", "pitch"):
+        yield _row(f"{asked} slope: {name}", _median(found(f"slope {name}")), 0.8, 1.1)
+    for name, low, high in (("p b m", 0.95, 1.0), ("f v", 0.5, 0.9), ("t d n s z l", 0.15, 0.3)):
+        said = found(f"speech: {name}")
+        yield _row(f"sentence, {len(said)} portraits: closed at {name}", _mean(said), low, high)
+    yield _row("slow turn: change over the field's own, median", _median(found("flicker")), None, 1.1)
+    yield _row(
+        "slow turn: change where nothing moves (of 255), worst",
+        _most(found("flicker where nothing moves")),
+        None,
+        0,
+    )
+    shut = found("lids shut") <= SHUT
+    yield _row(f"eyes shut when asked (lids' gap <= {SHUT}), share", _mean(shut), 0.9)
+    yield _row("nothing moves: change (of 255), worst", _most(found("still")), None, 0)
+    yield _row("background while the head turns (of 255), worst", _most(found("background")), None, 0)
+    yield _row("field against frames, median PSNR, dB", _median(found("field")), 45)
+    for name, low in (("expression", 0.9), ("turned", 0.75)):
+        sharp = _median(found(f"sharpness, {name}"))
+        yield _row(f"sharpness over the portrait's own, {name}, median", sharp, low, 1.1)
+
+
+def _of_pairs(cells: Sequence[dict[str, Any]]) -> Iterator[Row]:
+    for name in (*carried.SHAPES, *carried.ANGLES):
+        found = _values(cells, "direct", name)
+        if len(found):
+            what = f"direct, {len(found)} pairs whose driver moves it: median r of {name}"
+            yield _row(what, _median(found), 0.8 if name in carried.SHAPES else 0.9)
 
 
 def _median(values: np.ndarray) -> float:
