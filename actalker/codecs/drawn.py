@@ -209,16 +209,8 @@ class DrawnPortrait:
     def motion(self, latents: Tensor, start: int, fps: float) -> HeadMotion:
         """Absolute: the portrait's own motion and what the latents add."""
         numbers = self._read(latents[0]).cpu().numpy()
-        own = self.fit.motion
         relative = motion_of(numbers, (start + np.arange(len(numbers))) / fps)
-        return HeadMotion(
-            relative.times,
-            relative.coefficients + own.coefficients,
-            relative.pose + own.pose,
-            relative.gaze + own.gaze,
-            relative.confidence,
-            relative.shot,
-        )
+        return relative.absolute(self.fit.motion)
 
 
 def _inside(x: float, y: float, side: float, w: int, h: int) -> tuple[int, int, int, int]:

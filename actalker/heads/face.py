@@ -226,8 +226,7 @@ class PortraitFace:
 
     def lid_share(self, coefficients: np.ndarray, blink: int) -> float:
         """By which share of the portrait's own opening an eye shuts; below 0 it opens wider."""
-        open_ = max(1 - float(self.fit.coefficients[blink]), 0.2)
-        return float(np.clip(coefficients[blink] / open_, -0.6, 1.0))
+        return float(np.clip(coefficients[blink], -0.6, 1.0))
 
     def _tongue(self, V: np.ndarray, out: float) -> None:
         """The model has no shape for it: the tip goes up to between the teeth, and from there beyond them;

@@ -13,6 +13,8 @@ import numpy as np
 from .model import COEFFICIENTS
 
 POSE = ("yaw", "pitch", "roll", "x", "y", "z")
+BLINKS = [COEFFICIENTS.index(f"eyeBlink_{side}") for side in "LR"]
+LEAST_OPEN = 0.2  # of a person's open eye, that lids of a rest are taken to be
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,9 +27,11 @@ class HeadMotion:
     there. shot (f,): number of the piece without a cut.
 
     One class, two readings: a track of a video is **absolute**; what moves a portrait is **relative**
-    (`relative`): plain differences, all zero where nothing moves. Coefficients that drawing takes in a sense
-    of its own: mouthClose takes `model.CLOSE` cm from the opening of the lips that the others make, and may
-    be negative; eyeBlink is the share by which the person's open lid is closed; eyeLook goes with gaze.
+    (`relative`): differences, all zero where nothing moves. Coefficients that drawing takes in a sense of
+    its own: mouthClose takes `model.CLOSE` cm from the opening of the lips that the others make, and may be
+    negative; eyeBlink is the share by which the open lid is closed, of the person's open eye where motion is
+    absolute, of the rest's or the portrait's own where it is relative: 1 is shut in both; eyeLook goes with
+    gaze.
     Raises: ValueError where shapes or numbers are none.
     """
 
@@ -66,11 +70,26 @@ class HeadMotion:
         """The same motion as differences from a rest of one frame."""
         if len(rest) != 1:
             raise ValueError(f"the rest has {len(rest)} frames; one is needed")
+        change = self.coefficients - rest.coefficients
+        change[:, BLINKS] /= _open(rest)
         return HeadMotion(
             self.times,
-            self.coefficients - rest.coefficients,
+            change,
             self.pose - rest.pose,
             self.gaze - rest.gaze,
+            self.confidence,
+            self.shot,
+        )
+
+    def absolute(self, rest: HeadMotion) -> HeadMotion:
+        """The inverse of `relative`: relative motion of somebody whose own is `rest`, of one frame."""
+        change = self.coefficients.copy()
+        change[:, BLINKS] *= _open(rest)
+        return HeadMotion(
+            self.times,
+            rest.coefficients + change,
+            rest.pose + self.pose,
+            rest.gaze + self.gaze,
             self.confidence,
             self.shot,
         )
@@ -111,3 +130,8 @@ def joined(pieces: Sequence[HeadMotion]) -> HeadMotion:
     return HeadMotion(
         **{one.name: np.concatenate([getattr(p, one.name) for p in pieces]) for one in fields(HeadMotion)}
     )
+
+
+def _open(rest: HeadMotion) -> np.ndarray:
+    """(1, 2) how far the lids of a rest are open, of the person's open eye."""
+    return np.maximum(1 - rest.coefficients[:, BLINKS], LEAST_OPEN)
