@@ -24,7 +24,7 @@ from ..statistics import correlation
 from . import reading
 
 LONGEST = 75  # frames that are measured of a video
-SIDE = 512  # pixels of the longer side, of larger videos
+SIDE = 1280  # pixels of the longer side, of larger videos
 MOVES = 0.05  # standard deviation of a blendshape that moves
 TURNS = 1.0  # degrees, of an angle that moves
 SHAPES = ("jawOpen", "mouthSmile", "eyeBlink", "browInnerUp")
