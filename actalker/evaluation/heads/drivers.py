@@ -14,6 +14,7 @@ from PIL import Image
 from scipy.spatial import ConvexHull, Delaunay
 
 from ...faces.find import find_upright
+from ...faces.landmarker import look_closer
 from ...heads.drawing import HeadPortrait
 from ...heads.fit import fit_head
 from ...heads.outline import person_outline
@@ -50,6 +51,7 @@ def reconstruct(video: Path) -> tuple[dict[str, float], list[np.ndarray]]:
     fps = probe(video).fps
     motion, identity = track(((float(k / fps), frame) for k, frame in enumerate(real)), str(video))
     first = find_upright(real[0], None, None, str(video)).face
+    first = look_closer(real[0], first) or first
     assert first.landmarks is not None
     fit = fit_head(first.landmarks, real[0].shape[:2], first.expression, identity=identity)
     head = HeadPortrait(real[0], fit, person_outline(real[0], first.box))
