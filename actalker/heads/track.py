@@ -96,6 +96,7 @@ def watch(
         face = look_closer(frame, last, path) if followed and last is not None else None
         if face is None or last is None or np.hypot(*(face.middle - last.middle)) > NEAR * last.side:
             face = max(find_by_landmarker(frame, path), key=lambda one: one.area, default=None)
+            face = face and (look_closer(frame, face, path) or face)  # as the frames after it are seen
         if face is not None and len(turns) < ASKED_FOR_UP:
             angle, sure = face_angle(frame, face, path)
             turns.append(-round(angle / 90) % 4 if sure else 0)

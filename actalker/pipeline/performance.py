@@ -16,6 +16,7 @@ import torch
 
 from ..errors import InputError
 from ..heads.face_map import numbers_of
+from ..heads.model import COEFFICIENTS, head_model
 from ..heads.motion import HeadMotion
 from ..heads.take import read_take
 from ..heads.track import track
@@ -26,6 +27,7 @@ from .model import TalkingHeadModel
 log = logging.getLogger("actalker")
 TAKE = "take"  # what motion that is no file is called
 SUFFIX = ".csv"
+APART, TOUCH = 0.35, 0.05  # cm between the lips: in the middle of a word; more than the closest of a video
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,20 +139,41 @@ def _motion(model: TalkingHeadModel, given: Performance, motion: HeadMotion, res
         log.warning(
             "%s: %d cuts; the head's place is relative to the first face after each", given.name, cuts
         )
-    numbers = torch.from_numpy(numbers_of(relative_to(motion, rest, present))).to(model.device)
+    calm = calm_mouth(motion, rest, present)
+    if calm != rest:
+        log.warning(
+            "%s: its lips are apart at %.2f s; the mouth's motion is relative to %.2f s, where they meet",
+            given.name,
+            given.seconds(rest),
+            given.seconds(calm),
+        )
+    relative = relative_to(motion, rest, calm, present)
+    numbers = torch.from_numpy(numbers_of(relative)).to(model.device)
     rows = torch.from_numpy(nearest(present)).to(model.device)
     return Motion(model.encoders["expression"](numbers[rows][None])[0], present)
 
 
-def relative_to(motion: HeadMotion, rest: int, present: np.ndarray) -> HeadMotion:
-    """Motion as differences from frame `rest`; behind a cut the pose is relative to the first face after
-    it, for the camera is another."""
+def calm_mouth(motion: HeadMotion, rest: int, present: np.ndarray) -> int:
+    """The frame that the mouth's motion is relative to: the rest, or, where its lips are apart as in the
+    middle of a word, the nearest frame whose lips are as close as they come."""
+    opening = head_model().opening(motion.coefficients)
+    seen = np.flatnonzero(present)
+    least = opening[seen].min() + TOUCH
+    if opening[rest] <= max(APART, least):
+        return rest
+    closed = seen[opening[seen] <= least]
+    return int(closed[np.abs(closed - rest).argmin()])
+
+
+def relative_to(motion: HeadMotion, rest: int, calm: int, present: np.ndarray) -> HeadMotion:
+    """Motion as differences from frame `rest`, the mouth's from frame `calm`; behind a cut the pose is
+    relative to the first face after it, for the camera is another."""
     relative = motion.relative(motion[rest : rest + 1])
-    pose = relative.pose.copy()
+    coefficients, pose = relative.coefficients.copy(), relative.pose.copy()
+    mouth = [name.startswith(("mouth", "jaw", "tongue")) for name in COEFFICIENTS]
+    coefficients[:, mouth] += motion.coefficients[rest, mouth] - motion.coefficients[calm, mouth]
     for shot in np.unique(motion.shot):
         here = motion.shot == shot
         if shot != motion.shot[rest] and (here & present).any():
             pose[here] = motion.pose[here] - motion.pose[int(np.flatnonzero(here & present)[0])]
-    return HeadMotion(
-        relative.times, relative.coefficients, pose, relative.gaze, relative.confidence, relative.shot
-    )
+    return HeadMotion(relative.times, coefficients, pose, relative.gaze, relative.confidence, relative.shot)

@@ -15,7 +15,7 @@ from actalker.control.gates import Gates
 from actalker.errors import InputError
 from actalker.heads.eyes import look
 from actalker.heads.face_map import NUMBERS, numbers_of
-from actalker.heads.model import COEFFICIENTS
+from actalker.heads.model import CLOSE, COEFFICIENTS, head_model
 from actalker.heads.motion import HeadMotion
 
 pytest.importorskip("mediapipe")
@@ -46,6 +46,7 @@ def moving():
     gaze = rng.uniform(-10, 10, (F, 2))
     gaze[0] = 0
     names = look(rng.uniform(0, 1, (F, len(COEFFICIENTS))), gaze)
+    names[:, COEFFICIENTS.index("mouthClose")] = head_model().gap(names) / CLOSE  # lips meet
     pose = rng.uniform(-1, 1, (F, 6)) * (15, 10, 10, 3, 3, 5) + (8, 0, 0, 0, 0, 60)
     return HeadMotion(np.arange(F) / 25, names, pose, gaze, np.ones(F), np.zeros(F, int))
 
@@ -54,6 +55,19 @@ def read(pipe, face, moving, **options):
     """The numbers (f, 62) that a clip moves the portrait by."""
     latents = pipe(face, expression=moving, output_type="latent", **options).frames
     return pipe.model.codec.read(latents).numpy()
+
+
+def test_a_driver_that_begins_in_the_middle_of_a_word_opens_the_mouth(pipe, face, caplog):
+    """Its first frame is an open mouth: what the portrait's, which is shut, does is told by where lips meet."""
+    jaw = COEFFICIENTS.index("jawOpen")
+    names = np.zeros((F, len(COEFFICIENTS)))
+    names[:, jaw] = 0.2 + 0.2 * np.cos(np.arange(F) / 3)
+    names[:, COEFFICIENTS.index("browInnerUp_L")] = 0.5  # of the rest: not moved
+    still = np.zeros((F, 6)), np.zeros((F, 2)), np.ones(F), np.zeros(F, int)
+    made = read(pipe, face, HeadMotion(np.arange(F) / 25, names, *still))
+    np.testing.assert_allclose(made[:, jaw], names[:, jaw] - names[:, jaw].min(), atol=0.02)
+    assert np.abs(made[:, COEFFICIENTS.index("browInnerUp_L")]).max() < 0.02
+    assert "the mouth's motion is relative to" in caplog.text
 
 
 def test_motion_relative_to_the_first_frame_comes_through_whole(pipe, face, moving):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...faces.landmarker import find_by_landmarker, look_closer
+from ...heads.fit import SMALL
 from ...heads.landmarks import EYE_CORNERS, LIDS, LIP_MIDDLES, eyes_distance
 from ...heads.model import SCORES
 
@@ -83,7 +84,8 @@ def read_frames(frames: Iterable[np.ndarray]) -> Reading:
         faces = find_by_landmarker(frame)
         if faces:
             face = max(faces, key=lambda one: one.area)
-            face = look_closer(frame, face) or face
+            if face.side < SMALL * max(frame.shape[:2]):
+                face = look_closer(frame, face) or face
             assert face.landmarks is not None and face.expression is not None and face.pose is not None
             points.append(face.landmarks)
             shapes.append(face.expression)
