@@ -58,7 +58,7 @@ def read(pipe, face, moving, **options):
 
 
 def test_a_driver_that_begins_in_the_middle_of_a_word_opens_the_mouth(pipe, face, caplog):
-    """Its first frame is an open mouth: what the portrait's, which is shut, does is told by where lips meet."""
+    """Its first frame is an open mouth; the portrait's is shut."""
     jaw = COEFFICIENTS.index("jawOpen")
     names = np.zeros((F, len(COEFFICIENTS)))
     names[:, jaw] = 0.2 + 0.2 * np.cos(np.arange(F) / 3)
