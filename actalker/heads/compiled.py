@@ -35,7 +35,7 @@ def rasterise(places, nearness, triangles, x0, y0, cull, triangle, corner, near)
         xb, yb = places[b, 0] - x0, places[b, 1] - y0
         xc, yc = places[c, 0] - x0, places[c, 1] - y0
         area = (xb - xa) * (yc - ya) - (xc - xa) * (yb - ya)
-        if area > np.float32(-1e-6) and (cull or area < np.float32(1e-6)):
+        if area > np.float32(-1e-6) and (cull[t] or area < np.float32(1e-6)):
             continue
         left = max(int(np.floor(min(xa, xb, xc) - np.float32(0.5))), 0)
         right = min(int(np.ceil(max(xa, xb, xc) + np.float32(0.5))), w)

@@ -43,7 +43,7 @@ UPPER_RIM, LOWER_RIM = (
     (0.3, 0.1),
 )  # cm from where lips touch: photographs show seam or teeth there
 SLIT = 0.12  # cm of opening below which no light comes in
-GLOW = 0.16  # of the lips' colour: what light there is deep inside
+GLOW = 0.28  # of the lips' colour: what light there is deep inside
 SEAM, SEAM_DARK = 0.5, 0.35  # of the lips' colour between shut lips; how much darker they are beside it
 
 
@@ -115,7 +115,9 @@ class PortraitFace:
         there = to_camera(self.rest, self.R, self.T)
         self.places, self.depths = self.fit.camera.project(there).astype(np.float32), there[:, 2]
         box = self._box(self.places, self.R)
-        raster = kernels.rasterise(self.places, self._behind(self.depths), self.rig.triangles, box)
+        raster = kernels.rasterise(
+            self.places, self._behind(self.depths), self.rig.triangles, box, self.rig.one_sided
+        )
         self.kinds0 = np.where(raster.triangle >= 0, self.rig.kinds[np.maximum(raster.triangle, 0)], 255)
         return raster
 
@@ -215,13 +217,13 @@ class PortraitFace:
         V = self.base + np.tensordot(linear[on].astype(np.float32), rig.shapes[on], 1)
         if self.still_skin is not None:
             V += self.still_skin * (self.rest - V)
-        if asked[TONGUE] > 0.02:
-            self._tongue(V, float(asked[TONGUE]))
         for lids, k in zip(rig.lids, BLINKS, strict=True):
             share = self.lid_share(coefficients, k)
             if abs(share) > 1e-4:
                 lids.shut(V, share)
         rig.lips.set(V, float(rig.model.opening(asked)), float(max(asked[JAW], 0)))
+        if asked[TONGUE] > 0.02:
+            self._tongue(V, float(asked[TONGUE]))
         return V
 
     def lid_share(self, coefficients: np.ndarray, blink: int) -> float:
@@ -242,12 +244,12 @@ class PortraitFace:
         beyond = float(smoothstep(np.array(out), 0.55, 0.95))
         low = V[rig.lips.zip.lower[14:19], 1].mean()
         # behind the upper teeth, then in front of their edge, well above the lower lip
-        top = (1 - beyond) * (edge + 0.12) + beyond * max(
+        top = (1 - beyond) * (edge + 0.08) + beyond * max(
             0.5 * (edge + front[1][:, 1].max()) + 0.1, low + 0.3
         )
         t = reach * min(2 * out, 1.0)
         V[tongue, 1] += t * (top + 0.35 * (V[tongue, 1] - V[tip, 1].max()) - V[tongue, 1])
-        ahead = (1 - beyond) * 0.3 + beyond * (front[0][:, 2].max() + 0.12 - V[tip, 2].max())
+        ahead = (1 - beyond) * 0.7 + beyond * (front[0][:, 2].max() + 0.12 - V[tip, 2].max())
         V[tongue, 2] += reach * min(2 * out, 1.0) * ahead
 
     def draw(
@@ -261,7 +263,7 @@ class PortraitFace:
         there = to_camera(V, rotation.astype(np.float32), translation.astype(np.float32))
         places = fit.camera.project(there)
         depths = self._behind(there[:, 2])
-        raster = kernels.rasterise(places, depths, rig.triangles, self._box(places, rotation))
+        raster = kernels.rasterise(places, depths, rig.triangles, self._box(places, rotation), rig.one_sided)
         turned = self._turned(rotation)
         shares = [self.lid_share(coefficients, k) for k in BLINKS]
         still = self._still(V, gaze, shares, turned)

@@ -155,6 +155,8 @@ def inside_colours(
     away /= np.linalg.norm(away, axis=1, keepdims=True)
     round_ = 0.7 + 0.3 * np.clip((normals(rig.neutral, rig.triangles) * away).sum(1), 0, 1) ** 0.7
     colours[tooth] = np.clip(white, 0, 0.97) * round_[tooth, None]
+    back = tooth[:, None] * 0.75 * smoothstep(rig.neutral[:, 2], 9.7, 8.3)[:, None]  # in the cheeks' shadow
+    colours += back * (0.7 * gum - colours)
     colours[rig.is_part("gums")] = np.minimum(gum, 0.95)
     colours[rig.is_part("tongue")] = np.minimum(
         0.65 * lip + 0.45 * pink * coloured((0.75, 0.5, 0.5), tint), 0.95

@@ -44,20 +44,21 @@ class Raster:
 
 
 def rasterise(
-    places: np.ndarray, depths: np.ndarray, triangles: np.ndarray, box: Box, cull: bool = True
+    places: np.ndarray, depths: np.ndarray, triangles: np.ndarray, box: Box, cull: bool | np.ndarray = True
 ) -> Raster:
     """Triangles (t, 3) int32 of vertices at `places` (n, 2), pixels, and `depths` (n,) > 0, z-buffered over
     `box`.
 
-    cull: leave out what shows its back; fronts run clockwise on screen (y down) in the model's files as
-    projected.
+    cull: leave out what shows its back, all or (t,) bool; fronts run clockwise on screen (y down) as the
+    model's files have them.
     """
     h, w = box[3] - box[1], box[2] - box[0]
     triangle, corner = np.full((h, w), -1, np.int32), np.zeros((h, w, 2), np.float32)
     near = np.zeros((h, w), np.float32)
     nearness = (1 / depths).astype(np.float32)
     places = np.ascontiguousarray(places, np.float32)
-    compiled.rasterise(places, nearness, triangles, box[0], box[1], cull, triangle, corner, near)
+    culled = np.full(len(triangles), cull) if isinstance(cull, bool) else cull
+    compiled.rasterise(places, nearness, triangles, box[0], box[1], culled, triangle, corner, near)
     return Raster(box, triangle, corner, near)
 
 

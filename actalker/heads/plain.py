@@ -13,7 +13,7 @@ def rasterise(places, nearness, triangles, x0, y0, cull, triangle, corner, near)
     for t, (pa, pb, pc) in enumerate(shifted[triangles]):
         (xa, ya), (xb, yb), (xc, yc) = pa, pb, pc
         area = (xb - xa) * (yc - ya) - (xc - xa) * (yb - ya)
-        if area > -1e-6 and (cull or area < 1e-6):
+        if area > -1e-6 and (cull[t] or area < 1e-6):
             continue
         left, right = (
             max(int(np.floor(min(xa, xb, xc) - 0.5)), 0),

@@ -24,7 +24,6 @@ from .zips import smoothstep
 FRONT = 6706  # the published mesh lists the front of the face first
 INSIDE = ("mouth", "gums", "tongue", "teeth_upper", "teeth_lower")
 NEAR_EYE = ("socket_l", "socket_r")
-DEEPEST = 2.5  # z, cm, behind which nothing of the mouth is seen
 BEHIND_BALL = 7.4  # z, cm, of the eyes' backs
 FADE = 0.9  # cm over which the layer gives way at the face's own border
 FINE = 30  # pixels a cm at which it is looked which of the mouth's triangles are ever seen
@@ -42,6 +41,7 @@ class Rig:
     """rows (n,): numbers of the drawn vertices in the model. triangles (t, 3) int32 of them; kinds (t,)
     uint8 and kind (n,) as in `layer`. part (n,): the model's part. neutral (n, 3), identities (m, n, 3),
     shapes (53, n, 3). neighbours: (n, n), mean over a vertex' neighbours. adjacency: (n, n), 1 where joined.
+    one_sided (t,): whether a back is not seen; the mouth's walls fold at its corners.
     border (n,): 0 where the face ends, 1 inside. no_fill (n,): brows, lashes, rims: they give no colour
     away. mouth, upper (n,): how much a vertex belongs to the mouth, to eyes and brows.
     """
@@ -50,6 +50,7 @@ class Rig:
     rows: np.ndarray
     triangles: np.ndarray
     kinds: np.ndarray
+    one_sided: np.ndarray
     kind: np.ndarray
     part: np.ndarray
     neutral: np.ndarray
@@ -94,9 +95,9 @@ def make_rig(model: HeadModel) -> Rig:
     kind_of[_number(model, "sclera_r")], kind_of[_number(model, "sclera_l")] = EYE_LEFT, EYE_RIGHT
     drawn = (part_of == _number(model, "face")) & front
     for name in INSIDE:
-        drawn |= (part_of == _number(model, name)) & (depth > DEEPEST)
-    for name in NEAR_EYE:
         drawn |= part_of == _number(model, name)
+    for name in NEAR_EYE:
+        drawn |= (part_of == _number(model, name)) & (depth > BEHIND_BALL)
     for name in ("sclera_l", "sclera_r"):
         drawn |= (part_of == _number(model, name)) & (depth > BEHIND_BALL)
     drawn &= _ever_seen(model, drawn, kind_of[part_of])
@@ -144,6 +145,7 @@ def make_rig(model: HeadModel) -> Rig:
         rows=rows,
         triangles=triangles,
         kinds=kinds,
+        one_sided=~np.isin(part_of[drawn], [_number(model, "mouth"), _number(model, "tongue")]),
         kind=kind,
         part=part,
         neutral=N,
