@@ -27,13 +27,11 @@ from .inside import (
 )
 from .kernels import Box
 from .layer import EYE_LEFT, EYE_RIGHT, MOUTH, SKIN, FaceLayer
-from .model import INDEX
 from .rig import face_rig
+from .shape import BLINKS, FaceShape
 from .skin import View, blur, fill_colours, teeth_on_lips
 from .zips import smoothstep
 
-BLINKS = (INDEX["eyeBlink_R"], INDEX["eyeBlink_L"])  # of the image's left and right eye
-JAW, TONGUE = INDEX["jawOpen"], INDEX["tongueOut"]
 BALL_BACK = 0.2  # cm by which the eyeballs stand back: they would come through the lids
 TURNED = 5.0  # degrees of turning over which the face's outline goes from what is behind to the mesh
 LASH_APART = 0.11  # cm
@@ -63,23 +61,22 @@ class PortraitFace:
         person = np.tensordot(fit.identity, rig.identities[: len(fit.identity)], 1) + fit.offset[rig.rows]
         if child is None:
             child = childlike(rig, person)
-        self.base = (rig.neutral + person + teeth(rig, child)).astype(np.float32)
+        self.form = FaceShape(rig, fit, (rig.neutral + person + teeth(rig, child)).astype(np.float32))
         self.scale = float(fit.camera.focal / fit.T[2])
-        self.still_skin: np.ndarray | None = None  # not known yet
         raster = self._look()
         x0, y0, x1, y1 = raster.box
         lower = edge_of_teeth(
             rig, self.image[y0:y1, x0:x1], self.kinds0, self.places - np.array([x0, y0]), self.scale
         )
         if lower:
-            self.base = (rig.neutral + person + teeth(rig, child, lower)).astype(np.float32)
+            self.form.base += (teeth(rig, child, lower) - teeth(rig, child)).astype(np.float32)
             raster = self._look()
         there = to_camera(self.rest, fit.R, fit.T)
         view = View.of(rig, self.image, outline, there, self.places, raster, self.scale)
         teeth_shown = teeth_masks(view.crop, self.kinds0, self.scale)
         self.visible = view.visibility(rig) * own_inside(rig, view, teeth_shown)
         if (worn := glasses(rig, view)) > 0:
-            self.still_skin = HELD * worn * held(rig)[:, None]
+            self.form.hold(HELD * worn * held(rig), self.rest)
         self.opening = rig.lips.middle(self.rest)
         no_lip = teeth_on_lips(rig, view) if self.opening > SLIT else np.zeros(len(rig.rows), np.float32)
         self.fill = fill_colours(rig, view, self.visible, no_lip)
@@ -111,7 +108,7 @@ class PortraitFace:
     # ------------------------------------------------------------------ once
     def _look(self) -> kernels.Raster:
         """The portrait's own shape and where it lies; what of the mesh is in front."""
-        self.rest = self.shape(np.zeros(len(self.fit.coefficients), np.float32))
+        self.rest = self.form(np.zeros(len(self.fit.coefficients), np.float32))
         there = to_camera(self.rest, self.R, self.T)
         self.places, self.depths = self.fit.camera.project(there).astype(np.float32), there[:, 2]
         box = self._box(self.places, self.R)
@@ -207,51 +204,6 @@ class PortraitFace:
         )
 
     # ------------------------------------------------------------- a frame
-    def shape(self, coefficients: np.ndarray) -> np.ndarray:
-        """Vertices (n, 3), head space, of relative coefficients (54,)."""
-        rig, own = self.rig, self.fit.coefficients
-        asked = own + coefficients
-        linear = asked.copy()
-        linear[list(BLINKS)] = own[list(BLINKS)]
-        on = np.flatnonzero(np.abs(linear[: len(rig.shapes)]) > 1e-4)
-        V = self.base + np.tensordot(linear[on].astype(np.float32), rig.shapes[on], 1)
-        if self.still_skin is not None:
-            V += self.still_skin * (self.rest - V)
-        for lids, k in zip(rig.lids, BLINKS, strict=True):
-            share = self.lid_share(coefficients, k)
-            if abs(share) > 1e-4:
-                lids.shut(V, share)
-        rig.lips.set(V, float(rig.model.opening(asked)), float(max(asked[JAW], 0)))
-        if asked[TONGUE] > 0.02:
-            self._tongue(V, float(asked[TONGUE]))
-        return V
-
-    def lid_share(self, coefficients: np.ndarray, blink: int) -> float:
-        """By which share of the portrait's own opening an eye shuts; below 0 it opens wider."""
-        return float(np.clip(coefficients[blink], -0.6, 1.0))
-
-    def _tongue(self, V: np.ndarray, out: float) -> None:
-        """The model has no shape for it: the tip goes up to between the teeth, and from there beyond them;
-        in place.
-        """
-        rig = self.rig
-        tongue = np.flatnonzero(rig.is_part("tongue"))
-        upper, lower = V[rig.is_part("teeth_upper")], V[rig.is_part("teeth_lower")]
-        front = [teeth[teeth[:, 2] > teeth[:, 2].max() - 0.6] for teeth in (upper, lower)]
-        edge = front[0][:, 1].min()
-        reach = smoothstep(rig.neutral[tongue, 2], 6.0, 9.6)
-        tip = tongue[rig.neutral[tongue, 2] > rig.neutral[tongue, 2].max() - 0.5]
-        beyond = float(smoothstep(np.array(out), 0.55, 0.95))
-        low = V[rig.lips.zip.lower[14:19], 1].mean()
-        # behind the upper teeth, then in front of their edge, well above the lower lip
-        top = (1 - beyond) * (edge + 0.08) + beyond * max(
-            0.5 * (edge + front[1][:, 1].max()) + 0.1, low + 0.3
-        )
-        t = reach * min(2 * out, 1.0)
-        V[tongue, 1] += t * (top + 0.35 * (V[tongue, 1] - V[tip, 1].max()) - V[tongue, 1])
-        ahead = (1 - beyond) * 0.7 + beyond * (front[0][:, 2].max() + 0.12 - V[tip, 2].max())
-        V[tongue, 2] += reach * min(2 * out, 1.0) * ahead
-
     def draw(
         self, coefficients: np.ndarray, gaze: np.ndarray, rotation: np.ndarray, translation: np.ndarray
     ) -> FaceLayer:
@@ -259,13 +211,13 @@ class PortraitFace:
         translation (3,).
         """
         rig, fit = self.rig, self.fit
-        V = self.shape(coefficients)
+        V = self.form(coefficients)
         there = to_camera(V, rotation.astype(np.float32), translation.astype(np.float32))
         places = fit.camera.project(there)
         depths = self._behind(there[:, 2])
         raster = kernels.rasterise(places, depths, rig.triangles, self._box(places, rotation), rig.one_sided)
         turned = self._turned(rotation)
-        shares = [self.lid_share(coefficients, k) for k in BLINKS]
+        shares = [self.form.lid_share(coefficients, k) for k in BLINKS]
         still = self._still(V, gaze, shares, turned)
         values = np.empty((len(V), 15), np.float32)
         values[:, :2], values[:, 2] = self.places * self.depths[:, None], self.depths
