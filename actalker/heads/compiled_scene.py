@@ -155,6 +155,7 @@ def compose(
     source,
     weight,
     kind,
+    calm,
     ax,
     ay,
 ):
@@ -166,7 +167,7 @@ def compose(
     its cells, `step` pixels each; `pad` of them lie around the box on each side. cells (r, c) uint8: 0 where
     neither the person nor filled ground is, 2 where all is person. middle (r, c, 1): how far a node belongs
     to the face's middle: elsewhere the sheet shows what the face's own pixels do not. alpha, colour, source,
-    weight, kind: the face over a box that begins at ax, ay.
+    weight, kind: the face over a box that begins at ax, ay. calm: how far the mouth's inside is the sheet's.
     """
     H, W = frame.shape[:2]
     h, w = share.shape
@@ -219,6 +220,8 @@ def compose(
                     al = zero
                     if faced and y >= ay and y < ay + fh and x >= ax and x < ax + fw:
                         al = alpha[y - ay, x - ax]
+                        if kind[y - ay, x - ax] == 1:
+                            al *= one - calm
                     if still and al <= zero:
                         continue
                     if gone and al >= one and weight[y - ay, x - ax] > F(0.999):  # nothing but the face

@@ -89,7 +89,9 @@ class HeadPortrait:
         self._own = fit.pose
         face = self._face = PortraitFace(self.image, fit, outline)
         rest = Pose(fit.R, fit.T, float(self._own[2]))
-        self._scene = Scene(self.image, outline, fit.camera, rest, face.rest, face.places, face.depths)
+        self._scene = Scene(
+            self.image, outline, fit.camera, rest, face.rest, face.places, face.depths, face.opening
+        )
         self.outlined = self._scene.outlined
 
     @property

@@ -238,15 +238,17 @@ def compose(
     source: np.ndarray,
     weight: np.ndarray,
     kind: np.ndarray,
+    calm: float,
     corner: tuple[int, int],
 ) -> None:
     """The ground, the sheet over it and the face over both, into `frame` (H, W, 3) uint8, which holds the
     photograph.
 
-    sources (r, c, 2): what the sheet shows at the grid's nodes. alpha, colour, source, weight: the face as
-    `layer` has it, its box from `corner` on.
+    sources (r, c, 2): what the sheet shows at the grid's nodes. alpha, colour, source, weight, kind: the face
+    as `layer` has it, its box from `corner` on. calm in [0, 1]: how far the mouth's inside is the sheet's.
     """
     compiled_scene.compose(
         frame, behind.picture, behind.plate, behind.share, sources, behind.step, behind.pad, behind.cells,
-        behind.middle, behind.inside, *behind.corner, alpha, colour, source, weight, kind, *corner,
+        behind.middle, behind.inside, *behind.corner, alpha, colour, source, weight, kind,
+        np.float32(calm), *corner,
     )  # fmt: skip

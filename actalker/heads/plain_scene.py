@@ -130,11 +130,12 @@ def layers(picture, share, sources, step, pad, bounds, x0, y0):
     return there, person, filled, s
 
 
-def cover(there, person, s, middle, step, pad, x0, y0, alpha, weight, kind):
+def cover(there, person, s, middle, step, pad, x0, y0, alpha, weight, kind, calm):
     """How far the face's layer covers the sheet: (h, w), all of the layer's box."""
     at = (there - (F(x0), F(y0))) * (F(1) / F(step)) + F(pad) + F(0.5)
     inner = np.where(kind == 0, np.minimum(person, _at(middle, at[..., 1], at[..., 0])[..., 0]), person)
     held = F(1) - s * (F(1) - inner)
+    alpha = np.where(kind == 1, alpha * (F(1) - calm), alpha)
     return alpha * (held + (F(1) - held) * weight)
 
 
@@ -156,6 +157,7 @@ def compose(
     source,
     weight,
     kind,
+    calm,
     ax,
     ay,
 ):
@@ -178,6 +180,7 @@ def compose(
         x0,
         y0,
         *(a[face] for a in (alpha, weight, kind)),
+        calm,
     )
     al = shown[..., None]
     here = np.stack(np.meshgrid(np.arange(v.shape[1], dtype=F), np.arange(v.shape[0], dtype=F)), -1)

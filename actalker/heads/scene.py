@@ -24,6 +24,9 @@ MARGIN, RAMP = (
 HAIR = 1.35  # of the head's radii, where no outline is found
 FRONT = 6.0  # cm, z in head space: the face as it is seen from the front
 STILL = 0.02  # pixels: what is nearer to itself is itself
+MOUTH = -3.6, 2.8, 2.0  # y of its middle, reach aside and up, cm in head space
+CALM = 0.2, 0.7  # cm that it moves
+OPEN = 0.25, 0.6  # cm between the lips of a photograph that shows the mouth's inside
 FOUND = 0.6  # of the face that an outline must hold
 
 
@@ -43,8 +46,9 @@ class Scene:
     """A photograph made ready once.
 
     image (H, W, 3) uint8; person (H, W) in [0, 1], the outline; rest (n, 3), places (n, 2), depths (n,): the
-    face's vertices when nothing moves, as `FaceLayer` has them. box: x0, y0, x1, y1, outside which nothing
-    ever changes. outlined: whether the outline held the face; where it did not, a soft ellipse stands for it.
+    face's vertices when nothing moves, as `FaceLayer` has them; opening: cm between its lips. box: x0, y0,
+    x1, y1, outside which nothing ever changes. outlined: whether the outline held the face; where it did not,
+    a soft ellipse stands for it.
     """
 
     def __init__(
@@ -56,12 +60,16 @@ class Scene:
         rest: np.ndarray,
         places: np.ndarray,
         depths: np.ndarray,
+        opening: float = 0.0,
     ) -> None:
         self.image = image
+        self.shown = float(smooth(np.array(opening), *OPEN))
         person = np.clip((person - TAIL) / (1 - 2 * TAIL), 0, 1).astype(np.float32)
         self.outlined = _held(person, places[rest[:, 2] > FRONT]) >= FOUND
         if not self.outlined:
             person = np.maximum(person, _ellipse(person.shape, camera, pose))
+        (x, y), z = np.abs(rest[:, :2].T - [[0], [MOUTH[0]]]), rest[:, 2]
+        self.mouth = np.flatnonzero((x < MOUTH[1]) & (y < MOUTH[2]) & (z > FRONT))
         inside = inner(image)
         self.sheet = Sheet(person, inside, camera, pose, rest, places, depths)
         self.box = x0, y0, x1, y1 = self.sheet.box
@@ -90,9 +98,15 @@ class Scene:
             layer.source,
             layer.weight,
             layer.kind,
+            self._calm(layer),
             corner,
         )
         return frame, sources
+
+    def _calm(self, layer: FaceLayer) -> float:
+        """1 while an open mouth stays as it is: then the photograph's own inside of it goes with the lips."""
+        mouth = np.linalg.norm(layer.vertices[self.mouth] - layer.rest[self.mouth], axis=1)
+        return self.shown * float(1 - smooth(mouth.max(initial=0.0), *CALM))
 
     def origin(self, layer: FaceLayer, sources: np.ndarray) -> Origin:
         """Where the pixels of a frame come from, of a layer and the sheet's sources that `draw` gave."""
@@ -108,7 +122,7 @@ class Scene:
         weight = layer.weight[face]
         alpha = cover(
             there[part], person[part], s[part], self.sheet.middle, self.sheet.step, PAD, x0, y0,
-            layer.alpha[face], weight, layer.kind[face],
+            layer.alpha[face], weight, layer.kind[face], np.float32(self._calm(layer)),
         )  # fmt: skip
         way = np.where((alpha * weight > 0)[..., None], layer.source[face] - here[part], 0)
         way = np.where((way**2).sum(-1, keepdims=True) < STILL**2, 0, way)

@@ -18,14 +18,14 @@ NOTHING = np.zeros(54), np.zeros(6), np.zeros(2)
 
 @lru_cache
 def photograph(
-    h: int = 256, w: int = 256, yaw: float = 0.0, tall: float = 90.0
+    h: int = 256, w: int = 256, yaw: float = 0.0, tall: float = 90.0, jaw: float = 0.0
 ) -> tuple[np.ndarray, HeadFit, np.ndarray]:
     """A textured head before a striped wall, its fit from the model's own landmarks, and the person's
     outline.
     """
     camera = Camera(2.2 * 2.2 * tall, w / 2, h * 0.45)
     R, T = rotation(yaw, 3.0, 2.0), np.array([0.0, 0.0, camera.focal * 20.0 / tall])
-    vertices = MODEL.shape(np.zeros(5), MODEL.coefficients(mouthSmile=0.2))
+    vertices = MODEL.shape(np.zeros(5), MODEL.coefficients(mouthSmile=0.2, jawOpen=jaw))
     points = camera.project(to_camera(MODEL.at_landmarks(vertices).astype(float), R, T))
     y, x = np.mgrid[:h, :w] + 0.5
     k, cx, cy = tall / 20.0, w / 2, h * 0.45 - 3 * tall / 20.0
@@ -112,6 +112,14 @@ def test_without_numba_the_same_frame_is_drawn(monkeypatch):
     frames.append(HeadPortrait(*photograph(*size)).draw(*MOTIONS[1]).frame)
     apart = np.abs(frames[0].astype(int) - frames[1]).max(-1)
     assert (apart > 1).mean() < 1e-3  # pixels whose centre lies on an edge of two triangles
+
+
+def test_an_open_mouth_that_only_turns_shows_the_photographs_own_inside():
+    drawn = portrait(256, 256, 0.0, 120.0, 0.4).draw(*motion(yaw=12, pitch=-5))
+    mouth, (x0, y0, x1, y1) = drawn._layer.kind == 1, drawn._layer.box
+    left, top = drawn.box[:2]
+    known = drawn.known[y0 - top : y1 - top, x0 - left : x1 - left][mouth]
+    assert mouth.sum() > 100 and known.mean() > 0.9
 
 
 def test_a_turn_beyond_what_is_seen_is_damped_and_told():
