@@ -179,7 +179,9 @@ def compose(
         pad,
         x0,
         y0,
-        *(a[face] for a in (alpha, weight, kind)),
+        alpha[face],
+        weight[face],
+        kind[face],
         calm,
     )
     al = shown[..., None]
