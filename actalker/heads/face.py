@@ -36,10 +36,8 @@ BALL_BACK = 0.2  # cm by which the eyeballs stand back: they would come through 
 TURNED = 5.0  # degrees of turning over which the face's outline goes from what is behind to the mesh
 LASH_APART = 0.11  # cm
 LASH_DARK = 0.45  # of the skin: the lightest a line of lashes may be
-UPPER_RIM, LOWER_RIM = (
-    (0.5, 0.25),
-    (0.3, 0.1),
-)  # cm from where lips touch: photographs show seam or teeth there
+UPPER_RIM = (0.5, 0.25)  # cm from where lips touch: from here on a photograph shows seam or teeth
+LOWER_RIM = (0.3, 0.1)
 SLIT = 0.12  # cm of opening below which no light comes in
 GLOW = 0.28  # of the lips' colour: what light there is deep inside
 SEAM, SEAM_DARK = 0.5, 0.35  # of the lips' colour between shut lips; how much darker they are beside it
@@ -47,7 +45,7 @@ SEAM, SEAM_DARK = 0.5, 0.35  # of the lips' colour between shut lips; how much d
 
 class PortraitFace:
     """image: (H, W, 3) uint8; fit: its head; outline: (H, W) in [0, 1], the person; child: 0 an adult's
-    teeth, 1 a small child's.
+    teeth, 1 a small child's, None for what the face looks like.
 
     rest (n, 3), places (n, 2), depths (n,): as in `FaceLayer`. rig: of all portraits.
     """
@@ -71,6 +69,7 @@ class PortraitFace:
         if lower:
             self.form.base += (teeth(rig, child, lower) - teeth(rig, child)).astype(np.float32)
             raster = self._look()
+            x0, y0, x1, y1 = raster.box
         there = to_camera(self.rest, fit.R, fit.T)
         view = View.of(rig, self.image, outline, there, self.places, raster, self.scale)
         teeth_shown = teeth_masks(view.crop, self.kinds0, self.scale)
