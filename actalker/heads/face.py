@@ -29,7 +29,7 @@ from .kernels import Box
 from .layer import EYE_LEFT, EYE_RIGHT, MOUTH, SKIN, FaceLayer
 from .rig import face_rig
 from .shape import BLINKS, FaceShape
-from .skin import View, blur, fill_colours, teeth_on_lips
+from .skin import View, blur, fill_colours, lashes_above, teeth_on_lips
 from .zips import smoothstep
 
 BALL_BACK = 0.2  # cm by which the eyeballs stand back: they would come through the lids
@@ -79,6 +79,7 @@ class PortraitFace:
         self.opening = rig.lips.middle(self.rest)
         no_lip = teeth_on_lips(rig, view) if self.opening > SLIT else np.zeros(len(rig.rows), np.float32)
         self.fill = fill_colours(rig, view, self.visible, no_lip)
+        self.lashes_above = lashes_above(rig, view)
         lash = self._lashes(view)
         masks = np.concatenate([self._masks(), teeth_shown], 2)
         self._eyes(view, masks)
@@ -298,5 +299,6 @@ class PortraitFace:
         changed = np.clip(abs(rig.lips.middle(V) - self.opening) / 0.2, 0, 1)
         weights *= 1 - changed * self.at_rims
         for lids, share in zip(rig.lids, shares, strict=True):
-            weights = weights * (1 - smoothstep(np.array(share), 0.08, 0.5) * lids.hidden)
+            hidden = np.maximum(lids.hidden, self.lashes_above * lids.over)
+            weights = weights * (1 - smoothstep(np.array(share), 0.08, 0.5) * hidden)
         return weights

@@ -61,6 +61,7 @@ class Rig:
     count: np.ndarray
     border: np.ndarray
     no_fill: np.ndarray
+    from_brow: np.ndarray
     mouth: np.ndarray
     upper: np.ndarray
     ibug68: np.ndarray
@@ -135,7 +136,7 @@ def make_rig(model: HeadModel) -> Rig:
             for a, b in zip(ibug[f : s - 1], ibug[f + 1 : s], strict=True)
         ]
     )
-    near_brow = cKDTree(brow).query(N)[0] < 0.75
+    from_brow = cKDTree(brow).query(N)[0]
     lashes = face & np.any(
         [(np.minimum(lid.above, lid.below) < 0.3) | (lid.drop > 0.25) for lid in lids], axis=0
     )
@@ -155,7 +156,8 @@ def make_rig(model: HeadModel) -> Rig:
         neighbours=neighbours,
         count=np.maximum(np.bincount(triangles.ravel(), minlength=n), 1).astype(np.float32),
         border=_border(N, edges[np.tile(kinds == SKIN, 3)], kind, face),
-        no_fill=(kind == SKIN) & (lashes | near_brow),
+        from_brow=from_brow.astype(np.float32),
+        no_fill=(kind == SKIN) & (lashes | (from_brow < 0.75)),
         mouth=np.exp(-((np.linalg.norm((N - middle) / [1.25, 1.0, 2.0], axis=1) / 3.2) ** 4)).astype(
             np.float32
         ),

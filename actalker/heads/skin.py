@@ -23,6 +23,7 @@ BEHIND, JUST_BEHIND = 0.12, 0.06  # cm behind the nearest surface that still cou
 SPREAD = 0.08  # how much a known colour gives way to its neighbours'
 LID_FROM_BELOW = 0.5  # share of the colour under the eye in a lid's
 LID_DARKER = 0.94
+LASHES = (0.05, 0.09)  # fine detail, of the light, from which on there are lashes
 DARK = 0.72  # of the skin under the eye: what is darker above it is no skin
 
 
@@ -105,6 +106,20 @@ def teeth_on_lips(rig: Rig, view: View) -> np.ndarray:
         off = np.abs(colours[near] - own).sum(1) / max(own.sum(), 0.1)
         out[near] = smoothstep(off, 0.22, 0.4)
     return np.maximum(out, np.minimum(2 * (rig.neighbours @ out), 1) * (rig.lips.away < 0.6))
+
+
+def lashes_above(rig: Rig, view: View) -> np.ndarray:
+    """(n,) in [0, 1]: where an open eye's lashes or folds lie over the skin above it: a shut eye has taken
+    them along.
+    """
+    light = view.crop.mean(2)
+    fine = np.abs(light - gaussian_filter(light, 0.15 * view.scale)) / np.maximum(light, 0.1)
+    detail = bilinear(gaussian_filter(fine, 0.12 * view.scale)[..., None], view.places)[:, 0]
+    out = np.zeros(len(rig.rows), np.float32)
+    for lids in rig.lids:
+        zone = lids.over * smoothstep(lids.above, 1.1, 0.8) * smoothstep(rig.from_brow, 0.35, 0.65)
+        out = np.maximum(out, zone * smoothstep(detail, *LASHES))
+    return np.maximum(out, rig.neighbours @ out).astype(np.float32)
 
 
 def fill_colours(rig: Rig, view: View, visible: np.ndarray, no_lip: np.ndarray) -> np.ndarray:
