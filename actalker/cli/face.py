@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import InputError
-from ..provenance import check_readable, check_writable
+from ..provenance import check_readable, check_writable, made_by
 from .options import new_parser, parse
 
 log = logging.getLogger("actalker")
@@ -94,6 +94,7 @@ def run(argv: Sequence[str]) -> int:
     picture = sheet(found.bound) if whole else look(found.bound, asked)  # type: ignore[arg-type]
     for note in found.bound.notes if not whole else ():
         log.warning(note)
-    write_png(out, Mark(picture.shape[:2])(picture) if options.mark else picture, options.overwrite)
+    marked = Mark(picture.shape[:2])(picture) if options.mark else picture
+    write_png(out, marked, options.overwrite, made_by())
     print(out)
     return 0

@@ -124,7 +124,8 @@ def open_case(case: Case, model: TalkingHeadModel) -> Opened:
 def save_context(opened: Opened, place: Path) -> None:
     """What the report needs beside the frames: the regions, a puppet's true video, and the speech."""
     inputs = opened.inputs
-    held = {name: mask.numpy() for name, mask in inputs.portrait.masks.items()}
+    bound = inputs.portrait.bound
+    held = {name: bound.shown(mask) for name, mask in bound.masks.items()}
     held["fps"] = np.array([inputs.fps.numerator, inputs.fps.denominator])
     if inputs.sound is not None:
         held["sound"], held["rate"] = inputs.sound.samples, np.array(inputs.sound.rate)

@@ -180,7 +180,7 @@ def _seconds_of_a_call(case: Case, model: str) -> float:
     count = min(inputs.frames, inputs.model.config.window)
     for _ in range(2):
         start = time.perf_counter()
-        for _ in generate(inputs.model, inputs.conditions, count, 0, 1):
+        for _ in generate(inputs.model, inputs.conditions, count, 0, 1, codec=inputs.portrait.bound):
             pass
     return time.perf_counter() - start
 
@@ -238,9 +238,8 @@ def _frames(inputs: ClipInputs, setting: Setting, steps: int | None) -> np.ndarr
     with _scanning(model, setting.changes.get("scan_scope")):
         own = int(setting.changes["steps"]) if "steps" in setting.changes else steps
         seed = int(setting.changes.get("seed", 0))
-        return np.concatenate(
-            [to_uint8(piece) for piece in generate(model, conditions, told.frames, seed, own, scales=scales)]
-        )
+        pieces = generate(model, conditions, told.frames, seed, own, scales=scales, codec=told.portrait.bound)
+        return np.concatenate([to_uint8(piece) for piece in pieces])
 
 
 @contextmanager

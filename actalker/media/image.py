@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, JpegImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, JpegImagePlugin, PngImagePlugin, UnidentifiedImageError
 
 from ..errors import InputError
 from ..extras import need
@@ -55,12 +55,17 @@ def decode_image(file: IO[bytes], path: str | Path) -> np.ndarray:
             raise InputError(f"{path}: the picture is damaged ({why}); copy or export it again") from None
 
 
-def write_png(path: str | Path, array: np.ndarray, overwrite: bool = True) -> None:
-    """Write (h, w, 3) or (h, w) uint8 as PNG; the file appears when it is whole."""
+def write_png(path: str | Path, array: np.ndarray, overwrite: bool = True, says: str | None = None) -> None:
+    """Write (h, w, 3) or (h, w) uint8 as PNG; the file appears when it is whole. says: its comment, if
+    any.
+    """
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,)):
         raise InputError(f"{path}: a PNG takes (h, w, 3) or (h, w) uint8, not {array.shape} {array.dtype}")
     with whole_file(path, overwrite) as work:
-        Image.fromarray(np.ascontiguousarray(array)).save(work, format="PNG")
+        told = PngImagePlugin.PngInfo()
+        if says is not None:
+            told.add_text("Comment", says)
+        Image.fromarray(np.ascontiguousarray(array)).save(work, format="PNG", pnginfo=told)
 
 
 def flat_rgb(picture: Image.Image, name: str | Path, profile: bytes | None = None) -> np.ndarray:

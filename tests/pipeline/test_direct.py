@@ -220,3 +220,26 @@ def test_in_little_memory_and_half_precision(face, moving):
     made, whole = read(half, face, moving), numbers_of(moving.relative(moving[:1]))
     yaw = NUMBERS.index("yaw")
     assert np.abs(made[:, yaw] - whole[:, yaw]).max() < 0.5  # degrees
+
+
+def test_frames_are_the_photograph_wherever_nothing_moves(pipe, face, moving):
+    still = pipe.prepare(face, expression=moving, gates={"expression": 0.0}, duration=0.12)
+    photograph = still.inputs.portrait.image
+    assert all(np.array_equal(frame, photograph) for frame in pipe.stream(still))
+    request = pipe.prepare(face, expression=moving, duration=0.4)
+    made = np.stack(list(pipe.stream(request)))
+    x0, y0, x1, y1 = request.inputs.portrait.bound.head.box
+    made[:, y0:y1, x0:x1] = photograph[y0:y1, x0:x1]
+    assert np.array_equal(made, np.repeat(photograph[None], 10, 0))
+
+
+def test_pictures_and_floats_are_the_streams_frames(pipe, face, moving):
+    request = pipe.prepare(face, expression=moving, duration=0.12, view="face", size=128)
+    streamed = np.stack(list(pipe.stream(request)))
+    given = {"expression": moving, "duration": 0.12, "view": "face", "size": 128}
+    assert np.array_equal(np.asarray(pipe(face, **given).frames), streamed)
+    floats = pipe(face, **given, output_type="np").frames
+    assert np.array_equal(np.round(floats * 255).astype(np.uint8), streamed)
+    steady = np.stack(list(pipe.stream(pipe.prepare(face, steady=True, **given))))
+    assert np.abs(steady.astype(int) - streamed).max() <= 1  # its colours are held, where they are already
+    assert max(streamed.shape[1:3]) == 128

@@ -130,3 +130,28 @@ def long_speech(source: Path, target: Path, seconds: int) -> None:
 
     mono = read_sound(source).mono(16000)
     sound_file(target, np.tile(mono, -(-seconds * 16000 // len(mono)))[None, : seconds * 16000])
+
+
+def test_a_photograph_that_moves_for_long_needs_the_memory_of_a_second(tmp_path):
+    code = """
+import sys
+import numpy as np
+from skimage.data import astronaut
+from actalker.heads.motion import HeadMotion
+from actalker.pipeline import TalkingHeadPipeline
+f = int(sys.argv[1])
+pipe = TalkingHeadPipeline.from_pretrained("direct", device="cpu")
+t = np.arange(f) / 25
+pose = np.zeros((f, 6))
+pose[:, 0] = 8 * np.sin(3 * t)
+moving = HeadMotion(t, np.zeros((f, 54)), pose, np.zeros((f, 2)), np.ones(f), np.zeros(f, int))
+for frame in pipe.stream(pipe.prepare(astronaut(), expression=moving)):
+    pass
+print(next(l for l in open("/proc/self/status") if l.startswith("VmHWM")).split()[1])
+"""
+    most = []
+    for frames in ("25", "750"):
+        done = subprocess.run([sys.executable, "-c", code, frames], capture_output=True, text=True, cwd=ROOT)
+        assert done.returncode == 0, done.stderr[-1500:]
+        most.append(float(done.stdout))
+    assert most[1] == pytest.approx(most[0], rel=0.03)

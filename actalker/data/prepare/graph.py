@@ -83,6 +83,11 @@ def settled(
         from ...pipeline.find import find_model
 
         folder = find_model(latents)
+        settings = folder / "config.json"
+        if settings.is_file() and '"FaceMotion"' in settings.read_text(errors="replace"):
+            raise InputError(
+                f"--latents {latents}: its latents are motion, not pictures; give a model of pictures"
+            )
         encoded = LatentsConfig(str(folder), folder_hash(folder), device)
     return replace(config, look=look, sync=sync, identity=identity, latents=encoded)
 
