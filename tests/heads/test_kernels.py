@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from actalker.heads import kernels
+from actalker.heads import kernels, plain, plain_paint
 
 BOX = (3, 2, 43, 34)
 
@@ -64,3 +64,77 @@ def test_homogeneous_places_of_an_unmoved_mesh_are_the_pixels_themselves(blob):
     i, j = np.nonzero(raster.triangle >= 0)
     here = np.stack([j + BOX[0] + 0.5, i + BOX[1] + 0.5], 1)
     assert np.abs(got[i, j, :2] / got[i, j, 2:] - here).max() < 0.01
+
+
+def forms(monkeypatch, call):
+    """What a call gives with numba's kernels, and with numpy's in their place."""
+    first = call()
+    monkeypatch.setattr(kernels, "compiled", plain)
+    monkeypatch.setattr(kernels, "compiled_paint", plain_paint)
+    return first, call()
+
+
+def test_numpys_form_of_every_kernel_gives_what_numbas_gives(blob, monkeypatch):
+    pytest.importorskip("numba")
+    places, depths, triangles = blob
+    random = np.random.default_rng(5)
+    image = random.random((20, 30, 3)).astype(np.float32)
+    values = random.normal(size=(24, 4)).astype(np.float32)
+    space = np.concatenate([places, depths[:, None]], 1)
+    before = kernels.areas(places, triangles) * random.uniform(0.2, 1.5, 8).astype(np.float32)
+    count, most = np.ones(24, np.float32), np.full(8, 1.2, np.float32)
+    kind = np.repeat(np.repeat(random.integers(0, 5, (6, 8)), 5, 0), 5, 1).astype(np.uint8)
+    kind[kind == 4] = 255
+
+    def call():
+        raster = kernels.rasterise(places, depths, triangles, BOX, np.arange(8) % 2 == 0)
+        return {
+            "triangle": raster.triangle,
+            "near": raster.near,
+            "interpolate": kernels.interpolate(raster, triangles, depths, values),
+            "bilinear": kernels.bilinear(image, random_places),
+            "normals": kernels.normals(space, triangles),
+            "areas": kernels.areas(places, triangles),
+            "unstretched": kernels.unstretched(places, triangles, before, most, count),
+            "shade": kernels.shade(kind, np.array([4.0, 3.0])),
+        }
+
+    random_places = random.uniform(-3, 33, (50, 2)).astype(np.float32)
+    first, second = forms(monkeypatch, call)
+    same = first["triangle"] == second["triangle"]
+    assert same.mean() > 0.99  # centres on an edge
+    for name, values in first.items():
+        if name == "triangle":
+            continue
+        inside = same if name in ("near", "interpolate") else np.s_[:]
+        np.testing.assert_allclose(values[inside], second[name][inside], atol=2e-3, err_msg=name)
+
+
+def test_a_read_between_pixels_is_the_bicubic_of_keys():
+    """Against the closed form in float64; at whole pixels it is the pixel itself."""
+    random = np.random.default_rng(9)
+    image = random.random((12, 14, 3)).astype(np.float32)
+    places = random.uniform(3, 9, (40, 2)).astype(np.float32)
+
+    def keys(d):
+        d = abs(d)
+        a = -0.75
+        if d < 1:
+            return (a + 2) * d**3 - (a + 3) * d**2 + 1
+        return a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a if d < 2 else 0.0
+
+    def read(x, y):
+        return sum(
+            keys(x - 0.5 - j) * keys(y - 0.5 - i) * image[i, j].astype(float)
+            for i in range(12)
+            for j in range(14)
+        )
+
+    wanted = np.clip([read(*place.astype(float)) for place in places], 0, 1)
+    np.testing.assert_allclose(plain_paint.photograph_at(image, *places.T), wanted, atol=1e-5)
+    compiled = pytest.importorskip("actalker.heads.compiled_paint")
+    got = np.array([compiled.photograph_at(image, x, y) for x, y in places])
+    np.testing.assert_allclose(got, wanted, atol=1e-5)
+    np.testing.assert_allclose(
+        compiled.photograph_at(image, np.float32(5.5), np.float32(4.5)), image[4, 5], atol=1e-6
+    )
