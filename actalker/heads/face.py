@@ -32,6 +32,7 @@ from .shape import BLINKS, FaceShape
 from .skin import View, blur, fill_colours, lashes_above, teeth_on_lips
 from .zips import smoothstep
 
+INSIDE_BACK = 0.8  # cm: lips that roll in do not let teeth and gums through
 BALL_BACK = 0.2  # cm by which the eyeballs stand back: they would come through the lids
 TURNED = 5.0  # degrees of turning over which the face's outline goes from what is behind to the mesh
 LASH_APART = 0.11  # cm
@@ -127,7 +128,8 @@ class PortraitFace:
         return int(x0), int(y0), int(min(w, max(x1, x0 + 2))), int(min(h, max(y1, y0 + 2)))
 
     def _behind(self, depths: np.ndarray) -> np.ndarray:
-        return (depths + BALL_BACK * (self.rig.kind >= EYE_LEFT)).astype(np.float32)
+        kind = self.rig.kind
+        return (depths + BALL_BACK * (kind >= EYE_LEFT) + INSIDE_BACK * (kind == MOUTH)).astype(np.float32)
 
     def _masks(self) -> np.ndarray:
         """(h, w, 4) of the box: where the photograph shows the mouth's inside and the eyeballs, loose and

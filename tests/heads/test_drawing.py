@@ -10,6 +10,7 @@ from actalker.heads import compiled, compiled_paint, compiled_scene, kernels, pl
 from actalker.heads.camera import Camera, rotation, to_camera
 from actalker.heads.drawing import HeadPortrait
 from actalker.heads.fit import HeadFit, fit_head
+from actalker.heads.layer import MOUTH, SKIN
 from actalker.heads.model import head_model
 
 MODEL = head_model()
@@ -139,3 +140,15 @@ def test_what_is_no_motion_or_no_picture_is_refused():
         HeadPortrait(image, fit, person[1:])
     with pytest.raises(ValueError, match="uint8 is needed"):
         HeadPortrait(image / 255, fit, person)
+
+
+@pytest.mark.parametrize("jaw", [0.0, 0.3])
+@pytest.mark.parametrize("lower, upper", [(0.46, 0.37), (0.8, 0.37), (0.46, 0.7)])
+def test_lips_that_roll_in_and_meet_let_nothing_of_the_mouth_through(jaw, lower, upper):
+    pressed = {"mouthLeft": 0.27, "mouthRight": 0.23, "mouthFrown": 0.2, "mouthDimple": 0.2}
+    asked = MODEL.coefficients(
+        **pressed, mouthRollLower=lower, mouthRollUpper=upper, mouthPucker=-0.18, mouthClose=1.0
+    )
+    layer = portrait(256, 256, 0.0, 90.0, jaw).draw(asked, *NOTHING[1:])._layer
+    assert (layer.kind == SKIN).sum() > 5000
+    assert not (layer.kind == MOUTH).any()
