@@ -182,7 +182,7 @@ class PortraitFace:
         else:
             self.white = np.clip(skin * 1.1, 0, 0.9)
             self.light = self.white * 1.15
-        bright = max(self.light.mean(), skin.mean() * (1.12 + 0.9 * (1 - skin.mean()) ** 2))
+        bright = max(1.1 * self.light.mean(), skin.mean() * (1.2 + (1 - skin.mean()) ** 2))
         self.light = np.minimum(bright * (0.5 + 0.5 * self.light / max(self.light.mean(), 1e-3)), 0.92)
         self.tables = np.stack([whole_map(*known, fit.iris, self.white, self.light) for known in maps])
 

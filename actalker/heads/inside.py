@@ -20,6 +20,7 @@ LONGER = 0.5  # of an upper tooth: the model's gums end so low that a smile woul
 BROADER = (0.06, 0.0, 0.03)  # of a tooth: else there are gaps between them
 CHILD = (0.9, 1.0)  # the eyes' distance, of the height from the nose's bridge to the chin
 TOOTH = (0.95, 0.905, 0.83)  # of the light
+PALE = 0.32  # of its brightest channel, by which the others of a tooth differ at most
 DEPTH = 1.9  # cm over which it grows dark
 TINT = (0.85, 1.08, 1.12)  # red light comes further
 KEPT = 0.02  # how fast what is known of a colour is forgotten from vertex to vertex
@@ -64,7 +65,7 @@ def pale_inside(crop: np.ndarray, inside: np.ndarray) -> np.ndarray:
         return np.zeros_like(inside)
     light = crop.mean(2)
     dark, bright = np.quantile(light[inside], [0.2, 0.9])
-    grey = np.ptp(crop, axis=2) < 0.45 * crop.max(2)
+    grey = np.ptp(crop, axis=2) < (PALE + 0.1) * crop.max(2)
     return inside & grey & (light > 0.5 * (dark + bright)) & (bright - dark > 0.1)
 
 
@@ -144,7 +145,7 @@ def inside_colours(
     if sure.sum() > 60:
         own = view.crop[sure]
         bright = own[own.mean(1) >= np.quantile(own.mean(1), 0.75)].mean(0)
-        if bright.mean() > 0.6 * white.mean() and np.ptp(bright) < 0.3:
+        if bright.mean() > 0.6 * white.mean() and np.ptp(bright) < PALE * bright.max():
             white = bright * 1.03
     hue = lip / max(lip.mean(), 1e-3)
     pink = light.mean() * (0.5 + 0.5 * hue)  # as grey as the portrait is
@@ -153,7 +154,7 @@ def inside_colours(
     tooth = rig.is_part("teeth_upper", "teeth_lower")
     away = np.stack([rig.neutral[:, 0], 0 * rig.neutral[:, 0], np.maximum(rig.neutral[:, 2] - 5.0, 0.1)], 1)
     away /= np.linalg.norm(away, axis=1, keepdims=True)
-    round_ = 0.7 + 0.3 * np.clip((normals(rig.neutral, rig.triangles) * away).sum(1), 0, 1) ** 0.7
+    round_ = 0.76 + 0.24 * np.clip((normals(rig.neutral, rig.triangles) * away).sum(1), 0, 1) ** 0.7
     colours[tooth] = np.clip(white, 0, 0.97) * round_[tooth, None]
     back = tooth[:, None] * 0.75 * smoothstep(rig.neutral[:, 2], 9.7, 8.3)[:, None]  # in the cheeks' shadow
     colours += back * (0.7 * gum - colours)
@@ -189,7 +190,7 @@ def matched(rig: Rig, view: View, colours: np.ndarray, shown: np.ndarray, dark: 
     own = kernels.bilinear(view.crop, view.places[inside])
     tooth = rig.is_part("teeth_upper", "teeth_lower")[inside]
     white = colours[inside].mean(1) * dark[inside].mean(1)
-    pale = (own.mean(1) > 0.55 * white) & (np.ptp(own, axis=1) < 0.4 * own.max(1))
+    pale = (own.mean(1) > 0.55 * white) & (np.ptp(own, axis=1) < PALE * own.max(1))
     known &= ~tooth | pale  # a tooth, not the tongue before it
     ratio = np.log((own + 0.02) / (colours[inside] * dark[inside] + 0.02))
     w = known.astype(np.float64)
