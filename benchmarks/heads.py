@@ -56,9 +56,7 @@ def costs() -> None:
     model = head_model()
     image, face = posed(512)
     fit, outline = fit_face(face, image), person_outline(image)
-    seen = Frames(
-        np.arange(TRACKED) / 25, (face,) * TRACKED, np.zeros((TRACKED, 24, 24), np.float32), (512, 512)
-    )
+    seen = Frames(np.arange(TRACKED) / 25, (face,) * TRACKED, np.zeros(TRACKED, bool), (512, 512))
     moved = model.coefficients(jawOpen=0.2, mouthSmile=0.2, eyeBlink=0.4)
     turned, glance = np.array([6.0, 3, 2, 0, 0, 0]), np.array([5.0, 0])
     calls: dict[str, Callable[[], object]] = {

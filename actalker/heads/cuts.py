@@ -27,10 +27,11 @@ def thumbnail(picture: np.ndarray) -> np.ndarray:
     return np.asarray(small.resize((SIDE, SIDE), Image.Resampling.BOX).convert("L"), np.float32)
 
 
-def shots(times: np.ndarray, faces: tuple[Face | None, ...], thumbnails: np.ndarray) -> np.ndarray:
+def shots(times: np.ndarray, faces: tuple[Face | None, ...], changed: np.ndarray) -> np.ndarray:
     """The number of the piece without a cut that each frame belongs to, (f,) int, from 0 on.
 
-    A frame without a face belongs to the piece before it.
+    changed (f,): whether a frame's picture is another one than the frame's before (`other_picture`). A frame
+    without a face belongs to the piece before it.
     """
     rows = np.flatnonzero([face is not None for face in faces])
     cut = np.zeros(len(faces), bool)
@@ -45,9 +46,7 @@ def shots(times: np.ndarray, faces: tuple[Face | None, ...], thumbnails: np.ndar
         step = np.linalg.norm(np.diff(middle, axis=0), axis=1) / size[:-1]
         bent = np.linalg.norm(np.diff(shape, axis=0), axis=2).mean(1)
         around = np.maximum(np.append(0, step)[:-1], np.append(step, 0)[1:])
-        other = np.array(
-            [other_picture(thumbnails[a], thumbnails[b]) for a, b in zip(rows[:-1], rows[1:], strict=True)]
-        )
+        other = np.diff(np.cumsum(changed)[rows]) > 0  # since the last face
         cut[rows[1:]] = (
             (step > LEAP)
             | ((step > JUMP) & (step > ALONE * around))

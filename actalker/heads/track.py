@@ -46,12 +46,12 @@ NO_FACE = (
 
 @dataclass(frozen=True, eq=False)
 class Frames:
-    """What was seen in a video: times (f,) in seconds, the faces, thumbnails (f, ...) of the pictures, their
-    size."""
+    """What was seen in a video: times (f,) in seconds, the faces, whether a picture is another one than that
+    before (f,), the pictures' height and width."""
 
     times: np.ndarray
     faces: tuple[Face | None, ...]
-    thumbnails: np.ndarray
+    changed: np.ndarray
     size: tuple[int, int]
 
 
@@ -87,13 +87,14 @@ def watch(
         raise InputError(f"{name}: a head is tracked by MediaPipe's landmarks; pip install mediapipe")
     times: list[float] = []
     faces: list[Face | None] = []
-    small: list[np.ndarray] = []
+    changed: list[bool] = []
     turns: list[int] = []
-    size, last = (1, 1), None
+    size, last, before = (1, 1), None, None
     for time, frame in frames:
-        small.append(thumbnail(frame))
-        followed = last is not None and not other_picture(small[-2], small[-1])
-        face = look_closer(frame, last, path) if followed and last is not None else None
+        small = thumbnail(frame)
+        changed.append(before is not None and other_picture(before, small))
+        before = small
+        face = None if last is None or changed[-1] else look_closer(frame, last, path)
         if face is None or last is None or np.hypot(*(face.middle - last.middle)) > NEAR * last.side:
             face = max(find_by_landmarker(frame, path), key=lambda one: one.area, default=None)
             face = face and (look_closer(frame, face, path) or face)  # as the frames after it are seen
@@ -101,12 +102,17 @@ def watch(
             angle, sure = face_angle(frame, face, path)
             turns.append(-round(angle / 90) % 4 if sure else 0)
         times.append(float(time))
-        faces.append(face)
+        faces.append(None if face is None else _small(face))
         last, size = face, (frame.shape[0], frame.shape[1])
     for _ in range(turns[0] if len(set(turns)) == 1 else 0):
         faces = [None if face is None else _turned(face, size[1]) for face in faces]
         size = size[::-1]
-    return Frames(np.array(times), tuple(faces), np.array(small), size)
+    return Frames(np.array(times), tuple(faces), np.array(changed), size)
+
+
+def _small(face: Face) -> Face:
+    """The same face in half the memory: a long video has many."""
+    return replace(face, landmarks=_points(face).astype(np.float32))
 
 
 def _turned(face: Face, width: int) -> Face:
@@ -148,7 +154,7 @@ NOISE: dict[str, float | np.ndarray] = {
 def fit_track(seen: Frames) -> tuple[HeadMotion, np.ndarray]:
     """The motion and the identity of a face that was found in one frame at least."""
     model = head_model()
-    shot = shots(seen.times, seen.faces, seen.thumbnails)
+    shot = shots(seen.times, seen.faces, seen.changed)
     there = np.array([face is not None for face in seen.faces])
     numbers, counts = np.unique(shot[there], return_counts=True)
     identity, basis = _person(model, seen, np.flatnonzero(there & (shot == numbers[counts.argmax()])))
