@@ -7,41 +7,44 @@ outline, so that the fill is no smooth blur.
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinates
 
 from .kernels import fill
 
 SIDE = 192  # pixels of the longer side at which distances are taken and colours spread
+STRAND = 10.0, 30.0  # of 255: from what difference on hair is seen before a plain ground, and over what
 EDGE = 3  # of those pixels
 SMOOTH = 1.5  # of those pixels: what varies faster than this is grain
 
 
 def ground(
     image: np.ndarray, person: np.ndarray, margin: float, ramp: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """The picture without the person, and how much of it is filled.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The picture without the person, how much of it is filled, and what of the person the outline missed.
 
     image (h, w, 3) uint8; person (h, w) in [0, 1]; within `margin` pixels of the person the picture is not
     trusted (strands of hair that the outline missed), beyond it the fill fades out over `ramp` pixels.
-    Returns (h, w, 3) uint8, the picture's own bytes where the share is 0, and the share (h, w) float32 in [0,
-    1].
+    Returns (h, w, 3) uint8, the picture's own bytes where the share is 0; the share (h, w) float32 in [0, 1];
+    and (h, w) float32 in [0, 1], strands beside the person.
     """
     h, w = person.shape
     step = max(1, round(max(h, w) / SIDE))
     small = _reduce(person, step)
     inside = small > 0.04
+    nothing = np.zeros((h, w), np.float32)
     if not inside.any():
-        return image.copy(), np.zeros((h, w), np.float32)
+        return image.copy(), nothing, nothing
     away = distance_transform_edt(~inside).astype(np.float32) * step
     clean = (away > margin + ramp) & _off_edge(small.shape)
     if clean.mean() < 0.01:  # the person is nearly all of the picture
         clean = small < 0.5
         if not clean.any():
-            return image.copy(), np.zeros((h, w), np.float32)
+            return image.copy(), nothing, nothing
     weight = clean.astype(np.float32)
     seen = gaussian_filter(weight, SMOOTH)
-    colours = [gaussian_filter(_reduce(image[..., c], step) * weight, SMOOTH) for c in range(3)]
-    low = _spread(np.stack(colours, -1) / np.maximum(seen, 1e-3)[..., None], np.minimum(seen * 4, 1))
+    own = np.stack([_reduce(image[..., c], step) for c in range(3)], -1)
+    colours = gaussian_filter(own * weight[..., None], (SMOOTH, SMOOTH, 0))
+    low = _spread(colours / np.maximum(seen, 1e-3)[..., None], np.minimum(seen * 4, 1))
     # the grain: what a seen pixel differs from the smooth colours, read across the edge of what is seen
     nearest = distance_transform_edt(~clean, return_distances=False, return_indices=True)
     here = np.mgrid[0 : clean.shape[0], 0 : clean.shape[1]]
@@ -51,7 +54,29 @@ def ground(
     ]
     share = 1 - _ramp((away - margin) / max(ramp, 1e-3))
     maps = np.dstack([low, across[1], across[0], weight, share]).astype(np.float32)
-    return fill(image, maps, step)
+    plate, whole = fill(image, maps, step)
+    rough = _spread(np.abs(own - low).max(-1, keepdims=True), weight)
+    near = 1 - _ramp(away / max(margin, 1e-3))
+    beside = (whole > 0.999) & (person < 0.99)
+    return plate, whole, _strands(image, plate, beside, np.dstack([near, rough]), step)
+
+
+def _strands(
+    image: np.ndarray, plate: np.ndarray, beside: np.ndarray, maps: np.ndarray, step: int
+) -> np.ndarray:
+    """Where the picture differs from its ground by more than the ground is rough, (h, w) in [0, 1].
+
+    beside (h, w): where to look. maps (h / step, w / step, 2): how near the person is, and the roughness, of
+    255.
+    """
+    out = np.zeros(beside.shape, np.float32)
+    y, x = np.nonzero(beside)
+    apart = np.abs(image[y, x].astype(np.float32) - plate[y, x]).max(-1)
+    at = [(y + 0.5) / step - 0.5, (x + 0.5) / step - 0.5]
+    near, rough = (map_coordinates(maps[..., k], at, order=1, mode="nearest") for k in (0, 1))
+    least = STRAND[0] + 2 * rough
+    out[y, x] = near * _ramp((apart - least) / (STRAND[1] + rough))
+    return out
 
 
 def _off_edge(shape: tuple[int, int]) -> np.ndarray:

@@ -75,7 +75,8 @@ class Scene:
         self.box = x0, y0, x1, y1 = self.sheet.box
         part = slice(y0, y1), slice(x0, x1)
         scale = self.sheet.scale
-        plate, share = ground(image[part], person[part], MARGIN * scale, RAMP * scale)
+        plate, share, strands = ground(image[part], person[part], MARGIN * scale, RAMP * scale)
+        person[part] = np.maximum(person[part], strands)
         picture = np.dstack([image, np.rint(person * 255).astype(np.uint8)])
         some = _cells((picture[part][..., 3] > 0) | (share > 0), self.sheet.step, self.sheet.shape)
         bare = _cells(picture[part][..., 3] < 255, self.sheet.step, self.sheet.shape, beyond=True)

@@ -287,7 +287,7 @@ def test_the_ground_is_the_picture_beside_and_keeps_its_grain():
     person = np.zeros((h, w), np.float32)
     person[50:110, 70:130] = 1
     image = np.where(person[..., None] > 0, 255, np.clip(plain, 0, 255)).astype(np.uint8)
-    filled, share = ground(image, person, 4.0, 4.0)
+    filled, share, strands = ground(image, person, 4.0, 4.0)
     beside = share == 0
     assert (
         (filled[beside] == image[beside]).all() and beside[:30].all() and (share[50:110, 70:130] == 1).all()
@@ -298,11 +298,25 @@ def test_the_ground_is_the_picture_beside_and_keeps_its_grain():
     assert 0.6 < rough[0] / rough[1] < 1.4
 
 
+def test_strands_that_the_outline_missed_belong_to_the_person():
+    h, w = 160, 200
+    random = np.random.default_rng(1)
+    image = np.clip(150 + random.normal(0, 3, (h, w, 3)), 0, 255)
+    person = np.zeros((h, w), np.float32)
+    person[50:110, 70:130] = 1
+    image[50:110, 70:130] = 40
+    image[75:78, 130:136] = 40  # a lock beside the outline
+    _, _, strands = ground(image.astype(np.uint8), person, 8.0, 4.0)
+    assert strands[76, 130:132].min() > 0.5 and strands[:, :60].max() == 0
+    plain = (person == 0) & (np.abs(image.mean(-1) - 150) < 10)
+    assert strands[plain].mean() < 0.01
+
+
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_a_picture_without_a_person_or_without_a_ground_is_its_own_ground(share):
     image = np.random.default_rng(0).integers(0, 256, (40, 50, 3)).astype(np.uint8)
-    filled, filled_share = ground(image, np.full((40, 50), share, np.float32), 3.0, 3.0)
-    assert (filled == image).all() and not filled_share.any()
+    filled, filled_share, strands = ground(image, np.full((40, 50), share, np.float32), 3.0, 3.0)
+    assert (filled == image).all() and not filled_share.any() and not strands.any()
 
 
 def test_without_an_outline_a_soft_ellipse_stands_for_it():
