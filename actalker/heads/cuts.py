@@ -12,7 +12,10 @@ from ..faces.face import Face
 
 SIDE = 24  # s, pixels
 UNLIKE = 0.15  # one minus the correlation of two thumbnails, from which a picture counts as another one
-STILL = 0.03  # of the face's size, or of the eyes' distance for its shape: faces that differ by less are one
+STILL = 0.03  # of the face's size: a face that moves by less has not jumped
+OTHER = (
+    0.02  # of it, of the bony landmarks: faces whose shapes differ by more are two (of real pairs 97 in 100)
+)
 JUMP, LEAP = 0.12, 0.5  # of the face's size: a step that stands alone, and one that is too long for any head
 ALONE = 4.0  # times as long as the steps before and after
 GROWN = 1.5  # times as large, or as small
@@ -51,7 +54,7 @@ def shots(times: np.ndarray, faces: tuple[Face | None, ...], changed: np.ndarray
             (step > LEAP)
             | ((step > JUMP) & (step > ALONE * around))
             | (grown > np.log(GROWN))
-            | (other & ((step > STILL) | (bent > STILL)))
+            | (other & ((step > STILL) | (bent > OTHER)))
             | (np.diff(times[rows]) > ABSENT)
         )
     return np.cumsum(cut)

@@ -173,7 +173,7 @@ def test_cuts_are_found_and_flashes_and_quick_turns_are_none():
         and other_picture(a, b)
     )
     assert not shots(times, tuple(faces), same | (np.arange(20) == 10)).any()  # a picture behind a still face
-    who = landmarks(0.9 * random.normal(size=30), np.zeros(54))  # another person, at the same place
+    who = landmarks(1.2 * random.normal(size=30), np.zeros(54))  # another person, at the same place
     others = faces[:10] + [face(who)] * 10
     assert shots(times, tuple(others), same | (np.arange(20) == 10)).tolist() == [0] * 10 + [1] * 10
     jump = [face(one.landmarks + (60 if k >= 7 else 0, 0)) for k, one in enumerate(faces)]
