@@ -7,7 +7,7 @@ vertices that are drawn, t triangles, H, W the photograph.
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import binary_erosion, gaussian_filter
+from scipy.ndimage import binary_erosion
 
 from . import kernels
 from .camera import FLIP, to_camera
@@ -106,20 +106,19 @@ class PortraitFace:
         )
         self.mouth_wall, self.tooth = rig.kind == MOUTH, rig.is_part("teeth_upper", "teeth_lower")
 
-    # ------------------------------------------------------------------ once
     def _look(self) -> kernels.Raster:
         """The portrait's own shape and where it lies; what of the mesh is in front."""
         self.rest = self.form(np.zeros(len(self.fit.coefficients), np.float32))
         there = to_camera(self.rest, self.R, self.T)
         self.places, self.depths = self.fit.camera.project(there).astype(np.float32), there[:, 2]
-        box = self._box(self.places, self.R)
+        box = self._box(self.places)
         raster = kernels.rasterise(
             self.places, self._behind(self.depths), self.rig.triangles, box, self.rig.one_sided
         )
         self.kinds0 = np.where(raster.triangle >= 0, self.rig.kinds[np.maximum(raster.triangle, 0)], 255)
         return raster
 
-    def _box(self, places: np.ndarray, R: np.ndarray) -> Box:
+    def _box(self, places: np.ndarray) -> Box:
         """The pixels of the photograph that the skin and the eyes may cover."""
         h, w = self.image.shape[:2]
         here = places[self.rig.kind != MOUTH]
@@ -141,9 +140,7 @@ class PortraitFace:
             here = np.isin(self.kinds0, kinds)
             tight = binary_erosion(here, iterations=size + (k == 1 and size > 1))
             for m, mask in enumerate((here, tight)):
-                out[..., 2 * k + m] = gaussian_filter(
-                    mask.astype(np.float32), 0.05 * self.scale, truncate=3.0
-                )
+                out[..., 2 * k + m] = blur(mask.astype(np.float32), 0.05 * self.scale)
         return out
 
     def _lashes(self, view: View) -> np.ndarray:
@@ -160,6 +157,7 @@ class PortraitFace:
         return np.append(np.minimum(0.85 * dark, LASH_DARK * skin), [dense, single])
 
     def _eyes(self, view: View, masks: np.ndarray) -> None:
+        """The eyeballs' maps, white, and how bright and how coloured the portrait's light is."""
         fit, rig = self.fit, self.rig
         self.balls = [ball(rig.model, fit.identity, side, fit.offset) for side in (0, 1)]
         maps = []
@@ -205,7 +203,6 @@ class PortraitFace:
             np.float32
         )
 
-    # ------------------------------------------------------------- a frame
     def draw(
         self, coefficients: np.ndarray, gaze: np.ndarray, rotation: np.ndarray, translation: np.ndarray
     ) -> FaceLayer:
@@ -217,7 +214,7 @@ class PortraitFace:
         there = to_camera(V, rotation.astype(np.float32), translation.astype(np.float32))
         places = fit.camera.project(there)
         depths = self._behind(there[:, 2])
-        raster = kernels.rasterise(places, depths, rig.triangles, self._box(places, rotation), rig.one_sided)
+        raster = kernels.rasterise(places, depths, rig.triangles, self._box(places), rig.one_sided)
         turned = self._turned(rotation)
         shares = [self.form.lid_share(coefficients, k) for k in BLINKS]
         still = self._still(V, gaze, shares, turned)
@@ -242,12 +239,12 @@ class PortraitFace:
         values[:, 6:9] *= (1 - SEAM_DARK * shut * self.at_seam)[:, None]
         values[:, 9] = np.where(wall, self.tooth, rig.lids[0].skin + rig.lids[1].skin)
         self._lid_values(values, shares)
-        parts = np.stack(
+        eyeballs = np.stack(
             [parameters(self.balls[side], fit.camera, fit.R, fit.T, fit.gaze[side], gaze) for side in (0, 1)]
         )
         reach = np.maximum(np.array([0.22, 0.2], np.float32) * self.scale, 1.0)
         alpha, colour, source, weight, kind = kernels.paint(
-            raster, rig.triangles, rig.kinds, depths, values, self.paint, parts, still, reach
+            raster, rig.triangles, rig.kinds, depths, values, self.paint, eyeballs, still, reach
         )
         return FaceLayer(
             raster.box,

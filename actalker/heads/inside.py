@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import binary_dilation, gaussian_filter
+from scipy.ndimage import binary_dilation
 from scipy.sparse import diags
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
@@ -12,7 +12,7 @@ from . import kernels
 from .kernels import normals
 from .layer import MOUTH
 from .rig import Rig
-from .skin import View
+from .skin import View, blur
 from .zips import smoothstep
 
 LOWERED = 0.13  # cm by which the upper teeth hang lower than the model's: a mouth that speaks shows them
@@ -77,7 +77,7 @@ def teeth_masks(crop: np.ndarray, kinds: np.ndarray, scale: float) -> np.ndarray
     wide = binary_dilation(pale, iterations=max(1, round(0.12 * scale)))
     if pale.sum() > 0.5 * (kinds == MOUTH).sum():  # teeth that are shut: what shows between them is no wall
         wide[:] = True
-    return gaussian_filter(np.stack([pale, ~wide], 2).astype(np.float32), (0.04 * scale, 0.04 * scale, 0))
+    return blur(np.stack([pale, ~wide], 2).astype(np.float32), 0.04 * scale)
 
 
 def own_inside(rig: Rig, view: View, shown: np.ndarray) -> np.ndarray:

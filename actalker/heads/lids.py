@@ -22,15 +22,16 @@ TURNS = 3
 @dataclass(frozen=True, eq=False)
 class Lids:
     """index: of the eye's blink. zip: the visible edges. moved (m,): what the blink moves, `shape` (m, 3) by
-    how much. skin (n,): how much a vertex is the upper lid's skin, which only a shut eye shows. drop (n,):
-    cm by which the blink lowers it. above, below (n,): cm to the upper and the lower edge. across (n,): -1
-    to 1 over the eye.
+    how much, edges: the same of both edges. skin (n,): how much a vertex is the upper lid's skin, which only
+    a shut eye shows. drop (n,): cm by which the blink lowers it. above, below (n,): cm to the upper and the
+    lower edge. across (n,): -1 to 1 over the eye.
     """
 
     index: int
     zip: Zip
     moved: np.ndarray
     shape: np.ndarray
+    edges: tuple[np.ndarray, np.ndarray]
     skin: np.ndarray
     drop: np.ndarray
     above: np.ndarray
@@ -82,6 +83,7 @@ class Lids:
             zip=Zip.around(upper, lower, N, near, low, REACH, 0.4, LOWER),
             moved=moved,
             shape=blink[moved].astype(np.float64),
+            edges=(blink[upper].astype(np.float64), blink[lower].astype(np.float64)),
             skin=skin.astype(np.float32),
             drop=drop.astype(np.float32),
             above=np.where(face, edges[0][0], 9).astype(np.float32),
@@ -102,9 +104,7 @@ class Lids:
         place.
         """
         wanted = np.maximum(self.opening(V), 0) * (1 - share)
-        place = {v: k for k, v in enumerate(self.moved)}
         rims = (self.zip.upper, self.zip.lower)
-        moves = [np.array([self.shape[place[v]] if v in place else np.zeros(3) for v in rim]) for rim in rims]
         U, L = (V[rim].astype(np.float64) for rim in rims)
         t = np.linspace(-1, 1, COLUMNS)
         more = np.zeros(COLUMNS)
@@ -112,7 +112,7 @@ class Lids:
         def gap(more: np.ndarray) -> np.ndarray:
             up, down = (
                 forward(edge + np.interp(self.across[rim], t, more)[:, None] * move)
-                for edge, rim, move in zip((U, L), rims, moves, strict=True)
+                for edge, rim, move in zip((U, L), rims, self.edges, strict=True)
             )
             x = np.linspace(max(up[0, 0], down[0, 0]), min(up[-1, 0], down[-1, 0]), COLUMNS)
             return np.interp(x, up[:, 0], up[:, 1]) - np.interp(x, down[:, 0], down[:, 1])
