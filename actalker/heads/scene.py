@@ -16,7 +16,7 @@ from .layer import FaceLayer
 from .plain_scene import cover, layers, overlap, sized
 from .sheet import CENTRE, PAD, RADII, Pose, Sheet, smooth
 
-TAIL = 0.08  # of the outline that counts as nothing, and as all
+SURE = 0.2, 0.9  # of the outline: what counts as nothing, and as all
 MARGIN, RAMP = (
     0.8,
     0.6,
@@ -64,7 +64,7 @@ class Scene:
     ) -> None:
         self.image = image
         self.shown = float(smooth(np.array(opening), *OPEN))
-        person = np.clip((person - TAIL) / (1 - 2 * TAIL), 0, 1).astype(np.float32)
+        person = np.clip((person - SURE[0]) / (SURE[1] - SURE[0]), 0, 1).astype(np.float32)
         self.outlined = _held(person, places[rest[:, 2] > FRONT]) >= FOUND
         if not self.outlined:
             person = np.maximum(person, _ellipse(person.shape, camera, pose))
