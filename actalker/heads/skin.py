@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, grey_dilation, minimum_filter, uniform_filter
+from scipy.ndimage import gaussian_filter, grey_dilation, minimum_filter
 from scipy.sparse import diags, identity
 from scipy.sparse.linalg import splu
 
@@ -83,15 +83,8 @@ class View:
 
 
 def blur(image: np.ndarray, sigma: float) -> np.ndarray:
-    """image (h, w) or (h, w, c) softened by sigma pixels: a Gaussian, or three boxes of its width where that
-    is quicker.
-    """
-    if sigma < 2.5:
-        return gaussian_filter(image, (sigma, sigma, 0)[: image.ndim], truncate=3.0)
-    width = 2 * round((np.sqrt(4 * sigma**2 + 1) - 1) / 2) + 1
-    for _ in range(3):
-        image = uniform_filter(image, (width, width, 1)[: image.ndim])
-    return image
+    """image (h, w) or (h, w, c) softened by sigma pixels."""
+    return gaussian_filter(image, (sigma, sigma, 0)[: image.ndim], truncate=2.5)
 
 
 def teeth_on_lips(rig: Rig, view: View) -> np.ndarray:
