@@ -112,6 +112,7 @@ def test_what_was_made_is_read_back_from_its_frames_and_from_its_take(infer, giv
     np.testing.assert_allclose(back.pose[:, :3], made.pose[:, :3], atol=0.1)
 
 
+@pytest.mark.slow
 def test_the_face_alone_and_other_sizes(infer, tmp_path):
     small = frames(infer("--size", "160", "--duration", "0.12"))
     assert small.shape == (3, 160, 160, 3)
@@ -120,6 +121,7 @@ def test_the_face_alone_and_other_sizes(infer, tmp_path):
     assert frames(face).shape[1:3] == (round(shown[3] - shown[1]), round(shown[2] - shown[0]))
 
 
+@pytest.mark.slow
 def test_a_region_moves_its_part_alone(infer):
     still = frames(infer("--gate", "expression=0", "--duration", "0.48"))
     mouth = frames(infer("--region", "expression=mouth", "--duration", "0.48", out="mouth.mp4"))
@@ -128,6 +130,7 @@ def test_a_region_moves_its_part_alone(infer):
     assert apart[170:220, 130:190].mean() > 4 * apart[60:110, 110:210].mean()
 
 
+@pytest.mark.slow
 def test_where_the_driver_shows_no_face_its_gate_closes(infer, caplog):
     path = infer(driver="dark.mp4")
     assert "dark.mp4: no face at 0.24-0.44 s; its gate closes there" in caplog.text

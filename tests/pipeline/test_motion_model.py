@@ -64,7 +64,10 @@ def moving():
     return HeadMotion(np.arange(F) / 25, names, still[:, :6], still[:, 6:], np.ones(F), np.zeros(F, int))
 
 
-@pytest.mark.parametrize("identity", [NONE, {"width": 62, "tokens": 2}], ids=["nobody", "somebody"])
+SOMEBODY = pytest.param({"width": 62, "tokens": 2}, marks=pytest.mark.slow, id="somebody")
+
+
+@pytest.mark.parametrize("identity", [pytest.param(NONE, id="nobody"), SOMEBODY])
 def test_it_draws_what_it_denoises_and_the_photograph_where_gates_are_closed(identity, moving, tmp_path):
     save_model(motion_model(identity), tmp_path / "model")
     pipe = TalkingHeadPipeline.from_pretrained(tmp_path / "model", device="cpu")
