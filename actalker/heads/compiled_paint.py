@@ -261,6 +261,9 @@ def paint(
                     tuft = lash[4] * max(ONE - off, ZERO) + (ONE - lash[4]) * np.float32(0.45)
                     hair = tuft * step(v[14], ONE - long, ONE)
                     dark = max(dark, min(hair + step(v[14], np.float32(0.8), ONE), ONE) * lash[3])
+                ww *= (ONE - dark) * (
+                    ONE - min(np.float32(12) * abs(lit - ONE), ONE)
+                )  # no longer the photograph's
                 tr, tg, tb = tr * lit, tg * lit, tb * lit
                 tr += dark * (lash[0] - tr)
                 tg += dark * (lash[1] - tg)
@@ -271,7 +274,7 @@ def paint(
 
 
 @numba.njit(cache=True, fastmath=True)
-def soften(kind, source, x0, y0, colour, alpha, out, out_alpha):
+def soften(kind, source, x0, y0, colour, alpha, out, out_alpha, weight):
     """Edges between kinds, where what is shown has moved, blended with their neighbours (1 2 1 both ways)."""
     h, w = kind.shape
     for i in range(1, h - 1):
@@ -304,6 +307,7 @@ def soften(kind, source, x0, y0, colour, alpha, out, out_alpha):
                     start = colour[i, j, m] if k != 255 else c / total
                     out[i, j, m] = start + moved * (c / total - start)
             if k != 255:
+                weight[i, j] *= ONE - HALF * moved
                 out_alpha[i, j] = alpha[i, j] + moved * (
                     min(cover / np.float32(16), alpha[i, j]) - alpha[i, j]
                 )

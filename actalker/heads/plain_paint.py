@@ -139,13 +139,16 @@ def paint(
     seen = np.where((gap <= 0.02)[:, None], image[i + y0, j + x0], seen)
     shown = own * seen + (1 - own) * tone
     lids = (what == 0) & (v[:, 13] + v[:, 14] > 0.004)
-    shown[lids] = _lids(shown[lids], v[lids], lash)
+    shown[lids], kept = _lids(shown[lids], v[lids], lash)
+    own[lids] *= kept
     colour[i, j] = shown
     source[i, j], weight[i, j], alpha[i, j] = place, own[:, 0], cover
 
 
 def _lids(shown, v, lash):
-    """Colours (m, 3) of shut lids with crease, lit bow and lashes."""
+    """Colours (m, 3) of shut lids with crease, lit bow and lashes; what is left (m, 1) of the photograph's
+    share.
+    """
     lit = 0.06 * np.exp(-(((v[:, 10] - 0.62) / 0.22) ** 2)) - 0.08 * np.exp(
         -(((v[:, 10] - CREASE) / CREASE_WIDE) ** 2)
     )
@@ -159,11 +162,13 @@ def _lids(shown, v, lash):
     hair = tuft * t * t * (3 - 2 * t)
     below = np.minimum(hair + smoothstep(v[:, 14], 0.8, 1), 1) * lash[3]
     dark = np.where(v[:, 14] > 0, np.maximum(dark, below), dark)[:, None]
-    shown = shown * (1 + v[:, 13] * lit)[:, None]
-    return shown + dark * (lash[:3] - shown)
+    lit = (v[:, 13] * lit)[:, None]
+    kept = (1 - dark) * (1 - np.minimum(12 * np.abs(lit), 1))
+    shown = shown * (1 + lit)
+    return shown + dark * (lash[:3] - shown), kept
 
 
-def soften(kind, source, x0, y0, colour, alpha, out, out_alpha):
+def soften(kind, source, x0, y0, colour, alpha, out, out_alpha, weight):
     h, w = kind.shape
     middle = kind[1:-1, 1:-1]
     edge = np.zeros(middle.shape, bool)
@@ -187,4 +192,5 @@ def soften(kind, source, x0, y0, colour, alpha, out, out_alpha):
     start = np.where(empty[:, None], blend, colour[places])
     out[places] = start + moved[:, None] * (blend - start)
     faded = alpha[places] + moved * (np.minimum(cover / 16, alpha[places]) - alpha[places])
+    weight[places] *= np.where(empty, 1, 1 - 0.5 * moved)
     out_alpha[places] = np.where(empty, out_alpha[places], faded)
