@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 DEEP = 0.012  # of the picture's side, and three pixels: how wide such a line is at most
-UNIFORM = 3.0  # of 255, the line's own deviation at most
+UNIFORM = 3.0  # of 255, the line's own deviation at most, or a quarter of what is beside it
 APART = 12.0  # of 255, its difference from what is beside it at least
 
 
@@ -24,7 +24,8 @@ def inner(image: np.ndarray) -> tuple[int, int, int, int]:
 def _line(rows: np.ndarray) -> int:
     """How many of the first rows (h, w) are such a line."""
     deep = min(round(DEEP * len(rows)) + 3, len(rows) // 4)
-    apart = np.median(np.abs(rows[: deep + 1] - rows[deep]), 1)
-    if deep < 1 or rows[0].std() > UNIFORM or apart[0] < APART:
+    apart = np.abs(rows[: deep + 1] - rows[deep]).mean(1)
+    even = max(UNIFORM, 0.25 * float(rows[deep].std()))
+    if deep < 1 or rows[0].std() > even or apart[0] < APART:
         return 0
-    return int(np.argmax(apart < 0.2 * apart[0]))
+    return int(np.argmax(apart < 0.1 * apart[0]))
