@@ -259,6 +259,28 @@ def fitted(image: np.ndarray) -> tuple[HeadFit, list[str]]:
     return fit, check_fit(fit, image)
 
 
+def test_the_models_own_picture_gives_back_what_it_was_drawn_with(astronaut):
+    """Drawn with flat colours and read by MediaPipe: the landmarks' places on the mesh are found by such
+    pictures."""
+    from actalker.faces.landmarker import find_by_landmarker
+    from actalker.heads.make.draw import colours, draw
+
+    asked, R = MODEL.coefficients(jawOpen=0.35, mouthSmile=0.3), rotation(15, 0, 5)
+    T = np.array([0, 0, 95.0]) - to_camera(np.array([0, -1.5, 2.0]), R, np.zeros(3))
+    vertices = MODEL.shape(np.zeros(30), asked)
+    image, skin, place = draw(MODEL, vertices, R, T, CAMERA, 512, colours(MODEL))
+    seen = max(find_by_landmarker(image), key=lambda one: one.area)
+    fit = fit_face(seen, image)
+    assert fit.error < 0.015 and np.abs(angles(fit.R) - (15, 0, 5)).max() < 4
+    assert MODEL.opening(fit.coefficients) == pytest.approx(MODEL.opening(asked), rel=0.2)
+    i, j = np.argwhere(skin)[:: len(skin)].T
+    again = CAMERA.project(
+        to_camera(vertices[:9409], R, T)
+    )  # every place lies beside a vertex that is drawn there
+    near = np.linalg.norm(MODEL.neutral[:9409][None] - place[i, j][:, None], axis=2).argmin(1)
+    assert np.linalg.norm(again[near] - np.stack([j, i], 1) - 0.5, axis=1).max() < 12
+
+
 def test_a_covered_mouth_does_not_turn_the_head(astronaut):
     covered = astronaut.copy()
     covered[145:190, 195:260] = 128

@@ -180,6 +180,11 @@ def test_cuts_are_found_and_flashes_and_quick_turns_are_none():
     assert shots(times, tuple(jump), same).tolist() == [0] * 7 + [1] * 13
     shake = [face(one.landmarks + (30 * np.sin(0.7 * k), 0)) for k, one in enumerate(faces)]
     assert not shots(times, tuple(shake), same).any()
+    back = [*faces[:5], *[None] * 30, *faces[5:]]  # away for longer than a second, then where it was
+    long = np.arange(len(back)) / FPS
+    assert shots(long, tuple(back), np.zeros(len(back), bool)).tolist() == [0] * 35 + [1] * 15
+    short = tuple(back[:5] + back[15:])
+    assert not shots(long[:40], short, np.zeros(40, bool)).any()
     near = [face((one.landmarks - 256) * (1.6 if k >= 9 else 1) + 256) for k, one in enumerate(faces)]
     assert shots(times, tuple(near), same).tolist() == [0] * 9 + [1] * 11
 

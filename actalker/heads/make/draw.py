@@ -6,6 +6,7 @@ import numpy as np
 from skimage.measure import points_in_poly
 
 from ..camera import Camera, to_camera
+from ..kernels import interpolate, normals, rasterise
 from ..model import HeadModel
 
 SKIN, LIPS, BROWS = (0.79, 0.60, 0.51), (0.64, 0.33, 0.31), (0.25, 0.17, 0.12)
@@ -49,26 +50,14 @@ def draw(
     side: int,
     colour: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A picture (s, s, 3) uint8, the triangle of each pixel (s, s), -1 for none, and the place in it (s, s,
-    3)."""
-    from .fill_kernels import fill  # needs numba
-
-    there = to_camera(vertices, R, T)
-    lashes = model.part_range("lash_l")[0]
-    triangles = model.triangles[
-        (model.triangles < lashes).all(1)
-    ]  # the last ones: the numbers of the others stay
-    which = np.full((side, side), -1, np.int32)
-    place = np.zeros((side, side, 3), np.float32)
-    fill(camera.project(there).astype(np.float32), there[:, 2].astype(np.float32), triangles, which, place)
-    edges = there[triangles[:, 1]] - there[triangles[:, 0]], there[triangles[:, 2]] - there[triangles[:, 0]]
-    facing = np.cross(*edges)
-    normal = np.stack(
-        [sum(np.bincount(triangles[:, k], facing[:, d], len(vertices)) for k in range(3)) for d in range(3)],
-        1,
-    )
-    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
-    lit = colour * (0.5 + 0.5 * np.clip(normal @ LIGHT, 0, 1))[:, None]
-    picture = (lit[triangles[which]] * place[..., None]).sum(-2)
-    picture[which < 0] = GROUND
-    return (np.clip(picture, 0, 1) * 255).astype(np.uint8), which, place
+    """A picture (s, s, 3) uint8 of a head without lashes, which of its pixels show the face's skin (s, s),
+    and where each lies on the neutral mesh (s, s, 3)."""
+    there = to_camera(vertices, R, T).astype(np.float32)
+    triangles = model.triangles[(model.triangles < model.part_range("lash_l")[0]).all(1)]
+    raster = rasterise(camera.project(there), there[:, 2], triangles, (0, 0, side, side))
+    light = 0.5 + 0.5 * np.clip(normals(there, triangles) @ LIGHT, 0, 1)
+    values = np.concatenate([colour * light[:, None], model.neutral], 1)
+    shown = interpolate(raster, triangles, there[:, 2], values)
+    shown[raster.triangle < 0, :3] = GROUND
+    skin = (raster.triangle >= 0) & (triangles[raster.triangle] < model.part_range("face")[1]).all(-1)
+    return (np.clip(shown[..., :3], 0, 1) * 255).astype(np.uint8), skin, shown[..., 3:]

@@ -42,7 +42,6 @@ CANDIDATES = 12  # triangles that a point is projected on
 def from_pictures(model: HeadModel) -> HeadModel:
     """The model with places of the landmarks that its own pictures show."""
     random, colour = np.random.default_rng(0), colours(model)
-    skin = model.part_range("face")[1]
     turns = [(yaw, pitch) for yaw in YAWS for pitch in PITCHES]
     seen: list[list[np.ndarray]] = [[] for _ in range(MESH)]
     for k in range(PICTURES):
@@ -55,16 +54,14 @@ def from_pictures(model: HeadModel) -> HeadModel:
         )
         T = np.array([0, 0, AWAY]) - to_camera(CENTRE, R, np.zeros(3))
         vertices = model.shape(identity, model.coefficients(**smile))
-        picture, which, place = draw(
-            model, vertices, R, T, Camera(2.2 * SIDE, SIDE / 2, SIDE / 2), SIDE, colour
-        )
+        camera = Camera(2.2 * SIDE, SIDE / 2, SIDE / 2)
+        picture, skin, place = draw(model, vertices, R, T, camera, SIDE, colour)
         faces = find_by_landmarker(picture)
         if not faces or faces[0].landmarks is None:
             continue
-        i, j = np.nonzero((which >= 0) & (model.triangles[which] < skin).all(-1))
+        i, j = np.nonzero(skin)
         far, nearest = cKDTree(np.stack([j, i], 1) + 0.5).query(faces[0].landmarks[:MESH])
-        i, j = i[nearest], j[nearest]
-        at = (model.neutral[model.triangles[which[i, j]]] * place[i, j][..., None]).sum(1)
+        at = place[i[nearest], j[nearest]]
         for l in range(MESH):
             if far[l] < FAR and (opened or l not in LIPS):  # the edges of closed lips are one
                 seen[l].append(at[l])
