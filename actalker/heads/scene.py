@@ -17,10 +17,8 @@ from .plain_scene import cover, layers, overlap, sized
 from .sheet import CENTRE, PAD, RADII, Pose, Sheet, smooth
 
 SURE = 0.2, 0.9  # of the outline: what counts as nothing, and as all
-MARGIN, RAMP = (
-    0.8,
-    0.6,
-)  # cm beside the outline that are not trusted to be ground; over which the fill fades out
+MARGIN = 1.3  # cm beside the outline that are not trusted to be ground
+RAMP = 0.6  # cm over which the fill fades out beyond them
 HAIR = 1.35  # of the head's radii, where no outline is found
 FRONT = 6.0  # cm, z in head space: the face as it is seen from the front
 STILL = 0.02  # pixels: what is nearer to itself is itself

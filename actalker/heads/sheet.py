@@ -28,10 +28,8 @@ SHARP = 9.0  # how narrow a direction is: 9 takes in about 27 degrees to either 
 PAD = 12  # cells around the box: what moves reaches none of the grid's edges
 SHOULDERS = 0.3  # of the pivot's way
 MIDDLE = 0.6, 2.2  # cm from the face's edge in the photograph: from its sides to its middle
-EYES, MOUTH = (
-    (3.1, 3.6, 2.8, 2.0),
-    (0.0, -3.7, 3.6, 2.8),
-)  # |x|, y and radii, head space, cm: middle, wherever
+EYES = 3.1, 3.6, 2.8, 2.0  # |x|, y, radii, cm in head space: what is the face's middle wherever it lies
+MOUTH = 0.0, -3.7, 3.6, 2.8
 LEAST = 0.35  # of a cell's width that is left when the face comes against the hair
 
 
