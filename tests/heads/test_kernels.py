@@ -81,7 +81,9 @@ def test_numpys_form_of_every_kernel_gives_what_numbas_gives(blob, monkeypatch):
     image = random.random((20, 30, 3)).astype(np.float32)
     values = random.normal(size=(24, 4)).astype(np.float32)
     space = np.concatenate([places, depths[:, None]], 1)
-    before = kernels.areas(places, triangles) * random.uniform(0.2, 1.5, 8).astype(np.float32)
+    front = np.where(kernels.areas(places, triangles)[:, None] < 0, triangles, triangles[:, ::-1])
+    front = np.ascontiguousarray(front, np.int32)
+    before = kernels.areas(places, front) / random.uniform(1.3, 2.3, 8).astype(np.float32)  # grown since
     count, most = np.ones(24, np.float32), np.full(8, 1.2, np.float32)
     kind = np.repeat(np.repeat(random.integers(0, 5, (6, 8)), 5, 0), 5, 1).astype(np.uint8)
     kind[kind == 4] = 255
@@ -95,7 +97,7 @@ def test_numpys_form_of_every_kernel_gives_what_numbas_gives(blob, monkeypatch):
             "bilinear": kernels.bilinear(image, random_places),
             "normals": kernels.normals(space, triangles),
             "areas": kernels.areas(places, triangles),
-            "unstretched": kernels.unstretched(places, triangles, before, most, count),
+            "unstretched": kernels.unstretched(places, front, before, most, count),
             "shade": kernels.shade(kind, np.array([4.0, 3.0])),
         }
 
