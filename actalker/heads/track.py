@@ -13,8 +13,8 @@ import numpy as np
 
 from ..errors import InputError
 from ..faces.face import Face
-from ..faces.find import choose_finder
-from ..faces.landmarker import find_by_landmarker, look_closer
+from ..faces.find import face_model
+from ..faces.landmarker import find_by_landmarker, landmarker_refuses, look_closer
 from ..faces.upright import face_angle
 from .basis import basis_of, camera_of, expectation, inside, left_over, unit_of
 from .camera import FLIP, PIVOT, Camera, angles, rotation, to_camera
@@ -82,9 +82,9 @@ def watch(
 
     Raises: as `track` does.
     """
-    finder, path = choose_finder("auto", model)
-    if finder != "landmarker":
-        raise InputError(f"{name}: a head is tracked by MediaPipe's landmarks; pip install mediapipe")
+    path = face_model(model)
+    if (reason := landmarker_refuses(path)) is not None:
+        raise InputError(f"{name}: a head is followed by MediaPipe's landmarks, but {reason}")
     times: list[float] = []
     faces: list[Face | None] = []
     changed: list[bool] = []

@@ -203,3 +203,13 @@ def test_a_video_without_a_face_is_refused_in_one_line():
         track(iter(frames), "dogs.mp4")
     with pytest.raises(InputError, match="looked for in 0 frames"):
         track(iter([]), "empty.mp4")
+
+
+def test_without_mediapipe_one_line_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(
+        "actalker.heads.track.landmarker_refuses", lambda model: "mediapipe is absent; install it"
+    )
+    with pytest.raises(
+        InputError, match="^a.mp4: a head is followed by MediaPipe's landmarks, but mediapipe is absent"
+    ):
+        track(iter([]), "a.mp4")

@@ -1,8 +1,8 @@
 """python -m actalker.heads.make ICT-FACEKIT PORTRAITS [--out head.npz]
 
 Writes the head model's file from ICT-FaceKit's folder (https://github.com/ICT-VGL/ICT-FaceKit, or a bare copy
-of its repository) and a folder of portraits, on which the places of the landmarks are corrected. One or two
-minutes.
+of its repository) and a folder of portraits, on which the places of the landmarks are corrected. Half a
+minute.
 """
 
 from __future__ import annotations
