@@ -120,15 +120,25 @@ def look_closer(image: np.ndarray, face: Face, model: Path | None = None) -> Fac
     It is as much as the landmarker needs, quicker than the whole picture, and better where the face is small
     in it.
     """
-    h, w = image.shape[:2]
-    (x0, y0, x1, y1), half = face.box, CLOSE * face.side / 2
-    x, y = (x0 + x1) / 2, (y0 + y1) / 2
-    left, top = max(0, round(x - half)), max(0, round(y - half))
-    part = image[top : max(0, min(h, round(y + half))), left : max(0, min(w, round(x + half)))]
-    if min(part.shape[:2]) < 2:
-        return None
-    seen = _look(part, model or SHIPPED, float(left), float(top))
+    part, left, top = _close(image, face)
+    seen = [] if part.size == 0 else _look(part, model or SHIPPED, float(left), float(top))
     return min(seen, key=lambda one: float(np.hypot(*(one.middle - face.middle))), default=None)
+
+
+def human_score(image: np.ndarray, face: Face, model: Path | None = None) -> float:
+    """How sure the first stage is of a face that was found in (h, w, 3) uint8, seen close: people, painted
+    and carved ones too, 0.7 and more; a cat 0.5."""
+    part, _, _ = _close(image, face)
+    return 0.0 if part.size == 0 else detector_score(part, model)
+
+
+def _close(image: np.ndarray, face: Face) -> tuple[np.ndarray, int, int]:
+    """The square around a face as far as the picture reaches, and where it begins, x and y."""
+    h, w = image.shape[:2]
+    (x, y), half = face.middle, CLOSE * face.side / 2
+    left, top = max(0, round(x - half)), max(0, round(y - half))
+    right, bottom = max(left, min(w, round(x + half))), max(top, min(h, round(y + half)))
+    return image[top:bottom, left:right], left, top
 
 
 def _starts(length: int, part: int) -> list[int]:

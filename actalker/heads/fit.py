@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..faces.face import Face
-from ..faces.landmarker import look_closer
+from ..faces.landmarker import human_score, look_closer
 from .basis import basis_of, camera_of, expectation, inside, left_over, unit_of
 from .camera import Camera, angles, pivot_of, to_camera
 from .eyes import apart, ball, gaze_of, look
@@ -21,6 +21,11 @@ from .solve import Problem, start
 
 LARGEST_ERROR, DOUBTFUL_ERROR = 0.03, 0.02  # of the eyes' distance
 LARGEST_YAW, DOUBTFUL_YAW = 45.0, 30.0  # degrees
+HUMAN = 0.55  # the detector's score of what is taken for a human face
+NO_HUMAN = (
+    "{name}: a human face was looked for, and what was found is hardly one (score {score:.2f} of 1); "
+    "give a picture of a human face seen from the front"
+)
 SMALL = 0.2  # of the picture's longer side: faces below are looked at again
 MOST_CUT = 0.15  # share of the landmarks beyond the border
 
@@ -132,15 +137,19 @@ def fit_face(face: Face, image: np.ndarray, name: str = "portrait") -> HeadFit:
     `check_fit`.
 
     Landmarks of a face that is small in the picture are several % of the eyes' distance off: it is looked at
-    again. Raises: InputError where the face has no landmarks.
+    again.
+    Raises: InputError where the face has no landmarks, or is hardly a human one.
     """
     if face.landmarks is None:
         raise InputError(
             f"{name}: landmarks of a human face were looked for, and only a box around one was found; "
             "give a portrait of a human face seen from the front, with MediaPipe: pip install mediapipe"
         )
-    if len(face.landmarks) == COUNT and face.side < SMALL * max(image.shape[:2]):
-        face = look_closer(image, face) or face
+    if len(face.landmarks) == COUNT:
+        if (score := human_score(image, face)) < HUMAN:
+            raise InputError(NO_HUMAN.format(name=name, score=score))
+        if face.side < SMALL * max(image.shape[:2]):
+            face = look_closer(image, face) or face
     assert face.landmarks is not None
     return fit_head(face.landmarks, image.shape[:2], face.expression)
 

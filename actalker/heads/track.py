@@ -14,12 +14,13 @@ import numpy as np
 from ..errors import InputError
 from ..faces.face import Face
 from ..faces.find import face_model
-from ..faces.landmarker import find_by_landmarker, landmarker_refuses, look_closer
+from ..faces.landmarker import find_by_landmarker, human_score, landmarker_refuses, look_closer
 from ..faces.upright import face_angle
 from .basis import basis_of, camera_of, expectation, inside, left_over, unit_of
 from .camera import FLIP, PIVOT, Camera, angles, rotation, to_camera
 from .cuts import other_picture, shots, thumbnail
 from .eyes import apart, ball, gaze_of, look
+from .fit import HUMAN, NO_HUMAN
 from .landmarks import MESH
 from .model import INDEX, HeadModel, head_model
 from .motion import HeadMotion
@@ -89,6 +90,7 @@ def watch(
     faces: list[Face | None] = []
     changed: list[bool] = []
     turns: list[int] = []
+    scores: list[float] = []
     size, last, before = (1, 1), None, None
     for time, frame in frames:
         small = thumbnail(frame)
@@ -101,9 +103,12 @@ def watch(
         if face is not None and len(turns) < ASKED_FOR_UP:
             angle, sure = face_angle(frame, face, path)
             turns.append(-round(angle / 90) % 4 if sure else 0)
+            scores.append(human_score(frame, face, path))
         times.append(float(time))
         faces.append(None if face is None else _small(face))
         last, size = face, (frame.shape[0], frame.shape[1])
+    if scores and max(scores) < HUMAN:
+        raise InputError(NO_HUMAN.format(name=name, score=max(scores)))
     for _ in range(turns[0] if len(set(turns)) == 1 else 0):
         faces = [None if face is None else _turned(face, size[1]) for face in faces]
         size = size[::-1]

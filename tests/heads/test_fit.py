@@ -323,3 +323,14 @@ def test_a_small_face_is_looked_at_again(astronaut):
         for points in (first.landmarks, again.points)
     ]
     assert off[1] < 0.025 and off[1] < off[0] and again.error < 0.011, off
+
+
+def test_a_cat_is_refused_in_one_line(astronaut):
+    from actalker.faces.landmarker import find_by_landmarker
+
+    cat = np.ascontiguousarray(data.chelsea())
+    seen = find_by_landmarker(cat)  # the landmarker takes it for a face
+    with pytest.raises(
+        InputError, match="^cat.png: a human face was looked for, and what was found is hardly"
+    ):
+        fit_face(seen[0], cat, "cat.png")

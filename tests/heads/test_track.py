@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from known_heads import MODEL, SIZE, face, landmarks, scores
+from skimage import data
 
 from actalker.errors import InputError
 from actalker.heads.cuts import other_picture, shots, thumbnail
@@ -201,6 +202,9 @@ def test_a_video_without_a_face_is_refused_in_one_line():
     frames = [(k / 25, np.full((120, 160, 3), 90, np.uint8)) for k in range(3)]
     with pytest.raises(InputError, match="^dogs.mp4: landmarks of a human face were looked for in 3 frames"):
         track(iter(frames), "dogs.mp4")
+    cats = [(k / 25, np.ascontiguousarray(data.chelsea())) for k in range(3)]
+    with pytest.raises(InputError, match="^cats.mp4: a human face was looked for, and what was found is"):
+        track(iter(cats), "cats.mp4")
     with pytest.raises(InputError, match="looked for in 0 frames"):
         track(iter([]), "empty.mp4")
 
