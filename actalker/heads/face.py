@@ -19,6 +19,7 @@ from .inside import (
     childlike,
     darkness,
     edge_of_teeth,
+    forward,
     inside_colours,
     lip_colour,
     own_inside,
@@ -40,6 +41,8 @@ LASH_DARK = 0.45  # of the skin: the lightest a line of lashes may be
 UPPER_RIM = (0.5, 0.25)  # cm from where lips touch: from here on a photograph shows seam or teeth
 LOWER_RIM = (0.3, 0.1)
 SLIT = 0.12  # cm of opening below which no light comes in
+PUSHED = 1.6  # a cm: how fast it grows dark behind lips that are pushed forward
+WARM = np.array([-0.3, 0.25, 0.3], np.float32)  # of what light is left there, red is most
 GLOW = 0.28  # of the lips' colour: what light there is deep inside
 SEAM, SEAM_DARK = 0.5, 0.35  # of the lips' colour between shut lips; how much darker they are beside it
 
@@ -77,7 +80,7 @@ class PortraitFace:
         self.visible = view.visibility(rig) * own_inside(rig, view, teeth_shown)
         if (worn := glasses(rig, view)) > 0:
             self.form.hold(HELD * worn * held(rig), self.rest)
-        self.opening = rig.lips.middle(self.rest)
+        self.opening, self.forward = rig.lips.middle(self.rest), forward(rig, self.rest)
         no_lip = teeth_on_lips(rig, view) if self.opening > SLIT else np.zeros(len(rig.rows), np.float32)
         self.fill = fill_colours(rig, view, self.visible, no_lip)
         self.lashes_above = lashes_above(rig, view)
@@ -228,14 +231,17 @@ class PortraitFace:
             values[:, 4] = np.minimum(values[:, 4], 1 - lids.skin * (1 - still[1 + k]))
         values[:, 5] = rig.border * np.minimum(turned + (1 - turned) * self.outline, self.cover)
         values[:, 6:9] = self.fill
-        dark = darkness(rig, V, self.tint)
+        lit = np.exp(
+            -PUSHED * max(forward(rig, V) - self.forward, 0)
+        )  # lips pushed forward take the teeth's light
+        dark = darkness(rig, V, self.tint) * lit ** (1 + self.tint * WARM)
         x, gap = rig.lips.zip.columns(V)
         slit = smoothstep(np.interp(V[:, 0], x, gap[:, 0], left=0, right=0), 0.0, SLIT)[:, None]
         wall = self.mouth_wall
         inside = self.inside * dark + (1 - dark) * self.glow
         values[wall, 6:9] = (inside * slit + self.seam * (1 - slit))[wall]
         shut = (1 - slit[:, 0]) * (1 - still[0])
-        values[wall, 3] *= 1 - shut[wall]
+        values[wall, 3] *= (1 - shut[wall]) * smoothstep(lit, 0.5, 0.95)
         values[:, 6:9] *= (1 - SEAM_DARK * shut * self.at_seam)[:, None]
         values[:, 9] = np.where(wall, self.tooth, rig.lids[0].skin + rig.lids[1].skin)
         self._lid_values(values, shares)

@@ -22,6 +22,7 @@ CHILD = (0.9, 1.0)  # the eyes' distance, of the height from the nose's bridge t
 TOOTH = (0.95, 0.905, 0.83)  # of the light
 PALE = 0.32  # of its brightest channel, by which the others of a tooth differ at most
 DEPTH = 1.9  # cm over which it grows dark
+FORWARD = 0.5  # cm that lips stand before the teeth without taking their light
 TINT = (0.85, 1.08, 1.12)  # red light comes further
 KEPT = 0.02  # how fast what is known of a colour is forgotten from vertex to vertex
 
@@ -212,7 +213,14 @@ def darkness(rig: Rig, V: np.ndarray, tint: float) -> np.ndarray:
     """
     lips = V[rig.lips.zip.upper[15:26], 2].mean()
     thin = 1 + tint * (np.array(TINT) - 1)
-    return np.exp(-np.maximum(lips - 1.1 - V[:, 2], 0)[:, None] / DEPTH * thin).astype(np.float32)
+    deep = np.maximum(lips - 1.1 - V[:, 2], 0)[:, None]
+    return np.exp(-deep / DEPTH * thin).astype(np.float32)
+
+
+def forward(rig: Rig, V: np.ndarray) -> float:
+    """Cm that the upper lip stands before the upper teeth, and at least FORWARD."""
+    lips, teeth = V[rig.lips.zip.upper[15:26], 2].mean(), V[rig.is_part("teeth_upper"), 2].max()
+    return float(max(lips - teeth, FORWARD))
 
 
 def coloured(colour: tuple[float, float, float], tint: float) -> np.ndarray:
