@@ -67,5 +67,5 @@ class FaceShape:
         )
         t = reach * min(2 * out, 1.0)
         V[tongue, 1] += t * (top + 0.35 * (V[tongue, 1] - V[tip, 1].max()) - V[tongue, 1])
-        ahead = (1 - beyond) * 0.7 + beyond * (front[0][:, 2].max() + 0.12 - V[tip, 2].max())
+        ahead = (1 - beyond) * 0.7 + beyond * (front[0][:, 2].max() + 0.4 - V[tip, 2].max())
         V[tongue, 2] += reach * min(2 * out, 1.0) * ahead
