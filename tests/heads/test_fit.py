@@ -87,6 +87,17 @@ def test_the_opening_is_the_landmarks_own_and_the_lips_own_when_shut(found):
     assert MODEL.opening(shut.coefficients) == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.parametrize("shut", [0.0, 0.4, 0.8])
+def test_half_shut_eyes_are_the_portraits_own(shut):
+    asked = MODEL.coefficients(eyeBlink=shut)
+    random = np.random.default_rng(2)
+    points = landmarks(0.7 * random.normal(size=30), asked, (8, 4, -5), noise=0.003, random=random)
+    fit = fit_head(points, SIZE, scores(asked))
+    assert fit.coefficients[[MODEL.index["eyeBlink_L"], MODEL.index["eyeBlink_R"]]] == pytest.approx(
+        shut, abs=0.15
+    )
+
+
 def test_after_the_offset_the_mesh_lies_on_the_landmarks(found):
     for row in found:
         fit, points = row["fit"], row["points"]

@@ -21,7 +21,7 @@ from media_files import (
 
 from actalker.errors import InputError
 from actalker.media.colour import Colours
-from actalker.media.video import probe, read_frames
+from actalker.media.video import probe, read_frames, timed_frames
 from actalker.timeline import Interval
 
 
@@ -107,6 +107,16 @@ def test_a_variable_rate_is_shown_at_its_own_times(tmp_path):
     got = [number(f) for f in read_frames(path, fps=Fraction(25))]
     assert got[:21] == [nearest(times, Fraction(k, 25)) for k in range(21)]
     assert got[5] == 2 and got[18] == 4  # 80 ms before the next one, though that is nearer
+
+
+def test_frames_come_with_the_second_at_which_they_begin(tmp_path):
+    times = [Fraction(k, 25) for k in (0, 1, 5, 6, 13)]
+    found = list(timed_frames(video_file(tmp_path / "a.mp4", 5, 25, times=times)))
+    assert [start for start, _ in found] == times and [number(picture) for _, picture in found] == list(
+        range(5)
+    )
+    with pytest.raises(InputError, match="no such file"):
+        timed_frames(tmp_path / "none.mp4")
 
 
 @pytest.mark.parametrize("rotation", [90, 180, 270])
