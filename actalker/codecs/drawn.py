@@ -21,7 +21,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..faces.crop import canonical_crop
 from ..faces.landmarker import landmarker_refuses
-from ..heads.camera import to_camera
+from ..heads.camera import Camera, to_camera
 from ..heads.face_map import NUMBERS, face_map, motion_of, numbers_of
 from ..heads.fit import check_fit, fit_face
 from ..heads.motion import HeadMotion
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 AROUND = 1.0  # sides of the face's square that are drawn beside it where it alone is shown
 SHOWN = 256  # pixels of the longer side on which a mask is drawn for people
 INK = (214, 84, 40)
+ROUNDING = 1e-6  # pixels
 TOLD = 2.0  # degrees that a turn falls short
 
 
@@ -61,12 +62,11 @@ class DrawnPortrait:
         self._cut(limit if sitter.limit is None else sitter.limit)
         if (why := landmarker_refuses(None)) is not None:
             raise InputError(f"{sitter.name}: its person's outline is found by MediaPipe; {why}")
-        face = sitter.face
-        marks = None if face.landmarks is None else (face.landmarks - self.corner) * self.scale
-        x0, y0, x1, y1 = map(float, ((np.reshape(face.box, (2, 2)) - self.corner) * self.scale).ravel())
-        self.face = replace(face, landmarks=marks, box=(x0, y0, x1, y1))
-        self.fit = fit_face(self.face, self.photograph, sitter.name)
-        notes = check_fit(self.fit, self.photograph, sitter.name)
+        fit = fit_face(sitter.face, sitter.image, sitter.name)  # of all the pixels there are
+        notes = check_fit(fit, sitter.image, sitter.name)
+        eye = fit.camera
+        camera = Camera(eye.focal * self.scale, *((eye.cx, eye.cy) - self.corner) * self.scale)
+        self.fit = replace(fit, camera=camera, points=(fit.points - self.corner) * self.scale)
         fitted = f"head: fitted within {100 * self.fit.error:.1f} % of the eyes' distance"
         self.facts = (fitted, *notes)
         self.masks = {name: torch.from_numpy(mask) for name, mask in face_map().regions.items()}
@@ -86,16 +86,19 @@ class DrawnPortrait:
             apart = AROUND * square.side
             wide = _inside(square.x - apart, square.y - apart, square.side + 2 * apart, w, h)
         longer = max(shown[2] - shown[0], shown[3] - shown[1])
-        scale = min(1.0, limit / longer) if limit else 1.0
+        self.scale = min(1.0, limit / longer) if limit else 1.0
         self.corner = np.array(wide[:2], float)
         part = image[wide[1] : wide[3], wide[0] : wide[2]]
-        size = [max(2, round(side * scale)) for side in (part.shape[1], part.shape[0])]
-        if scale < 1:
-            part = np.asarray(Image.fromarray(part).resize(size, Image.Resampling.LANCZOS))
+        if self.scale < 1:  # by the same in both directions: what is less than a pixel at the end is left out
+            sides = np.array([part.shape[1], part.shape[0]])
+            size = np.maximum(2, np.floor(sides * self.scale + ROUNDING))
+            box = (0.0, 0.0, *np.minimum(size / self.scale, sides).tolist())
+            made = Image.fromarray(part).resize(size.astype(int).tolist(), Image.Resampling.LANCZOS, box=box)
+            part = np.asarray(made)
         self.photograph = np.ascontiguousarray(part)
-        self.scale = np.array(size) / (wide[2] - wide[0], wide[3] - wide[1])
-        x0, y0 = (round((shown[k] - wide[k]) * self.scale[k]) for k in (0, 1))
-        x1, y1 = (round((shown[k + 2] - wide[k]) * self.scale[k]) for k in (0, 1))
+        x0, y0 = (round((shown[k] - wide[k]) * self.scale) for k in (0, 1))
+        h, w = part.shape[:2]
+        x1, y1 = (min(end, round((shown[k + 2] - wide[k]) * self.scale)) for k, end in ((0, w), (1, h)))
         self.box = (x0, y0, x1 - (x1 - x0) % 2, y1 - (y1 - y0) % 2)
 
     @cached_property
@@ -104,7 +107,9 @@ class DrawnPortrait:
         from ..heads.drawing import HeadPortrait  # numba takes a while to load
         from ..heads.outline import person_outline
 
-        return HeadPortrait(self.photograph, self.fit, person_outline(self.photograph, self.face.box))
+        box = (np.reshape(self.sitter.face.box, (2, 2)) - self.corner) * self.scale
+        x0, y0, x1, y1 = map(float, box.ravel())
+        return HeadPortrait(self.photograph, self.fit, person_outline(self.photograph, (x0, y0, x1, y1)))
 
     @property
     def size(self) -> tuple[int, int]:
@@ -128,7 +133,7 @@ class DrawnPortrait:
 
     def seen_part(self) -> tuple[float, float, float, float]:
         """Of the photograph, x0, y0, x1, y1."""
-        x0, y0, x1, y1 = np.array(self.box) / np.tile(self.scale, 2) + np.tile(self.corner, 2)
+        x0, y0, x1, y1 = np.array(self.box) / self.scale + np.tile(self.corner, 2)
         return float(x0), float(y0), float(x1), float(y1)
 
     def record(self) -> dict[str, object]:
