@@ -40,9 +40,8 @@ def gaze_of(
         hit /= np.linalg.norm(hit, axis=1, keepdims=True)
         x, y, z = (FLIP @ R).T @ hit[0]
         looks.append((np.degrees(np.arctan2(x, z)), np.degrees(np.arctan2(-y, np.hypot(x, z)))))
-        sizes.append(
-            np.degrees(np.arccos(np.clip(hit[[1, 3]] @ hit[0], -1, 1)))
-        )  # to the sides: lids hide the rest
+        sides = hit[[1, 3]] @ hit[0]  # lids hide the edge above and below
+        sizes.append(np.degrees(np.arccos(np.clip(sides, -1, 1))))
     return np.array(looks), float(np.clip(np.mean(sizes), 14, 34))
 
 
