@@ -14,12 +14,7 @@ import numpy as np
 
 SHIPPED = Path(__file__).parents[1] / "assets" / "head" / "head.npz"
 CLOSE = 3.3  # cm that mouthClose = 1 takes from the opening of the lips: what jawOpen = 1 gives
-SINGLE = (
-    "jawLeft",
-    "jawRight",
-    "mouthLeft",
-    "mouthRight",
-)  # shapes that have a side in their name and no pair
+SINGLE = ("jawLeft", "jawRight", "mouthLeft", "mouthRight")  # a side in their name, and no pair
 # fmt: off
 SCORES = (  # MediaPipe's 52 blendshapes, in its order
     "_neutral", "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight",

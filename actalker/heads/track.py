@@ -33,10 +33,7 @@ KNOWN_FROM = 8  # frames that the identity is fitted to
 FIRST_STEPS, STEPS = 12, 4  # of a frame's fit: of the first frame, and of one that begins at the frame before
 OPEN = 0.9  # quantile of the lids' opening that is the person's open eye
 WIDEST = -0.3  # eyeBlink of lids that are further open than that
-SURE, LOST = (
-    0.015,
-    0.06,
-)  # error, of the eyes' distance, of a fit that is trusted wholly, and of one that is not
+SURE, LOST = 0.015, 0.06  # error, of the eyes' distance, of a fit that is trusted, and of one that is not
 LEAST_SURE = 0.05  # confidence of a face that is there
 FACE = np.array([0.0, 0.0, 8.0])  # the middle of the face, head space: the pose's place is smoothed there
 NO_FACE = (
