@@ -16,6 +16,7 @@ from scipy.ndimage import binary_erosion, distance_transform_edt, laplace, map_c
 from ...faces.crop import Crop, canonical_crop
 from ...faces.find import find_upright
 from ...heads.drawing import Drawn, HeadPortrait
+from ...heads.eyes import look as lids_follow
 from ...heads.fit import check_fit, fit_face
 from ...heads.landmarks import eyes_distance
 from ...heads.model import head_model
@@ -72,7 +73,9 @@ def ask(
     turned = np.zeros(6)
     for name, degrees in pose.items():
         turned[list(TURNS).index(name)] = degrees
-    return Ask(head_model().coefficients(**(coefficients or {})), turned, np.array(gaze, float))
+    turned_eyes = np.array(gaze, float)
+    asked = head_model().coefficients(**(coefficients or {}))
+    return Ask(lids_follow(asked, turned_eyes), turned, turned_eyes)
 
 
 def open_portrait(path: Path, face_model: Path | None = None) -> Subject:
