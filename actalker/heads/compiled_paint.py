@@ -35,9 +35,9 @@ def mask_at(masks, x, y, channel):
 
 @numba.njit(cache=True, fastmath=True)
 def cubic(t):
-    """Weights of four neighbours at t in [0, 1) between the middle two (Keys, a = -0.75)."""
+    """Weights of four neighbours at t in [0, 1) between the middle two (Keys, a = -1)."""
     s = ONE - t
-    a, b, c = np.float32(-0.75), np.float32(2.25), np.float32(1.25)
+    a, b, c = np.float32(-1.0), np.float32(2.0), np.float32(1.0)
     return a * t * s * s, ONE - b * t * t + c * t * t * t, ONE - b * s * s + c * s * s * s, a * s * t * t
 
 

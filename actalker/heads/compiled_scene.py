@@ -12,7 +12,7 @@ import numpy as np
 F = np.float32
 GRAIN = 6.0  # of 255: what differs more from the smooth colours is a thing, and is not shown twice
 OFF = 3.0  # by the time the head has moved a third of a cell the ground is filled
-SHARP = -0.6  # of the cubic that reads the photograph: as sharp as it is, as in `compiled_paint`
+SHARP = -1.0  # of the cubic that reads the photograph: as sharp as it is, as in `compiled_paint`
 
 
 @numba.njit(cache=True, fastmath=True)

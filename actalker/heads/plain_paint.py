@@ -19,7 +19,7 @@ def mask_at(masks, x, y, channel):
 
 
 def cubic(t):
-    a, s = -0.75, 1 - t
+    a, s = -1.0, 1 - t
     return np.stack(
         [
             a * t * s * s,

@@ -38,7 +38,7 @@ def _cubic(image, y, x):
 
 
 def _weights(t):
-    k, s = F(-0.6), F(1) - t
+    k, s = F(-1), F(1) - t
     first, last = k * t * s * s, k * s * t * t
     second = F(1) - (k + F(3)) * t * t + (k + F(2)) * t * t * t
     return first, second, F(1) - first - second - last, last

@@ -120,7 +120,7 @@ def test_a_read_between_pixels_is_the_bicubic_of_keys():
 
     def keys(d):
         d = abs(d)
-        a = -0.75
+        a = -1.0
         if d < 1:
             return (a + 2) * d**3 - (a + 3) * d**2 + 1
         return a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a if d < 2 else 0.0

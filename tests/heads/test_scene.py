@@ -237,7 +237,7 @@ def test_the_compiled_kernels_are_the_plain_ones(turn, monkeypatch):
     assert np.abs(frames[0].astype(int) - frames[1]).max() <= 1
 
 
-def keys(x: np.ndarray, a: float = -0.6) -> np.ndarray:
+def keys(x: np.ndarray, a: float = -1.0) -> np.ndarray:
     """The cubic convolution kernel (Keys 1981)."""
     x = np.abs(x)
     near, far = (a + 2) * x**3 - (a + 3) * x**2 + 1, a * (x**3 - 5 * x**2 + 8 * x - 4)

@@ -186,7 +186,7 @@ def _field_error(image: np.ndarray, drawn: Drawn) -> float:
     rows, columns = np.mgrid[y0:y1, x0:x1].astype(float)
     at = [rows + drawn.field[..., 1], columns + drawn.field[..., 0]]
     warped = np.stack(
-        [map_coordinates(image[..., c].astype(float), at, order=1, mode="nearest") for c in range(3)], -1
+        [map_coordinates(image[..., c].astype(float), at, order=3, mode="nearest") for c in range(3)], -1
     )
     return float(((warped - part) ** 2)[known].mean()) if known.any() else float("nan")
 
@@ -219,7 +219,7 @@ def _slow_turn(subject: Subject) -> dict[str, float]:
         rows, columns = np.mgrid[y0:y1, x0:x1].astype(float)
         at = [rows + drawn.field[..., 1], columns + drawn.field[..., 0]]
         warped = np.full(head.image.shape[:2], np.nan)
-        warped[y0:y1, x0:x1] = map_coordinates(head.image[..., 1].astype(float), at, order=1, mode="nearest")
+        warped[y0:y1, x0:x1] = map_coordinates(head.image[..., 1].astype(float), at, order=3, mode="nearest")
         warped[y0:y1, x0:x1][drawn.known < 0.5] = np.nan
         now = drawn.frame[..., 1].astype(float)
         if before is not None:
