@@ -35,6 +35,7 @@ from .zips import smoothstep
 
 INSIDE_BACK = 0.8  # cm: lips that roll in do not let teeth and gums through
 BALL_BACK = 0.2  # cm by which the eyeballs stand back: they would come through the lids
+CUT = (0.2, 0.9)  # cm from the photograph's border over which the layer gives way
 TURNED = 5.0  # degrees of turning over which the face's outline goes from what is behind to the mesh
 LASH_APART = 0.11  # cm
 LASH_DARK = 0.45  # of the skin: the lightest a line of lashes may be
@@ -201,7 +202,9 @@ class PortraitFace:
         other = np.abs(own - self.fill).sum(1) / np.maximum(self.fill.sum(1), 0.15) * (view.facing < 0.1)
         zone = side * (np.abs(N[:, 0]) > 4.5) * (N[:, 1] > -5.5)
         hair = smoothstep(rig.spread(other, 6), 0.32, 0.5) * zone
-        self.cover = (1 - rig.spread(hair, 6) * zone).astype(np.float32)
+        h, w = self.image.shape[:2]  # what lies along the photograph's own border is not drawn into it
+        away = np.minimum(self.places, np.array([w, h]) - self.places).min(1) / self.scale
+        self.cover = ((1 - rig.spread(hair, 6) * zone) * smoothstep(away, *CUT)).astype(np.float32)
         self.most = (1.5 + 1.5 * smoothstep(-view.facing[rig.triangles].mean(1), 0.3, 0.65)).astype(
             np.float32
         )
