@@ -35,16 +35,18 @@ MOUTH = ("jaw", "mouth", "cheekPuff", "tongue")  # how names begin that act in t
 FOLLOWS = "eyeLook"  # these follow from the gaze
 # rows and columns: below the nose down to the chin and the throat under it, cheek to cheek
 MOUTH_ROWS, MOUTH_COLUMNS = slice(15, 30), slice(4, 28)
-CELLS = {  # rows, columns and the value of 1 degree or cm: on the forehead, over the eyes, in the mouth
-    "yaw": (slice(0, 3), slice(1, 11), 0.1),
-    "pitch": (slice(0, 3), slice(11, 21), 0.1),
-    "roll": (slice(0, 3), slice(21, 31), 0.1),
-    "x": (slice(3, 6), slice(1, 11), 0.5),
-    "y": (slice(3, 6), slice(11, 21), 0.5),
-    "z": (slice(3, 6), slice(21, 31), 0.25),
-    "gaze right": (slice(7, 11), slice(8, 15), 0.1),
-    "gaze down": (slice(7, 11), slice(17, 24), 0.1),
-    "tongueOut": (slice(17, 21), slice(14, 18), 2.0),
+SIDES, BETWEEN, MIDDLE = (slice(1, 6), slice(26, 31)), (slice(6, 11), slice(21, 26)), (slice(11, 21),)
+OVER_EYES = (slice(8, 15), slice(17, 24))
+CELLS = {  # rows, columns and the value of 1 degree or cm; both halves of a face say the same
+    "yaw": (slice(0, 3), SIDES, 0.1),
+    "pitch": (slice(0, 3), BETWEEN, 0.1),
+    "roll": (slice(0, 3), MIDDLE, 0.1),
+    "x": (slice(3, 6), SIDES, 0.5),
+    "y": (slice(3, 6), BETWEEN, 0.5),
+    "z": (slice(3, 6), MIDDLE, 0.25),
+    "gaze right": (slice(7, 9), OVER_EYES, 0.1),
+    "gaze down": (slice(9, 11), OVER_EYES, 0.1),
+    "tongueOut": (slice(17, 21), (slice(14, 18),), 2.0),
 }
 GROUPS = (  # what is told of a place: how much each of these moves it
     ("jaw",),
@@ -106,7 +108,8 @@ def face_map() -> Places:
             laid = _spread(share, move) * (mouth if name.startswith(MOUTH) else 1 - mouth)
             basis[INDEX[name], :3] = laid * ENERGY / np.linalg.norm(laid)
     for name, (rows_of, columns, value) in CELLS.items():
-        basis[NUMBERS.index(name), 3, rows_of, columns] = value
+        for part in columns:
+            basis[NUMBERS.index(name), 3, rows_of, part] = value
     used = np.flatnonzero(basis.any((1, 2, 3)))
     flat = basis[used].reshape(len(used), -1)
     gram = flat @ flat.T

@@ -90,6 +90,7 @@ def test_pose_lies_outside_the_mouth_and_the_tongue_inside():
         inside = face_map().regions["mouth"][cells]
         assert inside.all() if name == "tongueOut" else not inside.any()
         assert cells.sum() >= 16
+        assert np.array_equal(cells, cells[:, ::-1])  # a mask over half of a face takes half of everything
 
 
 def test_places_tell_where_and_what(codec):

@@ -115,6 +115,24 @@ def test_a_mask_drawn_on_the_photograph_acts_there(pipe, face, moving, tmp_path)
         read(pipe, face, moving, regions={"expression": tmp_path / "beside.png"})
 
 
+def test_a_mask_over_half_of_a_face_takes_half_of_its_pose_and_one_side(pipe, face, moving, tmp_path):
+    seen = pipe.prepare(face, expression=moving).inputs.portrait
+    mask = np.zeros(seen.image.shape[:2], np.uint8)
+    mask[:, round(seen.face.points().mouth[0]) :] = 255
+    Image.fromarray(mask).save(tmp_path / "half.png")
+    half, whole = (
+        read(pipe, face, moving, regions={"expression": tmp_path / "half.png"}),
+        read(pipe, face, moving),
+    )
+
+    def kept(name):
+        k = NUMBERS.index(name)
+        return (half[:, k] @ whole[:, k]) / (whole[:, k] @ whole[:, k])
+
+    assert all(0.3 < kept(name) < 0.7 for name in ("yaw", "pitch", "roll", "z", "gaze right"))
+    assert kept("eyeBlink_L") > 0.9 > 0.1 > kept("eyeBlink_R")  # the person's left is the picture's right
+
+
 def test_windows_of_both_kinds_give_one_motion(pipe, face, moving):
     whole = read(pipe, face, moving)
     np.testing.assert_allclose(read(pipe, face, moving, windows="shifted"), whole, atol=2e-3)
