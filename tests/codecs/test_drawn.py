@@ -14,7 +14,9 @@ from actalker.errors import InputError
 from actalker.faces.crop import Crop, canonical_crop
 from actalker.faces.face import Face
 from actalker.faces.find import find_faces
+from actalker.heads.camera import to_camera
 from actalker.heads.face_map import face_map
+from actalker.heads.model import head_model
 
 pytest.importorskip("mediapipe")
 
@@ -60,6 +62,9 @@ def test_a_fit_does_not_depend_on_what_is_drawn_and_how_large(codec, sitter):
         np.testing.assert_array_equal(own.fit.pose, small.fit.pose)
         there = small.fit.points / small.scale + small.corner
         np.testing.assert_allclose(there, own.fit.points, atol=1e-6)
+        at = head_model().at_landmarks(small.fit.vertices())[:468].astype(float)
+        drawn = small.fit.camera.project(to_camera(at, small.fit.R, small.fit.T))
+        assert np.abs(drawn - small.fit.points[:468]).mean() < 1  # the mesh lies on the landmarks
         x, y = np.round(small.fit.points[1] - small.box[:2]).astype(int)  # the nose's tip
         i, j = np.round(own.fit.points[1]).astype(int)[::-1]
         assert np.abs(small.picture[y, x].astype(int) - sitter.image[i, j]).max() < 40

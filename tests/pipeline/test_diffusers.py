@@ -119,7 +119,10 @@ def test_a_call_shows_its_names_and_types_and_prepare_has_the_same(pipe):
     [
         ({"duraton": 1}, "argument 'duraton' is unknown; did you mean 'duration'"),
         ({"prompt": "x"}, "argument 'prompt': it is called text"),
-        ({"height": 64, "width": 64}, r"'height': a model has one size.*'width': a model has one size"),
+        (
+            {"height": 64, "width": 64},
+            r"'height': models of heads take size.*'width': models of heads take size",
+        ),
     ],
 )
 def test_unknown_arguments_are_told_with_what_to_give(pipe, given, wrong, says):
