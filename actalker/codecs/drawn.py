@@ -203,13 +203,18 @@ class DrawnPortrait:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """By how much turns fell short of what was asked of the frames that were drawn."""
-        if self.damped < TOLD:
-            return ()
-        return (
-            f"{self.sitter.name}: the head was asked to turn further than this photograph shows; it turns by "
-            f"up to {self.damped:.0f} degrees less",
-        )
+        """What is to be told of the frames that were drawn: turns that fell short, an outline not found."""
+        told = []
+        if self.damped >= TOLD:
+            told.append(
+                f"{self.sitter.name}: the head was asked to turn further than this photograph shows; it turns "
+                f"by up to {self.damped:.0f} degrees less"
+            )
+        if not self.head.outlined:
+            told.append(
+                f"{self.sitter.name}: the person's outline was not found; a soft ellipse moves with the face"
+            )
+        return tuple(told)
 
     def motion(self, latents: Tensor, start: int, fps: float) -> HeadMotion:
         """Absolute: the portrait's own motion and what the latents add."""

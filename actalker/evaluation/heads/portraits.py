@@ -164,7 +164,7 @@ def _r(asked: np.ndarray, read: np.ndarray) -> float:
 def _fields(subject: Subject) -> dict[str, float]:
     """The field against the frames, sharpness, and the background."""
     head, far = subject.head, subject.far
-    talking = ask({"jawOpen": 0.2, "mouthSmile": 0.3, "browInnerUp": 0.5, "eyeBlink": 0.3}, (6.0, 2.0))
+    talking = ask({"jawOpen": 0.2, "mouthSmile": 0.3, "browInnerUp": 0.5})  # eyes open: lashes are sharp
     turned = ask({"jawOpen": 0.1}, yaw=20.0 if head.fit.pose[0] < 0 else -20.0)
     apart, out = [], {}
     for name, asked in (("expression", talking), ("turned", turned)):
