@@ -207,8 +207,8 @@ class DrawnPortrait:
         told = []
         if self.damped >= TOLD:
             told.append(
-                f"{self.sitter.name}: the head was asked to turn further than this photograph shows; it turns "
-                f"by up to {self.damped:.0f} degrees less"
+                f"{self.sitter.name}: the head was asked to turn further than this photograph shows; it "
+                f"turns by up to {self.damped:.0f} degrees less"
             )
         if not self.head.outlined:
             told.append(
