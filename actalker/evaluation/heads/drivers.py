@@ -5,7 +5,6 @@ Letters: f frames, H W picture size.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -113,8 +112,3 @@ def direct(video: Path, portrait: Path) -> tuple[dict[str, float], list[np.ndarr
             numbers[name] = correlation(asked, read.pose[seen, k])
     shown = np.linspace(0, len(drawn) - 1, 6).round().astype(int)
     return numbers, [drawn[k] for k in shown]
-
-
-def medians(rows: Sequence[dict[str, float]], names: Sequence[str]) -> dict[str, float]:
-    """Of each name over the rows that have it."""
-    return {n: float(np.median([r[n] for r in rows if n in r])) for n in names if any(n in r for r in rows)}
