@@ -33,6 +33,7 @@ from .shape import BLINKS, FaceShape
 from .skin import View, blur, fill_colours, lashes_above, teeth_on_lips
 from .zips import smoothstep
 
+TOOTHY, LAUGH = (0.3, 0.5), (0.6, 1.0)  # share of teeth in a mouth; cm between its lips
 INSIDE_BACK = 0.8  # cm: lips that roll in do not let teeth and gums through
 BALL_BACK = 0.2  # cm by which the eyeballs stand back: they would come through the lids
 CUT = (0.2, 0.9)  # cm from the photograph's border over which the layer gives way
@@ -103,6 +104,7 @@ class PortraitFace:
         self.areas = kernels.areas(self.places, rig.triangles)
         self._edges(view)
         chin, nose = self.places[rig.ibug68[8]], self.places[rig.ibug68[27]]
+        masks[..., [0, 1, 4, 5]] *= self._own_mouth(teeth_shown[..., 0])
         grain = np.full_like(self.image, 0.5)
         grain[y0:y1, x0:x1] += (view.crop - blur(view.crop, 0.14 * self.scale)).clip(-0.04, 0.04)
         self.paint = kernels.Paint(
@@ -146,6 +148,16 @@ class PortraitFace:
             for m, mask in enumerate((here, tight)):
                 out[..., 2 * k + m] = blur(mask.astype(np.float32), 0.05 * self.scale)
         return out
+
+    def _own_mouth(self, pale: np.ndarray) -> float:
+        """How far the photograph's inside of the mouth is shown, where it is: of a laugh, and of lips between
+        which teeth show. A dark slit, and pieces of teeth in it, would be torn when it opens.
+
+        pale (h, w): `teeth_masks`.
+        """
+        inside = self.kinds0 == MOUTH
+        share = float(pale[inside].mean()) if inside.any() else 0.0
+        return max(float(smoothstep(share, *TOOTHY)), float(smoothstep(self.opening, *LAUGH)))
 
     def _lashes(self, view: View) -> np.ndarray:
         """(5,): colour of the lashes, how dense they are, how far single ones are told apart: as far as the

@@ -19,7 +19,7 @@ LOWERED = 0.13  # cm by which the upper teeth hang lower than the model's: a mou
 LONGER = 0.5  # of an upper tooth: the model's gums end so low that a smile would show little else
 BROADER = (0.06, 0.0, 0.03)  # of a tooth: else there are gaps between them
 CHILD = (0.9, 1.0)  # the eyes' distance, of the height from the nose's bridge to the chin
-TOOTH = (0.95, 0.905, 0.83)  # of the light
+TOOTH = (0.88, 0.825, 0.735)  # of the light
 PALE = 0.32  # of its brightest channel, by which the others of a tooth differ at most
 DEPTH = 1.9  # cm over which it grows dark
 FORWARD = 0.5  # cm that lips stand before the teeth without taking their light
@@ -155,7 +155,7 @@ def inside_colours(
     tooth = rig.is_part("teeth_upper", "teeth_lower")
     away = np.stack([rig.neutral[:, 0], 0 * rig.neutral[:, 0], np.maximum(rig.neutral[:, 2] - 5.0, 0.1)], 1)
     away /= np.linalg.norm(away, axis=1, keepdims=True)
-    round_ = 0.76 + 0.24 * np.clip((normals(rig.neutral, rig.triangles) * away).sum(1), 0, 1) ** 0.7
+    round_ = 0.6 + 0.4 * np.clip((normals(rig.neutral, rig.triangles) * away).sum(1), 0, 1) ** 0.7
     colours[tooth] = np.clip(white, 0, 0.97) * round_[tooth, None]
     back = tooth[:, None] * 0.75 * smoothstep(rig.neutral[:, 2], 9.7, 8.3)[:, None]  # in the cheeks' shadow
     colours += back * (0.7 * gum - colours)

@@ -26,12 +26,15 @@ from .model import INDEX, HeadModel, head_model
 from .motion import HeadMotion
 from .smooth import ANGLE, COEFFICIENT, DEPTH, GAZE, LIDS, OPENING, PLACE, smoothed
 from .solve import MOST, Basis, Problem, Solution, start
+from .zips import smoothstep
 
 NEAR = 0.5  # of the face's longer side: a face is the one before if its middle moved by less
 ASKED_FOR_UP = 3  # first faces that are asked which way up they are
 KNOWN_FROM = 8  # frames that the identity is fitted to
 FIRST_STEPS, STEPS = 12, 4  # of a frame's fit: of the first frame, and of one that begins at the frame before
 OPEN = 0.9  # quantile of the lids' opening that is the person's open eye
+WINK = (0.45, 0.75)  # lids that differ by more, of the open eye, are meant to
+HIDES = 30.0  # degrees of yaw from which on an eye is not believed at all
 WIDEST = -0.3  # eyeBlink of lids that are further open than that
 SURE, LOST = 0.015, 0.06  # error, of the eyes' distance, of a fit that is trusted, and of one that is not
 LEAST_SURE = 0.05  # confidence of a face that is there
@@ -257,6 +260,17 @@ def _filled(times: np.ndarray, values: np.ndarray, there: np.ndarray, shot: np.n
     return out
 
 
+def _together(lids: np.ndarray, yaw: np.ndarray) -> np.ndarray:
+    """Openings of the lids (f, 2), the image's left and right, as people have them: alike, but for winks.
+
+    The eye that a turned head shows less of is read worse, and counts less.
+    """
+    right = 0.5 - 0.5 * np.clip(yaw / HIDES, -1, 1)
+    mean = (1 - right) * lids[:, 0] + right * lids[:, 1]
+    wink = smoothstep(np.abs(lids[:, 0] - lids[:, 1]), *WINK)[:, None]
+    return mean[:, None] + wink * (lids - mean[:, None])
+
+
 def _motion(
     model: HeadModel, times: np.ndarray, readings: Readings, there: np.ndarray, shot: np.ndarray
 ) -> HeadMotion:
@@ -268,8 +282,9 @@ def _motion(
         lambda name, values: smoothed(times, values, NOISE[name], pieces) if name in NOISE else values
     )
     coefficients = look(np.append(calm.coefficients, np.zeros((len(times), 1)), 1), calm.gaze)
+    lids = _together(calm.lids, calm.angles[:, 0])
     for side, column in (("R", 0), ("L", 1)):  # the person's right eye is the image's left
-        coefficients[:, INDEX[f"eyeBlink_{side}"]] = np.maximum(1 - calm.lids[:, column], WIDEST)
+        coefficients[:, INDEX[f"eyeBlink_{side}"]] = np.maximum(1 - lids[:, column], WIDEST)
     coefficients[:, INDEX["mouthClose"]] = model.closing(coefficients, calm.opening[:, 0])
     pose = np.zeros((len(times), 6))
     pose[:, :3] = calm.angles

@@ -55,7 +55,7 @@ def test_a_portrait_is_measured(folder):
     subject = portraits.open_portrait(folder / "face.png")
     numbers = portraits.measure(subject, speech=False)
     assert numbers["still"] == numbers["background"] == numbers["flicker where nothing moves"] == 0
-    assert min(numbers[f"r {name}"] for name in ("jawOpen", "yaw", "pitch", "roll", "gaze across")) > 0.95
+    assert min(numbers[f"r {name}"] for name in ("jawOpen", "yaw", "pitch", "roll", "gaze across")) > 0.9
     assert numbers["lids shut"] < 0.15 and numbers["field"] > 40
     assert 0.8 < numbers["sharpness, expression"] < 1.2
     assert 0.9 < numbers["flicker"] < 1.3

@@ -11,7 +11,7 @@ from skimage import data
 from actalker.errors import InputError
 from actalker.heads.cuts import other_picture, shots, thumbnail
 from actalker.heads.smooth import smoothed
-from actalker.heads.track import Frames, fit_track, track
+from actalker.heads.track import Frames, _together, fit_track, track
 from actalker.heads.track import _turned as turned_by_a_quarter
 
 FPS, F = 25, 75
@@ -217,3 +217,12 @@ def test_without_mediapipe_one_line_says_what_to_install(monkeypatch):
         InputError, match="^a.mp4: a head is followed by MediaPipe's landmarks, but mediapipe is absent"
     ):
         track(iter([]), "a.mp4")
+
+
+def test_lids_are_alike_but_for_winks():
+    lids = np.array([[1.0, 0.8], [0.3, 0.1], [1.0, 0.1], [0.6, 0.6]])
+    made = _together(lids, np.zeros(4))
+    np.testing.assert_allclose(made[:2], [[0.9, 0.9], [0.2, 0.2]])
+    np.testing.assert_allclose(made[2:], lids[2:])  # a wink, and eyes that are alike
+    turned = _together(lids[:2], np.array([30.0, -30.0]))  # to the image's right: its left eye is seen
+    np.testing.assert_allclose(turned, [[1.0, 1.0], [0.1, 0.1]])
