@@ -156,8 +156,9 @@ class PortraitFace:
         pale (h, w): `teeth_masks`.
         """
         inside = self.kinds0 == MOUTH
-        share = float(pale[inside].mean()) if inside.any() else 0.0
-        return max(float(smoothstep(share, *TOOTHY)), float(smoothstep(self.opening, *LAUGH)))
+        share = pale[inside].mean() if inside.any() else np.zeros(())
+        teeth = smoothstep(np.asarray(share), *TOOTHY)
+        return max(float(teeth), float(smoothstep(np.asarray(self.opening), *LAUGH)))
 
     def _lashes(self, view: View) -> np.ndarray:
         """(5,): colour of the lashes, how dense they are, how far single ones are told apart: as far as the
