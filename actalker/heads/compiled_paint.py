@@ -275,7 +275,9 @@ def paint(
 
 @numba.njit(cache=True, fastmath=True)
 def soften(kind, source, x0, y0, colour, alpha, out, out_alpha, weight):
-    """Edges between kinds, where what is shown has moved, blended with their neighbours (1 2 1 both ways)."""
+    """Edges between kinds, where what is shown has moved, and what is drawn of the mouth's inside (kind 1),
+    blended with their neighbours (1 2 1 both ways): teeth would have steps.
+    """
     h, w = kind.shape
     for i in range(1, h - 1):
         for j in range(1, w - 1):
@@ -283,10 +285,11 @@ def soften(kind, source, x0, y0, colour, alpha, out, out_alpha, weight):
             edge = False
             for di, dj in ((0, 1), (1, 0), (0, -1), (-1, 0)):
                 edge = edge or kind[i + di, j + dj] != k
-            if not edge:
+            inside = k == 1 and weight[i, j] < HALF
+            if not edge and not inside:
                 continue
             moved = ONE
-            if k != 255:
+            if k != 255 and not inside:
                 dx = source[i, j, 0] - (x0 + j + HALF)
                 dy = source[i, j, 1] - (y0 + i + HALF)
                 moved = min(np.sqrt(dx * dx + dy * dy) / HALF, ONE)

@@ -174,11 +174,12 @@ def soften(kind, source, x0, y0, colour, alpha, out, out_alpha, weight):
     edge = np.zeros(middle.shape, bool)
     for di, dj in ((0, 1), (1, 0), (0, -1), (-1, 0)):
         edge |= kind[1 + di : h - 1 + di, 1 + dj : w - 1 + dj] != middle
-    i, j = np.nonzero(edge)
+    drawn = (middle == 1) & (weight[1:-1, 1:-1] < 0.5)
+    i, j = np.nonzero(edge | drawn)
     i, j = i + 1, j + 1
     empty = kind[i, j] == 255
     gap = np.linalg.norm(source[i, j] - (np.stack([j + x0, i + y0], 1) + 0.5), axis=1)
-    moved = np.where(empty, 1, np.minimum(gap / 0.5, 1))
+    moved = np.where(empty | drawn[i - 1, j - 1], 1, np.minimum(gap / 0.5, 1))
     total, cover, blend = np.zeros(len(i)), np.zeros(len(i)), np.zeros((len(i), 3))
     for di in (-1, 0, 1):
         for dj in (-1, 0, 1):
