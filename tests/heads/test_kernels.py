@@ -140,3 +140,19 @@ def test_a_read_between_pixels_is_the_bicubic_of_keys():
     np.testing.assert_allclose(
         compiled.photograph_at(image, np.float32(5.5), np.float32(4.5)), image[4, 5], atol=1e-6
     )
+
+
+@pytest.mark.parametrize("form", ["compiled_paint", "plain_paint"])
+def test_what_is_drawn_of_the_mouths_inside_is_blended_and_what_is_the_photographs_own_is_not(form):
+    form = pytest.importorskip(f"actalker.heads.{form}")
+    colour = np.zeros((8, 8, 3), np.float32)
+    colour[::2, ::2] = colour[1::2, 1::2] = 1.0  # teeth of one pixel
+    kind, alpha = np.full((8, 8), 1, np.uint8), np.ones((8, 8), np.float32)
+    source = np.stack(np.meshgrid(np.arange(8), np.arange(8)), -1).astype(np.float32) + 3
+    weight = np.zeros((8, 8), np.float32)
+    weight[:, 4:] = 1.0
+    out, cover = colour.copy(), alpha.copy()
+    form.soften(kind, source, 0, 0, colour, alpha, out, cover, weight)
+    np.testing.assert_allclose(out[1:7, 1:4], 0.5, atol=1e-6)
+    np.testing.assert_array_equal(out[:, 4:], colour[:, 4:])
+    np.testing.assert_array_equal(cover, alpha)
