@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.ndimage import distance_transform_edt, gaussian_filter, gaussian_filter1d
 from scipy.spatial import cKDTree
 
 from .camera import FLIP, Camera, pivot_of, to_camera
@@ -30,6 +30,7 @@ SHOULDERS = 0.3  # of the pivot's way
 MIDDLE = 0.6, 2.2  # cm from the face's edge in the photograph: from its sides to its middle
 EYES = 3.1, 3.6, 2.8, 2.0  # |x|, y, radii, cm in head space: what is the face's middle wherever it lies
 MOUTH = 0.0, -3.7, 3.6, 2.8
+EVEN = 2.0  # cells over which what was pushed is evened
 LEAST = 0.35  # of a cell's width that is left when the face comes against the hair
 
 
@@ -226,6 +227,11 @@ class Sheet:
         least = LEAST * self.step
         _ordered(moved[..., 0], column, least)
         _ordered(moved[..., 1].T, row, least)
+        for axis in (
+            0,
+            1,
+        ):  # rows that were pushed one by one would stand like stairs; a mean keeps the order
+            moved[..., axis] = gaussian_filter1d(moved[..., axis], EVEN, axis=axis)
         return moved
 
     def _outline(self, pose: Pose) -> np.ndarray:

@@ -343,3 +343,14 @@ def test_turning_is_free_near_the_portrait_and_limited_by_what_it_shows():
     drawn = np.array([limited(turned, np.array([yaw, yaw / 2, yaw, yaw / 9, 0, yaw])) for yaw in asked])
     steps = np.diff(drawn, axis=0)
     assert (steps >= 0).all() and (steps <= np.diff(asked)[:, None] * 1.001).all()
+
+
+@pytest.mark.parametrize(
+    "turn", [{"yaw": -20.0, "pitch": -6.0, "roll": 8.0}, {"yaw": 20.0, "roll": -10.0}, {"pitch": 12.0}]
+)
+def test_hair_that_is_pushed_stands_in_no_stairs_and_keeps_its_order(turn):
+    sheet = STAGE.scene.sheet
+    moved = sheet.moved(STAGE.turn(**turn), np.zeros_like(FRONT)) / sheet.step
+    for axis in (0, 1):  # from row to row a column bends little
+        assert np.abs(np.diff(moved[..., axis], 2, axis=axis)).max() < 0.25
+        assert np.diff(moved[..., axis], axis=1 - axis).min() > 0.34
