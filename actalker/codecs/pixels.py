@@ -5,6 +5,7 @@ Letters: b batch, f frames, H W picture size, c h w the latent's channels and si
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -18,16 +19,16 @@ from ..regions.shapes import REGIONS, SOFT_REGIONS
 from .codec import Sitter, no_motion
 
 
-class PixelCodec:
+class PixelCodec(ABC):
     """Latents of pictures: decoded alone, whoever the portrait is."""
 
     stride: int
     channels: int
     folds, moves = 1, False
 
+    @abstractmethod
     def decode(self, latents: Tensor, chunk: int = 8) -> Tensor:
         """See `Codec`."""
-        raise NotImplementedError
 
     def latent_shape(self, size: int) -> tuple[int, int, int]:
         """(c, h, w) of a model whose picture has this side."""

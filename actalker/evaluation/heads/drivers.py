@@ -9,7 +9,6 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from scipy.spatial import ConvexHull, Delaunay
 
 from ...faces.find import find_upright
@@ -24,7 +23,6 @@ from ..statistics import correlation
 from . import reading
 
 LONGEST = 75  # frames that are measured of a video
-SIDE = 1280  # pixels of the longer side, of larger videos
 MOVES = 0.05  # standard deviation of a blendshape that moves
 TURNS = 1.0  # degrees, of an angle that moves
 SHAPES = ("jawOpen", "mouthSmile", "eyeBlink", "browInnerUp")
@@ -32,16 +30,8 @@ ANGLES = ("yaw", "pitch", "roll")
 
 
 def frames_of(video: Path) -> list[np.ndarray]:
-    """The first frames of a video, (h, w, 3) uint8, no larger than SIDE."""
-    return [_small(frame) for frame in islice(read_frames(video), LONGEST)]
-
-
-def _small(frame: np.ndarray) -> np.ndarray:
-    h, w = frame.shape[:2]
-    if max(h, w) <= SIDE:
-        return frame
-    size = round(w * SIDE / max(h, w)), round(h * SIDE / max(h, w))
-    return np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BOX))
+    """The first frames of a video, (h, w, 3) uint8, no larger than `reading.LARGEST`."""
+    return [reading.at_most(frame) for frame in islice(read_frames(video), LONGEST)]
 
 
 def reconstruct(video: Path) -> tuple[dict[str, float], list[np.ndarray]]:
@@ -97,7 +87,7 @@ def direct(video: Path, portrait: Path) -> tuple[dict[str, float], list[np.ndarr
     pipeline = TalkingHeadPipeline.from_pretrained("direct")
     pipeline.set_progress_bar_config(disable=True)
     real = frames_of(video)
-    request = pipeline.prepare(portrait, expression=real, fps=probe(video).fps, size=SIDE)
+    request = pipeline.prepare(portrait, expression=real, fps=probe(video).fps, size=reading.LARGEST)
     drawn = list(pipeline.stream(request))
     true, read = reading.read_frames(real[: len(drawn)]), reading.read_frames(drawn)
     seen = true.found & read.found

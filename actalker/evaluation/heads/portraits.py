@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from scipy.ndimage import binary_erosion, distance_transform_edt, laplace, map_coordinates
 
 from ...faces.crop import Crop, canonical_crop
@@ -24,7 +23,7 @@ from ...heads.outline import person_outline
 from ...media.image import read_image
 from ...pipeline.looks import SHEET
 from ..statistics import correlation
-from .reading import Reading, read_frames
+from .reading import Reading, at_most, read_frames
 from .sentence import closures, spoken
 
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the largest that is asked for
@@ -40,7 +39,7 @@ ASKED: dict[
 }
 TURNS = {"yaw": 18.0, "pitch": 12.0, "roll": 15.0}  # degrees to both sides
 GAZES = {"gaze across": 16.0, "gaze down": 9.0}
-LARGEST, SHOWN = 1280, 256  # pixels: of a portrait's longer side; of a face on the page
+SHOWN = 256  # pixels of a face on the page
 PERSON, BAND = 0.1, 0.5  # of the outline, that is a person; soft band around it, in the eyes' distance
 STEP, STEPS = 0.2, 24  # degrees of yaw a frame, frames of the slow turn
 
@@ -80,22 +79,13 @@ def ask(
 
 def open_portrait(path: Path, face_model: Path | None = None) -> Subject:
     """A portrait's head, made ready. Raises: InputError where there is none, or it cannot be fitted."""
-    found = find_upright(_small(read_image(path)), face_model, None, str(path))
+    found = find_upright(at_most(read_image(path)), face_model, None, str(path))
     fit = fit_face(found.face, found.image, str(path))
     check_fit(fit, found.image, str(path))
     outline = person_outline(found.image, found.face.box)
     unit = float(eyes_distance(fit.points))
     far = distance_transform_edt(outline < PERSON) > BAND * unit
     return Subject(HeadPortrait(found.image, fit, outline), far, canonical_crop(found.face))
-
-
-def _small(image: np.ndarray) -> np.ndarray:
-    """A picture at its own size, up to LARGEST on the longer side: what `infer` makes."""
-    h, w = image.shape[:2]
-    if max(h, w) <= LARGEST:
-        return image
-    size = round(w * LARGEST / max(h, w)), round(h * LARGEST / max(h, w))
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
 
 
 def sheet(subject: Subject) -> list[np.ndarray]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 
 from ...faces.landmarker import find_by_landmarker, look_closer
 from ...heads.fit import SMALL
@@ -16,6 +17,18 @@ from ...heads.landmarks import EYE_CORNERS, LIDS, LIP_MIDDLES, eyes_distance
 from ...heads.model import SCORES
 
 MOUTH_CORNERS = (61, 291)
+
+
+LARGEST = 1280  # pixels of the longer side of what is measured: what `infer` makes of larger ones
+
+
+def at_most(picture: np.ndarray) -> np.ndarray:
+    """A picture (h, w, 3) uint8 at its own size, or, where it is larger, with a longer side of LARGEST."""
+    h, w = picture.shape[:2]
+    if max(h, w) <= LARGEST:
+        return picture
+    size = round(w * LARGEST / max(h, w)), round(h * LARGEST / max(h, w))
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS))
 
 
 @dataclass(frozen=True)
