@@ -18,13 +18,16 @@ from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 from ..errors import one_of
 from .model import CLOSE, COEFFICIENTS, INDEX, head_model, ours
 
-ARTICULATORS = ("jaw", "lips", "close", "width", "protrude", "tuck", "upper", "tongue")
+SPOKEN = ("jaw", "lips", "close", "width", "protrude", "tuck", "upper", "tongue")
+ARTICULATORS = (*SPOKEN, "rest")
 """Jaw's drop, height of the lips' opening, lips together, spread (-1 is narrow), lips forward, lower lip
-under the upper teeth, upper lip raised, tongue's tip (0.5 behind the teeth, 1 between them)."""
+under the upper teeth, upper lip raised, tongue's tip (0.5 behind the teeth, 1 between them); and whether
+nothing is said: then the mouth is the face's own."""
 
 RATE = 100  # of tracks, a second
-BEFORE = np.array([0.050, 0.038, 0.018, 0.085, 0.110, 0.028, 0.060, 0.035])  # fall-off of dominance, seconds
-AFTER = np.array([0.045, 0.034, 0.016, 0.060, 0.070, 0.026, 0.045, 0.035])
+# fall-off of dominance, seconds
+BEFORE = np.array([0.050, 0.038, 0.018, 0.085, 0.110, 0.028, 0.060, 0.035, 0.030])
+AFTER = np.array([0.045, 0.034, 0.016, 0.060, 0.070, 0.026, 0.045, 0.035, 0.030])
 SMOOTH = 0.010  # seconds, of the tracks
 OPENING = 1.55  # cm between the inner lips where `lips` is 1
 KEPT = {"mouthSmile": 0.5, "mouthDimple": 0.5}  # of a portrait's own mouth while it talks; of other shapes:
@@ -40,7 +43,7 @@ _HISS = (1.4, 0.7, 0.7, 0.45, 0.4, 0.4, 1.0, 0.5)
 _HUSH = (1.4, 0.9, 0.8, 0.9, 1.1, 0.4, 1.2, 0.4)
 _BACK = (0.3, 0.25, 0.4, 0.1, 0.1, 0.3, 0.3, 0.3)
 
-# phone (IPA): targets of ARTICULATORS, weights, and the core as shares of the phone's length
+# phone (IPA): targets of SPOKEN, weights, and the core as shares of the phone's length
 _MIDDLE = (0.3, 0.7)
 PHONES: dict[str, tuple[tuple[float, ...], tuple[float, ...], tuple[float, float]]] = {
     "_": ((0, 0.08, 0.1, 0, 0, 0, 0, 0), (0.3, 0.3, 0.3, 0.15, 0.15, 0.3, 0.3, 0.3), (0.0, 1.0)),
@@ -99,7 +102,7 @@ class Phone:
 
 
 def tracks(phones: Sequence[Phone], seconds: float) -> np.ndarray:
-    """Articulators (f, 8) at RATE, from 0 to `seconds`; between and beside phones the mouth rests.
+    """Articulators (f, 9) at RATE, from 0 to `seconds`; between and beside phones the mouth rests.
 
     Raises: InputError for a symbol that is not in PHONES.
     """
@@ -111,8 +114,8 @@ def tracks(phones: Sequence[Phone], seconds: float) -> np.ndarray:
     weight = np.repeat(weight, len(ARTICULATORS), 1)
     for phone in spoken:
         goal, strength, core = PHONES[one_of(phone.symbol, PHONES, "phone")]
-        target, length = np.array(goal), phone.end - phone.start
-        dominance = np.array(strength)
+        target, length = np.array((*goal, float(phone.symbol == "_"))), phone.end - phone.start
+        dominance = np.array((*strength, 1.0))
         if phone.symbol in VOWELS:
             target[:2] *= 1.10 if phone.stressed else 0.90
             dominance = dominance * (1.25 if phone.stressed else 0.85)
@@ -128,7 +131,7 @@ def tracks(phones: Sequence[Phone], seconds: float) -> np.ndarray:
 
 
 def at_frames(articulators: np.ndarray, frames: int, fps: float) -> np.ndarray:
-    """Articulators (frames, 8) of a track at RATE; a frame shows the largest closure of the 20 ms around it.
+    """Articulators (frames, 9) of a track at RATE; a frame shows the largest closure of the 20 ms around it.
 
     Otherwise a p of 60 ms can fall between two frames.
     """
@@ -146,12 +149,13 @@ def sharpened(share: np.ndarray) -> np.ndarray:
 
 
 def mouth(articulators: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """What articulators (f, 8) ask of a face: coefficients (f, 54) relative to its own (54,).
+    """What articulators (f, 9) ask of a face: coefficients (f, 54) relative to its own (54,).
 
-    While it talks, a face keeps half of its own smile, and a quarter of what else its mouth does.
+    While it talks, a face keeps half of its own smile, and a quarter of what else its mouth does; while it
+    rests, all of it.
     """
     model = head_model()
-    jaw, lips, close, width, protrude, tuck, upper, tongue = np.asarray(articulators, np.float64).T
+    jaw, lips, close, width, protrude, tuck, upper, tongue, rest = np.asarray(articulators, np.float64).T
     close, tuck = sharpened(close), sharpened(tuck)
     free, wide, narrow = lips * (1 - close), np.maximum(width, 0), np.maximum(-width, 0)
     asked = {
@@ -183,4 +187,4 @@ def mouth(articulators: np.ndarray, own: np.ndarray) -> np.ndarray:
     shut = INDEX["mouthClose"]
     change[:, shut] = 0.0
     change[:, shut] = (model.opening(own) + model.gap(change) - opening) / CLOSE
-    return change
+    return change * (1 - np.clip((rest - 0.1) / 0.8, 0, 1))[:, None]

@@ -5,7 +5,7 @@ import pytest
 
 from actalker.errors import InputError
 from actalker.evaluation.heads.sentence import CLOSED, FPS, closures, phones, spoken
-from actalker.heads.articulation import ARTICULATORS, PHONES, Phone, at_frames, mouth, tracks
+from actalker.heads.articulation import ARTICULATORS, PHONES, SPOKEN, Phone, at_frames, mouth, tracks
 from actalker.heads.model import COEFFICIENTS, INDEX, head_model, ours
 
 
@@ -26,6 +26,7 @@ def test_the_lips_open_as_far_as_is_asked_whatever_the_face_does():
     asked = rng.random((50, len(ARTICULATORS)))
     asked[:, ARTICULATORS.index("close")] = 0
     asked[:, ARTICULATORS.index("tuck")] = 0
+    asked[:, ARTICULATORS.index("rest")] = 0
     openings = [model.opening(own + mouth(asked, own)) for own in own_faces(6)]
     for opening in openings:
         np.testing.assert_allclose(opening, 1.55 * asked[:, 1], atol=1e-5)
@@ -85,6 +86,17 @@ def test_silence_is_rest_and_unknown_sounds_are_named():
 
 def test_every_phone_has_whole_rows():
     for target, weights, (early, late) in PHONES.values():
-        assert len(target) == len(weights) == len(ARTICULATORS)
+        assert len(target) == len(weights) == len(SPOKEN)
         assert 0 <= early < late <= 1
     assert 0 < CLOSED < 1
+
+
+def test_where_nothing_is_said_the_mouth_is_the_faces_own():
+    said = [Phone(1.0, 1.12, "a"), Phone(1.12, 1.2, "p"), Phone(1.2, 1.3, "a"), Phone(1.3, 1.36, "_")]
+    said += [Phone(1.36, 1.5, "i")]
+    articulators = at_frames(tracks(said, 3.0), 75, 25)
+    rest = articulators[:, ARTICULATORS.index("rest")]
+    assert (rest[:20] > 0.99).all() and (rest[45:] > 0.99).all()
+    assert (rest[26:36] < 0.1).all()  # in words, and in the short gap between them
+    for own in own_faces(4):
+        assert np.abs(mouth(articulators, own)[:15]).max() < 1e-3
