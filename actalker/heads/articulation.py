@@ -115,7 +115,7 @@ def tracks(phones: Sequence[Phone], seconds: float) -> np.ndarray:
     for phone in spoken:
         goal, strength, core = PHONES[one_of(phone.symbol, PHONES, "phone")]
         target, length = np.array((*goal, float(phone.symbol == "_"))), phone.end - phone.start
-        dominance = np.array((*strength, 1.0))
+        dominance = np.array((*strength, 1.0 if phone.symbol == "_" else 4.0))
         if phone.symbol in VOWELS:
             target[:2] *= 1.10 if phone.stressed else 0.90
             dominance = dominance * (1.25 if phone.stressed else 0.85)
