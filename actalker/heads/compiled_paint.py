@@ -222,7 +222,7 @@ def paint(
                 if what == 1:
                     loose = mask_at(masks, qx - mx, qy - my, 0)
                     tight = mask_at(masks, qx - mx, qy - my, 1)
-                    same = mask_at(masks, qx - mx, qy - my, 4 if v[9] > HALF else 5)  # teeth on teeth only
+                    same = mask_at(masks, qx - mx, qy - my, 4) if v[9] > HALF else ZERO  # teeth on teeth
                     ww *= step(same, np.float32(0.3), np.float32(0.7))
                     ww *= step(
                         loose * still[0] + tight * (ONE - still[0]), np.float32(0.35), np.float32(0.75)

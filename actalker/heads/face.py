@@ -15,25 +15,15 @@ from .eyeballs import ROWS, STEP, parameters, seen_map, whole_map
 from .eyes import ball
 from .fit import HeadFit
 from .glasses import HELD, glasses, held
-from .inside import (
-    childlike,
-    darkness,
-    edge_of_teeth,
-    forward,
-    inside_colours,
-    lip_colour,
-    own_inside,
-    teeth,
-    teeth_masks,
-)
+from .inside import darkness, forward, inside_colours, lip_colour, own_inside
 from .kernels import Box
 from .layer import EYE_LEFT, EYE_RIGHT, MOUTH, SKIN, FaceLayer
 from .rig import face_rig
 from .shape import BLINKS, FaceShape
 from .skin import View, blur, fill_colours, lashes_above, teeth_on_lips
+from .teeth import childlike, own_teeth, teeth
 from .zips import smoothstep
 
-TOOTHY, LAUGH = (0.3, 0.5), (0.6, 1.0)  # share of teeth in a mouth; cm between its lips
 INSIDE_BACK = 0.8  # cm: lips that roll in do not let teeth and gums through
 BALL_BACK = 0.2  # cm by which the eyeballs stand back: they would come through the lids
 CUT = (0.2, 0.9)  # cm from the photograph's border over which the layer gives way
@@ -46,6 +36,8 @@ SLIT = 0.12  # cm of opening below which no light comes in
 PUSHED = 1.6  # a cm: how fast it grows dark behind lips that are pushed forward
 WARM = np.array([-0.3, 0.25, 0.3], np.float32)  # of what light is left there, red is most
 GLOW = 0.28  # of the lips' colour: what light there is deep inside
+AT_LIPS = (8.5, 9.8)  # z, cm: what lies behind is not seen between lips that meet
+INNER_DARK = 0.4  # how much darker the lips' inner edge is when they open
 SEAM, SEAM_DARK = 0.5, 0.35  # of the lips' colour between shut lips; how much darker they are beside it
 
 
@@ -69,17 +61,15 @@ class PortraitFace:
         self.scale = float(fit.camera.focal / fit.T[2])
         raster = self._look()
         x0, y0, x1, y1 = raster.box
-        lower = edge_of_teeth(
+        own = own_teeth(
             rig, self.image[y0:y1, x0:x1], self.kinds0, self.places - np.array([x0, y0]), self.scale
         )
-        if lower:
-            self.form.base += (teeth(rig, child, lower) - teeth(rig, child)).astype(np.float32)
+        if own.lower:
+            self.form.base += (teeth(rig, child, own.lower) - teeth(rig, child)).astype(np.float32)
             raster = self._look()
-            x0, y0, x1, y1 = raster.box
         there = to_camera(self.rest, fit.R, fit.T)
         view = View.of(rig, self.image, outline, there, self.places, raster, self.scale)
-        teeth_shown = teeth_masks(view.crop, self.kinds0, self.scale)
-        self.visible = view.visibility(rig) * own_inside(rig, view, teeth_shown)
+        self.visible = view.visibility(rig) * own_inside(rig, view, own.mask)
         if (worn := glasses(rig, view)) > 0:
             self.form.hold(HELD * worn * held(rig), self.rest)
         self.opening, self.forward = rig.lips.middle(self.rest), forward(rig, self.rest)
@@ -87,12 +77,9 @@ class PortraitFace:
         self.fill = fill_colours(rig, view, self.visible, no_lip)
         self.lashes_above = lashes_above(rig, view)
         lash = self._lashes(view)
-        masks = np.concatenate([self._masks(), teeth_shown], 2)
+        masks = np.dstack([self._masks(), own.mask])
         self._eyes(view, masks)
-        shown = masks[..., 1]
-        self.inside = inside_colours(
-            rig, view, self.visible, self.fill, self.light, self.tint, shown, self.rest
-        )
+        self.inside = inside_colours(rig, view, self.visible, self.light, self.tint, own)
         lip = lip_colour(rig, view, self.visible)
         self.seam, self.glow = SEAM * lip, GLOW * lip
         skin = rig.kind == SKIN
@@ -100,17 +87,18 @@ class PortraitFace:
         low[rig.lips.zip.moved[rig.lips.zip.low]] = True
         near = np.where(low, smoothstep(rig.lips.away, *LOWER_RIM), smoothstep(rig.lips.away, *UPPER_RIM))
         self.at_rims = np.maximum(skin * near, no_lip).astype(np.float32)
+        self.at_inner = (skin * smoothstep(rig.lips.away, 0.35, 0.0)).astype(np.float32)
+        self.at_lips = smoothstep(rig.neutral[:, 2:], *AT_LIPS)
         self.at_seam = (skin * smoothstep(rig.lips.away, 0.12, 0.02)).astype(np.float32)
         self.areas = kernels.areas(self.places, rig.triangles)
         self._edges(view)
         chin, nose = self.places[rig.ibug68[8]], self.places[rig.ibug68[27]]
-        masks[..., [0, 1, 4, 5]] *= self._own_mouth(teeth_shown[..., 0])
         grain = np.full_like(self.image, 0.5)
         grain[y0:y1, x0:x1] += (view.crop - blur(view.crop, 0.14 * self.scale)).clip(-0.04, 0.04)
         self.paint = kernels.Paint(
             self.image, masks, (x0, y0), self.tables, grain, 0.33 * (chin - nose), lash
         )
-        self.mouth_wall, self.tooth = rig.kind == MOUTH, rig.is_part("teeth_upper", "teeth_lower")
+        self.mouth_wall, self.tooth = rig.kind == MOUTH, rig.is_part("teeth_upper")
 
     def _look(self) -> kernels.Raster:
         """The portrait's own shape and where it lies; what of the mesh is in front."""
@@ -148,17 +136,6 @@ class PortraitFace:
             for m, mask in enumerate((here, tight)):
                 out[..., 2 * k + m] = blur(mask.astype(np.float32), 0.05 * self.scale)
         return out
-
-    def _own_mouth(self, pale: np.ndarray) -> float:
-        """How far the photograph's inside of the mouth is shown, where it is: of a laugh, and of lips between
-        which teeth show. A dark slit, and pieces of teeth in it, would be torn when it opens.
-
-        pale (h, w): `teeth_masks`.
-        """
-        inside = self.kinds0 == MOUTH
-        share = pale[inside].mean() if inside.any() else np.zeros(())
-        teeth = smoothstep(np.asarray(share), *TOOTHY)
-        return max(float(teeth), float(smoothstep(np.asarray(self.opening), *LAUGH)))
 
     def _lashes(self, view: View) -> np.ndarray:
         """(5,): colour of the lashes, how dense they are, how far single ones are told apart: as far as the
@@ -255,10 +232,13 @@ class PortraitFace:
         slit = smoothstep(np.interp(V[:, 0], x, gap[:, 0], left=0, right=0), 0.0, SLIT)[:, None]
         wall = self.mouth_wall
         inside = self.inside * dark + (1 - dark) * self.glow
-        values[wall, 6:9] = (inside * slit + self.seam * (1 - slit))[wall]
+        seam = (1 - slit) * self.at_lips
+        values[wall, 6:9] = (inside + seam * (self.seam - inside))[wall]
         shut = (1 - slit[:, 0]) * (1 - still[0])
         values[wall, 3] *= (1 - shut[wall]) * smoothstep(lit, 0.5, 0.95)
-        values[:, 6:9] *= (1 - SEAM_DARK * shut * self.at_seam)[:, None]
+        dim = 1 - SEAM_DARK * shut * self.at_seam
+        inner = ((1 - shut) * self.at_inner)[:, None]
+        values[:, 6:9] *= dim[:, None] * (1 - inner * INNER_DARK * (1 + self.tint * WARM))
         values[:, 9] = np.where(wall, self.tooth, rig.lids[0].skin + rig.lids[1].skin)
         self._lid_values(values, shares)
         eyeballs = np.stack(

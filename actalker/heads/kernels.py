@@ -118,8 +118,8 @@ def shade(kind: np.ndarray, reach: np.ndarray) -> np.ndarray:
 class Paint:
     """What stays the same over a portrait's frames.
 
-    image (H, W, 3) in [0, 1]. masks (h, w, 6), from pixel `corner` on, of the photograph: the inside of the
-    mouth, loose and tight; the eyes', loose and tight; teeth; no teeth. tables (2, rows, columns, 3): the
+    image (H, W, 3) in [0, 1]. masks (h, w, 5), from pixel `corner` on, of the photograph: the inside of the
+    mouth, loose and tight; the eyes', loose and tight; the upper teeth. tables (2, rows, columns, 3): the
     eyes' maps, see `eyeballs`. grain (H, W, 3) around .5: of skin, read `cheek` (2,) pixels away. lash
     (5,): colour, density, how far single lashes are told apart.
     """
@@ -148,10 +148,10 @@ def paint(
 
     kinds (t,) of `layer`. values (n, 15): the place in the photograph times its depth, the depth (of the
     eyes' vertices: where they are in head space); weight of the photograph; how far an unmoved pixel stands
-    as it is; alpha; RGB where the photograph is silent; skin: share of grain, in the mouth: whether a
-    tooth; of the lids: the blink's drop, distance to the upper edge, place across, how shut, lashes below.
-    eyes (2, 37): as `eyeballs.parameters` gives them. still (3,) of mouth and eyes: 1 while nothing there
-    has moved.
+    as it is; alpha; RGB where the photograph is silent; skin: share of grain, in the mouth: whether an
+    upper tooth; of the lids: the blink's drop, distance to the upper edge, place across, how shut, lashes
+    below. eyes (2, 37): as `eyeballs.parameters` gives them. still (3,) of mouth and eyes: 1 while nothing
+    there has moved.
     """
     h, w = raster.triangle.shape
     kind = np.where(raster.triangle >= 0, kinds[np.maximum(raster.triangle, 0)], 255).astype(np.uint8)

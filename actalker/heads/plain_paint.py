@@ -125,8 +125,8 @@ def paint(
         keep[at] = s
     at = what == 1
     loose, tight = (mask_at(masks, place[at, 0] - mx, place[at, 1] - my, k) for k in (0, 1))
-    teeth, none = (mask_at(masks, place[at, 0] - mx, place[at, 1] - my, k) for k in (4, 5))
-    own[at] *= smoothstep(np.where(v[at, 9] > 0.5, teeth, none), 0.3, 0.7)
+    teeth = mask_at(masks, place[at, 0] - mx, place[at, 1] - my, 4)
+    own[at] *= smoothstep(np.where(v[at, 9] > 0.5, teeth, 0), 0.3, 0.7)
     own[at] *= smoothstep(loose * still[0] + tight * (1 - still[0]), 0.35, 0.75)
     tone[at] *= shadow[i[at], j[at]][:, None]
     at = what == 0

@@ -32,6 +32,7 @@ OPEN = (
     {"jawOpen": 0.4, "mouthSmile": 0.9, "mouthUpperUp": 0.7, "mouthLowerDown": 0.7},
     {"jawOpen": 0.25, "mouthFunnel": 0.8, "mouthUpperUp": 0.5, "mouthLowerDown": 0.5},
 )
+GUMS = (-2.8, 9.6)  # y and z, cm, above which are the front's upper gums
 SIDES = ((-32, 0), (0, 0), (32, 0), (0, -18), (0, 18))  # yaw and pitch, degrees
 BROWS = ((17, 22), (22, 27))  # of the 68 points
 
@@ -183,6 +184,8 @@ def _ever_seen(model: HeadModel, drawn: np.ndarray, kinds: np.ndarray) -> np.nda
     triangles = model.triangles[numbers]
     walls = np.isin(model.part[triangles].max(1), [_number(model, "mouth"), _number(model, "tongue")])
     seen = (kinds[numbers] != MOUTH) | walls  # behind a missing wall there would be a hole
+    gums = (model.part[triangles] == _number(model, "gums")).any(1)  # a lip that rises high uncovers them
+    seen |= gums & (model.neutral[triangles, 1:] > GUMS).all((1, 2))
     for asked in OPEN:
         V = model.shape(np.zeros(0), model.coefficients(**asked))
         for yaw, pitch in SIDES:

@@ -13,6 +13,7 @@ from actalker.heads.kernels import interpolate, rasterise
 from actalker.heads.layer import EYE_LEFT, EYE_RIGHT, MOUTH, SKIN
 from actalker.heads.model import CLOSE, INDEX, head_model
 from actalker.heads.rig import face_rig
+from actalker.heads.teeth import numbered, tone
 
 MODEL = head_model()
 SIZE = 320
@@ -108,15 +109,39 @@ def test_mouth_close_sets_the_opening_whatever_the_jaw_does(opening):
 
 
 def test_a_laugh_keeps_its_own_teeth_and_a_shut_mouth_gets_some():
-    laugh = face(jawOpen=0.35, mouthSmile=0.6, mouthUpperUp=0.4)
-    layer = drawn(laugh, mouthSmile=-0.2)
+    laugh = face(jawOpen=0.35, mouthSmile=0.6, mouthUpperUp=0.9)
+    layer = drawn(laugh, mouthSmile=-0.2, jawOpen=0.3)
     own = (layer.kind == MOUTH) & (layer.weight > 0.9)
-    assert own.sum() > 0.4 * (layer.kind == MOUTH).sum()
+    assert own.sum() > 0.2 * (layer.kind == MOUTH).sum()
+    assert np.abs(layer.colour[own] - np.array(TOOTH) / 255).max(1).mean() < 0.06  # teeth, and nothing else
     shut = face()
     layer = drawn(shut, jawOpen=0.2, mouthUpperUp=0.4, mouthLowerDown=0.3)
     bright = layer.colour[layer.kind == MOUTH].mean(1)
     assert layer.weight[layer.kind == MOUTH].max() < 0.1
     assert np.quantile(bright, 0.9) > np.mean(SKIN_COLOUR) / 255 * 0.95  # teeth are lighter than the skin
+
+
+def test_pieces_of_teeth_between_parted_lips_are_replaced_in_their_colour():
+    parted = face(jawOpen=0.12)
+    layer = drawn(parted, jawOpen=0.3)
+    inside = layer.kind == MOUTH
+    assert layer.weight[inside].max() < 0.1
+    front = np.quantile(layer.colour[inside].mean(1), 0.95)
+    assert 0.65 < front / (np.mean(TOOTH) / 255) < 1.1
+
+
+def test_the_depth_of_an_open_mouth_is_dark_and_its_teeth_are_told_apart():
+    layer = drawn(face(), jawOpen=0.7, mouthUpperUp=0.4)
+    rows, columns = np.nonzero(layer.kind == MOUTH)
+    middle = np.abs(columns - np.median(columns)) < 0.25 * np.ptp(columns)
+    light = layer.colour[rows, columns].mean(1)
+    lines = [np.median(light[middle & (rows == row)]) for row in range(rows.min() + 2, rows.max() - 1)]
+    top, depth, low = np.array_split(lines, 3)
+    assert top.max() > 2 * depth.min() and low.max() > 1.4 * depth.min()  # teeth, throat, tongue
+    rig = face_rig()
+    shades = tone(rig, 1.0).mean(1)
+    for _, tooth in numbered(rig, "teeth_upper")[:3]:
+        assert np.ptp(shades[tooth]) > 0.15 and shades[tooth].max() <= 1
 
 
 def test_shut_lids_hide_the_eyes_and_open_ones_show_them():
