@@ -22,6 +22,7 @@ from ..signals.released import (
     ReleasedMotion,
     ReleasedMotionConfig,
 )
+from ..signals.speech import SpeechConfig, SpeechEncoder
 from ..signals.text import TextConfig, TextEncoder
 from ..signals.whisper import WhisperAudio, WhisperConfig
 
@@ -29,6 +30,7 @@ from ..signals.whisper import WhisperAudio, WhisperConfig
 ENCODERS: dict[str, dict[str, tuple[type[nn.Module], type]]] = {
     "audio": {
         "mel": (AudioEncoder, AudioConfig),
+        "speech": (SpeechEncoder, SpeechConfig),
         "whisper": (WhisperAudio, WhisperConfig),
         "released": (ReleasedAudio, ReleasedAudioConfig),
     },

@@ -1,0 +1,187 @@
+"""Log-mel of speech less its running means: what a microphone and a voice add to every sound is taken out.
+
+Level and the mean of each band are known from the sound up to LOOK_AHEAD hops after a frame, and from no other:
+live use hears what a file gives, bit for bit. Louder hops count more, silence not at all, and all means scale
+with the sound, so that its gain does not matter.
+
+Letters: f frames, h hops of 10 ms (hop j is centred on sample 160 j).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+
+import numpy as np
+from scipy.signal import lfilter
+
+from ..errors import InputError
+from .audible import RATE
+from .audio import HOP, SILENCE, WINDOW, SpeechReader, first_steps, mel_filters
+
+BANDS = 80  # up to 8 kHz
+LOOK_AHEAD = 24  # hops after a frame that it is read from, 240 ms; as many before it
+CONTEXT = 2 * LOOK_AHEAD + 1
+LOWEST_BAND = 3  # loudness is that of bands from here on, 110 Hz: below lie rumble and hum
+MEMORY = 1000  # hops (ten seconds) after which a sound counts 1 / e in the means
+FLOOR = 6.0  # log10 of power below the level where there is nothing, 60 dB
+BLOCK = 1000  # hops read at once
+
+# what is known before anything is heard: mean and level of the training speech, log10 of power
+USUAL_LEVEL = -1.0
+USUAL_BANDS = np.zeros(BANDS)  # relative to the level
+EARLY = 8  # hops that the usual level counts as before sound is heard; as many hops of sound end it:
+ENOUGH = 60
+PRIOR = 50  # hops of the usual bands in their mean
+
+
+@dataclass(frozen=True)
+class Hops:
+    """Some hops of a sound. power: (h, BANDS) mel power. level: (h,) and bands: (h, BANDS), running means of
+    log10 of power after each."""
+
+    power: np.ndarray
+    level: np.ndarray
+    bands: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.power)
+
+
+class SpeechStream:
+    """A sound that comes in pieces: samples go in, hops come out as soon as they are complete.
+
+    Hop j is complete with sample 160 j + 199. However the sound is cut, hops are the same.
+    """
+
+    def __init__(self) -> None:
+        self.held = np.zeros(WINDOW // 2)  # samples of hops that are not complete; silence before the sound
+        self.state = np.zeros((1, 2 + BANDS))  # of the sums below
+        self.heard = 0  # hops that were no silence
+
+    def push(self, samples: np.ndarray) -> Hops:
+        """samples: (n,) at 16 kHz, the next of the sound. Returns the hops that they complete."""
+        held = np.concatenate([self.held, np.asarray(samples, np.float64)])
+        count = max(0, (len(held) - WINDOW) // HOP + 1)
+        self.held = held[count * HOP :].copy()
+        power = mel(held, count)
+        return Hops(power, *self._means(power))
+
+    def _means(self, power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Level (h,) and bands (h, BANDS) after each hop."""
+        loudness = np.ascontiguousarray(power[:, LOWEST_BAND:]).mean(1)
+        audible = loudness > 10**SILENCE
+        weight = np.where(audible, np.sqrt(np.sqrt(loudness)), 0.0)  # 40 dB less counts a tenth
+        least = np.log10(np.maximum(loudness, 1e-20)) - FLOOR
+        logs = np.maximum(np.log10(np.maximum(power, 1e-20)), least[:, None])
+        parts = np.concatenate([weight[:, None], weight[:, None] ** 2, weight[:, None] * logs], 1)
+        sums, self.state = lfilter([1.0], [1.0, -math.exp(-1 / MEMORY)], parts, axis=0, zi=self.state)
+        heard = self.heard + np.cumsum(audible)
+        self.heard = int(heard[-1]) if len(heard) else self.heard
+        return _running(sums, heard)
+
+    def copy(self) -> SpeechStream:
+        """A stream that goes on from here on its own."""
+        return copy.deepcopy(self)
+
+
+def _running(sums: np.ndarray, heard: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Level (h,) and bands (h, BANDS) by weighted sums (h, 2 + BANDS) and the count of audible hops (h,)."""
+    early = EARLY * np.maximum(1 - heard / ENOUGH, 0)
+    early = np.where(sums[:, 0] > 1e-100, early, EARLY)  # after hours of silence
+    usual = 10 ** (USUAL_LEVEL / 4)
+    ratio = (sums[:, 1] + early * usual**2) / (sums[:, 0] + early * usual)
+    level = 4 * np.log10(ratio)  # the mean of what counts more when it is louder
+    prior = (PRIOR * ratio)[:, None]
+    bands = sums[:, 2:] + prior * (level[:, None] + USUAL_BANDS)
+    return level, bands / (sums[:, :1] + prior)
+
+
+@cache
+def _filters() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The triangles one behind the other: their bins, their weights, and where each begins."""
+    filters = mel_filters(BANDS)
+    band, bins = np.nonzero(filters.T)
+    return bins, filters[bins, band], np.searchsorted(band, np.arange(BANDS))
+
+
+def mel(samples: np.ndarray, hops: int) -> np.ndarray:
+    """Mel power (h, BANDS) of windows that begin at samples 0, HOP, 2 HOP..., each without its offset.
+
+    Row by row: `mel_power` of other ranges differs in the last bits, and hears 150 ms ahead.
+    """
+    if not hops:
+        return np.zeros((0, BANDS))
+    windows = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[: hops * HOP : HOP]
+    spectrum = np.fft.rfft(windows * (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)))
+    spectrum[:, 1] += spectrum[:, 0] / 2  # an offset under Hann's window is 1 and -1/2
+    spectrum[:, 0] = 0
+    bins, weights, begins = _filters()
+    return np.add.reduceat(np.abs(spectrum)[:, bins] ** 2 * weights, begins, axis=1)
+
+
+def levelled(log: np.ndarray, level: np.ndarray, bands: np.ndarray) -> np.ndarray:
+    """Log10 of power (..., h, BANDS) less a level (...) and bands (..., BANDS), float32 in [-2, 2].
+
+    2 is 40 dB above a band's mean. What lies 60 dB below the level is as good as silence.
+    """
+    log = np.maximum(log, (level - FLOOR)[..., None, None])
+    return np.clip((log - bands[..., None, :]) / 2, -2, 2).astype(np.float32)
+
+
+class RunningReader:
+    """Windows (f, CONTEXT, BANDS) of ranges of a sound's frames; the stream is kept every ten seconds."""
+
+    def __init__(self, mono: np.ndarray, fps: Fraction) -> None:
+        if mono.ndim != 1:
+            raise InputError(f"sound of shape {mono.shape}: give one channel, (samples,), at {RATE} Hz")
+        self.mono, self.fps, self.kept = mono, fps, [SpeechStream()]
+
+    def __call__(self, frames: int, start: int = 0) -> np.ndarray:
+        if frames < 1 or start < 0:
+            raise InputError(f"frames {start} to {start + frames}: ask for at least one, from 0 on")
+        centres = first_steps(self.fps, frames, start, RATE // HOP, Fraction(0))
+        first, last = int(centres[0]) - LOOK_AHEAD, int(centres[-1]) + LOOK_AHEAD
+        hops = self._hops(max(first, 0), last + 1)
+        log = np.log10(np.maximum(hops.power, 1e-20))
+        log = np.pad(log, ((max(-first, 0), 0), (0, 0)), constant_values=-20)
+        windows = log[(centres - centres[0])[:, None] + np.arange(CONTEXT)]
+        at = centres + LOOK_AHEAD - max(first, 0)
+        return levelled(windows, hops.level[at], hops.bands[at])
+
+    def _hops(self, first: int, stop: int) -> Hops:
+        """Hops first .. stop."""
+        block = first // BLOCK
+        while len(self.kept) <= block:
+            stream = self.kept[-1].copy()
+            stream.push(self._samples(len(self.kept) - 1, len(self.kept)))
+            self.kept.append(stream)
+        stream, parts = self.kept[block].copy(), []
+        for k in range(block, (stop - 1) // BLOCK + 1):
+            parts.append(stream.push(self._samples(k, k + 1)))
+        cut = slice(first - block * BLOCK, stop - block * BLOCK)
+        return Hops(*(np.concatenate([getattr(p, n) for p in parts])[cut] for n in ("power", "level", "bands")))
+
+    def _samples(self, first: int, stop: int) -> np.ndarray:
+        """What a stream is pushed for the blocks of hops first .. stop, zeros beyond the sound."""
+        begin, end = (k * BLOCK * HOP + (WINDOW // 2 - HOP) * (k > 0) for k in (first, stop))
+        samples = np.asarray(self.mono[begin:end], np.float64)
+        return np.pad(samples, (0, end - begin - len(samples)))
+
+
+class RunningMel:
+    """Log-mel windows around each frame less running means, (f, CONTEXT, BANDS)."""
+
+    form: tuple[int, ...] = (CONTEXT, BANDS)
+
+    def reader(self, mono: np.ndarray, fps: Fraction) -> SpeechReader:
+        """Windows of ranges of a sound's frames, the same in every range."""
+        return RunningReader(mono, fps)
+
+    def silence(self, frames: int) -> np.ndarray:
+        """Windows where there is no sound, and was none."""
+        window = RunningReader(np.zeros(0), Fraction(25))(1)
+        return np.repeat(window, frames, 0)
