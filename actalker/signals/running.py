@@ -1,8 +1,8 @@
 """Log-mel of speech less its running means: what a microphone and a voice add to every sound is taken out.
 
-Level and the mean of each band are known from the sound up to LOOK_AHEAD hops after a frame, and from no other:
-live use hears what a file gives, bit for bit. Louder hops count more, silence not at all, and all means scale
-with the sound, so that its gain does not matter.
+Level and the mean of each band are known from the sound up to LOOK_AHEAD hops after a frame, and from no
+other: live use hears what a file gives, bit for bit. Louder hops count more, silence not at all, and all
+means scale with the sound, so that its gain does not matter.
 
 Letters: f frames, h hops of 10 ms (hop j is centred on sample 160 j).
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from functools import cache
 
@@ -31,8 +31,16 @@ FLOOR = 6.0  # log10 of power below the level where there is nothing, 60 dB
 BLOCK = 1000  # hops read at once
 
 # what is known before anything is heard: mean and level of the training speech, log10 of power
-USUAL_LEVEL = -1.0
-USUAL_BANDS = np.zeros(BANDS)  # relative to the level
+USUAL_LEVEL = -1.3  # of 23 dB below full scale
+USUAL_BANDS = np.array(
+    [
+        *(-1.9, -0.9, -0.3, 0.1, 0.4, 0.5, 0.3, 0, -0.1, -0.1, -0.1, -0.2, -0.4, -0.6, -0.8, -0.9),
+        *(-1, -1.1, -1.3, -1.4, -1.5, -1.7, -1.8, -1.9, -2, -2.1, -2.2, -2.2, -2.2, -2.3, -2.4, -2.4),
+        *(-2.5, -2.5, -2.6, -2.7, -2.6, -2.7, -2.7, -2.8, -2.8, -2.8, -2.9, -2.9, -2.9, -2.8, -2.7, -2.7),
+        *(-2.7, -2.6, -2.6, -2.7, -2.7, -2.8, -2.8, -2.8, -2.8, -2.8, -2.9, -3, -3, -3.2, -3.4, -3.6),
+        *(-3.7, -3.9, -4.1, -4.2, -4.3, -4.4, -4.5, -4.6, -4.6, -4.7, -4.6, -4.6, -4.6, -4.7, -4.8, -5.3),
+    ]
+)  # relative to the level
 EARLY = 8  # hops that the usual level counts as before sound is heard; as many hops of sound end it:
 ENOUGH = 60
 PRIOR = 50  # hops of the usual bands in their mean
@@ -51,6 +59,9 @@ class Hops:
         return len(self.power)
 
 
+NAMES = tuple(field.name for field in fields(Hops))
+
+
 class SpeechStream:
     """A sound that comes in pieces: samples go in, hops come out as soon as they are complete.
 
@@ -58,30 +69,37 @@ class SpeechStream:
     """
 
     def __init__(self) -> None:
-        self.held = np.zeros(WINDOW // 2)  # samples of hops that are not complete; silence before the sound
-        self.state = np.zeros((1, 2 + BANDS))  # of the sums below
+        self.held: np.ndarray | None = None  # samples of hops that are not complete
+        self.sums = np.zeros(2 + BANDS)  # of weights, their squares, and bands
         self.heard = 0  # hops that were no silence
 
     def push(self, samples: np.ndarray) -> Hops:
         """samples: (n,) at 16 kHz, the next of the sound. Returns the hops that they complete."""
-        held = np.concatenate([self.held, np.asarray(samples, np.float64)])
+        if self.held is None and len(samples):
+            self.held = np.full(WINDOW // 2, samples[0], np.float64)  # a beginning is no step
+        before = np.zeros(0) if self.held is None else self.held
+        held = np.concatenate([before, np.asarray(samples, np.float64)])
         count = max(0, (len(held) - WINDOW) // HOP + 1)
-        self.held = held[count * HOP :].copy()
-        power = mel(held, count)
+        self.held = held[count * HOP :].copy() if len(held) else None
+        power = mel(held, count) if count else np.zeros((0, BANDS))
         return Hops(power, *self._means(power))
 
     def _means(self, power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Level (h,) and bands (h, BANDS) after each hop."""
-        loudness = np.ascontiguousarray(power[:, LOWEST_BAND:]).mean(1)
+        """Level (h,) and bands (h, BANDS) after each hop; only audible hops change them."""
+        loudness = power[:, LOWEST_BAND:].mean(1)
         audible = loudness > 10**SILENCE
-        weight = np.where(audible, np.sqrt(np.sqrt(loudness)), 0.0)  # 40 dB less counts a tenth
-        least = np.log10(np.maximum(loudness, 1e-20)) - FLOOR
-        logs = np.maximum(np.log10(np.maximum(power, 1e-20)), least[:, None])
-        parts = np.concatenate([weight[:, None], weight[:, None] ** 2, weight[:, None] * logs], 1)
-        sums, self.state = lfilter([1.0], [1.0, -math.exp(-1 / MEMORY)], parts, axis=0, zi=self.state)
-        heard = self.heard + np.cumsum(audible)
-        self.heard = int(heard[-1]) if len(heard) else self.heard
-        return _running(sums, heard)
+        heard, loudness = power[audible], loudness[audible]
+        weight = np.sqrt(np.sqrt(loudness))[:, None]  # 40 dB less counts a tenth
+        logs = np.log10(np.maximum(heard, loudness[:, None] * 10**-FLOOR))
+        parts = np.concatenate([weight, weight**2, weight * logs], 1)
+        if len(parts):
+            keep = math.exp(-1 / MEMORY)
+            parts, _ = lfilter([1.0], [1.0, -keep], parts, axis=0, zi=keep * self.sums[None])
+        at = np.cumsum(audible)
+        sums, count = np.concatenate([self.sums[None], parts])[at], self.heard + at
+        if len(at):
+            self.sums, self.heard = sums[-1].copy(), int(count[-1])
+        return _running(sums, count)
 
     def copy(self) -> SpeechStream:
         """A stream that goes on from here on its own."""
@@ -91,7 +109,6 @@ class SpeechStream:
 def _running(sums: np.ndarray, heard: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Level (h,) and bands (h, BANDS) by weighted sums (h, 2 + BANDS) and the count of audible hops (h,)."""
     early = EARLY * np.maximum(1 - heard / ENOUGH, 0)
-    early = np.where(sums[:, 0] > 1e-100, early, EARLY)  # after hours of silence
     usual = 10 ** (USUAL_LEVEL / 4)
     ratio = (sums[:, 1] + early * usual**2) / (sums[:, 0] + early * usual)
     level = 4 * np.log10(ratio)  # the mean of what counts more when it is louder
@@ -113,8 +130,6 @@ def mel(samples: np.ndarray, hops: int) -> np.ndarray:
 
     Row by row: `mel_power` of other ranges differs in the last bits, and hears 150 ms ahead.
     """
-    if not hops:
-        return np.zeros((0, BANDS))
     windows = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[: hops * HOP : HOP]
     spectrum = np.fft.rfft(windows * (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)))
     spectrum[:, 1] += spectrum[:, 0] / 2  # an offset under Hann's window is 1 and -1/2
@@ -163,13 +178,15 @@ class RunningReader:
         for k in range(block, (stop - 1) // BLOCK + 1):
             parts.append(stream.push(self._samples(k, k + 1)))
         cut = slice(first - block * BLOCK, stop - block * BLOCK)
-        return Hops(*(np.concatenate([getattr(p, n) for p in parts])[cut] for n in ("power", "level", "bands")))
+        power, level, bands = (np.concatenate([getattr(p, name) for p in parts])[cut] for name in NAMES)
+        return Hops(power, level, bands)
 
     def _samples(self, first: int, stop: int) -> np.ndarray:
-        """What a stream is pushed for the blocks of hops first .. stop, zeros beyond the sound."""
+        """What a stream is pushed for the blocks of hops first .. stop."""
         begin, end = (k * BLOCK * HOP + (WINDOW // 2 - HOP) * (k > 0) for k in (first, stop))
         samples = np.asarray(self.mono[begin:end], np.float64)
-        return np.pad(samples, (0, end - begin - len(samples)))
+        last = self.mono[-1] if len(self.mono) else 0.0  # an end is no step
+        return np.pad(samples, (0, end - begin - len(samples)), constant_values=last)
 
 
 class RunningMel:

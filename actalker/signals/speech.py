@@ -1,8 +1,8 @@
 """Speech to what the mouth does: articulators by a convolutional net, and their tokens.
 
-The net learns from synthetic speech, where the articulators are known (`training.speech`); a network that draws
-learns from true articulators through `speak`. Articulators are means of what may be: a likely closure is half a
-closure. Whoever draws them sharpens them, once: `speak` here, `heads.articulation.mouth` there.
+The net learns from synthetic speech, where the articulators are known; a network that draws learns from true
+articulators through `speak`. Articulators are means of what may be: a likely closure is half a closure.
+Whoever draws them sharpens them, once: `speak` here, `heads.articulation.mouth` there.
 
 Letters: b batch, f frames, h hops, m bands, n tokens a frame, d width.
 """
@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..heads.articulation import ARTICULATORS, PHONES
 from .running import RunningMel
@@ -35,6 +34,20 @@ class SpeechConfig:
     hidden: int = 64  # numbers between the articulators and their tokens
 
 
+class Residual(nn.Module):
+    """(b, c, l) plus what a convolution over three places finds, (b, c, l - 2 dilation)."""
+
+    def __init__(self, width: int, dilation: int) -> None:
+        super().__init__()
+        self.dilation = dilation
+        convolution = nn.Conv1d(width, width, 3, dilation=dilation)
+        self.change = nn.Sequential(nn.Dropout(0.1), convolution, nn.BatchNorm1d(width), nn.SiLU())
+
+    def forward(self, z: Tensor) -> Tensor:
+        kept: Tensor = z[..., self.dilation : -self.dilation]
+        return kept + self.change(z)
+
+
 class Listener(nn.Module):
     """Features (b, h, m) to articulators and phones, an output for every STRIDE hops.
 
@@ -43,14 +56,11 @@ class Listener(nn.Module):
 
     def __init__(self, bands: int) -> None:
         super().__init__()
-        self.stem = nn.Sequential(
+        self.net = nn.Sequential(
             *(nn.Conv1d(bands, 96, 5), nn.BatchNorm1d(96), nn.SiLU()),
             *(nn.Conv1d(96, 128, 5, stride=2), nn.BatchNorm1d(128), nn.SiLU()),
-            *(nn.Conv1d(128, 128, 5, stride=2), nn.BatchNorm1d(128), nn.SiLU()),
-        )
-        self.residual = nn.ModuleList(
-            nn.Sequential(nn.Dropout(0.1), nn.Conv1d(128, 128, 3, dilation=d), nn.BatchNorm1d(128), nn.SiLU())
-            for d in (1, 2, 1)
+            *(nn.Conv1d(128, 128, 5, stride=STRIDE // 2), nn.BatchNorm1d(128), nn.SiLU()),
+            *(Residual(128, dilation) for dilation in (1, 2, 1)),
         )
         self.articulators = nn.Conv1d(128, len(ARTICULATORS), 1)
         self.phones = nn.Conv1d(128, len(PHONES), 1)  # of use in training alone
@@ -59,13 +69,12 @@ class Listener(nn.Module):
         """A net that is frozen is not trained: its means and deviations of batches stay as well."""
         return super().train(mode and any(p.requires_grad for p in self.parameters()))
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Hidden numbers (b, 128, l), l = (h - CONTEXT) // STRIDE + 1."""
-        z = self.stem(features.transpose(1, 2))
-        for part in self.residual:
-            cut = part[1].dilation[0]
-            z = z[..., cut:-cut] + part(z)
-        return z
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Articulators (b, l, 9) before `bounded`, and logits of PHONES (b, l, p), of
+        l = (h - CONTEXT) // STRIDE + 1 outputs.
+        """
+        z = self.net(features.transpose(1, 2))  # (b, 128, l)
+        return self.articulators(z).transpose(1, 2), self.phones(z).transpose(1, 2)
 
 
 def bounded(raw: Tensor) -> Tensor:
@@ -99,8 +108,8 @@ class SpeechEncoder(nn.Module):
 
     def articulators(self, features: Tensor) -> Tensor:
         """Windows (b, f, CONTEXT, BANDS) to articulators (b, f, 9) as they are likely: not sharpened."""
-        z = self.listen(features.flatten(0, 1))
-        return bounded(self.listen.articulators(z)[..., 0]).unflatten(0, features.shape[:2])
+        raw, _ = self.listen(features.flatten(0, 1))  # (b·f, 1, 9)
+        return bounded(raw[:, 0]).unflatten(0, features.shape[:2])
 
     def speak(self, articulators: Tensor) -> Tensor:
         """Articulators (b, f, 9) as `articulators` or `heads.articulation.at_frames` give them, to tokens."""
