@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d
@@ -110,9 +111,10 @@ def tracks(phones: Sequence[Phone], seconds: float) -> np.ndarray:
     first = phones[0].start if phones else seconds
     last = phones[-1].end if phones else seconds
     spoken = [Phone(-1.0, first, "_"), *phones, Phone(last, seconds + 1.0, "_")]
+    gaps = [Phone(a.end, b.start, "_") for a, b in pairwise(phones) if b.start > a.end + 1e-6]
     pull, weight = np.zeros((len(times), len(ARTICULATORS))), np.full((len(times), 1), 1e-6)
     weight = np.repeat(weight, len(ARTICULATORS), 1)
-    for phone in spoken:
+    for phone in spoken + gaps:
         goal, strength, core = PHONES[one_of(phone.symbol, PHONES, "phone")]
         target, length = np.array((*goal, float(phone.symbol == "_"))), phone.end - phone.start
         dominance = np.array((*strength, 1.0 if phone.symbol == "_" else 4.0))

@@ -100,3 +100,10 @@ def test_where_nothing_is_said_the_mouth_is_the_faces_own():
     assert (rest[26:36] < 0.1).all()  # in words, and in the short gap between them
     for own in own_faces(4):
         assert np.abs(mouth(articulators, own)[:15]).max() < 1e-3
+
+
+def test_a_gap_between_phones_is_a_pause():
+    said = [Phone(0.3, 0.5, "a"), Phone(1.5, 1.7, "a")]
+    told = [said[0], Phone(0.5, 1.5, "_"), said[1]]
+    np.testing.assert_allclose(tracks(said, 2.0), tracks(told, 2.0), atol=1e-12)
+    assert tracks(said, 2.0)[70:130, ARTICULATORS.index("rest")].min() > 0.95
