@@ -18,6 +18,7 @@ COMMANDS = {
     "infer": ("infer", "portrait, speech, facial motion and script to a video"),
     "face": ("face", "a portrait with another expression, turned, or a sheet of twenty such"),
     "track": ("track", "a video's head motion as a take of Live Link Face"),
+    "speech": ("speech", "speech of text-to-speech engines, with phone times, to learn lips from"),
     "prepare": ("prepare", "clips or raw videos to training shards"),
     "train": ("train", "train a model (LightningCLI: fit, validate, test, predict)"),
     "export": ("export", "a training checkpoint to a model folder"),

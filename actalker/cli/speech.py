@@ -1,0 +1,75 @@
+"""`actalker speech --out FOLDER`: speech of text-to-speech engines, with phone times, to learn lips from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..provenance import check_folder
+from .options import new_parser, parse
+
+
+def run(argv: Sequence[str]) -> int:
+    """Make what the folder lacks; a second start goes on. Print a table of voices."""
+    p = new_parser(
+        "speech", "Speech of the text-to-speech engines on this machine, with the times of its phones."
+    )
+    p.add_argument("--out", type=str, required=True, help="folder; a second start goes on in it")
+    p.add_argument("--minutes", type=float, default=150.0, help="of speech, if all engines are there")
+    p.add_argument("--seed", type=int, default=0, help="of sentences, voices, paces and pitches")
+    p.add_argument(
+        "--engines",
+        type=str,
+        nargs="+",
+        default=None,
+        help="espeak, flite, festival, hibari, kokoro; default: all",
+    )
+    p.add_argument("--overwrite", action="store_true", help="make everything again")
+    p.add_argument("--workers", type=int, default=2, help="processes")
+    options = parse(p, argv)
+    if options is None:
+        return 0
+    check_folder(options.out)
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from ..data.speech.make import make
+
+    columns = (TextColumn("speech"), BarColumn(), TextColumn("{task.fields[done]}"), TimeRemainingColumn())
+    made = []
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("speech", total=None, done="", visible=False)
+
+        def begin(seconds: float) -> None:
+            made.append(seconds)
+            bar.update(task, total=seconds, visible=True)
+
+        def step(seconds: float) -> None:
+            bar.advance(task, seconds)
+            bar.update(task, done=f"{bar.tasks[0].completed / 60:.1f} of {made[0] / 60:.1f} min")
+
+        settings = (options.minutes, options.seed, options.engines, options.overwrite, options.workers)
+        index = make(options.out, *settings, begin, step)
+    print("\n".join(table(index["parts"])))
+    print(options.out if made else f"{options.out}: is whole already; nothing was made")
+    return 0
+
+
+def table(parts: Sequence[dict[str, Any]]) -> list[str]:
+    """A row for each voice, or each language of an engine with many."""
+    rows = [("engine", "voices", "language", "seconds", "use", "licence")]
+    for part in parts:
+        use = "held out" if part["held"] else "training"
+        for row in part["voices"]:
+            many = len(row["voices"]) > 1
+            voices = f"{row['group']} ({len(row['voices'])})" if many else row["voices"][0]
+            rows.append(
+                (part["engine"], voices, row["language"], f"{row['seconds']:.0f}", use, row["licence"])
+            )
+    for use, held in (("training", False), ("held out", True)):
+        seconds = sum(part["seconds"] for part in parts if part["held"] is held)
+        rows.append(("all", "", "", f"{seconds:.0f}", use, ""))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]

@@ -1,0 +1,31 @@
+"""Models in ONNX that keep their durations inside: opened with one output more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ....extras import need
+from ..symbols import Raw
+
+
+def session(path: str | Path, node: str) -> Any:
+    """An onnxruntime session of one thread; the value `node` is its last output."""
+    onnx, runtime = need("speech", "onnx"), need("speech", "onnxruntime")
+    model = onnx.load(str(path))
+    if not any(output.name == node for output in model.graph.output):
+        model.graph.output.append(onnx.helper.make_empty_tensor_value_info(node))
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def spread(letters: Sequence[str], durations: np.ndarray, seconds: float) -> list[Raw]:
+    """Letters one after the other over a sound of `seconds`, by their durations (n,)."""
+    lengths = np.asarray(durations, np.float64).ravel()
+    edges = np.concatenate([[0.0], np.cumsum(lengths)]) * seconds / lengths.sum()
+    return [(float(a), float(b), c) for a, b, c in zip(edges[:-1], edges[1:], letters, strict=True)]

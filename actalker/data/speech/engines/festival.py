@@ -1,0 +1,113 @@
+"""Festival: English, Italian, Czech and Finnish voices of Debian's packages, many sentences a process."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from random import Random
+
+from ..symbols import STRESS, Raw
+from .engine import Engine, Line, Said, Voice, at_rate
+from .waves import read_wave
+
+# name: function of Scheme, package, language, licence
+VOICES = {
+    "kal": ("voice_kal_diphone", "festvox-kallpc16k", "en", "CSTR/CMU Festival (X11-like)"),
+    "ked": ("voice_ked_diphone", "festvox-kdlpc16k", "en", "CSTR Festival (X11-like)"),
+    "slt_hts": ("voice_cmu_us_slt_arctic_hts", "festvox-us-slt-hts", "en", "CMU (X11-like), BSD-3-Clause"),
+    "it_lp": ("voice_lp_diphone", "festvox-italp16k", "it", "GPL-2.0-or-later"),
+    "it_pc": ("voice_pc_diphone", "festvox-itapc16k", "it", "GPL-2.0-or-later"),
+    "cz_ph": ("voice_czech_ph", "festvox-czech-ph", "cs", "GPL-2.0-or-later"),
+    "cz_dita": ("voice_czech_dita", "festvox-czech-dita", "cs", "GPL-3.0-or-later"),
+    "cz_krb": ("voice_czech_krb", "festvox-czech-krb", "cs", "GPL-3.0-or-later"),
+    "cz_machac": ("voice_czech_machac", "festvox-czech-machac", "cs", "GPL-3.0-or-later"),
+    "fi_lj": ("voice_suo_fi_lj_diphone", "festvox-suopuhe-lj", "fi", "LGPL-2.0-or-later"),
+    "fi_mv": ("voice_hy_fi_mv_diphone", "festvox-suopuhe-mv", "fi", "LGPL-2.0-or-later"),
+}
+HELD = ("it_pc", "cz_machac")
+ALPHABETS = {"en": "arpabet", "it": "italian", "cs": "czech", "fi": "finnish"}
+ENCODINGS = {"en": "ascii", "it": "iso-8859-1", "cs": "iso-8859-2", "fi": "iso-8859-15"}  # what voices read
+ASIDE = 300  # seconds that a process may take
+
+# a phone a line: its end, its name, the stress of its syllable
+SCHEME = """
+(define (told u name)
+  (let ((file (fopen name "w")))
+    (mapcar (lambda (s) (format file "%f %s %s\\n" (item.feat s "segment_end") (item.name s)
+      (item.feat s "R:SylStructure.parent.stress"))) (utt.relation.items u 'Segment))
+    (fclose file)))
+"""
+
+
+class Festival(Engine):
+    """Free in the manner of X11; its voices are under licences of their own."""
+
+    name = "festival"
+    minutes = (27, 5)
+    batch = True
+
+    @classmethod
+    def missing(cls) -> str | None:
+        there = _there()
+        packages = ["festival"] * (shutil.which("festival") is None)
+        packages += [package for name, (_, package, *_) in VOICES.items() if name not in there]
+        return f"apt-get install {' '.join(packages)}" if packages else None
+
+    def version(self) -> str:
+        shown = subprocess.run(["festival", "--version"], capture_output=True, text=True).stdout
+        found = re.search(r"System: ([\d.]+)", shown)
+        return f"festival {found[1] if found else 'unknown'}"
+
+    def voices(self) -> list[Voice]:
+        there = _there()
+        return [
+            Voice(name, language, licence, ALPHABETS[language], name in HELD, name)
+            for name, (_, _, language, licence) in VOICES.items()
+            if name in there
+        ]
+
+    def draw(self, voices: Sequence[Voice], rng: Random, turn: int) -> Voice:
+        return voices[turn % len(voices)]  # in turn: a process has one voice
+
+    def say(self, voice: Voice, lines: Sequence[Line]) -> Iterator[Said]:
+        encoding = ENCODINGS[voice.language]
+        with tempfile.TemporaryDirectory(prefix="actalker-festival-") as folder:
+            script = [SCHEME, f"({VOICES[voice.name][0]})"]
+            for number, line in enumerate(lines):
+                text = line.text.replace("\\", "").replace('"', "")
+                script += [
+                    f"(Parameter.set 'Duration_Stretch {1 / line.pace:.3f})",
+                    f'(set! u (SynthText "{text}"))',
+                    f'(utt.save.wave u "{folder}/{number}.wav")',
+                    f'(told u "{folder}/{number}.txt")',
+                ]
+            path = Path(folder) / "lines.scm"
+            path.write_bytes("\n".join(script).encode(encoding, "ignore"))
+            subprocess.run(["festival", "-b", str(path)], capture_output=True, timeout=ASIDE)
+            for number, line in enumerate(lines):
+                wav, told = Path(folder) / f"{number}.wav", Path(folder) / f"{number}.txt"
+                if wav.is_file() and told.is_file():  # a letter that a voice cannot read ends the process
+                    sound, rate = read_wave(wav)
+                    yield Said(line, at_rate(sound, rate), _raw(told.read_text(encoding, "replace")))
+
+
+def _raw(told: str) -> list[Raw]:
+    raw: list[Raw] = []
+    at = 0.0
+    for row in told.splitlines():
+        end, symbol, stress = row.split()
+        raw.append((at, float(end), (STRESS if stress in ("1", "2") else "") + symbol))
+        at = float(end)
+    return raw
+
+
+def _there() -> set[str]:
+    if shutil.which("festival") is None:
+        return set()
+    done = subprocess.run(["festival", "-b", "(print (voice.list))"], capture_output=True, text=True)
+    names = done.stdout.replace("(", " ").replace(")", " ").split()
+    return {name for name, (function, *_) in VOICES.items() if function.removeprefix("voice_") in names}

@@ -1,0 +1,68 @@
+"""Flite: English voices, one process a sentence, which prints the ends of its phones."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from ..symbols import Raw
+from .engine import Engine, Line, Said, Voice, at_rate
+from .waves import read_wave
+
+LICENCE = "CMU Flite (BSD-like)"
+PITCHES = {"kal16": 105, "awb": 125, "slt": 180, "rms": 100}  # Hz
+HELD = ("rms",)
+
+
+class Flite(Engine):
+    """Free in the manner of BSD; Debian's package `flite`."""
+
+    name = "flite"
+    minutes = (22, 3)
+
+    @classmethod
+    def missing(cls) -> str | None:
+        return None if shutil.which("flite") else "apt-get install flite"
+
+    def version(self) -> str:
+        return f"flite {_version()}"
+
+    def voices(self) -> list[Voice]:
+        if shutil.which("flite") is None:
+            return []
+        there = subprocess.run(["flite", "-lv"], capture_output=True, text=True).stdout.split()
+        names = [name for name in PITCHES if name in there]
+        return [Voice(name, "en", LICENCE, "arpabet", name in HELD, name) for name in names]
+
+    def say(self, voice: Voice, lines: Sequence[Line]) -> Iterator[Said]:
+        with tempfile.TemporaryDirectory(prefix="actalker-flite-") as folder:
+            path = Path(folder) / "said.wav"
+            for line in lines:
+                stretch, pitch = 1 / line.pace, PITCHES[voice.name] * line.pitch
+                done = subprocess.run(
+                    ["flite", "-voice", voice.name, "--setf", f"duration_stretch={stretch:.3f}"]
+                    + ["--setf", f"int_f0_target_mean={pitch:.0f}", "-psdur", "-o", str(path)]
+                    + ["-t", line.text],
+                    capture_output=True,
+                    text=True,
+                    check=True,
+                )
+                raw: list[Raw] = []
+                at = 0.0
+                for word in done.stdout.split():
+                    symbol, _, end = word.rpartition(":")
+                    raw.append((at, float(end), symbol))
+                    at = float(end)
+                yield Said(line, at_rate(*read_wave(path)), raw)
+
+
+@lru_cache(maxsize=1)
+def _version() -> str:
+    shown = subprocess.run(["flite", "--version"], capture_output=True, text=True).stdout
+    found = re.search(r"flite-([\w.]+)", shown)
+    return found[1] if found else "unknown"

@@ -1,0 +1,145 @@
+"""Symbols of the engines to phones of `heads.articulation.PHONES`, with stress; marks join their phone.
+
+An engine writes a phone as one symbol (`aa`, `tʃ`, `ˈoʊ`) or as several letters in turn, with marks of stress
+and length that take time of their own. Diphthongs and affricates become two phones.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from functools import cache
+
+from ...heads.articulation import PHONES, VOWELS, Phone
+
+Raw = tuple[float, float, str]
+"""Start and end in seconds, and the engine's symbol."""
+
+ARPABET = {
+    **{"aa": "ɑ", "ae": "æ", "ah": "ʌ", "ao": "ɔ", "aw": "aʊ", "ax": "ə", "axr": "ɚ", "ay": "aɪ", "b": "b"},
+    **{"ch": "tʃ", "d": "d", "dh": "ð", "dx": "ɾ", "eh": "ɛ", "el": "l", "em": "m", "en": "n", "er": "ɝ"},
+    **{"ey": "eɪ", "f": "f", "g": "ɡ", "hh": "h", "hv": "ɦ", "ih": "ɪ", "iy": "i", "jh": "dʒ", "k": "k"},
+    **{"l": "l", "m": "m", "n": "n", "nx": "n", "ng": "ŋ", "ow": "oʊ", "oy": "ɔɪ", "p": "p", "r": "ɹ"},
+    **{"s": "s", "sh": "ʃ", "t": "t", "th": "θ", "uh": "ʊ", "uw": "u", "v": "v", "w": "w", "y": "j"},
+    **{"z": "z", "zh": "ʒ"},
+}
+ITALIAN = {
+    **{"S": "ʃ", "tS": "tʃ", "dZ": "dʒ", "J": "ɲ", "L": "ʎ", "E": "ɛ", "O": "ɔ", "g": "ɡ"},
+    **{"nf": "ɱ", "ng": "ŋ", "dz": "dz"},
+}
+CZECH = {
+    **{
+        "ch": "x",
+        "c": "ts",
+        "dz": "dz",
+        "c~": "tʃ",
+        "s~": "ʃ",
+        "z~": "ʒ",
+        "r~": "ʒ",
+        "r*": "ʃ",
+        "n~": "ɲ",
+        "d~": "ɟ",
+    },
+    **{
+        "dz": "dz",
+        "t~": "c",
+        "h": "ɦ",
+        "g": "ɡ",
+        "dz~": "dʒ",
+        "e:": "ɛ",
+        "e": "ɛ",
+        "i": "ɪ",
+        "y": "ɪ",
+        "y:": "i",
+    },
+}
+FINNISH = {"ä": "æ", "ö": "ø", "@": "æ", "7": "ø", "ng": "ŋ", "N": "ŋ", "g": "ɡ", "a": "ɑ", "v": "ʋ"}
+KOKORO = {  # one letter for two sounds, and letters of its own
+    **{"A": "eɪ", "I": "aɪ", "W": "aʊ", "O": "oʊ", "Q": "əʊ", "Y": "ɔɪ", "ʤ": "dʒ", "ʧ": "tʃ", "ʦ": "ts"},
+    **{"ʣ": "dz", "ʨ": "tɕ", "ʥ": "dʑ", "ꭧ": "tʂ", "T": "ɾ"},
+}
+ALPHABETS: dict[str, dict[str, str]] = {
+    "arpabet": ARPABET,
+    "italian": ITALIAN,
+    "czech": CZECH,
+    "finnish": FINNISH,
+    "kokoro": KOKORO,
+    "ipa": {},
+}
+NEAR = {  # sounds without a row of their own: the lips and the jaw of a neighbour
+    **{"ɬ": "l", "ɮ": "l", "ɭ": "l", "ʟ": "l", "ɓ": "b", "ɗ": "d", "ɖ": "d", "ʈ": "t", "ɳ": "n", "ɽ": "ɾ"},
+    **{"ɰ": "ɣ", "ɴ": "ŋ", "ɞ": "œ", "ɶ": "œ", "ε": "ɛ", "ɧ": "ʃ", "ɺ": "ɾ", "ɠ": "ɡ", "ʙ": "b", "ʜ": "ħ"},
+}
+SILENCES = frozenset(("", "_", "#", "pau", "sil", "ssil", "brth", "h#", *' ;:,.!?—…"“”()^$|'))
+STRESS, SECOND_STRESS = "ˈ", "ˌ"
+SHORT_GAP = 0.10  # seconds: shorter ones are a glide between vowels, or a boundary between words
+
+
+@cache
+def spelled(symbol: str, alphabet: str) -> tuple[tuple[str, ...], bool]:
+    """Phones of one symbol (none for a mark that moves no lip), and whether it carries the main stress.
+
+    Raises: KeyError with the letter that is no phone.
+    """
+    stressed, bare = STRESS in symbol, symbol.strip().replace(STRESS, "").replace(SECOND_STRESS, "")
+    if symbol and not bare and not symbol.isspace():  # a mark of stress alone
+        return (), stressed
+    if bare in SILENCES:
+        return ("_",), False
+    letters = ALPHABETS[alphabet]
+    if bare not in letters:
+        bare = bare.rstrip("0123456789:") or bare
+        if len(bare) == 2 and bare[0] == bare[1]:  # a long sound, written twice
+            bare = bare[0]
+    if alphabet not in ("ipa", "kokoro") and bare not in letters and bare not in PHONES:
+        raise KeyError(bare)
+    text = letters.get(bare, bare)
+    phones = []
+    for letter in unicodedata.normalize("NFC", text):
+        base = letter if letter in PHONES else unicodedata.normalize("NFD", letter)[0]
+        base = NEAR.get(base, base)
+        if base in PHONES:
+            phones.append(base)
+        elif unicodedata.category(base) not in ("Mn", "Lm", "Sk", "Po", "Sm", "Nd", "Pd"):
+            raise KeyError(base)
+    return tuple(phones), stressed
+
+
+def shares(phones: tuple[str, ...]) -> tuple[float, ...]:
+    """What each phone of a symbol has of its length: 60 to 40 % in diphthongs, 40 to 60 % in affricates."""
+    if len(phones) == 2 and phones[0] in VOWELS and phones[1] in VOWELS:
+        return (0.6, 0.4)
+    if len(phones) == 2 and phones[0] in "tdpbkɡ" and phones[1] not in VOWELS:
+        return (0.4, 0.6)
+    return (1 / len(phones),) * len(phones) if phones else ()
+
+
+def phones(raw: Iterable[Raw], alphabet: str) -> list[Phone]:
+    """Phones in the order of the engine's symbols, one after the other without gaps.
+
+    A mark lengthens the phone that it belongs to: stress the one behind it, others the one before.
+    Raises: KeyError with a letter that is no phone.
+    """
+    found: list[Phone] = []
+    stressed, since = False, None
+    for start, end, symbol in raw:
+        names, loud = spelled(symbol, alphabet)
+        stressed = stressed or loud
+        if not names and set(symbol) <= {STRESS, SECOND_STRESS} and symbol:
+            since = start if since is None else since
+            continue
+        pause = names == ("_",)
+        if not names or (pause and found and (end - start < SHORT_GAP or found[-1].symbol == "_")):
+            if found:
+                found[-1] = Phone(found[-1].start, end, found[-1].symbol, found[-1].stressed)
+            continue
+        start = start if since is None else since
+        since = None
+        at = start
+        for name, share in zip(names, shares(names), strict=True):
+            long = (end - start) * share
+            found.append(Phone(at, at + long, name, stressed and name in VOWELS))
+            at += long
+        if names[-1] in VOWELS or pause:
+            stressed = False
+    return found

@@ -1,0 +1,114 @@
+"""Phone times of the speech cache against two independent measures, engine by engine.
+
+    python benchmarks/speech.py FOLDER [--utterances 40]
+
+Energy: at p, b, t, d, k, g between vowels a sound is least loud while the mouth is shut; where that minimum lies
+against the middle of the closure that `articulators` draw. Recogniser: where `hama` (pip install hama) hears a
+phone, against its middle. Both see raw times as well, as the engine gave them. The recogniser is late by a
+constant, which flite and festival tell: their times are exact.
+"""
+
+from __future__ import annotations
+
+import argparse
+from random import Random
+
+import numpy as np
+
+from actalker.data.speech.cache import RATE, SpeechCache, Utterance
+from actalker.heads.articulation import ARTICULATORS, VOWELS, Phone, tracks
+
+SOUNDS = {"p b": "pb", "m": "m", "t d": "td", "k g": "kɡ", "n": "n", "s z": "sz", "sh": "ʃʒ", "f v": "fv", "l": "l", "r": "ɹ"}
+NEAR = 0.12  # seconds within which a phone is the same
+
+
+def loudness(sound: np.ndarray) -> np.ndarray:
+    """Decibels of 10 ms around each 2.5 ms, (n,)."""
+    power = np.convolve(np.asarray(sound, np.float64) ** 2, np.hanning(160) / 80, "same")[::40]
+    return 10 * np.log10(power + 1e-2)
+
+
+def minima(one: Utterance, phones: list[Phone], among: str) -> list[float]:
+    """Seconds from the middle of each closure to the middle of the quietest 30 ms within 70 ms of it.
+
+    Only of stops between vowels, where nothing else is quiet.
+    """
+    quiet, found = loudness(one.sound), []
+    wide = np.convolve(quiet, np.ones(12) / 12, "same")
+    close = tracks(phones, len(one.sound) / RATE)[:, ARTICULATORS.index("close")] if among in ("pb", "m") else None
+    for before, stop, after in zip(phones, phones[1:], phones[2:], strict=False):
+        if stop.symbol not in among or before.symbol not in VOWELS or after.symbol not in VOWELS:
+            continue
+        middle = stop.middle
+        if close is not None:
+            first, last = int((stop.start - 0.03) * 100), int((stop.end + 0.03) * 100) + 1
+            middle = (max(first, 0) + int(np.argmax(close[max(first, 0) : last]))) / 100
+        first, last = int((middle - 0.07) * 400), int((middle + 0.07) * 400)
+        if first >= 0 and last < len(wide):
+            found.append((first + int(np.argmin(wide[first:last]))) / 400 - middle)
+    return found
+
+
+def heard(model, sound: np.ndarray) -> list[tuple[float, str]]:  # noqa: ANN001 (a package that types cannot see)
+    """Times and symbols of the recogniser's phones."""
+    ids = np.array(model.transcribe_waveform(sound.astype(np.float32) / 32768, RATE).frame_token_ids)
+    edges = np.flatnonzero(np.diff(ids)) + 1
+    runs = np.split(np.arange(len(ids)), edges)
+    return [
+        (run.mean() * 0.02 + 0.01, model.decoder_tokens[ids[run[0]]])
+        for run in runs
+        if model.decoder_tokens[ids[run[0]]] not in ("<wb>", "<blank>", "<unk>")
+    ]
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("folder")
+    p.add_argument("--utterances", type=int, default=40, help="of each engine")
+    options = p.parse_args()
+    try:
+        from hama import ASRModel
+
+        model = ASRModel()
+    except ImportError:
+        model = None
+        print("no recogniser: pip install hama")
+    chosen: dict[str, list[Utterance]] = {}
+    for held in (False, True):
+        for one in SpeechCache(options.folder, held):
+            if one.language == "en":
+                chosen.setdefault(f"{one.engine}{' held' if held else ''}", []).append(one)
+    for name, all_of_it in chosen.items():
+        some = Random(0).sample(all_of_it, min(options.utterances, len(all_of_it)))
+        for label, among in SOUNDS.items():
+            apart: list[float] = []
+            if among in ("pb", "td", "kɡ", "m"):
+                for one in some:
+                    apart += minima(one, one.phones, among)
+                if apart:
+                    print(f"{name:14s} {label:4s} energy's minimum {1000 * np.median(apart):+5.0f} ms ({len(apart)})")
+        if model is None:
+            continue
+        lags: dict[str, list[float]] = {}
+        count = found = 0
+        for one in some:
+            spikes = heard(model, one.sound)
+            for phone in one.phones:
+                for label, among in SOUNDS.items():
+                    if phone.symbol in among:
+                        count += 1
+                        near = [
+                            t - phone.middle
+                            for t, s in spikes
+                            if s.replace("͡", "")[-1:] in among and abs(t - phone.middle) < NEAR
+                        ]
+                        if near:
+                            found += 1
+                            lags.setdefault(label, []).append(min(near, key=abs))
+        rows = " ".join(f"{k} {1000 * np.median(v):+.0f}({len(v)})" for k, v in lags.items())
+        every = 1000 * np.median([lag for of in lags.values() for lag in of])
+        print(f"{name:14s} recogniser: found {found / max(count, 1):.2f}, median {every:+.0f} ms; {rows}")
+
+
+if __name__ == "__main__":
+    main()
