@@ -1,11 +1,11 @@
-"""Phone times of the speech cache against two independent measures, engine by engine.
+"""Phone times of a speech cache against two independent measures, engine by engine.
 
     python benchmarks/speech.py FOLDER [--utterances 40]
 
-Energy: at p, b, t, d, k, g between vowels a sound is least loud while the mouth is shut; where that minimum lies
-against the middle of the closure that `articulators` draw. Recogniser: where `hama` (pip install hama) hears a
-phone, against its middle. Both see raw times as well, as the engine gave them. The recogniser is late by a
-constant, which flite and festival tell: their times are exact.
+Energy: a stop between vowels is least loud while the mouth is shut; where that minimum lies against the
+middle of the phone, for p and b against the largest closure of the articulators. Recogniser: where `hama`
+(pip install hama) hears a phone, against its middle. It is late by a constant, which flite and festival
+tell: their times are exact. Medians.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from random import Random
 import numpy as np
 
 from actalker.data.speech.cache import RATE, SpeechCache, Utterance
-from actalker.heads.articulation import ARTICULATORS, VOWELS, Phone, tracks
+from actalker.heads.articulation import ARTICULATORS, VOWELS, tracks
 
-SOUNDS = {"p b": "pb", "m": "m", "t d": "td", "k g": "kɡ", "n": "n", "s z": "sz", "sh": "ʃʒ", "f v": "fv", "l": "l", "r": "ɹ"}
+STOPS = {"p b": "pb", "t d": "td", "k g": "kɡ"}
+SOUNDS = {**STOPS, "m": "m", "n": "n", "s z": "sz", "sh": "ʃʒ", "f v": "fv", "l": "l", "r": "ɹ"}
 NEAR = 0.12  # seconds within which a phone is the same
 
 
@@ -28,21 +29,18 @@ def loudness(sound: np.ndarray) -> np.ndarray:
     return 10 * np.log10(power + 1e-2)
 
 
-def minima(one: Utterance, phones: list[Phone], among: str) -> list[float]:
-    """Seconds from the middle of each closure to the middle of the quietest 30 ms within 70 ms of it.
-
-    Only of stops between vowels, where nothing else is quiet.
-    """
-    quiet, found = loudness(one.sound), []
-    wide = np.convolve(quiet, np.ones(12) / 12, "same")
-    close = tracks(phones, len(one.sound) / RATE)[:, ARTICULATORS.index("close")] if among in ("pb", "m") else None
-    for before, stop, after in zip(phones, phones[1:], phones[2:], strict=False):
+def minima(one: Utterance, among: str) -> list[float]:
+    """Seconds from each closure of a stop between vowels to the middle of the quietest 30 ms within 70 ms."""
+    wide, found = np.convolve(loudness(one.sound), np.ones(12) / 12, "same"), []
+    close = tracks(one.phones, len(one.sound) / RATE)[:, ARTICULATORS.index("close")]
+    for before, stop, after in zip(one.phones, one.phones[1:], one.phones[2:], strict=False):
         if stop.symbol not in among or before.symbol not in VOWELS or after.symbol not in VOWELS:
             continue
         middle = stop.middle
-        if close is not None:
-            first, last = int((stop.start - 0.03) * 100), int((stop.end + 0.03) * 100) + 1
-            middle = (max(first, 0) + int(np.argmax(close[max(first, 0) : last]))) / 100
+        if among == "pb":
+            first = max(int((stop.start - 0.03) * 100), 0)
+            shut = close[first : int((stop.end + 0.03) * 100) + 1]
+            middle = (first + np.flatnonzero(shut > 0.95 * shut.max()).mean()) / 100
         first, last = int((middle - 0.07) * 400), int((middle + 0.07) * 400)
         if first >= 0 and last < len(wide):
             found.append((first + int(np.argmin(wide[first:last]))) / 400 - middle)
@@ -80,13 +78,9 @@ def main() -> None:
                 chosen.setdefault(f"{one.engine}{' held' if held else ''}", []).append(one)
     for name, all_of_it in chosen.items():
         some = Random(0).sample(all_of_it, min(options.utterances, len(all_of_it)))
-        for label, among in SOUNDS.items():
-            apart: list[float] = []
-            if among in ("pb", "td", "kɡ", "m"):
-                for one in some:
-                    apart += minima(one, one.phones, among)
-                if apart:
-                    print(f"{name:14s} {label:4s} energy's minimum {1000 * np.median(apart):+5.0f} ms ({len(apart)})")
+        apart = {label: [x for one in some for x in minima(one, among)] for label, among in STOPS.items()}
+        told = ", ".join(f"{k} {1000 * np.median(v):+.0f} ({len(v)})" for k, v in apart.items() if v)
+        print(f"{name:14s} energy's minimum, ms: {told}")
         if model is None:
             continue
         lags: dict[str, list[float]] = {}

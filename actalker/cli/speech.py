@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..errors import InputError
 from ..provenance import check_folder
 from .options import new_parser, parse
 
@@ -29,6 +30,8 @@ def run(argv: Sequence[str]) -> int:
     options = parse(p, argv)
     if options is None:
         return 0
+    if not options.out:
+        raise InputError("--out: is empty text; name a folder (a shell variable that is not set?)")
     check_folder(options.out)
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -36,20 +39,26 @@ def run(argv: Sequence[str]) -> int:
     from ..data.speech.make import make
 
     columns = (TextColumn("speech"), BarColumn(), TextColumn("{task.fields[done]}"), TimeRemainingColumn())
-    made = []
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("speech", total=None, done="", visible=False)
+    bar = Progress(*columns, console=Console(stderr=True))
+    task = bar.add_task("speech", total=None, done="")
 
-        def begin(seconds: float) -> None:
-            made.append(seconds)
-            bar.update(task, total=seconds, visible=True)
+    def begin(seconds: float) -> None:
+        bar.update(task, total=seconds)
+        bar.start()
 
-        def step(seconds: float) -> None:
-            bar.advance(task, seconds)
-            bar.update(task, done=f"{bar.tasks[0].completed / 60:.1f} of {made[0] / 60:.1f} min")
+    def step(seconds: float) -> None:
+        bar.advance(task, seconds)
+        bar.update(
+            task, done=f"{bar.tasks[0].completed / 60:.1f} of {(bar.tasks[0].total or 0) / 60:.1f} min"
+        )
 
-        settings = (options.minutes, options.seed, options.engines, options.overwrite, options.workers)
+    settings = (options.minutes, options.seed, options.engines, options.overwrite, options.workers)
+    try:
         index = make(options.out, *settings, begin, step)
+    finally:
+        if bar.tasks[0].total is not None:
+            bar.stop()
+    made = bar.tasks[0].total is not None
     print("\n".join(table(index["parts"])))
     print(options.out if made else f"{options.out}: is whole already; nothing was made")
     return 0

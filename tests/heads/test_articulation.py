@@ -80,8 +80,8 @@ def test_a_short_closure_is_seen_at_every_phase_of_the_frames():
 def test_silence_is_rest_and_unknown_sounds_are_named():
     still = tracks([], 1.0)
     assert np.ptp(still, axis=0).max() < 1e-4
-    with pytest.raises(InputError, match="phone 'x'"):
-        tracks([Phone(0, 0.1, "x")], 1.0)
+    with pytest.raises(InputError, match="phone 'X'"):
+        tracks([Phone(0, 0.1, "X")], 1.0)
 
 
 def test_every_phone_has_whole_rows():

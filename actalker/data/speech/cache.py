@@ -2,8 +2,8 @@
 
 Each engine has a pair of files for the voices that are trained on and one for those held out:
 `espeak.train.npy`, all its sound one after the other, and `espeak.train.jsonl`, a line an utterance.
-`cache.json` lists the pairs that are whole. Lines hold the engine's own symbols and times; they become corrected
-phones when they are read.
+`cache.json` lists the pairs that are whole. Lines hold the engine's own symbols and times; they become
+corrected phones when they are read.
 """
 
 from __future__ import annotations
@@ -111,7 +111,11 @@ def read_index(folder: Path) -> dict[str, Any]:
     path = folder / INDEX
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(index["parts"], list):
+        counts = [
+            p["utterances"] + p["seconds"] + len((p["engine"], p["held"], p["groups"]))
+            for p in index["parts"]
+        ]
+        if not isinstance(index["minutes"] + index["seed"] + sum(counts), (int, float)):
             raise TypeError
     except FileNotFoundError:
         raise InputError(f"{folder}: holds no speech (no {INDEX}); {MAKE}") from None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
 from logging import getLogger
@@ -48,6 +50,7 @@ def spoken(stretch: Stretch) -> Spoken:
     """Sounds (n,) int16 and their rows. Depends on nothing but the stretch and the engine."""
     chosen = engine(stretch.engine)
     voices = [voice for voice in chosen.voices() if voice.held is stretch.held]
+    chosen.fresh()
     rng = Random(f"{stretch.seed} {stretch.engine} {stretch.held} {stretch.number}")
     found: Spoken = []
     seconds, vain = 0.0, 0
@@ -157,9 +160,9 @@ def make(
     if (folder / INDEX).exists() and not overwrite:
         index = read_index(folder)
         for name, value in settings.items():
-            if index.get(name) != value:
+            if index[name] != value:
                 raise InputError(
-                    f"{folder}: was made with --{name} {index.get(name):g}, not {value:g}; "
+                    f"{folder}: was made with --{name} {index[name]:g}, not {value:g}; "
                     "give the same, another folder, or --overwrite"
                 )
     names = usable(engines)
@@ -189,11 +192,20 @@ def _spoken(parts: Sequence[Part], seed: int, workers: int) -> Generator[Spoken,
         yield from map(spoken, tasks)
         return
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context)
+    pool = ProcessPoolExecutor(workers, context, _quiet)
     try:
         yield from pool.map(spoken, tasks)
+    except BrokenProcessPool:
+        raise InputError(
+            "a process of an engine was ended from outside (memory?); start again: whole engines are kept"
+        ) from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _quiet() -> None:
+    """Ctrl-C is for the process that has the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _same(part: Part, told: dict[str, Any]) -> bool:

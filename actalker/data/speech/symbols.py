@@ -15,49 +15,31 @@ from ...heads.articulation import PHONES, VOWELS, Phone
 Raw = tuple[float, float, str]
 """Start and end in seconds, and the engine's symbol."""
 
-ARPABET = {
-    **{"aa": "ɑ", "ae": "æ", "ah": "ʌ", "ao": "ɔ", "aw": "aʊ", "ax": "ə", "axr": "ɚ", "ay": "aɪ", "b": "b"},
-    **{"ch": "tʃ", "d": "d", "dh": "ð", "dx": "ɾ", "eh": "ɛ", "el": "l", "em": "m", "en": "n", "er": "ɝ"},
-    **{"ey": "eɪ", "f": "f", "g": "ɡ", "hh": "h", "hv": "ɦ", "ih": "ɪ", "iy": "i", "jh": "dʒ", "k": "k"},
-    **{"l": "l", "m": "m", "n": "n", "nx": "n", "ng": "ŋ", "ow": "oʊ", "oy": "ɔɪ", "p": "p", "r": "ɹ"},
-    **{"s": "s", "sh": "ʃ", "t": "t", "th": "θ", "uh": "ʊ", "uw": "u", "v": "v", "w": "w", "y": "j"},
-    **{"z": "z", "zh": "ʒ"},
-}
-ITALIAN = {
-    **{"S": "ʃ", "tS": "tʃ", "dZ": "dʒ", "J": "ɲ", "L": "ʎ", "E": "ɛ", "O": "ɔ", "g": "ɡ"},
-    **{"nf": "ɱ", "ng": "ŋ", "dz": "dz"},
-}
-CZECH = {
-    **{
-        "ch": "x",
-        "c": "ts",
-        "dz": "dz",
-        "c~": "tʃ",
-        "s~": "ʃ",
-        "z~": "ʒ",
-        "r~": "ʒ",
-        "r*": "ʃ",
-        "n~": "ɲ",
-        "d~": "ɟ",
-    },
-    **{
-        "dz": "dz",
-        "t~": "c",
-        "h": "ɦ",
-        "g": "ɡ",
-        "dz~": "dʒ",
-        "e:": "ɛ",
-        "e": "ɛ",
-        "i": "ɪ",
-        "y": "ɪ",
-        "y:": "i",
-    },
-}
-FINNISH = {"ä": "æ", "ö": "ø", "@": "æ", "7": "ø", "ng": "ŋ", "N": "ŋ", "g": "ɡ", "a": "ɑ", "v": "ʋ"}
-KOKORO = {  # one letter for two sounds, and letters of its own
-    **{"A": "eɪ", "I": "aɪ", "W": "aʊ", "O": "oʊ", "Q": "əʊ", "Y": "ɔɪ", "ʤ": "dʒ", "ʧ": "tʃ", "ʦ": "ts"},
-    **{"ʣ": "dz", "ʨ": "tɕ", "ʥ": "dʑ", "ꭧ": "tʂ", "T": "ɾ"},
-}
+
+def _pairs(text: str) -> dict[str, str]:
+    """A symbol and its phones, in turn."""
+    words = text.split()
+    return dict(zip(words[::2], words[1::2], strict=True))
+
+
+ARPABET = _pairs(
+    """
+    aa ɑ  ae æ  ah ʌ  ao ɔ  aw aʊ  ax ə  axr ɚ  ay aɪ  b b  ch tʃ  d d  dh ð  dx ɾ  eh ɛ  el l  em m
+    en n  er ɝ  ey eɪ  f f  g ɡ  hh h  hv ɦ  ih ɪ  iy i  jh dʒ  k k  l l  m m  n n  nx n  ng ŋ  ow oʊ
+    oy ɔɪ  p p  r ɹ  s s  sh ʃ  t t  th θ  uh ʊ  uw u  v v  w w  y j  z z  zh ʒ
+    """
+)
+ITALIAN = _pairs("S ʃ  tS tʃ  dZ dʒ  dz dz  J ɲ  L ʎ  E ɛ  O ɔ  g ɡ  nf ɱ  ng ŋ")
+CZECH = _pairs(
+    """
+    ch x  c ts  dz dz  c~ tʃ  dz~ dʒ  s~ ʃ  z~ ʒ  r~ ʒ  r* ʃ  r~* ʃ  n~ ɲ  n* ŋ  d~ ɟ  t~ c  h ɦ  g ɡ
+    e ɛ  e: ɛ  i ɪ  y ɪ  y: i
+    """
+)
+FINNISH = _pairs("ä æ  ö ø  @ æ  7 ø  ng ŋ  N ŋ  g ɡ  a ɑ  v ʋ  S ʃ")
+KOKORO = _pairs("A eɪ  I aɪ  W aʊ  O oʊ  Q əʊ  Y ɔɪ  T ɾ  ʤ dʒ  ʧ tʃ  ʦ ts  ʣ dz  ʨ tɕ  ʥ dʑ  ꭧ tʂ")
+"""Letters of its own, and some for two sounds; the others are IPA."""
+
 ALPHABETS: dict[str, dict[str, str]] = {
     "arpabet": ARPABET,
     "italian": ITALIAN,
@@ -66,10 +48,11 @@ ALPHABETS: dict[str, dict[str, str]] = {
     "kokoro": KOKORO,
     "ipa": {},
 }
-NEAR = {  # sounds without a row of their own: the lips and the jaw of a neighbour
-    **{"ɬ": "l", "ɮ": "l", "ɭ": "l", "ʟ": "l", "ɓ": "b", "ɗ": "d", "ɖ": "d", "ʈ": "t", "ɳ": "n", "ɽ": "ɾ"},
-    **{"ɰ": "ɣ", "ɴ": "ŋ", "ɞ": "œ", "ɶ": "œ", "ε": "ɛ", "ɧ": "ʃ", "ɺ": "ɾ", "ɠ": "ɡ", "ʙ": "b", "ʜ": "ħ"},
-}
+NEAR = _pairs(
+    "ɬ l  ɮ l  ɭ l  ʟ l  ɓ b  ʙ b  ɗ d  ɖ d  ʈ t  ɳ n  ɽ ɾ  ɺ ɾ  ɰ ɣ  ɴ ŋ  ɞ œ  ɶ œ  ε ɛ  ɧ ʃ  ɠ ɡ  ʜ ħ"
+)
+"""Sounds without a row of their own: the lips and the jaw of a neighbour."""
+
 SILENCES = frozenset(("", "_", "#", "pau", "sil", "ssil", "brth", "h#", *' ;:,.!?—…"“”()^$|'))
 STRESS, SECOND_STRESS = "ˈ", "ˌ"
 SHORT_GAP = 0.10  # seconds: shorter ones are a glide between vowels, or a boundary between words

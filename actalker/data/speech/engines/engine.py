@@ -80,6 +80,9 @@ class Engine(ABC):
     def say(self, voice: Voice, lines: Sequence[Line]) -> Iterator[Said]:
         """What it says; a line that it cannot say is left out."""
 
+    def fresh(self) -> None:  # noqa: B027 (most have nothing to forget)
+        """Forget what was said before: what comes depends on nothing else."""
+
     def draw(self, voices: Sequence[Voice], rng: Random, turn: int) -> Voice:
         """The next voice. turn: number of the stretch of speech."""
         return rng.choices(voices, [voice.share for voice in voices])[0]

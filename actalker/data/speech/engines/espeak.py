@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import _ctypes
 import array
 import ctypes
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -102,7 +104,9 @@ class Espeak(Engine):
     def say(self, voice: Voice, lines: Sequence[Line]) -> Iterator[Said]:
         library = self._loaded()
         for line in lines:
-            self._choose(voice.name)
+            if not self._choose(voice.name):
+                return
+            self._seed(line.seed)
             self._pcm, self._marks = array.array("h"), []
             library.espeak_SetParameter(WORDS_A_MINUTE, round(165 * line.pace), 0)
             library.espeak_SetParameter(PITCH, round(np.clip(50 * line.pitch**2, 5, 95)), 0)
@@ -124,7 +128,8 @@ class Espeak(Engine):
     def phonemes(self, text: str, language: str) -> str:
         """IPA of a text, words apart, with marks of stress."""
         library = self._loaded()
-        self._choose(language)
+        if not self._choose(language):
+            return ""
         at = ctypes.c_char_p(text.encode())
         where = ctypes.pointer(at)
         clauses = []
@@ -137,9 +142,21 @@ class Espeak(Engine):
             clauses.append(clause.decode())
         return ", ".join(clauses)
 
-    def _choose(self, voice: str) -> None:
-        if self._loaded().espeak_SetVoiceByName(voice.encode()) != 0:
-            raise RuntimeError(f"espeak-ng has no voice {voice}")
+    def fresh(self) -> None:
+        if self._library is None:
+            return
+        self._library.espeak_Terminate()
+        handle, self._library = self._library._handle, None
+        if hasattr(_ctypes, "dlclose"):  # what was said before goes on in static variables
+            _ctypes.dlclose(handle)
+
+    def _choose(self, voice: str) -> bool:
+        return bool(self._loaded().espeak_SetVoiceByName(voice.encode()) == 0)
+
+    def _seed(self, seed: int) -> None:
+        """Of the noise of the Klatt voices, which the C library draws."""
+        with suppress(OSError, AttributeError, TypeError):  # Windows has it elsewhere
+            ctypes.CDLL(None).srand(seed)
 
     def _loaded(self) -> Any:
         if self._library is None:

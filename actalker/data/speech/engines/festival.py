@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -31,7 +32,7 @@ VOICES = {
 HELD = ("it_pc", "cz_machac")
 ALPHABETS = {"en": "arpabet", "it": "italian", "cs": "czech", "fi": "finnish"}
 ENCODINGS = {"en": "ascii", "it": "iso-8859-1", "cs": "iso-8859-2", "fi": "iso-8859-15"}  # what voices read
-ASIDE = 300  # seconds that a process may take
+LONGEST = 300  # seconds that a process may take
 
 # a phone a line: its end, its name, the stress of its syllable
 SCHEME = """
@@ -87,7 +88,8 @@ class Festival(Engine):
                 ]
             path = Path(folder) / "lines.scm"
             path.write_bytes("\n".join(script).encode(encoding, "ignore"))
-            subprocess.run(["festival", "-b", str(path)], capture_output=True, timeout=ASIDE)
+            with suppress(subprocess.TimeoutExpired):
+                subprocess.run(["festival", "-b", str(path)], capture_output=True, timeout=LONGEST)
             for number, line in enumerate(lines):
                 wav, told = Path(folder) / f"{number}.wav", Path(folder) / f"{number}.txt"
                 if wav.is_file() and told.is_file():  # a letter that a voice cannot read ends the process

@@ -50,8 +50,9 @@ class Flite(Engine):
                     + ["-t", line.text],
                     capture_output=True,
                     text=True,
-                    check=True,
                 )
+                if done.returncode != 0:
+                    continue
                 raw: list[Raw] = []
                 at = 0.0
                 for word in done.stdout.split():
