@@ -15,7 +15,7 @@ from actalker.cli.main import main
 from actalker.data.speech.cache import RATE, SpeechCache
 from actalker.data.speech.make import Stretch, make, spoken
 from actalker.errors import InputError
-from actalker.heads.articulation import PHONES, tracks
+from actalker.heads.articulation import ARTICULATORS, PHONES, tracks
 
 pytest.importorskip("espeakng_loader", reason="pip install espeakng-loader")
 
@@ -42,7 +42,7 @@ def test_utterances_are_whole_and_their_phones_lie_in_their_sound(folder):
         assert (
             starts == sorted(starts) and starts[0] >= 0 and one.phones[-1].end <= len(one.sound) / RATE + 0.01
         )
-        assert tracks(one.phones, len(one.sound) / RATE).shape[1] == 8
+        assert tracks(one.phones, len(one.sound) / RATE).shape[1] == len(ARTICULATORS)
 
 
 def test_held_out_voices_and_languages_are_never_in_training(folder):
