@@ -71,7 +71,7 @@ def test_lips_are_shut_where_the_sound_of_a_stop_is_least(folder):
         for before, stop, after in zip(one.phones, one.phones[1:], one.phones[2:], strict=False):
             if stop.symbol in "pbtdkɡ" and before.symbol in "aeiouɑɛɔ" and after.symbol in "aeiouɑɛɔə":
                 first, last = int((stop.middle - 0.07) * RATE), int((stop.middle + 0.07) * RATE)
-                if 0 <= first and last <= len(power):
+                if first >= 0 and last <= len(power):
                     apart.append((first + np.argmin(power[first:last])) / RATE - stop.middle)
     assert len(apart) > 15
     assert abs(np.median(apart)) < 0.012
