@@ -150,10 +150,10 @@ class Script:
 
         phrases: what is known, the wordings of one action together; a step may say more words around one.
         """
-        known = {_plain(wording): wording for wordings in phrases for wording in wordings}
+        known = {plain_words(wording): wording for wordings in phrases for wording in wordings}
         lines = []
         for step in self.steps if known else ():
-            said = _plain(step.text)
+            said = plain_words(step.text)
             if any(f" {wording} " in f" {said} " for wording in known):
                 continue
             near = [known[wording] for wording in get_close_matches(said, known, n=3, cutoff=0.6)]
@@ -201,10 +201,13 @@ def _tidy(text: str) -> str:
     return " ".join(text.split())
 
 
-def _plain(text: str) -> str:
-    """Words alone, in lower case; whose it is does not count, that somebody's is named does."""
-    words = re.findall(r"\w+", text.lower())
-    return " ".join("the" if word in OWNERS else word for word in words)
+def plain_words(text: str) -> str:
+    """Words alone, in lower case; whose it is ("the", "her") does not count.
+
+    >>> plain_words("Raises her eyebrows!")
+    'raises eyebrows'
+    """
+    return " ".join(word for word in re.findall(r"\w+", text.lower()) if word not in OWNERS)
 
 
 def _quoted(texts: Sequence[str]) -> str:

@@ -209,15 +209,17 @@ def test_seconds_are_decimals_where_they_can_be(value, text):
 KNOWN = (("smiles", "is smiling"), ("nods", "nods their head"), ("turns left", "turns their head left"))
 
 
-@pytest.mark.parametrize("text", ["smiles", "She Smiles.", "slowly nods her head", "nods, then is smiling"])
+@pytest.mark.parametrize(
+    "text", ["smiles", "She Smiles.", "slowly nods her head", "nods, then is smiling", "turns head left"]
+)
 def test_phrases_that_are_known_are_not_told(text):
     assert parse_script(f"a woman | 0-1: {text}", F(2)).unknown(KNOWN) == []
 
 
 def test_phrases_that_are_not_known_are_told_with_the_nearest():
-    script = parse_script("a woman | 0-1: turns head left | 1-2: nods, then lächelt", F(2))
+    script = parse_script("a woman | 0-1: turn the head left | 1-2: nods, then lächelt", F(2))
     near, none = script.unknown(KNOWN)
-    assert near.startswith("script, column 11: 'turns head left' is no phrase")
+    assert near.startswith("script, column 11: 'turn the head left' is no phrase")
     assert near.endswith("nearest: 'turns their head left', 'turns left'")
     assert "'lächelt'" in none and none.endswith("it knows 'smiles', 'nods', 'turns left'")
     assert script.unknown(()) == []
