@@ -10,6 +10,7 @@ import numpy as np
 ZERO, ONE, HALF = np.float32(0), np.float32(1), np.float32(0.5)
 STEP, TURN = np.float32(0.05), np.float32(2 * np.pi)  # of the eyes' maps: radians a row, all around
 CREASE, CREASE_WIDE = np.float32(0.3), np.float32(0.08)  # cm of the blink's drop where a shut lid folds
+FOLD = np.float32(0.3)  # cm of depth between neighbours from which on one hides the other
 LASHES = np.float32(11.0)  # of a lower lid, from its middle to its end
 
 
@@ -274,8 +275,8 @@ def paint(
 
 
 @numba.njit(cache=True, fastmath=True)
-def soften(kind, source, x0, y0, colour, alpha, out, out_alpha, weight):
-    """Edges between kinds, where what is shown has moved, and what is drawn of the mouth's inside (kind 1),
+def soften(kind, near, source, x0, y0, colour, alpha, out, out_alpha, weight):
+    """Edges between kinds and where the skin hides skin behind it, where what is shown has moved, and what is drawn of the mouth's inside (kind 1),
     blended with their neighbours (1 2 1 both ways): teeth would have steps.
     """
     h, w = kind.shape
@@ -285,6 +286,9 @@ def soften(kind, source, x0, y0, colour, alpha, out, out_alpha, weight):
             edge = False
             for di, dj in ((0, 1), (1, 0), (0, -1), (-1, 0)):
                 edge = edge or kind[i + di, j + dj] != k
+                if k == 0:
+                    there = near[i + di, j + dj]
+                    edge = edge or abs(near[i, j] - there) > FOLD * near[i, j] * there
             inside = k == 1 and weight[i, j] < HALF
             if not edge and not inside:
                 continue

@@ -186,7 +186,9 @@ def paint(
         kind,
     )
     smooth, cover = colour.copy(), alpha.copy()
-    compiled_paint.soften(kind, source, raster.box[0], raster.box[1], colour, alpha, smooth, cover, weight)
+    compiled_paint.soften(
+        kind, raster.near, source, raster.box[0], raster.box[1], colour, alpha, smooth, cover, weight
+    )
     return cover, smooth, source, weight, kind
 
 

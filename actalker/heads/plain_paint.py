@@ -7,7 +7,7 @@ import numpy as np
 from .plain import bilinear
 from .zips import smoothstep
 
-STEP, CREASE, CREASE_WIDE, LASHES = 0.05, 0.3, 0.08, 11.0  # as in `compiled_paint`
+STEP, CREASE, CREASE_WIDE, LASHES, FOLD = 0.05, 0.3, 0.08, 11.0, 0.3  # as in `compiled_paint`
 
 
 def mask_at(masks, x, y, channel):
@@ -168,12 +168,14 @@ def _lids(shown, v, lash):
     return shown + dark * (lash[:3] - shown), kept
 
 
-def soften(kind, source, x0, y0, colour, alpha, out, out_alpha, weight):
+def soften(kind, near, source, x0, y0, colour, alpha, out, out_alpha, weight):
     h, w = kind.shape
     middle = kind[1:-1, 1:-1]
     edge = np.zeros(middle.shape, bool)
     for di, dj in ((0, 1), (1, 0), (0, -1), (-1, 0)):
-        edge |= kind[1 + di : h - 1 + di, 1 + dj : w - 1 + dj] != middle
+        there = np.s_[1 + di : h - 1 + di, 1 + dj : w - 1 + dj]
+        hidden = np.abs(near[1:-1, 1:-1] - near[there]) > FOLD * near[1:-1, 1:-1] * near[there]
+        edge |= (kind[there] != middle) | ((middle == 0) & hidden)
     drawn = (middle == 1) & (weight[1:-1, 1:-1] < 0.5)
     i, j = np.nonzero(edge | drawn)
     i, j = i + 1, j + 1

@@ -31,6 +31,7 @@ MIDDLE = 0.6, 2.2  # cm from the face's edge in the photograph: from its sides t
 EYES = 3.1, 3.6, 2.8, 2.0  # |x|, y, radii, cm in head space: what is the face's middle wherever it lies
 MOUTH = 0.0, -3.7, 3.6, 2.8
 EVEN = 2.0  # cells over which what was pushed is evened
+EAR = 0.6  # of the way of the face's edge, what an ear beside it goes along
 LEAST = 0.35  # of a cell's width that is left when the face comes against the hair
 
 
@@ -154,6 +155,7 @@ class Sheet:
 
     def _rim(self, person: np.ndarray, within: np.ndarray, places: np.ndarray) -> None:
         """`rim` (r, c, 1): how far a node is the face's own edge before the ground; it goes with the mesh's.
+        `ear` (r, c, 1): how far it is an ear or short hair, which that edge takes along as it moves inwards.
 
         places (m, 2): of the face's vertices. within (r, c): cm from a node to the person's edge.
         """
@@ -166,14 +168,15 @@ class Sheet:
         x, y = (np.clip(at[..., k], 0, person.shape[1 - k] - 1) for k in (0, 1))
         held = person[y, x]
         over = np.cumprod(held > 0.5, 1).sum(1) * 0.25  # cm of the person beyond the mesh
-        bare = 1 - smooth(gaussian_filter(over, 1.5, mode="wrap"), 0.8, 2.0)
+        over = gaussian_filter(over, 1.5, mode="wrap")
+        bare, ear = 1 - smooth(over, 0.8, 2.0), EAR * (1 - smooth(over, 2.0, 4.5))
         offset = self.nodes - middle
         turn = np.arctan2(offset[..., 1], offset[..., 0]) / (2 * np.pi) * RAYS % RAYS
         self.ray = turn.astype(int) % RAYS
         self.ray_share = turn - turn.astype(int)
-        rim = self._along(bare) * np.exp(-((within / 1.5) ** 2))
-        rim *= 1 - smooth(self.points[..., 1], *TEMPLES)  # the mesh ends at the forehead, the head does not
-        self.rim = gaussian_filter(rim, 1.0)[..., None].astype(np.float32)
+        below = 1 - smooth(self.points[..., 1], *TEMPLES)  # the mesh ends at the forehead, the head does not
+        rims = [self._along(s) * np.exp(-((within / r) ** 2)) * below for s, r in ((bare, 1.5), (ear, 2.5))]
+        self.rim, self.ear = (gaussian_filter(rim, 1.0)[..., None].astype(np.float32) for rim in rims)
 
     def _along(self, values: np.ndarray) -> np.ndarray:
         """Values (RAYS,) of the directions from the head's middle, at the nodes (r, c)."""
@@ -214,7 +217,8 @@ class Sheet:
         surface = self.camera.project(to_camera(self.points + near, pose.R, pose.T))
         way = (surface - self.nodes) * (1 - self.outer[..., None])
         way += (self._outline(pose) - self.nodes) * self.outer[..., None]
-        way += (self._edge(pose, shift) - self.nodes - way) * self.rim
+        way += (self._edge(pose, shift, 1.0) - self.nodes - way) * np.maximum(self.ear - self.rim, 0)
+        way += (self._edge(pose, shift, 1.4) - self.nodes - way) * self.rim
         way *= self.follow[..., None]
         before, after = (self.camera.project(pivot_of(p.R, p.T)) for p in (self.pose, pose))
         way += self.body[..., None] * (after - before)
@@ -249,14 +253,16 @@ class Sheet:
             limbs.append(np.linalg.norm((unit @ (FLIP @ p.R)[:2]) * RADII, axis=-1, keepdims=True))
         return places[1] + after * (limbs[1] / limbs[0]) * (distances[0] / distances[1])
 
-    def _edge(self, pose: Pose, shift: np.ndarray) -> np.ndarray:
-        """Where nodes go that are the face's own edge: with the farthest of the mesh in their direction."""
+    def _edge(self, pose: Pose, shift: np.ndarray, most: float) -> np.ndarray:
+        """Where nodes go that are the face's own edge: with the farthest of the mesh in their direction, at
+        most so many times as far from the middle.
+        """
         turned = np.radians(pose.roll - self.pose.roll)
         c, s = np.cos(turned), np.sin(turned)
         old, new = (self.camera.project(to_camera(CENTRE, p.R, p.T)) for p in (self.pose, pose))
         vertices = self.edge_rest + shift[self.edge]
         now = self.camera.project(to_camera(vertices, pose.R, pose.T)) - new
-        grown = np.clip(_reach(now @ np.array([[c, -s], [s, c]])) / self.reach, 0.7, 1.4)
+        grown = np.clip(_reach(now @ np.array([[c, -s], [s, c]])) / self.reach, 0.7, most)
         return new + (self.nodes - old) @ np.array([[c, s], [-s, c]]) * self._along(grown)[..., None]
 
     def sources(self, pose: Pose, shift: np.ndarray) -> np.ndarray:

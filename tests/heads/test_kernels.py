@@ -152,7 +152,25 @@ def test_what_is_drawn_of_the_mouths_inside_is_blended_and_what_is_the_photograp
     weight = np.zeros((8, 8), np.float32)
     weight[:, 4:] = 1.0
     out, cover = colour.copy(), alpha.copy()
-    form.soften(kind, source, 0, 0, colour, alpha, out, cover, weight)
+    near = np.full((8, 8), 0.02, np.float32)
+    form.soften(kind, near, source, 0, 0, colour, alpha, out, cover, weight)
     np.testing.assert_allclose(out[1:7, 1:4], 0.5, atol=1e-6)
     np.testing.assert_array_equal(out[:, 4:], colour[:, 4:])
     np.testing.assert_array_equal(cover, alpha)
+
+
+@pytest.mark.parametrize("form", ["compiled_paint", "plain_paint"])
+def test_a_nose_before_a_cheek_has_no_stairs_once_it_moves(form):
+    form = pytest.importorskip(f"actalker.heads.{form}")
+    i, j = np.mgrid[:12, :12]
+    nose = j < i  # a slanted edge
+    colour = np.repeat(nose[..., None].astype(np.float32), 3, 2)
+    kind, alpha = np.zeros((12, 12), np.uint8), np.ones((12, 12), np.float32)
+    here = np.stack([j, i], -1).astype(np.float32) + 0.5
+    for apart, moved, share in ((2.0, 5.0, 0.25), (0.2, 5.0, 0.0), (2.0, 0.0, 0.0)):
+        near = np.where(nose, 1 / 50, 1 / (50 + apart)).astype(np.float32)
+        out, cover, weight = colour.copy(), alpha.copy(), np.ones((12, 12), np.float32)
+        form.soften(kind, near, here + moved, 0, 0, colour, alpha, out, cover, weight)
+        edge = (i == j) & (i > 0) & (i < 11)
+        np.testing.assert_allclose(out[edge], share, atol=0.07)
+        np.testing.assert_array_equal(out[abs(i - j) > 2], colour[abs(i - j) > 2])

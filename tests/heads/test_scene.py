@@ -335,9 +335,12 @@ def test_turning_is_free_near_the_portrait_and_limited_by_what_it_shows():
         assert limited(frontal, np.array([yaw, 0, 0, 0, 0, 0]))[0] == yaw
     far = [limited(frontal, np.array([yaw, 0, 0, 0, 0, 0]))[0] for yaw in (20, 30, 60, 120)]
     assert far == sorted(far) and 19.5 < far[0] < 20 and far[-1] <= 25
-    # a head that is turned to the right goes further on to the left, where it comes back to what it shows ...
+    # a head that is turned to the right goes further on to the right: its other side is not in the picture ...
     right, left = (limited(turned, np.array([yaw, 0, 0, 0, 0, 0]))[0] for yaw in (60.0, -60.0))
-    assert 15 < right < 20 and -34 < left < -30
+    assert 30 < right <= 31 and -11 <= left < -10
+    for sign in (-1, 1):  # both ways alike, and a three-quarter portrait is never turned to its far side
+        back = limited(np.array([sign * 35.0, 0, 0, 0, 0, 60]), np.array([-sign * 50.0, 0, 0, 0, 0, 0]))[0]
+        assert 0 < -sign * back < 4
     # ... and a motion has no step
     asked = np.linspace(-90, 90, 2000)
     drawn = np.array([limited(turned, np.array([yaw, yaw / 2, yaw, yaw / 9, 0, yaw])) for yaw in asked])
