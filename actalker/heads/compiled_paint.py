@@ -276,8 +276,8 @@ def paint(
 
 @numba.njit(cache=True, fastmath=True)
 def soften(kind, near, source, x0, y0, colour, alpha, out, out_alpha, weight):
-    """Edges between kinds and where the skin hides skin behind it, where what is shown has moved, and what is drawn of the mouth's inside (kind 1),
-    blended with their neighbours (1 2 1 both ways): teeth would have steps.
+    """Edges between kinds and where skin hides skin behind it, where what is shown has moved, and what is drawn
+    of the mouth's inside (kind 1), blended with their neighbours (1 2 1 both ways): teeth would have steps.
     """
     h, w = kind.shape
     for i in range(1, h - 1):

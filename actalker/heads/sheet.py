@@ -32,6 +32,7 @@ EYES = 3.1, 3.6, 2.8, 2.0  # |x|, y, radii, cm in head space: what is the face's
 MOUTH = 0.0, -3.7, 3.6, 2.8
 EVEN = 2.0  # cells over which what was pushed is evened
 EAR = 0.6  # of the way of the face's edge, what an ear beside it goes along
+STEEP = 0.8  # cm a cm: how fast what is beside the face goes back
 LEAST = 0.35  # of a cell's width that is left when the face comes against the hair
 
 
@@ -107,6 +108,9 @@ class Sheet:
         weight = gaussian_filter(hit, 1.5)
         depth = ball + gaussian_filter(more, 1.5) / (weight + 0.05)
         self.face = smooth(weight, 0.3, 0.9)
+        beside, near = distance_transform_edt(self.face < 0.9, return_indices=True)
+        depth = np.minimum(depth, depth[tuple(near)] + STEEP * beside * self.step / self.scale)
+        depth = gaussian_filter(depth, 1.0)
         points = ((ray * depth[..., None] - pose.T) @ (FLIP @ pose.R)).astype(np.float32)
         self.points = points
         within = distance_transform_edt(weight > 0.45) * self.step / self.scale
