@@ -11,6 +11,7 @@ ZERO, ONE, HALF = np.float32(0), np.float32(1), np.float32(0.5)
 STEP, TURN = np.float32(0.05), np.float32(2 * np.pi)  # of the eyes' maps: radians a row, all around
 CREASE, CREASE_WIDE = np.float32(0.3), np.float32(0.08)  # cm of the blink's drop where a shut lid folds
 FOLD = np.float32(0.3)  # cm of depth between neighbours from which on one hides the other
+LINE = np.float32(0.2)  # cm, how wide the lashes' line is
 LASHES = np.float32(11.0)  # of a lower lid, from its middle to its end
 
 
@@ -251,7 +252,7 @@ def paint(
                 lit = ONE + v[13] * (
                     np.float32(0.06) * np.exp(-bow * bow) - np.float32(0.08) * np.exp(-fold * fold)
                 )
-                line = v[11] / np.float32(0.15)
+                line = v[11] / LINE
                 dark = v[13] * np.exp(-line * line) * lash[3]
                 if v[14] > ZERO:  # lashes of a shut eye lie on the lower lid, fanned out
                     lean = v[12] * LASHES * (ONE + np.float32(0.25) * (ONE - v[14]))
@@ -276,8 +277,8 @@ def paint(
 
 @numba.njit(cache=True, fastmath=True)
 def soften(kind, near, source, x0, y0, colour, alpha, out, out_alpha, weight):
-    """Edges between kinds and where skin hides skin behind it, where what is shown has moved, and what is drawn
-    of the mouth's inside (kind 1), blended with their neighbours (1 2 1 both ways): teeth would have steps.
+    """Edges between kinds and where skin hides skin, where what is shown has moved, and what is drawn of the
+    mouth's inside (kind 1), blended with their neighbours (1 2 1 both ways): teeth would have steps.
     """
     h, w = kind.shape
     for i in range(1, h - 1):

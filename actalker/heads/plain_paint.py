@@ -7,7 +7,7 @@ import numpy as np
 from .plain import bilinear
 from .zips import smoothstep
 
-STEP, CREASE, CREASE_WIDE, LASHES, FOLD = 0.05, 0.3, 0.08, 11.0, 0.3  # as in `compiled_paint`
+STEP, CREASE, CREASE_WIDE, LASHES, LINE, FOLD = 0.05, 0.3, 0.08, 11.0, 0.2, 0.3  # as in `compiled_paint`
 
 
 def mask_at(masks, x, y, channel):
@@ -152,7 +152,7 @@ def _lids(shown, v, lash):
     lit = 0.06 * np.exp(-(((v[:, 10] - 0.62) / 0.22) ** 2)) - 0.08 * np.exp(
         -(((v[:, 10] - CREASE) / CREASE_WIDE) ** 2)
     )
-    dark = v[:, 13] * np.exp(-((v[:, 11] / 0.15) ** 2)) * lash[3]
+    dark = v[:, 13] * np.exp(-((v[:, 11] / LINE) ** 2)) * lash[3]
     lean = v[:, 12] * LASHES * (1 + 0.25 * (1 - v[:, 14]))
     number = np.floor(lean + 0.5)
     odd = np.sin(number.astype(np.float32) * np.float32(12.9898)) * np.float32(43758.547)
