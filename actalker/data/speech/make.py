@@ -182,6 +182,7 @@ def make(
             name = part_name(part.engine, part.held)
             write_part(folder, name, found)
             index["parts"].append(_told(part, engine(part.engine), found))
+            index["parts"].sort(key=lambda told: (list(ENGINES).index(told["engine"]), told["held"]))
             write_index(folder, index)
     return index
 

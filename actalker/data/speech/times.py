@@ -19,13 +19,14 @@ NASAL_LATE = 0.012  # seconds that the end of a nasal is marked late
 SHORTEST = 0.005
 
 
-def corrected(found: Sequence[Phone], engine: str) -> list[Phone]:
-    """Phones with times as they are in the sound, none below 0."""
-    if engine == "espeak":
-        return _stops_moved(found)
+def corrected(found: Sequence[Phone], engine: str, seconds: float) -> list[Phone]:
+    """Phones with times as they are in a sound of `seconds`, none of them beyond its ends."""
     late = LATE.get(engine, 0.0)
-    moved = [Phone(max(p.start - late, 0.0), p.end - late, p.symbol, p.stressed) for p in found]
-    return [p for p in moved if p.end > p.start]
+    moved = _stops_moved(found) if engine == "espeak" else found
+    inside = [
+        Phone(max(p.start - late, 0.0), min(p.end - late, seconds), p.symbol, p.stressed) for p in moved
+    ]
+    return [p for p in inside if p.end > p.start]
 
 
 def _stops_moved(found: Sequence[Phone]) -> list[Phone]:

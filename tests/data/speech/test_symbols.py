@@ -85,11 +85,11 @@ def test_corrected_times_stay_in_order_and_move_as_far_as_was_measured():
         (0.56, 0.7, "a"),
     ]
     found = phones(raw, "ipa")
-    assert corrected(found, "festival") == found
-    shifted = corrected(found, "hibari")
+    assert corrected(found, "festival", 0.7) == found
+    shifted = corrected(found, "hibari", 0.7)
     np.testing.assert_allclose([p.start for p in shifted[1:]], np.array([p.start for p in found[1:]]) - 0.058)
     assert shifted[0].start == 0
-    stops = corrected(found, "espeak")
+    stops = corrected(found, "espeak", 0.7)
     assert stops[2].start == pytest.approx(0.25) and stops[2].end == pytest.approx(
         0.312
     )  # p: before its burst
@@ -108,7 +108,7 @@ def test_corrections_keep_every_phone_of_a_quick_voice():
             (a, b, c)
             for a, b, c in zip([0.0, *ends[:-1]], ends, rng.choice(list("ptkbdmnas"), 12), strict=True)
         ]
-        found = corrected(phones(raw, "ipa"), "espeak")
+        found = corrected(phones(raw, "ipa"), "espeak", 9.0)
         assert [p.symbol for p in found] == [c for _, _, c in raw]
         for before, after in zip(found, found[1:], strict=False):
             assert 0 <= before.start < before.end <= after.start + 1e-9
