@@ -51,6 +51,9 @@ class ControlUNet(SpatioTemporalNetwork):
     that moves single pixels and paints on them (`DetailHead`), and what finds the portrait's grain, which
     stays in place (`Grain`); for codecs that fold.
 
+    patch: latent positions along each side that the network takes as one, as channels: the grid is that much
+    smaller. Channels and grids are those behind it.
+
     adapters: signals enter every cross-attention too (`DecoupledAttention`), starting at zero.
     reference_scale: factor on the reference's latents where they are joined; SVD takes them unscaled,
     1 / 0.18215.
@@ -102,6 +105,7 @@ class ControlUNet(SpatioTemporalNetwork):
         detail_width: int = 0,
         adapters: bool = False,
         reference_scale: float = 1.0,
+        patch: int = 1,
     ) -> None:
         super().__init__(
             sample_size=sample_size,
@@ -181,7 +185,11 @@ class ControlUNet(SpatioTemporalNetwork):
     def estimate(self, sample: Tensor, timestep: Tensor | float, conditions: Conditions) -> Estimate:
         """As `forward`; with a flow head also the reference, warped and maybe painted on."""
         b, f = sample.shape[:2]
-        reference = conditions.reference[:, None].expand(-1, f, -1, -1, -1).to(sample.dtype)
+        patch = self.config.patch
+        if patch > 1:
+            sample = nn.functional.pixel_unshuffle(sample, patch)
+        folded = nn.functional.pixel_unshuffle(conditions.reference, patch)
+        reference = folded[:, None].expand(-1, f, -1, -1, -1).to(sample.dtype)
         call = _Call(_Routes(conditions.spoken_in(sample.dtype)))
         with control_scope(self, call):
             output = self.base(
@@ -190,6 +198,8 @@ class ControlUNet(SpatioTemporalNetwork):
                 conditions.identity.to(sample.dtype),
                 conditions.micro.to(sample.dtype),
             )
+        if patch > 1:
+            output = nn.functional.pixel_shuffle(output, patch)
         features = None if call.features is None else call.features.unflatten(0, (b, f))
         if self.flow is None or call.features is None:
             return Estimate(output, None, features)

@@ -150,6 +150,12 @@ def parser() -> ArgumentParser:
         help="denoiser calls for which outputs of attention are kept, 1 to 8; faster, a little different",
     )
     p.add_argument("--steady", action="store_true", help="hold colour and exposure where the clip begins")
+    p.add_argument(
+        "--liveliness",
+        type=float,
+        default=0.5,
+        help="of models of heads, 0 to 1: how much the face blinks and moves of itself without a driving video",
+    )
     p.add_argument("--compile", action="store_true", help="torch.compile: a slow start, then faster")
     p.add_argument(
         "--preview", type=str | None, default=None, help="PNG with face, regions, gates and eight frames"
@@ -255,6 +261,7 @@ def prepare(settings: dict[str, Any]) -> tuple[Any, Any]:
         windows=settings["windows"],
         reuse=settings["reuse"],
         steady=settings["steady"],
+        liveliness=settings["liveliness"],
         seed=settings["seed"],
         fps=settings["fps"],
         interpolate=settings["interpolate"],

@@ -7,20 +7,78 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import Self
 
 from ..errors import InputError, one_of
 from ..signals.signal import SIGNALS
 
+B = TypeVar("B", bound="Batch")
 FIELD = 4  # pixels a cell of a sample's motion field
 NAME = 32  # bytes of a signal's name in a sample
 
 
+class Batch:
+    """One clip, or a batch of them: tensors, all with a leading b then."""
+
+    index: Tensor
+    """The clip's number in its source, for messages."""
+
+    def only(self, item: int) -> Self:
+        """One clip of a batch, as a batch of one."""
+        return type(self)(**{f.name: getattr(self, f.name)[item : item + 1] for f in fields(self)})  # type: ignore[arg-type]
+
+    def to(self, device: torch.device | str) -> Self:
+        """Every tensor on `device`, but the names; Lightning calls this."""
+        held = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        return type(self)(**{name: v if name == "signals" else v.to(device) for name, v in held.items()})
+
+
+class Gated(Batch):
+    """A batch whose clips have gates, a row for every signal.
+
+    gates: (n, f) in [0, 1]. signals: (n, 32) uint8, the names of the signals that the rows are for; read on
+    the CPU, without waiting for the device.
+    """
+
+    gates: Tensor
+    signals: Tensor
+
+    def names(self) -> list[str]:
+        """The signals that the rows of `gates` and `motion` are for, in their order.
+
+        Raises: InputError for a batch of clips with different rows, and rows without a name.
+        """
+        held = self.signals.cpu()
+        if held.ndim == 3:
+            if bool((held != held[:1]).any()):
+                raise InputError("the clips of a batch have gates for different signals; make them alike")
+            held = held[0]
+        names = [bytes(row.tolist()).rstrip(b"\0").decode(errors="replace") for row in held]
+        if len(names) != self.gates.shape[-2]:
+            raise InputError(f"a clip has {self.gates.shape[-2]} rows of gates for {', '.join(names)}")
+        return names
+
+    def rows(self, wanted: Sequence[str]) -> list[int]:
+        """Which row of `gates` and `motion` each wanted signal has.
+
+        Raises: InputError unless the clips have rows for these signals and no other.
+        """
+        names = self.names()
+        if set(names) != set(wanted):
+            raise InputError(
+                f"the clips have gates for {', '.join(names)}, the model's signals are {', '.join(wanted)}; "
+                "a signal belongs in the table SIGNALS and in the model alike"
+            )
+        return [names.index(name) for name in wanted]
+
+
 @dataclass
-class Sample:
+class Sample(Gated):
     """One clip (arrays) or a batch of clips (tensors with a leading b).
 
     portrait: (3, H, W) uint8. frames: (f, 3, H, W) uint8, the target under `gates`.
@@ -59,34 +117,6 @@ class Sample:
             names = signal_names(list(SIGNALS))
             self.signals = names if self.gates.ndim == 2 else names.expand(len(self.gates), -1, -1)
 
-    def names(self) -> list[str]:
-        """The signals that the rows of `gates` and `motion` are for, in their order.
-
-        Raises: InputError for a batch of clips with different rows, and rows without a name.
-        """
-        held = self.signals.cpu()
-        if held.ndim == 3:
-            if bool((held != held[:1]).any()):
-                raise InputError("the clips of a batch have gates for different signals; make them alike")
-            held = held[0]
-        names = [bytes(row.tolist()).rstrip(b"\0").decode(errors="replace") for row in held]
-        if len(names) != self.gates.shape[-2]:
-            raise InputError(f"a clip has {self.gates.shape[-2]} rows of gates for {', '.join(names)}")
-        return names
-
-    def rows(self, wanted: Sequence[str]) -> list[int]:
-        """Which row of `gates` and `motion` each wanted signal has.
-
-        Raises: InputError unless the clips have rows for these signals and no other.
-        """
-        names = self.names()
-        if set(names) != set(wanted):
-            raise InputError(
-                f"the clips have gates for {', '.join(names)}, the model's signals are {', '.join(wanted)}; "
-                "a signal belongs in the table SIGNALS and in the model alike"
-            )
-        return [names.index(name) for name in wanted]
-
     def regions(self) -> dict[str, Tensor]:
         """Where each signal acts beside others, as the table `SIGNALS` says: name -> (..., H, W) in [0, 1].
 
@@ -121,24 +151,12 @@ class Sample:
             signals=self.signals[:items],
         )
 
-    def only(self, item: int) -> Sample:
-        """One clip of a batch, as a batch of one."""
-        return Sample(**{f.name: getattr(self, f.name)[item : item + 1] for f in fields(self)})
 
-    def to(self, device: torch.device | str) -> Sample:
-        """Every tensor on `device`, but the names; Lightning calls this."""
-        moved = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "signals"}
-        return Sample(**moved, signals=self.signals)  # read on the CPU, without waiting for the device
-
-
-def collate(samples: list[Sample]) -> Sample:
+def collate(samples: list[B]) -> B:
     """Clips of the same lengths as one batch."""
-    return Sample(
-        **{
-            f.name: torch.stack([torch.as_tensor(getattr(s, f.name)) for s in samples])
-            for f in fields(Sample)
-        }
-    )
+    kind = type(samples[0])
+    names = [f.name for f in fields(kind)]  # type: ignore[arg-type]
+    return kind(**{name: torch.stack([torch.as_tensor(getattr(s, name)) for s in samples]) for name in names})
 
 
 def signal_names(names: Sequence[str]) -> Tensor:

@@ -73,7 +73,8 @@ class Losses:
     """total: what is minimised. mouth, upper, rest: plain errors by region. by_item, sigma: (b,).
 
     features: the network's last ones (b, f, ·, h, w); face_at, mouth_at: (b, f, h, w) the regions there.
-    flow: its motion field (b, f, 2, ·, ·), in latent positions.
+    flow: its motion field (b, f, 2, ·, ·), in latent positions. clean: the estimate, and noisy: what it was
+    made of, (b, f, c, h, w).
     """
 
     total: Tensor
@@ -86,6 +87,8 @@ class Losses:
     flow: Tensor | None
     face_at: Tensor
     mouth_at: Tensor
+    clean: Tensor
+    noisy: Tensor
 
 
 def by_noise_level(losses: Losses, config: ObjectiveConfig) -> dict[str, Tensor]:
@@ -130,4 +133,6 @@ def denoising_loss(
         in_mouth, in_upper, in_rest = (
             (error * m).sum() / m.sum().clamp(min=1e-6) for m in (mouth, upper, rest)
         )
-    return Losses(total, in_mouth, in_upper, in_rest, by_item.detach(), sigma, features, flow, face, mouth)
+    return Losses(
+        total, in_mouth, in_upper, in_rest, by_item.detach(), sigma, features, flow, face, mouth, clean, noisy
+    )

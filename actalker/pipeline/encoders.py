@@ -12,8 +12,10 @@ from torch import nn
 from ..errors import InputError, one_of
 from ..signals.audio import AudioConfig, AudioEncoder
 from ..signals.expression import ExpressionConfig, ExpressionEncoder
+from ..signals.head import HeadConfig, HeadEncoder
 from ..signals.identity import IdentityConfig, IdentityEncoder
 from ..signals.motion_numbers import MotionNumbers, MotionNumbersConfig
+from ..signals.own import OwnMotion, OwnMotionConfig
 from ..signals.released import (
     ReleasedAudio,
     ReleasedAudioConfig,
@@ -38,11 +40,13 @@ ENCODERS: dict[str, dict[str, tuple[type[nn.Module], type]]] = {
         "crops": (ExpressionEncoder, ExpressionConfig),
         "released": (ReleasedMotion, ReleasedMotionConfig),
         "numbers": (MotionNumbers, MotionNumbersConfig),
+        "head": (HeadEncoder, HeadConfig),
     },
     "text": {"bytes": (TextEncoder, TextConfig)},
     "identity": {
         "crop": (IdentityEncoder, IdentityConfig),
         "released": (ReleasedIdentity, ReleasedIdentityConfig),
+        "own": (OwnMotion, OwnMotionConfig),
     },
 }
 NONE = "none"  # the kind of encoder that a model has not

@@ -28,7 +28,7 @@ from ..signals.text import TextEncoder
 from ..timeline import frame_count
 from .driver import Driver
 from .model import TalkingHeadModel
-from .performance import open_performance, perform
+from .performance import liven, moves_of_itself, open_performance, perform
 from .portrait import Portrait, read_portrait
 
 log = logging.getLogger("actalker")
@@ -171,6 +171,8 @@ def gather(
     expression_start: Fraction = Fraction(0),
     view: str | None = None,
     limit: int | None = None,
+    liveliness: float = 0.0,
+    seed: int = 0,
 ) -> ClipInputs:
     """Read every input and bring it to the video's frame times; a driving video's motion is read later.
 
@@ -179,6 +181,8 @@ def gather(
     the script.
     expression_start: seconds of the driving video that are left out at its beginning.
     view, limit: what is shown of the portrait, and how large (`codecs.Sitter`).
+    liveliness: in [0, 1], of models of heads that learnt it: how much a face moves of itself where there is no
+    driving video; seed: of that.
     Raises: InputError for inputs that cannot be used, before any long work.
     """
     asked = {"audio": audio, "expression": expression, "text": text}
@@ -212,16 +216,21 @@ def gather(
     if seconds is None:
         assert script is not None
         seconds = max(phase.stop for phase in script.phases)
+    frames = frame_count(seconds, fps)
+    mono = None if sound is None else sound.mono(16000)
+    driver = None if film is None else perform(model, film, face_model)
+    if film is None and liveliness and moves_of_itself(model):
+        driver = liven(model, liveliness, seed, frames, fps, mono)
     return ClipInputs(
         model,
         face,
         fps,
-        frame_count(seconds, fps),
+        frames,
         Gates({**dict.fromkeys(SIGNALS, 1.0), **given}),
         regions or {},
         sound,
-        None if sound is None else sound.mono(16000),
-        None if film is None else perform(model, film, face_model),
+        mono,
+        driver,
         script,
         audio_start,
     )

@@ -218,7 +218,7 @@ class TalkingHeadModel(ModelMixin):
 
     def conditions(
         self,
-        portrait: Tensor,
+        portrait: Tensor | None,
         tokens: Mapping[str, Tensor],
         regions: Mapping[str, Tensor],
         masks: Mapping[str, Tensor],
@@ -230,7 +230,7 @@ class TalkingHeadModel(ModelMixin):
         """What the denoiser is told.
 
         Args:
-            portrait: (b, 3, H, W) in [-1, 1].
+            portrait: (b, 3, H, W) in [-1, 1]; None where neither codec nor identity reads pictures.
             tokens: signal -> (b, f, n, d).
             regions: signal -> (b, f, H, W), where it acts.
             masks: `face` and `mouth`, (b, f, H, W): where they are, whatever the signals' regions.
@@ -239,13 +239,13 @@ class TalkingHeadModel(ModelMixin):
             head: the face in its canonical square, as `portrait`; None: the portrait is that.
             reference: (b, c, h, w) what the network is told of the portrait; None: its latent.
         """
-        who = (
-            self.encoders["identity"](portrait if head is None else head)
-            if "identity" in self.encoders
-            else None
-        )
         if reference is None:
             reference = self.codec.encode(portrait[:, None])[:, 0]
+        who = None
+        if "identity" in self.encoders:
+            part = self.encoders["identity"]
+            seen = reference if getattr(part, "reads", None) == "reference" else portrait
+            who = part(head if seen is portrait and head is not None else seen)
         return Conditions(
             tokens=tokens,
             regions=regions,

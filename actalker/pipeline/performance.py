@@ -20,6 +20,8 @@ from ..heads.model import COEFFICIENTS, head_model
 from ..heads.motion import HeadMotion
 from ..heads.take import read_take
 from ..heads.track import track
+from ..signals.audio import HOP, RATE, first_steps, loudness
+from ..signals.liveliness import Liveliness, stress_of
 from ..timeline import frame_count
 from .driver import Driver, Film, Motion, drive, find_rest, gaps, nearest, open_film
 from .model import TalkingHeadModel
@@ -93,6 +95,11 @@ def reads_motion(model: TalkingHeadModel) -> bool:
     return getattr(model.encoders["expression"], "reads", "crops") == "motion"
 
 
+def moves_of_itself(model: TalkingHeadModel) -> bool:
+    """Whether a face lives where nobody drives it: a model of heads that speech or a script can drive."""
+    return "expression" in model.encoders and len(model.encoders) > 1 and reads_motion(model)
+
+
 def perform(model: TalkingHeadModel, given: Performance, face_model: Path | None = None) -> Driver:
     """The motion that drives the clip, relative to its rest. Raises: InputError where it shows no face."""
     if isinstance(given, Film) and not reads_motion(model):
@@ -105,6 +112,29 @@ def perform(model: TalkingHeadModel, given: Performance, face_model: Path | None
         raise InputError(f"{given.name}: no face in {given.frames} of its frames; give a take that has one")
     rest = int(seen[0])
     return Driver(lambda: _motion(model, given, given.motion, rest), [_fact(given, rest)])
+
+
+def liven(
+    model: TalkingHeadModel, amount: float, seed: int, frames: int, fps: Fraction, mono: np.ndarray | None
+) -> Driver:
+    """Blinks and small movements of a face that nobody drives: an expression signal of its own.
+
+    amount: in [0, 1]. mono: (n,) at 16 kHz, the speech whose stresses the head follows; None: there is none.
+    """
+    fact = f"liveliness {amount:g}: blinks and small movements, for no driving video is given"
+    return Driver(lambda: _lively(model, amount, seed, frames, fps, mono), [fact])
+
+
+def _lively(
+    model: TalkingHeadModel, amount: float, seed: int, frames: int, fps: Fraction, mono: np.ndarray | None
+) -> Motion:
+    stress = None
+    if mono is not None:
+        hops = first_steps(fps, frames, 0, RATE // HOP, Fraction(0))
+        stress = stress_of(loudness(mono, hops))
+    made = torch.from_numpy(Liveliness(fps, seed, amount).numbers(0, frames, stress)).to(model.device)
+    tokens = model.encoders["expression"](made[None], made.new_ones(1, frames))
+    return Motion(tokens[0], np.ones(frames, bool))
 
 
 def _fact(given: Performance, rest: int) -> str:
@@ -150,7 +180,8 @@ def _motion(model: TalkingHeadModel, given: Performance, motion: HeadMotion, res
     relative = relative_to(motion, rest, calm, present)
     numbers = torch.from_numpy(numbers_of(relative)).to(model.device)
     rows = torch.from_numpy(nearest(present)).to(model.device)
-    return Motion(model.encoders["expression"](numbers[rows][None])[0], present)
+    sure = torch.from_numpy(relative.confidence).to(numbers)
+    return Motion(model.encoders["expression"](numbers[rows][None], sure[rows][None])[0], present)
 
 
 def calm_mouth(motion: HeadMotion, rest: int, present: np.ndarray) -> int:

@@ -47,6 +47,8 @@ class Request:
     arrangement: Arrangement | None = None
     steady: bool = False
     """Whether colour and exposure are held where the clip begins."""
+    liveliness: float = 0.0
+    """How much a face moves of itself where there is no driving video, in [0, 1]."""
     told_latents: Callable[[Tensor], object] | None = None
     """Told every window's latents (1, k, c, h, w) before they are decoded."""
     plan: Plan = field(init=False)
@@ -111,6 +113,13 @@ def longest_side(size: int | str | None) -> int | None:
     if not SMALLEST <= pixels <= LARGEST:
         raise InputError(f"size {size}: give {SMALLEST} to {LARGEST} pixels for the longer side, or own")
     return pixels
+
+
+def share(value: float, what: str) -> float:
+    """A number in [0, 1]. Raises: InputError for others."""
+    if not isinstance(value, Real) or not 0 <= value <= 1:
+        raise InputError(f"{what} {value}: give a number from 0 (none) to 1")
+    return float(value)
 
 
 def acting(regions: Mapping[str, str | Path] | None, masks: str) -> dict[str, str | Path]:

@@ -24,7 +24,7 @@ from .generate import generate
 from .inputs import gather
 from .interpolate import interpolated, load_between
 from .objects import PictureInput, SoundInput, VideoInput, as_frames, as_picture, as_sound
-from .request import Request, acting, by_signal, longest_side, sampling
+from .request import Request, acting, by_signal, longest_side, sampling, share
 from .result import OUTPUT_TYPES, TalkingHeadOutput, as_output_type, to_float, to_uint8
 from .steady import Steady
 from .steps import StepCallback, Steps
@@ -62,6 +62,7 @@ class TalkingHeadPipeline(StoredPipeline):
         windows: str | None = None,
         reuse: int = 1,
         steady: bool = False,
+        liveliness: float = 0.5,
         seed: int | None = None,
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
         latents: Tensor | None = None,
@@ -120,6 +121,8 @@ class TalkingHeadPipeline(StoredPipeline):
             parse_seconds(str(expression_start)),
             None if view is None else one_of(view, VIEWS, "view"),
             longest_side(size),
+            share(liveliness, "liveliness"),
+            how["seed"],
         )
         return Request(
             inputs,
@@ -129,6 +132,7 @@ class TalkingHeadPipeline(StoredPipeline):
             between=between,
             arrangement=self.arrangement,
             steady=steady,
+            liveliness=float(liveliness),
         )
 
     def stream(
@@ -191,6 +195,7 @@ class TalkingHeadPipeline(StoredPipeline):
         windows: str | None = None,
         reuse: int = 1,
         steady: bool = False,
+        liveliness: float = 0.5,
         seed: int | None = None,
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
         latents: Tensor | None = None,
@@ -229,6 +234,8 @@ class TalkingHeadPipeline(StoredPipeline):
             windows: of long clips: overlapping, or shifted (they move on at every step).
             reuse: denoiser calls for which the outputs of attention are kept: faster, and a little different.
             steady: whether colour and exposure are held where the clip begins; for very long clips.
+            liveliness: of models of heads, 0 to 1: how much a face blinks and moves of itself where there is
+                no driving video; the gate of expression scales it.
             fps: exact rate of the video.
             interpolate: frames of the video for each generated one. interpolator: what makes those between,
                 linear or a TorchScript file (`load_between`).
@@ -273,6 +280,7 @@ class TalkingHeadPipeline(StoredPipeline):
             windows=windows,
             reuse=reuse,
             steady=steady,
+            liveliness=liveliness,
             seed=seed,
             generator=generator,
             latents=latents,

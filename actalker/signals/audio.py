@@ -73,6 +73,13 @@ def _loudness(mono: np.ndarray) -> Iterator[np.ndarray]:
         yield np.log10(np.maximum(power.mean(axis=1), 1e-20))
 
 
+def loudness(mono: np.ndarray, hops: np.ndarray) -> np.ndarray:
+    """log10 of the mean mel power at hops (f,), growing; silence outside the sound, (f,)."""
+    first = int(hops[0])
+    power = mel_power(mono, first, int(hops[-1]) - first + 1).mean(axis=1)
+    return np.log10(np.maximum(power, 1e-20))[hops - first]
+
+
 def loudness_reference(mono: np.ndarray) -> float:
     """How loud a sound's speech is: the 95th percentile over its audible hops of log10 mean mel power.
 

@@ -30,7 +30,7 @@ class MotionNumbers(nn.Module):
         self.config = config or MotionNumbersConfig()
         self.register_buffer("null", torch.zeros(1, len(NUMBERS)), persistent=False)
 
-    def forward(self, numbers: Tensor) -> Tensor:
+    def forward(self, numbers: Tensor, confidence: Tensor | None = None) -> Tensor:
         return numbers[:, :, None]
 
     def absent(self, b: int, f: int) -> Tensor:

@@ -77,6 +77,8 @@ class SampleVideos(L.Callback):
         if not isinstance(module, TrainingModule) or not self.clips or not trainer.val_dataloaders:
             return
         data = trainer.val_dataloaders.dataset
+        if not isinstance(data[0], Sample):
+            return  # performances hold no pictures
         keepers = [each for each in trainer.checkpoint_callbacks if isinstance(each, LastCheckpoint)]
         rows: list[Tensor] = []
         values: dict[str, list[float]] = {}

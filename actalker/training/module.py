@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from ..control.conditions import Conditions
 from ..data.module import SharedBatches
+from ..data.performances.performance import Performance
 from ..data.puppets.motion import HIGH, INDEX, LOW
 from ..data.sample import Sample, pixels
 from ..diffusion.objective import Losses, ObjectiveConfig, by_noise_level, denoising_loss
@@ -29,6 +30,7 @@ from ..signals.standardize import Standardize
 from .checkpoints import read_checkpoint
 from .hyperparameters import arguments, plain
 from .means import StepMeans
+from .motion import explained, motion_losses
 from .optimizer import OptimizerConfig, decayed_and_plain, new_adamw
 from .resume import go_on
 from .shard import shard
@@ -208,9 +210,31 @@ class TrainingModule(L.LightningModule):
         counts = place * field[:, :, 2]
         return (distance * counts).sum() / counts.sum().clamp(min=1)
 
-    def step_loss(self, batch: Sample, step: int, part: int = 0) -> tuple[Tensor, dict[str, Tensor]]:
+    def motion_step(self, batch: Performance, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        """What a step of performances minimises, and what it logs."""
+        strategy = self.strategy
+        window = cut_window(batch, strategy.window, generator)
+        losses, beside = motion_losses(
+            self.model,
+            window,
+            self.objective,
+            strategy.motion,
+            generator,
+            strategy.mask_drop,
+            strategy.token_dropout,
+        )
+        weights = asdict(strategy.motion)
+        total = losses.total + sum(weights[name] * value for name, value in beside.items())
+        values = {"loss": losses.total, "mouth": losses.mouth, "upper": losses.upper, **beside}
+        return total, values | {f"loss_{k}": v for k, v in by_noise_level(losses, self.objective).items()}
+
+    def step_loss(
+        self, batch: Sample | Performance, step: int, part: int = 0
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """What a step minimises, and what it logs."""
         generator = self.step_generator(step, part)
+        if isinstance(batch, Performance):
+            return self.motion_step(batch, generator)
         total, values = batch.motion.new_zeros(()), {}
         if self.strategy.motion_weight:
             seen = scattered(batch, self.strategy.motion_frames, generator)
@@ -280,16 +304,23 @@ class TrainingModule(L.LightningModule):
     def _measure(self, stage: str, batch: Sample, index: int, loader: Any) -> None:
         """Log a batch's losses, for means over all clips, whatever the number of processes."""
         number = index * self.trainer.world_size + self.global_rank
-        loss = self.losses(batch, torch.Generator().manual_seed(number), training=False)
-        values = {"loss": loss.total, "mouth": loss.mouth, "upper": loss.upper, "rest": loss.rest}
-        if self.strategy.motion_weight:
-            values["motion"] = self.motion_loss(self.tokens(batch, None), batch)
-        if self.strategy.field_weight:
-            values["field"] = self.field_loss(loss, batch)
+        generator = torch.Generator().manual_seed(number)
+        values: dict[str, Tensor] = {}
+        if isinstance(batch, Performance):
+            loss, values = motion_losses(self.model, batch, self.objective, self.strategy.motion, generator)
+            values |= explained(self.model, batch)
+        else:
+            loss = self.losses(batch, generator, training=False)
+            values["rest"] = loss.rest
+            if self.strategy.motion_weight:
+                values["motion"] = self.motion_loss(self.tokens(batch, None), batch)
+            if self.strategy.field_weight:
+                values["field"] = self.field_loss(loss, batch)
+        values |= {"loss": loss.total, "mouth": loss.mouth, "upper": loss.upper}
         order = getattr(loader, "batch_sampler", None)
         counts = not isinstance(order, SharedBatches) or order.counts(index)
         # times processes: Lightning's mean over them of whole numbers is a whole number
-        clips = len(batch.frames) * self.trainer.world_size if counts else 0
+        clips = len(batch.index) * self.trainer.world_size if counts else 0
         self.log_dict({f"{stage}/{k}": v for k, v in values.items()}, batch_size=clips, sync_dist=True)
 
     def predict_step(self, batch: Sample, index: int) -> list[Tensor]:

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..data.performances.performance import Performance
 from ..data.puppets.motion import MIRRORED, MIRRORED_SIGN
 from ..data.sample import Sample, as_uint8
 from ..errors import InputError
 from ..signals.expression import AugmentStrategy
 from ..signals.text import phrase_bytes
 
+W = TypeVar("W", Sample, Performance)
 THIN = 4  # every so manieth pixel tells enough of how far a mouth has moved
 
 
@@ -42,15 +45,15 @@ class WindowStrategy:
     wide open are rare, and what is in them is the hardest to draw."""
 
 
-def cut_window(batch: Sample, config: WindowStrategy, generator: torch.Generator) -> Sample:
+def cut_window(batch: W, config: WindowStrategy, generator: torch.Generator) -> W:
     """A short window of many clips, or whole windows of some: people teach more than neighbours in time."""
-    b, f = batch.frames.shape[:2]
+    b, f = len(batch.gates), batch.gates.shape[-1]
     if not config.short or config.short >= f:
         return batch
     if torch.rand((), generator=generator) < config.short_chance:
         items = min(b, config.short_items)
         start = torch.randint(f - config.short + 1, (), generator=generator).expand(items)
-        if config.lively > 0:
+        if config.lively > 0 and isinstance(batch, Sample):
             chosen = torch.rand(items, generator=generator) < config.lively
             start = torch.where(chosen, liveliest(batch, config.short)[:items].cpu(), start)
         return batch.window(start[:, None] + torch.arange(config.short), items)
@@ -83,12 +86,30 @@ class LooksStrategy:
 
 
 @dataclass(frozen=True)
+class MotionStrategy:
+    """What is asked of motion beside denoising it, where clips are performances."""
+
+    numbers: float = 1.0
+    """Weight of the error of the numbers that the estimate is read to, each by the size of its map."""
+
+    opening: float = 0.0
+    """Weight of the squared error of the opening between the lips, cm."""
+
+    leak: float = 0.0
+    """Weight of what closing a signal's gate changes outside its region, on the same noise."""
+
+    leak_items: int = 8
+    """Clips of a step in which a gate is closed for that."""
+
+
+@dataclass(frozen=True)
 class StrategyConfig:
     """What is random in a step."""
 
     window: WindowStrategy = field(default_factory=WindowStrategy)
     looks: LooksStrategy = field(default_factory=LooksStrategy)
     augment: AugmentStrategy = field(default_factory=AugmentStrategy)
+    motion: MotionStrategy = field(default_factory=MotionStrategy)
     mask_drop: tuple[float, ...] = (1.0,)
     """Mask-drop chances, one drawn a step; 1 is the paper's rule."""
     token_dropout: float = 0.0

@@ -1,0 +1,193 @@
+"""(seed, place) to a stretch of a performance, under a random set of gates.
+
+The truth follows the paper's rule: beside other signals each acts in its own region, alone on the whole
+face; so what a gate means is in the data, exactly.
+
+Letters: f frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from ...control.gates import draw_gates
+from ...errors import InputError
+from ...heads.articulation import mouth
+from ...heads.face_map import NUMBERS
+from ...heads.model import COEFFICIENTS
+from ...signals.liveliness import Liveliness
+from ...signals.script import Script
+from ...signals.signal import SIGNALS
+from ...signals.text import TextEncoder
+from ..module import StepData
+from ..sample import signal_names
+from .acting import acted
+from .performance import Performance
+from .reading import as_read
+from .scripts import WORDINGS, draw_script, performed
+from .sitters import draw_sitter
+from .talking import Talk
+
+KINDS = (("silent", 0.35), ("speaking", 0.35), ("lively", 0.15), ("exact", 0.15))
+"""What drives the expression signal, and its share: a video of a silent or a speaking person, liveliness, a
+take that no camera read."""
+
+
+@dataclass(frozen=True)
+class PerformanceConfig:
+    """What the performances of a training are."""
+
+    seed: int = 0
+    """Performances are a function of (seed, index), what is cut from them of (seed, place)."""
+
+    frames: int = 14
+    """Frames of a stretch."""
+
+    seconds: float = 6.0
+    """Length of a performance, of which stretches are cut."""
+
+    fps: int = 25
+    """Frames a second."""
+
+    speech: str | None = None
+    """Folder of a cache of synthetic speech (`actalker speech`); none: phones are drawn at random."""
+
+    phases: int = 4
+    """Rows for a script's phases; shorter scripts are padded."""
+
+    all_open: float = 0.3
+    """Chance that all gates are open in a stretch."""
+
+    fractional: float = 0.25
+    """Chance that an open gate is neither 0 nor 1."""
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """A whole performance: talk (f, 9), what its driver does (f, 62), how a tracker reads it with its
+    confidence (f,), its script and what that asks for (f, 62).
+    """
+
+    talk: np.ndarray
+    driver: np.ndarray
+    read: np.ndarray
+    seen: np.ndarray
+    script: Script
+    scripted: np.ndarray
+
+
+class PerformanceDataset(Dataset):
+    """Stretches of performances `place % count`; each performance is made once and then kept (about 0.1 MB).
+
+    Raises: InputError where performances are shorter than a stretch, and for a folder without speech.
+    """
+
+    def __init__(self, config: PerformanceConfig, count: int) -> None:
+        self.config, self.count = config, count
+        self.length = round(config.seconds * config.fps)
+        if not 0 < config.frames <= self.length:
+            raise InputError(
+                f"data.frames: {config.frames}, but a performance has {self.length}; give 1 to {self.length}, or "
+                "longer data.seconds"
+            )
+        self.talk = Talk(config.speech)
+        self.kept: dict[int, Material] = {}
+
+    def __len__(self) -> int:
+        return self.count
+
+    def name(self, index: int) -> str:
+        """What a performance is called in messages."""
+        return f"performance {self.config.seed}/{index}"
+
+    def material(self, index: int) -> Material:
+        """Performance `index`."""
+        if index not in self.kept:
+            self.kept[index] = self._make(np.random.default_rng((self.config.seed, index, 0)))
+        return self.kept[index]
+
+    def _make(self, rng: np.random.Generator) -> Material:
+        frames, fps = self.length, self.config.fps
+        talk = self.talk.articulators(frames, fps, rng)
+        names, shares = zip(*KINDS, strict=True)
+        kind = str(rng.choice(names, p=shares))
+        if kind == "lively":
+            driver = Liveliness(fps, int(rng.integers(2**31)), rng.random()).numbers(0, frames)
+        else:
+            driver = acted(frames, fps, rng)
+        if kind == "speaking":  # as a video with the clip's own sound, or one that contradicts it
+            said = talk if rng.random() < 0.3 else self.talk.articulators(frames, fps, rng)
+            driver[:, : len(COEFFICIENTS)] += mouth(said, np.zeros(len(COEFFICIENTS)))
+        driver = driver.astype(np.float32)
+        read, seen = as_read(driver, rng)
+        if kind in ("lively", "exact"):
+            read, seen = driver, np.ones(frames, np.float32)
+        script = draw_script(self.config.seconds, rng)
+        scripted = performed(script, frames, Fraction(fps)).astype(np.float32)
+        return Material(talk, driver, read.astype(np.float32), seen.astype(np.float32), script, scripted)
+
+    def __getitem__(self, place: int) -> Performance:
+        config, made = self.config, self.material(place % self.count)
+        rng = np.random.default_rng((config.seed, place, 1))
+        start = int(rng.integers(self.length - config.frames + 1))
+        rows = slice(start, start + config.frames)
+        own = draw_sitter(rng).astype(np.float32)
+        spoken = np.zeros((config.frames, len(NUMBERS)), np.float32)
+        spoken[:, : len(COEFFICIENTS)] = mouth(made.talk[rows], own[: len(COEFFICIENTS)])
+        parts = {"audio": spoken, "expression": made.driver[rows], "text": made.scripted[rows]}
+        rate = Fraction(config.fps)
+        text = TextEncoder.tokenize(made.script, rate, config.frames, start, phases=config.phases)
+        generator = torch.Generator().manual_seed(int(rng.integers(2**63 - 1)))
+        gates = draw_gates(list(SIGNALS), generator, config.all_open, config.fractional)
+        values = {name: gates.values(name, config.frames, rate) for name in SIGNALS}
+        values["expression"] = values["expression"] * (made.seen[rows] > 0)
+        return Performance(
+            own=torch.from_numpy(own),
+            parts=torch.from_numpy(np.stack([parts[name] for name in SIGNALS])),
+            audio=torch.from_numpy(made.talk[rows].astype(np.float32)),
+            driver=torch.from_numpy(made.read[rows].copy()),
+            seen=torch.from_numpy(made.seen[rows].copy()),
+            bytes=torch.from_numpy(text.bytes),
+            timing=torch.from_numpy(text.timing),
+            gates=torch.from_numpy(np.stack([values[name] for name in SIGNALS])).float(),
+            micro=torch.tensor([float(config.fps), 0.0, 0.0]),
+            index=torch.tensor(place % self.count),
+            signals=signal_names(list(SIGNALS)),
+        )
+
+
+class PerformanceData(StepData):
+    """Stretches of performances from nothing but a seed; those of validation from another.
+
+    Args:
+        data: what the performances are.
+        count: how many different ones; they are kept in memory once made.
+        batch_size: stretches a step.
+        steps: steps of the whole training, for their order.
+        workers: processes that make them beside the training.
+        validation_count: performances that are never trained on.
+    """
+
+    phrases = WORDINGS
+
+    def __init__(
+        self,
+        data: PerformanceConfig,
+        count: int = 2000,
+        batch_size: int = 40,
+        steps: int = 10000,
+        workers: int = 0,
+        validation_count: int = 160,
+    ) -> None:
+        super().__init__(batch_size, steps, workers, data.seed)
+        self.data, self.count, self.validation_count = data, count, validation_count
+
+    def dataset(self, training: bool) -> Dataset:
+        if training:
+            return PerformanceDataset(self.data, self.count)
+        return PerformanceDataset(replace(self.data, seed=self.data.seed + 1_000_000), self.validation_count)

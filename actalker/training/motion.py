@@ -1,0 +1,177 @@
+"""What a step learns from performances: motion on the face's map, under gates.
+
+Letters: b batch, f frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..control.conditions import Conditions
+from ..data.performances.performance import Performance
+from ..diffusion.objective import Losses, ObjectiveConfig, denoising_loss
+from ..heads.face_map import CELLS, ENERGY, MOUTH, NUMBERS, face_map
+from ..heads.model import CLOSE, COEFFICIENTS, head_model
+from ..pipeline.generate import generate
+from ..pipeline.model import TalkingHeadModel
+from ..signals.signal import SIGNALS
+from .strategies import MotionStrategy, drop_tokens, mask_drop_chance, widen_regions
+
+PARTS = {  # of the numbers, whose explained variance is told
+    "mouth": [k for k, name in enumerate(NUMBERS) if name.startswith(MOUTH)],
+    "upper": [k for k, name in enumerate(NUMBERS) if not name.startswith(MOUTH) and name not in CELLS],
+    "turn": [NUMBERS.index(name) for name in ("yaw", "pitch", "roll")],
+    "gaze": [NUMBERS.index(name) for name in CELLS if name.startswith("gaze")],
+}
+
+
+def number_regions(like: Tensor) -> dict[str, Tensor]:
+    """Region -> (62,) which numbers it holds, 0 or 1."""
+    mouth = torch.tensor([float(name.startswith(MOUTH)) for name in NUMBERS]).to(like)
+    whole = torch.ones_like(mouth)
+    return {"mouth": mouth, "upper": 1 - mouth, "face": whole, "frame": whole}
+
+
+def truth(batch: Performance) -> Tensor:
+    """The numbers (b, f, 62) of a batch under its gates, by the paper's rule of regions."""
+    known, names = number_regions(batch.own), batch.names()
+    gates = {name: batch.gates[:, k] for k, name in enumerate(names)}
+    own = {name: known[SIGNALS[name].region].expand(len(batch.own), 1, 1, -1) for name in names}
+    whole = known["face"].expand(len(batch.own), 1, 1, -1)
+    widened = widen_regions(own, gates, whole)
+    return batch.asked({name: region[:, 0, 0] for name, region in widened.items()})
+
+
+def conditions(
+    model: TalkingHeadModel,
+    batch: Performance,
+    generator: torch.Generator,
+    mask_drop: tuple[float, ...] = (),
+    dropout: float = 0.0,
+) -> Conditions:
+    """What the network is told of a batch.
+
+    mask_drop: chances of which one is drawn; none: as the model is sampled. dropout: chance that a clip's
+    tokens of a signal are replaced by null tokens.
+    """
+    b, f = len(batch.own), batch.gates.shape[-1]
+    encoders = model.encoders
+    tokens = {
+        "audio": encoders["audio"](batch.audio),
+        "expression": encoders["expression"](batch.driver, batch.seen),
+        "text": encoders["text"](batch.bytes, batch.timing),
+    }
+    if dropout:
+        absent = {s: encoders[s].absent(b, f) for s in tokens}  # type: ignore[operator]
+        tokens = drop_tokens(tokens, absent, dropout, generator)
+    laid = {name: torch.from_numpy(m).to(batch.own) for name, m in face_map().regions.items()}
+    over = {name: mask.expand(b, f, -1, -1) for name, mask in laid.items()}
+    gates = {name: batch.gates[:, k] for k, name in zip(batch.rows(tuple(tokens)), tokens, strict=True)}
+    regions = widen_regions({s: over[SIGNALS[s].region] for s in tokens}, gates, over["face"])
+    places = torch.from_numpy(face_map().places).to(batch.own).expand(b, -1, -1, -1)
+    reference = torch.cat([places, model.codec.lay(batch.own)], 1)  # as a portrait's, `DrawnPortrait`
+    made = model.conditions(
+        None,
+        tokens,
+        regions,
+        {"face": over["face"], "mouth": over["mouth"]},
+        gates,
+        batch.micro,
+        None,
+        reference,
+    )
+    if not mask_drop:
+        return made
+    drop = mask_drop_chance(mask_drop, generator)
+    return replace(made, mask_drop=drop, generator=generator, idle=True)
+
+
+def motion_losses(
+    model: TalkingHeadModel,
+    batch: Performance,
+    objective: ObjectiveConfig,
+    strategy: MotionStrategy,
+    generator: torch.Generator,
+    mask_drop: tuple[float, ...] = (),
+    dropout: float = 0.0,
+) -> tuple[Losses, dict[str, Tensor]]:
+    """The denoising losses of a batch, and what is asked of its motion beside: `numbers`, `opening` and
+    `leak`, those that the strategy weighs.
+    """
+    asked = truth(batch)
+    told = conditions(model, batch, generator, mask_drop, dropout)
+    losses = denoising_loss(model.denoise, model.codec.lay(asked), told, objective, generator)
+    read = model.codec.read(losses.clean)
+    size = _sizes(read)
+    values = {}
+    if strategy.numbers:
+        values["numbers"] = ((read - asked) * size).square().sum(-1).mean()
+    if strategy.opening:
+        values["opening"] = ((read - asked) @ _opening(read)).square().mean()
+    if strategy.leak and mask_drop:
+        k = min(strategy.leak_items, len(asked))
+        few = batch.window(slice(None), k)
+        shut = _one_shut(few, generator)
+        less = conditions(model, shut, generator, mask_drop, dropout)
+        other = model.codec.read(model.denoise(losses.noisy[:k], losses.sigma[:k], less))
+        same = (truth(few) == truth(shut)).to(read)  # what is asked of these did not change
+        values["leak"] = (((other - read[:k]) * size).square() * same).sum(-1).mean()
+    return losses, values
+
+
+def _sizes(like: Tensor) -> Tensor:
+    """(62,) the length of each number's map, over that of a coefficient's."""
+    length = np.sqrt((face_map().basis.astype(np.float64) ** 2).sum((1, 2, 3))) / ENERGY
+    return torch.from_numpy(length).to(like)
+
+
+def _opening(like: Tensor) -> Tensor:
+    """(62,) by how many cm each number parts the lips."""
+    row = np.zeros(len(NUMBERS))
+    row[: len(COEFFICIENTS)] = head_model().gap(np.eye(len(COEFFICIENTS)))
+    row[NUMBERS.index("mouthClose")] -= CLOSE
+    return torch.from_numpy(row).to(like)
+
+
+def _one_shut(batch: Performance, generator: torch.Generator) -> Performance:
+    """The batch with the gate of one signal closed, another in each clip."""
+    gates = batch.gates.clone()
+    n = gates.shape[1]
+    chosen = torch.randint(n, (len(gates),), generator=generator)
+    gates[torch.arange(len(gates)), chosen.to(gates.device)] = 0
+    return replace(batch, gates=gates)
+
+
+@torch.no_grad()
+def explained(model: TalkingHeadModel, batch: Performance) -> Mapping[str, Tensor]:
+    """The share of the asked numbers' variance that sampled motion explains, by `PARTS`."""
+    told = conditions(model, batch, torch.Generator().manual_seed(0))
+    asked, read = truth(batch), []
+    for k in range(len(asked)):
+        one = _item(told, k)
+        pieces = generate(model, one.frames, asked.shape[1], decode=0)
+        read.append(model.codec.read(torch.cat(list(pieces))))
+    made = torch.stack(read)
+    out = {}
+    for name, rows in PARTS.items():
+        apart = ((made - asked)[..., rows] * _sizes(made)[rows]).square().sum()
+        spread = (asked[..., rows] - asked[..., rows].mean((0, 1))) * _sizes(made)[rows]
+        out[f"explained_{name}"] = 1 - apart / spread.square().sum().clamp(min=1e-6)
+    return out
+
+
+def _item(told: Conditions, k: int) -> Conditions:
+    cut = slice(k, k + 1)
+    return replace(
+        told,
+        **{
+            name: {s: v[cut] for s, v in getattr(told, name).items()}
+            for name in ("tokens", "regions", "gates")
+        },
+        **{name: getattr(told, name)[cut] for name in ("identity", "reference", "location", "micro")},
+    )
