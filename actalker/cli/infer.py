@@ -154,7 +154,7 @@ def parser() -> ArgumentParser:
         "--liveliness",
         type=float,
         default=0.5,
-        help="of models of heads, 0 to 1: how much the face blinks and moves of itself without a driving video",
+        help="of models of heads, 0 to 1: how much a face blinks and moves of itself without a driving video",
     )
     p.add_argument("--compile", action="store_true", help="torch.compile: a slow start, then faster")
     p.add_argument(

@@ -181,8 +181,8 @@ def gather(
     the script.
     expression_start: seconds of the driving video that are left out at its beginning.
     view, limit: what is shown of the portrait, and how large (`codecs.Sitter`).
-    liveliness: in [0, 1], of models of heads that learnt it: how much a face moves of itself where there is no
-    driving video; seed: of that.
+    liveliness: in [0, 1], of models of heads that learnt it: how much a face moves of itself where there is
+    no driving video; seed: of that.
     Raises: InputError for inputs that cannot be used, before any long work.
     """
     asked = {"audio": audio, "expression": expression, "text": text}

@@ -92,8 +92,8 @@ class PerformanceDataset(Dataset):
         self.length = round(config.seconds * config.fps)
         if not 0 < config.frames <= self.length:
             raise InputError(
-                f"data.frames: {config.frames}, but a performance has {self.length}; give 1 to {self.length}, or "
-                "longer data.seconds"
+                f"data.frames: {config.frames}, but a performance has {self.length}; give 1 to "
+                f"{self.length}, or longer data.seconds"
             )
         self.talk = Talk(config.speech)
         self.kept: dict[int, Material] = {}
