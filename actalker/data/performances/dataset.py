@@ -48,6 +48,10 @@ class PerformanceConfig:
     frames: int = 14
     """Frames of a stretch."""
 
+    scattered: bool = False
+    """Whether a stretch's frames are from anywhere in its performance, in order: neighbours in time say the
+    same thing, and a network that has learnt frames learns windows quickly."""
+
     seconds: float = 6.0
     """Length of a performance, of which stretches are cut."""
 
@@ -134,26 +138,28 @@ class PerformanceDataset(Dataset):
     def __getitem__(self, place: int) -> Performance:
         config, made = self.config, self.material(place % self.count)
         rng = np.random.default_rng((config.seed, place, 1))
-        start = int(rng.integers(self.length - config.frames + 1))
-        rows = slice(start, start + config.frames)
+        if config.scattered:
+            rows = np.sort(rng.choice(self.length, config.frames, replace=False))
+        else:
+            rows = int(rng.integers(self.length - config.frames + 1)) + np.arange(config.frames)
         own = draw_sitter(rng).astype(np.float32)
         spoken = np.zeros((config.frames, len(NUMBERS)), np.float32)
         spoken[:, : len(COEFFICIENTS)] = mouth(made.talk[rows], own[: len(COEFFICIENTS)])
         parts = {"audio": spoken, "expression": made.driver[rows], "text": made.scripted[rows]}
         rate = Fraction(config.fps)
-        text = TextEncoder.tokenize(made.script, rate, config.frames, start, phases=config.phases)
+        text = TextEncoder.tokenize(made.script, rate, self.length, phases=config.phases)
         generator = torch.Generator().manual_seed(int(rng.integers(2**63 - 1)))
         gates = draw_gates(list(SIGNALS), generator, config.all_open, config.fractional)
-        values = {name: gates.values(name, config.frames, rate) for name in SIGNALS}
+        values = {name: gates.values(name, self.length, rate)[rows] for name in SIGNALS}
         values["expression"] = values["expression"] * (made.seen[rows] > 0)
         return Performance(
             own=torch.from_numpy(own),
             parts=torch.from_numpy(np.stack([parts[name] for name in SIGNALS])),
             audio=torch.from_numpy(made.talk[rows].astype(np.float32)),
-            driver=torch.from_numpy(made.read[rows].copy()),
-            seen=torch.from_numpy(made.seen[rows].copy()),
+            driver=torch.from_numpy(made.read[rows]),
+            seen=torch.from_numpy(made.seen[rows]),
             bytes=torch.from_numpy(text.bytes),
-            timing=torch.from_numpy(text.timing),
+            timing=torch.from_numpy(text.timing[rows]),
             gates=torch.from_numpy(np.stack([values[name] for name in SIGNALS])).float(),
             micro=torch.tensor([float(config.fps), 0.0, 0.0]),
             index=torch.tensor(place % self.count),
