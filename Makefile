@@ -3,7 +3,8 @@ VENV = .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test test-all lint table-3 clean
+.PHONY: demo test test-all lint table-3 tiny clean
+.PRECIOUS: runs/tiny/%/model
 
 demo: $(VENV)/.run
 	$(BIN)/actalker demo --out outputs --overwrite
@@ -27,6 +28,24 @@ runs/ablation/%/model: $(VENV)/.test
 	$(BIN)/python train.py fit --config configs/ablation/table-3.yaml $($*) \
 	  --run runs/ablation/$* --ckpt_path last-if-any
 	$(BIN)/actalker export runs/ablation/$*/checkpoints/last.ckpt $@
+
+# The model that ships, from nothing: a cache of synthetic speech, then three stages of training; each is skipped
+# where its result is there, and goes on where it was stopped
+STAGE = $(BIN)/python train.py fit --config configs/tiny.yaml --ckpt_path last-if-any
+
+tiny: runs/tiny/3-windows/model
+	$(BIN)/actalker export runs/tiny/3-windows/checkpoints/last.ckpt actalker/models/tiny --dtype bfloat16
+
+runs/speech/cache.json: $(VENV)/.test
+	$(BIN)/actalker speech --out runs/speech
+
+runs/tiny/1-speech/model: runs/speech/cache.json
+runs/tiny/2-frames/model: runs/tiny/1-speech/model
+runs/tiny/3-windows/model: runs/tiny/2-frames/model
+
+runs/tiny/%/model:
+	$(STAGE) --config configs/tiny/$*.yaml
+	$(BIN)/actalker export runs/tiny/$*/checkpoints/last.ckpt $@
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from ...control.gates import draw_gates
+from ...control.gates import Gates, draw_gates
 from ...errors import InputError
 from ...heads.articulation import mouth
 from ...heads.face_map import NUMBERS
@@ -64,8 +64,11 @@ class PerformanceConfig:
     phases: int = 4
     """Rows for a script's phases; shorter scripts are padded."""
 
+    alone: float = 0.3
+    """Chance that a stretch's driver is open alone: what it does with the mouth is learnt there only."""
+
     all_open: float = 0.3
-    """Chance that all gates are open in a stretch."""
+    """Chance that all gates are open in another stretch; else each set of signals is as likely."""
 
     fractional: float = 0.25
     """Chance that an open gate is neither 0 nor 1."""
@@ -149,7 +152,10 @@ class PerformanceDataset(Dataset):
         rate = Fraction(config.fps)
         text = TextEncoder.tokenize(made.script, rate, self.length, phases=config.phases)
         generator = torch.Generator().manual_seed(int(rng.integers(2**63 - 1)))
-        gates = draw_gates(list(SIGNALS), generator, config.all_open, config.fractional)
+        if rng.random() < config.alone:
+            gates = Gates.all_closed(SIGNALS).change(expression=1.0 if rng.random() < 0.75 else rng.random())
+        else:
+            gates = draw_gates(list(SIGNALS), generator, config.all_open, config.fractional)
         values = {name: gates.values(name, self.length, rate)[rows] for name in SIGNALS}
         values["expression"] = values["expression"] * (made.seen[rows] > 0)
         return Performance(

@@ -1,0 +1,126 @@
+"""Motion as a training: the truth under gates, what the network is told, and that it learns."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from actalker.data.performances.dataset import PerformanceConfig, PerformanceDataset
+from actalker.data.sample import collate
+from actalker.diffusion.objective import ObjectiveConfig
+from actalker.heads.face_map import MOUTH, NUMBERS, face_map
+from actalker.pipeline.model import ModelConfig, TalkingHeadModel
+from actalker.training.motion import conditions, motion_losses, number_regions, truth
+from actalker.training.strategies import MotionStrategy, WindowStrategy, cut_window
+
+MOTION = {
+    "size": 64,
+    "window": 6,
+    "overlap": 2,
+    "denoiser_args": {
+        "in_channels": 112,
+        "out_channels": 16,
+        "patch": 2,
+        "block_out_channels": (32, 64),
+        "down_block_types": ("DownBlockSpatioTemporal", "CrossAttnDownBlockSpatioTemporal"),
+        "up_block_types": ("CrossAttnUpBlockSpatioTemporal", "UpBlockSpatioTemporal"),
+        "num_attention_heads": (1, 2),
+        "layers_per_block": 1,
+        "cross_attention_dim": 64,
+        "addition_time_embed_dim": 32,
+        "projection_class_embeddings_input_dim": 96,
+        "num_frames": 6,
+        "token_width": 64,
+        "expand": 0.5,
+        "state_size": 4,
+        "scan_scope": "frame",
+        "condition_layout": "rows",
+    },
+    "codec": "FaceMotion",
+    "codec_args": {},
+    "audio": {"kind": "speech"},
+    "expression": {"kind": "head"},
+    "identity": {"kind": "own"},
+    "precondition": {"sigma_data": 0.3},
+    "sampling": {"steps": 2, "sigma_min": 0.6, "sigma_max": 4.0, "shared_noise": 0.9},
+}
+IN_MOUTH = torch.tensor([name.startswith(MOUTH) for name in NUMBERS])
+
+
+@pytest.fixture(scope="module")
+def batch():
+    data = PerformanceDataset(PerformanceConfig(frames=6, seconds=2), 6)
+    return collate([data[k] for k in range(6)])
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return TalkingHeadModel(ModelConfig.from_dict(MOTION))
+
+
+def gated(batch, **gates):
+    made = batch.gates.clone()
+    for k, name in enumerate(batch.names()):
+        made[:, k] = gates.get(name, 0.0)
+    return replace(batch, gates=made)
+
+
+def test_a_signal_alone_moves_the_whole_face_and_beside_others_its_own_region(batch):
+    names = batch.names()
+    part = {name: batch.parts[:, k] for k, name in enumerate(names)}
+    alone = truth(gated(batch, expression=1.0))
+    torch.testing.assert_close(alone, part["expression"])
+    both = truth(gated(batch, audio=1.0, expression=0.5))
+    torch.testing.assert_close(both[..., IN_MOUTH], part["audio"][..., IN_MOUTH])
+    torch.testing.assert_close(both[..., ~IN_MOUTH], 0.5 * part["expression"][..., ~IN_MOUTH])
+    every = truth(gated(batch, audio=1.0, expression=1.0, text=0.25))
+    asked = part["audio"] * IN_MOUTH + part["expression"] * ~IN_MOUTH + 0.25 * part["text"]
+    torch.testing.assert_close(every, asked)
+    assert truth(gated(batch)).abs().max() == 0
+
+
+def test_regions_of_numbers_are_those_of_the_map(batch):
+    """What a number's map says lies inside the region that the number is said to be of."""
+    known = number_regions(batch.own)
+    for name in ("mouth", "upper"):
+        mask, basis = face_map().regions[name], face_map().basis
+        inside = (abs(basis * mask).sum((1, 2, 3)) > 0) & (known[name].numpy() == 0)
+        assert not inside.any(), [NUMBERS[k] for k in inside.nonzero()[0]]
+
+
+def test_the_network_is_told_what_a_drawn_portrait_tells_it(batch, model):
+    told = conditions(model, batch, torch.Generator().manual_seed(0))
+    assert told.reference.shape == (6, 24, 32, 32)
+    assert {name: t.shape[2] for name, t in told.tokens.items()} == {"audio": 4, "expression": 11, "text": 2}
+    own = model.codec.read(told.reference[:, -4:])
+    follow = torch.tensor([name.startswith("eyeLook") for name in NUMBERS])
+    torch.testing.assert_close(own[:, ~follow], batch.own[:, ~follow], atol=2e-3, rtol=0)
+
+
+def test_what_leaks_is_nothing_where_the_network_ignores_its_signals(batch, model):
+    """At the start the control layers change nothing, so closing a gate changes nothing."""
+    strategy = MotionStrategy(numbers=1.0, opening=1.0, leak=1.0, leak_items=4)
+    generator = torch.Generator().manual_seed(1)
+    losses, beside = motion_losses(model, batch, ObjectiveConfig(), strategy, generator, (1.0,))
+    assert beside["leak"] == 0
+    assert losses.total > 0 and beside["numbers"] > 0 and beside["opening"] > 0
+
+
+def test_it_learns(batch):
+    torch.manual_seed(0)
+    model = TalkingHeadModel(ModelConfig.from_dict(MOTION)).train()
+    adamw = torch.optim.AdamW(model.parameters(), 3e-3)
+    strategy, seen = MotionStrategy(opening=0.3), []
+    for step in range(25):
+        few = cut_window(
+            batch, WindowStrategy(short=1, short_items=6, short_chance=1.0), torch.Generator().manual_seed(step)
+        )
+        generator = torch.Generator().manual_seed(step)
+        losses, beside = motion_losses(model, few, ObjectiveConfig(), strategy, generator, (1.0,))
+        total = losses.total + beside["numbers"] + 0.3 * beside["opening"]
+        adamw.zero_grad()
+        total.backward()
+        adamw.step()
+        seen.append(float(total.detach()))
+    assert sum(seen[-5:]) < 0.7 * sum(seen[:5])
