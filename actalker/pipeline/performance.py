@@ -131,7 +131,7 @@ def _lively(
     stress = None
     if mono is not None:
         hops = first_steps(fps, frames, 0, RATE // HOP, Fraction(0))
-        stress = stress_of(loudness(mono, hops))
+        stress = stress_of(loudness(mono, hops), fps)
     made = torch.from_numpy(Liveliness(fps, seed, amount).numbers(0, frames, stress)).to(model.device)
     tokens = model.encoders["expression"](made[None], made.new_ones(1, frames))
     return Motion(tokens[0], np.ones(frames, bool))

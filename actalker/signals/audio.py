@@ -74,10 +74,10 @@ def _loudness(mono: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def loudness(mono: np.ndarray, hops: np.ndarray) -> np.ndarray:
-    """log10 of the mean mel power at hops (f,), growing; silence outside the sound, (f,)."""
+    """How loud hops (f,), growing, are: the square root of the mean mel power, (f,)."""
     first = int(hops[0])
     power = mel_power(mono, first, int(hops[-1]) - first + 1).mean(axis=1)
-    return np.log10(np.maximum(power, 1e-20))[hops - first]
+    return np.sqrt(power)[hops - first]
 
 
 def loudness_reference(mono: np.ndarray) -> float:

@@ -61,7 +61,7 @@ class PerformanceConfig:
     speech: str | None = None
     """Folder of a cache of synthetic speech (`actalker speech`); none: phones are drawn at random."""
 
-    phases: int = 4
+    phases: int = 8
     """Rows for a script's phases; shorter scripts are padded."""
 
     alone: float = 0.3
