@@ -31,20 +31,18 @@ runs/ablation/%/model: $(VENV)/.test
 
 # The model that ships, from nothing: a cache of synthetic speech, then three stages of training; each is skipped
 # where its result is there, and goes on where it was stopped
-STAGE = $(BIN)/python train.py fit --config configs/tiny.yaml --ckpt_path last-if-any
-
-tiny: runs/tiny/3-windows/model
-	$(BIN)/actalker export runs/tiny/3-windows/checkpoints/last.ckpt actalker/models/tiny --dtype bfloat16
+tiny: runs/tiny/3-speech/model
+	$(BIN)/actalker export runs/tiny/3-speech/checkpoints/last.ckpt actalker/models/tiny --dtype bfloat16
 
 runs/speech/cache.json: $(VENV)/.test
 	$(BIN)/actalker speech --out runs/speech
 
-runs/tiny/1-speech/model: runs/speech/cache.json
-runs/tiny/2-frames/model: runs/tiny/1-speech/model
-runs/tiny/3-windows/model: runs/tiny/2-frames/model
+runs/tiny/1-frames/model: runs/speech/cache.json
+runs/tiny/2-windows/model: runs/tiny/1-frames/model
+runs/tiny/3-speech/model: runs/tiny/2-windows/model
 
 runs/tiny/%/model:
-	$(STAGE) --config configs/tiny/$*.yaml
+	$(BIN)/python train.py fit --config configs/tiny.yaml --config configs/tiny/$*.yaml --ckpt_path last-if-any
 	$(BIN)/actalker export runs/tiny/$*/checkpoints/last.ckpt $@
 
 lint: $(VENV)/.dev

@@ -58,6 +58,8 @@ class ControlUNet(SpatioTemporalNetwork):
     reference_scale: factor on the reference's latents where they are joined; SVD takes them unscaled,
     1 / 0.18215.
 
+    Layers over time begin as nothing (`still_in_time`).
+
     `from_pretrained` takes SVD's own UNet folder too: see `SpatioTemporalNetwork`.
     """
 
@@ -122,6 +124,7 @@ class ControlUNet(SpatioTemporalNetwork):
             num_attention_heads=num_attention_heads,
             num_frames=num_frames,
         )
+        still_in_time(self)
         branch = BranchConfig(
             expand=expand,
             state_size=state_size,
@@ -214,6 +217,17 @@ class ControlUNet(SpatioTemporalNetwork):
         painting = self.detail(call.features, moved.flatten(0, 1), output.flatten(0, 1))
         flow = refined(flow, painting)
         return Estimate(output, paint(portrait, grain, flow, painting, stride), features, flow)
+
+
+def still_in_time(network: nn.Module) -> None:
+    """Layers over time begin as nothing: a fresh network sees each frame for itself, and can learn frames
+    first (as SVD began, Blattmann et al. 2023).
+    """
+    for name, part in network.named_modules():
+        last = name.endswith((".temporal_res_block.conv2", ".time_pos_embed.linear_2"))
+        if last or (".temporal_transformer_blocks." in name and name.endswith((".to_out.0", ".net.2"))):
+            for weights in part.parameters():
+                nn.init.zeros_(weights)
 
 
 class _Call:

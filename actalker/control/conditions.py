@@ -81,6 +81,17 @@ class Conditions:
             location=None if self.location is None else self.location[:, cut],  # type: ignore[arg-type]
         )
 
+    def item(self, k: int) -> Conditions:
+        """The conditions of clip k of the batch, as a batch of one."""
+        cut: dict[str, Any] = {}
+        for part in fields(self):
+            value = getattr(self, part.name)
+            if isinstance(value, Tensor):
+                cut[part.name] = value[k : k + 1]
+            elif part.name in ("tokens", "regions", "gates"):
+                cut[part.name] = {s: tensor[k : k + 1] for s, tensor in value.items()}
+        return replace(self, **cut)
+
     def spoken_in(self, dtype: torch.dtype) -> Conditions:
         """The same with tokens and identity in the dtype of a network's features."""
         tokens = {name: given.to(dtype) for name, given in self.tokens.items()}

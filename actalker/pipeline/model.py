@@ -240,6 +240,7 @@ class TalkingHeadModel(ModelMixin):
             reference: (b, c, h, w) what the network is told of the portrait; None: its latent.
         """
         if reference is None:
+            assert portrait is not None
             reference = self.codec.encode(portrait[:, None])[:, 0]
         who = None
         if "identity" in self.encoders:

@@ -38,7 +38,7 @@ class HeadEncoder(nn.Module):
 
     name = "expression"
     reads = "motion"  # of a driving video or a take: a track of its head, not pictures of its face
-    rows: list[Tensor]
+    size: Tensor
 
     def __init__(self, config: HeadConfig | None = None) -> None:
         super().__init__()

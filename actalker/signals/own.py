@@ -27,6 +27,7 @@ class OwnMotion(nn.Module):
     """
 
     name = "identity"
+    reader: Tensor
     reads = "reference"  # not the picture
 
     def __init__(self, config: OwnMotionConfig | None = None) -> None:

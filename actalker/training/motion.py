@@ -153,8 +153,7 @@ def explained(model: TalkingHeadModel, batch: Performance) -> Mapping[str, Tenso
     told = conditions(model, batch, torch.Generator().manual_seed(0))
     asked, read = truth(batch), []
     for k in range(len(asked)):
-        one = _item(told, k)
-        pieces = generate(model, one.frames, asked.shape[1], decode=0)
+        pieces = generate(model, told.item(k).frames, asked.shape[1], decode=0)
         read.append(model.codec.read(torch.cat(list(pieces))))
     made = torch.stack(read)
     out = {}
@@ -163,15 +162,3 @@ def explained(model: TalkingHeadModel, batch: Performance) -> Mapping[str, Tenso
         spread = (asked[..., rows] - asked[..., rows].mean((0, 1))) * _sizes(made)[rows]
         out[f"explained_{name}"] = 1 - apart / spread.square().sum().clamp(min=1e-6)
     return out
-
-
-def _item(told: Conditions, k: int) -> Conditions:
-    cut = slice(k, k + 1)
-    return replace(
-        told,
-        **{
-            name: {s: v[cut] for s, v in getattr(told, name).items()}
-            for name in ("tokens", "regions", "gates")
-        },
-        **{name: getattr(told, name)[cut] for name in ("identity", "reference", "location", "micro")},
-    )

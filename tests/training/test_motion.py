@@ -114,7 +114,9 @@ def test_it_learns(batch):
     strategy, seen = MotionStrategy(opening=0.3), []
     for step in range(25):
         few = cut_window(
-            batch, WindowStrategy(short=1, short_items=6, short_chance=1.0), torch.Generator().manual_seed(step)
+            batch,
+            WindowStrategy(short=1, short_items=6, short_chance=1.0),
+            torch.Generator().manual_seed(step),
         )
         generator = torch.Generator().manual_seed(step)
         losses, beside = motion_losses(model, few, ObjectiveConfig(), strategy, generator, (1.0,))

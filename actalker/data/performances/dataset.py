@@ -33,7 +33,7 @@ from .scripts import WORDINGS, draw_script, performed
 from .sitters import draw_sitter
 from .talking import Talk
 
-KINDS = (("silent", 0.35), ("speaking", 0.35), ("lively", 0.15), ("exact", 0.15))
+KINDS = {"silent": 0.35, "speaking": 0.35, "lively": 0.15, "exact": 0.15}
 """What drives the expression signal, and its share: a video of a silent or a speaking person, liveliness, a
 take that no camera read."""
 
@@ -47,10 +47,6 @@ class PerformanceConfig:
 
     frames: int = 14
     """Frames of a stretch."""
-
-    scattered: bool = False
-    """Whether a stretch's frames are from anywhere in its performance, in order: neighbours in time say the
-    same thing, and a network that has learnt frames learns windows quickly."""
 
     seconds: float = 6.0
     """Length of a performance, of which stretches are cut."""
@@ -121,8 +117,7 @@ class PerformanceDataset(Dataset):
     def _make(self, rng: np.random.Generator) -> Material:
         frames, fps = self.length, self.config.fps
         talk = self.talk.articulators(frames, fps, rng)
-        names, shares = zip(*KINDS, strict=True)
-        kind = str(rng.choice(names, p=shares))
+        kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
         if kind == "lively":
             driver = Liveliness(fps, int(rng.integers(2**31)), rng.random()).numbers(0, frames)
         else:
@@ -141,10 +136,7 @@ class PerformanceDataset(Dataset):
     def __getitem__(self, place: int) -> Performance:
         config, made = self.config, self.material(place % self.count)
         rng = np.random.default_rng((config.seed, place, 1))
-        if config.scattered:
-            rows = np.sort(rng.choice(self.length, config.frames, replace=False))
-        else:
-            rows = int(rng.integers(self.length - config.frames + 1)) + np.arange(config.frames)
+        rows = int(rng.integers(self.length - config.frames + 1)) + np.arange(config.frames)
         own = draw_sitter(rng).astype(np.float32)
         spoken = np.zeros((config.frames, len(NUMBERS)), np.float32)
         spoken[:, : len(COEFFICIENTS)] = mouth(made.talk[rows], own[: len(COEFFICIENTS)])
