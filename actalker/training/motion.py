@@ -66,7 +66,7 @@ def conditions(
         "expression": encoders["expression"](batch.driver, batch.seen),
         "text": encoders["text"](batch.bytes, batch.timing),
     }
-    if dropout:
+    if mask_drop:  # with a chance of 0 too: in training every weight is used in every step
         absent = {s: encoders[s].absent(b, f) for s in tokens}  # type: ignore[operator]
         tokens = drop_tokens(tokens, absent, dropout, generator)
     laid = {name: torch.from_numpy(m).to(batch.own) for name, m in face_map().regions.items()}
@@ -87,8 +87,10 @@ def conditions(
     )
     if not mask_drop:
         return made
+    nobody = {"identity": encoders["identity"].absent(b)}  # type: ignore[operator]
+    who = drop_tokens({"identity": made.identity}, nobody, dropout, generator)["identity"]
     drop = mask_drop_chance(mask_drop, generator)
-    return replace(made, mask_drop=drop, generator=generator, idle=True)
+    return replace(made, identity=who, mask_drop=drop, generator=generator, idle=True)
 
 
 def motion_losses(
