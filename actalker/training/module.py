@@ -13,12 +13,10 @@ import lightning as L
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..control.conditions import Conditions
 from ..data.module import SharedBatches
 from ..data.performances.performance import Performance
-from ..data.puppets.motion import HIGH, INDEX, LOW
 from ..data.sample import Sample, pixels
 from ..diffusion.objective import Losses, ObjectiveConfig, by_noise_level, denoising_loss
 from ..errors import InputError
@@ -30,10 +28,11 @@ from ..signals.standardize import Standardize
 from .checkpoints import read_checkpoint
 from .hyperparameters import arguments, plain
 from .means import StepMeans
-from .motion import explained, motion_losses
+from .motion import explained, motion_losses, motion_step
 from .optimizer import OptimizerConfig, decayed_and_plain, new_adamw
 from .resume import go_on
 from .shard import shard
+from .shown import field_loss, shown_loss
 from .start import begin
 from .strategies import (
     StrategyConfig,
@@ -47,12 +46,6 @@ from .strategies import (
     widen_regions,
 )
 from .tuning import TuningConfig, tune
-
-# what moves few pixels and where it shows; the head's pose moves all of them and is learnt without help
-SMALL_MOTION = {
-    "mouth": ("jaw", "spread", "smile"),
-    "upper": ("lid_left", "lid_right", "brow_left", "brow_right", "gaze_x", "gaze_y"),
-}
 
 
 class TrainingModule(L.LightningModule):
@@ -179,62 +172,13 @@ class TrainingModule(L.LightningModule):
             total = total + error.sum() / known.sum().clamp(min=1)
         return total
 
-    def shown_loss(self, loss: Losses, batch: Sample) -> Tensor:
-        """Error of the motion under the batch's gates as read from the features of its own region."""
-        assert loss.features is not None
-        gated = (batch.motion.nan_to_num() * batch.gates[..., None]).sum(1)  # (b, f, P)
-        low, high = (torch.from_numpy(bound).to(gated) for bound in (LOW, HIGH))
-        truth = gated.clamp(low, high)[:, :, None, None]
-        features = loss.features.movedim(2, -1)  # (b, f, h, w, ·)
-        regions = {"mouth": loss.mouth_at, "upper": (loss.face_at - loss.mouth_at).clamp(min=0)}
-        total = truth.new_zeros(())
-        for region, at in regions.items():
-            own = [INDEX[c] for c in SMALL_MOTION[region]]
-            error = (self.shown[region](features).float() - truth).square()[..., own].mean(-1)
-            total = total + (error * at).sum() / at.sum().clamp(min=1)
-        return total
-
-    def field_loss(self, loss: Losses, batch: Sample) -> Tensor:
-        """Mean distance, in latent positions, of the motion field from the batch's, where that is known.
-
-        Places count as much as their pixels do in the objective.
-        """
-        assert loss.flow is not None
-        field = batch.field.float()
-        size = field.shape[-2:]
-        made = F.interpolate(loss.flow.flatten(0, 1).float(), size, mode="area").unflatten(0, field.shape[:2])
-        pixels_each = batch.frames.shape[-1] / loss.face_at.shape[-1]  # of a latent position
-        apart = (made - field[:, :, :2] / pixels_each).square().sum(2)
-        distance = (apart + 1e-4).sqrt() - 1e-2  # smooth at zero
-        place = F.interpolate(self.objective.place(loss.face_at, loss.mouth_at), size, mode="nearest")
-        counts = place * field[:, :, 2]
-        return (distance * counts).sum() / counts.sum().clamp(min=1)
-
-    def motion_step(self, batch: Performance, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        """What a step of performances minimises, and what it logs."""
-        strategy = self.strategy
-        window = cut_window(batch, strategy.window, generator)
-        losses, beside = motion_losses(
-            self.model,
-            window,
-            self.objective,
-            strategy.motion,
-            generator,
-            strategy.mask_drop,
-            strategy.token_dropout,
-        )
-        weights = asdict(strategy.motion)
-        total = losses.total + sum(weights[name] * value for name, value in beside.items())
-        values = {"loss": losses.total, "mouth": losses.mouth, "upper": losses.upper, **beside}
-        return total, values | {f"loss_{k}": v for k, v in by_noise_level(losses, self.objective).items()}
-
     def step_loss(
         self, batch: Sample | Performance, step: int, part: int = 0
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """What a step minimises, and what it logs."""
         generator = self.step_generator(step, part)
         if isinstance(batch, Performance):
-            return self.motion_step(batch, generator)
+            return motion_step(self.model, batch, self.objective, self.strategy, generator)
         total, values = batch.motion.new_zeros(()), {}
         if self.strategy.motion_weight:
             seen = scattered(batch, self.strategy.motion_frames, generator)
@@ -259,10 +203,10 @@ class TrainingModule(L.LightningModule):
             loss = self.losses(looks, generator)
             total = total + loss.total
             if self.strategy.shown_weight:
-                values["shown"] = self.shown_loss(loss, window)
+                values["shown"] = shown_loss(self.shown, loss, window)
                 total = total + self.strategy.shown_weight * values["shown"]
             if self.strategy.field_weight:
-                values["field"] = self.field_loss(loss, looks)
+                values["field"] = field_loss(self.objective, loss, looks)
                 total = total + self.strategy.field_weight * values["field"]
             values |= {"loss": loss.total, "mouth": loss.mouth, "upper": loss.upper, "rest": loss.rest}
             values |= {f"loss_{k}": v for k, v in by_noise_level(loss, self.objective).items()}
@@ -315,7 +259,7 @@ class TrainingModule(L.LightningModule):
             if self.strategy.motion_weight:
                 values["motion"] = self.motion_loss(self.tokens(batch, None), batch)
             if self.strategy.field_weight:
-                values["field"] = self.field_loss(loss, batch)
+                values["field"] = field_loss(self.objective, loss, batch)
         values |= {"loss": loss.total, "mouth": loss.mouth, "upper": loss.upper}
         order = getattr(loader, "batch_sampler", None)
         counts = not isinstance(order, SharedBatches) or order.counts(index)

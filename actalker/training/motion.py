@@ -14,13 +14,20 @@ from torch import Tensor
 
 from ..control.conditions import Conditions
 from ..data.performances.performance import Performance
-from ..diffusion.objective import Losses, ObjectiveConfig, denoising_loss
+from ..diffusion.objective import Losses, ObjectiveConfig, by_noise_level, denoising_loss
 from ..heads.face_map import CELLS, ENERGY, MOUTH, NUMBERS, face_map
 from ..heads.model import CLOSE, COEFFICIENTS, head_model
 from ..pipeline.generate import generate
 from ..pipeline.model import TalkingHeadModel
 from ..signals.signal import SIGNALS
-from .strategies import MotionStrategy, drop_tokens, mask_drop_chance, widen_regions
+from .strategies import (
+    MotionStrategy,
+    StrategyConfig,
+    cut_window,
+    drop_tokens,
+    mask_drop_chance,
+    widen_regions,
+)
 
 PARTS = {  # of the numbers, whose explained variance is told
     "mouth": [k for k, name in enumerate(NUMBERS) if name.startswith(MOUTH)],
@@ -91,6 +98,24 @@ def conditions(
     who = drop_tokens({"identity": made.identity}, nobody, dropout, generator)["identity"]
     drop = mask_drop_chance(mask_drop, generator)
     return replace(made, identity=who, mask_drop=drop, generator=generator, idle=True)
+
+
+def motion_step(
+    model: TalkingHeadModel,
+    batch: Performance,
+    objective: ObjectiveConfig,
+    strategy: StrategyConfig,
+    generator: torch.Generator,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """What a step of performances minimises, and what it logs."""
+    window = cut_window(batch, strategy.window, generator)
+    wanted = strategy.motion
+    losses, beside = motion_losses(
+        model, window, objective, wanted, generator, strategy.mask_drop, strategy.token_dropout
+    )
+    total = losses.total + sum(getattr(wanted, name) * value for name, value in beside.items())
+    values = {"loss": losses.total, "mouth": losses.mouth, "upper": losses.upper, **beside}
+    return total, values | {f"loss_{k}": v for k, v in by_noise_level(losses, objective).items()}
 
 
 def motion_losses(

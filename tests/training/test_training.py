@@ -24,6 +24,7 @@ from actalker.signals.audio import CONTEXT, MELS
 from actalker.training.export import export
 from actalker.training.module import StrategyConfig, TrainingModule
 from actalker.training.optimizer import OptimizerConfig
+from actalker.training.shown import field_loss
 from actalker.training.strategies import (
     LooksStrategy,
     WindowStrategy,
@@ -324,10 +325,11 @@ def test_the_fields_loss_is_its_mean_distance_where_it_is_known():
     told = replace(batch(2, 2), frames=torch.zeros(2, 2, 3, 64, 64, dtype=torch.uint8), field=field)
     face, mouth = torch.zeros(2, 2, 2, 8, 8)
     face[..., 4:, :], mouth[..., 6:, :] = 1, 1
-    empty = Losses(*[torch.zeros(())] * 6, None, None, face, mouth)
+    nothing = torch.zeros(())
+    empty = Losses(*[nothing] * 6, None, None, face, mouth, nothing, nothing)
 
     def distance(made: torch.Tensor) -> float:
-        return float(module.field_loss(replace(empty, flow=made), told))
+        return float(field_loss(module.objective, replace(empty, flow=made), told))
 
     true = field[:, :, :2] / 8  # latent positions
     assert distance(true) == pytest.approx(0, abs=1e-6)
