@@ -244,9 +244,8 @@ class TalkingHeadModel(ModelMixin):
             reference = self.codec.encode(portrait[:, None])[:, 0]
         who = None
         if "identity" in self.encoders:
-            part = self.encoders["identity"]
-            seen = reference if getattr(part, "reads", None) == "reference" else portrait
-            who = part(head if seen is portrait and head is not None else seen)
+            seen = portrait if head is None else head
+            who = self.encoders["identity"](reference if self.reads_reference() else seen)
         return Conditions(
             tokens=tokens,
             regions=regions,
@@ -259,6 +258,10 @@ class TalkingHeadModel(ModelMixin):
             generator=torch.Generator().manual_seed(0) if self.config.sampling.mask_drop < 1 else None,
             null=self.null(),
         )
+
+    def reads_reference(self) -> bool:
+        """Whether who it is is read from the reference latent, not from a picture."""
+        return "identity" in self.encoders and getattr(self.encoders["identity"], "reads", "") == "reference"
 
     def null(self) -> dict[str, Tensor]:
         """Tokens by which guidance says nothing about a signal, or about who it is; others it shuts."""

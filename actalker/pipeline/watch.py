@@ -66,7 +66,7 @@ class Watch:
     @torch.no_grad()
     def _identity_drift(self) -> float | None:
         inputs = self.request.inputs
-        if "identity" not in inputs.model.encoders:
+        if "identity" not in inputs.model.encoders or inputs.model.reads_reference():
             return None
         pictures = torch.from_numpy(np.stack([self.first, self.last])).permute(0, 3, 1, 2)
         pixels = (pictures.to(inputs.pixels.device).float() / 127.5 - 1).to(inputs.pixels.dtype)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from motion_models import MOTION
 
 from actalker.data.performances.dataset import PerformanceConfig, PerformanceDataset
 from actalker.data.sample import collate
@@ -13,37 +14,6 @@ from actalker.pipeline.model import ModelConfig, TalkingHeadModel
 from actalker.training.motion import conditions, motion_losses, number_regions, truth
 from actalker.training.strategies import MotionStrategy, WindowStrategy, cut_window
 
-MOTION = {
-    "size": 64,
-    "window": 6,
-    "overlap": 2,
-    "denoiser_args": {
-        "in_channels": 112,
-        "out_channels": 16,
-        "patch": 2,
-        "block_out_channels": (32, 64),
-        "down_block_types": ("DownBlockSpatioTemporal", "CrossAttnDownBlockSpatioTemporal"),
-        "up_block_types": ("CrossAttnUpBlockSpatioTemporal", "UpBlockSpatioTemporal"),
-        "num_attention_heads": (1, 2),
-        "layers_per_block": 1,
-        "cross_attention_dim": 64,
-        "addition_time_embed_dim": 32,
-        "projection_class_embeddings_input_dim": 96,
-        "num_frames": 6,
-        "token_width": 64,
-        "expand": 0.5,
-        "state_size": 4,
-        "scan_scope": "frame",
-        "condition_layout": "rows",
-    },
-    "codec": "FaceMotion",
-    "codec_args": {},
-    "audio": {"kind": "speech"},
-    "expression": {"kind": "head"},
-    "identity": {"kind": "own"},
-    "precondition": {"sigma_data": 0.3},
-    "sampling": {"steps": 2, "sigma_min": 0.6, "sigma_max": 4.0, "shared_noise": 0.9},
-}
 IN_MOUTH = torch.tensor([name.startswith(MOUTH) for name in NUMBERS])
 
 
