@@ -26,7 +26,8 @@ def run(argv: Sequence[str]) -> int:
         type=str | None,
         default=None,
         help="a page of settings side by side: gates, regions, mask-drop, guidance or paper-table-3; "
-        "or heads, what a head in each portrait reaches; if not given, the table of targets",
+        "heads, what a head in each portrait reaches; or targets, what the model that ships must show; "
+        "if not given, the table on drawn puppets",
     )
     p.add_argument(
         "--vary",
@@ -58,12 +59,22 @@ def run(argv: Sequence[str]) -> int:
     p.add_argument("--address", type=str | None, default=None, help="of a Ray cluster")
     for name, what in (
         ("portraits", "pictures, or folders of them"),
-        ("audio", "speech that drives the portraits"),
+        ("audio", "speech that drives the portraits; for targets videos of people who speak"),
         ("expression", "driving videos; for a page"),
         ("text", "scripts; for a page"),
-        ("drivers", "videos, or folders of them; for heads"),
+        ("drivers", "videos, or folders of them; for heads and targets"),
     ):
         p.add_argument(f"--{name}", nargs="+", action="extend", type=str, help=what)
+    p.add_argument(
+        "--beside",
+        nargs="+",
+        action="extend",
+        type=str,
+        help="models that are measured too, for targets: names, folders or hub ids",
+    )
+    p.add_argument(
+        "--speech", type=str | None, default=None, help="cache of speech (actalker speech); for targets"
+    )
     p.add_argument("--duration", type=str, default="3", help="seconds of each portrait's clip")
     p.add_argument(
         "--face-model", type=str | None, default=None, help="another face_landmarker.task than the one inside"
@@ -80,8 +91,11 @@ def run(argv: Sequence[str]) -> int:
         options.puppets = PUPPETS[page if study else "targets"]
     if options.preset == "heads":
         return _heads(options, shlex.join(["actalker", "ablate", *argv]))
-    if options.drivers:
-        raise InputError("--drivers: is for --preset heads; drive a page with --expression")
+    if options.preset == "targets":
+        return _shipped(options, shlex.join(["actalker", "ablate", *argv]))
+    for name in ("drivers", "beside", "speech"):
+        if getattr(options, name):
+            raise InputError(f"--{name}: is for --preset targets{' or heads' if name == 'drivers' else ''}")
     need("eval", "matplotlib")  # told before the work, not after it
     if options.puppets < 0 or options.workers < 1:
         raise InputError(f"--puppets {options.puppets} --workers {options.workers}: give >= 0 and >= 1")
@@ -117,20 +131,7 @@ def run(argv: Sequence[str]) -> int:
 
 def _heads(options: Any, command: str) -> int:
     """The report of heads in portraits: of each portrait, and of each video on the first of them."""
-    for name in ("audio", "expression", "text"):
-        if getattr(options, name):
-            raise InputError(f"--preset heads: takes no --{name}; give --portraits and --drivers")
-    from ..evaluation.jobs import ENGINES
-    from ..media.files import video_files
-
-    one_of(options.engine, ENGINES, "engine")
-    if options.workers < 1:
-        raise InputError(f"--workers {options.workers}: give >= 1")
-    folder = check_folder(options.out)
-    portraits = _pictures(options.portraits or [], folder)
-    drivers: list[Path] = []
-    for text in options.drivers or []:
-        drivers += video_files(Path(text), folder) if Path(text).is_dir() else [check_readable(text, "video")]
+    folder, portraits, drivers = _faces(options, "heads", ("audio", "expression", "text", "beside", "speech"))
     if not portraits and not drivers:
         raise InputError("nothing to measure: give --portraits, and --drivers")
     from ..evaluation.ablate import markdown
@@ -151,6 +152,60 @@ def _heads(options: Any, command: str) -> int:
     print(markdown(table(cells)))
     print(page)
     return 0
+
+
+def _shipped(options: Any, command: str) -> int:
+    """The table of what the model that ships must show, beside others and beside the truth."""
+    from ..pipeline.find import check_name
+
+    folder, portraits, drivers = _faces(options, "targets", ("expression", "text", "face_model"))
+    models = list(dict.fromkeys([options.model, *(options.beside or [])]))
+    for model in models:
+        check_name(model)
+    if not portraits:
+        raise InputError("nothing to measure: give --portraits")
+    speakers = [check_readable(path, "video") for path in options.audio or []]
+    from ..evaluation.targets.clips import clips
+    from ..evaluation.targets.given import lengths, sitters, voices
+    from ..evaluation.targets.makers import TRUTH
+    from ..evaluation.targets.report import columns, lines, markdown, write_targets
+    from ..evaluation.targets.seen import count, see
+
+    spoken: Any = []
+    long: Any = None
+    if options.speech is not None:
+        from ..data.speech.cache import SpeechCache
+
+        spoken, long = voices(SpeechCache(options.speech, held=True))
+    made = clips(sitters(portraits), spoken, long, lengths(speakers), lengths(drivers))
+    make_folder(folder)
+    models.append(TRUTH)
+    with _counted(count(models, made), "clips") as tick:
+        kept = see(models, made, folder, options.engine, options.workers, options.address, tick)
+    rows = lines(models, kept, made)
+    path = write_targets(folder, command, models, made, rows)
+    print(markdown(rows, columns(models)))
+    print(path)
+    return 0
+
+
+def _faces(options: Any, preset: str, refused: Sequence[str]) -> tuple[Path, list[Path], list[Path]]:
+    """What reports of faces have in common: the folder to write, portraits, and driving videos, checked."""
+    for name in refused:
+        if getattr(options, name):
+            raise InputError(f"--preset {preset}: takes no --{name.replace('_', '-')}")
+    from ..evaluation.jobs import ENGINES
+    from ..media.files import video_files
+
+    one_of(options.engine, ENGINES, "engine")
+    if options.workers < 1:
+        raise InputError(f"--workers {options.workers}: give >= 1")
+    folder = check_folder(options.out)
+    portraits = _pictures(options.portraits or [], folder)
+    drivers: list[Path] = []
+    for text in options.drivers or []:
+        drivers += video_files(Path(text), folder) if Path(text).is_dir() else [check_readable(text, "video")]
+    return folder, portraits, drivers
 
 
 def _pictures(given: Sequence[str], out: Path) -> list[Path]:

@@ -8,6 +8,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from importlib import metadata
@@ -169,20 +170,23 @@ def protocol(metric: Metric, weights: Weights, finder: str, face_model: Path | N
     looks = not FACE.isdisjoint(metric.needs)
     if looks and finder == "landmarker" and face_model is not None:
         files["face_model"] = face_model
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return {
         "metric": metric.name,
         "formula": metric.formula,
         "pairs": PAIRS if "reference" in metric.needs else None,
         "finder": finder if looks else None,
         "weights": {name: file_hash(path) for name, path in files.items()},
-        "versions": {"actalker": __version__, **found},
+        "versions": package_versions(),
     }
+
+
+def package_versions() -> dict[str, str]:
+    """Of this package and of those that numbers depend on, where they are installed."""
+    found = {"actalker": __version__}
+    for name in PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def protocol_hash(told: Mapping[str, Any]) -> str:

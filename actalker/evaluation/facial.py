@@ -68,8 +68,8 @@ def lips_apart(landmarks: np.ndarray, scheme: str) -> np.ndarray:
     return np.linalg.norm(landmarks[:, upper] - landmarks[:, lower], axis=-1) / np.maximum(unit, 1e-6)
 
 
-def blinks(opening: np.ndarray, fps: float) -> list[float]:
-    """Seconds of each blink in a curve of the lids' opening (f,).
+def blink_spans(opening: np.ndarray, fps: float) -> list[tuple[float, float]]:
+    """(start, length) in seconds of each blink in a curve of the lids' opening (f,).
 
     A blink begins where the opening falls below 0.75 of its upper quartile, and is over where it is above
     0.85 of it again; closed eyes that stay so for more than half a second are none.
@@ -82,9 +82,14 @@ def blinks(opening: np.ndarray, fps: float) -> list[float]:
         elif begun is not None and value > OPEN * usual:
             seconds = (k - begun) / fps
             if seconds <= LONGEST_BLINK:
-                found.append(seconds)
+                found.append((begun / fps, seconds))
             begun = None
     return found
+
+
+def blinks(opening: np.ndarray, fps: float) -> list[float]:
+    """Seconds of each blink (`blink_spans`)."""
+    return [seconds for _, seconds in blink_spans(opening, fps)]
 
 
 def blink_rate(made: Clip, real: Clip | None, weights: Weights) -> float:

@@ -14,6 +14,20 @@ def correlation(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray
     return float((x * y).sum() / scale) if scale > 1e-12 else 0.0
 
 
+def mean(values: Sequence[float] | np.ndarray) -> float:
+    """Of those that are known; NaN for none."""
+    known = np.asarray(values, float)
+    known = known[~np.isnan(known)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def median(values: Sequence[float] | np.ndarray) -> float:
+    """Of those that are known; NaN for none."""
+    known = np.asarray(values, float)
+    known = known[~np.isnan(known)]
+    return float(np.median(known)) if len(known) else float("nan")
+
+
 def is_monotone(effects: Sequence[float]) -> bool:
     """Whether each value is larger than the one before."""
     return all(later > earlier for earlier, later in zip(effects, effects[1:], strict=False))

@@ -17,7 +17,8 @@ from ...heads.landmarks import EYE_CORNERS, LIDS, LIP_MIDDLES, eyes_distance
 from ...heads.model import SCORES
 
 MOUTH_CORNERS = (61, 291)
-
+BROW_ENDS, INNER_CORNERS = ((55, 107), (285, 336)), (133, 362)  # of each side
+NOSE_BASE = 2
 
 LARGEST = 1280  # pixels of the longer side of what is measured: what `infer` makes of larger ones
 
@@ -68,6 +69,15 @@ class Reading:
         pairs = zip(LIDS, EYE_CORNERS, strict=True)
         ratios = [self._apart(*lids) / self._apart(*corners) for lids, corners in pairs]
         return np.mean(ratios, axis=0)
+
+    @property
+    def brows(self) -> np.ndarray:
+        """(f,) height of the brows' inner ends over the inner corners of the eyes, mean of both."""
+        heights = [
+            np.linalg.norm(self.points[:, list(ends)].mean(1) - self.points[:, corner], axis=-1)
+            for ends, corner in zip(BROW_ENDS, INNER_CORNERS, strict=True)
+        ]
+        return np.mean(heights, axis=0) / self.eyes
 
     def shape(self, name: str) -> np.ndarray:
         """(f,) a blendshape's score; of both sides their mean."""

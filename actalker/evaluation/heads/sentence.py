@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...heads.articulation import PHONES, VOWELS, Phone, at_frames, mouth, tracks
+from ..lips import FPS, closed_at, deviations, mean_at
+from ..statistics import mean
 
-FPS = 25
-WITHIN, CLOSED = 0.045, 0.20  # seconds; share of the 95th percentile
 # "Please bring my brown umbrella before the party. We have five funny movies, and papa loves music very much.
 # She sees two tall trees near the lake."  ' marks a stressed vowel, | a pause
 TEXT = (
@@ -56,17 +56,9 @@ def closures(opening: np.ndarray, width: np.ndarray, said: Sequence[Phone] | Non
 
     opening, width: (f,) at FPS; NaN where no face was seen.
     """
-    times = np.arange(len(opening)) / FPS
-    most = float(np.nanpercentile(opening, 95))
-    wide = (width - np.nanmean(width)) / np.nanstd(width)
+    told = phones() if said is None else said
     out: dict[str, float] = {}
     for name, symbols in GROUPS.items():
-        shut, widths = [], []
-        for phone in phones() if said is None else said:
-            near = (np.abs(times - phone.middle) <= WITHIN) & ~np.isnan(opening)
-            if phone.symbol in symbols and near.any():
-                shut.append(float(opening[near].min() <= CLOSED * most))
-                widths.append(float(wide[near].mean()))
-        out[name] = float(np.mean(shut))
-        out[f"width at {name}"] = float(np.mean(widths))
+        out[name] = mean(closed_at(opening, told, frozenset(symbols)))
+        out[f"width at {name}"] = mean(mean_at(deviations(width), told, frozenset(symbols)))
     return out

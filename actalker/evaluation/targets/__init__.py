@@ -1,0 +1,1 @@
+"""What the model that ships must show: lips, drivers, independence and life, read from drawn frames."""

@@ -1,0 +1,159 @@
+"""The clips that every model makes: who is driven by what, fixed before any of them is measured.
+
+Every clip is made once by each model, and read once; measures share what was read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...heads.articulation import Phone
+from ...provenance import file_hash
+from ..lips import FPS
+from .sounds import LOUD, MUSIC, NOISE, Speech, music, over, silence, song, telephone, white
+
+SIX = 6  # portraits with closed lips that speak
+OTHERS = 3  # of parted lips, of laughing ones
+WHOLE, SHORT, BRIEF = 12.0, 6.0, 2.0  # seconds of a clip of speech; of its first part; of a pair
+LONGEST = 8.0  # seconds of a real speaker
+LONG, AGAIN = 60.0, 10.0  # seconds of what shows a face's own life; of its second seed
+SCRIPT = "a person talks | 0.3-1.7: smiles"
+TWISTED = 3  # voices that speak beside a driver whose mouth says something else
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """One clip. use: what it is for; measures ask by it. number: of its use.
+
+    speech or real, a video of somebody who speaks: what is heard. driver: a video, its first part. script.
+    calm: without liveliness, so that nothing but the signals moves the face. pair: it is made a second time
+    with audio's gate closed, and what that changes is kept.
+    """
+
+    use: str
+    number: int
+    portrait: Path
+    seconds: float
+    speech: Speech | None = None
+    real: Path | None = None
+    driver: Path | None = None
+    script: str | None = None
+    seed: int = 0
+    calm: bool = False
+    pair: bool = False
+
+    @property
+    def frames(self) -> int:
+        """At 25 a second."""
+        return round(self.seconds * FPS)
+
+    @property
+    def phones(self) -> tuple[Phone, ...]:
+        """What is said, where it is known."""
+        return () if self.speech is None else self.speech.phones
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """What a model must take to make it."""
+        heard = self.speech is not None or self.real is not None
+        found = (("audio", heard), ("expression", self.driver is not None), ("text", self.script is not None))
+        return tuple(name for name, given in found if given)
+
+    def digest(self, phones: bool = True) -> str:
+        """Of everything that it is made from. phones: whether they are a part of that."""
+        told = {
+            "portrait": file_hash(self.portrait),
+            "speech": None if self.speech is None else self.speech.digest(phones),
+            "real": None if self.real is None else file_hash(self.real),
+            "driver": None if self.driver is None else file_hash(self.driver),
+            "frames": self.frames,
+            "others": [self.script, self.seed, self.calm, self.pair],
+        }
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Sitters:
+    """Portraits by how their lips are."""
+
+    closed: tuple[Path, ...] = ()
+    parted: tuple[Path, ...] = ()
+    laughing: tuple[Path, ...] = ()
+
+    def driven(self, k: int) -> Path:
+        """Who shows what one or two faces show: in turns the first two, closed lips before others."""
+        first = [*self.closed, *self.parted, *self.laughing][:2]
+        return first[k % len(first)]
+
+
+def clips(
+    sitters: Sitters,
+    voices: Sequence[Speech],
+    long: Speech | None,
+    real: Mapping[Path, float],
+    drivers: Mapping[Path, float],
+) -> list[Clip]:
+    """The list. voices: unseen ones, at least 2 x WHOLE seconds each. long: LONG seconds of them.
+
+    real, drivers: videos and their lengths in seconds. What needs something that is not given is left out.
+    """
+    films, first = list(drivers), sitters.driven(0)
+    out = [
+        Clip("real", k, first, min(seconds, LONGEST), real=path)
+        for k, (path, seconds) in enumerate(real.items())
+    ]
+    out += [
+        Clip("driver", k, sitters.driven(k), min(seconds, SHORT), driver=film)
+        for k, (film, seconds) in enumerate(drivers.items())
+    ]
+    if not voices:
+        return out
+    halves = [half for voice in voices for half in (voice.first(WHOLE), _second(voice))]
+    for k, portrait in enumerate(sitters.closed[:SIX]):
+        out.append(Clip("speech", k, portrait, WHOLE, halves[k % len(halves)]))
+    for name in ("parted", "laughing"):
+        for k, portrait in enumerate(getattr(sitters, name)[:OTHERS]):
+            out.append(Clip(name, k, portrait, SHORT, voices[k % len(voices)].first(SHORT)))
+    for k, voice in enumerate(voices):
+        out += [
+            Clip(name, k, first, SHORT, heard) for name, heard in _disturbed(voice.first(SHORT), k).items()
+        ]
+    loud = over(voices[0].first(SHORT), music(round(SHORT * 16000), 7), LOUD, "loud music")
+    for name, heard in (("silence", silence(4.0)), ("song", song()), ("loud music", loud)):
+        out.append(Clip(name, 0, first, heard.seconds, heard))
+    for k, film in enumerate(films[:TWISTED]):
+        heard, lasts = voices[k % len(voices)].first(SHORT), min(drivers[film], SHORT)
+        out.append(Clip("both", k, sitters.driven(k), lasts, heard, driver=film, calm=True))
+    for k, portrait in enumerate(sitters.closed[:SIX] if films else ()):
+        heard, film = halves[k % len(halves)], films[k % len(films)]
+        lasts = min(BRIEF, drivers[film])
+        out.append(
+            Clip("closing", k, portrait, lasts, heard, driver=film, script=SCRIPT, calm=True, pair=True)
+        )
+    if long is not None:
+        out.append(Clip("long", 0, first, LONG, long))
+        out.append(Clip("again", 0, first, AGAIN, long, seed=1))
+    return out
+
+
+def _second(voice: Speech) -> Speech:
+    """A voice's sentences behind the first WHOLE seconds, from the next pause on."""
+    later = [phone for phone in voice.phones if phone.start >= WHOLE]
+    start = next(
+        (b.start - 0.2 for a, b in zip(later, later[1:], strict=False) if b.start - a.end >= 0.2), WHOLE
+    )
+    return voice.between(start, start + WHOLE)
+
+
+def _disturbed(voice: Speech, seed: int) -> dict[str, Speech]:
+    n = len(voice.sound)
+    return {
+        "clean": voice,
+        "music": over(voice, music(n, seed), MUSIC, "music"),
+        "noise": over(voice, white(n, seed), NOISE, "noise"),
+        "telephone": telephone(voice),
+    }

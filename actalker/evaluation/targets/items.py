@@ -1,0 +1,210 @@
+"""What each measure takes from the clips of one model: its items, one a clip, a phone or a pair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import permutations
+
+import numpy as np
+
+from ...media.sound import read_sound
+from .. import lips
+from ..lips import FPS
+from ..statistics import mean
+from ..sync import loudness
+from . import driven
+from .clips import Clip
+from .makers import asked_opening
+from .seen import REAL, Kept, Seen
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What was seen of one model. clips: by use."""
+
+    model: str
+    kept: Kept
+    clips: Mapping[str, Sequence[Clip]]
+
+    def of(self, use: str) -> list[tuple[Clip, Seen]]:
+        """Clips of a use, and what was seen of them, in order; those that were not made are left out."""
+        pairs = [(clip, self.kept.get((self.model, use, clip.number))) for clip in self.clips.get(use, ())]
+        return [(clip, seen) for clip, seen in pairs if seen is not None]
+
+    def get(self, use: str, number: int) -> Seen | None:
+        """What was seen of one clip."""
+        return self.kept.get((self.model, use, number))
+
+    def real(self, clip: Clip) -> Seen:
+        """The person in a clip's video."""
+        return self.kept[REAL, clip.use, clip.number]
+
+
+def articulators(shown: Shown) -> list[float]:
+    return [
+        lips.agreement(seen.opening, asked_opening(clip.phones, clip.frames))
+        for clip, seen in shown.of("speech")
+    ]
+
+
+def real(shown: Shown, curve: str) -> list[float]:
+    return [
+        lips.agreement(getattr(seen, curve), getattr(shown.real(clip), curve), lips.LAG)
+        for clip, seen in shown.of("real")
+    ]
+
+
+def swapped(shown: Shown, curve: str) -> list[float]:
+    """Of each pair of different clips, from every whole second of the wrong one on: chance moves less."""
+    out = []
+    for (clip, _), (_, seen) in permutations(shown.of("real"), 2):
+        wrong, asked = getattr(seen, curve), getattr(shown.real(clip), curve)
+        count = min(len(wrong), len(asked))
+        turned = [np.roll(wrong[:count], -by) for by in range(0, count, FPS)]
+        out.append(mean([lips.agreement(one, asked[:count], lips.LAG) for one in turned]))
+    return out
+
+
+def loud(shown: Shown) -> list[float]:
+    out = []
+    for clip, _ in shown.of("real"):
+        assert clip.real is not None
+        loud = np.sqrt(loudness(read_sound(clip.real), clip.frames, Fraction(FPS)))
+        out.append(lips.agreement(loud, shown.real(clip).opening, lips.LAG))
+    return out
+
+
+def closed(shown: Shown, use: str, symbols: frozenset[str]) -> list[float]:
+    out: list[float] = []
+    for clip, seen in shown.of(use):
+        out += lips.closed_at(seen.opening, clip.phones, symbols).astype(float).tolist()
+    return out
+
+
+def closed_apart(shown: Shown) -> list[float]:
+    return _less(closed(shown, "speech", lips.PRESSED), closed(shown, "speech", lips.RIDGE))
+
+
+def as_closed(shown: Shown, use: str) -> list[float]:
+    return _less(closed(shown, use, lips.PRESSED), closed(shown, "speech", lips.PRESSED))
+
+
+def _less(one: Sequence[float], other: Sequence[float]) -> list[float]:
+    return [mean(one) - mean(other)] if one and other else []
+
+
+def widths(shown: Shown) -> list[float]:
+    out = []
+    for clip, seen in shown.of("speech"):
+        wide = lips.deviations(seen.width)
+        spread, rounded = (lips.mean_at(wide, clip.phones, g) for g in (lips.SPREAD, lips.ROUNDED))
+        out.append(mean(spread) - mean(rounded))
+    return out
+
+
+def pressed_over_open(shown: Shown) -> list[float]:
+    out = []
+    for clip, seen in shown.of("speech"):
+        shut, wide = (lips.mean_at(seen.opening, clip.phones, g) for g in (lips.PRESSED, lips.OPEN))
+        out.append(mean(shut) / max(mean(wide), 1e-9))
+    return out
+
+
+def restless(shown: Shown) -> list[float]:
+    return [lips.step(seen.opening) / lips.step(shown.real(clip).opening) for clip, seen in shown.of("real")]
+
+
+def robust(shown: Shown, use: str) -> list[float]:
+    out = []
+    for clip, seen in shown.of(use):
+        clean = shown.get("clean", clip.number)
+        if clean is not None:
+            out.append(lips.agreement(seen.opening, clean.opening))
+    return out
+
+
+def still(shown: Shown) -> list[float]:
+    clean = shown.get("clean", 0)
+    return [
+        float(np.nanstd(seen.opening) / np.nanstd(clean.opening))
+        for _, seen in shown.of("silence")
+        if clean is not None and np.nanstd(clean.opening) > 0
+    ]
+
+
+def held(shown: Shown, use: str) -> list[float]:
+    clean, out = shown.get("clean", 0), []
+    for clip, seen in shown.of(use):
+        if clean is not None:
+            asked = asked_opening(clip.phones, clip.frames)
+            out.append(lips.shut_while_open(seen.opening, asked, lips.most(clean.opening)))
+    return out
+
+
+def channel(shown: Shown, name: str, what: str) -> list[float]:
+    out = []
+    for clip, seen in shown.of("driver"):
+        person = shown.real(clip)
+        if name in driven.SHAPES:
+            score = driven.SHAPES[name]
+            found = driven.followed(seen.shape(score), person.shape(score))
+        else:
+            k = driven.ANGLES.index(name)
+            found = driven.followed(seen.pose[:, k], person.pose[:, k], driven.TURNS)
+        if found is not None:
+            out.append(getattr(found, what))
+    return out
+
+
+def leak(shown: Shown, region: int) -> list[float]:
+    return [
+        float(100 * seen.change[region] / seen.change[0])
+        for _, seen in shown.of("closing")
+        if seen.change[0] > 0
+    ]
+
+
+def lips_lost(shown: Shown) -> list[float]:
+    out = []
+    for clip, seen in shown.of("both"):
+        alone = shown.get("clean", clip.number)
+        if alone is not None:
+            asked = asked_opening(clip.phones, clip.frames)
+            before, beside = (lips.agreement(one.opening, asked) for one in (alone, seen))
+            out.append(before - beside)
+    return out
+
+
+def upper_lost(shown: Shown) -> list[float]:
+    out = []
+    for clip, seen in shown.of("both"):
+        alone, person = shown.get("driver", clip.number), shown.kept.get((REAL, "driver", clip.number))
+        if alone is None or person is None:
+            continue
+        for curve, least in (("brows", driven.BROWS), ("lids", driven.LIDS)):
+            asked = getattr(person, curve)
+            before, beside = (driven.followed(getattr(one, curve), asked, least) for one in (alone, seen))
+            if before is not None and beside is not None:
+                out.append(before.r - beside.r)
+    return out
+
+
+def blinks(shown: Shown) -> list[float]:
+    return [driven.blinks_a_minute(seen.lids, FPS) for _, seen in shown.of("long")]
+
+
+def irregular(shown: Shown) -> list[float]:
+    return [driven.irregularity(driven.blink_intervals(seen.lids, FPS)) for _, seen in shown.of("long")]
+
+
+def yaw(shown: Shown) -> list[float]:
+    return [float(np.nanstd(seen.pose[:, 0])) for _, seen in shown.of("long")]
+
+
+def seeds(shown: Shown) -> list[float]:
+    one, other = shown.get("long", 0), shown.get("again", 0)
+    if one is None or other is None:
+        return []
+    return [driven.apart(one.pose[: len(other.pose), 0], other.pose[:, 0])]

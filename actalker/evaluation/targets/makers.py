@@ -1,0 +1,143 @@
+"""Who makes a clip: a model, or the true motion itself, drawn: what the measures allow.
+
+Letters: f frames, h w picture size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ...codecs.drawn import DrawnPortrait
+from ...codecs.face_motion import FaceMotion
+from ...heads.articulation import Phone, at_frames, mouth, tracks
+from ...heads.face_map import MOUTH, NUMBERS
+from ...heads.model import head_model
+from ...media.sound import Sound
+from ...pipeline.folder import load_model
+from ...pipeline.performance import open_performance, perform
+from ...pipeline.portrait import read_portrait
+from ...pipeline.result import to_uint8
+from ...pipeline.talking_head import TalkingHeadPipeline
+from ..lips import FPS
+from .clips import Clip
+from .sounds import RATE
+
+TRUTH = "truth"
+SIZE = 512  # pixels of the longer side of what models of heads draw, and of what is read at least
+SQUARE = 256  # that a portrait is cut to where no model asks for another
+OF_MOUTH = np.array([name.startswith(MOUTH) for name in NUMBERS])
+
+
+class Maker(Protocol):
+    """Makes clips."""
+
+    def frames(self, clip: Clip, closed: tuple[str, ...] = ()) -> Iterator[np.ndarray]:
+        """Frames (h, w, 3) uint8 of a clip. closed: signals whose gate is."""
+
+
+class Model:
+    """A model by name, folder or hub id, as the command line has it: its own steps and its own liveliness."""
+
+    def __init__(self, name: str) -> None:
+        self.pipeline = TalkingHeadPipeline.from_pretrained(name)
+        self.pipeline.set_progress_bar_config(disable=True)
+
+    def frames(self, clip: Clip, closed: tuple[str, ...] = ()) -> Iterator[np.ndarray]:
+        """Of models of heads the square around the face; others have no choice."""
+        of_heads = self.pipeline.model.codec.moves
+        request = self.pipeline.prepare(
+            clip.portrait,
+            audio=heard(clip),
+            expression=clip.driver,
+            text=clip.script,
+            gates=dict.fromkeys(closed, 0.0),
+            duration=Fraction(clip.frames, FPS),
+            seed=clip.seed,
+            fps=FPS,
+            view="face" if of_heads else None,
+            size=SIZE if of_heads else None,
+        )
+        yield from self.pipeline.stream(request)
+
+
+class Truth:
+    """The numbers that clips ask for, through the codec of heads onto the portrait: no model is between.
+
+    Speech moves the mouth by its phones, or as the real speaker's is followed; a driver moves the rest
+    beside it, and everything alone; scripts and a face's own life are left out.
+    """
+
+    def __init__(self) -> None:
+        self.codec = FaceMotion()
+
+    def frames(self, clip: Clip, closed: tuple[str, ...] = ()) -> Iterator[np.ndarray]:
+        """The square around the face."""
+        portrait = read_portrait(clip.portrait, SQUARE, codec=self.codec, view="face", limit=SIZE).bound
+        assert isinstance(portrait, DrawnPortrait)
+        numbers = np.zeros((clip.frames, len(NUMBERS)), np.float32)
+        heard = "audio" not in closed
+        if clip.driver is not None:
+            numbers += followed(clip.driver, clip.frames) * (~OF_MOUTH if "audio" in clip.signals else 1)
+        if clip.real is not None:
+            numbers += followed(clip.real, clip.frames) * OF_MOUTH
+        elif clip.phones and heard:
+            own = portrait.fit.coefficients.astype(np.float64)
+            change = mouth(articulators(clip.phones, clip.frames), own)
+            numbers[:, : change.shape[1]] += change * OF_MOUTH[: change.shape[1]]
+        latents = self.codec.lay(torch.from_numpy(numbers))[None]
+        for piece in portrait.stream(latents, 8):
+            yield from to_uint8(piece)
+
+
+def maker(name: str) -> Maker:
+    """A model's, or the truth's; kept, for it is asked for again."""
+    return _maker(name)
+
+
+@lru_cache(maxsize=1)
+def _maker(name: str) -> Maker:
+    return Truth() if name == TRUTH else Model(name)
+
+
+def heard(clip: Clip) -> Sound | Path | None:
+    """A clip's sound, as the pipeline takes it."""
+    if clip.speech is None:
+        return clip.real
+    return Sound(clip.speech.sound[None], RATE, clip.speech.name)
+
+
+def articulators(phones: Sequence[Phone], frames: int) -> np.ndarray:
+    """What the phones ask of the mouth, (f, a)."""
+    return at_frames(tracks(phones, frames / FPS + 1), frames, FPS)
+
+
+def asked_opening(phones: Sequence[Phone], frames: int) -> np.ndarray:
+    """Cm between the lips of a neutral face that the phones ask for, (f,)."""
+    own = np.zeros(len(head_model().coefficients()))
+    return head_model().opening(own + mouth(articulators(phones, frames), own))
+
+
+@lru_cache(maxsize=4)
+def followed(video: Path, frames: int) -> np.ndarray:
+    """The motion of a video's head as numbers (f, 62), as the model `direct` reads it; still at its end."""
+    model = load_model("direct")
+    driver = perform(model, open_performance(model, video, Fraction(FPS), frames))
+    numbers = driver.tokens[:, 0].numpy() * driver.shown(0, len(driver), len(driver), Fraction(FPS))[:, None]
+    return np.pad(numbers, ((0, frames - len(numbers)), (0, 0)), "edge")
+
+
+def enlarged(frame: np.ndarray) -> np.ndarray:
+    """A frame (h, w, 3) uint8 with a longer side of 512 pixels at least: the landmarker wants large faces."""
+    h, w = frame.shape[:2]
+    if max(h, w) >= SIZE:
+        return frame
+    size = round(w * SIZE / max(h, w)), round(h * SIZE / max(h, w))
+    return np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC))

@@ -1,0 +1,250 @@
+"""The rows of the table: what is measured, by which protocol, and what is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from .. import lips
+from ..statistics import mean, median
+from . import driven, items
+from .items import Shown
+
+READ = (
+    "MediaPipe's landmarker on frames of the square around the face, longer side 512 pixels at least, 25 a "
+    "second; of videos of people on whole frames, longer side 1280 pixels at most"
+)
+OPENING = "opening of the lips (landmarks 13-14 over 33-263)"
+WIDTH = "width of the mouth (61-291 over 33-263)"
+NEAR = "frames within 45 ms of a phone's middle"
+LAGGED = "Pearson's r at the best lag within 2 frames either way, mean over clips"
+CLOSED = f"share of phones whose least {OPENING} in {NEAR} is <= 0.20 of the clip's 95th percentile"
+FOR_DIRECT = "direct"  # the model that others are held against
+
+Items = Callable[[Shown], Sequence[float]]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A row. formula: its protocol in words. items: one a clip, phone or pair; over: what becomes of them.
+
+    low, high: what is asked for, None is no limit. beside: how far it may be below the model `direct` in the
+    same run; None: it is not held against it.
+    """
+
+    name: str
+    formula: str
+    items: Items
+    low: float | None = None
+    high: float | None = None
+    beside: float | None = None
+    over: Callable[[np.ndarray], float] = mean
+
+    @property
+    def target(self) -> str:
+        """In words."""
+        said = [f"{v:g}" for v in (self.low, self.high) if v is not None]
+        if len(said) == 2:
+            return " to ".join(said)
+        text = f"{'>=' if self.high is None else '<='} {said[0]}" if said else ""
+        return text if self.beside is None else f"{text}; >= direct - {self.beside:g}"
+
+    def met(self, value: float, direct: float = float("nan")) -> bool | None:
+        """Whether a value is as it is asked for; None where nothing is asked, or the value is not known."""
+        if np.isnan(value) or (self.low is None and self.high is None):
+            return None
+        enough = self.low is None or value >= self.low
+        held = self.beside is None or np.isnan(direct) or value >= direct - self.beside
+        return enough and held and (self.high is None or value <= self.high)
+
+
+def _of_lips() -> Iterator[Measure]:
+    yield Measure(
+        "unseen voices: lips' opening against the articulators, r",
+        f"Pearson's r of the {OPENING} with the opening that the phones ask of a neutral face, without lag, "
+        "mean over clips",
+        items.articulators,
+        0.6,
+    )
+    yield Measure(
+        "real speech: opening against the speaker's, r",
+        f"{OPENING}, against the speaker's own; {LAGGED}",
+        partial(items.real, curve="opening"),
+        0.33,
+    )
+    yield Measure(
+        "the same with another clip's sound",
+        f"{OPENING}, against every other speaker's, from each whole second of the wrong clip on; {LAGGED}",
+        partial(items.swapped, curve="opening"),
+        None,
+        0.15,
+    )
+    yield Measure(
+        "the same, loudness in the lips' place",
+        f"square root of the sound's RMS around each frame, against the speaker's {OPENING}; {LAGGED}",
+        items.loud,
+    )
+    yield Measure(
+        "real speech: width against the speaker's, r",
+        f"{WIDTH}, against the speaker's own; {LAGGED}",
+        partial(items.real, curve="width"),
+        0.45,
+    )
+    yield Measure(
+        "real speech: restlessness, mean step over the speaker's",
+        f"mean change of the {OPENING} from frame to frame over the speaker's; mean over clips",
+        items.restless,
+        0.8,
+        1.2,
+    )
+    pressed = partial(items.closed, symbols=lips.PRESSED)
+    yield Measure("unseen voices: closed at p b m", CLOSED, partial(pressed, use="speech"), 0.75)
+    ridge = partial(items.closed, symbols=lips.RIDGE, use="speech")
+    yield Measure("unseen voices: closed at t d n s z l", CLOSED, ridge, None, 0.35)
+    apart = f"{CLOSED}; that of p b m less that of t d n s z l"
+    yield Measure("unseen voices: the two apart", apart, items.closed_apart, 0.40)
+    tucked = partial(items.closed, symbols=lips.TUCKED, use="speech")
+    yield Measure("unseen voices: closed at f v", CLOSED, tucked)
+    yield Measure(
+        "unseen voices: width at spread less rounded vowels, deviations",
+        f"{WIDTH} less the clip's mean over its standard deviation, {NEAR}: mean of i ɪ e ɛ less that of "
+        "u ʊ o ɔ, mean over clips",
+        items.widths,
+        0.8,
+    )
+    yield Measure(
+        "unseen voices: opening at p b m over that at a",
+        f"{OPENING}, {NEAR}: mean of p b m over that of a ɑ æ, mean over clips",
+        items.pressed_over_open,
+        None,
+        0.40,
+    )
+    for use in ("parted", "laughing"):
+        title = f"{use} portraits"
+        yield Measure(f"{title}: closed at p b m", CLOSED, partial(pressed, use=use), 0.75)
+        less = f"{CLOSED}; that of {use} portraits less that of closed ones"
+        yield Measure(f"{title}: less closed ones", less, partial(items.as_closed, use=use), -0.1)
+
+
+def _of_sounds() -> Iterator[Measure]:
+    clean = f"Pearson's r of the {OPENING} with that of the clean sound, without lag, mean over voices"
+    for title, use in (
+        ("music bed at 5 dB", "music"),
+        ("white noise at 10 dB", "noise"),
+        ("telephone", "telephone"),
+    ):
+        yield Measure(
+            f"{title}: lips against those of the clean sound, r", clean, partial(items.robust, use=use), 0.8
+        )
+    yield Measure(
+        "silence: lips' movement over that in speech",
+        f"standard deviation of the {OPENING} in silence over that of the same portrait in speech",
+        items.still,
+        None,
+        0.1,
+    )
+    held = (
+        f"share of frames with an {OPENING} <= 0.20 of the same portrait's 95th percentile in speech, where "
+        "the phones ask a neutral face for more than 0.4 of their own"
+    )
+    for title, use in (("song", "song"), ("music as loud as the voice", "loud music")):
+        name = f"{title}: shut where the voice asks for open lips, share"
+        yield Measure(name, held, partial(items.held, use=use), None, 0.1)
+
+
+def _of_drivers() -> Iterator[Measure]:
+    for name in (*driven.SHAPES, *driven.ANGLES):
+        angle = name in driven.ANGLES
+        what, least = ("angle", "1 degree") if angle else ("score, mean of both sides", "0.05")
+        said = (
+            f"drivers alone whose own standard deviation is >= {least}: MediaPipe's {what}, of the output "
+            "against the driver's"
+        )
+        yield Measure(
+            f"driver: {name}, r",
+            f"{said}; median of Pearson's r",
+            partial(items.channel, name=name, what="r"),
+            0.9 if angle else 0.5 if name == "browDown" else 0.75,
+            beside=None if angle else 0.05,
+            over=median,
+        )
+        yield Measure(
+            f"driver: {name}, amplitude",
+            f"{said}; median of the standard deviations' ratio",
+            partial(items.channel, name=name, what="amplitude"),
+            0.8 if angle else 0.6,
+            1.2,
+            over=median,
+        )
+
+
+def _of_control() -> Iterator[Measure]:
+    pair = (
+        "audio, driver and script open, without a life of its own, and the same with audio closed: mean "
+        "difference of frames (of 255) in the paper's rectangle around each frame's landmarks, parted at the "
+        "base of the nose, and outside it"
+    )
+    for title, region in (("upper face", 1), ("rest", 2)):
+        yield Measure(
+            f"closing audio changes the {title}, % of its change in the lower face",
+            f"{pair}; {title} over lower face, mean over portraits",
+            partial(items.leak, region=region),
+            None,
+            2.0,
+        )
+    alone = "Pearson's r alone less r beside the other signal, mean over pairs"
+    yield Measure(
+        "speech beside a driver: r that lips lose",
+        f"{OPENING} with the opening that the phones ask for; {alone}",
+        items.lips_lost,
+        None,
+        0.03,
+    )
+    yield Measure(
+        "driver beside speech: r that brows and lids lose",
+        "height of the brows (55, 107 over 133; 285, 336 over 362) and opening of the lids with the driver's "
+        f"where it moves them; {alone}",
+        items.upper_lost,
+        None,
+        0.03,
+    )
+
+
+def _of_life() -> Iterator[Measure]:
+    yield Measure(
+        "speech alone: blinks a minute",
+        "lids below 0.75 of their usual opening, over above 0.85, at most 0.5 s; one clip of a minute",
+        items.blinks,
+        8,
+        25,
+    )
+    yield Measure(
+        "speech alone: blinks' intervals, deviation over mean",
+        "from the beginning of each blink to that of the next; one clip of a minute",
+        items.irregular,
+        0.4,
+        1.0,
+    )
+    yield Measure(
+        "speech alone: yaw's deviation, degrees",
+        "standard deviation of MediaPipe's yaw; one clip of a minute",
+        items.yaw,
+        0.5,
+        3.0,
+    )
+    yield Measure(
+        "speech alone: two seeds apart",
+        "mean difference of the yaw of two seeds over the first one's standard deviation",
+        items.seeds,
+        0.5,
+    )
+
+
+MEASURES: Mapping[str, Measure] = {
+    measure.name: measure
+    for group in (_of_lips, _of_sounds, _of_drivers, _of_control, _of_life)
+    for measure in group()
+}

@@ -1,0 +1,136 @@
+"""The table of targets: what is measured by rows, models by columns; a file holds protocols and intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...provenance import file_hash, versions, whole_file, write_sidecar
+from ..evaluate import package_versions, protocol_hash
+from ..statistics import interval
+from .clips import Clip
+from .items import Shown
+from .measures import FOR_DIRECT, MEASURES, READ, Measure
+from .seen import MEASURED, Kept
+
+DRAWS = 500  # of the bootstrap
+FEWEST = 5  # items that have an interval
+
+
+@dataclass(frozen=True)
+class Value:
+    """Of one model. low, high: bootstrap 95 % interval over items, with enough of them. count: of items."""
+
+    value: float
+    low: float
+    high: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row: what is measured of each model. met: by the first model; None where nothing can be said."""
+
+    what: str
+    target: str
+    values: Mapping[str, Value]
+    met: bool | None
+    protocol: Mapping[str, Any]
+    hash: str
+
+
+def lines(models: Sequence[str], kept: Kept, clips: Sequence[Clip]) -> list[Line]:
+    """The rows of which some model has a value; models: as they were given, the measured one first."""
+    by_use: dict[str, list[Clip]] = {}
+    for clip in clips:
+        by_use.setdefault(clip.use, []).append(clip)
+    out = []
+    for measure in MEASURES.values():
+        values = {model: _value(measure, Shown(model, kept, by_use)) for model in models}
+        if not any(value.count for value in values.values()):
+            continue
+        direct = values[FOR_DIRECT].value if FOR_DIRECT in values else float("nan")
+        told = protocol(measure)
+        met = measure.met(values[models[0]].value, direct)
+        out.append(Line(measure.name, measure.target, values, met, told, protocol_hash(told)))
+    return out
+
+
+def _value(measure: Measure, shown: Shown) -> Value:
+    found = np.array(measure.items(shown), float)
+    found = found[np.isfinite(found)]
+    low = high = float("nan")
+    if len(found) >= FEWEST:
+        low, high = interval(found, measure.over, draws=DRAWS)
+    return Value(measure.over(found), low, high, len(found))
+
+
+def protocol(measure: Measure) -> dict[str, Any]:
+    """All that a measure's number depends on beside model and clips."""
+    return {
+        "metric": measure.name,
+        "formula": measure.formula,
+        "read": READ,
+        "measured": MEASURED,
+        "versions": package_versions(),
+    }
+
+
+def markdown(rows: Sequence[Line], names: Mapping[str, str]) -> str:
+    """The table. names: model -> its column's head."""
+    head = ["measured", "target", *names.values(), "met", "protocol"]
+    text = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for row in rows:
+        met = "" if row.met is None else "yes" if row.met else "**no**"
+        cells = [_text(row.values[model]) for model in names]
+        text.append(" | ".join([f"| {row.what}", row.target, *cells, met, f"`{row.hash}` |"]))
+    return "\n".join(text) + "\n"
+
+
+def _text(value: Value) -> str:
+    return "" if np.isnan(value.value) else f"{value.value:.2f}"
+
+
+def columns(models: Sequence[str]) -> dict[str, str]:
+    """Model -> a short name for its column, all different."""
+    short = {model: Path(model).name or model for model in models}
+    return short if len(set(short.values())) == len(short) else {model: model for model in models}
+
+
+def write_targets(
+    folder: Path, command: str, models: Sequence[str], clips: Sequence[Clip], rows: Sequence[Line]
+) -> Path:
+    """`targets.md` and `targets.json`; returns the first."""
+    path, names = folder / "targets.md", columns(models)
+    text = f"`{command}`\n\nMet is said of {names[models[0]]}.\n\n{markdown(rows, names)}"
+    with whole_file(path, overwrite=True) as work:
+        work.write_text(text, encoding="utf-8")
+    write_sidecar(
+        folder / "targets.json",
+        {
+            "command": command,
+            "versions": versions(),
+            "models": list(models),
+            "clips": [_told(clip) for clip in clips],
+            "rows": [asdict(row) for row in rows],
+        },
+        overwrite=True,
+    )
+    return path
+
+
+def _told(clip: Clip) -> dict[str, Any]:
+    files = {"portrait": clip.portrait, "real": clip.real, "driver": clip.driver}
+    return {
+        "use": clip.use,
+        "number": clip.number,
+        "seconds": clip.seconds,
+        "files": {name: [path.name, file_hash(path)] for name, path in files.items() if path is not None},
+        "speech": None if clip.speech is None else [clip.speech.name, clip.speech.digest()],
+        "script": clip.script,
+        "seed": clip.seed,
+    }
