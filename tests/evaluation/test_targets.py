@@ -12,6 +12,7 @@ from media_files import video_file
 from PIL import Image
 from skimage.data import astronaut
 
+from actalker.data.speech.cache import Utterance
 from actalker.errors import InputError
 from actalker.evaluation import lips
 from actalker.evaluation.heads import portraits
@@ -264,12 +265,9 @@ def test_the_list_of_clips_is_fixed(tmp_path):
 
 
 def test_voices_that_say_too_little_are_refused():
-    class One:
-        engine, voice = given.VOICES[0]
-        sound, phones = np.zeros(RATE, np.int16), [Phone(0, 1, "a")]
-
+    one = Utterance(np.zeros(RATE, np.int16), [Phone(0, 1, "a")], *given.VOICES[0], "en", "ah", True)
     with pytest.raises(InputError, match="flite rms says 3 s, of which 30 are needed"):
-        given.voices([One(), One()])
+        given.voices([one, one])
 
 
 def ablate(*words: object) -> subprocess.CompletedProcess:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
+from ...data.speech.cache import Utterance
 from ...errors import InputError
 from ...heads.articulation import Phone
 from ...media.image import read_image
@@ -21,15 +21,6 @@ TOUCH, PARTED = 0.025, 0.06  # opening over the eyes' distance: below, lips are 
 SMILES, LAUGHS = 0.5, 0.5  # MediaPipe's smile: from, a closed mouth is left out; an open one laughs
 VOICES = (("flite", "rms"), ("festival", "it_pc"), ("festival", "cz_machac"))  # never trained on
 SPARE = 6.0  # seconds, so that a second part can begin at a pause
-
-
-class Spoken(Protocol):
-    """A sentence of the cache of speech: sound (n,) int16 at 16 kHz and its phones."""
-
-    sound: np.ndarray
-    phones: list[Phone]
-    engine: str
-    voice: str
 
 
 def sitters(portraits: Sequence[Path]) -> Sitters:
@@ -56,7 +47,7 @@ def sitters(portraits: Sequence[Path]) -> Sitters:
     return Sitters(tuple(closed), tuple(parted), tuple(laughing))
 
 
-def voices(cache: Iterable[Spoken]) -> tuple[list[Speech], Speech]:
+def voices(cache: Iterable[Utterance]) -> tuple[list[Speech], Speech]:
     """Of the held-out part of a cache of speech: two parts' worth of each of VOICES, and LONG seconds of all.
 
     Raises: InputError where one of them says too little.
