@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ SPEECH = Path(__file__).parent.parent / "assets" / "speech.flac"
 BASE = "a woman talks to the viewer"
 PHASES = (("0.5", "1.7", "raises brows"), ("2.3", "3.9", "smiles"))  # seconds
 FPS = Fraction(25)
-DRIVER_SEED, DRIVER_SIZE = 11, 256
+DRIVER_SEED, DRIVER_SIZE = 4, 256
 SETTINGS = {
     "all gates open": {},
     "audio closed": {"audio": 0.0},
@@ -85,8 +86,10 @@ def demo(
     make_folder(folder)
     write_png(portrait, astronaut(), overwrite)
     yield portrait
-    with VideoWriter(driver, FPS, (DRIVER_SIZE, DRIVER_SIZE), None, overwrite) as writer:
-        for frame in driving_frames(frame_count(seconds, FPS)):
+    acting = driving_frames(frame_count(seconds, FPS))
+    seen = next(acting)
+    with VideoWriter(driver, FPS, seen.shape[:2], None, overwrite, says=made_by("direct")) as writer:
+        for frame in chain([seen], acting):
             writer.write(frame)
     yield driver
 
@@ -130,14 +133,16 @@ def script(seconds: Fraction) -> str:
 
 
 def driving_frames(frames: int) -> Iterator[np.ndarray]:
-    """A puppet that blinks, looks around and moves its head: (h, w, 3) uint8."""
-    from ..data.puppets.anatomy import random_anatomy
-    from ..data.puppets.motion import at_frames, driving
-    from ..data.puppets.render import Puppet
+    """The portrait's own head as it looks around, blinks and smiles: (h, w, 3) uint8."""
+    from skimage.data import astronaut
 
-    rng = np.random.default_rng(DRIVER_SEED)
-    puppet = Puppet(random_anatomy(rng), DRIVER_SIZE)
-    motion = at_frames(driving(rng, float(frames / FPS)), np.arange(frames) / float(FPS))
-    for start in range(0, frames, 25):
-        for frame in puppet.render(motion[start : start + 25]):
-            yield (frame.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    from ..data.performances.acting import acted
+    from ..heads.face_map import motion_of
+    from ..pipeline.talking_head import TalkingHeadPipeline
+
+    numbers = acted(frames, float(FPS), np.random.default_rng(DRIVER_SEED))
+    motion = motion_of(numbers, np.arange(frames) / float(FPS))
+    drawn = TalkingHeadPipeline.from_pretrained("direct")
+    yield from drawn.stream(
+        drawn.prepare(astronaut(), expression=motion, fps=FPS, view="face", size=DRIVER_SIZE)
+    )
