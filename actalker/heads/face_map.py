@@ -38,14 +38,14 @@ MOUTH_ROWS, MOUTH_COLUMNS = slice(15, 30), slice(4, 28)
 SIDES, BETWEEN, MIDDLE = (slice(1, 6), slice(26, 31)), (slice(6, 11), slice(21, 26)), (slice(11, 21),)
 OVER_EYES = (slice(8, 15), slice(17, 24))
 CELLS = {  # rows, columns and the value of 1 degree or cm; both halves of a face say the same
-    "yaw": (slice(0, 3), SIDES, 0.1),
-    "pitch": (slice(0, 3), BETWEEN, 0.1),
-    "roll": (slice(0, 3), MIDDLE, 0.1),
-    "x": (slice(3, 6), SIDES, 0.5),
-    "y": (slice(3, 6), BETWEEN, 0.5),
-    "z": (slice(3, 6), MIDDLE, 0.25),
-    "gaze right": (slice(7, 9), OVER_EYES, 0.1),
-    "gaze down": (slice(9, 11), OVER_EYES, 0.1),
+    "yaw": (slice(0, 3), SIDES, 0.2),
+    "pitch": (slice(0, 3), BETWEEN, 0.2),
+    "roll": (slice(0, 3), MIDDLE, 0.2),
+    "x": (slice(3, 6), SIDES, 1.0),
+    "y": (slice(3, 6), BETWEEN, 1.0),
+    "z": (slice(3, 6), MIDDLE, 0.5),
+    "gaze right": (slice(7, 9), OVER_EYES, 0.15),
+    "gaze down": (slice(9, 11), OVER_EYES, 0.15),
     "tongueOut": (slice(17, 21), (slice(14, 18),), 2.0),
 }
 GROUPS = (  # what is told of a place: how much each of these moves it
