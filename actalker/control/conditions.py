@@ -109,6 +109,21 @@ class Conditions:
         return replace(self, **moved)
 
 
+def widen_regions(
+    regions: Mapping[str, Tensor], gates: Mapping[str, Tensor], face: Tensor
+) -> dict[str, Tensor]:
+    """The face as region of a signal that is open alone in its clip (ACTalker, 3.4).
+
+    regions: signal -> (b, f, H, W); gates: signal -> (b, f); face: (b, f, H, W).
+    """
+    opened = torch.stack([gate.amax(1) > 0 for gate in gates.values()])  # (signals, b)
+    alone = opened.sum(0) == 1
+    out = {}
+    for row, (name, region) in zip(opened, regions.items(), strict=True):
+        out[name] = torch.where((alone & row)[:, None, None, None], face, region)
+    return out
+
+
 def chain(parts: list[Conditions]) -> Conditions:
     """Conditions of stretches of one clip as those of one stretch, in their order."""
     first = parts[0]

@@ -14,7 +14,7 @@ import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 
-from ..control.conditions import Conditions
+from ..control.conditions import Conditions, widen_regions
 from ..data.module import SharedBatches
 from ..data.performances.performance import Performance
 from ..data.sample import Sample, pixels
@@ -43,7 +43,6 @@ from .strategies import (
     mirror_clips,
     mirror_drivers,
     scattered,
-    widen_regions,
 )
 from .tuning import TuningConfig, tune
 

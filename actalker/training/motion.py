@@ -14,19 +14,18 @@ from torch import Tensor
 
 from ..control.conditions import Conditions
 from ..data.performances.performance import Performance
+from ..data.performances.told import conditions, truth
 from ..diffusion.objective import Losses, ObjectiveConfig, by_noise_level, denoising_loss
 from ..heads.face_map import CELLS, ENERGY, MOUTH, NUMBERS, face_map
 from ..heads.model import CLOSE, COEFFICIENTS, head_model
 from ..pipeline.generate import generate
 from ..pipeline.model import TalkingHeadModel
-from ..signals.signal import SIGNALS
 from .strategies import (
     MotionStrategy,
     StrategyConfig,
     cut_window,
     drop_tokens,
     mask_drop_chance,
-    widen_regions,
 )
 
 PARTS = {  # of the numbers, whose explained variance is told
@@ -37,67 +36,27 @@ PARTS = {  # of the numbers, whose explained variance is told
 }
 
 
-def number_regions(like: Tensor) -> dict[str, Tensor]:
-    """Region -> (62,) which numbers it holds, 0 or 1."""
-    mouth = torch.tensor([float(name.startswith(MOUTH)) for name in NUMBERS]).to(like)
-    whole = torch.ones_like(mouth)
-    return {"mouth": mouth, "upper": 1 - mouth, "face": whole, "frame": whole}
-
-
-def truth(batch: Performance) -> Tensor:
-    """The numbers (b, f, 62) of a batch under its gates, by the paper's rule of regions."""
-    known, names = number_regions(batch.own), batch.names()
-    gates = {name: batch.gates[:, k] for k, name in enumerate(names)}
-    own = {name: known[SIGNALS[name].region].expand(len(batch.own), 1, 1, -1) for name in names}
-    whole = known["face"].expand(len(batch.own), 1, 1, -1)
-    widened = widen_regions(own, gates, whole)
-    return batch.asked({name: region[:, 0, 0] for name, region in widened.items()})
-
-
-def conditions(
+def _in_training(
     model: TalkingHeadModel,
     batch: Performance,
     generator: torch.Generator,
-    mask_drop: tuple[float, ...] = (),
-    dropout: float = 0.0,
+    mask_drop: tuple[float, ...],
+    dropout: float,
 ) -> Conditions:
-    """What the network is told of a batch.
-
-    mask_drop: chances of which one is drawn; none: as the model is sampled. dropout: chance that a clip's
-    tokens of a signal are replaced by null tokens.
+    """What the network is told in training. mask_drop: chances of which one is drawn; none: as it is sampled.
+    dropout: chance that a clip's tokens of a signal, or of who it is, are replaced by null tokens.
     """
-    b, f = len(batch.own), batch.gates.shape[-1]
-    encoders = model.encoders
-    tokens = {
-        "audio": encoders["audio"](batch.audio),
-        "expression": encoders["expression"](batch.driver, batch.seen),
-        "text": encoders["text"](batch.bytes, batch.timing),
-    }
-    if mask_drop:  # with a chance of 0 too: in training every weight is used in every step
-        absent = {s: encoders[s].absent(b, f) for s in tokens}  # type: ignore[operator]
-        tokens = drop_tokens(tokens, absent, dropout, generator)
-    laid = {name: torch.from_numpy(m).to(batch.own) for name, m in face_map().regions.items()}
-    over = {name: mask.expand(b, f, -1, -1) for name, mask in laid.items()}
-    gates = {name: batch.gates[:, k] for k, name in zip(batch.rows(tuple(tokens)), tokens, strict=True)}
-    regions = widen_regions({s: over[SIGNALS[s].region] for s in tokens}, gates, over["face"])
-    places = torch.from_numpy(face_map().places).to(batch.own).expand(b, -1, -1, -1)
-    reference = torch.cat([places, model.codec.lay(batch.own)], 1)  # as a portrait's, `DrawnPortrait`
-    made = model.conditions(
-        None,
-        tokens,
-        regions,
-        {"face": over["face"], "mouth": over["mouth"]},
-        gates,
-        batch.micro,
-        None,
-        reference,
-    )
+    made = conditions(model, batch)
     if not mask_drop:
         return made
-    nobody = {"identity": encoders["identity"].absent(b)}  # type: ignore[operator]
-    who = drop_tokens({"identity": made.identity}, nobody, dropout, generator)["identity"]
+    b, f = batch.gates.shape[0], batch.gates.shape[-1]
+    given = {**made.tokens, "identity": made.identity}
+    absent = {s: model.encoders[s].absent(b, f) for s in made.tokens}  # type: ignore[operator]
+    absent["identity"] = model.encoders["identity"].absent(b)  # type: ignore[operator]
+    kept = drop_tokens(given, absent, dropout, generator)  # with a chance of 0 too: every weight is used
+    who = kept.pop("identity")
     drop = mask_drop_chance(mask_drop, generator)
-    return replace(made, identity=who, mask_drop=drop, generator=generator, idle=True)
+    return replace(made, tokens=kept, identity=who, mask_drop=drop, generator=generator, idle=True)
 
 
 def motion_step(
@@ -131,7 +90,7 @@ def motion_losses(
     `leak`, those that the strategy weighs.
     """
     asked = truth(batch)
-    told = conditions(model, batch, generator, mask_drop, dropout)
+    told = _in_training(model, batch, generator, mask_drop, dropout)
     losses = denoising_loss(model.denoise, model.codec.lay(asked), told, objective, generator)
     read = model.codec.read(losses.clean)
     size = _sizes(read)
@@ -144,7 +103,7 @@ def motion_losses(
         k = min(strategy.leak_items, len(asked))
         few = batch.window(slice(None), k)
         shut = _one_shut(few, generator)
-        less = conditions(model, shut, generator, mask_drop, dropout)
+        less = _in_training(model, shut, generator, mask_drop, dropout)
         other = model.codec.read(model.denoise(losses.noisy[:k], losses.sigma[:k], less))
         same = (truth(few) == truth(shut)).to(read)  # what is asked of these did not change
         values["leak"] = (((other - read[:k]) * size).square() * same).sum(-1).mean()
@@ -177,7 +136,7 @@ def _one_shut(batch: Performance, generator: torch.Generator) -> Performance:
 @torch.no_grad()
 def explained(model: TalkingHeadModel, batch: Performance) -> Mapping[str, Tensor]:
     """The share of the asked numbers' variance that sampled motion explains, by `PARTS`."""
-    told = conditions(model, batch, torch.Generator().manual_seed(0))
+    told = conditions(model, batch)
     asked, read = truth(batch), []
     for k in range(len(asked)):
         pieces = generate(model, told.item(k).frames, asked.shape[1], decode=0)

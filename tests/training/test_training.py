@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from training_runs import ROOT, fit
 
 from actalker.cli.main import main
+from actalker.control.conditions import widen_regions
 from actalker.data.puppets.motion import CHANNELS
 from actalker.data.sample import Sample, collate
 from actalker.diffusion.objective import Losses, ObjectiveConfig
@@ -32,7 +33,6 @@ from actalker.training.strategies import (
     cut_window,
     drop_tokens,
     scattered,
-    widen_regions,
 )
 
 

@@ -1,0 +1,50 @@
+"""What a performance asks for under its gates, and what a network is told of it.
+
+Letters: b batch, f frames.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ...control.conditions import Conditions, widen_regions
+from ...heads.face_map import MOUTH, NUMBERS, face_map
+from ...pipeline.model import TalkingHeadModel
+from ...signals.signal import SIGNALS
+from .performance import Performance
+
+
+def number_regions(like: Tensor) -> dict[str, Tensor]:
+    """Region -> (62,) which numbers it holds, 0 or 1."""
+    mouth = torch.tensor([float(name.startswith(MOUTH)) for name in NUMBERS]).to(like)
+    whole = torch.ones_like(mouth)
+    return {"mouth": mouth, "upper": 1 - mouth, "face": whole, "frame": whole}
+
+
+def truth(batch: Performance) -> Tensor:
+    """The numbers (b, f, 62) of a batch under its gates, by the paper's rule of regions."""
+    known, names = number_regions(batch.own), batch.names()
+    gates = {name: batch.gates[:, k] for k, name in enumerate(names)}
+    own = {name: known[SIGNALS[name].region].expand(len(batch.own), 1, 1, -1) for name in names}
+    whole = known["face"].expand(len(batch.own), 1, 1, -1)
+    widened = widen_regions(own, gates, whole)
+    return batch.asked({name: region[:, 0, 0] for name, region in widened.items()})
+
+
+def conditions(model: TalkingHeadModel, batch: Performance) -> Conditions:
+    """What the network is told of a batch, as it would be of a portrait that does what `own` says."""
+    b, f = len(batch.own), batch.gates.shape[-1]
+    tokens = {
+        "audio": model.encoders["audio"](batch.audio),
+        "expression": model.encoders["expression"](batch.driver, batch.seen),
+        "text": model.encoders["text"](batch.bytes, batch.timing),
+    }
+    laid = {name: torch.from_numpy(m).to(batch.own) for name, m in face_map().regions.items()}
+    over = {name: mask.expand(b, f, -1, -1) for name, mask in laid.items()}
+    gates = {name: batch.gates[:, k] for k, name in zip(batch.rows(tuple(tokens)), tokens, strict=True)}
+    regions = widen_regions({s: over[SIGNALS[s].region] for s in tokens}, gates, over["face"])
+    places = torch.from_numpy(face_map().places).to(batch.own).expand(b, -1, -1, -1)
+    reference = torch.cat([places, model.codec.lay(batch.own)], 1)  # as a portrait's, `DrawnPortrait`
+    masks = {name: over[name] for name in ("face", "mouth")}
+    return model.conditions(None, tokens, regions, masks, gates, batch.micro, None, reference)
