@@ -14,7 +14,7 @@ from jsonargparse import ArgumentParser, Namespace
 from ..errors import InputError
 from .options import new_parser, parse
 
-SETTLED = {"latents", "look", "sync", "identity"}  # settings that are found out from files
+SETTLED = {"latents", "look", "sync", "identity", "motion"}  # settings that are found out from files
 SIZES = {"K": 10, "M": 20, "G": 30, "T": 40}
 
 
@@ -73,6 +73,9 @@ def _parser() -> ArgumentParser:
         "--latents", type=str | None, default=None, help="model folder whose codec encodes the clips"
     )
     p.add_argument("--device", type=str, default="cpu", help="of the codec: cpu or cuda")
+    p.add_argument(
+        "--motion", action="store_true", help="follow the head, for models that learn motion and no pictures"
+    )
     p.add_class_arguments(PrepareConfig, None, skip=SETTLED)
     return p
 
@@ -113,6 +116,7 @@ def _prepare(options: Namespace, words: Sequence[str], merging: bool) -> int:
         None if options.arcface is None else Path(options.arcface),
         options.latents,
         options.device,
+        options.motion,
     )
     if not options.timeout > 0:
         raise InputError(f"--timeout {options.timeout:g}: give seconds above 0")

@@ -59,6 +59,7 @@ GROUPS = (  # what is told of a place: how much each of these moves it
     ("cheekSquint", "noseSneer"),
 )
 SOFT = 1.5  # places over which a soft region fades
+TURNED = ("yaw", "roll", "x", "gaze right")  # numbers that a mirror turns to the other side
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,6 +144,27 @@ def motion_of(numbers: np.ndarray, times: np.ndarray) -> HeadMotion:
         confidence=np.ones(f, np.float32),
         shot=np.zeros(f, int),
     )
+
+
+def mirrored(numbers: np.ndarray) -> np.ndarray:
+    """Numbers (..., 62) of a head that does the same in a mirror."""
+    columns, signs = _mirror()
+    return numbers[..., columns] * signs
+
+
+@lru_cache(maxsize=1)
+def _mirror() -> tuple[np.ndarray, np.ndarray]:
+    """Which number of a head each one of its mirror image is, and the sign that it has there, (62,)."""
+    columns = [NUMBERS.index(_other_side(name)) for name in NUMBERS]
+    signs = [-1.0 if name in TURNED else 1.0 for name in NUMBERS]
+    return np.array(columns), np.array(signs, np.float32)
+
+
+def _other_side(name: str) -> str:
+    for one, other in (("_L", "_R"), ("_R", "_L"), ("Left", "Right"), ("Right", "Left")):
+        if name.endswith(one):
+            return name.removesuffix(one) + other
+    return name
 
 
 def _share(uv: np.ndarray) -> sparse.csr_matrix:

@@ -16,8 +16,8 @@ import torch
 
 from ..errors import InputError
 from ..heads.face_map import numbers_of
-from ..heads.model import COEFFICIENTS, head_model
 from ..heads.motion import HeadMotion
+from ..heads.rest import calm_mouth, relative_to
 from ..heads.take import read_take
 from ..heads.track import track
 from ..signals.audio import HOP, RATE, first_steps, loudness
@@ -29,7 +29,6 @@ from .model import TalkingHeadModel
 log = logging.getLogger("actalker")
 TAKE = "take"  # what motion that is no file is called
 SUFFIX = ".csv"
-APART, TOUCH = 0.35, 0.05  # cm between the lips: in the middle of a word; more than the closest of a video
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,29 +181,3 @@ def _motion(model: TalkingHeadModel, given: Performance, motion: HeadMotion, res
     rows = torch.from_numpy(nearest(present)).to(model.device)
     sure = torch.from_numpy(relative.confidence).to(numbers)
     return Motion(model.encoders["expression"](numbers[rows][None], sure[rows][None])[0], present)
-
-
-def calm_mouth(motion: HeadMotion, rest: int, present: np.ndarray) -> int:
-    """The frame that the mouth's motion is relative to: the rest, or, where its lips are apart as in the
-    middle of a word, the nearest frame whose lips are as close as they come."""
-    opening = head_model().opening(motion.coefficients)
-    seen = np.flatnonzero(present)
-    least = opening[seen].min() + TOUCH
-    if opening[rest] <= max(APART, least):
-        return rest
-    closed = seen[opening[seen] <= least]
-    return int(closed[np.abs(closed - rest).argmin()])
-
-
-def relative_to(motion: HeadMotion, rest: int, calm: int, present: np.ndarray) -> HeadMotion:
-    """Motion as differences from frame `rest`, the mouth's from frame `calm`; behind a cut the pose is
-    relative to the first face after it, for the camera is another."""
-    relative = motion.relative(motion[rest : rest + 1])
-    coefficients, pose = relative.coefficients.copy(), relative.pose.copy()
-    mouth = [name.startswith(("mouth", "jaw", "tongue")) for name in COEFFICIENTS]
-    coefficients[:, mouth] += motion.coefficients[rest, mouth] - motion.coefficients[calm, mouth]
-    for shot in np.unique(motion.shot):
-        here = motion.shot == shot
-        if shot != motion.shot[rest] and (here & present).any():
-            pose[here] = motion.pose[here] - motion.pose[int(np.flatnonzero(here & present)[0])]
-    return HeadMotion(relative.times, coefficients, pose, relative.gaze, relative.confidence, relative.shot)

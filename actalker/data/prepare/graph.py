@@ -16,10 +16,11 @@ from .captions import caption_reads, measure_captions
 from .cut import cut_reads, judge_cut, judge_shots, measure_cut, measure_render, measure_shots
 from .faces import judge_track, measure_track
 from .features import judge_features, measure_features, measure_latents, measure_pixels
+from .motion import judge_motion, measure_motion
 from .people import measure_identity
 from .probe import file_state, judge_probe, measure_probe
 from .quality import judge_quality, judge_sync, measure_quality, measure_sync
-from .settings import FinderConfig, IdentityConfig, LatentsConfig, PrepareConfig, SyncConfig
+from .settings import FinderConfig, IdentityConfig, LatentsConfig, MotionConfig, PrepareConfig, SyncConfig
 from .stages import Stage
 
 SYNC = ("repair", "reject", "keep")
@@ -34,10 +35,12 @@ def settled(
     arcface: Path | None,
     latents: str | None,
     device: str,
+    motion: bool = False,
 ) -> PrepareConfig:
     """The settings with everything found out that depends on this machine: finder, hashes of model files.
 
-    repair: what becomes of a clip whose lips and sound are apart, one of `SYNC`; None: reject.
+    repair: what becomes of a clip whose lips and sound are apart, one of `SYNC`; None: reject. motion:
+    whether the motion of heads is wanted.
 
     Raises: InputError for settings that cannot work, before any clip is touched.
     """
@@ -89,7 +92,18 @@ def settled(
                 f"--latents {latents}: its latents are motion, not pictures; give a model of pictures"
             )
         encoded = LatentsConfig(str(folder), folder_hash(folder), device)
-    return replace(config, look=look, sync=sync, identity=identity, latents=encoded)
+    followed = _settled_motion(model, config.render.fps) if motion else None
+    return replace(config, look=look, sync=sync, identity=identity, latents=encoded, motion=followed)
+
+
+def _settled_motion(model: Path | None, fps: str) -> MotionConfig:
+    from ...faces.find import face_model
+    from ...faces.landmarker import landmarker_refuses
+
+    path = face_model(model)
+    if (reason := landmarker_refuses(path)) is not None:
+        raise InputError(f"--motion: a head is followed by MediaPipe's landmarks, but {reason}")
+    return MotionConfig(str(path.absolute()), file_hash(path), fps)
 
 
 def stages(config: PrepareConfig) -> list[Stage]:
@@ -143,6 +157,17 @@ def stages(config: PrepareConfig) -> list[Stage]:
         )
     if config.identity is not None:
         listed.append(Stage("identity", 1, measure_identity, config.identity, needs=("render", "features")))
+    if config.motion is not None:
+        listed.append(
+            Stage(
+                "motion",
+                1,
+                measure_motion,
+                config.motion,
+                needs=("probe", "cut", "track"),
+                judge=lambda v: judge_motion(v, config.motion_limits),
+            )
+        )
     if config.pixels.size:
         listed.append(Stage("pixels", 1, measure_pixels, config.pixels, needs=("render",)))
     if config.latents is not None:

@@ -45,6 +45,8 @@ MEASURED = {  # column: (stage, value)
     "sync_distance": ("sync", "distance"),
     "sync_offset": ("sync", "offset"),
     "sync_shift": ("sync", "shift"),
+    "motion_seen": ("motion", "seen"),
+    "motion_sure": ("motion", "sure"),
     "caption": ("captions", "base"),
     "phases": ("captions", "phases"),
     "actions": ("captions", "actions"),

@@ -139,6 +139,23 @@ class PeopleLimits:
 
 
 @dataclass(frozen=True)
+class MotionConfig:
+    """model: MediaPipe's face_landmarker.task; it counts by its content (`model_hash`). fps: of the clips."""
+
+    model: str = field(default="", metadata={"hashed": False})
+    model_hash: str = ""
+    fps: str = "25"
+
+
+@dataclass(frozen=True)
+class MotionLimits:
+    """How well a head must be followed, where its motion is asked for."""
+
+    seen: float = 0.9  # share of the frames
+    sure: float = 0.3  # the middle frame's confidence, 0 to 1
+
+
+@dataclass(frozen=True)
 class PixelsConfig:
     """size: side of the decoded frames that go into the shards; 0: none do."""
 
@@ -165,3 +182,5 @@ class PrepareConfig:
     people: PeopleLimits = field(default_factory=PeopleLimits)
     pixels: PixelsConfig = field(default_factory=PixelsConfig)
     latents: LatentsConfig | None = None
+    motion: MotionConfig | None = None
+    motion_limits: MotionLimits = field(default_factory=MotionLimits)

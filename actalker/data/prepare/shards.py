@@ -23,6 +23,7 @@ from ...signals.audible import RATE
 from .cut import CLIP, SOUND
 from .entries import Entry, as_text
 from .features import FEATURES, LATENTS, PIXELS
+from .motion import MOTION
 from .stages import Outcome
 
 FORMAT = 2
@@ -38,6 +39,7 @@ MEMBERS = {  # suffix in the shard: stage, file
     "mp4": ("render", CLIP),
     "wav": ("render", SOUND),
     "npz": ("features", FEATURES),
+    "motion.npz": ("motion", MOTION),
     "pixels.npy": ("pixels", PIXELS),
     "latents.npy": ("latents", LATENTS),
 }
