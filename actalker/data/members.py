@@ -11,11 +11,13 @@ import json
 import wave
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from typing import Any
 
 import av
 import numpy as np
 
+from ..heads.motion import HeadMotion
 from ..signals.audible import RATE
 
 SLACK = 0.1  # seconds by which a clip's sound may be shorter or longer than its frames
@@ -84,6 +86,19 @@ def read_features(content: bytes, frames: int) -> dict[str, np.ndarray]:
         if not all(np.isfinite(found[name]).all() for name in ("boxes", "crop")) or found["crop"][2] <= 0:
             raise Damaged("its npz has boxes that are no numbers")
         return found
+
+
+def read_motion(content: bytes, frames: int) -> HeadMotion:
+    """The track of a clip's head, its `motion.npz`, absolute.
+
+    Raises: Damaged, also for one that is not of so many frames.
+    """
+    with _parsing("motion.npz"):
+        with np.load(io.BytesIO(content), allow_pickle=False) as held:
+            motion = HeadMotion(**{one.name: held[one.name] for one in fields(HeadMotion)})
+        if len(motion) != frames:
+            raise Damaged(f"its motion.npz has {len(motion)} of {frames} frames")
+        return motion
 
 
 def read_sound(content: bytes, seconds: float) -> np.ndarray:

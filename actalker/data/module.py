@@ -1,4 +1,6 @@
-"""Lightning data modules: puppets or prepared clips, in an order that is a function of (seed, step)."""
+"""Lightning data modules: puppets or prepared clips, as pictures or as motion, in an order that is a function of
+(seed, step).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..errors import InputError
-from .clips import ClipDataConfig, ClipDataset, index_of
+from .clip_set import ClipSet, ClipSetConfig, index_of
+from .clips import ClipDataConfig, ClipDataset
+from .motion_clips import MotionClipConfig, MotionClipDataset
 from .puppets.dataset import PuppetDataConfig, PuppetDataset
 from .puppets.phrases import WORDINGS
 from .sample import collate
@@ -169,28 +173,25 @@ class PuppetData(StepData):
         return PuppetDataset(replace(self.data, seed=self.data.seed + 1_000_000), self.validation_clips)
 
 
-class ClipData(StepData):
-    """Prepared clips of real people.
+class ShardData(StepData):
+    """Prepared clips of real people, as samples of some kind.
 
-    Args:
-        data: where they are, and how windows are cut.
-        batch_size: clips a step.
-        steps: steps of the whole training, for the order of clips.
-        workers: processes that read and decode beside the training.
+    config: where they are, and how windows are cut. Others as `StepData`.
     """
 
-    def __init__(
-        self, data: ClipDataConfig, batch_size: int = 4, steps: int = 100000, workers: int = 2
-    ) -> None:
-        super().__init__(batch_size, steps, workers, data.seed)
-        self.data = data
+    kind: type[ClipSet]
+    """The data set that makes samples of them."""
+
+    def __init__(self, config: ClipSetConfig, batch_size: int, steps: int, workers: int) -> None:
+        super().__init__(batch_size, steps, workers, config.seed)
+        self.data = config
         self.index: list[Clip] | None = None
-        self.made: list[ClipDataset] = []
+        self.made: list[ClipSet] = []
 
     def dataset(self, training: bool) -> Dataset:
         if self.index is None:
             self.index = index_of(self.data)
-        self.made.append(ClipDataset(self.data, training, self.index))
+        self.made.append(self.kind(self.data, training, self.index))
         return self.made[-1]
 
     def name(self, index: int) -> str:
@@ -203,3 +204,39 @@ class ClipData(StepData):
             if line is not None:
                 log.warning("%s", line)
         self.made.clear()
+
+
+class ClipData(ShardData):
+    """Prepared clips of real people, as pictures.
+
+    Args:
+        data: where they are, and how windows are cut.
+        batch_size: clips a step.
+        steps: steps of the whole training, for the order of clips.
+        workers: processes that read and decode beside the training.
+    """
+
+    kind = ClipDataset
+
+    def __init__(
+        self, data: ClipDataConfig, batch_size: int = 4, steps: int = 100000, workers: int = 2
+    ) -> None:
+        super().__init__(data, batch_size, steps, workers)
+
+
+class MotionClipData(ShardData):
+    """Prepared clips of real people, as the motion of their heads, for models that learn motion.
+
+    Args:
+        clips: where they are, and how windows are cut.
+        batch_size: windows a step.
+        steps: steps of the whole training, for the order of clips.
+        workers: processes that read beside the training.
+    """
+
+    kind = MotionClipDataset
+
+    def __init__(
+        self, clips: MotionClipConfig, batch_size: int = 8, steps: int = 10000, workers: int = 0
+    ) -> None:
+        super().__init__(clips, batch_size, steps, workers)

@@ -104,6 +104,11 @@ def write_index(folder: Path) -> None:
     (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n")
 
 
+def read_settings(name: str | Path) -> ModelConfig:
+    """The settings of a model; see `find_model` for names. Raises: InputError as `load_model` does."""
+    return ModelConfig.from_dict(_json(find_model(name) / CONFIG))
+
+
 def load_model(
     name: str | Path,
     device: str | torch.device = "cpu",

@@ -40,6 +40,7 @@ MISLEADING = (  # warnings of other packages that do not hold here, or are of th
 )
 
 
+DATA = {"clips": "actalker.data.module.MotionClipData"}  # short names that --data takes
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 
 
@@ -79,6 +80,8 @@ class Command(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Raises: WrongOptions."""
+        if isinstance(args, list):
+            args = _long_names(args)
         try:
             super().parse_arguments(parser, args)
         except ArgumentError as error:
@@ -176,6 +179,13 @@ class Command(LightningCLI):
         size, parts = trainer.world_size, trainer.accumulate_grad_batches
         split = isinstance(trainer.strategy, ModelParallelStrategy)
         print("\n".join(plan(self.model.to(device), batch.to(device), size, parts, split)))
+
+
+def _long_names(words: list[str]) -> list[str]:
+    """A command line with the classes that short names after --data stand for."""
+    joined = [f"--data={DATA[w[7:]]}" if w[:7] == "--data=" and w[7:] in DATA else w for w in words]
+    before = ["", *joined]
+    return [DATA.get(word, word) if last == "--data" else word for last, word in zip(before, joined, strict=False)]
 
 
 def train(argv: list[str]) -> None:

@@ -33,7 +33,7 @@ from .optimizer import OptimizerConfig, decayed_and_plain, new_adamw
 from .resume import go_on
 from .shard import shard
 from .shown import field_loss, shown_loss
-from .start import begin
+from .start import begin, settings_of
 from .strategies import (
     StrategyConfig,
     change_looks,
@@ -52,7 +52,7 @@ class TrainingModule(L.LightningModule):
 
     def __init__(
         self,
-        model: ModelConfig,
+        model: ModelConfig | None,
         objective: ObjectiveConfig,
         optimizer: OptimizerConfig,
         strategy: StrategyConfig,
@@ -63,12 +63,14 @@ class TrainingModule(L.LightningModule):
         tuning: TuningConfig | None = None,
         seed: int = 0,
     ) -> None:
-        """start: name, folder or hub id of a model whose weights the training begins with, or SVD's folder as
+        """model: settings; None: those of `start`.
+        start: name, folder or hub id of a model whose weights the training begins with, or SVD's folder as
         diffusers lays it out; parts that it has not begin fresh. fresh: `*` patterns of the names of weights
         that do so too, such as `network.control.*`. tuning: what is trained; None: everything.
         """
         super().__init__()
         self.tuning, fresh = tuning or TuningConfig(), tuple(fresh or ())
+        model = model or settings_of(start)
         given = {"model": model, "objective": objective, "optimizer": optimizer, "strategy": strategy}
         given |= {"motion_channels": motion_channels, "gradient_checkpointing": gradient_checkpointing}
         given |= {"start": start, "fresh": fresh, "tuning": self.tuning, "seed": seed}
@@ -282,8 +284,9 @@ class TrainingModule(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """What `actalker export` needs beside the weights."""
+        config = self.model.config.as_dict()
         phrases = getattr(getattr(self.trainer, "datamodule", None), "phrases", ())
-        checkpoint["model_config"] = {**self.model.config.as_dict(), "phrases": phrases}
+        checkpoint["model_config"] = {**config, "phrases": phrases or config["phrases"]}
         checkpoint["tuning"] = asdict(self.tuning)
 
     @classmethod

@@ -9,8 +9,19 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import nn
 
 from ..errors import InputError
-from ..pipeline.folder import load_model
+from ..pipeline.folder import load_model, read_settings
+from ..pipeline.model import ModelConfig
 from ..pipeline.svd import is_svd, read_svd
+
+
+def settings_of(start: str | None) -> ModelConfig:
+    """The settings of the model that a training begins with.
+
+    Raises: InputError where it begins with none, or with SVD, which has no settings of ours.
+    """
+    if start is None or is_svd(start):
+        raise InputError("model.model: is not given; give the model's settings, or a model.start of ours")
+    return read_settings(start)
 
 
 def begin(model: nn.Module, start: str, fresh: Sequence[str]) -> None:

@@ -1,0 +1,171 @@
+"""The clips of shards as a data set: who is trained on, and what becomes of clips that cannot be read.
+
+A sample is a function of (seed, place in the training). Members are read from their place in the tar file, so
+that clips come in any order and a resumed run sees what it would have. A damaged clip is named, and another
+one, a function of (seed, place) too, stands for it.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch.utils.data import Dataset
+
+from ..errors import InputError
+from ..signals.script import Phase, Script
+from .copies import Copies
+from .members import Damaged, read_meta
+from .people import held_out_people, person_of
+from .sample import Batch
+from .shards import Clip, read_index
+
+SHOWN = 5  # damaged clips that a summary names
+S = TypeVar("S", bound=Batch)
+log = logging.getLogger("actalker")
+
+
+@dataclass(frozen=True)
+class ClipSetConfig:
+    """Where prepared clips are, and what windows of them have in common."""
+
+    shards: str | tuple[str, ...] = "data/shards"
+    """Where the tar files are that `actalker prepare` wrote: a folder, a tar file, a brace list such as
+    shard-{000000..000009}.tar, pipe:COMMAND, an address that fsspec opens (s3://, gs://, https://, hf://);
+    or several of these."""
+
+    cache: str | None = None
+    """Folder in which whole shards of stores and commands are kept; none: parts are read when needed."""
+
+    seed: int = 0
+    """Windows, reference frames and gates are a function of (seed, place)."""
+
+    frames: int = 14
+    """Frames a window."""
+
+    fps: int = 25
+    """Frames a second of the clips."""
+
+    phases: int = 8
+    """Rows for a script's phases; shorter scripts are padded, longer ones cut."""
+
+    all_open: float = 0.4
+    """Chance that the gates of all signals that a clip has are open."""
+
+    held_out: float = 0.02
+    """Share of the people that validation sees, and training never: two at least, where there are four.
+
+    People are told apart by what `actalker prepare` found (`person` in a clip's json), else by video, else by
+    clip. 0: validation sees what training does."""
+
+
+class ClipSet(Dataset, ABC, Generic[S]):
+    """Windows of the clips of shards; item `place` is of clip `place` modulo their number.
+
+    training: the clips to train on, else those held out. index: what `config.shards` holds, if it was read
+    already (`index_of`).
+    Raises: InputError when there are no shards, or no clips long enough.
+    """
+
+    def __init__(
+        self, config: ClipSetConfig, training: bool = True, index: Sequence[Clip] | None = None
+    ) -> None:
+        self.config, self.training = config, training
+        found = index_of(config) if index is None else index
+        clips = [clip for clip in self.usable(found) if clip.frames >= config.frames]
+        held = held_out_people([person_of(clip) for clip in clips], config.held_out)
+        self.clips = [clip for clip in clips if not held or (person_of(clip) in held) != training]
+        if not self.clips:
+            kind = "training" if training else "validation"
+            raise InputError(
+                f"{config.shards}: no clip for {kind} with {config.frames} frames; prepare more, or change "
+                "frames or held_out"
+            )
+        # shared by the processes that read, so that each clip is told of and counted once
+        self.damaged = torch.tensor([bool(clip.damage) for clip in self.clips]).share_memory_()
+
+    def usable(self, clips: Sequence[Clip]) -> Sequence[Clip]:
+        """The clips that have what samples are made of. Raises: InputError where none has."""
+        return clips
+
+    @abstractmethod
+    def sample(self, place: int, index: int) -> S:
+        """The window of a place, of clip `index`. Raises: Damaged."""
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def name(self, index: int) -> str:
+        """What the source calls a clip."""
+        return self.clips[index % len(self)].name
+
+    def __getitem__(self, place: int) -> S:
+        for index in self._candidates(place):
+            if not self.damaged[index]:
+                try:
+                    return self.sample(place, index)
+                except Damaged as error:
+                    self._leave_out(index, error)
+        try:
+            self.sample(place, place % len(self))
+            reason = "it was told before"
+        except Damaged as error:
+            reason = str(error)
+        raise InputError(
+            f"{self.config.shards}: all {len(self)} clips are damaged, such as {self.name(place)} in "
+            f"{self.clips[place % len(self)].place.address}: {reason}; write or copy the shards again"
+        )
+
+    def damage(self) -> str | None:
+        """How many clips were found damaged until now, in all processes, and which; None: no clip."""
+        found = self.damaged.nonzero()[:, 0].tolist()
+        if not found:
+            return None
+        names = ", ".join(f"{self.name(k)} in {self.clips[k].place.address}" for k in found[:SHOWN])
+        more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+        return f"{len(found)} of {len(self)} clips are damaged, others stood for them: {names}{more}"
+
+    def meta(self, clip: Clip, content: bytes) -> dict[str, Any]:
+        """What a clip's `json` says. Raises: Damaged, also for the json of another clip."""
+        held = read_meta(content)
+        if (held["clip"], held["frames"]) != (clip.name, clip.frames):
+            raise Damaged(f"its json is that of another clip, {held['clip']}; the index is not this shard's")
+        return held
+
+    def generator(self, place: int) -> torch.Generator:
+        """The randomness of a place."""
+        return torch.Generator().manual_seed((self.config.seed * 1_000_003 + place) % 2**62)
+
+    def _candidates(self, place: int) -> Iterator[int]:
+        """The clip of a place, and those that stand for it, each if the ones before are damaged."""
+        yield place % len(self)
+        generator = torch.Generator().manual_seed((self.config.seed * 7_368_787 + place) % 2**62)
+        yield from torch.randperm(len(self), generator=generator).tolist()
+
+    def _leave_out(self, index: int, error: Damaged) -> None:
+        clip, self.damaged[index] = self.clips[index], True
+        log.warning(
+            "%s in %s: is damaged and skipped, another clip stands for it: %s (%d of %d clips until now)",
+            *(clip.name, clip.place.address, error, int(self.damaged.sum()), len(self)),
+        )
+
+
+def index_of(config: ClipSetConfig) -> list[Clip]:
+    """The clips of the shards that a config names. Raises: InputError."""
+    return read_index(config.shards, Copies(config.cache))
+
+
+def script_of(held: dict[str, Any], most: int) -> Script | None:
+    """A clip's script, as its json has it, with at most so many phases; None where it has none."""
+    phases = []
+    for phase in held["phases"]:
+        start, stop = Fraction(str(phase["start"])), Fraction(str(phase["end"]))
+        phases += Phase(phase["text"], start, stop).steps()
+    if not phases and not held["base"]:
+        return None
+    return Script(held["base"], tuple(phases[:most]))
