@@ -11,28 +11,27 @@ from .model import COEFFICIENTS, head_model
 from .motion import BLINKS, HeadMotion
 
 APART, TOUCH = 0.35, 0.05  # cm between the lips: in the middle of a word; more than the closest of a video
-AWAKE = 0.7  # of the person's open eye, that both lids of a calm face are open at least
+DROWSY = 0.3  # eyeBlink, from which on a face is not awake
 HELD = 5  # frames in a row that a closed mouth is no p, b or m
+TURN = 15.0  # degrees that are as far from the usual as a coefficient that is off by 1
+IN_MOUTH = np.array([name.startswith(("mouth", "jaw", "tongue")) for name in COEFFICIENTS])
 
 
 def calm_face(motion: HeadMotion) -> int:
-    """The first frame of a face that does nothing: lips that touch, as far as they ever do, and not for a
-    moment only, and open eyes.
+    """The frame of a face that does nothing in particular: of those whose lips touch, as far as they ever do,
+    one with open eyes, whose lips touch for longer than a consonant, and that is like the face usually is.
 
-    Where there is no such frame, lips may touch for a moment; where eyes are closed at all of these, it is
-    the one of them with the widest eyes. motion: absolute, about 25 frames a second.
-    Raises: ValueError where no frame shows a face.
+    motion: absolute, about 25 frames a second. Raises: ValueError where no frame shows a face.
     """
     seen = motion.confidence > 0
     opening = head_model().opening(motion.coefficients)
     shut = seen & (opening <= opening[seen].min() + TOUCH)
-    lids = 1 - motion.coefficients[:, BLINKS].max(1)
-    awake = shut & (lids >= AWAKE)
     held = np.convolve(shut, np.ones(HELD), "same")[: len(shut)] == HELD
-    for wanted in (awake & held, awake):
-        if wanted.any():
-            return int(wanted.argmax())
-    return int(np.where(shut, lids, -np.inf).argmax())
+    closed = np.maximum(motion.coefficients[:, BLINKS].max(1) - DROWSY, 0)
+    usual = np.where(IN_MOUTH, np.median(motion.coefficients[shut], 0), np.median(motion.coefficients[seen], 0))
+    turned = (motion.pose[:, :3] - np.median(motion.pose[seen, :3], 0)) / TURN
+    apart = np.square(motion.coefficients - usual).sum(1) + np.square(turned).sum(1)
+    return int(np.where(shut, apart + ~held + 10 * closed, np.inf).argmin())
 
 
 def calm_mouth(motion: HeadMotion, rest: int, present: np.ndarray) -> int:
@@ -52,8 +51,7 @@ def relative_to(motion: HeadMotion, rest: int, calm: int, present: np.ndarray) -
     relative to the first face after it, for the camera is another."""
     relative = motion.relative(motion[rest : rest + 1])
     coefficients, pose = relative.coefficients.copy(), relative.pose.copy()
-    mouth = [name.startswith(("mouth", "jaw", "tongue")) for name in COEFFICIENTS]
-    coefficients[:, mouth] += motion.coefficients[rest, mouth] - motion.coefficients[calm, mouth]
+    coefficients[:, IN_MOUTH] += (motion.coefficients[rest] - motion.coefficients[calm])[IN_MOUTH]
     for shot in np.unique(motion.shot):
         here = motion.shot == shot
         if shot != motion.shot[rest] and (here & present).any():
