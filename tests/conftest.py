@@ -45,6 +45,29 @@ def made(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def drawn_head(tmp_path_factory) -> Path:
+    """A video of a head whose motion is known; see `drawn_head.asked`."""
+    from drawn_head import draw_video
+
+    return draw_video(tmp_path_factory.mktemp("drawn") / "drawn.mp4")
+
+
+@pytest.fixture(scope="session")
+def followed(drawn_head, tmp_path_factory) -> Path:
+    """Three clips of that head, prepared with its motion: as drawn, backwards with a script, and the first
+    20 frames without sound.
+    """
+    from prepare_files import head_clips, run_prepare
+
+    root = tmp_path_factory.mktemp("followed")
+    head_clips(root / "source", drawn_head)
+    run_prepare(
+        root / "source", "--out", root / "out", "--workers", 2, "--probe.sound", "optional", "--motion"
+    )
+    return root
+
+
+@pytest.fixture(scope="session")
 def prepared(tmp_path_factory) -> Path:
     """Six clips, one without sound, two with captions, as shards `encoded` and `decoded` (with decoded
     frames).

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
+import tarfile
+import wave
 from contextlib import suppress
 from fractions import Fraction
 from functools import lru_cache
@@ -56,6 +59,66 @@ def clips(folder: Path, count: int = 3) -> Path:
     for k in range(count):
         face_clip(folder / f"clip {k}.mp4", hz=200.0 + 100 * k)
     return folder
+
+
+def head_clips(folder: Path, drawn: Path) -> Path:
+    """Clips of a head of known motion, whose sound is as loud as its lips are open."""
+    from drawn_head import FPS, MODEL, asked
+
+    from actalker.media.video import read_frames
+
+    folder.mkdir(parents=True, exist_ok=True)
+    frames = list(read_frames(drawn))
+    opening = MODEL.opening(asked()[0])
+    loud = np.repeat(opening / opening.max(), 16000 // FPS)
+    sound = tone(len(frames) / FPS, hz=220.0) * loud
+    video_file(folder / "forth.mp4", frames, FPS, sound=sound)
+    video_file(folder / "back.mp4", frames[::-1], FPS, sound=sound[:, ::-1])
+    script = {"base": "a woman", "phases": [{"text": "closes her eyes", "start": 0.2, "end": 0.4}]}
+    (folder / "back.json").write_text(json.dumps(script))
+    video_file(folder / "quiet.mp4", frames[:20], FPS)
+    return folder
+
+
+def made_shard(folder: Path, frames: int = 36) -> dict[str, object]:
+    """A shard of three clips with the motion of heads, made up and not measured: `smiles.mp4`, `blinks.mp4`
+    with a script, `quiet.mp4` without sound, in which the face is away for a while, and a cut is.
+
+    Returns: clip -> its track. Lips are closed at frame 10 alone.
+    """
+    from actalker.heads.model import INDEX
+    from actalker.heads.motion import HeadMotion
+
+    folder.mkdir(parents=True, exist_ok=True)
+    random, tracks = np.random.default_rng(0), dict[str, object]()
+    with tarfile.open(folder / "shard-000000.tar", "w") as tar:
+        for key, clip in enumerate(("smiles.mp4", "blinks.mp4", "quiet.mp4")):
+            coefficients = 0.3 * random.random((frames, 54))
+            coefficients[:, INDEX["mouthClose"]] = 0
+            coefficients[:, INDEX["jawOpen"]] = 0.3 + 0.2 * np.sin(np.arange(frames))
+            coefficients[10] = 0.0
+            confidence, shot = np.full(frames, 0.8), np.zeros(frames, int)
+            if clip == "quiet.mp4":
+                confidence[20:23], shot[26:] = 0, 1
+            pose, gaze = random.normal(size=(frames, 6)) * 3, random.normal(size=(frames, 2)) * 5
+            motion = HeadMotion(np.arange(frames) / 25, coefficients, pose, gaze, confidence, shot)
+            tracks[clip] = motion
+            phases = [{"text": "blinks", "start": 0.2, "end": 0.4}] if clip == "blinks.mp4" else []
+            told = {"clip": clip, "person": clip, "person_by": "video", "frames": frames, "features": "{}"}
+            told |= {"sound": clip != "quiet.mp4", "script": {"base": "", "phases": json.dumps(phases)}}
+            packed, sound = io.BytesIO(), io.BytesIO()
+            np.savez(packed, identity=np.zeros(30, np.float32), **vars(motion))
+            with wave.open(sound, "wb") as file:
+                file.setparams((1, 2, 16000, 0, "NONE", ""))
+                noise = random.normal(size=640 * frames) * (2000 if told["sound"] else 0)
+                file.writeframes(noise.astype("<i2").tobytes())
+            members = {"json": json.dumps(told).encode(), "mp4": b"no picture is read", "npz": b""}
+            members |= {"wav": sound.getvalue(), "motion.npz": packed.getvalue()}
+            for suffix, content in members.items():
+                info = tarfile.TarInfo(f"{key:06d}.{suffix}")
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+    return tracks
 
 
 def poisoned(folder: Path) -> dict[str, str]:

@@ -1,5 +1,5 @@
-"""Lightning data modules: puppets or prepared clips, as pictures or as motion, in an order that is a function of
-(seed, step).
+"""Lightning data modules: puppets, or prepared clips as pictures or as motion, in an order that is a function
+of (seed, step).
 """
 
 from __future__ import annotations

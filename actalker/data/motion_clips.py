@@ -50,7 +50,7 @@ class MotionClipConfig(ClipSetConfig):
     """Chance that a window's motion is that of a mirror image."""
 
     audio: dict[str, Any] = field(default_factory=lambda: {"kind": "speech"})
-    """Settings of the model's encoder of speech (`model.model.audio`), which says what it reads of a sound."""
+    """Settings of the model's encoder of speech (`model.model.audio`): it says what is read of a sound."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,8 +151,8 @@ class MotionClipDataset(ClipSet[Performance]):
         if clip.frames > 1 and abs((motion.times[-1] - motion.times[0]) * fps / (clip.frames - 1) - 1) > 0.01:
             rate = (clip.frames - 1) / (motion.times[-1] - motion.times[0])
             raise InputError(
-                f"{self.config.shards}: {clip.name} has {rate:.4g} frames a second, the training {fps}; prepare "
-                f"the clips with --render.fps {fps}, or give the data their rate as fps"
+                f"{self.config.shards}: {clip.name} has {rate:.4g} frames a second, the training {fps}; "
+                f"prepare the clips with --render.fps {fps}, or give the data their rate as fps"
             )
         present = motion.confidence > 0
         if not present.any():

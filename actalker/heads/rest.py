@@ -1,4 +1,4 @@
-"""The rest that a head's motion is relative to: which frame of a track, and the motion as differences from it.
+"""The rest that a head's motion is relative to: a frame of its track, and the motion as differences from it.
 
 Letters: f frames.
 """
@@ -28,7 +28,9 @@ def calm_face(motion: HeadMotion) -> int:
     shut = seen & (opening <= opening[seen].min() + TOUCH)
     held = np.convolve(shut, np.ones(HELD), "same")[: len(shut)] == HELD
     closed = np.maximum(motion.coefficients[:, BLINKS].max(1) - DROWSY, 0)
-    usual = np.where(IN_MOUTH, np.median(motion.coefficients[shut], 0), np.median(motion.coefficients[seen], 0))
+    usual = np.where(
+        IN_MOUTH, np.median(motion.coefficients[shut], 0), np.median(motion.coefficients[seen], 0)
+    )
     turned = (motion.pose[:, :3] - np.median(motion.pose[seen, :3], 0)) / TURN
     apart = np.square(motion.coefficients - usual).sum(1) + np.square(turned).sum(1)
     return int(np.where(shut, apart + ~held + 10 * closed, np.inf).argmin())

@@ -185,7 +185,9 @@ def _long_names(words: list[str]) -> list[str]:
     """A command line with the classes that short names after --data stand for."""
     joined = [f"--data={DATA[w[7:]]}" if w[:7] == "--data=" and w[7:] in DATA else w for w in words]
     before = ["", *joined]
-    return [DATA.get(word, word) if last == "--data" else word for last, word in zip(before, joined, strict=False)]
+    return [
+        DATA.get(word, word) if last == "--data" else word for last, word in zip(before, joined, strict=False)
+    ]
 
 
 def train(argv: list[str]) -> None:
