@@ -80,11 +80,11 @@ def head_clips(folder: Path, drawn: Path) -> Path:
     return folder
 
 
-def made_shard(folder: Path, frames: int = 36) -> dict[str, object]:
+def made_shard(folder: Path, frames: int = 36, motion: bool = True) -> dict[str, object]:
     """A shard of three clips with the motion of heads, made up and not measured: `smiles.mp4`, `blinks.mp4`
     with a script, `quiet.mp4` without sound, in which the face is away for a while, and a cut is.
 
-    Returns: clip -> its track. Lips are closed at frame 10 alone.
+    Returns: clip -> its track. Lips are closed at frame 10 alone. motion: whether the shard has them.
     """
     from actalker.heads.model import INDEX
     from actalker.heads.motion import HeadMotion
@@ -101,19 +101,19 @@ def made_shard(folder: Path, frames: int = 36) -> dict[str, object]:
             if clip == "quiet.mp4":
                 confidence[20:23], shot[26:] = 0, 1
             pose, gaze = random.normal(size=(frames, 6)) * 3, random.normal(size=(frames, 2)) * 5
-            motion = HeadMotion(np.arange(frames) / 25, coefficients, pose, gaze, confidence, shot)
-            tracks[clip] = motion
+            track = HeadMotion(np.arange(frames) / 25, coefficients, pose, gaze, confidence, shot)
+            tracks[clip] = track
             phases = [{"text": "blinks", "start": 0.2, "end": 0.4}] if clip == "blinks.mp4" else []
             told = {"clip": clip, "person": clip, "person_by": "video", "frames": frames, "features": "{}"}
             told |= {"sound": clip != "quiet.mp4", "script": {"base": "", "phases": json.dumps(phases)}}
             packed, sound = io.BytesIO(), io.BytesIO()
-            np.savez(packed, identity=np.zeros(30, np.float32), **vars(motion))
+            np.savez(packed, identity=np.zeros(30, np.float32), **vars(track))
             with wave.open(sound, "wb") as file:
                 file.setparams((1, 2, 16000, 0, "NONE", ""))
                 noise = random.normal(size=640 * frames) * (2000 if told["sound"] else 0)
                 file.writeframes(noise.astype("<i2").tobytes())
             members = {"json": json.dumps(told).encode(), "mp4": b"no picture is read", "npz": b""}
-            members |= {"wav": sound.getvalue(), "motion.npz": packed.getvalue()}
+            members |= {"wav": sound.getvalue()} | ({"motion.npz": packed.getvalue()} if motion else {})
             for suffix, content in members.items():
                 info = tarfile.TarInfo(f"{key:06d}.{suffix}")
                 info.size = len(content)

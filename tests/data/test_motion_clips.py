@@ -103,9 +103,10 @@ def test_a_clip_without_a_human_face_says_so(tmp_path):
     assert not (tmp_path / "motion.npz").exists()
 
 
-def test_shards_without_motion_are_refused(prepared):
+def test_shards_without_motion_are_refused(tmp_path):
+    made_shard(tmp_path, motion=False)
     with pytest.raises(InputError, match="holds no motion.npz; prepare the clips again, with --motion"):
-        MotionClipDataset(replace(MotionClipConfig(), shards=str(prepared / "encoded/shards"), held_out=0.0))
+        MotionClipDataset(config((tmp_path, None)))
 
 
 def test_clips_of_another_rate_are_refused(made):
