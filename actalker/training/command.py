@@ -17,7 +17,7 @@ from lightning.pytorch.plugins import CheckpointIO
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 from lightning.pytorch.utilities import rank_zero_only
 
-from ..data.module import StepData
+from ..data.module import MotionClipData, StepData
 from ..errors import InputError
 from .averaging import AverageWeights
 from .callbacks import SampleVideos, StopOnNaN, WriteClips
@@ -40,6 +40,7 @@ MISLEADING = (  # warnings of other packages that do not hold here, or are of th
 )
 
 
+log = logging.getLogger("actalker")
 DATA = {"clips": "actalker.data.module.MotionClipData"}  # short names that --data takes
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 
@@ -130,6 +131,7 @@ class Command(LightningCLI):
         if subcommand == "fit" and not config.trainer.fast_dev_run:
             self._check_unused()
             self._check_two_frames()
+            self._check_listening()
             places = Path(config.trainer.default_root_dir), Path(config.checkpoint.dirpath)
             lock = claim(*places, config.ckpt_path, config.overwrite)
         try:
@@ -166,6 +168,19 @@ class Command(LightningCLI):
             raise InputError(
                 "model.strategy.window.short 2: on a CPU, torch's bf16 gradients of two frames hold memory "
                 "that nobody has written; give 1 or 3 frames, or --trainer.precision 32-true"
+            )
+
+    def _check_listening(self) -> None:
+        """Tell that sound is read by weights that are random and stay so; articulators need none."""
+        if not isinstance(self.datamodule, MotionClipData) or self.model.hparams.get("start"):
+            return
+        own = self.model.model.encoders["audio"].named_parameters()
+        frozen = [name for name, weight in own if not weight.requires_grad]
+        if frozen and self.config[self.subcommand].ckpt_path is None:
+            log.warning(
+                "model.tuning.freeze: encoders.audio.%s and %d more weights that hear the speech begin at "
+                "random and stay so; give --model.start tiny, or --model.tuning.freeze null",
+                *(frozen[0], len(frozen) - 1),
             )
 
     def _plan(self) -> None:
