@@ -68,11 +68,12 @@ def test_a_resumed_run_sees_what_it_would_have(tmp_path):
 
 
 @pytest.mark.slow
-def test_finetuning_takes_a_model_folder_to_clips(followed, tmp_path):
+def test_finetuning_takes_a_model_folder_to_clips(tmp_path):
     """Settings and phrases are the start's; what listens and reads stays as it was."""
     torch.manual_seed(0)
     begun = TalkingHeadModel(ModelConfig.from_dict({**MOTION, "phrases": PHRASES}))
     save_model(begun, tmp_path / "begun")
+    made_shard(tmp_path / "shards")
     words = [
         "--model.start",
         tmp_path / "begun",
@@ -82,7 +83,7 @@ def test_finetuning_takes_a_model_folder_to_clips(followed, tmp_path):
         2,
         "--trainer.accelerator",
     ]
-    words += ["cpu", "--data.clips.shards", followed / "out/shards", "--data.clips.frames", 6]
+    words += ["cpu", "--data.clips.shards", tmp_path / "shards", "--data.clips.frames", 6]
     whole = ["train", "fit", "--config", ROOT / "configs/finetune.yaml", *words]
     assert main([str(word) for word in whole]) == 0
     checkpoint = tmp_path / "run/checkpoints/last.ckpt"
