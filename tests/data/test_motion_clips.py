@@ -22,6 +22,7 @@ from scipy.spatial import cKDTree
 from actalker.data.members import read_motion, read_sound
 from actalker.data.module import MotionClipData
 from actalker.data.motion_clips import MotionClipConfig, MotionClipDataset
+from actalker.data.performances.told import truth
 from actalker.data.prepare.entries import Entry
 from actalker.data.prepare.graph import stages
 from actalker.data.prepare.motion import judge_motion, measure_motion
@@ -36,7 +37,6 @@ from actalker.heads.motion import HeadMotion
 from actalker.heads.rest import calm_face
 from actalker.signals.signal import SIGNALS
 from actalker.signals.speech import RunningMel
-from actalker.training.motion import truth
 
 FRAMES = 6
 

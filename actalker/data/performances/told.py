@@ -8,7 +8,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ...codecs.face_motion import FaceMotion
 from ...control.conditions import Conditions, widen_regions
+from ...errors import InputError
+from ...heads.articulation import ARTICULATORS
 from ...heads.face_map import MOUTH, NUMBERS, face_map
 from ...pipeline.model import TalkingHeadModel
 from ...signals.signal import SIGNALS
@@ -32,8 +35,28 @@ def truth(batch: Performance) -> Tensor:
     return batch.asked({name: region[:, 0, 0] for name, region in widened.items()})
 
 
+def check_fits(model: TalkingHeadModel, batch: Performance) -> None:
+    """Raises: InputError where the model learns no motion, or reads another form of speech."""
+    if not isinstance(model.codec, FaceMotion):
+        raise InputError(
+            f"these clips are the motion of heads, and the model's codec is {model.config.codec}; give a "
+            "model of motion, or data of pictures such as ClipData"
+        )
+    audio = model.encoders["audio"]
+    form, given = audio.source.form, tuple(batch.audio.shape[2:])  # type: ignore[union-attr]
+    if given != form and not (given == (len(ARTICULATORS),) and hasattr(audio, "articulators")):
+        raise InputError(
+            f"the clips' speech is {given} numbers a frame, model.audio reads {form}; give the data the "
+            "settings of that encoder as `audio`"
+        )
+
+
 def conditions(model: TalkingHeadModel, batch: Performance) -> Conditions:
-    """What the network is told of a batch, as it would be of a portrait that does what `own` says."""
+    """What the network is told of a batch, as it would be of a portrait that does what `own` says.
+
+    Raises: InputError where the model and the batch do not fit.
+    """
+    check_fits(model, batch)
     b, f = len(batch.own), batch.gates.shape[-1]
     tokens = {
         "audio": model.encoders["audio"](batch.audio),
