@@ -20,6 +20,7 @@ BASE = "a woman talks to the viewer"
 PHASES = (("0.5", "1.7", "raises brows"), ("2.3", "3.9", "smiles"))  # seconds
 FPS = Fraction(25)
 DRIVER_SEED, DRIVER_SIZE = 4, 256
+HEAD = slice(0, 320), slice(60, 380)  # of the astronaut's photograph: rows and columns
 SETTINGS = {
     "all gates open": {},
     "audio closed": {"audio": 0.0},
@@ -84,7 +85,7 @@ def demo(
 
     pipeline = TalkingHeadPipeline.from_pretrained(model)
     make_folder(folder)
-    write_png(portrait, astronaut(), overwrite)
+    write_png(portrait, astronaut()[HEAD], overwrite)
     yield portrait
     acting = driving_frames(frame_count(seconds, FPS))
     seen = next(acting)
@@ -144,5 +145,5 @@ def driving_frames(frames: int) -> Iterator[np.ndarray]:
     motion = motion_of(numbers, np.arange(frames) / float(FPS))
     drawn = TalkingHeadPipeline.from_pretrained("direct")
     yield from drawn.stream(
-        drawn.prepare(astronaut(), expression=motion, fps=FPS, view="face", size=DRIVER_SIZE)
+        drawn.prepare(astronaut()[HEAD], expression=motion, fps=FPS, view="face", size=DRIVER_SIZE)
     )
