@@ -18,6 +18,7 @@ from ..codecs.pixels import SquarePortrait
 from ..control.gates import Gates
 from ..data.puppets.clip import PuppetClip, PuppetConfig, puppet_clip, render_target
 from ..data.puppets.motion import INDEX, compose
+from ..errors import InputError
 from ..faces.crop import Crop
 from ..faces.face import Face
 from ..media.sound import Sound
@@ -46,7 +47,15 @@ MOVES = 0.1  # of a channel's range: a part that moves less does nothing
 
 
 def puppet_inputs(model: TalkingHeadModel, clip: PuppetClip) -> ClipInputs:
-    """A puppet's performance as the pipeline's inputs, all gates open."""
+    """A puppet's performance as the pipeline's inputs, all gates open.
+
+    Raises: InputError for a model of heads, which moves photographs.
+    """
+    if model.codec.moves:
+        raise InputError(
+            "this model moves heads in photographs, and drawn puppets have none: give --portraits and "
+            "--puppets 0, or --preset targets"
+        )
     size = clip.config.size
     picture = (clip.portrait * 255).round().byte().permute(1, 2, 0).numpy()
     masks = {name: shape([clip.points], (size, size)) for name, shape in REGIONS.items()}
