@@ -177,8 +177,10 @@ def make(
             for _ in part.stretches(seed):
                 found += next(results)
                 step(min(part.seconds, STRETCH))
-            index["parts"] = [p for p in index["parts"] if not _same(part, p)]
-            write_index(folder, index)
+            kept = [told for told in index["parts"] if not _same(part, told)]
+            if len(kept) < len(index["parts"]):  # what is replaced is listed no more
+                index["parts"] = kept
+                write_index(folder, index)
             name = part_name(part.engine, part.held)
             write_part(folder, name, found)
             index["parts"].append(_told(part, engine(part.engine), found))

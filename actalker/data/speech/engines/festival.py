@@ -17,9 +17,9 @@ from .waves import read_wave
 
 # name: function of Scheme, package, language, licence
 VOICES = {
-    "kal": ("voice_kal_diphone", "festvox-kallpc16k", "en", "CSTR/CMU Festival (X11-like)"),
-    "ked": ("voice_ked_diphone", "festvox-kdlpc16k", "en", "CSTR Festival (X11-like)"),
-    "slt_hts": ("voice_cmu_us_slt_arctic_hts", "festvox-us-slt-hts", "en", "CMU (X11-like), BSD-3-Clause"),
+    "kal": ("voice_kal_diphone", "festvox-kallpc16k", "en", "MIT-Festival"),
+    "ked": ("voice_ked_diphone", "festvox-kdlpc16k", "en", "MIT-Festival"),
+    "slt_hts": ("voice_cmu_us_slt_arctic_hts", "festvox-us-slt-hts", "en", "EST-2003, BSD-3-Clause"),
     "it_lp": ("voice_lp_diphone", "festvox-italp16k", "it", "GPL-2.0-or-later"),
     "it_pc": ("voice_pc_diphone", "festvox-itapc16k", "it", "GPL-2.0-or-later"),
     "cz_ph": ("voice_czech_ph", "festvox-czech-ph", "cs", "GPL-2.0-or-later"),
@@ -45,7 +45,7 @@ SCHEME = """
 
 
 class Festival(Engine):
-    """Free in the manner of X11; its voices are under licences of their own."""
+    """MIT-Festival; its voices are under licences of their own."""
 
     name = "festival"
     minutes = (27, 5)

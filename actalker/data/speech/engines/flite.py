@@ -14,13 +14,13 @@ from ..symbols import Raw
 from .engine import Engine, Line, Said, Voice, at_rate
 from .waves import read_wave
 
-LICENCE = "CMU Flite (BSD-like)"
+LICENCE = "MIT-Festival"
 PITCHES = {"kal16": 105, "awb": 125, "slt": 180, "rms": 100}  # Hz
 HELD = ("rms",)
 
 
 class Flite(Engine):
-    """Free in the manner of BSD; Debian's package `flite`."""
+    """MIT-Festival; Debian's package `flite`."""
 
     name = "flite"
     minutes = (22, 3)
