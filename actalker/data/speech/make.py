@@ -169,6 +169,8 @@ def make(
     lacking = [part for part in plan(names, minutes) if not _there(part, index["parts"])]
     if not lacking:
         return index
+    for name in dict.fromkeys(part.engine for part in lacking):
+        engine(name).prepare()
     make_folder(folder)
     begin(sum(part.seconds for part in lacking))
     with closing(_spoken(lacking, seed, workers)) as results:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from ...heads.articulation import Phone
 
-LATE = {"hibari": 0.058, "kokoro": 0.053}  # seconds that all phones are marked late
+LATE = {"hibari": 0.058, "kokoro": 0.060}  # seconds that all phones are marked late
 CLOSURE = 0.050  # of a voiceless stop, before espeak-ng's mark
 BURST = 0.012  # seconds that its burst lasts
 EARLY = 0.005  # voiced stops and nasals: their lips are together a little before the mark

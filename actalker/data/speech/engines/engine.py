@@ -80,6 +80,9 @@ class Engine(ABC):
     def say(self, voice: Voice, lines: Sequence[Line]) -> Iterator[Said]:
         """What it says; a line that it cannot say is left out."""
 
+    def prepare(self) -> None:  # noqa: B027 (most need nothing)
+        """What is done once, before several processes speak."""
+
     def fresh(self) -> None:  # noqa: B027 (most have nothing to forget)
         """Forget what was said before: what comes depends on nothing else."""
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from ....errors import InputError
 from ....extras import need
 from ..symbols import Raw
-from .engine import Engine, Line, Said, Voice, at_rate, packaged
+from .engine import PIP, Engine, Line, Said, Voice, at_rate, packaged
 
 
 def _words(text: str) -> list[str]:
@@ -161,7 +162,11 @@ class Espeak(Engine):
     def _loaded(self) -> Any:
         if self._library is None:
             loader = need("speech", "espeakng_loader")
-            library = ctypes.CDLL(loader.get_library_path())
+            try:
+                library = ctypes.CDLL(loader.get_library_path())
+            except OSError as error:
+                why = " ".join(str(error).split())[:200]
+                raise InputError(f"espeak: its library does not load ({why}); {PIP} again") from None
             library.espeak_TextToPhonemes.restype = ctypes.c_char_p
             self._rate = library.espeak_Initialize(RETRIEVE, 0, loader.get_data_path().encode(), OPTIONS)
             self._callback: Callable[..., int] = _CALLBACK(self._heard)

