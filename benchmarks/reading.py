@@ -10,6 +10,7 @@ motions (`performances.acting`) are drawn on some of them and tracked as a drive
 from __future__ import annotations
 
 import argparse
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +142,16 @@ def table(drawn: np.ndarray, read: np.ndarray, of: np.ndarray) -> None:
         r = np.corrcoef(true[:, k], got[:, k])[0, 1]
         numbers = f"{low:.2f}, {middle:.2f}, {high:.2f} | {r:.2f} | {left[:, k].std():.3f} | {stays:.2f}"
         print(f"| {name} | {numbers} | {still:.3f} |")
+    for low, high in itertools.pairwise((0.0, 0.02, 0.1, 0.2, 0.3, 0.5, 0.8, 1.2, 2.0)):
+        there = got[:, SHUT][(true[:, SHUT] >= low) & (true[:, SHUT] < high)]
+        quantiles = np.quantile(there, (0.1, 0.5, 0.9)).round(2) if len(there) else "-"
+        print(f"lips {low} to {high} cm apart are read as {quantiles}")
+    lids = [INDEX["eyeBlink_L"], INDEX["eyeBlink_R"]]
+    shut = (true[:, lids] > 0.95).all(1)
+    print("lids that are shut are read as", np.quantile(got[shut][:, lids].mean(1), (0.0, 0.5, 1.0)).round(2))
+    lags = range(-2, 3)
+    follows = [np.corrcoef(np.roll(true[:, lids].max(1), lag), got[:, lids].mean(1))[0, 1] for lag in lags]
+    print("lids, r at lags of", list(lags), "frames:", np.round(follows, 2))
     print("\n| of 1 of | is read in | |\n|---|---|---|")
     for k, name in enumerate(NUMBERS):
         for source in np.argsort(-np.abs(weights[:, k])):

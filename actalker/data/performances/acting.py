@@ -64,23 +64,32 @@ UNITS: dict[tuple[str, ...], tuple[float, float]] = {  # what moves alone: how o
     ("mouthRollLower",): (1, 1),
     ("mouthRollUpper",): (1, 1),
     ("mouthShrugLower",): (1, 1),
-    ("mouthShrugUpper",): (1, 0.8),
+    ("mouthShrugUpper",): (1.5, 0.9),
     ("mouthStretch",): (2, 1),
     ("mouthDimple",): (1.5, 1),
     ("mouthUpperUp",): (1.5, 1),
     ("mouthLowerDown",): (1.5, 1),
     ("mouthLeft",): (1, 0.9),
     ("mouthRight",): (1, 0.9),
-    ("jawLeft",): (0.7, 0.8),
-    ("jawRight",): (0.7, 0.8),
-    ("jawForward",): (0.3, 0.8),
+    ("jawLeft",): (1.2, 0.9),
+    ("jawRight",): (1.2, 0.9),
+    ("jawForward",): (0.5, 0.8),
     ("cheekPuff",): (0.5, 1),
     ("tongueOut",): (0.3, 1),
 }
 ONE_SIDE = 0.15  # of events that can be on one side alone
 SKEW = 0.08  # of a side, standard deviation: no face is even
 PARTS_APART = 0.2  # the same of an expression's parts
-CLOSED = ("mouthPucker", "mouthPress", "mouthRoll", "mouthShrug", "mouthFrown", "mouthDimple", "cheekPuff")
+CLOSED = (
+    "mouthPucker",
+    "mouthPress",
+    "mouthRoll",
+    "mouthShrug",
+    "mouthFrown",
+    "mouthDimple",
+    "cheekPuff",
+    "noseSneer",
+)
 NODS = 0.12  # nods and shaken heads a second, of a usual face
 RISES, HOLDS, FALLS = (
     ((0.10, 0.25), (0.3, 0.8), (0.3, 0.8)),  # a flash, what stays for a while, what stays long

@@ -164,7 +164,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         ("squints", "narrows the eyes", "squints the eyes"),
-        {"eyeSquint": 1.0, "eyeBlink": 0.25, "cheekSquint": 0.35, "browDown": 0.3},
+        {"eyeSquint": 0.85, "eyeBlink": 0.15, "cheekSquint": 0.35, "browDown": 0.3},
         rise=0.25,
         fall=0.3,
     ),
@@ -302,7 +302,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         ("wrinkles the nose", "scrunches the nose", "sneers", "wrinkles nose"),
-        {"noseSneer": 0.95, "mouthUpperUp": 0.15, "cheekSquint": 0.25, "eyeSquint": 0.2},
+        {"noseSneer": 0.95, "mouthUpperUp": 0.1, "mouthClose": 0.9, "cheekSquint": 0.25, "eyeSquint": 0.2},
         rise=0.25,
         fall=0.3,
     ),

@@ -88,6 +88,7 @@ EXPRESSIONS: dict[str, dict[str, float]] = {  # each at its strongest
         "eyeSquint": 0.4,
         "mouthFrown": 0.35,
         "mouthShrugLower": 0.3,
+        "mouthClose": 0.5,
         "pitch": -3,
         "z": 1.0,
     },

@@ -27,24 +27,24 @@ READ: dict[str, tuple[float, float, float]] = {  # of 1 what is read; error; err
     "eyeSquint": (0.18, 0.068, 0.020),
     "eyeWide": (0.18, 0.091, 0.019),
     "jawLeft": (0.22, 0.031, 0.006),
-    "jawOpen": (0.79, 0.018, 0.002),
+    "jawOpen": (0.42, 0.018, 0.002),
     "jawRight": (0.14, 0.025, 0.005),
     "mouthDimple": (0.0, 0.020, 0.004),
     "mouthFrown": (0.21, 0.059, 0.010),
-    "mouthFunnel": (0.18, 0.030, 0.002),
+    "mouthFunnel": (0.08, 0.030, 0.002),
     "mouthLeft": (0.50, 0.039, 0.005),
-    "mouthLowerDown": (0.18, 0.050, 0.006),
+    "mouthLowerDown": (0.12, 0.050, 0.006),
     "mouthPress": (0.24, 0.060, 0.011),
     "mouthPucker": (0.33, 0.061, 0.010),
     "mouthRight": (0.54, 0.040, 0.006),
     "mouthRollLower": (0.41, 0.035, 0.006),
     "mouthRollUpper": (0.19, 0.027, 0.006),
     "mouthShrugLower": (0.27, 0.049, 0.011),
-    "mouthShrugUpper": (0.62, 0.077, 0.008),
+    "mouthShrugUpper": (0.51, 0.077, 0.008),
     "mouthSmile": (0.73, 0.038, 0.005),
     "mouthStretch": (0.18, 0.045, 0.010),
     "mouthUpperUp": (0.18, 0.031, 0.005),
-    "noseSneer": (0.35, 0.033, 0.005),
+    "noseSneer": (0.31, 0.033, 0.005),
     "mouthClose": (0.95, 0.10, 0.010),  # here and below: the lips' opening, cm
     "yaw": (0.93, 0.40, 0.10),
     "pitch": (0.76, 0.57, 0.11),
@@ -59,7 +59,7 @@ CROSS: dict[tuple[str, str], float] = {  # what is read of another number's 1, l
     ("eyeBlink", "gaze down"): 6.0,  # of either eye
     ("eyeBlink", "eyeWide"): -0.42,
     ("eyeBlink", "eyeSquint"): 0.10,
-    ("eyeBlink", "noseSneer"): 0.06,
+    ("eyeBlink", "noseSneer"): 0.07,
     ("eyeBlink", "pitch"): -0.6,
     ("gaze down", "eyeBlink"): 0.012,
     ("gaze down", "eyeWide"): -0.015,
@@ -67,7 +67,6 @@ CROSS: dict[tuple[str, str], float] = {  # what is read of another number's 1, l
     ("pitch", "browDown"): -0.02,
     ("pitch", "x"): 0.04,
     ("pitch", "y"): 0.02,
-    ("jawOpen", "mouthClose"): 0.71,
     ("jawOpen", "mouthShrugUpper"): -0.73,
     ("mouthClose", "mouthShrugUpper"): 0.23,
     ("mouthClose", "mouthLowerDown"): 0.12,
@@ -90,18 +89,21 @@ CROSS: dict[tuple[str, str], float] = {  # what is read of another number's 1, l
 }
 OTHER_SIDE = 0.2  # of what is read of one side goes to the other
 VARIES = 0.25  # of a gain, from driver to driver (natural logarithm)
-CLEARER = 0.5  # of what reading loses on drawn heads a filmed one shows at most: they have folds and shade
-STAYS = 0.86  # of an error that is still there a frame later
-FULL = 1.2  # coefficients that move together where errors are whole; 10 degrees count as much as 1
+CLEARER = 0.25  # of what reading loses on drawn heads, a filmed one shows at most: it has folds and shade
+STAYS, PLACE_STAYS = 0.92, 0.98  # of an error that is still there a frame later; of the place's
+FULL = 0.7  # coefficients that move together where errors are whole; 10 degrees count as much as 1
+WHOLE = 1.4  # times the error over all frames: where much moves, what is cut off at 0 restored
 TAKES = 0.15  # share of drivers that are a phone's takes: every coefficient, hardly any error, no place
 TAKE_VARIES, TAKE_ERROR, TAKE_ANGLE = 0.15, 0.012, 0.2
 LOST, LOSSES, LOST_FOR = 0.2, 3, (1, 25)  # share of clips that lose the face; how often at most; frames
+HARDLY, LIPS_VARY = (0.08, 0.25), 0.12  # cm between lips that are read as shut, and as parted
 BETWEEN = 0.25  # share of clips whose frames lie between the driver's own
 OWN = (0.02, 0.14)  # coefficients of a driver's rest, which reading keeps within [0, 1]
 LEAST_SURE = 0.3
 
 _BLINKS = [INDEX["eyeBlink_R"], INDEX["eyeBlink_L"]]
 _PLACES = [PLACE[name] for name in ("x", "y", "z")]
+_QUICK = [k for k in range(len(NUMBERS)) if k not in _PLACES]
 _ANGLES = [PLACE[name] for name in ("yaw", "pitch", "roll")]
 _ONE = [INDEX[key] for name in ("browInnerUp", "cheekPuff") for key in ours(name)]
 
@@ -189,30 +191,43 @@ def _tracked(
     read = seen @ mix
     moving = np.abs(true[:, :COUNT]).sum(1) / 2 + np.abs(true[:, _ANGLES]).sum(1) / 10
     much = np.minimum(moving / FULL, 1)[:, None]
-    size = (1 - 0.6 * clear) * (_REST + (_ERROR - _REST) * much)
-    read += _errors(true, size, rng)
-    read_opening = read[:, SHUT].copy()
+    size = (1 - 0.6 * clear) * (_REST + (WHOLE * _ERROR - _REST) * much)
+    errors = _errors(true, size, rng)
+    lids = _lids(seen @ mix, errors)
+    read += errors
     rest = np.maximum(rng.normal(*OWN, COUNT), 0)
     read[:, :COUNT] = np.clip(rest + read[:, :COUNT], 0, 1) - rest
-    read[:, _BLINKS] = _lids(seen @ mix, read)
-    return read, read_opening
+    read[:, _BLINKS] = lids
+    return read, _lips(opening, errors[:, SHUT], rng)
 
 
-def _lids(plain: np.ndarray, read: np.ndarray) -> np.ndarray:
-    """Both lids as tracking has them: alike, but for winks; wider than usual goes to WIDEST."""
-    lids = plain[:, _BLINKS]
+def _lids(read: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """Lids as tracking has them: alike, but for winks; shut ones are read as shut, open ones with errors, and
+    WIDEST at most."""
+    lids = read[:, _BLINKS]
     mean = lids.mean(1, keepdims=True)
     wink = smoothstep(np.abs(lids[:, 0] - lids[:, 1]), *WINK)[:, None]
-    error = (read[:, _BLINKS] - np.clip(lids, 0, 1)).mean(1, keepdims=True)
-    return np.clip(mean + wink * (lids - mean) + np.clip(error, -0.15, 0.15), WIDEST, 1.05)
+    lids = mean + wink * (lids - mean)
+    error = errors[:, _BLINKS[:1]]
+    return np.clip(lids + error * np.clip(1 - lids, 0, 1), WIDEST, 1)
+
+
+def _lips(opening: np.ndarray, error: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The lips' opening (f,) as tracking has it, cm: lips that are hardly parted are read as shut, or as a
+    little further apart than they are."""
+    read = opening * np.exp(rng.normal(0, LIPS_VARY)) + error
+    parted = smoothstep(read, *HARDLY)
+    return np.where(opening >= 0, parted * read, read)
 
 
 def _errors(true: np.ndarray, size: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(f, 62) errors of a standard deviation `size`, that stay for a while; the rest's own is in them."""
     white = rng.normal(size=(len(true) + 1, 62))
-    white[1:] *= np.sqrt(1 - STAYS**2)
-    slow = lfilter([1.0], [1.0, -STAYS], white, axis=0)
-    return slow[1:] * size
+    for columns, stays in ((_QUICK, STAYS), (_PLACES, PLACE_STAYS)):
+        part = white[:, columns]
+        part[1:] *= np.sqrt(1 - stays**2)
+        white[:, columns] = lfilter([1.0], [1.0, -stays], part, axis=0)
+    return white[1:] * size
 
 
 def _confidence(frames: int, rng: np.random.Generator) -> np.ndarray:
