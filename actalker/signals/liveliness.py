@@ -46,7 +46,7 @@ RAISE, RAISED = (0.12, 0.35), (0.3, 1.0)  # of a brow now and then: how far, sec
 NOD, BROW = 3.2, 0.45  # degrees, of 1: what full stress makes, at most
 
 PAST, AHEAD = 4.0, 0.2  # seconds of loudness that the stress of a frame is read from, before and after
-NEAR, CALM = 0.12, 0.05  # seconds that smoothing reaches, in both of its steps
+NEAR, CALM = 0.12, 0.08  # seconds that smoothing reaches, in both of its steps
 LOUDER, FULL = 1.15, 1.75  # of the mean loudness of what is said: where stress begins, and is 1
 SAID = 0.15  # of the largest: quieter frames are pauses
 

@@ -280,5 +280,6 @@ def test_sitters_are_as_portraits_are():
 
 
 def test_the_page_lists_every_action_in_its_words():
-    rows = re.findall(r"^\| `([^|]*)` \|", DOCS.read_text(encoding="utf-8"), re.MULTILINE)
+    page = DOCS.read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([^|]*)` \|", page[page.index("| wordings |") :], re.MULTILINE)
     assert [tuple(row.split("`, `")) for row in rows] == list(WORDINGS)

@@ -39,7 +39,7 @@ def test_a_blink_is_quick_and_whole(minutes):
             if start > 0 and stop < MINUTE:
                 assert 3 <= stop - start <= 6
                 assert lids[start:stop].max() > 0.95
-                assert lids[start:stop].argmax() <= 2 < 1 + stop - start - lids[start:stop].argmax() + 1
+                assert lids[start:stop].argmax() <= 2  # it closes faster than it opens
 
 
 def test_the_head_moves_a_little(minutes):

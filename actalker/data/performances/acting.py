@@ -283,7 +283,7 @@ def _gaze(
     small, wide = rng.normal(0, (3.0, 2.0), (n, 2)), rng.uniform((-26, -15), (26, 17), (n, 2))
     targets = np.where((kind == 1)[:, None], small, np.where((kind == 2)[:, None], wide, 0.0))
     apart = np.linalg.norm(np.diff(targets, axis=0, prepend=np.zeros((1, 2))), axis=1)
-    looks = _steps(times, starts, 0.021 + 0.0022 * apart + 0.01, targets)  # Bahill et al. 1975
+    looks = _steps(times, starts, 0.021 + 0.0022 * apart + 0.01, targets)  # Carpenter 1988
     follows = rng.uniform(0.0, 0.7) * min(restless, 1.3)
     wider = np.sign(targets) * np.maximum(np.abs(targets) - 7, 0) * follows
     late = starts + rng.uniform(0.04, 0.15, n)
