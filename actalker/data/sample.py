@@ -48,6 +48,11 @@ class Gated(Batch):
     gates: Tensor
     signals: Tensor
 
+    @property
+    def length(self) -> int:
+        """Frames of a clip."""
+        return self.gates.shape[-1]
+
     def names(self) -> list[str]:
         """The signals that the rows of `gates` and `motion` are for, in their order.
 

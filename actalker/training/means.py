@@ -11,6 +11,7 @@ from torch import Tensor
 LOGGED = (
     *("loss", "mouth", "upper", "rest", "motion", "shown", "field", "numbers", "opening", "leak"),
     *("loss_low", "loss_middle", "loss_high"),
+    *("articulators", "closures", "phones"),
 )
 
 

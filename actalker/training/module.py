@@ -18,6 +18,7 @@ from ..control.conditions import Conditions, widen_regions
 from ..data.module import SharedBatches
 from ..data.performances.performance import Performance
 from ..data.sample import Sample, pixels
+from ..data.speech.dataset import Spoken
 from ..diffusion.objective import Losses, ObjectiveConfig, by_noise_level, denoising_loss
 from ..errors import InputError
 from ..pipeline.generate import generate
@@ -33,6 +34,7 @@ from .optimizer import OptimizerConfig, decayed_and_plain, new_adamw
 from .resume import go_on
 from .shard import shard
 from .shown import field_loss, shown_loss
+from .speech import heard, speech_loss
 from .start import begin, settings_of
 from .strategies import (
     StrategyConfig,
@@ -88,8 +90,8 @@ class TrainingModule(L.LightningModule):
             self.model.network.enable_gradient_checkpointing()
         self.objective, self.optimizer, self.strategy, self.seed = objective, optimizer, strategy, seed
         self.means = StepMeans()
-        widths = {s: self.model.encoders[s].null.numel() for s in SIGNAL_NAMES}  # type: ignore[union-attr, operator]
         if strategy.motion_weight:
+            widths = {s: self.model.encoders[s].null.numel() for s in SIGNAL_NAMES}  # type: ignore[union-attr, operator]
             self.readers = nn.ModuleDict({s: nn.Linear(w, motion_channels) for s, w in widths.items()})
         if strategy.shown_weight:
             width = self.model.network.config.block_out_channels[0]
@@ -174,9 +176,11 @@ class TrainingModule(L.LightningModule):
         return total
 
     def step_loss(
-        self, batch: Sample | Performance, step: int, part: int = 0
+        self, batch: Sample | Performance | Spoken, step: int, part: int = 0
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """What a step minimises, and what it logs."""
+        if isinstance(batch, Spoken):
+            return speech_loss(self.model, batch)
         generator = self.step_generator(step, part)
         if isinstance(batch, Performance):
             return motion_step(self.model, batch, self.objective, self.strategy, generator)
@@ -246,10 +250,21 @@ class TrainingModule(L.LightningModule):
     def test_step(self, batch: Sample, index: int) -> None:
         self._measure("test", batch, index, self.trainer.test_dataloaders)
 
-    def _measure(self, stage: str, batch: Sample, index: int, loader: Any) -> None:
+    def _measure(self, stage: str, batch: Sample | Performance | Spoken, index: int, loader: Any) -> None:
         """Log a batch's losses, for means over all clips, whatever the number of processes."""
         number = index * self.trainer.world_size + self.global_rank
         generator = torch.Generator().manual_seed(number)
+        if isinstance(batch, Spoken):
+            values = speech_loss(self.model, batch)[1] | heard(self.model, batch)
+        else:
+            values = self._denoised(batch, generator)
+        order = getattr(loader, "batch_sampler", None)
+        counts = not isinstance(order, SharedBatches) or order.counts(index)
+        # times processes: Lightning's mean over them of whole numbers is a whole number
+        clips = len(batch.index) * self.trainer.world_size if counts else 0
+        self.log_dict({f"{stage}/{k}": v for k, v in values.items()}, batch_size=clips, sync_dist=True)
+
+    def _denoised(self, batch: Sample | Performance, generator: torch.Generator) -> dict[str, Tensor]:
         values: dict[str, Tensor] = {}
         if isinstance(batch, Performance):
             loss, values = motion_losses(self.model, batch, self.objective, self.strategy.motion, generator)
@@ -261,12 +276,7 @@ class TrainingModule(L.LightningModule):
                 values["motion"] = self.motion_loss(self.tokens(batch, None), batch)
             if self.strategy.field_weight:
                 values["field"] = field_loss(self.objective, loss, batch)
-        values |= {"loss": loss.total, "mouth": loss.mouth, "upper": loss.upper}
-        order = getattr(loader, "batch_sampler", None)
-        counts = not isinstance(order, SharedBatches) or order.counts(index)
-        # times processes: Lightning's mean over them of whole numbers is a whole number
-        clips = len(batch.index) * self.trainer.world_size if counts else 0
-        self.log_dict({f"{stage}/{k}": v for k, v in values.items()}, batch_size=clips, sync_dist=True)
+        return values | {"loss": loss.total, "mouth": loss.mouth, "upper": loss.upper}
 
     def predict_step(self, batch: Sample, index: int) -> list[Tensor]:
         """The clips (f, 3, H, W) in [0, 1] that the model makes of a batch."""

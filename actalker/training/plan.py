@@ -39,7 +39,7 @@ def plan(module: TrainingModule, batch: Any, devices: int, accumulate: int, spli
     lines.append("memory of each process, GiB:")
     share = devices if split else 1
     lines += [f"  {name:17s} {size / share / GIB:8.2f}" for name, size in kept.items()]
-    clips, frames = len(batch.gates), batch.gates.shape[-1]
+    clips, frames = len(batch.index), batch.length
     lines.append(f"a step: {clips * devices * accumulate} clips of {frames} frames on {devices} process(es)")
     free = psutil.virtual_memory().available if module.device.type == "cpu" else _free(module.device)
     if sum(kept.values()) > 0.9 * free:

@@ -1,0 +1,256 @@
+"""(seed, place) to a crop of speech and what the mouth does in it: endless, from a cache of voices.
+
+Letters: b batch, h hops of 10 ms, l outputs of the encoder (one for every STRIDE hops), m bands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ...errors import InputError
+from ...heads.articulation import PHONES, RATE, Phone, at_frames, tracks
+from ...signals.audio import HOP
+from ...signals.running import CONTEXT, LOOK_AHEAD, SpeechStream, levelled
+from ...signals.speech import STRIDE
+from ..module import StepData
+from ..sample import Batch
+from .augment import augment, babbler, without_voice
+from .cache import SpeechCache, Utterance
+
+HZ = HOP * RATE  # samples a second
+SYMBOLS = {symbol: k for k, symbol in enumerate(PHONES)}
+NEAR = 8  # utterances before and after one among which its voice speaks on
+PAUSES = (0.05, 1.0), (1.0, 3.0)  # seconds between utterances, and how long one in LONG of them is
+LONG = 0.08
+BEGINS = 0.3  # share of crops from the beginning of a sound, where its means are hardly known
+PAST = 100  # hops of sound at least before the others
+EVERY = 25  # hops from one moment whose running means are kept to the next
+SPEEDS = (0.82, 1.22)  # of varied voices, pitch and formants too
+LOUD = (-23.0, 7.0)  # dB full scale: mean and deviation of how loud recordings are
+
+
+@dataclass
+class Spoken(Batch):
+    """A crop of speech, or a batch of them (tensors with a leading b).
+
+    features: (h, m) as `signals.running` gives them, with the running means of one moment. articulators:
+    (l, 9) and phones: (l,) numbers of PHONES, of the encoder's outputs. index: its number in its source.
+    """
+
+    features: Tensor
+    articulators: Tensor
+    phones: Tensor
+    index: Tensor
+
+    @property
+    def length(self) -> int:
+        """Outputs of a crop."""
+        return self.phones.shape[-1]
+
+
+@dataclass(frozen=True)
+class SpeechDataConfig:
+    """What the crops of a training are."""
+
+    speech: str = "speech"
+    """Folder of a cache of synthetic speech (`actalker speech`)."""
+
+    seed: int = 0
+    """Sounds are a function of (seed, index), what is cut from them of (seed, place)."""
+
+    frames: int = 75
+    """Outputs a crop, 25 a second."""
+
+    seconds: float = 12.0
+    """Length of a sound, of which crops are cut."""
+
+    clean: float = 0.28
+    """Share of speech that is left as the engines made it."""
+
+    empty: float = 0.08
+    """Share of sounds in which nobody speaks: noise, music."""
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """A sound. log: (h, m) log10 of power. level: (k,) and bands: (k, m), running means of every EVERYth hop.
+    articulators: (h, 9), the closest closures of each hop. phones: (h,).
+    """
+
+    log: np.ndarray
+    level: np.ndarray
+    bands: np.ndarray
+    articulators: np.ndarray
+    phones: np.ndarray
+
+
+class SpeechDataset(Dataset):
+    """Crops of sounds `place % count`; each sound is made once, kept (0.2 MB), and cut anew every time.
+
+    Raises: InputError for a folder without speech, and crops without a frame or longer than sounds.
+    """
+
+    def __init__(self, config: SpeechDataConfig, count: int, held: bool = False) -> None:
+        self.config, self.count = config, count
+        self.hops, self.length = CONTEXT + STRIDE * (config.frames - 1), round(config.seconds * RATE)
+        if config.frames < 1 or self.hops + PAST > self.length:
+            most = (self.length - PAST - CONTEXT) // STRIDE + 1
+            raise InputError(
+                f"data.frames: {config.frames}, of sounds of {config.seconds:g} s; give 1 to {most}, or "
+                "longer data.seconds"
+            )
+        self.cache = SpeechCache(config.speech, held)
+        self.kept: dict[int, Heard] = {}
+        self.read: dict[int, Utterance] = {}
+
+    def __len__(self) -> int:
+        return self.count
+
+    def name(self, index: int) -> str:
+        """What a sound is called in messages."""
+        return f"speech {self.config.seed}/{index}"
+
+    def __getitem__(self, place: int) -> Spoken:
+        index = place % self.count
+        if index not in self.kept:
+            self.kept[index] = self.make(index)
+        heard, rng = self.kept[index], np.random.default_rng((self.config.seed, place, 1))
+        begins = rng.random() < BEGINS
+        first = int(rng.integers(PAST) if begins else rng.integers(PAST, self.length - self.hops + 1))
+        since = (self.hops - 1 - LOOK_AHEAD) * rng.random() ** (2 if begins else 1)
+        moment = int(first + LOOK_AHEAD + since) // EVERY
+        log = heard.log[first : first + self.hops].astype(np.float32)
+        features = levelled(log, heard.level[moment], heard.bands[moment])
+        at = first + LOOK_AHEAD + STRIDE * np.arange(self.config.frames)
+        return Spoken(
+            features=torch.from_numpy(hidden(features, rng)),
+            articulators=torch.from_numpy(heard.articulators[at].astype(np.float32)),
+            phones=torch.from_numpy(heard.phones[at].astype(np.int64)),
+            index=torch.tensor(index),
+        )
+
+    def make(self, index: int) -> Heard:
+        """Sound `index`."""
+        config, rng = self.config, np.random.default_rng((self.config.seed, index, 0))
+        samples, hops = (self.length + 1) * HOP, self.length
+        phones: list[Phone] = []
+        if rng.random() < config.empty:
+            sound = without_voice(samples, rng)
+        else:
+            clean = rng.random() < config.clean
+            lead = 0.5 * rng.random() if rng.random() < 0.5 else -2 * rng.random()
+            sound, phones = self._speech(samples / HZ, lead, rng, 1.0 if clean else speed(rng))
+            if not clean:
+                sound = augment(sound, rng, babbler(self.cache, rng))
+            sound = loud(sound, rng)
+        stream = SpeechStream().push(sound)
+        at = np.arange(EVERY - 1, hops, EVERY)
+        return Heard(
+            np.log10(np.maximum(stream.power[:hops], 1e-12)).astype(np.float16),
+            stream.level[at].astype(np.float32),
+            stream.bands[at].astype(np.float32),
+            at_frames(tracks(phones, hops / RATE), hops, RATE).astype(np.float16),
+            at_hops(phones, hops),
+        )
+
+    def _speech(
+        self, seconds: float, lead: float, rng: np.random.Generator, faster: float
+    ) -> tuple[np.ndarray, list[Phone]]:
+        """One voice that speaks on, (n,) float32, and its phones. lead: seconds before its first utterance;
+        less than 0: the sound begins in it."""
+        sound, phones = np.zeros(round(seconds * HZ), np.float32), []
+        first = int(rng.integers(len(self.cache)))
+        voice = self._utterance(first).voice
+        near = range(max(0, first - NEAR), min(len(self.cache), first + NEAR + 1))
+        fellows = [k for k in near if self._utterance(k).voice == voice]
+        begin, said = round(lead * HZ), first
+        while begin < len(sound):
+            utterance = self._utterance(said)
+            spoken = utterance.sound.astype(np.float32) / 32768 * 10 ** (rng.uniform(-3, 3) / 20)
+            if faster != 1:
+                spoken = np.interp(np.arange(0, len(spoken) - 1, faster), np.arange(len(spoken)), spoken)
+            inside = spoken[max(-begin, 0) : len(sound) - begin]
+            sound[max(begin, 0) :][: len(inside)] += inside
+            for p in utterance.phones:
+                start, end = (begin / HZ + t / faster for t in (p.start, p.end))
+                phones.append(Phone(start, end, p.symbol, p.stressed))
+            pause = rng.uniform(*PAUSES[int(rng.random() < LONG)])
+            begin += len(spoken) + round(pause * HZ)
+            said = fellows[int(rng.integers(len(fellows)))]
+        return sound, phones
+
+    def _utterance(self, k: int) -> Utterance:
+        if k not in self.read:
+            self.read[k] = self.cache[k]
+        return self.read[k]
+
+
+def speed(rng: np.random.Generator) -> float:
+    """How much faster a voice is played."""
+    return float(np.exp(rng.uniform(*np.log(SPEEDS))))
+
+
+def loud(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A sound as loud as recordings are; silence stays silent."""
+    size = float(np.sqrt(np.mean(np.square(sound)))) if len(sound) else 0.0
+    wanted = 10 ** (min(rng.normal(*LOUD), -9) / 20)
+    return sound * (wanted / size) if size > 1e-6 else sound
+
+
+def hidden(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Features (h, m) whose means are not quite known, some bands and some hops hidden."""
+    h, m = features.shape
+    features = features + 0.12 * rng.normal() + 0.12 * rng.normal() * np.linspace(-1, 1, m)
+    if rng.random() < 0.5:
+        width = int(rng.integers(1, 14))
+        first = int(rng.integers(m - width))
+        features[:, first : first + width] = features.mean()
+    if rng.random() < 0.4 and h > 8:
+        width = int(rng.integers(2, 9))
+        first = int(rng.integers(h - width))
+        features[first : first + width] = features.mean()
+    return features.clip(-2, 2).astype(np.float32)
+
+
+def at_hops(phones: Sequence[Phone], hops: int) -> np.ndarray:
+    """Numbers (h,) of the phones that are said at hops, uint8."""
+    out = np.full(hops, SYMBOLS["_"], np.uint8)
+    for p in phones:
+        out[max(0, round(p.start * RATE)) : max(0, round(p.end * RATE))] = SYMBOLS[p.symbol]
+    return out
+
+
+class SpeechData(StepData):
+    """Crops of training voices; those of validation are of voices that are never trained on, as they are.
+
+    Args:
+        data: what the crops are.
+        sounds: how many different ones are made; they are kept in memory.
+        batch_size: crops a step.
+        steps: steps of the whole training, for their order.
+        workers: processes that make them beside the training.
+        validation_sounds: of held-out voices, a crop of each.
+    """
+
+    def __init__(
+        self,
+        data: SpeechDataConfig,
+        sounds: int = 1600,
+        batch_size: int = 48,
+        steps: int = 100000,
+        workers: int = 1,
+        validation_sounds: int = 48,
+    ) -> None:
+        super().__init__(batch_size, steps, workers, data.seed)
+        self.data, self.sounds, self.validation_sounds = data, sounds, validation_sounds
+
+    def dataset(self, training: bool) -> Dataset:
+        if training:
+            return SpeechDataset(self.data, self.sounds)
+        return SpeechDataset(replace(self.data, clean=1.0, empty=0.0), self.validation_sounds, held=True)

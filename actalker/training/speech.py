@@ -1,0 +1,61 @@
+"""What a step learns from speech: articulators, closures, and which phone is said.
+
+Letters: b batch, l outputs of the encoder, p phones.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..data.speech.dataset import Spoken
+from ..errors import InputError
+from ..heads.articulation import ARTICULATORS
+from ..pipeline.model import TalkingHeadModel
+from ..signals.speech import CLOSURES, SpeechEncoder, bounded
+
+WEIGHTS = {"lips": 1.5, "width": 0.7, "tongue": 0.6}  # of squared errors; 1 for the others, and for this:
+APERTURE = 2.0
+CLOSED, SAID = 0.15, 0.2  # weights of what closures and phones cost
+
+
+def aperture(articulators: Tensor) -> Tensor:
+    """Height of the opening between the lips, (...), of articulators (..., 9)."""
+    lips, close, tuck = (articulators[..., ARTICULATORS.index(n)] for n in ("lips", "close", "tuck"))
+    return lips * (1 - close) * (1 - 0.75 * tuck)
+
+
+def speech_loss(model: TalkingHeadModel, batch: Spoken) -> tuple[Tensor, dict[str, Tensor]]:
+    """What a step of speech minimises, and what it logs.
+
+    Raises: InputError for a model whose audio encoder does not read articulators from speech.
+    """
+    encoder = model.encoders["audio"]
+    if not isinstance(encoder, SpeechEncoder):
+        raise InputError("model.audio: learns nothing from speech alone; give it kind: speech")
+    raw, phones = encoder.listen(batch.features)
+    made, truth = bounded(raw.float()), batch.articulators
+    weights = torch.tensor([WEIGHTS.get(name, 1.0) for name in ARTICULATORS]).to(made)
+    shapes = (weights * (made - truth).square()).mean()
+    opening = (aperture(made) - aperture(truth)).square().mean()
+    closures = list(CLOSURES)
+    closed = F.binary_cross_entropy_with_logits(raw.float()[..., closures], truth[..., closures].clamp(0, 1))
+    said = F.cross_entropy(phones.float().flatten(0, 1), batch.phones.flatten(), label_smoothing=0.1)
+    total = shapes + APERTURE * opening / len(ARTICULATORS) + CLOSED * closed + SAID * said
+    right = (phones.argmax(-1) == batch.phones).float().mean()
+    values = {"loss": total, "articulators": shapes, "opening": opening, "closures": closed, "phones": right}
+    return total, values
+
+
+def heard(model: TalkingHeadModel, batch: Spoken) -> dict[str, Tensor]:
+    """Shares of the variance over a batch that are explained, for each articulator and the opening."""
+    raw, _ = model.encoders["audio"].listen(batch.features)  # type: ignore[union-attr, operator]
+    made, truth = (
+        torch.cat([v, aperture(v)[..., None]], -1).flatten(0, 1)
+        for v in (bounded(raw.float()), batch.articulators)
+    )
+    shares = 1 - (made - truth).square().mean(0) / truth.var(0, correction=0).clamp(min=1e-6)
+    return {
+        f"explained_{name}": share for name, share in zip((*ARTICULATORS, "opening"), shares, strict=True)
+    }
