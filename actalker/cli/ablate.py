@@ -162,9 +162,10 @@ def _shipped(options: Any, command: str) -> int:
     models = list(dict.fromkeys([options.model, *(options.beside or [])]))
     for model in models:
         check_name(model)
-    if not portraits:
-        raise InputError("nothing to measure: give --portraits")
     speakers = [check_readable(path, "video") for path in options.audio or []]
+    if not portraits and (speakers or drivers or options.speech):
+        raise InputError("--preset targets: --audio, --drivers and --speech need --portraits")
+    from ..evaluation.targets import performances
     from ..evaluation.targets.clips import clips
     from ..evaluation.targets.given import lengths, sitters, voices
     from ..evaluation.targets.makers import TRUTH
@@ -177,12 +178,18 @@ def _shipped(options: Any, command: str) -> int:
         from ..data.speech.cache import SpeechCache
 
         spoken, long = voices(SpeechCache(options.speech, held=True))
-    made = clips(sitters(portraits), spoken, long, lengths(speakers), lengths(drivers))
+    made = []
+    if portraits:
+        made = clips(sitters(portraits), spoken, long, lengths(speakers), lengths(drivers))
+    how = options.engine, options.workers, options.address
+    who = [name for name in models if performances.takes_all(name)]
     make_folder(folder)
+    with _counted(performances.COUNT * (len(who) + 1), "performances") as tick:
+        acted = performances.perform_all([*who, TRUTH], folder, *how, tick)
     models.append(TRUTH)
     with _counted(count(models, made), "clips") as tick:
-        kept = see(models, made, folder, options.engine, options.workers, options.address, tick)
-    rows = lines(models, kept, made)
+        kept = see(models, made, folder, *how, tick)
+    rows = lines(models, kept, made, acted)
     path = write_targets(folder, command, models, made, rows)
     print(markdown(rows, columns(models)))
     print(path)

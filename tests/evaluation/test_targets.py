@@ -9,18 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from media_files import video_file
+from motion_models import motion_model
 from PIL import Image
 from skimage.data import astronaut
 
+from actalker.data.performances.dataset import PerformanceConfig, PerformanceDataset
+from actalker.data.sample import collate
 from actalker.data.speech.cache import Utterance
 from actalker.errors import InputError
 from actalker.evaluation import lips
 from actalker.evaluation.heads import portraits
 from actalker.evaluation.heads.reading import Reading
 from actalker.evaluation.targets import clips as listed
-from actalker.evaluation.targets import driven, given, items, makers, report, seen, sounds
-from actalker.evaluation.targets.measures import MEASURES
+from actalker.evaluation.targets import driven, given, items, makers, performances, report, seen, sounds
+from actalker.evaluation.targets.measures import MEASURES, over
 from actalker.heads.articulation import Phone
+from actalker.heads.face_map import NUMBERS
 from actalker.heads.model import SCORES
 
 RATE = sounds.RATE
@@ -142,7 +146,7 @@ def test_rows_hold_what_was_seen_and_whether_it_is_enough(tmp_path):
         ("direct", "driver", 0): read(100, shapes=0.9 * moves + 0.02 * rng.normal(size=moves.shape)),
         ("new", "closing", 0): read(50, change=np.array([5.0, 0.05, 0.25])),
     }
-    rows = {row.what: row for row in report.lines(["new", "old", "direct"], kept, [clip, film, pair])}
+    rows = {row.what: row for row in report.lines(["new", "old", "direct"], kept, [clip, film, pair], {})}
     row = rows["unseen voices: closed at p b m"]
     assert row.values["new"].value == 1 and row.met and row.values["new"].count == 10
     assert np.isnan(row.values["direct"].value) and row.values["old"].value < 0.8
@@ -270,6 +274,55 @@ def test_voices_that_say_too_little_are_refused():
         given.voices([one, one])
 
 
+def test_a_phrase_shows_where_half_of_it_is_in_the_motion():
+    rise = np.sin(np.linspace(0, np.pi, 40))
+    smile, brows = np.zeros((2, 100, len(NUMBERS)))
+    smile[10:50, NUMBERS.index("mouthSmile_L")] = rise
+    brows[55:95, NUMBERS.index("browInnerUp_L")] = rise
+    both, offset = [smile, brows], np.full(len(NUMBERS), 0.3)
+    assert performances.shows(0.51 * smile + offset, smile, both)
+    assert not performances.shows(0.49 * smile + offset, smile, both)
+    assert not performances.shows(smile + brows * 0.2, brows, both)
+    assert performances.shows(-brows, -brows, both) and not performances.shows(-brows, brows, both)
+
+
+def test_groups_of_numbers_agree_where_they_move():
+    rng = np.random.default_rng(0)
+    asked = np.zeros((100, len(NUMBERS)))
+    moves = [NUMBERS.index(name) for name in ("jawOpen", "eyeBlink_L", "eyeBlink_R", "yaw")]
+    asked[:, moves] = rng.normal(size=(100, 4)) * (0.3, 0.3, 0.3, 5)
+    made = asked.copy()
+    made[:, moves[2]] = rng.normal(size=100)
+    found = performances.agreements(made, asked)
+    lids = (1 + np.corrcoef(made[:, moves[2]], asked[:, moves[2]])[0, 1]) / 2
+    assert found == {"mouth": 1, "jaw": 1, "pose": 1, "lids": pytest.approx(lids)} | {
+        name: pytest.approx(1) for name in ("mouth", "jaw", "pose")
+    }
+    assert performances.agreements(made, 0.01 * asked) == {}
+
+
+def test_performances_under_gates():
+    data = PerformanceDataset(PerformanceConfig(performances.SEED, 50, 2.0), 2)
+    batch = collate([data[0]])
+    told = performances.measure(None, batch, performances.phases(data, 0))
+    assert told["errors"]["open"] == {"mouth": 0, "upper": 0}
+    closed, names = told["errors"]["audio closed"], batch.names()
+    part = (batch.parts[0, names.index("audio")].numpy() * performances.sizes())[:, makers.OF_MOUTH]
+    assert closed["mouth"] == pytest.approx((part**2).sum(1).mean(), rel=1e-5) and closed["upper"] == 0
+    assert all(told["monotone"].values()) and "audio" in told["monotone"]
+    assert np.isnan(over(np.zeros((3, 2)))) and over(np.array([[3.0, 1.0], [1.0, 1.0]])) == 2
+
+
+@pytest.mark.slow
+def test_a_model_performs():
+    data = PerformanceDataset(PerformanceConfig(performances.SEED, 14, 2.0), 1)
+    batch = collate([data[0]])
+    told = performances.measure(None, batch, [])
+    fresh = performances.measure(motion_model(), batch, [])
+    assert fresh["errors"]["open"]["mouth"] > 0 and set(fresh["r"]) == set(told["r"])
+    assert set(fresh["monotone"]) == set(told["monotone"])
+
+
 def ablate(*words: object) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "actalker", "ablate", "--preset", "targets", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True)
@@ -279,7 +332,7 @@ def test_wrong_words_are_one_line(tmp_path):
     picture = tmp_path / "face.png"
     Image.new("RGB", (64, 64)).save(picture)
     for words, told in (
-        ((), "give --portraits"),
+        (("--drivers", picture), "need --portraits"),
         (("--portraits", picture, "--text", "a person | 0-1: smiles"), "takes no --text"),
         (("--portraits", picture, "--beside", "teeny"), "teeny"),
         (("--portraits", picture, "--audio", tmp_path / "none.mp4"), "none.mp4"),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 
@@ -22,11 +23,12 @@ from .seen import REAL, Kept, Seen
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """What was seen of one model. clips: by use."""
+    """What was seen of one model. clips: by use. acted: its performances (`performances.measure`)."""
 
     model: str
     kept: Kept
     clips: Mapping[str, Sequence[Clip]]
+    acted: Sequence[Mapping[str, Any]] = ()
 
     def of(self, use: str) -> list[tuple[Clip, Seen]]:
         """Clips of a use, and what was seen of them, in order; those that were not made are left out."""
@@ -208,3 +210,19 @@ def seeds(shown: Shown) -> list[float]:
     if one is None or other is None:
         return []
     return [driven.apart(one.pose[: len(other.pose), 0], other.pose[:, 0])]
+
+
+def errors(shown: Shown, setting: str, region: str) -> list[tuple[float, float]]:
+    return [(one["errors"][setting][region], one["errors"]["open"][region]) for one in shown.acted]
+
+
+def phrases(shown: Shown, setting: str) -> list[float]:
+    return [float(value) for one in shown.acted for value in one["phrases"][setting]]
+
+
+def monotone(shown: Shown, signal: str) -> list[float]:
+    return [float(one["monotone"][signal]) for one in shown.acted if signal in one["monotone"]]
+
+
+def group(shown: Shown, name: str) -> list[float]:
+    return [one["r"][name] for one in shown.acted if name in one["r"]]

@@ -26,12 +26,14 @@ from ...pipeline.performance import open_performance, perform
 from ...pipeline.portrait import read_portrait
 from ...pipeline.result import to_uint8
 from ...pipeline.talking_head import TalkingHeadPipeline
+from ...signals.liveliness import Liveliness
 from ..lips import FPS
 from .clips import Clip
 from .sounds import RATE
 
 TRUTH = "truth"
 SIZE = 512  # pixels of the longer side of what models of heads draw, and of what is read at least
+LIVELY = 0.5  # of faces that nobody drives, where they are not to be calm
 SQUARE = 256  # that a portrait is cut to where no model asks for another
 OF_MOUTH = np.array([name.startswith(MOUTH) for name in NUMBERS])
 
@@ -61,6 +63,7 @@ class Model:
             gates=dict.fromkeys(closed, 0.0),
             duration=Fraction(clip.frames, FPS),
             seed=clip.seed,
+            liveliness=0.0 if clip.calm else LIVELY,
             fps=FPS,
             view="face" if of_heads else None,
             size=SIZE if of_heads else None,
@@ -72,7 +75,7 @@ class Truth:
     """The numbers that clips ask for, through the codec of heads onto the portrait: no model is between.
 
     Speech moves the mouth by its phones, or as the real speaker's is followed; a driver moves the rest
-    beside it, and everything alone; scripts and a face's own life are left out.
+    beside it, and everything alone; without one a face lives of itself. Scripts are left out.
     """
 
     def __init__(self) -> None:
@@ -86,6 +89,8 @@ class Truth:
         heard = "audio" not in closed
         if clip.driver is not None:
             numbers += followed(clip.driver, clip.frames) * (~OF_MOUTH if "audio" in clip.signals else 1)
+        elif not clip.calm:
+            numbers += Liveliness(FPS, clip.seed, LIVELY).numbers(0, clip.frames)
         if clip.real is not None:
             numbers += followed(clip.real, clip.frames) * OF_MOUTH
         elif clip.phones and heard:

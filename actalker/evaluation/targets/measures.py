@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import lips
 from ..statistics import mean, median
-from . import driven, items
+from . import driven, items, performances
 from .items import Shown
 
 READ = (
@@ -24,7 +24,13 @@ LAGGED = "Pearson's r at the best lag within 2 frames either way, mean over clip
 CLOSED = f"share of phones whose least {OPENING} in {NEAR} is <= 0.20 of the clip's 95th percentile"
 FOR_DIRECT = "direct"  # the model that others are held against
 
-Items = Callable[[Shown], Sequence[float]]
+Items = Callable[[Shown], Sequence[float] | Sequence[tuple[float, float]]]
+
+
+def over(pairs: np.ndarray) -> float:
+    """The sum of the first over that of the second of pairs (n, 2); NaN where that is nothing."""
+    total = np.reshape(pairs, (-1, 2)).sum(0)
+    return float(total[0] / total[1]) if total[1] > 1e-9 else float("nan")
 
 
 @dataclass(frozen=True)
@@ -243,8 +249,50 @@ def _of_life() -> Iterator[Measure]:
     )
 
 
+def _of_performances() -> Iterator[Measure]:
+    what = (
+        f"{performances.COUNT} performances of {performances.SECONDS:g} s that no training sees (seed "
+        f"{performances.SEED}), numbers of motion weighed by the length of their maps"
+    )
+    error = f"{what}; mean square difference to what all open gates ask for"
+    for signal, region, low, high in (
+        ("audio", "mouth", 3.0, None),
+        ("audio", "upper", 0.97, 1.03),
+        ("expression", "upper", 2.0, None),
+    ):
+        yield Measure(
+            f"performances: error in the {region}, {signal} closed over open",
+            error,
+            partial(items.errors, setting=f"{signal} closed", region=region),
+            low,
+            high,
+            over=over,
+        )
+    phrase = f"{what}; phases of which motion has half at least, by least squares"
+    for title, setting, least, most in (
+        ("text open, expression closed", "expression closed", 0.85, None),
+        ("all open", "open", 0.8, None),
+        ("text and expression closed", "expression and text closed", None, 0.3),
+    ):
+        name = f"performances: script phrases shown, {title}"
+        yield Measure(name, phrase, partial(items.phrases, setting=setting), least, most)
+    for signal in ("audio", "expression", "text"):
+        name = f"performances: effect grows with the {signal} gate, share"
+        grows = (
+            f"{what}; effect in its own region at gates 0, 0.25, 0.5, 0.75, 1, each more than the one before"
+        )
+        yield Measure(name, grows, partial(items.monotone, signal=signal), 0.9)
+    for title in performances.GROUPS:
+        name = f"performances: {title}, r with what is asked for"
+        yield Measure(
+            name,
+            f"{what}; Pearson's r of each number that moves, median within a performance, mean over them",
+            partial(items.group, name=title),
+        )
+
+
 MEASURES: Mapping[str, Measure] = {
     measure.name: measure
-    for group in (_of_lips, _of_sounds, _of_drivers, _of_control, _of_life)
+    for group in (_of_lips, _of_sounds, _of_drivers, _of_control, _of_life, _of_performances)
     for measure in group()
 }

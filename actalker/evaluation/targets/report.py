@@ -43,14 +43,21 @@ class Line:
     hash: str
 
 
-def lines(models: Sequence[str], kept: Kept, clips: Sequence[Clip]) -> list[Line]:
-    """The rows of which some model has a value; models: as they were given, the measured one first."""
+def lines(
+    models: Sequence[str], kept: Kept, clips: Sequence[Clip], acted: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> list[Line]:
+    """The rows of which some model has a value; models: as they were given, the measured one first.
+
+    acted: model -> its performances (`performances.measure`).
+    """
     by_use: dict[str, list[Clip]] = {}
     for clip in clips:
         by_use.setdefault(clip.use, []).append(clip)
     out = []
     for measure in MEASURES.values():
-        values = {model: _value(measure, Shown(model, kept, by_use)) for model in models}
+        values = {
+            model: _value(measure, Shown(model, kept, by_use, acted.get(model, ()))) for model in models
+        }
         if not any(value.count for value in values.values()):
             continue
         direct = values[FOR_DIRECT].value if FOR_DIRECT in values else float("nan")
@@ -62,7 +69,7 @@ def lines(models: Sequence[str], kept: Kept, clips: Sequence[Clip]) -> list[Line
 
 def _value(measure: Measure, shown: Shown) -> Value:
     found = np.array(measure.items(shown), float)
-    found = found[np.isfinite(found)]
+    found = found[[bool(np.isfinite(one).all()) for one in found]] if len(found) else found
     low = high = float("nan")
     if len(found) >= FEWEST:
         low, high = interval(found, measure.over, draws=DRAWS)

@@ -1,0 +1,227 @@
+"""What a model of heads makes of performances that nobody trained on: numbers against numbers, nothing drawn.
+
+Letters: f frames, n signals.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...data.performances.dataset import PerformanceConfig, PerformanceDataset
+from ...data.performances.performance import Performance
+from ...data.performances.scripts import performed
+from ...data.performances.told import conditions, number_regions, truth
+from ...data.sample import collate
+from ...heads.face_map import CELLS, ENERGY, MOUTH, NUMBERS, face_map
+from ...pipeline.encoders import NONE
+from ...pipeline.find import find_model
+from ...pipeline.folder import check_files, load_model
+from ...pipeline.generate import generate
+from ...pipeline.model import TalkingHeadModel
+from ...provenance import whole_file
+from ...signals.signal import SIGNALS
+from ..jobs import read_kept, run_jobs
+from ..statistics import correlation, is_monotone, median
+from .makers import TRUTH
+
+MEASURED = 1  # to be raised when performances are made or measured in another way
+SEED, COUNT = 2_000_000, 20  # trainings begin at 0 and validate from 1,000,000 on
+SECONDS, FPS = 6.0, 25
+SETTINGS: Mapping[str, tuple[str, ...]] = {  # what is closed
+    "open": (),
+    "audio closed": ("audio",),
+    "expression closed": ("expression",),
+    "expression and text closed": ("expression", "text"),
+}
+GATES = (0.0, 0.25, 0.5, 0.75, 1.0)
+WINDOW = 14  # frames of a sweep
+MOVES, TURNS = 0.05, 1.0  # standard deviation of a number that moves; of degrees
+LITTLE = 0.1  # effect of an open gate (of a coefficient's 1, over a window) below which it does nothing
+HALF = 0.5  # of a phrase's motion: what shows
+GROUPS = {
+    "mouth": lambda name: name.startswith(MOUTH),
+    "jaw": lambda name: name == "jawOpen",
+    "smile": lambda name: name.startswith("mouthSmile"),
+    "lids": lambda name: name.startswith("eyeBlink"),
+    "brows": lambda name: name.startswith("brow"),
+    "pose": lambda name: name in ("yaw", "pitch", "roll"),
+    "gaze": lambda name: name.startswith("gaze"),
+}
+
+
+def sizes() -> np.ndarray:
+    """(62,) how much a number weighs: the length of its map over that of a coefficient's."""
+    return np.linalg.norm(face_map().basis.reshape(len(NUMBERS), -1), axis=1) / ENERGY
+
+
+@lru_cache(maxsize=1)
+def _data() -> PerformanceDataset:
+    frames = round(SECONDS * FPS)
+    return PerformanceDataset(PerformanceConfig(SEED, frames, SECONDS, FPS), COUNT)
+
+
+@lru_cache(maxsize=1)
+def _model(name: str) -> TalkingHeadModel:
+    return load_model(name)
+
+
+def act(name: str, index: int) -> dict[str, Any]:
+    """Performance `index`, as a model makes it, or, by TRUTH, as it is asked for."""
+    data = _data()
+    batch = collate([data[index]])
+    model = None if name == TRUTH else _model(name)
+    return measure(model, batch, phases(data, index))
+
+
+def phases(data: PerformanceDataset, index: int) -> list[np.ndarray]:
+    """What each phase of a performance's script asks for alone, (f, 62) each."""
+    script = data.material(index).script
+    alone = [replace(script, base="", phases=(phase,)) for phase in script.phases]
+    made = [performed(one, data.length, Fraction(data.config.fps)) for one in alone]
+    return [one for one in made if np.abs(one).max() > MOVES]
+
+
+@torch.no_grad()
+def measure(model: TalkingHeadModel | None, batch: Performance, phases: list[np.ndarray]) -> dict[str, Any]:
+    """The numbers of one performance (a batch of one); the truth's where there is no model."""
+    opened = gated(batch, dict.fromkeys(SIGNALS, 1.0))
+    asked = truth(opened)[0].numpy()
+    made = {}
+    for setting, closed in SETTINGS.items():
+        made[setting] = moved(model, gated(batch, {s: float(s not in closed) for s in SIGNALS}))
+    known = {name: mask.numpy() for name, mask in number_regions(batch.own).items()}
+    errors = {
+        setting: {region: _energy(numbers - asked, known[region]) for region in ("mouth", "upper")}
+        for setting, numbers in made.items()
+    }
+    shown = {
+        setting: [shows(numbers, phase, phases) for phase in phases] for setting, numbers in made.items()
+    }
+    return {
+        "errors": errors,
+        "phrases": shown,
+        "r": agreements(made["open"], asked),
+        **_sweeps(model, batch, known),
+    }
+
+
+def gated(batch: Performance, gates: Mapping[str, float]) -> Performance:
+    """The batch under gates; a driver's is closed where no face is seen."""
+    made = batch.gates.clone()
+    for k, name in enumerate(batch.names()):
+        made[:, k] = gates[name] * ((batch.seen > 0) if name == "expression" else 1)
+    return replace(batch, gates=made)
+
+
+def moved(model: TalkingHeadModel | None, batch: Performance) -> np.ndarray:
+    """The motion of a batch of one, (f, 62)."""
+    if model is None:
+        return truth(batch)[0].numpy()
+    pieces = generate(model, conditions(model, batch).frames, batch.gates.shape[-1], decode=0)
+    return model.codec.read(torch.cat(list(pieces))).numpy()
+
+
+def _energy(change: np.ndarray, region: np.ndarray) -> float:
+    return float((((change * sizes())[:, region > 0]) ** 2).sum(1).mean())
+
+
+def shows(made: np.ndarray, phase: np.ndarray, phases: list[np.ndarray]) -> bool:
+    """Whether motion (f, 62) has half at least of what a phase asks for (f, 62), by least squares.
+
+    Motion is taken relative to its median over frames in which no phase asks for anything.
+    """
+    quiet = ~np.any([np.abs(one).max(1) > 0 for one in phases], axis=0)
+    rest = np.median(made[quiet], 0) if quiet.any() else np.zeros(made.shape[1])
+    weight, inside = sizes(), np.abs(phase).max(1) > 0
+    there, asked = ((made - rest) * weight)[inside], (phase * weight)[inside]
+    return bool((there * asked).sum() >= HALF * (asked**2).sum())
+
+
+def agreements(made: np.ndarray, asked: np.ndarray) -> dict[str, float]:
+    """Of each group the median correlation of its numbers that move; groups that do not are left out."""
+    out = {}
+    for group, holds in GROUPS.items():
+        found = []
+        for k, name in enumerate(NUMBERS):
+            least = TURNS if name in CELLS and name != "tongueOut" else MOVES
+            if holds(name) and asked[:, k].std() >= least:
+                found.append(correlation(made[:, k], asked[:, k]))
+        if found:
+            out[group] = median(found)
+    return out
+
+
+def _sweeps(
+    model: TalkingHeadModel | None, batch: Performance, known: Mapping[str, np.ndarray]
+) -> dict[str, Any]:
+    """Whether what a signal does in its own region grows with its gate, the others open."""
+    begin, grows = batch.window(slice(WINDOW), 1), {}
+    for signal in SIGNALS:
+
+        def under(gate: float, signal: str = signal) -> Performance:
+            return gated(begin, {**dict.fromkeys(SIGNALS, 1.0), signal: gate})
+
+        region = known[SIGNALS[signal].region]
+        if _effect(truth(under(1.0))[0] - truth(under(0.0))[0], region) < LITTLE:
+            continue
+        shut, *more = (moved(model, under(gate)) for gate in GATES)
+        grows[signal] = is_monotone([0.0, *(_effect(one - shut, region) for one in more)])
+    return {"monotone": grows}
+
+
+def _effect(change: np.ndarray | Tensor, region: np.ndarray) -> float:
+    return _energy(np.asarray(change), region) ** 0.5
+
+
+def perform_all(
+    models: Sequence[str],
+    folder: Path,
+    engine: str = "processes",
+    workers: int = 1,
+    address: str | None = None,
+    tick: Callable[[], None] = lambda: None,
+) -> dict[str, list[dict[str, Any]]]:
+    """Every performance by every model (`takes_all`, or TRUTH); kept in files, what is missing is made."""
+    cells = folder / "cells"
+    cells.mkdir(parents=True, exist_ok=True)
+    places = {model: _places(model, cells) for model in models}
+    todo = [
+        (model, index, str(path))
+        for model, paths in places.items()
+        for index, path in enumerate(paths)
+        if read_kept(path) is None
+    ]
+    for _ in range(COUNT * len(places) - len(todo)):
+        tick()
+    for _ in run_jobs(_job, todo, engine, workers, address):
+        tick()
+    return {model: [read_kept(path) for path in paths] for model, paths in places.items()}
+
+
+def takes_all(model: str) -> bool:
+    """Whether a model makes motion of heads from all three signals."""
+    config = json.loads((find_model(model) / "config.json").read_text(encoding="utf-8"))
+    return config.get("codec") == "FaceMotion" and all(config.get(s, {}).get("kind") != NONE for s in SIGNALS)
+
+
+def _places(model: str, cells: Path) -> list[Path]:
+    made = model if model == TRUTH else sorted(check_files(find_model(model)).items())
+    told = hashlib.sha256(json.dumps([MEASURED, SEED, SECONDS, made]).encode()).hexdigest()[:16]
+    return [cells / f"{told}-{index:02d}.json" for index in range(COUNT)]
+
+
+def _job(model: str, index: int, path: str) -> None:
+    made = act(model, index)
+    with whole_file(Path(path), overwrite=True) as work:
+        work.write_text(json.dumps(made))
