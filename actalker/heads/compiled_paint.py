@@ -11,7 +11,7 @@ ZERO, ONE, HALF = np.float32(0), np.float32(1), np.float32(0.5)
 STEP, TURN = np.float32(0.05), np.float32(2 * np.pi)  # of the eyes' maps: radians a row, all around
 CREASE, CREASE_WIDE = np.float32(0.3), np.float32(0.08)  # cm of the blink's drop where a shut lid folds
 FOLD = np.float32(0.3)  # cm of depth between neighbours from which on one hides the other
-LINE = np.float32(0.2)  # cm, how wide the lashes' line is
+LINE = np.float32(0.15)  # cm, how wide the lashes' line is
 LASHES = np.float32(11.0)  # of a lower lid, from its middle to its end
 
 
@@ -104,7 +104,7 @@ def shade(kind, reach, out):
             run = run + ONE if i > 0 and kind[i - 1, j] == k else ONE
             deep = reach[0] if k == 1 else reach[1]
             dark = np.float32(0.78) if k == 1 else np.float32(0.55)
-            side = np.float32(0.85) if k == 1 else np.float32(0.75)
+            side = np.float32(0.85) if k == 1 else np.float32(0.85)
             near = step((beside[i, j] - HALF) / deep, ZERO, ONE)
             above = dark + (ONE - dark) * step((run - HALF) / deep, ZERO, ONE)
             out[i, j] = above * (side + (ONE - side) * near)
@@ -263,6 +263,7 @@ def paint(
                     tuft = lash[4] * max(ONE - off, ZERO) + (ONE - lash[4]) * np.float32(0.45)
                     hair = tuft * step(v[14], ONE - long, ONE)
                     dark = max(dark, min(hair + step(v[14], np.float32(0.8), ONE), ONE) * lash[3])
+                dark *= step(abs(v[12]), np.float32(1.05), np.float32(0.75))  # none beyond the corners
                 ww *= (ONE - dark) * (
                     ONE - min(np.float32(12) * abs(lit - ONE), ONE)
                 )  # no longer the photograph's

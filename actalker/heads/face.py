@@ -28,6 +28,7 @@ INSIDE_BACK = 0.8  # cm: lips that roll in do not let teeth and gums through
 BALL_BACK = 0.2  # cm by which the eyeballs stand back: they would come through the lids
 CUT = (0.2, 0.9)  # cm from the photograph's border over which the layer gives way
 TURNED = 5.0  # degrees of turning over which the face's outline goes from what is behind to the mesh
+OWN_RIM = (0.1, 0.3)  # cm above a lid's edge: there its own lashes and liner go along
 LASH_APART = 0.11  # cm
 LASH_DARK = 0.45  # of the skin: the lightest a line of lashes may be
 UPPER_RIM = (0.5, 0.25)  # cm from where lips touch: from here on a photograph shows seam or teeth
@@ -75,7 +76,7 @@ class PortraitFace:
         self.opening, self.forward = rig.lips.middle(self.rest), forward(rig, self.rest)
         no_lip = teeth_on_lips(rig, view) if self.opening > SLIT else np.zeros(len(rig.rows), np.float32)
         self.fill = fill_colours(rig, view, self.visible, no_lip)
-        self.lashes_above = lashes_above(rig, view)
+        self.lashes_above = lashes_above(rig, view, self.fill)
         lash = self._lashes(view)
         masks = np.dstack([self._masks(), own.mask])
         self._eyes(view, masks)
@@ -220,8 +221,8 @@ class PortraitFace:
         values[eyes, :3] = V[eyes]
         values[:, 3] = self._weights(V, places, shares, turned)
         values[:, 4] = np.where(self.mouth_wall | (rig.lips.away < 1.0), still[0], 1 - turned)
-        for k, lids in enumerate(rig.lids):
-            values[:, 4] = np.minimum(values[:, 4], 1 - lids.skin * (1 - still[1 + k]))
+        for lids, share in zip(rig.lids, shares, strict=True):
+            values[:, 4] = np.minimum(values[:, 4], 1 - lids.skin * min(abs(share) / 0.1, 1.0))
         values[:, 5] = rig.border * np.minimum(turned + (1 - turned) * self.outline, self.cover)
         values[:, 6:9] = self.fill
         lit = np.exp(
@@ -285,10 +286,12 @@ class PortraitFace:
         return float(np.clip(np.degrees(np.arccos(np.clip(toward[2], -1, 1))) / TURNED, 0, 1))
 
     def _still(self, V: np.ndarray, gaze: np.ndarray, shares: list[float], turned: float) -> np.ndarray:
-        """(3,) of the mouth and the eyes: 1 while nothing there has moved, 0 when it has clearly."""
+        """(3,) of the mouth and the eyeballs: 1 while nothing there has moved, 0 when it has clearly. A lid that
+        goes down covers the ball and leaves the rest of it as it is.
+        """
         lips = np.concatenate([self.rig.lips.zip.lower, self.rig.lips.zip.upper])
         mouth = np.abs(V[lips] - self.rest[lips]).max() / 0.15
-        eyes = [max(float(np.hypot(*gaze)) / 2.0, abs(share) / 0.1) for share in shares]
+        eyes = [max(float(np.hypot(*gaze)) / 2.0, -share / 0.1) for share in shares]
         return 1 - np.clip(np.maximum([mouth, *eyes], turned), 0, 1).astype(np.float32)
 
     def _weights(self, V: np.ndarray, places: np.ndarray, shares: list[float], turned: float) -> np.ndarray:
@@ -300,6 +303,6 @@ class PortraitFace:
         changed = np.clip(abs(rig.lips.middle(V) - self.opening) / 0.2, 0, 1)
         weights *= 1 - changed * self.at_rims
         for lids, share in zip(rig.lids, shares, strict=True):
-            hidden = np.maximum(lids.hidden, self.lashes_above * lids.over)
+            hidden = np.maximum(lids.hidden, self.lashes_above * lids.over * smoothstep(lids.above, *OWN_RIM))
             weights = weights * (1 - smoothstep(np.array(share), 0.08, 0.5) * hidden)
         return weights

@@ -7,7 +7,7 @@ import numpy as np
 from .plain import bilinear
 from .zips import smoothstep
 
-STEP, CREASE, CREASE_WIDE, LASHES, LINE, FOLD = 0.05, 0.3, 0.08, 11.0, 0.2, 0.3  # as in `compiled_paint`
+STEP, CREASE, CREASE_WIDE, LASHES, LINE, FOLD = 0.05, 0.3, 0.08, 11.0, 0.15, 0.3  # as in `compiled_paint`
 
 
 def mask_at(masks, x, y, channel):
@@ -59,7 +59,7 @@ def shade(kind, reach, out):
     beside = np.minimum(beside, _run(whole.T[::-1])[::-1].T)
     for k in (1, 2, 3):
         inside = kind == k
-        deep, dark, side = (reach[0], 0.78, 0.85) if k == 1 else (reach[1], 0.55, 0.75)
+        deep, dark, side = (reach[0], 0.78, 0.85) if k == 1 else (reach[1], 0.55, 0.85)
         from_top = dark + (1 - dark) * smoothstep((_run(inside) - 0.5) / deep, 0, 1)
         out[inside] = (from_top * (side + (1 - side) * smoothstep((beside - 0.5) / deep, 0, 1)))[inside]
 
@@ -161,7 +161,8 @@ def _lids(shown, v, lash):
     tuft = lash[4] * np.maximum(1 - np.abs(lean - number) * 2.2, 0) + (1 - lash[4]) * 0.45
     hair = tuft * t * t * (3 - 2 * t)
     below = np.minimum(hair + smoothstep(v[:, 14], 0.8, 1), 1) * lash[3]
-    dark = np.where(v[:, 14] > 0, np.maximum(dark, below), dark)[:, None]
+    dark = np.where(v[:, 14] > 0, np.maximum(dark, below), dark)
+    dark = (dark * smoothstep(np.abs(v[:, 12]), 1.05, 0.75))[:, None]
     lit = (v[:, 13] * lit)[:, None]
     kept = (1 - dark) * (1 - np.minimum(12 * np.abs(lit), 1))
     shown = shown * (1 + lit)

@@ -24,7 +24,9 @@ SPREAD = 0.08  # how much a known colour gives way to its neighbours'
 LID_FROM_BELOW = 0.5  # share of the colour under the eye in a lid's
 LID_DARKER = 0.94
 LASHES = (0.05, 0.09)  # fine detail, of the light, from which on there are lashes
-DARK = 0.72  # of the skin under the eye: what is darker above it is no skin
+NEAR_EYE = (1.5, 1.1)  # cm above an eye where they are looked for
+PAINTED = (0.08, 0.22)  # of the skin's colour, by which make-up differs from it
+DARK, SHADED = 0.72, 0.93  # of the skin under the eye, under the brow: what is darker between is no skin
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,17 +110,18 @@ def teeth_on_lips(rig: Rig, view: View) -> np.ndarray:
     return np.maximum(out, np.minimum(2 * (rig.neighbours @ out), 1) * (rig.lips.away < 0.6))
 
 
-def lashes_above(rig: Rig, view: View) -> np.ndarray:
-    """(n,) in [0, 1]: where an open eye's lashes or folds lie over the skin above it: a shut eye has taken
-    them along.
+def lashes_above(rig: Rig, view: View, fill: np.ndarray) -> np.ndarray:
+    """(n,) in [0, 1]: where an open eye's lashes, folds or make-up lie over the skin above it: a shut eye has
+    taken them along. fill (n, 3): the skin's colours.
     """
+    off = np.abs(bilinear(view.blurred, view.places) - fill).sum(1) / np.maximum(fill.sum(1), 0.15)
     light = view.crop.mean(2)
     fine = np.abs(light - blur(light, 0.15 * view.scale)) / np.maximum(light, 0.1)
     detail = bilinear(blur(fine, 0.12 * view.scale)[..., None], view.places)[:, 0]
     out = np.zeros(len(rig.rows), np.float32)
     for lids in rig.lids:
-        zone = lids.over * smoothstep(lids.above, 1.1, 0.8) * smoothstep(rig.from_brow, 0.35, 0.65)
-        out = np.maximum(out, zone * smoothstep(detail, *LASHES))
+        zone = lids.over * smoothstep(lids.above, *NEAR_EYE) * smoothstep(rig.from_brow, 0.35, 0.65)
+        out = np.maximum(out, zone * np.maximum(smoothstep(detail, *LASHES), smoothstep(off, *PAINTED)))
     return np.maximum(out, rig.neighbours @ out).astype(np.float32)
 
 
@@ -131,15 +134,18 @@ def fill_colours(rig: Rig, view: View, visible: np.ndarray, no_lip: np.ndarray) 
     """
     colours = bilinear(view.blurred, view.places)
     size = max(3, int(0.4 * view.scale) | 1)
-    clear = minimum_filter((view.person > 0.9).astype(np.float32), size=size)
-    clear = bilinear(clear[..., None], view.places)[:, 0] > 0.9
+    whole = minimum_filter((view.person > 0.9).astype(np.float32), size=size)
+    whole = bilinear(whole[..., None], view.places)[:, 0] > 0.9
     lips = (rig.lips.away < 0.3) | (no_lip > 0.1)
-    source = (visible > 0.8) & (view.facing < -0.4) & clear & ~rig.no_fill & ~lips & rig.is_part("face")
+    source = (visible > 0.8) & (view.facing < -0.4) & whole & ~rig.no_fill & ~lips & rig.is_part("face")
     below = [_below(rig, lids, source) for lids in rig.lids]
     for lids, under in zip(rig.lids, below, strict=True):  # lashes, make-up and folds are darker than skin
+        over = source & (lids.over > 0)
+        light, clear = colours.mean(1), over & (lids.above > 1.0) & (lids.above < 1.7)
         if under.sum() > 5:
-            dark = colours.mean(1) < DARK * np.median(colours[under].mean(1))
-            source &= ~(dark & (lids.above < 1.2) & (lids.over > 0))
+            source &= ~(over & (lids.above < 1.2) & (light < DARK * np.median(light[under])))
+        if clear.sum() > 5:
+            source &= ~(over & (lids.above < 1.2) & (light < SHADED * np.median(light[clear])))
     skin = np.flatnonzero(rig.is_part("face", "mouth", "socket_l", "socket_r"))
     if source.sum() < 30:
         source = visible > 0.5
