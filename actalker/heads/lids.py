@@ -92,7 +92,9 @@ class Lids:
             near=near,
             over=(is_upper * face).astype(np.float32),
             under=under.astype(np.float32),
-            hidden=np.maximum(skin * smoothstep(edges[0][0], 0.1, 0.3), smoothstep(edges[1][0], 0.32, 0.14) * face).astype(np.float32),
+            hidden=np.maximum(
+                skin * smoothstep(edges[0][0], 0.1, 0.3), smoothstep(edges[1][0], 0.32, 0.14) * face
+            ).astype(np.float32),
         )
 
     def opening(self, V: np.ndarray) -> np.ndarray:

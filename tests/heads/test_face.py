@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import binary_erosion, gaussian_filter
 
 from actalker.heads.camera import Camera, rotation, to_camera
 from actalker.heads.face import PortraitFace
@@ -142,6 +142,33 @@ def test_the_depth_of_an_open_mouth_is_dark_and_its_teeth_are_told_apart():
     shades = tone(rig, 1.0).mean(1)
     for _, tooth in numbered(rig, "teeth_upper")[:3]:
         assert np.ptp(shades[tooth]) > 0.15 and shades[tooth].max() <= 1
+
+
+def test_a_lid_that_goes_down_leaves_the_eye_below_it_as_it_is():
+    own = face()
+    layer = drawn(own, eyeBlink=0.5)
+    eye = binary_erosion(np.isin(layer.kind, (EYE_LEFT, EYE_RIGHT)))
+    assert eye.sum() > 60
+    x0, y0, x1, y1 = layer.box
+    assert np.abs(layer.colour - own.image[y0:y1, x0:x1])[eye].max() < 0.5 / 255
+    turned = drawn(own, gaze=(12, 0), eyeBlink=0.5)
+    assert np.abs(turned.colour - own.image[y0:y1, x0:x1])[eye].max() > 20 / 255
+
+
+def test_make_up_above_an_eye_leaves_no_ring_when_it_shuts():
+    image, fit = portrait()
+    plain, rig = face(), face_rig()
+    over = np.maximum(*(lids.over * (lids.above > 0.1) * (lids.above < 0.8) for lids in rig.lids)) > 0
+    painted = image.copy()
+    for x, y in np.rint(plain.places[over]).astype(int):
+        painted[y - 2 : y + 2, x - 2 : x + 2] = (95, 62, 55)
+    own = PortraitFace(painted, fit, np.ones(image.shape[:2], np.float32))
+    layer = drawn(own, eyeBlink=1.0)
+    there = fit.camera.project(to_camera(layer.vertices, fit.R, fit.T))
+    ring = np.any([(lids.over > 0) & (lids.above > 0.55) & (lids.above < 0.85) for lids in rig.lids], 0)
+    x, y = there[ring & (rig.kind == SKIN)].astype(int).T
+    light = picture(own, layer)[y, x].mean(1) * 255
+    assert np.median(light) > 0.88 * np.mean(SKIN_COLOUR)
 
 
 def test_shut_lids_hide_the_eyes_and_open_ones_show_them():
