@@ -286,8 +286,8 @@ class PortraitFace:
         return float(np.clip(np.degrees(np.arccos(np.clip(toward[2], -1, 1))) / TURNED, 0, 1))
 
     def _still(self, V: np.ndarray, gaze: np.ndarray, shares: list[float], turned: float) -> np.ndarray:
-        """(3,) of the mouth and the eyeballs: 1 while nothing there has moved, 0 when it has clearly. A lid that
-        goes down covers the ball and leaves the rest of it as it is.
+        """(3,) of the mouth and the eyeballs: 1 while nothing there has moved, 0 when it has clearly. A lid
+        that goes down covers the ball and leaves the rest of it as it is.
         """
         lips = np.concatenate([self.rig.lips.zip.lower, self.rig.lips.zip.upper])
         mouth = np.abs(V[lips] - self.rest[lips]).max() / 0.15
