@@ -78,8 +78,7 @@ class TrainingModule(L.LightningModule):
         given |= {"start": start, "fresh": fresh, "tuning": self.tuning, "seed": seed}
         self.save_hyperparameters(plain(given))
         self.model = TalkingHeadModel(model)
-        if start is not None:
-            begin(self.model, start, fresh)
+        self.taught = () if start is None else begin(self.model, start, fresh)
         if strategy.field_weight and getattr(self.model.network, "flow", None) is None:
             raise InputError(
                 "strategy.field_weight: this network has no motion field; set it to 0, or give the network a "
@@ -295,7 +294,7 @@ class TrainingModule(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """What `actalker export` needs beside the weights."""
         config = self.model.config.as_dict()
-        phrases = getattr(getattr(self.trainer, "datamodule", None), "phrases", ())
+        phrases = getattr(getattr(self.trainer, "datamodule", None), "phrases", ()) or self.taught
         checkpoint["model_config"] = {**config, "phrases": phrases or config["phrases"]}
         checkpoint["tuning"] = asdict(self.tuning)
 

@@ -24,15 +24,21 @@ def settings_of(start: str | None) -> ModelConfig:
     return read_settings(start)
 
 
-def begin(model: nn.Module, start: str, fresh: Sequence[str]) -> None:
-    """Load the weights of `start` into a model that has all their parts and may have more.
+def begin(model: nn.Module, start: str, fresh: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """Load the weights of `start` into a model that has all their parts and may have more. Returns the
+    phrases that `start` was taught (`ModelConfig.phrases`).
 
     Args:
         start: name, folder or hub id of a model of ours, or SVD's folder as diffusers lays it out.
         fresh: `*` patterns of the names of weights that keep their own beginning.
     Raises: InputError for weights that have no place in the model, and for patterns that name none.
     """
-    weights = read_svd(start) if is_svd(start) else load_model(start).state_dict()
+    phrases: tuple[tuple[str, ...], ...] = ()
+    if is_svd(start):
+        weights = read_svd(start)
+    else:
+        beginning = load_model(start)
+        weights, phrases = beginning.state_dict(), beginning.config.phrases
     own = model.state_dict()
     left: set[str] = set()
     for pattern in fresh:
@@ -53,6 +59,7 @@ def begin(model: nn.Module, start: str, fresh: Sequence[str]) -> None:
     missing = model.load_state_dict(kept, strict=False).missing_keys
     if missing:
         rank_zero_info(f"{len(missing)} weights begin fresh, such as {missing[0]}")
+    return phrases
 
 
 def _part(name: str) -> str:

@@ -1,6 +1,7 @@
 """Motion as a training: the truth under gates, what the network is told, and that it learns."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,9 +12,12 @@ from actalker.data.performances.told import conditions, number_regions, truth
 from actalker.data.sample import collate
 from actalker.diffusion.objective import ObjectiveConfig
 from actalker.heads.face_map import MOUTH, NUMBERS, face_map
+from actalker.pipeline.folder import save_model
 from actalker.pipeline.model import ModelConfig, TalkingHeadModel
+from actalker.training.module import TrainingModule
 from actalker.training.motion import motion_losses
-from actalker.training.strategies import MotionStrategy, WindowStrategy, cut_window
+from actalker.training.optimizer import OptimizerConfig
+from actalker.training.strategies import MotionStrategy, StrategyConfig, WindowStrategy, cut_window
 
 IN_MOUTH = torch.tensor([name.startswith(MOUTH) for name in NUMBERS])
 
@@ -101,3 +105,14 @@ def test_it_learns(batch):
         loss(step).backward()
         adamw.step()
     assert mean() < 0.7 * before
+
+
+def test_what_a_model_was_taught_to_be_asked_stays_known(tmp_path):
+    """A later stage whose data has no scripts keeps the phrases of the model that it begins with."""
+    phrases = (("smiles", "is smiling"), ("nods",))
+    save_model(TalkingHeadModel(ModelConfig.from_dict({**MOTION, "phrases": phrases})), tmp_path / "old")
+    parts = ObjectiveConfig(), OptimizerConfig(), StrategyConfig()
+    module = TrainingModule(ModelConfig.from_dict(MOTION), *parts, start=str(tmp_path / "old"))
+    module._trainer, held = SimpleNamespace(datamodule=None), {}
+    module.on_save_checkpoint(held)
+    assert held["model_config"]["phrases"] == phrases
