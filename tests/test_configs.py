@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,16 @@ CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_the_command_line_takes_it(path, capsys):
-    below = path.parent.with_suffix(".yaml")  # a stage of another config goes over it
-    words = [str(part) for each in (below, path) if each.is_file() for part in ("--config", each)]
-    assert main(["train", "fit", *words, "--print_config"]) == 0
+    """By itself, or over the config that its first lines tell."""
+    under = re.search(r"over (configs/\w+\.yaml)|of (configs/\w+\.yaml):", path.read_text())
+    below = [] if under is None else ["--config", str(ROOT / (under.group(1) or under.group(2)))]
+    assert main(["train", "fit", *below, "--config", str(path), "--print_config"]) == 0
     whole = yaml.safe_load(capsys.readouterr().out)
     given = yaml.safe_load(path.read_text())
     assert whole["model"]["optimizer"]["learning_rate"] == given["model"]["optimizer"]["learning_rate"]
-    assert whole["data"]["class_path"] == given["data"].get("class_path", whole["data"]["class_path"])
+    lower = yaml.safe_load(Path(below[1]).read_text()) if below else given
+    wanted = given["data"].get("class_path") or lower["data"]["class_path"]
+    assert whole["data"]["class_path"] == wanted
 
 
 def test_finetuning_starts_from_the_model_that_ships_with_its_settings():

@@ -25,7 +25,7 @@ def run(argv: Sequence[str]) -> int:
         "--preset",
         type=str | None,
         default=None,
-        help="a page of settings side by side: gates, regions, mask-drop, guidance or paper-table-3; "
+        help="a page of settings side by side: gates, regions, mask-drop or guidance; "
         "heads, what a head in each portrait reaches; or targets, what the model that ships must show; "
         "if not given, the table on drawn puppets",
     )

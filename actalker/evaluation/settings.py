@@ -154,28 +154,9 @@ PRESETS: dict[str, list[Setting]] = {
         *_only("guidance.expression", ["2"]),
         *_only("guidance.text", ["2", "4"]),
     ],
-    # ACTalker, Table 3; the models are trained by configs/ablation/table-3.yaml
-    "paper-table-3": [
-        Setting("full, audio + expression", {"model": "full", **_closed("text")}),
-        Setting("full, audio only", {"model": "full", **ALONE}),
-        Setting("no identity tokens, audio only", {"model": "no-identity", **ALONE}),
-        Setting("no mask-drop, audio only", {"model": "no-mask-drop", **ALONE}),
-        Setting("cross-attention, audio only", {"model": "cross-attention", **ALONE}),
-    ],
 }
-TRAINED = Path("runs/ablation")  # where `make table-3` puts the models of the last preset
 
 
 def preset(name: str) -> list[Setting]:
-    """The settings of a preset. Raises: InputError for unknown ones, and for models that are not trained."""
-    settings = PRESETS[one_of(name, PRESETS, "preset")]
-    out = []
-    for setting in settings:
-        changes = dict(setting.changes)
-        if "model" in changes:
-            folder = TRAINED / changes["model"] / "model"
-            if not folder.is_dir():
-                raise InputError(f"--preset {name}: there is no model {folder}; train it with: make table-3")
-            changes["model"] = str(folder)
-        out.append(Setting(setting.name, changes))
-    return out
+    """The settings of a preset. Raises: InputError for unknown ones."""
+    return PRESETS[one_of(name, PRESETS, "preset")]

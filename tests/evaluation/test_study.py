@@ -74,12 +74,6 @@ def test_presets_name_axes_and_leave_out_signals_that_nobody_has():
     assert applicable(preset("gates"), puppet_cases(1, 0)) == preset("gates")
 
 
-def test_models_that_are_not_trained_are_told(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="make table-3"):
-        preset("paper-table-3")
-
-
 def test_cases_are_every_combination_of_files():
     made = file_cases([Path("a.png"), Path("b.png")], ["x.wav", "y.wav"], [], ["smiles"], "1", None)
     assert [case.name for case in made] == ["a, x", "a, y", "b, x", "b, y"]
@@ -280,7 +274,6 @@ def test_wrong_options_of_a_page_are_one_line(model, tmp_path, capsys):
         (["--preset", "gates", "--puppets", "0"], "nothing to animate"),
         (["--preset", "gates", "--portraits", tmp_path / "no.png"], "no.png"),
         (["--preset", "gates", "--engine", "many"], "serial"),
-        (["--preset", "paper-table-3"], "make table-3"),
     ):
         assert main(words(model, tmp_path / "o", *given)) == 2, given
         captured = capsys.readouterr().err
