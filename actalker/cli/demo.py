@@ -20,7 +20,7 @@ BASE = "a woman talks to the viewer"
 PHASES = (("0.5", "1.7", "raises brows"), ("2.3", "3.9", "smiles"))  # seconds
 FPS = Fraction(25)
 DRIVER_SEED, DRIVER_SIZE = 4, 256
-HEAD = slice(0, 320), slice(60, 380)  # of the astronaut's photograph: rows and columns
+HEAD = slice(0, 256), slice(96, 352)  # of the astronaut's photograph: rows and columns
 SETTINGS = {
     "all gates open": {},
     "audio closed": {"audio": 0.0},
