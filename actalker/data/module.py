@@ -17,10 +17,13 @@ from ..errors import InputError
 from .clip_set import ClipSet, ClipSetConfig, index_of
 from .clips import ClipDataConfig, ClipDataset
 from .motion_clips import MotionClipConfig, MotionClipDataset
+from .performances.dataset import PerformanceConfig, PerformanceDataset
+from .performances.scripts import WORDINGS as ACTIONS
 from .puppets.dataset import PuppetDataConfig, PuppetDataset
 from .puppets.phrases import WORDINGS
 from .sample import collate
 from .shards import Clip
+from .speech.dataset import SpeechDataConfig, SpeechDataset
 from .workers import Shared, begin_worker, workers_that_fit
 
 log = logging.getLogger("actalker")
@@ -240,3 +243,65 @@ class MotionClipData(ShardData):
         self, clips: MotionClipConfig, batch_size: int = 8, steps: int = 10000, workers: int = 0
     ) -> None:
         super().__init__(clips, batch_size, steps, workers)
+
+
+class PerformanceData(StepData):
+    """Stretches of performances from nothing but a seed; those of validation from another.
+
+    Args:
+        data: what the performances are.
+        count: how many different ones; they are kept in memory once made.
+        batch_size: stretches a step.
+        steps: steps of the whole training, for their order.
+        workers: processes that make them beside the training.
+        validation_count: performances that are never trained on.
+    """
+
+    phrases = ACTIONS
+
+    def __init__(
+        self,
+        data: PerformanceConfig,
+        count: int = 2000,
+        batch_size: int = 40,
+        steps: int = 10000,
+        workers: int = 0,
+        validation_count: int = 160,
+    ) -> None:
+        super().__init__(batch_size, steps, workers, data.seed)
+        self.data, self.count, self.validation_count = data, count, validation_count
+
+    def dataset(self, training: bool) -> Dataset:
+        if training:
+            return PerformanceDataset(self.data, self.count)
+        return PerformanceDataset(replace(self.data, seed=self.data.seed + 1_000_000), self.validation_count)
+
+
+class SpeechData(StepData):
+    """Crops of training voices; those of validation are of voices that are never trained on, as they are.
+
+    Args:
+        data: what the crops are.
+        sounds: how many different ones are made; they are kept in memory.
+        batch_size: crops a step.
+        steps: steps of the whole training, for their order.
+        workers: processes that make them beside the training.
+        validation_sounds: of held-out voices, a crop of each.
+    """
+
+    def __init__(
+        self,
+        data: SpeechDataConfig,
+        sounds: int = 1600,
+        batch_size: int = 48,
+        steps: int = 100000,
+        workers: int = 1,
+        validation_sounds: int = 48,
+    ) -> None:
+        super().__init__(batch_size, steps, workers, data.seed)
+        self.data, self.sounds, self.validation_sounds = data, sounds, validation_sounds
+
+    def dataset(self, training: bool) -> Dataset:
+        if training:
+            return SpeechDataset(self.data, self.sounds)
+        return SpeechDataset(replace(self.data, clean=1.0, empty=0.0), self.validation_sounds, held=True)

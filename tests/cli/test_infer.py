@@ -262,6 +262,7 @@ def test_the_sidecar_holds_all_that_the_video_depends_on(infer, made):
         "guidance",
         "memory",
         "reuse",
+        "liveliness",
         "steady",
         "interpolate",
         "interpolator",

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from actalker.errors import InputError
-from actalker.evaluation.heads.sentence import CLOSED, FPS, closures, phones, spoken
+from actalker.evaluation.heads.sentence import FPS, closures, phones, spoken
+from actalker.evaluation.lips import SHUT
 from actalker.heads.articulation import ARTICULATORS, PHONES, SPOKEN, Phone, at_frames, mouth, tracks
 from actalker.heads.model import COEFFICIENTS, INDEX, head_model, ours
 
@@ -88,7 +89,7 @@ def test_every_phone_has_whole_rows():
     for target, weights, (early, late) in PHONES.values():
         assert len(target) == len(weights) == len(SPOKEN)
         assert 0 <= early < late <= 1
-    assert 0 < CLOSED < 1
+    assert 0 < SHUT < 1
 
 
 def test_where_nothing_is_said_the_mouth_is_the_faces_own():

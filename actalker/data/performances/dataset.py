@@ -8,7 +8,7 @@ Letters: f frames.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -24,12 +24,11 @@ from ...signals.liveliness import Liveliness
 from ...signals.script import Script
 from ...signals.signal import SIGNALS
 from ...signals.text import TextEncoder
-from ..module import StepData
 from ..sample import signal_names
 from .acting import acted
 from .performance import Performance
 from .reading import as_read
-from .scripts import WORDINGS, draw_script, performed
+from .scripts import draw_script, performed
 from .sitters import draw_sitter
 from .talking import Talk
 
@@ -163,35 +162,3 @@ class PerformanceDataset(Dataset):
             index=torch.tensor(place % self.count),
             signals=signal_names(list(SIGNALS)),
         )
-
-
-class PerformanceData(StepData):
-    """Stretches of performances from nothing but a seed; those of validation from another.
-
-    Args:
-        data: what the performances are.
-        count: how many different ones; they are kept in memory once made.
-        batch_size: stretches a step.
-        steps: steps of the whole training, for their order.
-        workers: processes that make them beside the training.
-        validation_count: performances that are never trained on.
-    """
-
-    phrases = WORDINGS
-
-    def __init__(
-        self,
-        data: PerformanceConfig,
-        count: int = 2000,
-        batch_size: int = 40,
-        steps: int = 10000,
-        workers: int = 0,
-        validation_count: int = 160,
-    ) -> None:
-        super().__init__(batch_size, steps, workers, data.seed)
-        self.data, self.count, self.validation_count = data, count, validation_count
-
-    def dataset(self, training: bool) -> Dataset:
-        if training:
-            return PerformanceDataset(self.data, self.count)
-        return PerformanceDataset(replace(self.data, seed=self.data.seed + 1_000_000), self.validation_count)

@@ -6,7 +6,7 @@ Letters: b batch, h hops of 10 ms, l outputs of the encoder (one for every STRID
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,7 +18,6 @@ from ...heads.articulation import PHONES, RATE, Phone, at_frames, tracks
 from ...signals.audio import HOP
 from ...signals.running import CONTEXT, LOOK_AHEAD, SpeechStream, levelled
 from ...signals.speech import STRIDE
-from ..module import StepData
 from ..sample import Batch
 from .augment import augment, babbler, without_voice
 from .cache import SpeechCache, Utterance
@@ -224,33 +223,3 @@ def at_hops(phones: Sequence[Phone], hops: int) -> np.ndarray:
     for p in phones:
         out[max(0, round(p.start * RATE)) : max(0, round(p.end * RATE))] = SYMBOLS[p.symbol]
     return out
-
-
-class SpeechData(StepData):
-    """Crops of training voices; those of validation are of voices that are never trained on, as they are.
-
-    Args:
-        data: what the crops are.
-        sounds: how many different ones are made; they are kept in memory.
-        batch_size: crops a step.
-        steps: steps of the whole training, for their order.
-        workers: processes that make them beside the training.
-        validation_sounds: of held-out voices, a crop of each.
-    """
-
-    def __init__(
-        self,
-        data: SpeechDataConfig,
-        sounds: int = 1600,
-        batch_size: int = 48,
-        steps: int = 100000,
-        workers: int = 1,
-        validation_sounds: int = 48,
-    ) -> None:
-        super().__init__(batch_size, steps, workers, data.seed)
-        self.data, self.sounds, self.validation_sounds = data, sounds, validation_sounds
-
-    def dataset(self, training: bool) -> Dataset:
-        if training:
-            return SpeechDataset(self.data, self.sounds)
-        return SpeechDataset(replace(self.data, clean=1.0, empty=0.0), self.validation_sounds, held=True)

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from actalker.data.module import SpeechData
 from actalker.data.sample import collate
-from actalker.data.speech.dataset import SpeechData, SpeechDataConfig, SpeechDataset
+from actalker.data.speech.dataset import SpeechDataConfig, SpeechDataset
 from actalker.data.speech.make import make
 from actalker.errors import InputError
 from actalker.evaluation.statistics import correlation
