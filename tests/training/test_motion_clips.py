@@ -111,23 +111,19 @@ def test_a_short_name_of_clips_replaces_the_data_of_a_config(tmp_path, capsys):
         assert data["init_args"]["batch_size"] == given["batch_size"]
 
 
-def test_clips_whose_speech_the_model_does_not_read_are_refused(tmp_path, capsys):
+def test_clips_whose_speech_the_model_does_not_read_are_refused(tmp_path):
     made_shard(tmp_path / "shards")
     settings = motion_run(tmp_path, 1, tmp_path / "shards")
     settings["data"]["init_args"]["clips"]["audio"] = {"kind": "mel"}
-    path = tmp_path / "run.yaml"
-    plain = yaml.safe_dump(settings).replace("!!python/tuple", "")
-    path.write_text(plain)
-    assert main(["train", "fit", "--config", str(path)]) == 2
-    told = capsys.readouterr().err
-    assert "the clips' speech is (48, 64) numbers a frame, model.audio reads" in told
-    settings["data"]["init_args"]["clips"] = {
-        "shards": str(tmp_path / "shards"),
-        "held_out": 0.0,
-        "frames": 6,
-    }
+    done = start(tmp_path, settings)
+    assert done.returncode == 2 and done.stderr.count("error: ") == 1, done.stderr
+    assert "the clips' speech is (48, 64) numbers a frame, model.audio reads" in done.stderr
+
+
+def test_clips_without_a_model_are_refused(tmp_path):
+    made_shard(tmp_path / "shards")
+    settings = motion_run(tmp_path, 1, tmp_path / "shards")
     settings["model"] |= {"start": None}
     del settings["model"]["model"]
-    path.write_text(yaml.safe_dump(settings).replace("!!python/tuple", ""))
-    assert main(["train", "fit", "--config", str(path), "--overwrite"]) == 2
-    assert "model.model: is not given" in capsys.readouterr().err
+    done = start(tmp_path, settings)
+    assert done.returncode == 2 and "model.model: is not given" in done.stderr, done.stderr
