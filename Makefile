@@ -39,7 +39,7 @@ runs/ablation/%/model: $(VENV)/.test
 tiny: runs/tiny/3-speech/model
 	$(BIN)/actalker export runs/tiny/3-speech/checkpoints/last.ckpt actalker/models/tiny --dtype bfloat16
 
-runs/speech/cache.json: $(VENV)/.test
+runs/speech/cache.json: $(VENV)/.speech
 	$(BIN)/actalker speech --out runs/speech
 
 runs/tiny/1-frames/model: runs/speech/cache.json
@@ -67,6 +67,10 @@ $(VENV)/.run: $(VENV)/bin/pip pyproject.toml constraints.txt
 $(VENV)/.test: $(VENV)/bin/pip pyproject.toml constraints.txt
 	$(PIP) --editable '.[test]'
 	@touch $@ $(VENV)/.run
+
+$(VENV)/.speech: $(VENV)/.test
+	$(PIP) --editable '.[test,speech]'
+	@touch $@
 
 $(VENV)/.dev: $(VENV)/bin/pip pyproject.toml constraints.txt
 	$(PIP) --editable '.[dev]'
