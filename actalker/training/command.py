@@ -35,6 +35,7 @@ MISLEADING = (  # warnings of other packages that do not hold here, or are of th
     r"The '\w+' does not have many workers",  # validation reads few clips
     "You are using a custom batch sampler `SharedBatches`",  # it gives every clip
     "Checkpoint directory .* exists and is not empty",
+    r"Found \d+ module\(s\) in eval mode at the start",  # what is frozen
     ".*torch.distributed.* is deprecated",
     ".*FSDP2-wrapped module .* returned a view tensor",  # nothing is changed in place
 )

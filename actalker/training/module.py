@@ -219,7 +219,9 @@ class TrainingModule(L.LightningModule):
     def training_step(self, batch: Sample, index: int) -> Tensor:
         accumulated = self.trainer.accumulate_grad_batches
         part = index % accumulated * self.trainer.world_size + self.global_rank
-        total, values = self.step_loss(batch, self.global_step, part)
+        with torch.random.fork_rng(devices=[]):  # dropout draws from torch's own generator
+            torch.manual_seed(self.step_generator(self.global_step, part).initial_seed())
+            total, values = self.step_loss(batch, self.global_step, part)
         self.means.add(values)
         self._begun = self.global_step
         return total

@@ -67,6 +67,7 @@ def tune(model: nn.Module, config: TuningConfig) -> None:
         parameter.requires_grad_(not frozen or _any(name, config.train))
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise InputError("model.tuning: freezes every weight; leave some to train")
+    model.train(model.training)  # what is frozen whole keeps its running means too
 
 
 def merged(weights: Mapping[str, Tensor], config: TuningConfig) -> dict[str, Tensor]:

@@ -120,10 +120,18 @@ def test_the_stage_runs_goes_on_and_is_exported(folder, tmp_path):
     words += ["--data.init_args.validation_sounds", "4", "--trainer.enable_progress_bar", "false"]
     words += ["--trainer.logger", "false", "--trainer.val_check_interval", "2"]
     run = tmp_path / "whole"
-    assert main([*words, "--run", str(run), "--steps", "4"]) == 0
+    words += [
+        "--model.optimizer.steps",
+        "4",
+        "--model.optimizer.warmup",
+        "1",
+        "--model.optimizer.cooldown",
+        "2",
+    ]
+    assert main([*words, "--run", str(run), "--trainer.max_steps", "4"]) == 0
     parts = tmp_path / "parts"
     assert main([*words, "--run", str(parts), "--trainer.max_steps", "2"]) == 0
-    assert main([*words, "--run", str(parts), "--steps", "4", "--ckpt_path", "last"]) == 0
+    assert main([*words, "--run", str(parts), "--trainer.max_steps", "4", "--ckpt_path", "last"]) == 0
     held = [torch.load(r / "checkpoints/last.ckpt", weights_only=False)["state_dict"] for r in (run, parts)]
     assert all(torch.equal(value, held[1][name]) for name, value in held[0].items())
     assert (
