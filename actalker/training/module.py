@@ -237,9 +237,11 @@ class TrainingModule(L.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """The step is over: the usual mean and deviation of tokens take in what all processes saw."""
-        for part in self.modules():
-            if isinstance(part, Standardize):
-                part.settle(self._total)
+        for encoder in self.model.encoders.values():
+            if any(weight.requires_grad for weight in encoder.parameters()):  # a frozen one stays as it is
+                for part in encoder.modules():
+                    if isinstance(part, Standardize):
+                        part.settle(self._total)
 
     def _total(self, part: Tensor) -> Tensor:
         """The sum of a tensor over all processes."""
