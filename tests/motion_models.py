@@ -1,6 +1,7 @@
 """Small models of motion that tests make themselves: random weights in which every signal has an effect."""
 
 import torch
+from models import SMALL
 
 from actalker.pipeline.model import ModelConfig, TalkingHeadModel
 
@@ -9,21 +10,14 @@ MOTION = {
     "window": 6,
     "overlap": 2,
     "denoiser_args": {
+        **{
+            name: value
+            for name, value in SMALL["denoiser_args"].items()
+            if name not in ("flow_scale", "stride")
+        },
         "in_channels": 112,
         "out_channels": 16,
         "patch": 2,
-        "block_out_channels": (32, 64),
-        "down_block_types": ("DownBlockSpatioTemporal", "CrossAttnDownBlockSpatioTemporal"),
-        "up_block_types": ("CrossAttnUpBlockSpatioTemporal", "UpBlockSpatioTemporal"),
-        "num_attention_heads": (1, 2),
-        "layers_per_block": 1,
-        "cross_attention_dim": 64,
-        "addition_time_embed_dim": 32,
-        "projection_class_embeddings_input_dim": 96,
-        "num_frames": 6,
-        "token_width": 64,
-        "expand": 0.5,
-        "state_size": 4,
         "scan_scope": "frame",
         "condition_layout": "rows",
     },

@@ -126,6 +126,12 @@ def face_map() -> Places:
     )
 
 
+@lru_cache(maxsize=1)
+def weights() -> np.ndarray:
+    """How much each number counts, (62,) float64: the length of its map over that of a coefficient's."""
+    return np.linalg.norm(face_map().basis.reshape(len(NUMBERS), -1).astype(np.float64), axis=1) / ENERGY
+
+
 def numbers_of(motion: HeadMotion) -> np.ndarray:
     """A relative motion as numbers (f, 62) float32."""
     return np.concatenate([motion.coefficients, motion.pose, motion.gaze], 1).astype(np.float32)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..heads.face_map import MOUTH, NUMBERS, face_map
+from ..heads.face_map import MOUTH, NUMBERS, weights
 from .signal import repeat_null
 
+LOUD = 3.0  # what a coefficient of 1 is to the layers
 # what has tokens of its own, and how many: the pose is learnt late where it shares them
 GROUPS = (
     ("mouth", 4, lambda name: name.startswith(MOUTH)),
@@ -43,8 +43,7 @@ class HeadEncoder(nn.Module):
     def __init__(self, config: HeadConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or HeadConfig()
-        size = np.sqrt((face_map().basis ** 2).sum((1, 2, 3))) / 4
-        self.register_buffer("size", torch.from_numpy(size.astype(np.float32)), persistent=False)
+        self.register_buffer("size", torch.from_numpy(LOUD * weights()).float(), persistent=False)
         self.groups = nn.ModuleDict()
         for group, tokens, belongs in GROUPS:
             rows = [k for k, name in enumerate(NUMBERS) if belongs(name)]

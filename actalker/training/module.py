@@ -282,7 +282,12 @@ class TrainingModule(L.LightningModule):
         return values | {"loss": loss.total, "mouth": loss.mouth, "upper": loss.upper}
 
     def predict_step(self, batch: Sample, index: int) -> list[Tensor]:
-        """The clips (f, 3, H, W) in [0, 1] that the model makes of a batch."""
+        """The clips (f, 3, H, W) in [0, 1] that the model makes of a batch.
+
+        Raises: InputError for performances and speech, which hold no picture.
+        """
+        if not isinstance(batch, Sample):
+            raise InputError("predict: these clips hold no portrait to draw; use actalker infer")
         return [self.sample(batch.only(k)) for k in range(len(batch.frames))]
 
     @torch.no_grad()

@@ -16,7 +16,7 @@ from ..control.conditions import Conditions
 from ..data.performances.performance import Performance
 from ..data.performances.told import conditions, truth
 from ..diffusion.objective import Losses, ObjectiveConfig, by_noise_level, denoising_loss
-from ..heads.face_map import CELLS, ENERGY, MOUTH, NUMBERS, face_map
+from ..heads.face_map import CELLS, MOUTH, NUMBERS, weights
 from ..heads.model import CLOSE, COEFFICIENTS, head_model
 from ..pipeline.generate import generate
 from ..pipeline.model import TalkingHeadModel
@@ -93,7 +93,7 @@ def motion_losses(
     told = _in_training(model, batch, generator, mask_drop, dropout)
     losses = denoising_loss(model.denoise, model.codec.lay(asked), told, objective, generator)
     read = model.codec.read(losses.clean)
-    size = _sizes(read)
+    size = torch.from_numpy(weights()).to(read)
     values = {}
     if strategy.numbers:
         values["numbers"] = ((read - asked) * size).square().sum(-1).mean()
@@ -108,12 +108,6 @@ def motion_losses(
         same = (truth(few) == truth(shut)).to(read)  # what is asked of these did not change
         values["leak"] = (((other - read[:k]) * size).square() * same).sum(-1).mean()
     return losses, values
-
-
-def _sizes(like: Tensor) -> Tensor:
-    """(62,) the length of each number's map, over that of a coefficient's."""
-    length = np.sqrt((face_map().basis.astype(np.float64) ** 2).sum((1, 2, 3))) / ENERGY
-    return torch.from_numpy(length).to(like)
 
 
 def _opening(like: Tensor) -> Tensor:
@@ -144,7 +138,8 @@ def explained(model: TalkingHeadModel, batch: Performance) -> Mapping[str, Tenso
     made = torch.stack(read)
     out = {}
     for name, rows in PARTS.items():
-        apart = ((made - asked)[..., rows] * _sizes(made)[rows]).square().sum()
-        spread = (asked[..., rows] - asked[..., rows].mean((0, 1))) * _sizes(made)[rows]
+        size = torch.from_numpy(weights()[rows]).to(made)
+        apart = ((made - asked)[..., rows] * size).square().sum()
+        spread = (asked[..., rows] - asked[..., rows].mean((0, 1))) * size
         out[f"explained_{name}"] = 1 - apart / spread.square().sum().clamp(min=1e-6)
     return out

@@ -11,6 +11,7 @@ from actalker.data.performances.dataset import PerformanceConfig, PerformanceDat
 from actalker.data.performances.told import conditions, number_regions, truth
 from actalker.data.sample import collate
 from actalker.diffusion.objective import ObjectiveConfig
+from actalker.errors import InputError
 from actalker.heads.face_map import MOUTH, NUMBERS, face_map
 from actalker.pipeline.folder import save_model
 from actalker.pipeline.model import ModelConfig, TalkingHeadModel
@@ -116,3 +117,9 @@ def test_what_a_model_was_taught_to_be_asked_stays_known(tmp_path):
     module._trainer, held = SimpleNamespace(datamodule=None), {}
     module.on_save_checkpoint(held)
     assert held["model_config"]["phrases"] == phrases
+
+
+def test_performances_hold_nothing_to_draw(batch):
+    parts = ObjectiveConfig(), OptimizerConfig(), StrategyConfig()
+    with pytest.raises(InputError, match="hold no portrait"):
+        TrainingModule(ModelConfig.from_dict(MOTION), *parts).predict_step(batch, 0)

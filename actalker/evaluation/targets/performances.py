@@ -23,7 +23,7 @@ from ...data.performances.performance import Performance
 from ...data.performances.scripts import performed
 from ...data.performances.told import conditions, number_regions, truth
 from ...data.sample import collate
-from ...heads.face_map import CELLS, ENERGY, MOUTH, NUMBERS, face_map
+from ...heads.face_map import CELLS, MOUTH, NUMBERS, weights
 from ...pipeline.encoders import NONE
 from ...pipeline.find import find_model
 from ...pipeline.folder import check_files, load_model
@@ -58,11 +58,6 @@ GROUPS = {
     "pose": lambda name: name in ("yaw", "pitch", "roll"),
     "gaze": lambda name: name.startswith("gaze"),
 }
-
-
-def sizes() -> np.ndarray:
-    """(62,) how much a number weighs: the length of its map over that of a coefficient's."""
-    return np.linalg.norm(face_map().basis.reshape(len(NUMBERS), -1), axis=1) / ENERGY
 
 
 @lru_cache(maxsize=1)
@@ -133,7 +128,7 @@ def moved(model: TalkingHeadModel | None, batch: Performance) -> np.ndarray:
 
 
 def _energy(change: np.ndarray, region: np.ndarray) -> float:
-    return float((((change * sizes())[:, region > 0]) ** 2).sum(1).mean())
+    return float((((change * weights())[:, region > 0]) ** 2).sum(1).mean())
 
 
 def shows(made: np.ndarray, phase: np.ndarray, phases: list[np.ndarray]) -> bool:
@@ -143,7 +138,7 @@ def shows(made: np.ndarray, phase: np.ndarray, phases: list[np.ndarray]) -> bool
     """
     quiet = ~np.any([np.abs(one).max(1) > 0 for one in phases], axis=0)
     rest = np.median(made[quiet], 0) if quiet.any() else np.zeros(made.shape[1])
-    weight, inside = sizes(), np.abs(phase).max(1) > 0
+    weight, inside = weights(), np.abs(phase).max(1) > 0
     there, asked = ((made - rest) * weight)[inside], (phase * weight)[inside]
     return bool((there * asked).sum() >= HALF * (asked**2).sum())
 
