@@ -16,6 +16,8 @@ from ..control.attention import AttentionContext, DecoupledAttention
 from ..control.conditions import Conditions
 from ..control.config import BranchConfig
 from ..control.parallel import ParallelControl, Route, route
+from ..control.places import Places
+from ..errors import InputError
 from ..regions.grid import to_grid_bicubic
 from .attach import ContextOfPass, attach, control_scope, cross_attentions
 from .base import SpatioTemporalNetwork
@@ -41,8 +43,8 @@ class ControlUNet(SpatioTemporalNetwork):
     """SVD's UNet at any size, with one `ParallelControl` behind every spatio-temporal transformer.
 
     The base network's state-dict keys stay as in diffusers; the additions are `control.*`, `guider.*`,
-    `flow.*`, `detail.*` and `grain.*`. Input channels: the noisy latent and the reference latent side by
-    side.
+    `places.*`, `flow.*`, `detail.*` and `grain.*`. Input channels: the noisy latent and the reference latent
+    side by side.
 
     flow_scale > 0 adds a motion field: two numbers (x right, y down, in latent positions) a quarter of a
     latent position, by which the reference is warped to make the centre of the estimate
@@ -54,6 +56,10 @@ class ControlUNet(SpatioTemporalNetwork):
     patch: latent positions along each side that the network takes as one, as channels: the grid is that much
     smaller. Channels and grids are those behind it.
 
+    placed: whether every place of the grid has learned features of its own (`Places`), behind conv_in and in
+    each control layer; for latents of sample_size where a place always means the same. branch_gated: as in
+    `BranchConfig`.
+
     adapters: signals enter every cross-attention too (`DecoupledAttention`), starting at zero.
     reference_scale: factor on the reference's latents where they are joined; SVD takes them unscaled,
     1 / 0.18215.
@@ -63,7 +69,7 @@ class ControlUNet(SpatioTemporalNetwork):
     `from_pretrained` takes SVD's own UNet folder too: see `SpatioTemporalNetwork`.
     """
 
-    ADDITIONS = ("control.", "guider.", "flow.", "detail.", "grain.")
+    ADDITIONS = ("control.", "guider.", "places.", "flow.", "detail.", "grain.")
 
     @register_to_config
     def __init__(
@@ -101,6 +107,7 @@ class ControlUNet(SpatioTemporalNetwork):
         head_size: int = 64,
         conv: int = 0,
         branch_identity: bool = True,
+        branch_gated: bool = False,
         location_masks: int = 2,
         flow_scale: float = 0.0,
         stride: int = 1,
@@ -108,6 +115,7 @@ class ControlUNet(SpatioTemporalNetwork):
         adapters: bool = False,
         reference_scale: float = 1.0,
         patch: int = 1,
+        placed: bool = False,
     ) -> None:
         super().__init__(
             sample_size=sample_size,
@@ -134,10 +142,13 @@ class ControlUNet(SpatioTemporalNetwork):
             head_size=head_size,
             conv=conv,
             identity=branch_identity,
+            gated=branch_gated,
         )
+        sides = self._sides(sample_size or 0, patch) if placed else {}
         self.control = nn.ModuleList()
         for k, site in enumerate(self.control_sites()):
-            self.control.append(ParallelControl(site.in_channels, token_width, signals, branch))
+            side = sides.get(site, 0)
+            self.control.append(ParallelControl(site.in_channels, token_width, signals, branch, side))
             attach(self, site, "_controlled", k)
         for attention, spatial in cross_attentions(self) if adapters else ():
             channels = attention.to_k.out_features
@@ -149,6 +160,9 @@ class ControlUNet(SpatioTemporalNetwork):
         self.guider = LocationGuider(location_masks, block_out_channels[0]) if location_masks else None
         if self.guider is not None:
             attach(self, self.conv_in, "_guided")
+        self.places = Places((sample_size or 0) // patch, block_out_channels[0], 0.5) if placed else None
+        if self.places is not None:
+            attach(self, self.conv_in, "_placed")
         self.flow = nn.Conv2d(block_out_channels[0], 8, 3, padding=1) if flow_scale else None
         if flow_scale:
             # a model that starts from the portrait starts by nearly ignoring the noise
@@ -179,6 +193,20 @@ class ControlUNet(SpatioTemporalNetwork):
         assert self.guider is not None
         guide = self.guider(call.routes.conditions.location.to(features.dtype), features.shape[-2:])
         return features + guide
+
+    def _placed(self, features: Tensor, call: _Call) -> Tensor:
+        assert self.places is not None
+        return self.places.planes(features)
+
+    def _sides(self, size: int, patch: int) -> dict[nn.Module, int]:
+        """Rows of the grid of each control site, for square latents of this size."""
+        last, folds = len(self.down_blocks) - 1, patch * 2 ** (len(self.down_blocks) - 1)
+        if not size or size % folds:
+            raise InputError(f"placed: sample_size is {size or 'none'}; give one that {folds} divides")
+        blocks = [*enumerate(self.down_blocks), (last, self.mid_block)]
+        blocks += [(last - k, block) for k, block in enumerate(self.up_blocks)]
+        sites = set(self.control_sites())
+        return {m: size // patch >> level for level, block in blocks for m in block.modules() if m in sites}
 
     @staticmethod
     def _keep_features(features: Tensor, call: _Call) -> Tensor:

@@ -31,6 +31,7 @@ class MaskedBranch(nn.Module):
         self.identity = nn.Linear(token_width, inner) if self.config.identity else None
         self.scan = scan_of(self.config, inner)
         self.norm = nn.LayerNorm(inner)
+        self.gate = nn.Linear(channels, inner) if self.config.gated else None
         self.out = nn.Linear(inner, channels, bias=False)
         # few condition tokens speak to many image tokens: they start louder
         with torch.no_grad():
@@ -62,12 +63,16 @@ class MaskedBranch(nn.Module):
         n, m = tokens.shape[2], identity.shape[1]
         pack = kept.pack(n, m, self.config.condition_layout, self.config.scan_scope)
         each = len(pack.lengths) // len(identity)  # sequences of an item
-        parts = [self.project(z.flatten(0, 1)[kept.index]), self.condition(tokens).flatten(0, 2)]
+        here = z.flatten(0, 1)[kept.index]
+        parts = [self.project(here), self.condition(tokens).flatten(0, 2)]
         if self.identity is not None:
             parts.append(self.identity(identity).repeat_interleave(each, 0).flatten(0, 1))
         table = F.silu(torch.cat([part.to(parts[0].dtype) for part in parts]))
         y, final = self.scan(table, pack.order, pack.lengths, len(kept.index), state, streams)
-        return self.out(self.norm(y)), final
+        y = self.norm(y)
+        if self.gate is not None:  # what was heard means another thing in another place
+            y = y * F.silu(self.gate(here)).to(y.dtype)
+        return self.out(y), final
 
 
 class AttentionBranch(nn.Module):

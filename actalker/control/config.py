@@ -39,6 +39,9 @@ class BranchConfig:
     identity: bool = True
     """Whether identity tokens are read beside the signal's own; ACTalker's Table 3 leaves them out."""
 
+    gated: bool = False
+    """Whether what is scanned is multiplied by a function of each token, as in Mamba; not in the release."""
+
     conv: int = 0
     """Taps of a causal convolution in front of each scan; 0: none. Mamba has 4."""
 

@@ -16,6 +16,7 @@ from .branch import branch_of
 from .conditions import Conditions
 from .config import BranchConfig
 from .drop import Kept, keep, paste
+from .places import Places
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,21 @@ class ParallelControl(nn.Module):
     paper sums whole features, Norm(k z + Σ Δ_s) for k open branches; closing one of them would rescale z
     in the regions of the others, so here the changes are summed. The last layer starts at zero, so that a
     pretrained network is unchanged at step 0.
+
+    side: of the grid, where each place has features of its own that z' has too (`Places`); 0: none.
     """
 
     def __init__(
-        self, channels: int, token_width: int, signals: Iterable[str], config: BranchConfig | None = None
+        self,
+        channels: int,
+        token_width: int,
+        signals: Iterable[str],
+        config: BranchConfig | None = None,
+        side: int = 0,
     ) -> None:
         super().__init__()
         self.pre = nn.LayerNorm(channels)
+        self.places = Places(side, channels) if side else None
         config = config or BranchConfig()
         self.branches = nn.ModuleDict({s: branch_of(channels, token_width, config) for s in signals})
         self.norm = nn.LayerNorm(channels)
@@ -71,7 +80,10 @@ class ParallelControl(nn.Module):
         """Features z (b, f, h, w, c) under the conditions of this level's route; same shape out."""
         b, f, h, w, c = z.shape
         flat = z.reshape(b, f * h * w, c)
-        mixed = read = self.pre(flat)
+        read = self.pre(flat)
+        if self.places is not None:
+            read = self.places.tokens(read)
+        mixed = read
         for name, kept in route.kept.items():
             change, _ = self.branches[name](read, route.tokens[name], route.identity, kept)
             gate = route.gates[name].to(change.dtype).flatten()[kept.index // (h * w)][:, None]

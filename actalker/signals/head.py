@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..heads.face_map import MOUTH, NUMBERS, weights
+from ..heads.face_map import MOUTH, NUMBERS
 from .signal import repeat_null
+from .standardize import Standardize
 
-LOUD = 3.0  # what a coefficient of 1 is to the layers
+MOST = 8.0  # usual deviations: what a driver does beyond them is not told
 # what has tokens of its own, and how many: the pose is learnt late where it shares them
 GROUPS = (
     ("mouth", 4, lambda name: name.startswith(MOUTH)),
@@ -33,17 +34,17 @@ class HeadEncoder(nn.Module):
     """A head's motion relative to its rest, numbers (b, f, 62) (`heads.face_map`), and the confidence
     (b, f) of each frame, to tokens (b, f, 11, d).
 
-    Numbers are brought to the size that they have on the map, where a blink counts as much as a jaw.
+    Numbers count by their usual deviation (`Standardize`): what a face does a little or seldom is learnt as
+    soon as what it does all the time.
     """
 
     name = "expression"
     reads = "motion"  # of a driving video or a take: a track of its head, not pictures of its face
-    size: Tensor
 
     def __init__(self, config: HeadConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or HeadConfig()
-        self.register_buffer("size", torch.from_numpy(LOUD * weights()).float(), persistent=False)
+        self.usual = Standardize(1, len(NUMBERS))
         self.groups = nn.ModuleDict()
         for group, tokens, belongs in GROUPS:
             rows = [k for k, name in enumerate(NUMBERS) if belongs(name)]
@@ -58,7 +59,8 @@ class HeadEncoder(nn.Module):
         self.null = nn.Parameter(0.02 * torch.randn(sum(n for _, n, _ in GROUPS), config.width))
 
     def forward(self, numbers: Tensor, confidence: Tensor) -> Tensor:
-        loud = (numbers * self.size).to(self.null)
+        usual: Tensor = self.usual(numbers[..., None, :].to(self.null))
+        loud = usual.squeeze(-2).clamp(-MOST, MOST)
         sure = confidence[..., None].to(loud)
         parts = [
             layers(torch.cat([loud[..., getattr(self, f"rows_{group}")], sure], -1))

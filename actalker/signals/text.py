@@ -148,6 +148,8 @@ class TextEncoder(nn.Module):
 
     def forward(self, bytes: Tensor, timing: Tensor) -> Tensor:
         b, rows, _ = bytes.shape
+        holds = torch.cat([timing.new_ones(b, 1), (timing[..., 0] > 0).any(1).to(timing)], 1)  # at any frame
+        bytes = torch.where(holds[..., None] > 0, bytes, PAD)
         phrases = self.encode(bytes.flatten(0, 1)).view(b, rows, -1)
         base = phrases[:, :1].expand(-1, timing.shape[1], -1)  # (b, f, d)
         inside = timing[..., :1] > 0  # (b, f, K, 1)

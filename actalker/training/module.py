@@ -21,6 +21,7 @@ from ..data.sample import Sample, pixels
 from ..data.speech.dataset import Spoken
 from ..diffusion.objective import Losses, ObjectiveConfig, by_noise_level, denoising_loss
 from ..errors import InputError
+from ..heads.face_map import NUMBERS
 from ..pipeline.generate import generate
 from ..pipeline.model import SIGNAL_NAMES, ModelConfig, SignalInputs, TalkingHeadModel
 from ..signals.audio import SpeechFeatures
@@ -89,8 +90,10 @@ class TrainingModule(L.LightningModule):
             self.model.network.enable_gradient_checkpointing()
         self.objective, self.optimizer, self.strategy, self.seed = objective, optimizer, strategy, seed
         self.means = StepMeans()
+        widths = {s: self.model.encoders[s].null.numel() for s in SIGNAL_NAMES if s in self.model.encoders}  # type: ignore[union-attr, operator]
+        if strategy.motion.tokens:
+            self.token_readers = nn.ModuleDict({s: nn.Linear(w, len(NUMBERS)) for s, w in widths.items()})
         if strategy.motion_weight:
-            widths = {s: self.model.encoders[s].null.numel() for s in SIGNAL_NAMES}  # type: ignore[union-attr, operator]
             self.readers = nn.ModuleDict({s: nn.Linear(w, motion_channels) for s, w in widths.items()})
         if strategy.shown_weight:
             width = self.model.network.config.block_out_channels[0]
@@ -182,7 +185,8 @@ class TrainingModule(L.LightningModule):
             return speech_loss(self.model, batch)
         generator = self.step_generator(step, part)
         if isinstance(batch, Performance):
-            return motion_step(self.model, batch, self.objective, self.strategy, generator)
+            readers = getattr(self, "token_readers", None)
+            return motion_step(self.model, batch, self.objective, self.strategy, generator, readers)
         total, values = batch.motion.new_zeros(()), {}
         if self.strategy.motion_weight:
             seen = scattered(batch, self.strategy.motion_frames, generator)

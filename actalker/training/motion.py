@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..control.conditions import Conditions
 from ..data.performances.performance import Performance
@@ -38,18 +38,19 @@ PARTS = {  # of the numbers, whose explained variance is told
 
 def _in_training(
     model: TalkingHeadModel,
-    batch: Performance,
+    made: Conditions,
     generator: torch.Generator,
     mask_drop: tuple[float, ...],
     dropout: float,
 ) -> Conditions:
-    """What the network is told in training. mask_drop: chances of which one is drawn; none: as it is sampled.
-    dropout: chance that a clip's tokens of a signal, or of who it is, are replaced by null tokens.
+    """What the network is told in training, made of what it is told in use.
+
+    mask_drop: chances of which one is drawn; none: as it is sampled. dropout: chance that a clip's tokens of a
+    signal, or of who it is, are replaced by null tokens.
     """
-    made = conditions(model, batch)
     if not mask_drop:
         return made
-    b, f = batch.gates.shape[0], batch.gates.shape[-1]
+    b, f = made.location.shape[:2]
     given = {**made.tokens, "identity": made.identity}
     absent = {s: model.encoders[s].absent(b, f) for s in made.tokens}  # type: ignore[operator]
     absent["identity"] = model.encoders["identity"].absent(b)  # type: ignore[operator]
@@ -65,12 +66,13 @@ def motion_step(
     objective: ObjectiveConfig,
     strategy: StrategyConfig,
     generator: torch.Generator,
+    readers: nn.ModuleDict | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """What a step of performances minimises, and what it logs."""
+    """What a step of performances minimises, and what it logs. readers: of each signal's tokens."""
     window = cut_window(batch, strategy.window, generator)
     wanted = strategy.motion
     losses, beside = motion_losses(
-        model, window, objective, wanted, generator, strategy.mask_drop, strategy.token_dropout
+        model, window, objective, wanted, generator, strategy.mask_drop, strategy.token_dropout, readers
     )
     total = losses.total + sum(getattr(wanted, name) * value for name, value in beside.items())
     values = {"loss": losses.total, "mouth": losses.mouth, "upper": losses.upper, **beside}
@@ -85,25 +87,31 @@ def motion_losses(
     generator: torch.Generator,
     mask_drop: tuple[float, ...] = (),
     dropout: float = 0.0,
+    readers: nn.ModuleDict | None = None,
 ) -> tuple[Losses, dict[str, Tensor]]:
-    """The denoising losses of a batch, and what is asked of its motion beside: `numbers`, `opening` and
-    `leak`, those that the strategy weighs.
+    """The denoising losses of a batch, and what is asked of its motion beside: `numbers`, `opening`, `tokens`
+    (where there are readers) and `leak`, those that the strategy weighs.
     """
-    asked = truth(batch)
-    told = _in_training(model, batch, generator, mask_drop, dropout)
+    asked, made = truth(batch), conditions(model, batch)
+    told = _in_training(model, made, generator, mask_drop, dropout)
     losses = denoising_loss(model.denoise, model.codec.lay(asked), told, objective, generator)
     read = model.codec.read(losses.clean)
     size = torch.from_numpy(weights()).to(read)
-    values = {}
+    values: dict[str, Tensor] = {}
     if strategy.numbers:
         values["numbers"] = ((read - asked) * size).square().sum(-1).mean()
     if strategy.opening:
         values["opening"] = ((read - asked) @ _opening(read)).square().mean()
+    if strategy.tokens and readers is not None:
+        values["tokens"] = sum(
+            ((readers[name](made.tokens[name].flatten(2)) - batch.parts[:, k]) * size).square().sum(-1).mean()
+            for name, k in zip(readers, batch.rows(tuple(readers)), strict=True)
+        )
     if strategy.leak and mask_drop:
         k = min(strategy.leak_items, len(asked))
         few = batch.window(slice(None), k)
         shut = _one_shut(few, generator)
-        less = _in_training(model, shut, generator, mask_drop, dropout)
+        less = _in_training(model, conditions(model, shut), generator, mask_drop, dropout)
         other = model.codec.read(model.denoise(losses.noisy[:k], losses.sigma[:k], less))
         same = (truth(few) == truth(shut)).to(read)  # what is asked of these did not change
         values["leak"] = (((other - read[:k]) * size).square() * same).sum(-1).mean()

@@ -95,6 +95,10 @@ class MotionStrategy:
     opening: float = 0.0
     """Weight of the squared error of the opening between the lips, cm."""
 
+    tokens: float = 0.0
+    """Weight of the error of what each signal asks for as one linear layer reads it from its tokens, open or
+    not: encoders learn sooner than the network behind them."""
+
     leak: float = 0.0
     """Weight of what closing a signal's gate changes outside its region, on the same noise."""
 

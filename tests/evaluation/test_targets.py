@@ -24,7 +24,7 @@ from actalker.evaluation.targets import clips as listed
 from actalker.evaluation.targets import driven, given, items, makers, performances, report, seen, sounds
 from actalker.evaluation.targets.measures import MEASURES, over
 from actalker.heads.articulation import Phone
-from actalker.heads.face_map import NUMBERS
+from actalker.heads.face_map import NUMBERS, weights
 from actalker.heads.model import SCORES
 
 RATE = sounds.RATE
@@ -307,7 +307,7 @@ def test_performances_under_gates():
     told = performances.measure(None, batch, performances.phases(data, 0))
     assert told["errors"]["open"] == {"mouth": 0, "upper": 0}
     closed, names = told["errors"]["audio closed"], batch.names()
-    part = (batch.parts[0, names.index("audio")].numpy() * face_map.weights())[:, makers.OF_MOUTH]
+    part = (batch.parts[0, names.index("audio")].numpy() * weights())[:, makers.OF_MOUTH]
     assert closed["mouth"] == pytest.approx((part**2).sum(1).mean(), rel=1e-5) and closed["upper"] == 0
     assert all(told["monotone"].values()) and "audio" in told["monotone"]
     assert np.isnan(over(np.zeros((3, 2)))) and over(np.array([[3.0, 1.0], [1.0, 1.0]])) == 2
