@@ -45,8 +45,8 @@ def _in_training(
 ) -> Conditions:
     """What the network is told in training, made of what it is told in use.
 
-    mask_drop: chances of which one is drawn; none: as it is sampled. dropout: chance that a clip's tokens of a
-    signal, or of who it is, are replaced by null tokens.
+    mask_drop: chances of which one is drawn; none: as it is sampled. dropout: chance that a clip's tokens of
+    a signal, or of who it is, are replaced by null tokens.
     """
     if not mask_drop:
         return made
