@@ -31,10 +31,11 @@ MOTION = {
 }
 
 
-def motion_model(seed: int = 0) -> TalkingHeadModel:
-    """Random weights, also where training starts at zero."""
+def motion_model(seed: int = 0, **denoiser: object) -> TalkingHeadModel:
+    """Random weights, also where training starts at zero. denoiser: settings of the network."""
     torch.manual_seed(seed)
-    model = TalkingHeadModel(ModelConfig.from_dict(MOTION))
+    settings = {**MOTION, "denoiser_args": {**MOTION["denoiser_args"], **denoiser}}
+    model = TalkingHeadModel(ModelConfig.from_dict(settings))
     with torch.no_grad():
         for weight in model.network.parameters():
             if weight.abs().max() == 0:

@@ -57,8 +57,8 @@ class ControlUNet(SpatioTemporalNetwork):
     smaller. Channels and grids are those behind it.
 
     placed: whether every place of the grid has learned features of its own (`Places`), behind conv_in and in
-    each control layer; for latents of sample_size where a place always means the same. branch_gated: as in
-    `BranchConfig`.
+    each control layer; for latents of sample_size where a place always means the same. A base's weights then
+    do not begin as the base. branch_gated: as in `BranchConfig`.
 
     adapters: signals enter every cross-attention too (`DecoupledAttention`), starting at zero.
     reference_scale: factor on the reference's latents where they are joined; SVD takes them unscaled,

@@ -58,6 +58,10 @@ class SamplingConfig:
     mask_drop: float = 1.0
     """Chance that a token outside a signal's region is left out of its scan, as in training."""
 
+    regions: bool = True
+    """Whether each signal acts in its region; if not, each acts on the whole face, in training too, as in systems
+    without regions (a baseline)."""
+
     hold: bool = False
     """Whether the portrait itself stands where no open signal can move anything: everywhere while all gates
     are closed, outside the face while only speech is open."""
@@ -242,6 +246,8 @@ class TalkingHeadModel(ModelMixin):
         if reference is None:
             assert portrait is not None
             reference = self.codec.encode(portrait[:, None])[:, 0]
+        if not self.config.sampling.regions:
+            regions = {name: masks["face"] for name in regions}
         who = None
         if "identity" in self.encoders:
             seen = portrait if head is None else head

@@ -66,6 +66,7 @@ def call(dtype=torch.float32):
         ("shards", {}),
         pytest.param(*("shards", {"low_cpu_mem_usage": False}), marks=pytest.mark.slow),
         ("unet", {"adapters": True}),
+        ("unet", {"branch_gated": True}),
         pytest.param(*("unet", {"scan_form": "ssd", "head_size": 16, "conv": 4}), marks=pytest.mark.slow),
         pytest.param(*("unet", {"scan_form": "attention"}), marks=pytest.mark.slow),
         pytest.param(*("unet", {"flow_scale": 1.0, "detail_width": 8, "stride": 8}), marks=pytest.mark.slow),

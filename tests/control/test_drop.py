@@ -197,6 +197,26 @@ def test_who_it_is_matters_unless_it_is_left_out(form):
         )
 
 
+def test_a_gated_branch_is_the_plain_one_times_what_each_token_says():
+    """A gate that says 1 everywhere changes nothing; one that says 0 for some tokens takes theirs away."""
+    torch.manual_seed(0)
+    plain = MaskedBranch(16, 8, BranchConfig(0.75, 4)).requires_grad_(False)
+    gated = MaskedBranch(16, 8, BranchConfig(0.75, 4, gated=True)).requires_grad_(False)
+    gated.load_state_dict(plain.state_dict(), strict=False)
+    gated.gate.weight.zero_(), gated.gate.bias.fill_(1.27846454)  # where x · sigmoid(x) is 1
+    z, tokens, who = torch.randn(1, 12, 16), torch.randn(1, 3, 2, 8), torch.randn(1, 4, 8)
+    mask = torch.ones(1, 3, 2, 2)
+    expected = change_of(plain, z, tokens, who, mask)
+    torch.testing.assert_close(change_of(gated, z, tokens, who, mask), expected)
+    gated.gate.bias.zero_()
+    gated.gate.weight[:, 0] = 1  # the first feature is the gate
+    shut = z[0, :, 0] < 0
+    z[0, shut, 0], z[0, ~shut, 0] = -40, 1.27846454
+    found, expected = (change_of(branch, z, tokens, who, mask)[0] for branch in (gated, plain))
+    torch.testing.assert_close(found[~shut], expected[~shut])
+    assert 0 < shut.sum() < 12 and found[shut].abs().max() < 1e-5
+
+
 def test_attention_is_the_softmax_over_a_frames_tokens():
     """Against a loop over frames, heads and tokens in float64."""
     torch.manual_seed(0)

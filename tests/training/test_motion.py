@@ -12,7 +12,7 @@ from actalker.data.performances.told import conditions, number_regions, truth
 from actalker.data.sample import collate
 from actalker.diffusion.objective import ObjectiveConfig
 from actalker.errors import InputError
-from actalker.heads.face_map import MOUTH, NUMBERS, face_map
+from actalker.heads.face_map import MOUTH, NUMBERS, face_map, weights
 from actalker.pipeline.folder import save_model
 from actalker.pipeline.model import ModelConfig, TalkingHeadModel
 from actalker.training.module import TrainingModule
@@ -74,6 +74,13 @@ def test_the_network_is_told_what_a_drawn_portrait_tells_it(batch, model):
     torch.testing.assert_close(own[:, ~follow], batch.own[:, ~follow], atol=2e-3, rtol=0)
 
 
+def test_without_regions_each_signal_acts_on_the_whole_face(batch, model):
+    every = gated(batch, audio=1.0, expression=1.0)
+    assert len({region.sum() for region in conditions(model, every).regions.values()}) > 1
+    whole = TalkingHeadModel(ModelConfig.from_dict({**MOTION, "sampling": {"regions": False}}))
+    assert all(region.min() == 1 for region in conditions(whole, every).regions.values())
+
+
 def test_what_leaks_is_nothing_where_the_network_ignores_its_signals(batch, model):
     """At the start the control layers change nothing, so closing a gate changes nothing."""
     strategy = MotionStrategy(numbers=1.0, opening=1.0, leak=1.0, leak_items=4)
@@ -81,6 +88,23 @@ def test_what_leaks_is_nothing_where_the_network_ignores_its_signals(batch, mode
     losses, beside = motion_losses(model, batch, ObjectiveConfig(), strategy, generator, (1.0,))
     assert beside["leak"] == 0
     assert losses.total > 0 and beside["numbers"] > 0 and beside["opening"] > 0
+
+
+def test_what_signals_ask_for_is_read_from_their_tokens(batch, model):
+    """Against the error by hand, of what is asked for before gates and regions."""
+    torch.manual_seed(2)
+    readers = torch.nn.ModuleDict({s: torch.nn.Linear(n * 64, 62) for s, n in (("text", 2), ("audio", 4))})
+    strategy, generator = MotionStrategy(tokens=1.0), torch.Generator().manual_seed(1)
+    shut = gated(batch, expression=1.0)
+    _, beside = motion_losses(
+        model, shut, ObjectiveConfig(), strategy, generator, (1.0,), dropout=1.0, readers=readers
+    )
+    told, names, expected = conditions(model, shut), batch.names(), 0.0
+    for name, reader in readers.items():
+        read = reader(told.tokens[name].flatten(2))
+        error = (read - batch.parts[:, names.index(name)]) * torch.from_numpy(weights()).float()
+        expected += float(error.square().sum(2).mean())
+    assert float(beside["tokens"]) == pytest.approx(expected, rel=1e-4) and expected > 0
 
 
 def test_it_learns(batch):
