@@ -59,8 +59,8 @@ class SamplingConfig:
     """Chance that a token outside a signal's region is left out of its scan, as in training."""
 
     regions: bool = True
-    """Whether each signal acts in its region; if not, each acts on the whole face, in training too, as in systems
-    without regions (a baseline)."""
+    """Whether each signal acts in its region; if not, each acts on the whole face, in training too, as in
+    systems without regions (a baseline)."""
 
     hold: bool = False
     """Whether the portrait itself stands where no open signal can move anything: everywhere while all gates

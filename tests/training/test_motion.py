@@ -20,6 +20,7 @@ from actalker.training.motion import motion_losses
 from actalker.training.optimizer import OptimizerConfig
 from actalker.training.strategies import MotionStrategy, StrategyConfig, WindowStrategy, cut_window
 
+TOKENS = {"audio": 4, "expression": 11, "text": 2}
 IN_MOUTH = torch.tensor([name.startswith(MOUTH) for name in NUMBERS])
 
 
@@ -68,7 +69,7 @@ def test_regions_of_numbers_are_those_of_the_map(batch):
 def test_the_network_is_told_what_a_drawn_portrait_tells_it(batch, model):
     told = conditions(model, batch)
     assert told.reference.shape == (6, 24, 32, 32)
-    assert {name: t.shape[2] for name, t in told.tokens.items()} == {"audio": 4, "expression": 11, "text": 2}
+    assert {name: t.shape[2] for name, t in told.tokens.items()} == TOKENS
     own = model.codec.read(told.reference[:, -4:])
     follow = torch.tensor([name.startswith("eyeLook") for name in NUMBERS])
     torch.testing.assert_close(own[:, ~follow], batch.own[:, ~follow], atol=2e-3, rtol=0)
@@ -93,7 +94,7 @@ def test_what_leaks_is_nothing_where_the_network_ignores_its_signals(batch, mode
 def test_what_signals_ask_for_is_read_from_their_tokens(batch, model):
     """Against the error by hand, of what is asked for before gates and regions."""
     torch.manual_seed(2)
-    readers = torch.nn.ModuleDict({s: torch.nn.Linear(n * 64, 62) for s, n in (("text", 2), ("audio", 4))})
+    readers = torch.nn.ModuleDict({s: torch.nn.Linear(n * 64, 62) for s, n in TOKENS.items()})
     strategy, generator = MotionStrategy(tokens=1.0), torch.Generator().manual_seed(1)
     shut = gated(batch, expression=1.0)
     _, beside = motion_losses(
