@@ -104,8 +104,8 @@ def test_what_signals_ask_for_is_read_from_their_tokens(batch, model):
     for name, reader in readers.items():
         read = reader(told.tokens[name].flatten(2))
         error = (read - batch.parts[:, names.index(name)]) * torch.from_numpy(weights()).float()
-        expected += float(error.square().sum(2).mean())
-    assert float(beside["tokens"]) == pytest.approx(expected, rel=1e-4) and expected > 0
+        expected += error.square().sum(2).mean().item()
+    assert beside["tokens"].item() == pytest.approx(expected, rel=1e-4) and expected > 0
 
 
 def test_it_learns(batch):
