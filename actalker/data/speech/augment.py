@@ -37,11 +37,11 @@ def augment(sound: np.ndarray, rng: np.random.Generator, babble: Callable[[int],
     if rng.random() < ROOM:
         heard = room(heard, rng)
     if rng.random() < MUSIC:
-        heard = mixed(heard, music(len(heard), rng), rng.uniform(0, 20))
+        heard = mixed(heard, music(len(heard), rng), rng.uniform(-3, 20))
     if rng.random() < BABBLE:
         heard = mixed(heard, babble(len(heard)), rng.uniform(8, 25))
     if rng.random() < NOISE:
-        heard = mixed(heard, noise(len(heard), rng), rng.uniform(6, 42))
+        heard = mixed(heard, noise(len(heard), rng), rng.uniform(3, 40))
     if rng.random() < EQUALISER:
         heard = equalised(heard, rng)
     if rng.random() < CLIP:

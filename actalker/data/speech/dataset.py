@@ -21,6 +21,7 @@ from ...signals.speech import STRIDE
 from ..sample import Batch
 from .augment import augment, babbler, without_voice
 from .cache import SpeechCache, Utterance
+from .singing import sung
 
 HZ = HOP * RATE  # samples a second
 SYMBOLS = {symbol: k for k, symbol in enumerate(PHONES)}
@@ -71,6 +72,9 @@ class SpeechDataConfig:
 
     clean: float = 0.28
     """Share of speech that is left as the engines made it."""
+
+    sung: float = 0.12
+    """Share of sounds in which a voice sings what it says."""
 
     empty: float = 0.08
     """Share of sounds in which nobody speaks: noise, music."""
@@ -168,15 +172,18 @@ class SpeechDataset(Dataset):
         voice = self._utterance(first).voice
         near = range(max(0, first - NEAR), min(len(self.cache), first + NEAR + 1))
         fellows = [k for k in near if self._utterance(k).voice == voice]
-        begin, said = round(lead * HZ), first
+        begin, said, sings = round(lead * HZ), first, rng.random() < self.config.sung
         while begin < len(sound):
             utterance = self._utterance(said)
-            spoken = utterance.sound.astype(np.float32) / 32768 * 10 ** (rng.uniform(-3, 3) / 20)
+            spoken, parts = utterance.sound.astype(np.float32) / 32768, utterance.phones
+            if sings:
+                spoken, parts = sung(spoken, parts, rng)
+            spoken = spoken * np.float32(10 ** (rng.uniform(-3, 3) / 20))
             if faster != 1:
                 spoken = np.interp(np.arange(0, len(spoken) - 1, faster), np.arange(len(spoken)), spoken)
             inside = spoken[max(-begin, 0) : len(sound) - begin]
             sound[max(begin, 0) :][: len(inside)] += inside
-            for p in utterance.phones:
+            for p in parts:
                 start, end = (begin / HZ + t / faster for t in (p.start, p.end))
                 phones.append(Phone(start, end, p.symbol, p.stressed))
             pause = rng.uniform(*PAUSES[int(rng.random() < LONG)])
