@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -92,6 +93,30 @@ def test_closing_speech_leaves_the_upper_face(tiny, performances):
     alone, _ = sampled(tiny, gated(performances, expression=1.0))
     apart = (both - alone)[:, ~IN_MOUTH].norm() / both[:, ~IN_MOUTH].norm()
     assert apart < 0.12
+
+
+def test_who_it_is_sets_style_alone(tiny, performances):
+    """Another person's identity tokens: how far a mouth opens may differ, not when, nor what else moves."""
+    both = gated(performances, audio=1.0, expression=1.0)
+    others = torch.arange(CLIPS).roll(1)
+
+    class Swapped(torch.nn.Module):
+        reads = "reference"
+
+        def forward(self, reference):
+            return tiny.encoders["identity"](reference[others])
+
+    swapped = copy.copy(tiny)
+    swapped._modules = dict(tiny._modules)
+    swapped._modules["encoders"] = torch.nn.ModuleDict({**dict(tiny.encoders.items()), "identity": Swapped()})
+    (made, _), (other, _) = sampled(tiny, both), sampled(swapped, both)
+    assert not torch.equal(made, other)
+    apart = (made - other)[:, ~IN_MOUTH].norm() / made[:, ~IN_MOUTH].norm()
+    assert apart < 0.1
+    one, two = opening(made), opening(other)
+    assert np.corrcoef(one, two)[0, 1] > 0.95
+    shut, _ = sampled(swapped, gated(performances))
+    assert shut.abs().max() < 0.2
 
 
 def test_lips_meet_where_an_articulation_closes(tiny, performances):
