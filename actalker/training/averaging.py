@@ -9,6 +9,7 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
+from ..signals.standardize import Standardize
 from .export import AVERAGED
 from .shard import own_part, place, whole
 
@@ -18,8 +19,8 @@ class AverageWeights(L.Callback):
 
         ā ← d_t ā + (1 - d_t) w,    d_t = min(decay, (1 + t) / (10 + t))    after step t
 
-    The decay starts low, so that the random weights of the beginning are soon forgotten. The average is kept
-    in float32; on shards, every process averages its own part.
+    With them go the running means and deviations of tokens (`Standardize`). The decay starts low, so that the
+    random weights of the beginning are soon forgotten. The average is kept in float32; on shards, every process averages its own part.
     """
 
     def __init__(self, decay: float = 0.998) -> None:
@@ -36,7 +37,7 @@ class AverageWeights(L.Callback):
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Begin with what a checkpoint held, and with the weights as they are for all others."""
         self._take_held(module)
-        for name, weight in _trained(module):
+        for name, weight in _averaged(module):
             if name not in self.averaged:
                 self.averaged[name] = own_part(weight).float().clone()
         self._step = trainer.global_step
@@ -48,7 +49,7 @@ class AverageWeights(L.Callback):
         if trainer.global_step == self._step:
             return  # gradients are still being accumulated
         self._step = trainer.global_step
-        for name, weight in _trained(module):
+        for name, weight in _averaged(module):
             self.averaged[name].lerp_(own_part(weight).float(), 1 - self.factor(self._step))
 
     def on_validation_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
@@ -70,7 +71,7 @@ class AverageWeights(L.Callback):
         self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         gathered = {}
-        for name, weight in _trained(module):
+        for name, weight in _averaged(module):
             average = whole(self.averaged[name], weight)  # all processes take part
             if trainer.is_global_zero:
                 gathered[name] = average
@@ -82,7 +83,7 @@ class AverageWeights(L.Callback):
         self._held = dict(checkpoint.get(AVERAGED, {}))
 
     def _take_held(self, module: nn.Module) -> None:
-        for name, weight in _trained(module):
+        for name, weight in _averaged(module):
             if name in self._held:
                 self.averaged[name] = place(self._held[name].float(), weight)
         self._held = {}
@@ -91,7 +92,7 @@ class AverageWeights(L.Callback):
     def _exchange(self, module: nn.Module) -> None:
         """The averaged weights for the trained ones, or back."""
         self._exchanged = not self._exchanged
-        for name, weight in _trained(module):
+        for name, weight in _averaged(module):
             if name in self.averaged:
                 mine, average = own_part(weight), self.averaged[name]
                 kept = mine.clone()
@@ -99,5 +100,11 @@ class AverageWeights(L.Callback):
                 average.copy_(kept)
 
 
-def _trained(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    return ((name, weight) for name, weight in module.named_parameters() if weight.requires_grad)
+def _averaged(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Trained weights, and the running means and deviations of what they make: tokens vary by far less than
+    their mean drifts while weights are learnt, so averaged weights need means of the same time.
+    """
+    yield from ((name, weight) for name, weight in module.named_parameters() if weight.requires_grad)
+    for name, part in module.named_modules():
+        if isinstance(part, Standardize):
+            yield from ((f"{name}.mean", part.mean), (f"{name}.variance", part.variance))
