@@ -270,3 +270,29 @@ def test_jitter_of_a_clock_is_no_gap(tmp_path):
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     np.testing.assert_allclose(read_sound(path).samples, truth, atol=1e-4)
+
+
+@pytest.mark.parametrize("bad", [3, 21, 22])
+def test_damaged_packets_are_silence_until_they_are_the_most(tmp_path, caplog, bad):
+    """Of 42 packets of FLAC, 72 ms each; what is whole is heard in its place."""
+    truth = tone(3.0)
+    source, path = sound_file(tmp_path / "a.mka", truth, codec="flac"), tmp_path / "b.mka"
+    with av.open(str(source)) as read, av.open(str(path), "w") as write:
+        track = write.add_stream_from_template(read.streams.audio[0])
+        packets = [packet for packet in read.demux() if packet.dts is not None]
+        assert len(packets) == 42
+        for k, packet in enumerate(packets):
+            if 10 <= k < 10 + bad:
+                zeros = av.Packet(bytes(packet.size))
+                zeros.pts, zeros.dts, zeros.time_base = packet.pts, packet.dts, packet.time_base
+                packet = zeros
+            packet.stream = track
+            write.mux(packet)
+    if bad > 21:
+        with pytest.raises(InputError, match="b.mka: is damaged, 22 of its 42 packets cannot be decoded"):
+            read_sound(path)
+        return
+    heard = truth.copy()
+    heard[:, 11520 : 11520 + 1152 * bad] = 0
+    np.testing.assert_allclose(read_sound(path).samples, heard, atol=1e-4)
+    assert caplog.messages == [f"{path}: {bad} damaged packets were left out"]

@@ -34,9 +34,8 @@ def test_times_are_exact_and_the_sound_ends_with_the_pictures(tmp_path, fps):
     with av.open(str(path)) as container:
         audio = container.streams.audio[0]
         assert audio.codec_context.name == "aac"
-        rate = audio.rate
-        samples = sum(frame.samples for frame in container.decode(audio))
-    assert abs(Fraction(samples, rate) - frames / fps) <= 1 / fps
+        *_, last = container.decode(audio)
+    assert audio.rate == 44100 and last.pts + last.duration == round(frames / fps * 44100)
 
 
 def test_frames_come_back_in_order(tmp_path):

@@ -1,5 +1,7 @@
 """Regions against rectangles drawn pixel by pixel; masks on token grids against plain means."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -63,6 +65,14 @@ def test_a_clip_has_the_rectangle_around_all_its_frames():
 def test_a_portrait_alone_leaves_room_for_the_head_to_move():
     one, clip = REGIONS["mouth"]([points()], (128, 128)), REGIONS["mouth"]([points(), points()], (128, 128))
     assert (one >= clip).all() and one.sum() > 1.3 * clip.sum()
+
+
+def test_a_face_has_its_forehead_also_where_a_finder_sees_none():
+    """A box that ends at the brows: the rectangle begins 0.45 of the way from eyes to mouth above them."""
+    low = replace(points(), box=(34.0, points().brow_y, 86.0, 94.2))
+    rows = REGIONS["face"]([low, low], (128, 128)).amax(1)
+    first = int(rows.nonzero()[0])
+    assert first + 1 - float(rows[first]) == pytest.approx(low.brow_y - 0.45 * 26, abs=1e-4)
 
 
 def test_soft_regions_need_landmarks_and_are_tighter_than_rectangles():

@@ -105,6 +105,15 @@ def test_pauses_and_one_bang_do_not_move_the_reference():
     assert loudness_reference(padded) == pytest.approx(loudness_reference(mono), abs=0.1)
 
 
+@pytest.mark.parametrize("share, level", [(0.1, 0.2), (0.02, 0.01)])
+def test_the_reference_is_the_level_that_a_twentieth_of_the_sound_exceeds(share, level):
+    """Four seconds of a tone at 0.01, a share of them at 0.2: against the same tone at full scale."""
+    tone = np.sin(2 * np.pi * 1000 * np.arange(64000) / 16000).astype(np.float32)
+    loud = np.where(np.abs(np.arange(64000) - 32000) < share * 32000, 0.2, 0.01).astype(np.float32)
+    expected = loudness_reference(tone) + 2 * np.log10(level)
+    assert loudness_reference(loud * tone) == pytest.approx(expected, abs=0.02)
+
+
 @settings(max_examples=25, deadline=None)
 @given(start=st.integers(0, 60), frames=st.integers(1, 20))
 def test_a_range_is_cut_from_the_whole(start, frames):

@@ -1,10 +1,12 @@
 """The motion code is a bottleneck; augmentation changes looks, not motion, and the same way in all frames."""
 
+import numpy as np
 import pytest
 import torch
 
 from actalker.signals.expression import POSE, AugmentStrategy, ExpressionConfig, ExpressionEncoder, augment
 from actalker.signals.identity import IdentityConfig, IdentityEncoder
+from actalker.signals.optical_flow import optical_flow
 
 
 @pytest.fixture
@@ -141,3 +143,26 @@ def test_the_pose_sees_how_far_a_face_went(size):
     torch.testing.assert_close(moved, expected, atol=0.25, rtol=0)
     torch.nn.init.normal_(encoder.pose[0].weight)
     assert torch.equal(encoder(torch.stack([rest, crop], 1), rest)[1], code)
+
+
+def test_what_a_place_did_is_what_its_edges_did():
+    """The mean by contrast of the places' flow, in a loop: what has no edges knows least of motion."""
+    encoder = ExpressionEncoder(ExpressionConfig(size=64)).eval()
+    seen = []
+    encoder.pose.register_forward_pre_hook(lambda module, given: seen.append(given[0][0]))
+    rest, crop = clip(1, 2, seed=4)[0]
+    crop = 0.5 * rest + 0.5 * crop
+    encoder(crop[None, None], rest[None])
+    grey = [(picture.mean(0) / 2)[None, None] for picture in (rest, crop)]
+    flow, contrast = (t[0].double().numpy() for t in optical_flow(*grey))
+    weight, apart = contrast.sum(0), []
+    for i in range(16):
+        for j in range(16):
+            place = slice(4 * i, 4 * i + 4), slice(4 * j, 4 * j + 4)
+            if weight[place].mean() < 1:  # hardly any edges
+                continue
+            for k in range(2):
+                expected = np.average(flow[k][place], weights=weight[place])
+                assert float(seen[0][k, i, j]) == pytest.approx(expected, abs=0.05)
+                apart.append(abs(expected - flow[k][place].mean()))
+    assert max(apart) > 0.25  # a plain mean would not do

@@ -215,19 +215,29 @@ def test_checkpointing_goes_through(call):
     assert all(torch.equal(x, y) for x, y in zip(again, once, strict=True))
 
 
-def test_only_the_forward_direction_goes_on_from_a_state():
+@pytest.mark.parametrize(
+    "begin",
+    [
+        lambda: BidirectionalScan(16, 4),
+        lambda: BidirectionalScan(16, 4, conv=3),
+        lambda: BidirectionalHeads(16, 4, 8, conv=3),
+    ],
+    ids=["scan", "scan and convolution", "heads and convolution"],
+)
+def test_only_the_forward_direction_goes_on_from_a_state(begin):
     """The last states of a stretch change the first token through the forward direction alone."""
-    torch.manual_seed(0)
-    block = BidirectionalScan(16, 4)
-    tokens, order, lengths = (
-        torch.randn(6, 16),
-        torch.stack([torch.arange(6), torch.arange(5, -1, -1)]),
-        torch.tensor([6]),
-    )
+    block, tokens, lengths = begin(), torch.randn(6, 16), torch.tensor([6])
+    order = torch.stack([torch.arange(6), torch.arange(5, -1, -1)])
+
+    def both():
+        return (block(tokens, order, lengths, 6, state=given)[0] for given in (state, None))
+
     _, state = block(tokens, order, lengths, 6, streams=True)
+    begun, afresh = both()
+    assert not torch.allclose(begun[0], afresh[0])
     with torch.no_grad():
-        for parameter in (*block.select[0].parameters(), block.step_bias[:16]):
+        for parameter in block.select[0].parameters():
             parameter.zero_()  # the forward direction reads and says nothing
-        block.skip[:16] = 0
-    begun = block(tokens, order, lengths, 6, state=state)[0]
-    torch.testing.assert_close(begun, block(tokens, order, lengths, 6)[0])
+        block.skip[: len(block.skip) // 2] = 0
+    begun, afresh = both()
+    torch.testing.assert_close(begun, afresh)
