@@ -70,7 +70,9 @@ def _predicted(sound: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         taken *= 0.995 ** np.arange(ORDER + 1)  # a little wider resonances, which do not ring on
         rest = lfilter(taken, [1.0], here)[WINDOW // 2 - HOP // 2 :][:HOP]
         gain = float(np.sqrt(np.mean(rest**2))) + 1e-9
-        filters.append(taken), gains.append(gain), left.append(rest / gain)
+        filters.append(taken)
+        gains.append(gain)
+        left.append(rest / gain)
     return np.array(filters), np.array(gains), np.array(left)
 
 
@@ -83,15 +85,18 @@ def _slower(
     slower = rng.uniform(*SLOWER)
     for phone in phones:
         now += phone.start - last  # pauses stay
-        new.append(now), old.append(phone.start)
+        new.append(now)
+        old.append(phone.start)
         length = (phone.end - phone.start) * slower
         if phone.symbol in VOWELS and rng.random() < 2 / 3:
             length = max(length, rng.uniform(*HELD))
         length = round(100 * length) / 100
         said.append(replace(phone, start=now, end=now + length))
         now, last = now + length, phone.end
-        new.append(now), old.append(phone.end)
-    new.append(now + max(0.0, seconds - last)), old.append(seconds)
+        new.append(now)
+        old.append(phone.end)
+    new.append(now + max(0.0, seconds - last))
+    old.append(seconds)
     times = (np.arange(int(new[-1] * 100)) + 0.5) / 100
     return said, np.interp(times, new, old)
 
