@@ -20,7 +20,8 @@ class AverageWeights(L.Callback):
         ā ← d_t ā + (1 - d_t) w,    d_t = min(decay, (1 + t) / (10 + t))    after step t
 
     With them go the running means and deviations of tokens (`Standardize`). The decay starts low, so that the
-    random weights of the beginning are soon forgotten. The average is kept in float32; on shards, every process averages its own part.
+    random weights of the beginning are soon forgotten. The average is kept in float32; on shards, every
+    process averages its own part.
     """
 
     def __init__(self, decay: float = 0.998) -> None:
