@@ -157,6 +157,8 @@ def test_averaged_weights_follow_their_formula(tmp_path):
             keep = min(0.998, (1 + t) / (10 + t))
             average = keep * average.double() + (1 - keep) * run["state_dict"][name].double()
         assert torch.allclose(held[2]["averaged_weights"][name].double(), average, atol=1e-7), name
+    for name in ("mean", "variance"):  # of tokens: else averaged weights have the means of other weights
+        assert f"model.encoders.audio.norm.1.{name}" in held[0]["averaged_weights"]
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path, capsys):
