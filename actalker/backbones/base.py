@@ -19,6 +19,7 @@ from ..errors import InputError
 from .attach import checkpointed
 from .denoiser import Estimate
 from .fresh import base_place, begin_fresh
+from .older import without_gone
 
 
 class SpatioTemporalNetwork(UNetSpatioTemporalConditionModel):
@@ -55,16 +56,16 @@ class SpatioTemporalNetwork(UNetSpatioTemporalConditionModel):
         timestep: Tensor | float,
         conditions: Conditions,
         return_dict: bool = True,
-    ) -> Estimate | tuple[Tensor | None, ...]:
+    ) -> Estimate | tuple[Tensor]:
         """One pass.
 
         Args:
             sample: (b, f, c, h, w), already scaled; without the reference, which is joined here.
             timestep: (b,) or scalar, c_noise of the noise level.
             conditions: of the same b and f.
-            return_dict: False gives a plain tuple, the raw output first.
+            return_dict: False gives a plain tuple of the raw output.
         Raises: InputError for conditions that lack identity, reference, location or micro.
-        Returns: the raw output, `.sample` or `.output`, and what else the network estimates.
+        Returns: the raw output, `.sample` or `.output`.
         """
         conditions.check_whole()
         estimate = self.estimate(sample, timestep, conditions)
@@ -120,6 +121,11 @@ class SpatioTemporalNetwork(UNetSpatioTemporalConditionModel):
                 "would be dropped; give a dict that keeps them, made from network.attn_processors, and "
                 "choose the kernel by torch.nn.attention.sdpa_kernel"
             )
+
+    @classmethod
+    def extract_init_dict(cls, config_dict: Mapping[str, Any], **options: Any) -> Any:
+        """diffusers' step of `from_config` that chooses settings; those of older versions are looked at."""
+        return super().extract_init_dict(without_gone(config_dict), **options)
 
     @classmethod
     def _load_pretrained_model(cls, model: Any, *args: Any, **options: Any) -> Any:

@@ -13,17 +13,9 @@ from ..control.conditions import Conditions
 
 
 class Estimate(NamedTuple):
-    """A network's raw output and, if it has a motion field, the reference, warped and maybe painted on.
-
-    output, centre: (b, f, c, h, w).
-    features: (b, f, ·, h, w) the last ones, from which training reads whether they know the motion; or None.
-    flow: (b, f, 2, ·, ·) the motion field, in latent positions, at any resolution.
-    """
+    """A network's raw output, (b, f, c, h, w)."""
 
     output: Tensor
-    centre: Tensor | None
-    features: Tensor | None = None
-    flow: Tensor | None = None
 
     @property
     def sample(self) -> Tensor:

@@ -40,4 +40,4 @@ class Direct(ModelMixin, ConfigMixin):
             )
             acts = conditions.gates[name][..., None, None] * conditions.regions[name]
             total = total + acts[:, :, None].to(sample) * maps.to(sample)
-        return Estimate(total, None)
+        return Estimate(total)

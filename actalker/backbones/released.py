@@ -64,11 +64,9 @@ class ReleasedUNet(SpatioTemporalNetwork):
         num_frames: int = 25,
         guider_blocks: tuple[int, ...] | None = None,
         reference_scale: float = 1.0,
-        stride: int = 8,
     ) -> None:
         """guider_blocks: channels of the location guider's pairs; None: it has none.
         reference_scale: factor on the reference's latents, which SVD takes unscaled.
-        stride: the codec's, which is always 8 here.
         """
         super().__init__(
             sample_size=sample_size,
@@ -148,7 +146,7 @@ class ReleasedUNet(SpatioTemporalNetwork):
             conditions.micro.to(sample.dtype),
             conditions.location[:, :, 0].to(sample.dtype) if self.guider is not None else None,
         )
-        return Estimate(output, None)
+        return Estimate(output)
 
     def denoise(
         self,

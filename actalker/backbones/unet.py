@@ -23,7 +23,6 @@ from .attach import ContextOfPass, attach, control_scope, cross_attentions
 from .base import SpatioTemporalNetwork
 from .denoiser import Estimate
 from .guider import LocationGuider
-from .warp import DetailHead, Grain, paint, refined, warp
 
 
 class _Routes:
@@ -42,16 +41,8 @@ class _Routes:
 class ControlUNet(SpatioTemporalNetwork):
     """SVD's UNet at any size, with one `ParallelControl` behind every spatio-temporal transformer.
 
-    The base network's state-dict keys stay as in diffusers; the additions are `control.*`, `guider.*`,
-    `places.*`, `flow.*`, `detail.*` and `grain.*`. Input channels: the noisy latent and the reference latent
-    side by side.
-
-    flow_scale > 0 adds a motion field: two numbers (x right, y down, in latent positions) a quarter of a
-    latent position, by which the reference is warped to make the centre of the estimate
-    (`diffusion.precondition`); its last layer starts at zero. stride is the number of pixels that the codec
-    folds into a latent position, so that the warp moves pixels. detail_width > 0 adds a head of that width
-    that moves single pixels and paints on them (`DetailHead`), and what finds the portrait's grain, which
-    stays in place (`Grain`); for codecs that fold.
+    The base network's state-dict keys stay as in diffusers; the additions are `control.*`, `guider.*` and
+    `places.*`. Input channels: the noisy latent and the reference latent side by side.
 
     patch: latent positions along each side that the network takes as one, as channels: the grid is that much
     smaller. Channels and grids are those behind it.
@@ -69,7 +60,7 @@ class ControlUNet(SpatioTemporalNetwork):
     `from_pretrained` takes SVD's own UNet folder too: see `SpatioTemporalNetwork`.
     """
 
-    ADDITIONS = ("control.", "guider.", "places.", "flow.", "detail.", "grain.")
+    ADDITIONS = ("control.", "guider.", "places.")
 
     @register_to_config
     def __init__(
@@ -109,9 +100,6 @@ class ControlUNet(SpatioTemporalNetwork):
         branch_identity: bool = True,
         branch_gated: bool = False,
         location_masks: int = 2,
-        flow_scale: float = 0.0,
-        stride: int = 1,
-        detail_width: int = 0,
         adapters: bool = False,
         reference_scale: float = 1.0,
         patch: int = 1,
@@ -163,19 +151,6 @@ class ControlUNet(SpatioTemporalNetwork):
         self.places = Places((sample_size or 0) // patch, block_out_channels[0], 0.5) if placed else None
         if self.places is not None:
             attach(self, self.conv_in, "_placed")
-        self.flow = nn.Conv2d(block_out_channels[0], 8, 3, padding=1) if flow_scale else None
-        if flow_scale:
-            # a model that starts from the portrait starts by nearly ignoring the noise
-            with torch.no_grad():
-                self.conv_in.weight[:, : in_channels // 2] *= 0.1
-        if self.flow is not None:
-            nn.init.zeros_(self.flow.weight)
-            assert self.flow.bias is not None
-            nn.init.zeros_(self.flow.bias)
-        attach(self, self.conv_act, "_keep_features")
-        painted = detail_width > 0 and flow_scale > 0
-        self.detail = DetailHead(block_out_channels[0], stride, detail_width) if painted else None
-        self.grain = Grain(stride) if painted else None
 
     def blocks(self) -> list[nn.Module]:
         """The parts that hold nearly all weights, each used through its own forward: what is sharded."""
@@ -208,21 +183,14 @@ class ControlUNet(SpatioTemporalNetwork):
         sites = set(self.control_sites())
         return {m: size // patch >> level for level, block in blocks for m in block.modules() if m in sites}
 
-    @staticmethod
-    def _keep_features(features: Tensor, call: _Call) -> Tensor:
-        call.features = features
-        return features
-
     def estimate(self, sample: Tensor, timestep: Tensor | float, conditions: Conditions) -> Estimate:
-        """As `forward`; with a flow head also the reference, warped and maybe painted on."""
-        b, f = sample.shape[:2]
-        patch = self.config.patch
+        """As `forward`."""
+        f, patch = sample.shape[1], self.config.patch
         if patch > 1:
             sample = nn.functional.pixel_unshuffle(sample, patch)
         folded = nn.functional.pixel_unshuffle(conditions.reference, patch)
         reference = folded[:, None].expand(-1, f, -1, -1, -1).to(sample.dtype)
-        call = _Call(_Routes(conditions.spoken_in(sample.dtype)))
-        with control_scope(self, call):
+        with control_scope(self, _Call(_Routes(conditions.spoken_in(sample.dtype)))):
             output = self.base(
                 torch.cat([sample, self.config.reference_scale * reference], dim=2),
                 timestep,
@@ -231,20 +199,7 @@ class ControlUNet(SpatioTemporalNetwork):
             )
         if patch > 1:
             output = nn.functional.pixel_shuffle(output, patch)
-        features = None if call.features is None else call.features.unflatten(0, (b, f))
-        if self.flow is None or call.features is None:
-            return Estimate(output, None, features)
-        # (b·f, 2, 2h, 2w); in the sample's precision, for autocast would round positions
-        field = nn.functional.pixel_shuffle(self.flow(call.features), 2).to(sample.dtype)
-        flow = field.unflatten(0, (b, f)) * self.config.flow_scale
-        portrait, stride = conditions.reference.to(sample), self.config.stride
-        if self.detail is None or self.grain is None:
-            return Estimate(output, warp(portrait, flow, stride), features, flow)
-        grain = self.grain(portrait)
-        moved = warp(portrait - grain, flow, stride) + grain[:, None]
-        painting = self.detail(call.features, moved.flatten(0, 1), output.flatten(0, 1))
-        flow = refined(flow, painting)
-        return Estimate(output, paint(portrait, grain, flow, painting, stride), features, flow)
+        return Estimate(output)
 
 
 def still_in_time(network: nn.Module) -> None:
@@ -259,11 +214,10 @@ def still_in_time(network: nn.Module) -> None:
 
 
 class _Call:
-    """What the hooks of one forward pass share: its routes in, its last features out."""
+    """What the hooks of one forward pass share."""
 
     def __init__(self, routes: _Routes) -> None:
         self.routes = routes
-        self.features: Tensor | None = None
         self.grids: dict[tuple[str, int], Tensor] = {}
 
     @cached_property

@@ -99,8 +99,7 @@ class Bound(Protocol):
 
 
 class Codec(Protocol):
-    """Latents and frames. Members: `PixelUnshuffle` (tiny), `TemporalAutoencoder` (SVD), `FaceMotion`
-    (heads).
+    """Latents and frames. Members: `PixelUnshuffle`, `TemporalAutoencoder` (SVD), `FaceMotion` (heads).
 
     The first two make pictures of latents alone; `FaceMotion` needs the portrait that it is bound to.
     """
@@ -110,9 +109,6 @@ class Codec(Protocol):
 
     channels: int
     """Channels of a latent."""
-
-    folds: int
-    """Pixels along each side that a network may move apart inside a latent position; 1: none."""
 
     moves: bool
     """Whether latents are motion, so that motion can be read from them."""

@@ -36,7 +36,7 @@ class FaceMotion(ModelMixin, ConfigMixin):
     """
 
     config_name = "config.json"
-    stride, channels, folds, moves = 1, CHANNELS, 1, True
+    stride, channels, moves = 1, CHANNELS, True
 
     @register_to_config
     def __init__(self) -> None:

@@ -24,7 +24,7 @@ class PixelCodec(ABC):
 
     stride: int
     channels: int
-    folds, moves = 1, False
+    moves = False
 
     @abstractmethod
     def decode(self, latents: Tensor, chunk: int = 8) -> Tensor:

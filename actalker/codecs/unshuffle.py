@@ -28,7 +28,7 @@ class PixelUnshuffle(ModelMixin, ConfigMixin, PixelCodec):
     @register_to_config
     def __init__(self, stride: int = 8) -> None:
         super().__init__()
-        self.stride, self.folds, self.channels = stride, stride, 3 * stride**2
+        self.stride, self.channels = stride, 3 * stride**2
         self.register_buffer("place", torch.empty(0), persistent=False)  # tells its device and dtype
 
     @classmethod

@@ -24,8 +24,7 @@ from ..signals.text import TextEncoder
 from ..signals.whisper import WhisperConfig, speech_features
 from .clip_set import ClipSet, ClipSetConfig, script_of
 from .members import decode_frames, read_features, read_sound, slice_frames
-from .puppets.motion import CHANNELS
-from .sample import Sample, no_field
+from .sample import Sample
 from .shards import Clip
 
 
@@ -104,8 +103,6 @@ class ClipDataset(ClipSet[Sample]):
             face=masks["face"].to(torch.uint8),
             mouth=masks["mouth"].to(torch.uint8),
             micro=torch.tensor([float(rate), *_motion(features, scheme, rows)]),
-            motion=torch.full((len(SIGNALS), config.frames, len(CHANNELS)), float("nan")),
-            field=no_field(config.frames, config.size),
             index=torch.tensor(index),
         )
 

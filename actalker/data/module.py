@@ -13,7 +13,6 @@ import lightning as L
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ..errors import InputError
 from .clip_set import ClipSet, ClipSetConfig, index_of
 from .clips import ClipDataConfig, ClipDataset
 from .motion_clips import MotionClipConfig, MotionClipDataset
@@ -140,7 +139,7 @@ class StepData(L.LightningDataModule, ABC):
 
 
 class PuppetData(StepData):
-    """Training clips from nothing but a seed; validation clips from another.
+    """Drawn heads (`puppets`) from nothing but a seed; those of validation from another.
 
     Args:
         data: what the clips are.
@@ -149,7 +148,6 @@ class PuppetData(StepData):
         steps: steps of the whole training, for the order of clips.
         workers: processes that draw clips beside the training.
         validation_clips: clips that are never trained on.
-    Raises: InputError for workers beside a GPU that draws.
     """
 
     phrases = WORDINGS
@@ -163,10 +161,6 @@ class PuppetData(StepData):
         workers: int = 1,
         validation_clips: int = 8,
     ) -> None:
-        if workers and data.device != "cpu":
-            raise InputError(
-                f"data.workers: {workers}, but a GPU draws in the training's own process; set it to 0"
-            )
         super().__init__(batch_size, steps, workers, data.seed)
         self.data, self.clips, self.validation_clips = data, clips, validation_clips
 

@@ -1,6 +1,6 @@
 """What one training sample is, and how samples become a batch.
 
-Letters: b batch, f frames, H W picture size, K phases, L bytes of a phrase, P motion channels.
+Letters: b batch, f frames, H W picture size, K phases, L bytes of a phrase.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from ..errors import InputError, one_of
 from ..signals.signal import SIGNALS
 
 B = TypeVar("B", bound="Batch")
-FIELD = 4  # pixels a cell of a sample's motion field
 NAME = 32  # bytes of a signal's name in a sample
 
 
@@ -54,7 +53,7 @@ class Gated(Batch):
         return self.gates.shape[-1]
 
     def names(self) -> list[str]:
-        """The signals that the rows of `gates` and `motion` are for, in their order.
+        """The signals that the rows of `gates` are for, in their order.
 
         Raises: InputError for a batch of clips with different rows, and rows without a name.
         """
@@ -69,7 +68,7 @@ class Gated(Batch):
         return names
 
     def rows(self, wanted: Sequence[str]) -> list[int]:
-        """Which row of `gates` and `motion` each wanted signal has.
+        """Which row of `gates` each wanted signal has.
 
         Raises: InputError unless the clips have rows for these signals and no other.
         """
@@ -93,12 +92,9 @@ class Sample(Gated):
     gates: (n, f) in [0, 1], a row for every signal of `signals`.
     face, mouth: (H, W) in {0, 1}, the regions over the clip.
     micro: (3,) frames a second, head and expression motion (`signals.motion_buckets`; 0: not known).
-    motion: (n, f, P) what each signal asks for, before its gate; NaN where it is not known.
-    field: (f, 3, H/4, W/4) float16, where in the portrait what a frame shows at a place stands, in pixels to
-    the right and down from there; and whether that is known, 1 or 0.
     index: the clip's number in its source, for messages.
-    signals: (n, 32) uint8, the names of the signals that the rows of `gates` and `motion` are for; those of
-    the table `SIGNALS` unless given (`signal_names`).
+    signals: (n, 32) uint8, the names of the signals that the rows of `gates` are for; those of the table
+    `SIGNALS` unless given (`signal_names`).
     """
 
     portrait: Tensor
@@ -112,8 +108,6 @@ class Sample(Gated):
     face: Tensor
     mouth: Tensor
     micro: Tensor
-    motion: Tensor
-    field: Tensor
     index: Tensor
     signals: Tensor = None  # type: ignore[assignment]
 
@@ -133,11 +127,9 @@ class Sample(Gated):
         own = {s: SIGNALS[one_of(s, SIGNALS, "signal of the clips")].region for s in self.names()}
         return {s: known[one_of(region, known, f"region of {s}")] for s, region in own.items()}
 
-    def window(self, rows: slice | Tensor, items: int) -> Sample:
-        """Some frames of the first `items` clips of a batch: rows (n,) of all, or (items, n) of each."""
-        at: tuple[slice | Tensor, slice | Tensor] = (slice(items), rows)
-        if isinstance(rows, Tensor) and rows.ndim == 2:
-            at = (torch.arange(items, device=rows.device)[:, None], rows)
+    def window(self, rows: slice, items: int) -> Sample:
+        """Some frames of the first `items` clips of a batch."""
+        at = (slice(items), rows)
         return Sample(
             portrait=self.portrait[:items],
             frames=self.frames[at],
@@ -146,12 +138,10 @@ class Sample(Gated):
             rest=self.rest[:items],
             bytes=self.bytes[:items],
             timing=self.timing[at],
-            gates=self.gates.transpose(1, 2)[at].transpose(1, 2),
+            gates=self.gates[:items, :, rows],
             face=self.face[:items],
             mouth=self.mouth[:items],
             micro=self.micro[:items],
-            motion=self.motion.transpose(1, 2)[at].transpose(1, 2),
-            field=self.field[at],
             index=self.index[:items],
             signals=self.signals[:items],
         )
@@ -167,11 +157,6 @@ def collate(samples: list[B]) -> B:
 def signal_names(names: Sequence[str]) -> Tensor:
     """Names of signals as a sample holds them, (n, 32) uint8."""
     return torch.tensor([list(name.encode()[:NAME].ljust(NAME, b"\0")) for name in names], dtype=torch.uint8)
-
-
-def no_field(frames: int, size: int) -> Tensor:
-    """The field of frames whose motion in the picture is not known, (f, 3, size/4, size/4)."""
-    return torch.zeros(frames, 3, size // FIELD, size // FIELD, dtype=torch.float16)
 
 
 def pixels(video: Tensor) -> Tensor:

@@ -37,13 +37,6 @@ class ObjectiveConfig:
     mouth_weight: float = 0.0
     """Extra weight of errors inside the mouth, which is small and moves fast."""
 
-    centre_weight: float = 0.0
-    """Weight of the centre's own error: the portrait, warped and painted on (centre `reference`)."""
-
-    def place(self, face: Tensor, mouth: Tensor) -> Tensor:
-        """How much an error counts, given how much of a place is face and mouth (both of any shape)."""
-        return 1 + self.region_weight * face + self.mouth_weight * mouth
-
 
 def clip_noise(like: Tensor, shared: float, generator: torch.Generator, offset: float = 0.0) -> Tensor:
     """Unit noise (b, f, c, h, w); `shared` of its variance is the same in all frames of a clip.
@@ -72,9 +65,7 @@ def draw_sigma(count: int, config: ObjectiveConfig, generator: torch.Generator) 
 class Losses:
     """total: what is minimised. mouth, upper, rest: plain errors by region. by_item, sigma: (b,).
 
-    features: the network's last ones (b, f, ·, h, w); face_at, mouth_at: (b, f, h, w) the regions there.
-    flow: its motion field (b, f, 2, ·, ·), in latent positions. clean: the estimate, and noisy: what it was
-    made of, (b, f, c, h, w).
+    clean: the estimate, and noisy: what it was made of, (b, f, c, h, w).
     """
 
     total: Tensor
@@ -83,10 +74,6 @@ class Losses:
     rest: Tensor
     by_item: Tensor
     sigma: Tensor
-    features: Tensor | None
-    flow: Tensor | None
-    face_at: Tensor
-    mouth_at: Tensor
     clean: Tensor
     noisy: Tensor
 
@@ -115,24 +102,19 @@ def denoising_loss(
     sigma = draw_sigma(latents.shape[0], config, generator).to(latents)
     noise = clip_noise(latents, config.shared_noise, generator, config.noise_offset)
     noisy = latents + noise * sigma.view(-1, 1, 1, 1, 1)
-    clean, centre, features, flow = denoiser.estimate(noisy, sigma, conditions)
+    clean = denoiser(noisy, sigma, conditions)
     error = (clean - latents).square().mean(2)  # (b, f, h, w)
     masks = to_grid(conditions.location.flatten(0, 1), (latents.shape[-2], latents.shape[-1])).unflatten(
         0, latents.shape[:2]
     )
     face, mouth = masks[:, :, 0].to(error), masks[:, :, 1].to(error)
-    place = config.place(face, mouth)
+    place = 1 + config.region_weight * face + config.mouth_weight * mouth
     by_item = denoiser.weight(sigma) * (error * place).flatten(1).mean(1)
     total = by_item.mean()
-    if config.centre_weight:
-        apart = (centre - latents).square().mean(2) * place
-        total = total + config.centre_weight * apart.mean() / denoiser.config.sigma_data**2
     with torch.no_grad():
         upper = (face - mouth).clamp(min=0)
         rest = 1 - face
         in_mouth, in_upper, in_rest = (
             (error * m).sum() / m.sum().clamp(min=1e-6) for m in (mouth, upper, rest)
         )
-    return Losses(
-        total, in_mouth, in_upper, in_rest, by_item.detach(), sigma, features, flow, face, mouth, clean, noisy
-    )
+    return Losses(total, in_mouth, in_upper, in_rest, by_item.detach(), sigma, clean, noisy)

@@ -80,7 +80,6 @@ def sample(
     scheduler: Any,
     steps: int,
     known: tuple[Tensor, Tensor] | None = None,
-    start: Tensor | None = None,
     observer: Observer | None = None,
     window: int = 0,
     first: int = 0,
@@ -94,7 +93,6 @@ def sample(
         steps: denoiser calls.
         known: latents that are already decided and where, ((b, f, c, h, w), (b, f, 1, 1, 1) in {0, 1}): at
             every step they stand in the noisy latents at their noise level, so the rest fits to them.
-        start: the mean of the first noisy latents; zeros if not given.
         observer: told of every step. window, first: what it is told: the window's number, its first frame.
     """
     scheduler.set_timesteps(steps, device=noise.device)
@@ -106,7 +104,7 @@ def sample(
     ):  # it draws more noise: the same for the same clip
         drawn = zlib.crc32(noise.float().cpu().numpy().tobytes())
         fresh = {"generator": torch.Generator().manual_seed(drawn)}
-    x = noise * sigmas[0] + (0 if start is None else start)
+    x = noise * sigmas[0]
     for k, timestep in enumerate(scheduler.timesteps):
         sigma = sigmas[k]
         if known is not None:

@@ -44,7 +44,6 @@ def sample_shifted(
     steps: int,
     window: int,
     shift: int,
-    start: Callable[[Conditions, int], Tensor] | None = None,
     observer: Observer | None = None,
 ) -> Iterator[Tensor]:
     """Latents of a clip, piece by piece (1, k, c, h, w), in order; arguments as `windows.sample_windows`.
@@ -64,7 +63,7 @@ def sample_shifted(
         for first, stop in blocks:
             told = conditions(first, stop)
             unit = noise.frames(first, stop).to(told.reference)
-            now.write(range(first, stop), unit * sigmas[0] + (start(told, stop - first) if start else 0))
+            now.write(range(first, stop), unit * sigmas[0])
         for k in range(steps):
             plan = shifted_windows(frames, window, k * shift % window)
             for number, places in enumerate(plan):

@@ -73,7 +73,6 @@ def sample_windows(
     steps: int,
     window: int,
     overlap: int,
-    start: Callable[[Conditions, int], Tensor] | None = None,
     observer: Observer | None = None,
 ) -> Iterator[Tensor]:
     """Latents of a clip, piece by piece (1, k, c, h, w), in order; together `frames` of them.
@@ -85,7 +84,6 @@ def sample_windows(
         denoise: the guided denoiser.
         conditions: of frames start to stop, (1, f, ...).
         scheduler: makes a fresh scheduler.
-        start: mean of the first noisy latents under the conditions and number of frames; zeros if not given.
         observer: told of every step; where it stops, the window at hand is the last, as it stands.
     """
     ahead: Tensor | None = None  # frames that the next window shares, not yet given out
@@ -107,7 +105,6 @@ def sample_windows(
             scheduler(),
             steps,
             known,
-            start(told, stop - first) if start else None,
             observer,
             number,
             first,

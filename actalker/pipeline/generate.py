@@ -65,9 +65,6 @@ def generate(
         data = config.precondition.sigma_data
         return scheduler(sampler or settings.sampler, settings.sigma_min, settings.sigma_max, data)
 
-    def centre(told: Conditions, count: int) -> Tensor:
-        return told.reference[:, None].expand(-1, count, -1, -1, -1)
-
     shifted = (windows or settings.windows) == "shifted"
     scales = {**settings.guidance, **(scales or {})}
     with reused(guided(model.denoise, scales, together), model.network, reuse) as denoise:
@@ -80,7 +77,6 @@ def generate(
             steps or settings.steps,
             config.window,
             settings.shift if shifted else config.overlap,
-            centre if config.precondition.centre == "reference" else None,
             observer,
         )
         first = 0

@@ -5,7 +5,6 @@ Letters: b batch, f frames, H W picture size, n tokens a frame, d width, K phase
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from itertools import chain
@@ -17,6 +16,7 @@ from diffusers import ModelMixin
 from torch import Tensor, nn
 
 from ..backbones import DENOISERS
+from ..backbones.older import without_gone
 from ..codecs import CODECS
 from ..control.conditions import Conditions
 from ..diffusion.precondition import Precondition, PreconditionConfig
@@ -121,14 +121,15 @@ class ModelConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
-        """The inverse of `as_dict`. Raises InputError for keys that no model has."""
+        """The inverse of `as_dict`. Raises InputError for keys that no model has, or has any more."""
         known = {f.name for f in fields(cls)}
         for key in values:
             one_of(key, known, "model setting")
         plain = {**values, "micro": tuple(values.get("micro", ()))}
         plain["phrases"] = tuple(tuple(wordings) for wordings in values.get("phrases", ()))
         try:
-            plain["precondition"] = PreconditionConfig(**plain.get("precondition", {}))
+            plain["denoiser_args"] = without_gone(plain.get("denoiser_args", {}))
+            plain["precondition"] = PreconditionConfig(**without_gone(plain.get("precondition", {})))
             plain["sampling"] = SamplingConfig(**plain.get("sampling", {}))
             return cls(**plain)
         except TypeError as error:
@@ -164,8 +165,7 @@ class TalkingHeadModel(ModelMixin):
         codec = CODECS[one_of(config.codec, CODECS, "codec")]
         self.codec = codec(**config.codec_args)
         kind = DENOISERS[one_of(config.denoiser, DENOISERS, "denoiser")]
-        folds = {"stride": self.codec.folds} if "stride" in inspect.signature(kind).parameters else {}
-        self.network = kind(**{**config.denoiser_args, **folds})
+        self.network = kind(**config.denoiser_args)
         settings = {name: getattr(config, name) for name in ENCODERS}
         self.encoders = nn.ModuleDict(
             {name: make_encoder(name, given) for name, given in settings.items() if given.get("kind") != NONE}

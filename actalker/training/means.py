@@ -9,7 +9,7 @@ from torch import Tensor
 
 # all that a step can know; which of it a batch tells depends on what was drawn
 LOGGED = (
-    *("loss", "mouth", "upper", "rest", "motion", "shown", "field", "numbers", "opening", "tokens", "leak"),
+    *("loss", "mouth", "upper", "rest", "numbers", "opening", "tokens", "leak"),
     *("loss_low", "loss_middle", "loss_high"),
     *("articulators", "closures", "phones"),
 )

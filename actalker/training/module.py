@@ -1,6 +1,6 @@
 """The training loop's view of the model: objective, optimiser, logging. Nothing else lives here.
 
-Letters: b batch, f frames, H W picture size, P motion channels.
+Letters: b batch, f frames, H W picture size.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ from .motion import explained, motion_losses, motion_step
 from .optimizer import OptimizerConfig, decayed_and_plain, new_adamw
 from .resume import go_on
 from .shard import shard
-from .shown import field_loss, shown_loss
 from .speech import heard, speech_loss
 from .start import begin, settings_of
 from .strategies import (
@@ -43,9 +42,6 @@ from .strategies import (
     cut_window,
     drop_tokens,
     mask_drop_chance,
-    mirror_clips,
-    mirror_drivers,
-    scattered,
 )
 from .tuning import TuningConfig, tune
 
@@ -59,7 +55,6 @@ class TrainingModule(L.LightningModule):
         objective: ObjectiveConfig,
         optimizer: OptimizerConfig,
         strategy: StrategyConfig,
-        motion_channels: int = 12,
         gradient_checkpointing: bool = False,
         start: str | None = None,
         fresh: tuple[str, ...] | None = (),
@@ -75,29 +70,20 @@ class TrainingModule(L.LightningModule):
         self.tuning, fresh = tuning or TuningConfig(), tuple(fresh or ())
         model = model or settings_of(start)
         given = {"model": model, "objective": objective, "optimizer": optimizer, "strategy": strategy}
-        given |= {"motion_channels": motion_channels, "gradient_checkpointing": gradient_checkpointing}
-        given |= {"start": start, "fresh": fresh, "tuning": self.tuning, "seed": seed}
+        given |= {"gradient_checkpointing": gradient_checkpointing, "start": start, "fresh": fresh}
+        given |= {"tuning": self.tuning, "seed": seed}
         self.save_hyperparameters(plain(given))
         self.model = TalkingHeadModel(model)
         self.taught = () if start is None else begin(self.model, start, fresh)
-        if strategy.field_weight and getattr(self.model.network, "flow", None) is None:
-            raise InputError(
-                "strategy.field_weight: this network has no motion field; set it to 0, or give the network a "
-                "denoiser_args.flow_scale"
-            )
         tune(self.model, self.tuning)
         if gradient_checkpointing:
             self.model.network.enable_gradient_checkpointing()
         self.objective, self.optimizer, self.strategy, self.seed = objective, optimizer, strategy, seed
         self.means = StepMeans()
-        widths = {s: self.model.encoders[s].null.numel() for s in SIGNAL_NAMES if s in self.model.encoders}  # type: ignore[union-attr, operator]
         if strategy.motion.tokens:
+            parts = self.model.encoders
+            widths = {s: parts[s].null.numel() for s in SIGNAL_NAMES if s in parts}  # type: ignore[union-attr, operator]
             self.token_readers = nn.ModuleDict({s: nn.Linear(w, len(NUMBERS)) for s, w in widths.items()})
-        if strategy.motion_weight:
-            self.readers = nn.ModuleDict({s: nn.Linear(w, motion_channels) for s, w in widths.items()})
-        if strategy.shown_weight:
-            width = self.model.network.config.block_out_channels[0]
-            self.shown = nn.ModuleDict({r: nn.Linear(width, motion_channels) for r in ("mouth", "upper")})
 
     def configure_model(self) -> None:
         """Split the weights over processes, where the trainer's strategy is `ModelParallelStrategy`."""
@@ -166,17 +152,6 @@ class TrainingModule(L.LightningModule):
         latents = self.model.codec.encode(pixels(batch.frames))
         return denoising_loss(self.model.denoise, latents, conditions, self.objective, generator)
 
-    def motion_loss(self, tokens: dict[str, Tensor], batch: Sample) -> Tensor:
-        """Error of a batch's known motion as read from each signal's tokens; NaN: not known."""
-        motion = batch.motion
-        total = motion.new_zeros(())
-        for k, name in zip(batch.rows(SIGNAL_NAMES), SIGNAL_NAMES, strict=True):
-            read = self.readers[name](tokens[name].flatten(2)).float()
-            known = ~motion[:, k].isnan()  # real clips know none
-            error = (read - motion[:, k].nan_to_num()).square() * known
-            total = total + error.sum() / known.sum().clamp(min=1)
-        return total
-
     def step_loss(
         self, batch: Sample | Performance | Spoken, step: int, part: int = 0
     ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -187,38 +162,10 @@ class TrainingModule(L.LightningModule):
         if isinstance(batch, Performance):
             readers = getattr(self, "token_readers", None)
             return motion_step(self.model, batch, self.objective, self.strategy, generator, readers)
-        total, values = batch.motion.new_zeros(()), {}
-        if self.strategy.motion_weight:
-            seen = scattered(batch, self.strategy.motion_frames, generator)
-            seen = mirror_drivers(seen, self.strategy.motion_mirror, generator)
-            values["motion"] = self.motion_loss(self.tokens(seen, generator), seen)
-            total = self.strategy.motion_weight * values["motion"]
-        unknown = bool(batch.motion.isnan().all())
-        for name in ("shown_weight", "field_weight"):
-            if unknown and getattr(self.strategy, name):
-                raise InputError(
-                    f"strategy.{name}: these clips' motion is not known, so it teaches nothing; set it to 0"
-                )
-        if step < self.strategy.motion_first and (unknown or not self.strategy.motion_weight):
-            raise InputError(
-                f"strategy.motion_first {self.strategy.motion_first}: motion_weight is 0 or these clips' "
-                "motion is not known, so there is nothing to learn first; set it to 0"
-            )
-        if step >= self.strategy.motion_first:
-            window = cut_window(batch, self.strategy.window, generator)
-            window = mirror_clips(window, self.strategy.looks.mirror, generator)
-            looks = change_looks(window, self.strategy.looks, generator)
-            loss = self.losses(looks, generator)
-            total = total + loss.total
-            if self.strategy.shown_weight:
-                values["shown"] = shown_loss(self.shown, loss, window)
-                total = total + self.strategy.shown_weight * values["shown"]
-            if self.strategy.field_weight:
-                values["field"] = field_loss(self.objective, loss, looks)
-                total = total + self.strategy.field_weight * values["field"]
-            values |= {"loss": loss.total, "mouth": loss.mouth, "upper": loss.upper, "rest": loss.rest}
-            values |= {f"loss_{k}": v for k, v in by_noise_level(loss, self.objective).items()}
-        return total, values
+        window = cut_window(batch, self.strategy.window, generator)
+        loss = self.losses(change_looks(window, self.strategy.looks, generator), generator)
+        values = {"loss": loss.total, "mouth": loss.mouth, "upper": loss.upper, "rest": loss.rest}
+        return loss.total, values | {f"loss_{k}": v for k, v in by_noise_level(loss, self.objective).items()}
 
     def training_step(self, batch: Sample, index: int) -> Tensor:
         accumulated = self.trainer.accumulate_grad_batches
@@ -279,10 +226,6 @@ class TrainingModule(L.LightningModule):
         else:
             loss = self.losses(batch, generator, training=False)
             values["rest"] = loss.rest
-            if self.strategy.motion_weight:
-                values["motion"] = self.motion_loss(self.tokens(batch, None), batch)
-            if self.strategy.field_weight:
-                values["field"] = field_loss(self.objective, loss, batch)
         return values | {"loss": loss.total, "mouth": loss.mouth, "upper": loss.upper}
 
     def predict_step(self, batch: Sample, index: int) -> list[Tensor]:

@@ -40,20 +40,18 @@ class Performance(Gated):
     index: Tensor
     signals: Tensor
 
-    def window(self, rows: slice | Tensor, items: int) -> Performance:
-        """Some frames of the first `items` of a batch: rows (n,) of all, or (items, n) of each."""
-        at: tuple[slice | Tensor, slice | Tensor] = (slice(items), rows)
-        if isinstance(rows, Tensor) and rows.ndim == 2:
-            at = (torch.arange(items, device=rows.device)[:, None], rows)
+    def window(self, rows: slice, items: int) -> Performance:
+        """Some frames of the first `items` of a batch."""
+        at = (slice(items), rows)
         return Performance(
             own=self.own[:items],
-            parts=self.parts.transpose(1, 2)[at].transpose(1, 2),
+            parts=self.parts[:items, :, rows],
             audio=self.audio[at],
             driver=self.driver[at],
             seen=self.seen[at],
             bytes=self.bytes[:items],
             timing=self.timing[at],
-            gates=self.gates.transpose(1, 2)[at].transpose(1, 2),
+            gates=self.gates[:items, :, rows],
             micro=self.micro[:items],
             index=self.index[:items],
             signals=self.signals[:items],

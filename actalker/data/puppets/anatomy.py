@@ -5,7 +5,7 @@ Lengths are in the unit square of the canonical crop (x right, y down): eyes at 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -282,23 +282,3 @@ def random_anatomy(rng: np.random.Generator) -> Anatomy:
         stone=kind == "statue",
         medium=_medium(rng, kind),
     )
-
-
-def other_insides(a: Anatomy, rng: np.random.Generator, count: int) -> list[Anatomy]:
-    """The same head with `count` other insides of its mouth, as `random_anatomy` draws them: a closed mouth
-    tells nothing of which it has. Heights of teeth are spread over their range."""
-    made = []
-    for k in range(count):
-        if a.stone:
-            colours = {
-                name: _near(rng, _times(a.skin, rng.uniform(*shades)), 0.0 if name == "inside" else 0.008)
-                for name, shades in STONE_INSIDE.items()
-            }
-        else:
-            colours = {name: _near(rng, *colour) for name, colour in INSIDE.items()}
-        height = TEETH[0] + (TEETH[1] - TEETH[0]) * (k + rng.random()) / count
-        made.append(replace(a, teeth=height, **colours))  # type: ignore[arg-type]
-    return made
-
-
-NUMBERS = tuple(f.name for f in fields(Anatomy) if f.type == "float")

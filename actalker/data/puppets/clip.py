@@ -25,7 +25,7 @@ from .render import Puppet
 from .voice import random_voice, speak
 
 FOREHEAD = 0.2  # from the eyes to the top of the face's box
-LEAD = 1.2  # seconds that a performance may have gone on before the clip
+LEAD = 1.2  # seconds that a performance may have gone on before the clip, at most
 AFTER = 0.8  # and goes on for, behind it
 DRIVER_TALKS = 0.6  # chance that the driving face speaks words of its own
 
@@ -45,18 +45,6 @@ class PuppetConfig:
 
     driver_size: int = 128
     """Side of the driving face's crop, pixels."""
-
-    still_head: bool = False
-    """No head pose in the driving video and the script."""
-
-    lead: bool = True
-    """The clip may be cut out of a longer performance; else it is the whole."""
-
-    moments: int = 1
-    """The clip begins at the one of so many frames at which the jaw is widest open; 1: anywhere."""
-
-    device: str = "cpu"
-    """Where pixels are made; frames come back to the CPU."""
 
 
 @dataclass(frozen=True)
@@ -90,24 +78,22 @@ def puppet_clip(seed: int, index: int, config: PuppetConfig | None = None) -> Pu
     config = config or PuppetConfig()
     rng = np.random.default_rng([seed, index])
     anatomy = random_anatomy(rng)
-    start = int(rng.integers(0, round(LEAD * config.fps))) if config.lead else 0
+    start = int(rng.integers(0, round(LEAD * config.fps)))
     seconds = (start + config.frames) / config.fps
-    whole = seconds + (AFTER if config.lead else 0.0)
+    whole = seconds + AFTER
     spoken = speech(rng, whole)
-    starts = np.arange(max(start - config.moments + 1, 0), start + 1)
-    start = int(starts[at_frames(spoken, starts / config.fps)[:, INDEX["jaw"]].argmax()])
     times = (start + np.arange(config.frames)) / config.fps
     sound = speak(spoken[:, INDEX["jaw"]], spoken[:, INDEX["spread"]], random_voice(rng), rng)
-    script = random_script(rng, whole, config.still_head)
+    script = random_script(rng, whole)
     parts = {
         "audio": at_frames(spoken, times),
-        "expression": at_frames(driving(rng, seconds, config.still_head), times),
+        "expression": at_frames(driving(rng, seconds), times),
         "text": perform(script, times),
     }
     for name, part in parts.items():
         owned = [INDEX[channel] for channel in PARTS[name]]
         part[:, [k for k in range(part.shape[1]) if k not in owned]] = 0
-    puppet = Puppet(anatomy, config.size, config.device)
+    puppet = Puppet(anatomy, config.size)
     portrait = puppet.render(still(1))[0]
     rest, driver = _driver(rng, parts["expression"], seconds, times, config)
     return PuppetClip(
@@ -132,7 +118,7 @@ def _driver(
         motion += at_frames(speech(rng, seconds), times)
     motion = np.concatenate([still(1), motion])
     looks = replace(looks, rest=tuple(rest.tolist()))
-    frames = Puppet(looks, config.driver_size, config.device).render(motion)
+    frames = Puppet(looks, config.driver_size).render(motion)
     drawn = (frames.clamp(0, 1) * 255).round().to(torch.uint8)
     return drawn[0], drawn[1:]
 

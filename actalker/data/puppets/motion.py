@@ -36,10 +36,6 @@ PARTS: dict[str, tuple[str, ...]] = {  # which channels a signal may move
     "expression": CHANNELS[2:11],
     "text": CHANNELS[2:],
 }
-SIDES = (("left", "right"), ("right", "left"))
-OTHER_SIDE = {f"{part}_{side}": f"{part}_{other}" for part in ("lid", "brow") for side, other in SIDES}
-MIRRORED = [INDEX[OTHER_SIDE.get(c, c)] for c in CHANNELS]  # of a mirrored picture, and the signs there
-MIRRORED_SIGN = np.array([-1 if c in ("gaze_x", "yaw", "roll") else 1 for c in CHANNELS], np.float32)
 TRACK_RATE = 200  # values a second of a track; a blink closes in 14 of them
 
 JAW_OPENING, CHIN_DROP = 0.11, 0.06  # of the frame, at jaw = 1
@@ -150,8 +146,8 @@ def blinks(rng: np.random.Generator, seconds: float) -> np.ndarray:
     return np.stack([through(times, [v[k] for v in values], n) for k in (0, 1)], 1)
 
 
-def driving(rng: np.random.Generator, seconds: float, still_head: bool = False) -> np.ndarray:
-    """Expression part on the fine grid, (n, P): blinks, brows, saccades and, if wanted, head pose."""
+def driving(rng: np.random.Generator, seconds: float) -> np.ndarray:
+    """Expression part on the fine grid, (n, P): blinks, brows, saccades and head pose."""
     n = int(np.ceil(seconds * TRACK_RATE)) + 1
     track = still(n)
     track[:, INDEX["lid_left"]], track[:, INDEX["lid_right"]] = blinks(rng, seconds).T
@@ -166,7 +162,5 @@ def driving(rng: np.random.Generator, seconds: float, still_head: bool = False) 
         track[:, INDEX[name]] = steps(rng, seconds, (0.3, 1.3), (0.03, 0.06))
     amount = rng.uniform(0.3, 1.0)
     for name in ("yaw", "pitch", "roll"):
-        pose = amount * steps(rng, seconds, (0.0, 0.5), (0.35, 0.9), 0.15)
-        if not still_head:
-            track[:, INDEX[name]] = pose
+        track[:, INDEX[name]] = amount * steps(rng, seconds, (0.0, 0.5), (0.35, 0.9), 0.15)
     return np.clip(track, LOW, HIGH)

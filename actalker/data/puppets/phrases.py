@@ -1,8 +1,7 @@
-"""What a script can ask of a face: the words, the motion they mean, and how to see whether it happened."""
+"""What a script can ask of a puppet's face: the words, and the motion they mean."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -13,7 +12,6 @@ from .motion import HIGH, INDEX, LOW, still
 
 ONSET = 0.15  # seconds to come and to go
 SWING = 2.0  # Hz of a nod and of a shaken head
-SHOWN = 0.3  # of a channel's range; a smaller motion does not count as shown
 
 
 @dataclass(frozen=True)
@@ -38,22 +36,6 @@ class Action:
         for name, amplitude in self.channels.items():
             out[:, INDEX[name]] = amplitude * level
         return out
-
-    def shown(self, inside: np.ndarray, outside: np.ndarray | None = None) -> bool:
-        """Whether measured channels `inside` (f, P) the phase show the action against those `outside` (g, P).
-
-        Each moved channel must leave the outside's median by SHOWN in the action's direction at its middle
-        frames; a swinging one must pass SHOWN to both sides.
-        """
-        rest = np.median(outside, 0) if outside is not None and len(outside) else np.zeros(inside.shape[1])
-        for name, amplitude in self.channels.items():
-            moved = inside[:, INDEX[name]] - rest[INDEX[name]]
-            if self.swings:
-                if moved.max() < SHOWN or moved.min() > -SHOWN:
-                    return False
-            elif np.median(moved) * np.sign(amplitude) < min(SHOWN, 0.6 * abs(amplitude)):
-                return False
-        return True
 
 
 def _ease(s: np.ndarray) -> np.ndarray:
@@ -109,7 +91,6 @@ BASES = (
     "a close-up of a face",
     "",
 )
-OF_HEAD = ("yaw", "pitch", "roll")
 
 
 def action_of(text: str) -> Action | None:
@@ -122,10 +103,10 @@ def action_of(text: str) -> Action | None:
     return None
 
 
-def random_script(rng: np.random.Generator, seconds: float, still_head: bool = False) -> Script:
+def random_script(rng: np.random.Generator, seconds: float) -> Script:
     """A base text and phases of 0.5-1.5 s that do not overlap, about one in 1.2 s of a performance."""
     subject, their = SUBJECTS[rng.integers(len(SUBJECTS))]
-    names = [k for k, a in ACTIONS.items() if not (still_head and any(c in OF_HEAD for c in a.channels))]
+    names = list(ACTIONS)
     phases, t = [], rng.uniform(0.0, 0.4)
     for _ in range(max(1, round(seconds / 1.2))):
         length = rng.uniform(0.5, 1.5)
@@ -139,13 +120,11 @@ def random_script(rng: np.random.Generator, seconds: float, still_head: bool = F
     return Script(base=base, phases=tuple(phases))
 
 
-def perform(
-    script: Script, times: np.ndarray, find: Callable[[str], Action | None] = action_of
-) -> np.ndarray:
+def perform(script: Script, times: np.ndarray) -> np.ndarray:
     """Text part: what the phases of a script make the face do at `times` (f,) seconds, (f, P)."""
     total = still(len(times))
     for phase in script.phases:
-        if (action := find(phase.text)) is not None:
+        if (action := action_of(phase.text)) is not None:
             total += action.motion(np.asarray(times, np.float64), float(phase.start), float(phase.stop))
     return np.clip(total, LOW, HIGH)
 

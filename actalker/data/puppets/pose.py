@@ -9,7 +9,6 @@ steps.
 
 from __future__ import annotations
 
-import copy
 import math
 
 import numpy as np
@@ -54,14 +53,6 @@ class Pose:
         self.forward = (place @ moved).float()  # head to frame (f, 3, 3)
         self.backward = torch.linalg.inv(place @ moved).float()
 
-    def to(self, device: torch.device) -> Pose:
-        """The same maps, for pixels on a device."""
-        moved = copy.copy(self)
-        moved.channel = {name: value.to(device) for name, value in self.channel.items()}
-        for name in ("yaw", "pitch", "place", "forward", "backward"):
-            setattr(moved, name, getattr(self, name).to(device))
-        return moved
-
     def depth(self, u: Tensor, v: Tensor) -> Tensor:
         """How far a point stands out of the head's outline, 0 .. ~1: a dome and, on it, the nose."""
         a = self.anatomy
@@ -105,15 +96,6 @@ class Pose:
         x = m[:, 0, 0, None] * u0 + m[:, 0, 1, None] * v0 + m[:, 0, 2, None]
         y = m[:, 1, 0, None] * u0 + m[:, 1, 1, None] * v0 + m[:, 1, 2, None]
         return torch.stack([x, y], -1)
-
-    def dropped(self, points: Tensor) -> Tensor:
-        """Skin points (k, 2) or (f, k, 2) of the resting head carried by the jaw, (f, k, 2)."""
-        drop = CHIN_DROP * self.channel["jaw"][:, None]
-        u, rest = points.unbind(-1)
-        v = rest
-        for _ in range(12):
-            v = rest + drop * self.jaw_share(u, v)
-        return torch.stack([u.expand_as(v), v], -1)
 
 
 def _similarity(

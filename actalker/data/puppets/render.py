@@ -10,9 +10,7 @@ Frames are (f, 3, s, s) float32 in [0, 1]; letters: f frames, s side, h w a box'
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -21,9 +19,9 @@ from torch import Tensor
 
 from ...faces.face import Box
 from . import textures
-from .anatomy import EYE_Y, MOUTH_Y, Anatomy, other_insides
+from .anatomy import EYE_Y, MOUTH_Y, Anatomy
 from .medium import picture
-from .motion import BROW_RAISE, INDEX, JAW_OPENING, SMILE_LIFT
+from .motion import BROW_RAISE, JAW_OPENING, SMILE_LIFT
 from .pose import Pose
 from .textures import SPAN, colour
 
@@ -34,12 +32,11 @@ GAZE = (0.021, 0.011)  # travel of the iris
 class Puppet:
     """One identity at one frame size, ready to be drawn.
 
-    anatomy: its looks; size: side of a frame in pixels, at least 16; device: where its pixels are made. What
-    two devices draw differs by rounding.
+    anatomy: its looks; size: side of a frame in pixels, at least 16.
     """
 
-    def __init__(self, anatomy: Anatomy, size: int = 128, device: str | torch.device = "cpu") -> None:
-        self.anatomy, self.size, self.device = anatomy, size, torch.device(device)
+    def __init__(self, anatomy: Anatomy, size: int = 128) -> None:
+        self.anatomy, self.size = anatomy, size
         detail = max(64, round(size * anatomy.scale * (SPAN[1] - SPAN[0]) * 1.2))
         self.skin = textures.skin(anatomy, detail)
         self.before = textures.hair_before(anatomy, detail)
@@ -53,33 +50,11 @@ class Puppet:
         self.body = read_texture(textures.body(anatomy, detail), u, v, "border")[0]
         self.ground = textures.ground(anatomy, size)
         self.hair_behind = bool(self.behind[3].any())
-        for name in ("skin", "before", "behind", "at", "body", "ground"):
-            setattr(self, name, getattr(self, name).to(self.device))
-
-    def making(self) -> AbstractContextManager[object]:
-        """In it, new tensors are made on the puppet's device; costs nothing on the CPU."""
-        return nullcontext() if self.device.type == "cpu" else self.device
 
     @torch.no_grad()
-    def render(self, motion: np.ndarray | Tensor, insides: int = 1) -> Tensor:
-        """Frames (f, 3, s, s) in [0, 1], on the CPU, of a motion (f, P) relative to the portrait's rest.
-
-        insides: above 1, an open mouth is the mean over so many random insides, if the portrait's is closed:
-        it does not tell what is in it, and the mean is what can be known.
-        """
-        pose, jaw = Pose(self.anatomy, absolute(self.anatomy, motion)), INDEX["jaw"]
-        parts = self._parts(pose)
-        with self.making():
-            frames = self._draw(pose.to(self.device), parts).cpu()
-        opened = pose.channel["jaw"].cpu() > 0
-        if insides > 1 and self.anatomy.rest[jaw] == 0 and opened.any():
-            rng = np.random.default_rng([self.anatomy.seed, 7])
-            frames[opened] = 0
-            for other in other_insides(self.anatomy, rng, insides):
-                puppet = copy.copy(self)  # no texture shows anything of the mouth
-                puppet.anatomy = other
-                frames[opened] += puppet.render(torch.as_tensor(motion)[opened]) / insides
-        return frames
+    def render(self, motion: np.ndarray | Tensor) -> Tensor:
+        """Frames (f, 3, s, s) in [0, 1] of a motion (f, P) relative to the portrait's rest."""
+        return self._draw(Pose(self.anatomy, absolute(self.anatomy, motion)))
 
     def _parts(self, pose: Pose) -> list[tuple[Draw, tuple[slice, slice]]]:
         """What is drawn over the head, each with its box of the frame."""
@@ -107,7 +82,7 @@ class Puppet:
         right, low = (place.amax(0).ceil() + 1).clamp(1, s).int().tolist()
         return slice(top, max(low, top + 1)), slice(left, max(right, left + 1))
 
-    def _draw(self, pose: Pose, parts: Sequence[tuple[Draw, tuple[slice, slice]]]) -> Tensor:
+    def _draw(self, pose: Pose) -> Tensor:
         a, f = self.anatomy, len(pose.yaw)
         u, v, u0, v0 = pose.to_head(self.at, self.at)
         frames = self.ground[None].repeat(f, 1, 1, 1)
@@ -117,7 +92,7 @@ class Puppet:
         skin = read_texture(self.skin, u, pose.on_skin(u, v))
         _lay(frames, skin[:, :4])
         light = skin[:, 4:]
-        for draw, (rows, columns) in parts:
+        for draw, (rows, columns) in self._parts(pose):
             box = (slice(None), slice(None), rows, columns)
             brush = Brush(frames[box], light[box], self.size * a.scale)
             draw(a, pose, brush, u[:, rows, columns], v[:, rows, columns])
@@ -149,11 +124,6 @@ class Brush:
 
 
 Draw = Callable[[Anatomy, Pose, Brush, Tensor, Tensor], None]  # a part of the head, at head coordinates u, v
-
-
-def render(anatomy: Anatomy, motion: np.ndarray | Tensor, size: int = 128) -> Tensor:
-    """Frames (f, 3, size, size) in [0, 1] of an anatomy that performs a motion (f, P)."""
-    return Puppet(anatomy, size).render(motion)
 
 
 def absolute(a: Anatomy, motion: np.ndarray | Tensor) -> Tensor:
