@@ -19,7 +19,7 @@ def without_gone(settings: Mapping[str, Any]) -> dict[str, Any]:
     for name, idle in IDLE.items():
         if settings.get(name, idle) != idle:
             raise InputError(
-                f"model setting {name} {settings[name]}: of an older version, whose models warped the portrait's "
-                "pixels; use the model with that version, or train another"
+                f"model setting {name} {settings[name]}: the model is of an older version, which warped the "
+                "portrait's pixels; use it with that version, or train another"
             )
     return {name: value for name, value in settings.items() if name not in GONE}

@@ -1,4 +1,4 @@
-"""`actalker ablate`: what gates, regions, mask-drop and guidance do, on held-out puppets and on portraits."""
+"""`actalker ablate`: what gates, regions, mask-drop and guidance do on portraits."""
 
 from __future__ import annotations
 
@@ -14,20 +14,17 @@ from ..extras import need
 from ..provenance import check_folder, check_readable, make_folder
 from .options import new_parser, parse
 
-PUPPETS = {"targets": 64, "page": 2, "page of portraits": 0}
-
 
 def run(argv: Sequence[str]) -> int:
-    """Measure, print the table, write the report. Without a preset and axes: the table of targets."""
-    p = new_parser("ablate", "What each gate, region and setting does, on held-out puppets and on portraits.")
+    """Measure, print the table, write the report."""
+    p = new_parser("ablate", "What each gate, region and setting does on portraits.")
     p.add_argument("--model", type=str, default="tiny", help="tiny, a model folder or a hub id")
     p.add_argument(
         "--preset",
         type=str | None,
         default=None,
         help="a page of settings side by side: gates, regions, mask-drop or guidance; "
-        "heads, what a head in each portrait reaches; or targets, what the model that ships must show; "
-        "if not given, the table on drawn puppets",
+        "heads, what a head in each portrait reaches; or targets, what the model that ships must show",
     )
     p.add_argument(
         "--vary",
@@ -38,19 +35,7 @@ def run(argv: Sequence[str]) -> int:
         help="a page of all combinations: gate.audio=0|0.5|1, region.NAME, guidance.NAME, steps, seed, "
         "mask_drop, scan_scope, model (repeatable)",
     )
-    p.add_argument(
-        "--puppets",
-        type=int | None,
-        default=None,
-        help="held-out puppets, 0 leaves them out; default: 64; for a page 2, none beside portraits",
-    )
-    p.add_argument(
-        "--seed",
-        type=int,
-        default=1000,
-        help="of the puppets, not the training's, and of the portraits' noise",
-    )
-    p.add_argument("--out", type=str, required=True, help="folder; a second start goes on with its puppets")
+    p.add_argument("--out", type=str, required=True, help="folder; a second start makes what is missing")
     p.add_argument(
         "--steps", type=int | None, default=None, help="denoiser calls a window; default: the model's own"
     )
@@ -83,12 +68,8 @@ def run(argv: Sequence[str]) -> int:
     options = parse(p, argv)
     if options is None:
         return 0
-    study = options.preset is not None or bool(options.vary)
-    if options.preset and options.vary:
-        raise InputError("--preset and --vary: give one of them")
-    if options.puppets is None:
-        page = "page of portraits" if options.portraits else "page"
-        options.puppets = PUPPETS[page if study else "targets"]
+    if bool(options.preset) == bool(options.vary):
+        raise InputError("--preset and --vary: give one of them, such as --preset gates")
     if options.preset == "heads":
         return _heads(options, shlex.join(["actalker", "ablate", *argv]))
     if options.preset == "targets":
@@ -97,12 +78,10 @@ def run(argv: Sequence[str]) -> int:
         if getattr(options, name):
             raise InputError(f"--{name}: is for --preset targets{' or heads' if name == 'drivers' else ''}")
     need("eval", "matplotlib")  # told before the work, not after it
-    if options.puppets < 0 or options.workers < 1:
-        raise InputError(f"--puppets {options.puppets} --workers {options.workers}: give >= 0 and >= 1")
+    if options.workers < 1:
+        raise InputError(f"--workers {options.workers}: give >= 1")
     if options.steps is not None and not 1 <= options.steps <= 1000:
         raise InputError(f"--steps {options.steps}: give a number from 1 to 1000")
-    if not 0 <= options.seed < 2**31:
-        raise InputError(f"--seed {options.seed}: give a number from 0 to 2^31 - 1")
     # what is wrong here, and in the settings of a page, is told before torch is imported
     from ..evaluation.jobs import ENGINES
     from ..pipeline.find import check_name
@@ -121,9 +100,7 @@ def run(argv: Sequence[str]) -> int:
         from ..evaluation.cases import check_files
 
         check_files(portraits, *drivers, options.duration, options.face_model)
-    measure = _study if study else _targets
-    command = shlex.join(["actalker", "ablate", *argv])
-    text, path = measure(options, portraits, folder, command)
+    text, path = _study(options, portraits, folder, shlex.join(["actalker", "ablate", *argv]))
     print(text)
     print(path)
     return 0
@@ -134,8 +111,7 @@ def _heads(options: Any, command: str) -> int:
     folder, portraits, drivers = _faces(options, "heads", ("audio", "expression", "text", "beside", "speech"))
     if not portraits and not drivers:
         raise InputError("nothing to measure: give --portraits, and --drivers")
-    from ..evaluation.ablate import markdown
-    from ..evaluation.heads.report import HeadStudy, run_heads, table, write_heads
+    from ..evaluation.heads.report import HeadStudy, markdown, run_heads, table, write_heads
 
     study = HeadStudy(
         tuple(portraits),
@@ -238,50 +214,8 @@ def _counted(count: int, what: str) -> Iterator[Callable[[], None]]:
         yield lambda: bar.advance(task)
 
 
-def _targets(options: Any, portraits: list[Path], folder: Path, command: str) -> tuple[str, Path]:
-    speech = options.audio or []
-    if portraits and len(speech) != 1:
-        raise InputError("--portraits needs one --audio FILE")
-    if not portraits and not options.puppets:
-        raise InputError("nothing to measure: give --puppets or --portraits")
-    from ..evaluation.ablate import AblationConfig, markdown, run_cells, table, write_report
-
-    make_folder(folder)
-    config = AblationConfig(
-        options.model,
-        options.puppets,
-        options.seed,
-        steps=options.steps,
-        engine=options.engine,
-        workers=options.workers,
-        address=options.address,
-    )
-    measured = None
-    if portraits:  # first: what is wrong with them is told soon
-        from ..evaluation.portraits import measure_portraits
-        from ..pipeline.talking_head import TalkingHeadPipeline
-
-        measured = measure_portraits(
-            TalkingHeadPipeline.from_pretrained(options.model),
-            portraits,
-            Path(speech[0]),
-            None if options.face_model is None else Path(options.face_model),
-            options.duration,
-            folder,
-            options.seed,
-            options.steps,
-        )
-    cells = []
-    if config.puppets:
-        with _counted(config.puppets, "puppets") as tick:
-            cells = run_cells(config, folder, tick)
-    write_report(folder, config, command, cells, measured)
-    rows = [*(table(cells) if cells else []), *(measured["rows"] if measured else [])]
-    return markdown(rows), folder / "ablation.md"
-
-
 def _study(options: Any, portraits: list[Path], folder: Path, command: str) -> tuple[str, Path]:
-    from ..evaluation.cases import applicable, file_cases, puppet_cases
+    from ..evaluation.cases import applicable, file_cases
     from ..evaluation.settings import PRESETS, preset, varied
     from ..pipeline.find import check_name
 
@@ -290,7 +224,7 @@ def _study(options: Any, portraits: list[Path], folder: Path, command: str) -> t
     settings = varied(options.vary) if options.vary else preset(options.preset)
     for model in (s.changes["model"] for s in settings if "model" in s.changes):
         check_name(model)
-    cases = puppet_cases(options.puppets, options.seed) + file_cases(
+    cases = file_cases(
         portraits,
         options.audio or [],
         options.expression or [],
@@ -299,7 +233,7 @@ def _study(options: Any, portraits: list[Path], folder: Path, command: str) -> t
         options.face_model,
     )
     if not cases:
-        raise InputError("nothing to animate: give --puppets or --portraits")
+        raise InputError("nothing to animate: give --portraits, and what drives them")
     from ..evaluation.page import write_study
     from ..evaluation.study import Study, run_study
 

@@ -26,7 +26,7 @@ COMMANDS = {
     "check-released": ("check_released", "our form of the released network against a file's outputs"),
     "evaluate": ("evaluate", "metrics of videos, with their protocol"),
     "compare": ("compare", "two runs of evaluate, clip by clip"),
-    "ablate": ("ablate", "what each gate does, measured on puppets"),
+    "ablate": ("ablate", "what each gate does, measured on portraits"),
     "demo": ("demo", "the two demonstration videos"),
     "doctor": ("doctor", "what is there, what is missing, what to type"),
 }

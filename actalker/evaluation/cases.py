@@ -1,7 +1,4 @@
-"""What a study animates: held-out puppets, whose true video is known, and portraits with what drives them.
-
-Letters: f frames, h w picture size.
-"""
+"""What a study animates: portraits, with what drives them."""
 
 from __future__ import annotations
 
@@ -27,15 +24,13 @@ FPS = Fraction(25)  # of portraits' clips
 
 @dataclass(frozen=True)
 class Case:
-    """What is animated. puppet: number of a held-out puppet of `seed`, or None for files.
+    """What is animated, and by what.
 
     face_model: MediaPipe's face_landmarker.task, where it is not the one in this package.
     """
 
     name: str
-    puppet: int | None = None
-    seed: int = 0
-    portrait: str | None = None
+    portrait: str
     audio: str | None = None
     expression: str | None = None
     text: str | None = None
@@ -44,7 +39,7 @@ class Case:
 
     def signals(self) -> list[str]:
         """Signals that drive it."""
-        return [name for name in SIGNALS if self.puppet is not None or getattr(self, name) is not None]
+        return [name for name in SIGNALS if getattr(self, name) is not None]
 
     def sources(self) -> dict[str, str]:
         """Hashes of its files."""
@@ -57,11 +52,6 @@ def _is_file(text: str) -> bool:
         return Path(text).is_file()
     except (OSError, ValueError):
         return False
-
-
-def puppet_cases(count: int, seed: int) -> list[Case]:
-    """So many held-out puppets."""
-    return [Case(f"puppet {k}", k, seed) for k in range(count)]
 
 
 def file_cases(
@@ -83,7 +73,7 @@ def file_cases(
         if t and len(text) > 1:
             more.append(f"script {text.index(t) + 1}")
         name = ", ".join([portrait.stem, *more])
-        cases.append(Case(name, None, 0, str(portrait), a, e, t, duration, face_model))
+        cases.append(Case(name, str(portrait), a, e, t, duration, face_model))
     known: dict[str, Case] = {}
     for case in cases:
         if (other := known.setdefault(case.name, case)) is not case:

@@ -22,12 +22,7 @@ COLUMNS = {  # name -> unit and meaning; the formulas are in docs/evaluation.md
     "change_mouth": "of 255, mean change in the mouth's region against the first setting",
     "change_upper": "of 255, the same in the upper face",
     "change_outside": "of 255, the same outside the face",
-    "error_mouth": "of 255², mean square error in the mouth's region against the true video, all gates open",
-    "error_upper": "of 255², the same in the upper face",
-    "psnr": "dB, against the true video under the same gates",
-    "lips": "correlation of the lips' opening with the true jaw, or with the speech's loudness",
-    "expression": "mean correlation of lids, brows, gaze and pose with the driver's",
-    "phrases": "share of script phrases that show in their phase",
+    "lips": "correlation of the lips' opening with the speech's loudness",
     "smoothness": "1 is smooth",
     "flicker": "of 255",
 }
@@ -35,12 +30,11 @@ COLUMNS = {  # name -> unit and meaning; the formulas are in docs/evaluation.md
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """What a case's cells have in common. masks: (h, w) in [0, 1]. truth: (f, h, w, 3) uint8, of puppets."""
+    """What a case's cells have in common. masks: (h, w) in [0, 1]."""
 
     masks: dict[str, np.ndarray]
     fps: Fraction
     sound: Sound | None
-    truth: np.ndarray | None
 
 
 def context_of(folder: Path) -> Context:
@@ -50,7 +44,7 @@ def context_of(folder: Path) -> Context:
         masks["outside"] = 1 - masks["face"]
         sound = Sound(held["sound"], int(held["rate"])) if "sound" in held else None
         fps = Fraction(*(int(n) for n in held["fps"]))
-        return Context(masks, fps, sound, held.get("truth"))
+        return Context(masks, fps, sound)
 
 
 def mean_in(values: np.ndarray, mask: np.ndarray) -> float:
@@ -68,25 +62,12 @@ def apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return total / count
 
 
-def squared(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Mean square difference over frames and colours, (h, w) of 255²."""
-    count = min(len(one), len(other))
-    total = np.zeros(one.shape[1:3])
-    for a, b in zip(one[:count], other[:count], strict=True):
-        total += ((a.astype(np.float32) - b) ** 2).mean(-1)
-    return total / count
-
-
 def effects(cells: Sequence[Cell], context: Context) -> list[dict[str, float]]:
     """Numbers of a case's cells, those of their frames alone among them."""
     out = []
     for cell in cells:
         change = apart(cell.frames, cells[0].frames)
-        numbers = {f"change_{r}": mean_in(change, context.masks[r]) for r in REGIONS}
-        if context.truth is not None:
-            error = squared(cell.frames, context.truth)
-            numbers |= {f"error_{r}": mean_in(error, context.masks[r]) for r in ("mouth", "upper")}
-        out.append({**numbers, **cell.numbers})
+        out.append({f"change_{r}": mean_in(change, context.masks[r]) for r in REGIONS} | cell.numbers)
     return out
 
 

@@ -1,9 +1,9 @@
 """A study: every case under every setting, kept cell by cell, so that a second start makes what is missing.
 
-A case is a held-out puppet, whose true video is known, or files: a portrait and what drives it. Its folder in
-`cells/` holds the frames of each setting as arrays, and the numbers that are read from them alone.
+A case is a portrait and what drives it. Its folder in `cells/` holds the frames of each setting as arrays,
+and the numbers that are read from them alone.
 
-Letters: f frames, h w picture size, s side of a frame.
+Letters: f frames, h w picture size.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ from ..timeline import frame_count, parse_seconds
 from .cases import FPS, Case
 from .jobs import read_kept, run_jobs
 from .opened import Opened, open_case, save_context
-from .puppets import LONG
 from .settings import Setting
 
 
@@ -54,7 +53,7 @@ class Study:
 class Cell:
     """A case under a setting. numbers: what is read from its frames alone. curve: the lips' opening, (f,).
 
-    frames: (f, h, w, 3) uint8, read when asked for. truth: of a puppet under these gates.
+    frames: (f, h, w, 3) uint8, read when asked for.
     """
 
     case: Case
@@ -133,7 +132,6 @@ def run_study(
         tick()
     for one in todo:
         one.place.mkdir(parents=True, exist_ok=True)
-    todo.sort(key=lambda one: one.case.puppet is not None)  # what is wrong with files is told soon
     jobs = [(one.case, one.missing, str(one.place), study.model, study.steps) for one in todo]
     for _ in run_jobs(_make, jobs, engine, workers, address):
         tick()
@@ -155,7 +153,7 @@ def cost(study: Study, plans: Sequence[Planned], workers: int) -> str:
         return f"{made}, all kept from before"
     first, model = cells[0][0], cells[0][1].changes.get("model", study.model)
     config = _model(model).config
-    frames = [LONG if case.puppet is not None else _frames_of(case) for case, _ in cells]
+    frames = [_frames_of(case) for case, _ in cells]
     calls = 0
     for (_, setting), count in zip(cells, frames, strict=True):
         steps = int(setting.changes.get("steps", study.steps or config.sampling.steps))
@@ -218,7 +216,7 @@ def _make(
         frames = _frames(one.inputs, setting, steps)
         with whole_file(Path(place) / f"{key}.npy", overwrite=True) as work:
             np.save(work, frames)
-        curve, numbers = one.read(frames, setting)
+        curve, numbers = one.read(frames)
         with whole_file(Path(place) / f"{key}.json", overwrite=True) as work:
             work.write_text(json.dumps({"numbers": numbers, "curve": curve}))
 

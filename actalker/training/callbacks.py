@@ -28,8 +28,7 @@ PREDICTIONS = "predictions"
 class StopOnNaN(L.Callback):
     """Stop at the first loss that is not a number, and save the batch that made it.
 
-    Before its gradients are computed: torch ends the process where it reads pictures at places that are no
-    numbers.
+    Before its gradients are computed: none reaches the weights.
     """
 
     batch: Sample

@@ -8,12 +8,12 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from actalker.data.puppets.field import _field
 
 from actalker.data.module import PuppetData
 from actalker.data.puppets.anatomy import other_insides, random_anatomy
 from actalker.data.puppets.clip import PuppetConfig, face_points, puppet_clip, render_target
 from actalker.data.puppets.dataset import PuppetDataConfig, PuppetDataset
-from actalker.data.puppets.field import _field
 from actalker.data.puppets.motion import CHANNELS, INDEX, PARTS, TRACK_RATE, compose, still
 from actalker.data.puppets.phrases import ACTIONS, action_of, perform
 from actalker.data.puppets.pose import Pose

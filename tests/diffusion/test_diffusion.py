@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from actalker.backbones.warp import warp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import small_model, some_conditions
 
 from actalker.backbones.denoiser import Estimate
-from actalker.backbones.warp import warp
 from actalker.control.conditions import chain
 from actalker.diffusion.guidance import guided, passes
 from actalker.diffusion.objective import ObjectiveConfig, clip_noise, denoising_loss, draw_sigma

@@ -5,13 +5,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from actalker.evaluation.ablate import markdown, table
+from actalker.evaluation.reader import MotionReader
 
 from actalker.data.puppets.clip import PuppetConfig, puppet_clip, render_target
 from actalker.data.puppets.motion import INDEX, compose
 from actalker.data.puppets.phrases import perform
-from actalker.evaluation.ablate import markdown, table
 from actalker.evaluation.control import phrases_shown, psnr, region_change, region_error
-from actalker.evaluation.reader import MotionReader
 from actalker.evaluation.statistics import correlation, interval, is_monotone
 from actalker.signals.script import Phase, Script
 

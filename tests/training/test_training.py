@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from actalker.training.shown import field_loss
 from models import SMALL, small_model, some_conditions
 from torch.nn import functional as F
 from training_runs import ROOT, fit
@@ -25,7 +26,6 @@ from actalker.signals.audio import CONTEXT, MELS
 from actalker.training.export import export
 from actalker.training.module import StrategyConfig, TrainingModule
 from actalker.training.optimizer import OptimizerConfig
-from actalker.training.shown import field_loss
 from actalker.training.strategies import (
     LooksStrategy,
     WindowStrategy,

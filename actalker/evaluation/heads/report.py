@@ -20,7 +20,6 @@ from PIL import Image
 
 from ...errors import InputError
 from ...provenance import file_hash, versions, whole_file, write_sidecar
-from ..ablate import Row, markdown
 from ..jobs import read_kept, run_jobs
 from . import drivers as carried
 from . import portraits as drawn
@@ -30,6 +29,16 @@ SPOKEN = 20  # portraits that say the sentence
 SHUT = 0.11  # lids' opening over the eye's width that counts as shut: what MediaPipe reads of shut eyes
 PAIRED = 4  # portraits that each driver moves
 WIDE = 220  # pixels of a picture on the page
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table. met: None where nothing can be said."""
+
+    what: str
+    value: float
+    target: str
+    met: bool | None
 
 
 @dataclass(frozen=True)
@@ -115,12 +124,21 @@ def table(cells: Sequence[dict[str, Any]]) -> list[Row]:
 
 def _row(what: str, value: float, low: float | None = None, high: float | None = None) -> Row:
     """A row whose target is at least `low` and at most `high`."""
-    nan, said = float("nan"), [f"{v:g}" for v in (low, high) if v is not None]
+    said = [f"{v:g}" for v in (low, high) if v is not None]
     target = " to ".join(said)
     if len(said) == 1:
         target = f">= {target}" if high is None else f"<= {target}"
     met = (low is None or value >= low) and (high is None or value <= high)
-    return Row(what, value, nan, nan, target, None if np.isnan(value) or not said else bool(met))
+    return Row(what, value, target, None if np.isnan(value) or not said else bool(met))
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The table as Markdown."""
+    lines = ["| | value | target | met |", "|---|---|---|---|"]
+    for row in rows:
+        met = "" if row.met is None else ("yes" if row.met else "**no**")
+        lines.append(f"| {row.what} | {row.value:.3g} | {row.target} | {met} |")
+    return "\n".join(lines) + "\n"
 
 
 def _values(cells: Sequence[dict[str, Any]], kind: str, name: str) -> np.ndarray:
