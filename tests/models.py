@@ -23,24 +23,20 @@ SMALL = {
         "token_width": 64,
         "expand": 0.5,
         "state_size": 4,
-        "flow_scale": 1.0,
-        "stride": 8,
     },
     "codec_args": {"stride": 8},
-    "precondition": {"sigma_data": 0.5, "centre": "reference"},
+    "precondition": {"sigma_data": 0.5},
     "sampling": {"steps": 2, "sigma_min": 0.5, "sigma_max": 5.0, "shared_noise": 0.5},
 }
 
 
 def small_model(seed: int = 0, **changes: object) -> TalkingHeadModel:
-    """A model of 64 pixels whose control layers and flow are not zero, as after training."""
+    """A model of 64 pixels whose control layers are not zero, as after training."""
     torch.manual_seed(seed)
     denoiser = {**SMALL["denoiser_args"], **changes.pop("denoiser_args", {})}
     model = TalkingHeadModel(ModelConfig.from_dict({**SMALL, "denoiser_args": denoiser, **changes}))
     for layer in model.network.control:
         torch.nn.init.normal_(layer.mlp[-1].weight, std=0.2)
-    if model.network.flow is not None:
-        torch.nn.init.normal_(model.network.flow.weight, std=0.01)
     return model.eval().requires_grad_(False)
 
 

@@ -10,11 +10,7 @@ MOTION = {
     "window": 6,
     "overlap": 2,
     "denoiser_args": {
-        **{
-            name: value
-            for name, value in SMALL["denoiser_args"].items()
-            if name not in ("flow_scale", "stride")
-        },
+        **SMALL["denoiser_args"],
         "in_channels": 112,
         "out_channels": 16,
         "patch": 2,

@@ -28,8 +28,6 @@ SMALL = {
     "token_width": 64,
     "expand": 0.5,
     "state_size": 4,
-    "flow_scale": 1.0,
-    "stride": 8,
 }
 
 
@@ -41,7 +39,7 @@ def small_config(**changes: object) -> ModelConfig:
         "overlap": 2,
         "denoiser_args": SMALL,
         "codec_args": {"stride": 8},
-        "precondition": PreconditionConfig(sigma_data=0.05, centre="reference"),
+        "precondition": PreconditionConfig(sigma_data=0.5),
         "sampling": SamplingConfig(steps=2, sigma_min=0.5, sigma_max=20.0, shared_noise=0.9),
     }
     return ModelConfig(**{**given, **changes})  # type: ignore[arg-type]

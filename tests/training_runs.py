@@ -36,9 +36,7 @@ def clip_data(shards: Path, workers: int = 0, batch_size: int = 2, **more: Any) 
 
 
 def config(folder: Path, steps: int, data: dict[str, Any] = PUPPETS) -> dict[str, Any]:
-    """A run of a few steps on pictures of 64 pixels; the motion of puppets is known and read."""
-    known = {"motion_weight": 1.0, "motion_frames": 2, "motion_first": 1, "field_weight": 1.0}
-    reading = known if data is PUPPETS else {}
+    """A run of a few steps on pictures of 64 pixels."""
     return copy.deepcopy(
         {
             "seed_everything": 3,
@@ -62,12 +60,9 @@ def config(folder: Path, steps: int, data: dict[str, Any] = PUPPETS) -> dict[str
             "model": {
                 "seed": 3,
                 "model": SMALL,
-                "objective": {"p_mean": 1.0, "region_weight": 2.0, "centre_weight": 0.5},
+                "objective": {"p_mean": 1.0, "region_weight": 2.0},
                 "optimizer": {"learning_rate": 1.0e-3, "warmup": 2, "steps": 100, "cooldown": 10},
-                "strategy": {
-                    "window": {"short": 2, "short_items": 3},
-                    **reading,
-                },
+                "strategy": {"window": {"short": 2, "short_items": 3}},
             },
             "data": data,
         }

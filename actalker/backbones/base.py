@@ -69,7 +69,7 @@ class SpatioTemporalNetwork(UNetSpatioTemporalConditionModel):
         """
         conditions.check_whole()
         estimate = self.estimate(sample, timestep, conditions)
-        return estimate if return_dict else tuple(estimate)
+        return estimate if return_dict else (estimate.output,)
 
     def estimate(self, sample: Tensor, timestep: Tensor | float, conditions: Conditions) -> Estimate:
         """As `forward`."""

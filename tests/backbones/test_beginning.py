@@ -13,7 +13,7 @@ from actalker.backbones import ControlUNet, ReleasedUNet
 from actalker.errors import InputError
 
 OWN = {"token_width": 64, "expand": 0.5, "state_size": 4}
-BASE = {k: v for k, v in SMALL["denoiser_args"].items() if k not in {*OWN, "flow_scale", "stride"}}
+BASE = {k: v for k, v in SMALL["denoiser_args"].items() if k not in OWN}
 PARTS = (
     *("conv_in", "time_proj", "time_embedding", "add_time_proj", "add_embedding", "down_blocks", "mid_block"),
     *("up_blocks", "conv_norm_out", "conv_act", "conv_out", "control", "guider"),
@@ -69,7 +69,6 @@ def call(dtype=torch.float32):
         ("unet", {"branch_gated": True}),
         pytest.param(*("unet", {"scan_form": "ssd", "head_size": 16, "conv": 4}), marks=pytest.mark.slow),
         pytest.param(*("unet", {"scan_form": "attention"}), marks=pytest.mark.slow),
-        pytest.param(*("unet", {"flow_scale": 1.0, "detail_width": 8, "stride": 8}), marks=pytest.mark.slow),
     ],
 )
 def test_it_begins_as_the_base(base, place, options, tmp_path):

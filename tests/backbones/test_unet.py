@@ -18,8 +18,7 @@ def noisy(model, b=1, f=4, seed=1):
 
 
 def run(model, conditions, b=1, f=4):
-    out = model.network(noisy(model, b, f), torch.zeros(b), conditions)
-    return torch.cat([out.output.flatten(), out.centre.flatten()])
+    return model.network(noisy(model, b, f), torch.zeros(b), conditions).output
 
 
 def with_adapters() -> TalkingHeadModel:
@@ -34,7 +33,7 @@ def with_adapters() -> TalkingHeadModel:
 @pytest.mark.parametrize("adapters", [False, True])
 def test_at_step_0_it_is_diffusers_own_network(adapters):
     torch.manual_seed(0)
-    args = {k: v for k, v in SMALL["denoiser_args"].items() if k not in ("flow_scale", "stride")}
+    args = SMALL["denoiser_args"]
     ours = ControlUNet(**args, adapters=adapters)
     own = {k: v for k, v in args.items() if k not in ("token_width", "expand", "state_size")}
     plain = UNetSpatioTemporalConditionModel(**own)
@@ -51,7 +50,7 @@ def test_at_step_0_it_is_diffusers_own_network(adapters):
 @pytest.mark.parametrize("signal", ["audio", "expression", "text"])
 @pytest.mark.parametrize("form", ["clip", "frame", "shipped"])
 def test_a_closed_gate_is_bit_for_bit_the_model_without_the_signal(signal, form):
-    shipped = {"scan_scope": "frame", "condition_layout": "rows", "detail_width": 8}
+    shipped = {"scan_scope": "frame", "condition_layout": "rows", "branch_gated": True}
     model = small_model(denoiser_args=shipped if form == "shipped" else {"scan_scope": form})
     gates = {"audio": 1.0, "expression": 0.6, "text": 1.0}
     with_closed = some_conditions(model, gates={**gates, signal: 0.0})

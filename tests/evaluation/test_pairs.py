@@ -276,11 +276,11 @@ def test_the_report_of_a_run_before_holds_no_portraits(tmp_path, capsys):
         (["--vary", "region.audio=none.png"], "none.png: no such file"),
         (["--vary", "region.audio=moth"], "region for audio 'moth' is unknown; did you mean 'mouth'"),
         (["--preset", "gates", "--steps", "0"], "--steps 0: give a number from 1 to 1000"),
-        (["--steps", "1001"], "--steps 1001: give a number from 1 to 1000"),
+        (["--preset", "gates", "--steps", "1001"], "--steps 1001: give a number from 1 to 1000"),
     ],
 )
 def test_settings_that_would_not_be_made_are_refused(tmp_path, capsys, words, says):
-    assert main(["ablate", *words, "--puppets", "1", "--out", str(tmp_path / "out")]) == 2
+    assert main(["ablate", *words, "--out", str(tmp_path / "out")]) == 2
     said = capsys.readouterr()
     assert says in said.err and said.err.count("\n") == 1 and not said.out
     assert not (tmp_path / "out").exists()

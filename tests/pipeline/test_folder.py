@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ from actalker.heads.model import COEFFICIENTS
 from actalker.heads.motion import HeadMotion
 from actalker.pipeline import TalkingHeadPipeline
 from actalker.pipeline.find import SHIPPED, find_model, shipped
-from actalker.pipeline.folder import INDEX, check_files, load_model, save_model
+from actalker.pipeline.folder import INDEX, check_files, load_model, read_settings, save_model, write_index
+from actalker.pipeline.model import ModelConfig
 from actalker.provenance import file_hash
 
 MOST_BYTES = 40 * 10**6  # of a model that the package carries
@@ -87,6 +89,43 @@ def test_folders_of_the_first_version_are_read(tmp_path):
     in_old_form(tmp_path / "a")
     read = load_model(tmp_path / "a").state_dict()
     assert all(torch.equal(value, read[name]) for name, value in model.state_dict().items())
+
+
+def with_settings(folder, idle=True):
+    """Settings of an older version, in both of its files: at the values at which they did nothing, or in use."""
+    network = {"flow_scale": 0.0 if idle else 1.0, "stride": 8, "detail_width": 0}
+    whole = json.loads((folder / "config.json").read_text())
+    whole["denoiser_args"] |= network
+    whole["precondition"]["centre"] = "zero"
+    (folder / "config.json").write_text(json.dumps(whole))
+    own = json.loads((folder / "denoiser/config.json").read_text())
+    (folder / "denoiser/config.json").write_text(json.dumps({**own, **network}))
+    write_index(folder)
+
+
+def test_settings_that_did_nothing_in_older_versions_are_taken(tmp_path, monkeypatch, caplog):
+    model = small_model()
+    save_model(model, tmp_path / "a")
+    with_settings(tmp_path / "a")
+    monkeypatch.setattr(logging.getLogger("diffusers"), "propagate", True)
+    assert read_settings(tmp_path / "a") == load_model(tmp_path / "a").config == model.config
+    network = ControlUNet.from_pretrained(tmp_path / "a", subfolder="denoiser")
+    assert dict(network.config).keys() - {"_name_or_path"} == dict(model.network.config).keys()
+    assert not caplog.records, caplog.text
+
+
+def test_models_that_warped_the_portrait_are_of_an_older_version(tmp_path):
+    save_model(small_model(), tmp_path / "a")
+    with_settings(tmp_path / "a", idle=False)
+    says = "model setting flow_scale 1.0: the model is of an older version"
+    for read in (load_model, read_settings):
+        with pytest.raises(InputError, match=says):
+            read(tmp_path / "a")
+    with pytest.raises(InputError, match=says):
+        ControlUNet.from_pretrained(tmp_path / "a", subfolder="denoiser")
+    around = {**small_model().config.as_dict(), "precondition": {"sigma_data": 0.2, "centre": "reference"}}
+    with pytest.raises(InputError, match="centre reference: the model is of an older version"):
+        ModelConfig.from_dict(around)
 
 
 def test_diffusers_opens_a_folder(made, tmp_path):

@@ -110,7 +110,7 @@ def test_sigterm_leaves_a_checkpoint_from_which_the_run_goes_on(tmp_path):
     held = torch.load(last, weights_only=True)["state_dict"]
     assert all(torch.equal(value, held[name]) for name, value in module.state_dict().items())
     assert module.optimizer == OptimizerConfig(learning_rate=1e-3, warmup=2, steps=100, cooldown=10)
-    assert module.strategy.window.short_items == 3 and module.hparams["strategy"]["field_weight"] == 1.0
+    assert module.strategy.window.short_items == 3 and module.hparams["objective"]["region_weight"] == 2.0
     refused = main(["train", "fit", "--config", str(tmp_path / "run.yaml")])
     assert refused == 2 and torch.load(last, weights_only=True)["global_step"] == step
 

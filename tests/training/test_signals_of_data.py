@@ -25,7 +25,7 @@ def module() -> TrainingModule:
 
 @pytest.fixture(scope="module")
 def batch():
-    data = PuppetDataset(PuppetDataConfig(frames=2, size=64, portrait_share=0.0), 2)
+    data = PuppetDataset(PuppetDataConfig(frames=2, size=64), 2)
     return collate([data[index] for index in range(2)])
 
 
