@@ -14,7 +14,7 @@ import lightning as L
 import torch
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins import CheckpointIO
-from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
+from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.utilities import rank_zero_only
 
 from ..data.module import MotionClipData, StepData
@@ -130,7 +130,6 @@ class Command(LightningCLI):
             return
         lock = None
         if subcommand == "fit" and not config.trainer.fast_dev_run:
-            self._check_unused()
             self._check_two_frames()
             self._check_listening()
             places = Path(config.trainer.default_root_dir), Path(config.checkpoint.dirpath)
@@ -149,16 +148,6 @@ class Command(LightningCLI):
         finally:
             if lock is not None:
                 lock.close()
-
-    def _check_unused(self) -> None:
-        """Refuse steps that use a part of the weights on processes that would wait for all."""
-        strategy = self.trainer.strategy
-        waits = isinstance(strategy, DDPStrategy) and not strategy._ddp_kwargs.get("find_unused_parameters")
-        if self.model.strategy.motion_first and waits:
-            raise InputError(
-                "model.strategy.motion_first: its first steps use the encoders alone; give "
-                "--trainer.strategy ddp_find_unused_parameters_true"
-            )
 
     def _check_two_frames(self) -> None:
         """Refuse what torch computes wrongly: bfloat16 gradients of convolutions over two frames, on CPUs."""

@@ -92,7 +92,7 @@ def test_folders_of_the_first_version_are_read(tmp_path):
 
 
 def with_settings(folder, idle=True):
-    """Settings of an older version, in both of its files: at the values at which they did nothing, or in use."""
+    """Settings of an older version, in both of its files: where they did nothing, or in use."""
     network = {"flow_scale": 0.0 if idle else 1.0, "stride": 8, "detail_width": 0}
     whole = json.loads((folder / "config.json").read_text())
     whole["denoiser_args"] |= network

@@ -7,9 +7,7 @@ from training_runs import config, start
 
 @pytest.mark.slow
 def test_spawned_processes_train(tmp_path):
-    settings = config(tmp_path, 3)
-    settings["model"]["strategy"]["motion_first"] = 0
-    done = start(tmp_path, settings, "--trainer.strategy", "ddp_spawn", "--trainer.devices", "2")
+    done = start(tmp_path, config(tmp_path, 3), "--trainer.strategy", "ddp_spawn", "--trainer.devices", "2")
     assert done.returncode == 0, done.stderr[-1500:]
     held = torch.load(tmp_path / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=True)
     assert held["global_step"] == 3
