@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from models import small_model
+from motion_models import motion_model
 
 from actalker.cli.main import main
 from actalker.errors import InputError
@@ -197,9 +198,11 @@ def words(model: Path, out: Path, *more: object) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def page(model, made, tmp_path_factory):
-    """A page of a portrait that speaks, is driven and acts, by two scripts."""
+def page(made, tmp_path_factory):
+    """A page of a model of heads: a portrait that speaks, is driven and acts, by two scripts."""
     out = tmp_path_factory.mktemp("study")
+    model = tmp_path_factory.mktemp("model") / "heads"
+    save_model(motion_model(), model)
     given = ["--preset", "gates", "--portraits", made / "face.png", "--duration", "0.4", "--text", "smiles"]
     drivers = ["nods", "--audio", made / "speech.wav", "--expression", made / "driver.mp4"]
     assert main(words(model, out, *given, *drivers, "--paper")) == 0

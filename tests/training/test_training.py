@@ -16,7 +16,7 @@ from actalker.control.conditions import widen_regions
 from actalker.data.sample import Sample, collate
 from actalker.diffusion.objective import ObjectiveConfig
 from actalker.errors import InputError
-from actalker.pipeline.folder import save_model
+from actalker.pipeline.folder import load_model, save_model
 from actalker.pipeline.model import ModelConfig
 from actalker.pipeline.talking_head import TalkingHeadPipeline
 from actalker.signals.audio import CONTEXT, MELS
@@ -43,6 +43,15 @@ def test_a_run_is_exported_and_makes_a_video(tmp_path):
     for name, value in {**held["state_dict"], **held["averaged_weights"]}.items():
         if name.startswith("model."):
             assert torch.equal(exported[name.removeprefix("model.")], value), name
+    # as versions kept it whose settings are partly gone
+    held["hyper_parameters"]["motion_channels"] = 12
+    held["hyper_parameters"]["strategy"] |= {"motion_weight": 0.0, "shown_weight": 0.0}
+    for settings in (held["model_config"], held["hyper_parameters"]["model"]):
+        settings["precondition"]["centre"] = "zero"
+    torch.save(held, tmp_path / "before.ckpt")
+    assert load_model(export(tmp_path / "before.ckpt", tmp_path / "before")).config == pipeline.model.config
+    module = TrainingModule.load_from_checkpoint(tmp_path / "before.ckpt")
+    assert all(torch.equal(value, held["state_dict"][name]) for name, value in module.state_dict().items())
     name = next(name for name in held["state_dict"] if name.startswith("model."))
     for kept in ("state_dict", "averaged_weights"):
         held[kept].pop(name, None)
