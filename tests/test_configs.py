@@ -29,5 +29,8 @@ def test_the_command_line_takes_it(path, capsys):
 
 
 def test_finetuning_starts_from_the_model_that_ships_with_its_settings():
-    given = yaml.safe_load((ROOT / "configs/finetune.yaml").read_text())["model"]
+    given, shipped = (
+        yaml.safe_load((ROOT / f"configs/{name}.yaml").read_text())["model"] for name in ("finetune", "tiny")
+    )
     assert given["start"] == "tiny" and "model" not in given
+    assert given["objective"] == shipped["objective"]  # the noise that it is sampled from
