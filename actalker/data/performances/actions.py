@@ -193,13 +193,25 @@ ACTIONS: tuple[Action, ...] = (
     ),
     # head
     Action(
-        ("turns left", "turns the head left", "turns to the left", "turns head left"),
+        (
+            "turns left",
+            "turns the head left",
+            "turns to the left",
+            "turns head left",
+            "turns head to the left",
+        ),
         {"yaw": -18, "gaze right": -5, "x": -0.4},
         rise=0.45,
         fall=0.5,
     ),
     Action(
-        ("turns right", "turns the head right", "turns to the right", "turns head right"),
+        (
+            "turns right",
+            "turns the head right",
+            "turns to the right",
+            "turns head right",
+            "turns head to the right",
+        ),
         {"yaw": 18, "gaze right": 5, "x": 0.4},
         rise=0.45,
         fall=0.5,

@@ -90,6 +90,8 @@ CROSS: dict[tuple[str, str], float] = {  # what is read of another number's 1, l
 OTHER_SIDE = 0.2  # of what is read of one side goes to the other
 VARIES = 0.25  # of a gain, from driver to driver (natural logarithm)
 CLEARER = 0.25  # of what reading loses on drawn heads, a filmed one shows at most: it has folds and shade
+FILMED = {"browDown": (0.30, 0.030), "browInnerUp": (0.50, 0.035)}  # gain and error there: brows fold most
+LESS = 0.6  # of that share, by which errors are smaller
 STAYS, PLACE_STAYS = 0.92, 0.98  # of an error that is still there a frame later; of the place's
 FULL = 0.7  # coefficients that move together where errors are whole; 10 degrees count as much as 1
 WHOLE = 1.4  # times the error over all frames: where much moves, what is cut off at 0 restored
@@ -131,9 +133,20 @@ def _mixing() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return mix, error, rest
 
 
+def _filmed(drawn: np.ndarray, place: int) -> np.ndarray:
+    """Gains (place 0) or errors (1) as the clearest film shows them."""
+    out = drawn.copy()
+    for name, values in FILMED.items():
+        out[_keys(name)] = values[place]
+    return out
+
+
 _MIX, _ERROR, _REST = _mixing()
 _GAIN: np.ndarray = np.diag(_MIX).copy()
 _NOT_READ: np.ndarray = _GAIN < 1e-6
+_CLEAR_GAIN: np.ndarray = _filmed(_GAIN + CLEARER * (1 - _GAIN), 0)
+_CLEAR_ERROR: np.ndarray = _filmed((1 - LESS * CLEARER) * _ERROR, 1)
+_CLEAR_REST: np.ndarray = (1 - LESS * CLEARER) * _REST
 
 
 def as_read(numbers: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -183,20 +196,24 @@ def _tracked(
     """A video's."""
     seen = true.copy()
     seen[:, SHUT] = opening
-    clear = CLEARER * rng.random()
-    own = (_GAIN + clear * (1 - _GAIN)) * np.exp(rng.normal(0, VARIES, 62) * np.where(_GAIN > 0.7, 0.4, 1))
+    clear = rng.random()
+    own = (_GAIN + clear * (_CLEAR_GAIN - _GAIN)) * np.exp(
+        rng.normal(0, VARIES, 62) * np.where(_GAIN > 0.7, 0.4, 1)
+    )
     own[_NOT_READ] = 0
     mix = _MIX * rng.uniform(0.3, 1.4, _MIX.shape)
     np.fill_diagonal(mix, own)
     read = seen @ mix
     moving = np.abs(true[:, :COUNT]).sum(1) / 2 + np.abs(true[:, _ANGLES]).sum(1) / 10
     much = np.minimum(moving / FULL, 1)[:, None]
-    size = (1 - 0.6 * clear) * (_REST + (WHOLE * _ERROR - _REST) * much)
+    error = _ERROR + clear * (_CLEAR_ERROR - _ERROR)
+    rest = _REST + clear * (_CLEAR_REST - _REST)
+    size = rest + (WHOLE * error - rest) * much
     errors = _errors(true, size, rng)
     lids = _lids(seen @ mix, errors)
     read += errors
-    rest = np.maximum(rng.normal(*OWN, COUNT), 0)
-    read[:, :COUNT] = np.clip(rest + read[:, :COUNT], 0, 1) - rest
+    own_rest = np.maximum(rng.normal(*OWN, COUNT), 0)
+    read[:, :COUNT] = np.clip(own_rest + read[:, :COUNT], 0, 1) - own_rest
     read[:, _BLINKS] = lids
     return read, _lips(opening, errors[:, SHUT], rng)
 

@@ -19,7 +19,7 @@ RATE = 16000
 QUIET = 0.003  # power of what counts as silence is this, squared: noise is laid under nothing too
 TELEPHONE = (300.0, 3400.0)  # Hz
 
-ROOM, MUSIC, BABBLE, NOISE, CLIP, EQUALISER, PHONE, CODEC = 0.5, 0.25, 0.25, 0.75, 0.2, 0.7, 0.07, 0.35
+ROOM, MUSIC, BABBLE, NOISE, CLIP, EQUALISER, PHONE, CODEC = 0.5, 0.35, 0.25, 0.75, 0.2, 0.7, 0.07, 0.35
 """How often each is met."""
 
 
@@ -41,7 +41,7 @@ def augment(sound: np.ndarray, rng: np.random.Generator, babble: Callable[[int],
     if rng.random() < BABBLE:
         heard = mixed(heard, babble(len(heard)), rng.uniform(8, 25))
     if rng.random() < NOISE:
-        heard = mixed(heard, noise(len(heard), rng), rng.uniform(3, 40))
+        heard = mixed(heard, noise(len(heard), rng), 2 + 38 * rng.random() ** 1.5)
     if rng.random() < EQUALISER:
         heard = equalised(heard, rng)
     if rng.random() < CLIP:
@@ -104,11 +104,11 @@ def room(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def noise(n: int, rng: np.random.Generator) -> np.ndarray:
-    """White to brown noise (n,), power 1; at times it swells, or hums with the mains."""
+    """Noise (n,) with less bass than white to brown, power 1; at times it swells, or hums with the mains."""
     long = max(n, RATE // 10)
     spectrum = np.fft.rfft(rng.normal(size=long))
     frequencies = np.maximum(np.fft.rfftfreq(long, 1 / RATE), 40)
-    out = np.fft.irfft(spectrum * frequencies ** (-rng.uniform(0, 2) / 2), long)[:n]
+    out = np.fft.irfft(spectrum * frequencies ** (-rng.uniform(-0.5, 2) / 2), long)[:n]
     out /= max(_rms(out), 1e-12)
     times = np.arange(n) / RATE
     if rng.random() < 0.3:

@@ -73,7 +73,7 @@ class SpeechDataConfig:
     clean: float = 0.28
     """Share of speech that is left as the engines made it."""
 
-    sung: float = 0.12
+    sung: float = 0.2
     """Share of sounds in which a voice sings what it says."""
 
     empty: float = 0.08
