@@ -49,11 +49,11 @@ def multiplications(layer: ParallelControl, route: Route, tokens: int) -> tuple[
         block = branch.scan
         told = route.tokens[name]
         n, m = told.shape[2], route.identity.shape[1]
-        pack = kept.pack(n, m, branch.config.condition_layout, branch.config.scan_scope)
-        rows = len(kept.index) + told[..., 0].numel() + m * len(pack.lengths)
+        steps = kept.scan_order(n, m, branch.config.condition_layout, branch.config.scan_scope)
+        rows = len(kept.index) + told[..., 0].numel() + m * len(steps.lengths)
         each = block.inner * (block.rank + 2 * block.state_size) + block.rank * block.inner
         dense += 2 * len(kept.index) * c * block.inner + 2 * rows * each
-        scans += 2 * pack.order.numel() * block.inner * block.state_size
+        scans += 2 * steps.order.numel() * block.inner * block.state_size
     return dense / 1e9, scans / 1e9
 
 

@@ -61,14 +61,14 @@ class MaskedBranch(nn.Module):
         if self.identity is None:
             identity = identity[:, :0]
         n, m = tokens.shape[2], identity.shape[1]
-        pack = kept.pack(n, m, self.config.condition_layout, self.config.scan_scope)
-        each = len(pack.lengths) // len(identity)  # sequences of an item
+        steps = kept.scan_order(n, m, self.config.condition_layout, self.config.scan_scope)
+        each = len(steps.lengths) // len(identity)  # sequences of an item
         here = z.flatten(0, 1)[kept.index]
         parts = [self.project(here), self.condition(tokens).flatten(0, 2)]
         if self.identity is not None:
             parts.append(self.identity(identity).repeat_interleave(each, 0).flatten(0, 1))
         table = F.silu(torch.cat([part.to(parts[0].dtype) for part in parts]))
-        y, final = self.scan(table, pack.order, pack.lengths, len(kept.index), state, streams)
+        y, final = self.scan(table, steps.order, steps.lengths, len(kept.index), state, streams)
         y = self.norm(y)
         if self.gate is not None:  # what was heard means another thing in another place
             y = y * F.silu(self.gate(here)).to(y.dtype)

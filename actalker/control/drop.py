@@ -1,11 +1,11 @@
 """Mask-drop and paste: which tokens a branch scans, in what order, and how they come back.
 
-Whatever a batch keeps is one list, item after item and frame after frame, and is scanned as one pack of
-sequences: no padding anywhere, so that a branch costs what it keeps.
+Whatever a batch keeps is one list, item after item and frame after frame, and is scanned as sequences one
+behind the other: no padding anywhere, so that a branch costs what it keeps.
 
 Letters: b batch, f frames, h w rows and columns of tokens, t = h·w, k kept tokens of the whole batch,
-s sequences, p frames a sequence, q stretches of it, n condition tokens a frame, m identity tokens, l length
-of the pack, c channels.
+s sequences, q stretches of a sequence, n condition tokens a frame, m identity tokens, l steps of
+all sequences, c channels.
 """
 
 from __future__ import annotations
@@ -16,58 +16,58 @@ import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass
 class Kept:
     """The tokens that stay after mask-drop, in reading order (item, frame, row, column).
 
     index: (k,) places among the b·f·t tokens of the batch, ascending.
     counts: (b, f, h) kept tokens of each row of each frame.
-    context: (k,) true where the token lies outside the region: scanned, never pasted; None: no such.
+    outside: (k,) true where the token lies outside the region: scanned, never pasted; None: no such.
     """
 
     index: Tensor
     counts: Tensor
-    context: Tensor | None = None
-    packs: dict[tuple[int, int, str, str], Pack] = field(default_factory=dict)  # made when first asked for
+    outside: Tensor | None = None
+    _orders: dict[tuple[int, int, str, str], ScanOrder] = field(default_factory=dict)
 
-    def pack(self, n: int, m: int, layout: str, scope: str) -> Pack:
-        """The order in which a branch with n condition tokens a frame and m identity tokens scans."""
+    def scan_order(self, n: int, m: int, layout: str, scope: str) -> ScanOrder:
+        """As the function of this name, computed when first asked for: layers on one grid share it."""
         key = (n, m, layout, scope)
-        if key not in self.packs:
-            self.packs[key] = pack(self.counts, *key)
-        return self.packs[key]
+        if key not in self._orders:
+            self._orders[key] = scan_order(self.counts, *key)
+        return self._orders[key]
 
 
 def keep(
     region: Tensor,
     drop: float = 1.0,
     generator: torch.Generator | None = None,
-    open_: Tensor | None = None,
+    opened: Tensor | None = None,
 ) -> Kept:
     """Mask-drop: keep the tokens where the region is at least 0.5 (ACTalker, 3.3).
 
     Args:
         region: (b, f, h, w) in [0, 1], the region on this level's token grid.
-        drop: chance that a token outside the region is left out. Below 1, the rest of them is scanned as
-            context, but never pasted.
+        drop: chance that a token outside the region is left out. Below 1, the rest of them is scanned
+            too, but never pasted.
         generator: of the random choice; needed when drop < 1.
-        open_: (b,) bool, items for which the branch is open; the others keep nothing.
+        opened: (b,) bool, items for which the branch is open; the others keep nothing.
     """
     inside = region >= 0.5  # (b, f, h, w)
     stays = inside
     if drop < 1:
         chance = torch.rand(inside.shape, generator=generator).to(inside.device)
         stays = inside | (chance >= drop)
-    if open_ is not None:
-        stays = stays & open_[:, None, None, None]
+    if opened is not None:
+        stays = stays & opened[:, None, None, None]
     index = stays.flatten().nonzero().flatten()
-    context = ~inside.flatten()[index] if drop < 1 else None
-    return Kept(index, stays.sum(3), context)
+    outside = ~inside.flatten()[index] if drop < 1 else None
+    return Kept(index, stays.sum(3), outside)
 
 
 @dataclass(frozen=True)
-class Pack:
-    """Both directions' sequences of a branch, packed: where every step comes from.
+class ScanOrder:
+    """Both directions' sequences of a branch, one behind the other: where every step comes from.
 
     order: (2, l), forward and backward, rows of the table [kept tokens (k), condition tokens (b·f·n),
         identity tokens (s·m): a copy for each sequence].
@@ -78,7 +78,7 @@ class Pack:
     lengths: Tensor
 
 
-def pack(counts: Tensor, n: int, m: int, layout: str, scope: str) -> Pack:
+def scan_order(counts: Tensor, n: int, m: int, layout: str, scope: str) -> ScanOrder:
     """The order of a branch's tokens.
 
     `rows`: identity, then for each row of tokens that keeps any its frame's n condition tokens followed by
@@ -89,83 +89,49 @@ def pack(counts: Tensor, n: int, m: int, layout: str, scope: str) -> Pack:
     `ends`: identity, all conditions, the kept tokens, all conditions again.
     `end`: the kept tokens, identity, all conditions (ACTalker, eq. 5).
 
+    Steps are listed kind by kind, each kind in reading order, and sorted by where they stand: those that
+    stand at one place stay as they are listed.
+
     Args:
         counts: (b, f, h) kept tokens of each row of each frame.
         scope: `clip`, one sequence an item, or `frame`, one a frame.
     """
     b, f, h = counts.shape
     device = counts.device
-    s, p = (b * f, 1) if scope == "frame" else (b, f)
-    parts = h if layout == "rows" else 1  # of a frame
-    counts = counts.view(s, p * parts, h // parts).sum(2)  # (s, q): a sequence has q stretches
-    q = p * parts
-    size = counts.sum(1)  # (s,)
-    ahead_of = torch.full_like(counts, n)  # condition tokens before each stretch
-    if layout == "rows":
-        ahead_of = torch.where(counts > 0, n, 0)
-    copies = 2 if layout == "ends" else 1
-    conditions = ahead_of.sum(1) * copies
-    lengths = torch.where(size > 0, size + conditions + m, 0)
-    first = lengths.cumsum(0) - lengths  # of each sequence in the pack
-    k, l = int(size.sum()), int(lengths.sum())
+    s = b * f if scope == "frame" else b
+    parts = h if layout == "rows" else 1  # stretches of a frame
+    counts = counts.view(s, -1, h // parts).sum(2)  # (s, q): a sequence has q stretches
+    q, k = counts.shape[1], int(counts.sum())
+    alive = counts.sum(1) > 0  # (s,): a sequence that keeps no token has no steps
+    spoken = counts > 0 if layout == "rows" else alive[:, None].expand_as(counts)  # with conditions before it
 
-    # of every kept token: its stretch, counted over all sequences, its sequence, its rank in both
-    stretch = torch.repeat_interleave(torch.arange(s * q, device=device), counts.flatten(), output_size=k)
-    owner = stretch // q
-    number = torch.arange(k, device=device)
-    rank = number - (size.cumsum(0) - size)[owner]
-    inside = number - (counts.flatten().cumsum(0) - counts.flatten())[stretch]
-    j, who = torch.arange(n, device=device), torch.arange(m, device=device).expand(s, m)
+    # of every step: its stretch, counted over all sequences, and its row in the table
+    stretch = torch.arange(s * q, device=device).repeat_interleave(counts.flatten(), output_size=k)
+    token = torch.stack([stretch, torch.arange(k, device=device)])
+    at, j = spoken.flatten().nonzero(), torch.arange(n, device=device)
+    condition = torch.stack([at.expand(-1, n), k + at // parts * n + j]).flatten(1)
+    at, j = alive.nonzero(), torch.arange(m, device=device)
+    identity = torch.stack([(at * q).expand(-1, m), k + b * f * n + at * m + j]).flatten(1)
+
     if layout in ("rows", "interleaved"):
-        both = counts + ahead_of
-        before, after = both.cumsum(1) - both, both.sum(1, keepdim=True) - both.cumsum(1)
-
-        def of_token(start: Tensor) -> Tensor:
-            return m + (start + ahead_of).flatten()[stretch]
-
-        token = of_token(before) + inside
-        token_back = of_token(after) + counts.flatten()[stretch] - 1 - inside
-        condition, condition_back = [m + before[..., None] + j], [m + after[..., None] + j]
-        who_back = who
+        ahead = torch.cat([identity, condition, token], 1)
+        turned = torch.cat([condition, token.flip(1)], 1)
+        turned[0] = turned[0] // q * 2 * q + q - 1 - turned[0]  # sequences begin with their last stretch
+        back = torch.cat([identity, turned], 1)
     else:
-        run = (n * torch.arange(q, device=device)[:, None] + j).expand(s, q, n)  # all conditions in a row
-        if layout == "ends":
-            token = m + q * n + rank
-            condition = [m + run, m + q * n + size[:, None, None] + run]
-        else:
-            token = rank
-            condition = [size[:, None, None] + m + run]
-            who = size[:, None] + who
-        last = lengths - 1
-        token_back = last[owner] - token
-        condition_back = [last[:, None, None] - c for c in condition]
-        who_back = last[:, None] - who
-
-    alive = (size > 0)[:, None]
-    spoken = (alive & (ahead_of > 0)).flatten().nonzero().flatten()  # stretches with conditions before them
-    alive = alive.flatten().nonzero().flatten()
-    frame = torch.arange(s * q, device=device) // parts
-    rows_condition = k + (frame[:, None] * n + j)[spoken]
-    rows_who = k + b * f * n + torch.arange(s * m, device=device).view(s, m)[alive]
-
-    def source(token: Tensor, conditions: list[Tensor], who: Tensor) -> Tensor:
-        begin = first.repeat_interleave(q)[spoken, None]
-        spoken_at = [c.reshape(s * q, n)[spoken] + begin for c in conditions]
-        places = [token, *spoken_at, who[alive] + first[alive, None]]
-        rows = [number, *[rows_condition] * len(conditions), rows_who]
-        out = torch.empty(l, dtype=torch.int64, device=device)
-        out[torch.cat([x.flatten() for x in places])] = torch.cat([x.flatten() for x in rows])
-        return out
-
-    token, token_back = token + first[owner], token_back + first[owner]
-    order = [source(token, condition, who), source(token_back, condition_back, who_back)]
-    return Pack(torch.stack(order), lengths)
+        ends = [identity, condition, token, condition]
+        ahead = torch.cat(ends if layout == "ends" else [token, identity, condition], 1)
+        ahead[0] //= q  # sorted by sequence alone
+        back = ahead.flip(1)
+    order = torch.stack([rows[where.argsort(stable=True)] for where, rows in (ahead, back)])
+    copies = 2 if layout == "ends" else 1
+    return ScanOrder(order, counts.sum(1) + alive * m + copies * n * spoken.sum(1))
 
 
 def paste(onto: Tensor, change: Tensor, kept: Kept) -> Tensor:
     """Add the kept tokens' change (k, c) to a batch of clips (b, f·t, c): nothing else is touched."""
     index, flat = kept.index, onto.flatten(0, 1)
-    if kept.context is not None:
-        inside = (~kept.context).nonzero().flatten()
+    if kept.outside is not None:
+        inside = (~kept.outside).nonzero().flatten()
         index, change = index[inside], change[inside]
     return flat.index_add(0, index, change.to(flat.dtype)).view_as(onto)

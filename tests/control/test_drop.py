@@ -70,7 +70,7 @@ def test_the_order_is_that_of_a_plain_loop(b, f, h, w, n, m, layout, scope, seed
     flat = mask.flatten()
     assert kept.index.tolist() == flat.nonzero().flatten().tolist()
     k = len(kept.index)
-    found = kept.pack(n, m, layout, scope)
+    found = kept.scan_order(n, m, layout, scope)
     # names of the rows of the table, with frames as counted in the sequence
     sequences = b if scope == "clip" else b * f
     p = b * f // sequences
@@ -108,7 +108,7 @@ def test_paste_writes_inside_and_leaves_the_rest_bit_for_bit(b, f, h, w, seed):
     assert torch.equal(pasted, torch.where(mask.flatten(1)[..., None] > 0, onto + z, onto))
 
 
-def test_context_outside_the_region_is_scanned_but_never_pasted():
+def test_what_lies_outside_the_region_is_scanned_but_never_pasted():
     mask = region(2, 3, 4, 4, 5)
     kept = keep(mask, drop=0.5, generator=torch.Generator().manual_seed(0))
     assert int(kept.counts.sum()) == len(kept.index) > int(mask.sum())
