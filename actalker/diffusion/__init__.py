@@ -1,18 +1,21 @@
-"""Noise and its reverse: preconditioning, objective, sampling, guidance, windows."""
+"""Noise and its reverse: noise levels, preconditioning, objective, samplers, guidance, windows."""
 
 from .guidance import guided, passes
+from .noise import NoiseConfig
 from .objective import ObjectiveConfig, denoising_loss
-from .precondition import Precondition, PreconditionConfig
-from .sampling import SAMPLERS, sample, scheduler
+from .precondition import PARAMETRISATIONS, Precondition, PreconditionConfig
+from .sampling import SAMPLERS, Sampling, sample
 
 __all__ = [
+    "PARAMETRISATIONS",
     "SAMPLERS",
+    "NoiseConfig",
     "ObjectiveConfig",
     "Precondition",
     "PreconditionConfig",
+    "Sampling",
     "denoising_loss",
     "guided",
     "passes",
     "sample",
-    "scheduler",
 ]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..control.conditions import Conditions
 from ..regions.grid import to_grid
+from .noise import clip_noise, log_normal
 from .precondition import Precondition
 
 
@@ -20,7 +21,8 @@ class ObjectiveConfig:
     """What is drawn and how errors are weighed."""
 
     p_mean: float = 0.7
-    """Mean of ln σ (SVD's fine-tuning range: 0.7)."""
+    """Mean of ln σ (SVD's fine-tuning range: 0.7); of flow matching, whose t is then logit-normal, the
+    logarithm of the shift."""
 
     p_std: float = 1.6
     """Standard deviation of ln σ."""
@@ -36,29 +38,6 @@ class ObjectiveConfig:
 
     mouth_weight: float = 0.0
     """Extra weight of errors inside the mouth, which is small and moves fast."""
-
-
-def clip_noise(like: Tensor, shared: float, generator: torch.Generator, offset: float = 0.0) -> Tensor:
-    """Unit noise (b, f, c, h, w); `shared` of its variance is the same in all frames of a clip.
-
-    offset: standard deviation of what each channel of a clip has in common on top, in all places and frames.
-    """
-    noise = torch.randn(like.shape, generator=generator).to(like)
-    if shared:
-        common = torch.randn((like.shape[0], 1, *like.shape[2:]), generator=generator).to(like)
-        noise = shared**0.5 * common + (1 - shared) ** 0.5 * noise
-    if offset:
-        whole = torch.randn((like.shape[0], 1, like.shape[2], 1, 1), generator=generator).to(like)
-        noise = noise + offset * whole
-    return noise
-
-
-def draw_sigma(count: int, config: ObjectiveConfig, generator: torch.Generator) -> Tensor:
-    """Noise levels (count,), log-normal, one quantile each so that a batch covers the range."""
-    offsets = (torch.arange(count) + torch.rand(count, generator=generator)) / count
-    normal = torch.special.ndtri(offsets.clamp(1e-4, 1 - 1e-4))
-    order = torch.randperm(count, generator=generator)
-    return (config.p_mean + config.p_std * normal[order]).exp()
 
 
 @dataclass(frozen=True)
@@ -99,9 +78,9 @@ def denoising_loss(
         latents: (b, f, c, h, w) clean.
         conditions: `location` holds the face and the mouth mask, in this order.
     """
-    sigma = draw_sigma(latents.shape[0], config, generator).to(latents)
+    sigma = log_normal(latents.shape[0], config.p_mean, config.p_std, generator).to(latents)
     noise = clip_noise(latents, config.shared_noise, generator, config.noise_offset)
-    noisy = latents + noise * sigma.view(-1, 1, 1, 1, 1)
+    noisy = denoiser.noised(latents, noise, sigma)
     clean = denoiser(noisy, sigma, conditions)
     error = (clean - latents).square().mean(2)  # (b, f, h, w)
     masks = to_grid(conditions.location.flatten(0, 1), (latents.shape[-2], latents.shape[-1])).unflatten(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +18,9 @@ from torch import Tensor
 from ..control.conditions import Conditions, chain
 from ..errors import InputError
 from .guidance import Denoise
-from .sampling import Observer, StepEnd
-from .windows import FrameNoise, GivenNoise
+from .noise import FrameNoise
+from .sampling import Sampling, StepEnd, euler_step
+from .windows import bind
 
 
 def shifted_windows(frames: int, window: int, offset: int) -> list[list[int]]:
@@ -39,53 +39,40 @@ def sample_shifted(
     denoise: Denoise,
     conditions: Callable[[int, int], Conditions],
     frames: int,
-    noise: FrameNoise | GivenNoise,
-    scheduler: Callable[[], Any],
-    steps: int,
-    window: int,
-    shift: int,
-    observer: Observer | None = None,
+    noise: FrameNoise,
+    how: Sampling,
 ) -> Iterator[Tensor]:
     """Latents of a clip, piece by piece (1, k, c, h, w), in order; arguments as `windows.sample_windows`.
 
     All frames take a step of Euler's method before any takes the next; what is not being worked on lies in
     a file. Where two windows meet, the frame is the mean of both. Where the observer stops, frames stay as
     the last whole step left them.
-
-    shift: frames by which the windows move on at every step.
     """
-    levels = scheduler()
-    levels.set_timesteps(steps)
-    sigmas = levels.sigmas
-    blocks = [(first, min(first + window, frames)) for first in range(0, frames, window)]
+    _, levels = how.path(how.sigmas)
+    blocks = [(first, min(first + how.window, frames)) for first in range(0, frames, how.window)]
     with LatentFile(noise.shape) as one, LatentFile(noise.shape) as other:
         now, then = one, other
         for first, stop in blocks:
-            told = conditions(first, stop)
-            unit = noise.frames(first, stop).to(told.reference)
-            now.write(range(first, stop), unit * sigmas[0])
-        for k in range(steps):
-            plan = shifted_windows(frames, window, k * shift % window)
+            now.write(range(first, stop), noise.frames(first, stop) * levels[0])
+        for k, sigma in enumerate(how.sigmas[:-1]):
+            plan = shifted_windows(frames, how.window, k * how.shift % how.window)
             for number, places in enumerate(plan):
-                told = chain([conditions(first, stop) for first, stop in runs(places)])
-                x = now.read(places).to(told.reference)
-                sigma, following = sigmas[k].to(x), sigmas[k + 1].to(x)
-                clean = denoise(x, sigma.expand(1), told)
-                x = x + (x - clean) / sigma * (following - sigma)
+                window = chain([conditions(first, stop) for first, stop in runs(places)])
+                x = now.read(places).to(window.reference.device)
+                clean = bind(denoise, window)(x, sigma.to(x.device).expand(1))
+                x = euler_step(x, clean, levels[k], levels[k + 1])
                 if number and number == len(plan) - 1:
                     met = [j for j, place in enumerate(places) if place in plan[0]]
                     x[:, met] = (x[:, met] + then.read([places[j] for j in met]).to(x)) / 2
-                if observer is not None:
-                    x = observer.step_end(StepEnd(number, k, levels.timesteps[k], places, x))
-                then.write(places, x)
-                if observer is not None and observer.stopped:
+                then.write(places, how.observer.step_end(StepEnd(number, k, sigma, places, x)))
+                if how.observer.stopped:
                     break
             if number == len(plan) - 1:  # a step that was stopped on its way is left out
                 now, then = then, now
-            if observer is not None and observer.stopped:
+            if how.observer.stopped:
                 break
         for first, stop in blocks:
-            yield now.read(range(first, stop)).to(told.reference)
+            yield now.read(range(first, stop)).to(window.reference)
 
 
 def runs(places: list[int]) -> list[tuple[int, int]]:

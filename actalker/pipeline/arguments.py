@@ -72,6 +72,7 @@ ATTRIBUTES = {  # of diffusers' pipelines, and where they are here
     "enable_vae_tiling": "give memory='8GB' to from_pretrained: frames are decoded one by one",
     "disable_vae_tiling": "frames are decoded as pipe.arrangement says",
     "load_lora_weights": "peft.inject_adapter_in_model puts adapters into pipe.model.network",
+    "scheduler": "a call chooses a sampler, as sampler='dpm2'; noise levels are pipe.model.config.sampling's",
     "eval": "a pipeline's model is ready to run; training takes pipe.model",
 }
 

@@ -11,10 +11,12 @@ from torch.nn import functional as F
 from ..codecs.codec import Bound
 from ..control.conditions import Conditions
 from ..diffusion.guidance import guided
+from ..diffusion.noise import FrameNoise
 from ..diffusion.reuse import reused
-from ..diffusion.sampling import Observer, scheduler
+from ..diffusion.sampling import SAMPLERS, Observer, Sampling
 from ..diffusion.shifted import sample_shifted
-from ..diffusion.windows import FrameNoise, GivenNoise, sample_windows
+from ..diffusion.windows import sample_windows
+from ..errors import one_of
 from .memory import give_back
 from .model import TalkingHeadModel
 
@@ -50,35 +52,27 @@ def generate(
         together: whether guidance passes run as one batch. decode: frames that are decoded at once,
             or 0.
         reuse: denoiser calls for which the outputs of attention are kept (`diffusion.reuse`).
-        latents: the unit noise that the clip starts from, (1, f, c, h, w), in place of the seed's.
+        latents: the unit noise that the clip starts from, (1, f, c, h, w), in place of the seed's; noise
+            that a sampler adds on the way is the seed's all the same.
         codec: the model's, bound to the clip's portrait; codecs of pictures need none.
         told_latents: told every window's latents (1, k, c, h, w) before they are decoded.
     """
     config, settings = model.config, model.config.sampling
-    noise = (
-        FrameNoise(model.codec.latent_shape(config.size), seed, settings.shared_noise)
-        if latents is None
-        else GivenNoise(latents)
+    noise = FrameNoise(model.codec.latent_shape(config.size), seed, settings.shared_noise, latents)
+    name = one_of(sampler or settings.sampler, SAMPLERS, "sampler")
+    how = Sampling(
+        sigmas=settings.sigmas(steps or settings.steps, name),
+        window=config.window,
+        overlap=config.overlap,
+        shift=settings.shift,
+        sampler=SAMPLERS[name],
+        path=model.denoise.path,
+        observer=observer or Observer(),
     )
-
-    def fresh() -> object:
-        data = config.precondition.sigma_data
-        return scheduler(sampler or settings.sampler, settings.sigma_min, settings.sigma_max, data)
-
-    shifted = (windows or settings.windows) == "shifted"
+    in_pieces = sample_shifted if (windows or settings.windows) == "shifted" else sample_windows
     scales = {**settings.guidance, **(scales or {})}
     with reused(guided(model.denoise, scales, together), model.network, reuse) as denoise:
-        pieces = (sample_shifted if shifted else sample_windows)(
-            denoise,
-            conditions,
-            frames,
-            noise,
-            fresh,
-            steps or settings.steps,
-            config.window,
-            settings.shift if shifted else config.overlap,
-            observer,
-        )
+        pieces = in_pieces(denoise, conditions, frames, noise, how)
         first = 0
         for piece in pieces:
             if told_latents is not None:

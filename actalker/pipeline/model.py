@@ -19,6 +19,7 @@ from ..backbones import DENOISERS
 from ..backbones.older import without_gone
 from ..codecs import CODECS
 from ..control.conditions import Conditions
+from ..diffusion.noise import NoiseConfig
 from ..diffusion.precondition import Precondition, PreconditionConfig
 from ..errors import InputError, one_of
 from ..signals.offloaded import weights_here
@@ -28,7 +29,7 @@ SIGNAL_NAMES = ("audio", "expression", "text")
 
 
 @dataclass(frozen=True)
-class SamplingConfig:
+class SamplingConfig(NoiseConfig):
     """How the model is sampled unless the user says otherwise."""
 
     sampler: str = "euler"
@@ -36,15 +37,6 @@ class SamplingConfig:
 
     steps: int = 10
     """Denoiser calls a window."""
-
-    sigma_min: float = 0.02
-    """Lowest noise level."""
-
-    sigma_max: float = 10.0
-    """Highest noise level, where sampling starts."""
-
-    shared_noise: float = 0.0
-    """Share of the noise's variance that all frames of a clip have in common, as in training."""
 
     windows: str = "overlapping"
     """How long clips are cut: overlapping or shifted."""
@@ -117,6 +109,11 @@ class ModelConfig:
             raise InputError(
                 f"model settings: window {self.window}, overlap {self.overlap}, size {self.size}, "
                 f"fps {self.fps}; a window is longer than its overlap, a side at least 8 pixels"
+            )
+        if self.sampling.spacing == "flow" and self.precondition.prediction != "flow":
+            raise InputError(
+                f"model settings: sampling.spacing flow starts from noise alone, which prediction "
+                f"{self.precondition.prediction} cannot read; give spacing karras, or prediction flow"
             )
 
     @classmethod

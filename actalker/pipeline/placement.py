@@ -6,12 +6,11 @@ Words and arguments are those of `diffusers.DiffusionPipeline`; what has no mean
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from diffusers import DiffusionPipeline
 
-from ..diffusion.sampling import scheduler
 from ..errors import InputError, one_of
 from .arguments import ATTRIBUTES
 from .memory import Arrangement, needed, release, settle
@@ -38,13 +37,12 @@ class PlacedPipeline(DiffusionPipeline):
         return self.model.dtype
 
     @property
-    def scheduler(self) -> Any:
-        """A scheduler of diffusers, as the model is sampled with; choose others by `sampler` of a call."""
-        settings, data = self.model.config.sampling, self.model.config.precondition.sigma_data
-        return scheduler(settings.sampler, settings.sigma_min, settings.sigma_max, data)
+    def scheduler(self) -> NoReturn:
+        """There is none: samplers are functions. Raises: AttributeError, which `__getattr__` completes."""
+        raise AttributeError
 
     @scheduler.setter
-    def scheduler(self, value: Any) -> None:
+    def scheduler(self, value: object) -> None:
         raise InputError(f"scheduler {type(value).__name__}: a call chooses its own, as sampler='dpm2'")
 
     def __getattr__(self, name: str) -> Any:

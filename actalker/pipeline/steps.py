@@ -11,7 +11,8 @@ from torch import Tensor
 from ..diffusion.sampling import Observer, StepEnd
 from ..errors import InputError, kind_of, one_of
 
-# (pipeline, step, timestep, tensors) -> other tensors, or None
+# (pipeline, step, timestep, tensors) -> other tensors, or None; timestep is what the network is told of the
+# step's noise level (`Factors.c_noise`): ln σ / 4, of models whose prediction is flow t = σ / (1 + σ)
 StepCallback = Callable[[Any, int, Tensor, dict[str, Tensor]], Mapping[str, Any] | None]
 
 
@@ -41,7 +42,10 @@ class Steps(Observer):
             return end.latents
         tensors = {"latents": end.latents, "frames": torch.tensor(end.frames)}
         told = {name: tensors[name] for name in self.names}
-        answer = self.callback(self.pipeline, end.step, end.timestep, told)
+        timestep = self.pipeline.model.denoise.factors(
+            end.sigma
+        ).c_noise  # as diffusers' EDM schedulers say it
+        answer = self.callback(self.pipeline, end.step, timestep, told)
         if answer is None:
             return end.latents
         if not isinstance(answer, Mapping):

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import DiffusionPipeline, StableVideoDiffusionPipeline
+from diffusers import DiffusionPipeline, EDMEulerScheduler, StableVideoDiffusionPipeline
 from diffusers.utils import export_to_gif, export_to_video
 from media_files import sound_file
 from PIL import Image
 
 from actalker import InputError, TalkingHeadPipeline
-from actalker.diffusion.windows import FrameNoise
+from actalker.diffusion.noise import FrameNoise
 from actalker.media.sound import read_sound
 from actalker.media.video import read_frames
 from actalker.pipeline.arguments import ATTRIBUTES, CALL, LOAD, SAVE
@@ -260,7 +260,9 @@ def test_steps_have_two_names(pipe, given):
 
 
 def test_the_callback_is_told_steps_timesteps_and_latents(pipe, given, frames):
-    """Of each window; timesteps are the scheduler's; what is given back unchanged changes nothing."""
+    """Of each window; timesteps are those of diffusers' EDM schedulers; what is given back unchanged changes
+    nothing.
+    """
     told = []
 
     def callback(pipeline, step, timestep, tensors):
@@ -270,7 +272,8 @@ def test_the_callback_is_told_steps_timesteps_and_latents(pipe, given, frames):
     names = pipe._callback_tensor_inputs
     out = pipe(**given, callback_on_step_end=callback, callback_on_step_end_tensor_inputs=names)
     assert np.array_equal(out.frames, frames) and pipe.num_timesteps == STEPS
-    scheduler = pipe.scheduler
+    sampling = pipe.model.config.sampling
+    scheduler = EDMEulerScheduler(sigma_min=sampling.sigma_min, sigma_max=sampling.sigma_max)
     scheduler.set_timesteps(STEPS)
     expected = [(step, float(t)) for _ in range(WINDOWS) for step, t in enumerate(scheduler.timesteps)]
     assert [(step, timestep) for _, step, timestep, *_ in told] == expected and all(row[0] for row in told)
@@ -332,10 +335,9 @@ def test_the_bar_is_diffusers_and_can_be_hidden(pipe, given, monkeypatch):
     assert len(shown.getvalue()) == length
 
 
-def test_the_scheduler_is_to_look_at(pipe):
-    assert pipe.scheduler.config.sigma_max == pipe.model.config.sampling.sigma_max
+def test_another_scheduler_is_refused(pipe):
     with pytest.raises(InputError, match="a call chooses its own, as sampler='dpm2'"):
-        pipe.scheduler = pipe.scheduler
+        pipe.scheduler = EDMEulerScheduler()
     with pytest.raises(InputError, match="made by from_pretrained, or of a TalkingHeadModel"):
         TalkingHeadPipeline.from_config(pipe.config)
     assert TalkingHeadPipeline.download("tiny").name == "tiny"
