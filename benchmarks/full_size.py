@@ -24,8 +24,8 @@ from actalker.codecs.autoencoder import TemporalAutoencoder
 from actalker.control.conditions import Conditions
 from actalker.diffusion.guidance import guided
 from actalker.diffusion.precondition import Precondition, PreconditionConfig
-from actalker.ssm import scan
-from actalker.ssm.call import ScanCall
+from actalker.ssm.backends import Backend, ScanCall
+from actalker.ssm.selective import scan
 
 TOKENS, IDENTITY, WIDTH = 8, 4, 64
 SCALES = {"audio": 7.5, "expression": 3.0, "identity": 2.0}
@@ -69,11 +69,11 @@ def told(side: int, frames: int) -> Conditions:
     )
 
 
-def reference_scan(folder: Path) -> scan.Backend:
+def reference_scan(folder: Path) -> Backend:
     """mamba-ssm's, sequence by sequence."""
     reference = others.package_reference(folder)
 
-    def run(call: ScanCall) -> tuple[Tensor, Tensor]:
+    def run(call: ScanCall) -> tuple[Tensor, None]:
         sizes = [call.u.shape[1]] if call.lengths is None else [int(n) for n in call.lengths if n]
         out = []
         for u, delta, b, c in zip(
@@ -82,13 +82,13 @@ def reference_scan(folder: Path) -> scan.Backend:
             given = [t.flip(1) if call.reverse else t for t in (u, delta, b[:, :, 0], c[:, :, 0])]
             y = reference(given[0], given[1], call.A, given[2], given[3], call.D, call.delta_bias)
             out.append(y.flip(1) if call.reverse else y)
-        return torch.cat(out, 1), torch.empty(0)
+        return torch.cat(out, 1), None
 
-    return scan.Backend(run, lambda u: None)
+    return Backend(run, lambda u: None)
 
 
 @contextmanager
-def scanning_by(backend: scan.Backend) -> Iterator[None]:
+def scanning_by(backend: Backend) -> Iterator[None]:
     """Inside, `auto` takes this backend."""
     own = scan.BACKENDS
     scan.BACKENDS = {"given": backend, **own}

@@ -20,8 +20,8 @@ from torch import Tensor
 from actalker.control.config import BranchConfig
 from actalker.control.drop import keep
 from actalker.control.parallel import ParallelControl, Route
-from actalker.ssm import scan
-from actalker.ssm.call import ScanCall
+from actalker.ssm.backends import Backend, ScanCall
+from actalker.ssm.selective import scan
 
 REFERENCE = "selective_scan_ref"
 SIGNALS = ("audio", "expression")
@@ -108,16 +108,16 @@ def main() -> None:
     print(machine())
     reference = others.package_reference(options.mamba_ssm)
 
-    def by_reference(call: ScanCall) -> tuple[Tensor, Tensor]:
+    def by_reference(call: ScanCall) -> tuple[Tensor, None]:
         """Direction by direction: the reference would make B and C of both as large as u."""
         half, out = call.u.shape[2] // 2, []
         for k in range(2):
             own = slice(k * half, (k + 1) * half)
             given = (call.u[..., own], call.delta[..., own], call.A[own], call.B[:, :, k], call.C[:, :, k])
             out.append(reference(*given, call.D[own], call.delta_bias[own]))
-        return torch.cat(out, 2), torch.empty(0)
+        return torch.cat(out, 2), None
 
-    scan.BACKENDS[REFERENCE] = scan.Backend(by_reference, lambda u: None)
+    scan.BACKENDS[REFERENCE] = Backend(by_reference, lambda u: None)
     c, side, frames = options.channels, options.side, options.frames
     table(("what", "size", "this", "against", "times faster", "target", "spread"))
     ours = mask_drop(c, side, frames, options.seconds)

@@ -17,8 +17,7 @@ import torch
 from measuring import against, machine, medians, peak_megabytes, row, table
 from torch import Tensor
 
-from actalker.ssm import selective_scan
-from actalker.ssm.ssd import ssd_scan
+from actalker.ssm import selective_scan, ssd_scan
 
 
 def inputs(b: int = 1, l: int = 4096, d: int = 640, n: int = 16) -> list[Tensor]:
@@ -36,7 +35,7 @@ def heads(l: int = 4096, h: int = 10, p: int = 64, n: int = 64) -> list[Tensor]:
 
 
 def ours(backend: str) -> Callable[..., Tensor]:
-    return lambda *t: selective_scan(*t, True, backend=backend)
+    return lambda *t: selective_scan(*t, True, backend=backend)[0]
 
 
 def forward(scan: Callable[..., Tensor], given: list[Tensor]) -> Callable[[], object]:

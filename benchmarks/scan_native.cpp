@@ -1,4 +1,4 @@
-// The kernels of actalker/ssm/cpu_kernels.py in C++, for the benchmark alone: one sequence, one group, float32,
+// The kernels of actalker/ssm/selective/numba_kernels.py in C++, for the benchmark alone: one sequence, one group, float32,
 // softplus, D and bias. Compiled with -march=native; the yardstick for what numba makes of the same loops.
 //
 // Letters: l length, d channels (a multiple of 16), n state size, t step, k step in a chunk, o channel, i state.

@@ -109,9 +109,8 @@ def scan_rows(device: str, tried: bool = True) -> Iterator[tuple[str, bool]]:
     """Each backend on a device: whether it can run; if tried, how far it is from the loop in float64."""
     import torch
 
+    from ..ssm import BACKENDS, SSD_BACKENDS, selective_scan, ssd_scan
     from ..ssm.conv import package_refuses
-    from ..ssm.scan import BACKENDS, selective_scan
-    from ..ssm.ssd import SSD_BACKENDS, ssd_scan
 
     generator = torch.Generator().manual_seed(0)
     u, delta = (torch.randn(1, 257, 24, generator=generator) for _ in range(2))
@@ -122,7 +121,7 @@ def scan_rows(device: str, tried: bool = True) -> Iterator[tuple[str, bool]]:
     def selective(backend: str, place: str, dtype: torch.dtype) -> torch.Tensor:
         x, dt, a, b, c = (t.to(place, dtype) for t in (u, delta, A, B, C))
         options = {"delta_softplus": True, "lengths": lengths, "reverse": True}
-        return selective_scan(x, dt, a, b, c, **options, backend=backend)  # type: ignore[arg-type]
+        return selective_scan(x, dt, a, b, c, **options, backend=backend)[0]  # type: ignore[arg-type]
 
     def heads(backend: str, place: str, dtype: torch.dtype) -> torch.Tensor:
         given = (u.unflatten(2, (2, 12)), delta[..., :2], A[:2, 0], B, C)

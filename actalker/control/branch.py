@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..ssm.block import BidirectionalHeads, BidirectionalScan, ScanState
+from ..ssm.block import ScanState, SelectiveBlock, SsdBlock
 from .config import BranchConfig
 from .drop import Kept
 
@@ -107,8 +107,8 @@ def branch_of(channels: int, token_width: int, config: BranchConfig) -> MaskedBr
     return kind(channels, token_width, config)
 
 
-def scan_of(config: BranchConfig, inner: int) -> BidirectionalScan | BidirectionalHeads:
+def scan_of(config: BranchConfig, inner: int) -> SelectiveBlock | SsdBlock:
     """The state-space block that a config asks for."""
     if config.form == "ssd":
-        return BidirectionalHeads(inner, config.state_size, config.head_size, config.conv)
-    return BidirectionalScan(inner, config.state_size, conv=config.conv)
+        return SsdBlock(inner, config.state_size, config.head_size, config.conv)
+    return SelectiveBlock(inner, config.state_size, conv=config.conv)

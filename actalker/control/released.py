@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..ssm.scan import selective_scan
+from ..ssm import selective_scan
 
 STATE = 16
 
@@ -48,21 +48,19 @@ class ReleasedUnit(nn.Module):
             own = slice(k * width, (k + 1) * width)
             projected = F.linear(steps, self.x_proj_weight[k])
             rank, B, C = projected.split([self.rank, STATE, STATE], dim=1)
-            total = (
-                total
-                + selective_scan(
-                    steps[None],
-                    F.linear(rank, self.dt_projs_weight[k])[None],
-                    -torch.exp(self.A_logs[own].float()),
-                    B[None],
-                    C[None],
-                    self.Ds[own].float(),
-                    self.dt_projs_bias[k].float(),
-                    delta_softplus=True,
-                    lengths=list(lengths),
-                    reverse=k == 1,
-                )[0]
+            y, _ = selective_scan(
+                steps[None],
+                F.linear(rank, self.dt_projs_weight[k])[None],
+                -torch.exp(self.A_logs[own].float()),
+                B[None],
+                C[None],
+                self.Ds[own].float(),
+                self.dt_projs_bias[k].float(),
+                delta_softplus=True,
+                lengths=list(lengths),
+                reverse=k == 1,
             )
+            total = total + y[0]
         return total
 
 

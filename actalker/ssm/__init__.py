@@ -1,5 +1,6 @@
-"""Selective state-space scans and the block around them."""
+"""Selective state-space scans and the blocks around them."""
 
-from .scan import BACKENDS, ordered_scan, selective_scan, streaming_scan
+from .selective.scan import BACKENDS, ordered_scan, selective_scan
+from .ssd.scan import SSD_BACKENDS, ssd_scan
 
-__all__ = ["BACKENDS", "ordered_scan", "selective_scan", "streaming_scan"]
+__all__ = ["BACKENDS", "SSD_BACKENDS", "ordered_scan", "selective_scan", "ssd_scan"]

@@ -1,6 +1,6 @@
 """The short causal convolution in front of a scan, over packed sequences.
 
-Letters: l length of the pack, s sequences, e channels, k taps.
+Letters: l length of the pack, s sequences, e channels, q taps.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .call import check_real
+from .checks import check_real
 from .trial import constant, failure
 
 
@@ -24,13 +24,18 @@ def causal_conv(
     tail: Tensor | None = None,
     silu: bool = False,
 ) -> Tensor:
-    """y_t = bias + Σ_j weight_j · x_{t - (k - 1) + j}, each channel by itself, within each sequence.
+    """y_t = bias + Σ_j weight_j · x_{t - (q - 1) + j}, each channel by itself, within each sequence.
+
+    | x, y   | weight | bias | lengths | tail          |
+    |--------|--------|------|---------|---------------|
+    | (l, e) | (e, q) | (e,) | (s,)    | (s, q - 1, e) |
 
     Args:
-        x: (l, e), sequence behind sequence. weight: (e, k). bias: (e,). lengths: (s,), of sum l.
-            Floats of any dtype; sums are float32 (float64 for float64), whatever x and the weights are.
-        tail: (s, k - 1, e) the steps before each sequence's first; None: zeros.
-        silu: whether y · sigmoid(y) is wanted, made before y is rounded to the dtype of x.
+        x: sequence behind sequence, of any float dtype; sums are float32 (float64 for float64), whatever x
+            and the weights are.
+        lengths: steps of each sequence, of sum l.
+        tail: the steps before each sequence's first; None: zeros.
+        silu: whether y · sigmoid(y) is wanted, computed before y is rounded to the dtype of x.
     Returns: (l, e) in the dtype of x. On CUDA by the `causal_conv1d` package, where it runs and there is no
         tail.
     Raises: InputError for complex and whole numbers.
@@ -40,25 +45,25 @@ def causal_conv(
         return conv_package(x, weight, bias, lengths, silu)
     dtype = torch.promote_types(x.dtype, torch.float32)
     wide, weight, bias = (t.to(dtype) for t in (x, weight, bias))
-    (rank, owner), k = rank_and_owner(x, lengths), weight.shape[1]
+    (rank, owner), q = rank_and_owner(x, lengths), weight.shape[1]
     before = wide.new_zeros(1, x.shape[1]) if tail is None else tail.flatten(0, 1).to(dtype)
     table = torch.cat([before, wide])
     y = bias + wide * weight[:, -1]
     at = torch.arange(len(x), device=x.device) + len(before)
-    for back in range(1, k):
-        outside = owner * (k - 1) + (k - 1 + rank - back) if tail is not None else torch.zeros_like(at)
+    for back in range(1, q):
+        outside = owner * (q - 1) + (q - 1 + rank - back) if tail is not None else torch.zeros_like(at)
         y = y + table[torch.where(rank >= back, at - back, outside)] * weight[:, -1 - back]
     return (F.silu(y) if silu else y).to(x.dtype)
 
 
-def last_steps(x: Tensor, lengths: Tensor, k: int, tail: Tensor | None = None) -> Tensor:
-    """The `tail` that a continuation of the sequences starts from: their last k - 1 steps, (s, k - 1, e)."""
-    s, e = len(lengths), x.shape[1]
-    before = x.new_zeros(s, k - 1, e) if tail is None else tail.to(x.dtype)
-    table = torch.cat([before.flatten(0, 1), x])
-    first = lengths.cumsum(0) - lengths + s * (k - 1)
-    rank = lengths[:, None] - (k - 1) + torch.arange(k - 1, device=x.device)  # (s, k - 1)
-    own = torch.arange(s, device=x.device)[:, None] * (k - 1) + (k - 1) + rank
+def last_steps(x: Tensor, lengths: Tensor, taps: int, tail: Tensor | None = None) -> Tensor:
+    """The `tail` that a continuation of the sequences starts from: their last q - 1 steps, (s, q - 1, e)."""
+    s, e, before = len(lengths), x.shape[1], taps - 1
+    earlier = x.new_zeros(s, before, e) if tail is None else tail.to(x.dtype)
+    table = torch.cat([earlier.flatten(0, 1), x])
+    first = lengths.cumsum(0) - lengths + s * before
+    rank = lengths[:, None] - before + torch.arange(before, device=x.device)  # (s, q - 1)
+    own = torch.arange(s, device=x.device)[:, None] * before + before + rank
     return table[torch.where(rank >= 0, first[:, None] + rank, own)]
 
 
@@ -69,12 +74,12 @@ def rank_and_owner(x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     return steps - (lengths.cumsum(0) - lengths)[owner], owner
 
 
-def package_refuses(x: Tensor, k: int) -> str | None:
+def package_refuses(x: Tensor, taps: int) -> str | None:
     """Why `causal_conv1d` cannot do this, or None."""
     if x.dtype == torch.float64:
         return "the package knows no float64"
-    if not 2 <= k <= 4 or x.shape[1] % 8:
-        return f"the package knows 2 to 4 taps and channels in eights, not {k} and {x.shape[1]}"
+    if not 2 <= taps <= 4 or x.shape[1] % 8:
+        return f"the package knows 2 to 4 taps and channels in eights, not {taps} and {x.shape[1]}"
     return trial(x.device)
 
 
@@ -93,10 +98,15 @@ def trial(device: torch.device) -> str | None:
 
 
 def conv_package(x: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor, silu: bool = False) -> Tensor:
-    """`causal_conv` by the package, channels last, sequences told apart by their numbers. It sums in float32
+    """`causal_conv` by the package, channels last, sequences kept apart by their numbers. It sums in float32
     too, and takes float32 weights beside an x of half precision."""
     _, owner = rank_and_owner(x, lengths)
     conv = import_module("causal_conv1d").causal_conv1d_fn
-    given = (x[None].transpose(1, 2), weight.contiguous(), bias.to(weight.dtype))
-    numbers, activation = owner.to(torch.int32)[None], "silu" if silu else None
-    return conv(*given, seq_idx=numbers, activation=activation).transpose(1, 2)[0]
+    y = conv(
+        x[None].transpose(1, 2),
+        weight.contiguous(),
+        bias.to(weight.dtype),
+        seq_idx=owner.to(torch.int32)[None],
+        activation="silu" if silu else None,
+    )
+    return y.transpose(1, 2)[0]

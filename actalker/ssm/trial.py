@@ -11,6 +11,8 @@ from torch import Tensor
 
 _F = TypeVar("_F", bound=Callable[..., object])
 
+MAMBA_INSTALL = "install it beside a CUDA build of PyTorch: pip install --no-build-isolation 'actalker[cuda]'"
+
 
 def constant(function: _F) -> _F:
     """`torch.compiler.assume_constant_result`, which imports torch's whole compiler to set this mark."""
@@ -27,13 +29,22 @@ def why_no_kernels(package: str, error: Exception, remedy: str) -> str:
     return f"{package} does not import ({type(error).__name__}: {error}); {remedy}"
 
 
+def package_refuses(u: Tensor) -> str | None:
+    """Why the `mamba-ssm` package takes no such tensor, or None."""
+    if u.device.type != "cuda":
+        return f"the input is on {u.device.type}, the package needs CUDA"
+    if u.dtype == torch.float64:
+        return "the package knows no float64"
+    return None
+
+
 def failure(name: str, run: Callable[[], Tensor], expected: Tensor, remedy: str) -> str | None:
-    """Why the kernels called `name` are not usable, or None: they raise, or give not what is expected."""
+    """Why the kernels called `name` are not usable, or None: they raise, or give other numbers."""
     try:
-        found = run().cpu().float()
+        y = run().cpu().float()
     except Exception as error:  # whatever a foreign binary raises
         return f"{name} fails ({type(error).__name__}: {error}); {remedy}"
-    if found.shape != expected.shape or not torch.allclose(found, expected, rtol=1e-2):
+    if y.shape != expected.shape or not torch.allclose(y, expected, rtol=1e-2):
         return f"{name} gives wrong numbers in a trial; {remedy}"
     return None
 

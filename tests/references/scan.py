@@ -18,10 +18,9 @@ def scan_loop(
     delta_softplus=False,
     lengths=None,
     reverse=False,
-    z=None,
     state=None,
 ) -> tuple[Tensor, Tensor]:
-    """Arguments of `streaming_scan`, and its results."""
+    """Arguments of `selective_scan`; y, and the states behind the last steps."""
     l = u.shape[1]
     places = [(b, 0, l) for b in range(len(u))]
     if lengths is not None:
@@ -37,7 +36,7 @@ def scan_loop(
                 step = F.softplus(step)
             h = torch.exp(step[:, None] * A) * h + (step * u[b, t])[:, None] * rows(B, b, t, u.shape[2])
             out = (h * rows(C, b, t, u.shape[2])).sum(1) + (0 if D is None else D * u[b, t])
-            y[b][t] = out if z is None else out * z[b, t] * torch.sigmoid(z[b, t])
+            y[b][t] = out
         final.append(h)
     out = torch.stack([torch.stack(row) if row else u[b] for b, row in enumerate(y)]) if len(u) else u
     # has a gradient where nothing is scanned, too

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from actalker.errors import InputError
-from actalker.ssm.block import BidirectionalHeads, BidirectionalScan, CausalConv
+from actalker.ssm.block import CausalConv, SelectiveBlock, SsdBlock
 from actalker.ssm.conv import causal_conv, conv_package, last_steps, package_refuses
 
 
@@ -138,6 +138,6 @@ def test_the_package_gives_the_same_on_a_gpu():
 
 def test_blocks_refuse_what_does_not_divide():
     with pytest.raises(InputError, match="head_size 64: the branch has 48 inner channels"):
-        BidirectionalHeads(48)
+        SsdBlock(48)
     with pytest.raises(InputError, match="1 taps; give 2 or more"):
-        BidirectionalScan(16, conv=1)
+        SelectiveBlock(16, conv=1)

@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from actalker.errors import InputError
-from actalker.ssm import BACKENDS, ordered_scan, selective_scan, streaming_scan
-from actalker.ssm.ssd import ssd_scan
+from actalker.ssm import BACKENDS, ordered_scan, selective_scan, ssd_scan
 
 
 def scanned():
@@ -19,7 +18,7 @@ def scanned():
         "C": one(1, 6, 3),
         "D": one(4),
         "delta_bias": one(4),
-        "z": one(1, 6, 4),
+        "state": one(1, 4, 3),
     }
 
 
@@ -33,12 +32,11 @@ def ordered():
 def by_heads():
     one = torch.ones
     given = {"x": one(1, 6, 2, 4), "dt": one(1, 6, 2), "A": -one(2), "B": one(1, 6, 3), "C": one(1, 6, 3)}
-    return {**given, "D": one(2), "dt_bias": one(2), "z": one(1, 6, 2, 4), "state": one(1, 2, 4, 3)}
+    return {**given, "D": one(2), "dt_bias": one(2), "state": one(1, 2, 4, 3)}
 
 
 ENTRIES = [
     (selective_scan, scanned()),
-    (streaming_scan, {**scanned(), "state": torch.ones(1, 4, 3)}),
     (ordered_scan, ordered()),
     (ssd_scan, by_heads()),
 ]

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from references.scan import scan_loop
 
 from actalker.errors import InputError
-from actalker.ssm import BACKENDS, chunked, selective_scan, streaming_scan
+from actalker.ssm import BACKENDS, selective_scan
+from actalker.ssm.selective import chunked
 
 HERE = [name for name, backend in BACKENDS.items() if backend.refuses(torch.zeros(1)) is None]
 FAST = [name for name in HERE if name != "reference"]
-PER_STEP = ("u", "delta", "B", "C", "z")
+PER_STEP = ("u", "delta", "B", "C")
 NAMES = ("u", "delta", "A", "B", "C", "D", "delta_bias")
 
 
@@ -44,8 +45,11 @@ def cast(inputs: dict, dtype: torch.dtype) -> dict:
 
 def results(scan, inputs: dict, streams: bool = False, **options) -> dict[str, torch.Tensor]:
     """The values and the gradients of a fixed mixture of them; streams: the last states are among them."""
-    found = scan(**inputs, **options)
-    out = found[: 2 if streams else 1] if isinstance(found, tuple) else (found,)
+    if scan is not scan_loop:
+        options["return_state"] = streams
+    y, final = scan(**inputs, **options)
+    assert streams or scan is scan_loop or final is None
+    out = (y, final) if streams else (y,)
     make = torch.Generator().manual_seed(1)
     mixed = [(y * torch.randn(y.shape, generator=make, dtype=torch.float64).to(y.dtype)).sum() for y in out]
     given = {name: t for name, t in inputs.items() if torch.is_tensor(t)}
@@ -82,9 +86,9 @@ def calls(draw):
     if g == 1 and draw(st.booleans()):
         inputs |= {name: inputs[name].detach()[:, :, 0].requires_grad_() for name in "BC"}
     sequences = b if lengths is None else len(lengths)
-    for name, shape in (("z", (b, l, g * w)), ("state", (sequences, g * w, sizes["n"]))):
-        if draw(st.booleans()):
-            inputs[name] = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    if draw(st.booleans()):
+        shape = (sequences, g * w, sizes["n"])
+        inputs["state"] = torch.randn(shape, dtype=torch.float64, requires_grad=True)
     return inputs, {"lengths": lengths, "reverse": draw(st.booleans())}
 
 
@@ -100,8 +104,8 @@ LONG = ({"lengths": [70, 0, 61], "reverse": True}, {"lengths": None, "reverse": 
 def test_scan_is_the_papers_recurrence(backend, streams, call):
     inputs, options = call
     truth = results(scan_loop, inputs, streams=streams, **options)
-    ours = streaming_scan if streams or "state" in inputs else selective_scan
-    found = results(ours, cast(inputs, torch.float32), streams=streams, backend=backend, **options)
+    low = cast(inputs, torch.float32)
+    found = results(selective_scan, low, streams=streams, backend=backend, **options)
     assert_close(found, truth, 1e-4)  # B may hold one number, a sum that cancels
 
 
@@ -129,7 +133,7 @@ def test_an_impulse_decays_as_the_exponential(backend):
     u[:, 0] = 1
     rate = -torch.linspace(0.001, 0.05, 16)
     ones = torch.ones(1, l, 1)
-    y = selective_scan(u, torch.full((1, l, 16), step), rate[:, None], ones, ones, backend=backend)
+    y, _ = selective_scan(u, torch.full((1, l, 16), step), rate[:, None], ones, ones, backend=backend)
     expected = step * torch.exp(step * torch.arange(l).double()[:, None] * rate.double())
     # one decay rounded to float32 is off by 3e-8, its 5000th power by 1.5e-4
     torch.testing.assert_close(y[0].double(), expected, rtol=3e-4, atol=0)
@@ -152,11 +156,11 @@ def test_any_step_size_gives_finite_numbers(backend, delta_softplus):
 def test_scan_of_a_pack_is_the_scan_of_each(backend, reverse):
     lengths = [7, 0, 64, 1, 70]
     pack = make(b=1, l=142, d=16, decay=0.1, dtype=torch.float32)
-    y = selective_scan(**pack, lengths=lengths, reverse=reverse, backend=backend)
+    y, _ = selective_scan(**pack, lengths=lengths, reverse=reverse, backend=backend)
     at = 0
     for length in lengths:
         alone = {k: t[:, at : at + length] if k in PER_STEP else t for k, t in pack.items()}
-        single = selective_scan(**alone, reverse=reverse, backend=backend)
+        single, _ = selective_scan(**alone, reverse=reverse, backend=backend)
         torch.testing.assert_close(y[:, at : at + length], single, rtol=1e-5, atol=1e-6)
         at += length
 
@@ -165,26 +169,29 @@ def test_scan_of_a_pack_is_the_scan_of_each(backend, reverse):
 @pytest.mark.parametrize("backend", HERE)
 def test_a_sequence_in_pieces_is_the_sequence(backend, reverse):
     whole = make(b=2, l=150, d=16, decay=0.02, step=0.05, dtype=torch.float32)
-    y, final = streaming_scan(**whole, reverse=reverse, backend=backend)
+    y, final = selective_scan(**whole, return_state=True, reverse=reverse, backend=backend)
     cuts = [0, 1, 65, 100, 150]
     pieces = list(zip(cuts, cuts[1:], strict=False))
     state, found = None, []
     for start, stop in pieces[::-1] if reverse else pieces:
         part = {k: t[:, start:stop] if k in PER_STEP else t for k, t in whole.items()}
-        out, state = streaming_scan(**part, state=state, reverse=reverse, backend=backend)
+        options = {"state": state, "return_state": True, "reverse": reverse, "backend": backend}
+        out, state = selective_scan(**part, **options)
         found.append(out)
     joined = torch.cat(found[::-1] if reverse else found, 1)
     torch.testing.assert_close(joined, y, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(state, final, rtol=1e-5, atol=1e-5)
-    assert torch.equal(selective_scan(**whole, reverse=reverse, backend=backend), y)
+    assert torch.equal(selective_scan(**whole, reverse=reverse, backend=backend)[0], y)
 
 
 @pytest.mark.parametrize("backend", HERE)
 def test_reverse_is_the_scan_of_the_reversed(backend):
     inputs = make(l=70, dtype=torch.float32)
     turned = {k: t.flip(1) if k in PER_STEP else t for k, t in inputs.items()}
-    there = selective_scan(**inputs, reverse=True, backend=backend)
-    torch.testing.assert_close(there, selective_scan(**turned, backend=backend).flip(1), rtol=1e-5, atol=1e-6)
+    there, _ = selective_scan(**inputs, reverse=True, backend=backend)
+    torch.testing.assert_close(
+        there, selective_scan(**turned, backend=backend)[0].flip(1), rtol=1e-5, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("backend", HERE)
@@ -199,7 +206,7 @@ def test_slices_and_views_scan_as_their_copies(backend):
         views = [t.detach().requires_grad_() for t in (x, delta.sigmoid(), A, B, C)]
         copies = [t.detach().clone(memory_format=torch.contiguous_format).requires_grad_() for t in views]
         for inputs in (views, copies):
-            selective_scan(*inputs, backend=backend).sum().backward()
+            selective_scan(*inputs, backend=backend)[0].sum().backward()
         for view, copy in zip(views, copies, strict=True):
             torch.testing.assert_close(view.grad, copy.grad, rtol=1e-5, atol=1e-5)
 
@@ -216,7 +223,7 @@ def test_a_second_run_gives_the_same_bits(backend):
 def test_nothing_to_scan_still_gives_every_parameter_a_gradient(backend, sizes):
     """A gradient of None would count as an unused parameter in distributed training."""
     inputs = make(**sizes, dtype=torch.float32)
-    selective_scan(**inputs, backend=backend).sum().backward()
+    selective_scan(**inputs, backend=backend)[0].sum().backward()
     for name in NAMES:
         assert inputs[name].grad is not None and inputs[name].grad.isfinite().all(), name
     assert not inputs["A"].grad.any()
@@ -229,9 +236,9 @@ def test_half_precision_keeps_its_state_in_float32(backend, dtype):
     inputs = make(b=1, l=1000, step=0.01, decay=0.1, raw=True)
     inputs |= {k: t.detach().to(dtype).double() for k, t in inputs.items() if torch.is_tensor(t)}
     low = {k: t.to(dtype) if torch.is_tensor(t) else t for k, t in inputs.items()}
-    y = selective_scan(**low | {"A": low["A"].float()}, backend=backend)
+    y, _ = selective_scan(**low | {"A": low["A"].float()}, backend=backend)
     assert y.dtype == dtype
-    truth = selective_scan(**inputs, backend="reference")
+    truth, _ = selective_scan(**inputs, backend="reference")
     torch.testing.assert_close(y.double(), truth, rtol=2 * torch.finfo(dtype).eps, atol=1e-3)
 
 
@@ -247,7 +254,7 @@ def test_gradients_of_bfloat16_are_those_of_its_numbers(backend, options):
     dy = torch.randn(1, 300, 32).bfloat16()
     y, _ = scan_loop(**exact, delta_softplus=True, **options)
     truth = torch.autograd.grad(y, exact.values(), dy.double())
-    y = selective_scan(**low, delta_softplus=True, backend=backend, **options)
+    y, _ = selective_scan(**low, delta_softplus=True, backend=backend, **options)
     found = torch.autograd.grad(y, low.values(), dy)
     for name, ours, expected in zip(low, found, truth, strict=True):
         assert ours.dtype == low[name].dtype
@@ -263,7 +270,7 @@ def test_sixty_five_thousand_steps(backend):
     l, tail = 65_536, 4096
     inputs = make(b=1, l=l, d=16, n=2, g=1, step=0.1, decay=1.0, dtype=torch.float32)
     inputs["A"] = inputs["A"].detach() - 0.2
-    y = selective_scan(**inputs, backend=backend)
+    y, _ = selective_scan(**inputs, backend=backend)
     cut = {k: t[:, -tail:].detach().double() if k in PER_STEP else t for k, t in inputs.items()}
     cut = {k: t.detach().double() if torch.is_tensor(t) else t for k, t in cut.items()}
     expected, _ = scan_loop(**cut)
@@ -285,10 +292,10 @@ def test_autocast_changes_nothing(backend):
 def test_chunked_gradients_are_derivatives_to_second_order(options):
     inputs = make(b=1, l=7, d=4, n=2, step=0.5)
     begin = torch.randn(len(options.get("lengths", [7])), 4, 2, dtype=torch.float64, requires_grad=True)
-    tensors = (*(inputs[name] for name in NAMES), inputs["u"].detach().cos().requires_grad_(), begin)
+    tensors = (*(inputs[name] for name in NAMES), begin)
 
     def scan(*t):
-        return streaming_scan(*t[:7], True, z=t[7], state=t[8], backend="chunked", **options)
+        return selective_scan(*t[:7], True, state=t[7], return_state=True, backend="chunked", **options)
 
     assert torch.autograd.gradcheck(scan, tensors)
     assert torch.autograd.gradgradcheck(scan, tensors)
@@ -298,7 +305,7 @@ def test_second_order_keeps_apart_inputs_that_come_from_one_another():
     """The step size is a function of the input in every block: its path must not be counted twice."""
     inputs = make(l=5, d=4, n=2)
     A, B, C = (inputs[name].detach() for name in "ABC")
-    scan = lambda u: selective_scan(u, u.sigmoid(), A, B, C, backend="chunked")  # noqa: E731
+    scan = lambda u: selective_scan(u, u.sigmoid(), A, B, C, backend="chunked")[0]  # noqa: E731
     once, twice = (
         torch.autograd.grad(scan(inputs["u"]).sum(), inputs["u"], create_graph=again)[0]
         for again in (False, True)
@@ -309,9 +316,9 @@ def test_second_order_keeps_apart_inputs_that_come_from_one_another():
 
 def test_auto_takes_the_fastest_that_can_run():
     inputs = make(l=70, dtype=torch.float32)
-    assert torch.equal(selective_scan(**inputs), selective_scan(**inputs, backend=FAST[0]))
+    assert torch.equal(selective_scan(**inputs)[0], selective_scan(**inputs, backend=FAST[0])[0])
     double = make(l=70)
-    assert torch.equal(selective_scan(**double), selective_scan(**double, backend="chunked"))
+    assert torch.equal(selective_scan(**double)[0], selective_scan(**double, backend="chunked")[0])
 
 
 @pytest.mark.parametrize(
@@ -324,7 +331,6 @@ def test_auto_takes_the_fastest_that_can_run():
         ({"lengths": []}, "whose sum is the pack's length 9"),
         ({"lengths": [[9]]}, "one whole number a sequence"),
         ({"lengths": [1.0, 8.0]}, "one whole number a sequence"),
-        ({"z": torch.ones(1, 9, 5)}, r"z is \(1, 9, 5\)"),
         ({"delta": torch.ones(1, 8, 6)}, r"delta is \(1, 8, 6\)"),
         (
             {"B": torch.ones(1, 9, 4, 3), "C": torch.ones(1, 9, 4, 3)},

@@ -1,4 +1,4 @@
-"""CPU kernels of the selective scan, forward and backward. Needs numba at import: only `cpu.py` imports this.
+"""CPU kernels of the selective scan, forward and backward. Needs numba: only `numba.py` imports this.
 
 Sixteen channels stand side by side in a vector, a block. A block goes through CHUNK steps with its states in
 the L1 cache, then the next block through the same steps, then all of them through the next chunk. The
@@ -15,15 +15,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .cpu_vector import (
-    LANES,
-    SIZE,
+from ..kernels.arguments import FIRST_CHUNK, ITEM, LANES, LENGTH, SIZE, START
+from ..kernels.memory import copy_vectors, fill_zero, read, write
+from ..kernels.vector import (
     exp2,
     fma,
     kernel,
     ln2,
     load,
-    load_half,
     load_index,
     load_number,
     one,
@@ -32,21 +31,11 @@ from .cpu_vector import (
     softplus,
     spread,
     store,
-    store_half,
     sums,
     zero,
 )
 
 CHUNK = 64
-
-
-class Rows(NamedTuple):
-    """Where a tensor (b, r, g, ...) is: its first number, and the ways between items, rows and groups."""
-
-    at: int
-    item: int
-    step: int
-    group: int
 
 
 class Plan(NamedTuple):
@@ -58,39 +47,8 @@ class Plan(NamedTuple):
     parts: int
     softplus: bool
     reverse: bool
-    half: bool  # u, delta, z, y and their gradients are bfloat16, else float32
+    half: bool  # u, delta, y and their gradients are bfloat16, else float32
     results: int  # rows from there on have no y, and may be read at several steps
-
-
-ITEM, START, LENGTH, FIRST_CHUNK = range(4)  # columns of `places`: where each sequence lies
-
-
-@kernel
-def fill_zero(address, size):
-    """Zero `size` vectors."""
-    for i in range(size):
-        store(address + i * SIZE, zero())
-
-
-@kernel
-def copy_vectors(source, target, size):
-    """Copy `size` vectors; from address 0, zeros."""
-    for i in range(size):
-        store(target + i * SIZE, load(source + i * SIZE) if source else zero())
-
-
-@kernel
-def read(address, half):
-    """Sixteen numbers of a row."""
-    return load_half(address) if half else load(address)
-
-
-@kernel
-def write(address, value, half):
-    if half:
-        store_half(address, value)
-    else:
-        store(address, value)
 
 
 @kernel
@@ -132,18 +90,12 @@ def put(address, value, half, more):
 
 
 @kernel
-def put_number(address, value, more):
-    store(address, value + load_number(address) if more else value)
-
-
-@kernel
-def scan_forward(jobs, places, plan, order, u, delta, B, C, z, y, A, D, bias, states, begin, final, scratch):
+def scan_forward(jobs, places, plan, order, u, delta, B, C, y, A, D, bias, states, begin, final, scratch):
     """Write y, the state before every chunk to `states` unless 0, and the states behind the last steps.
 
-    order: (g, l) rows, int64, or at 0; with it y is the sum over groups. z.at is 0 where there is no gate.
-    Addresses: A (d / 16, n, 16), times log2(e); D, bias (d,) or 0; states (chunks, d / 16, n, 16) or 0;
-    begin, final (s, d / 16, n, 16), begin or 0; scratch, n vectors a block of the largest job.
-    jobs: the first and the last + 1.
+    order: (g, l) rows, int64, or at 0; with it y is the sum over groups. Addresses: A (d / 16, n, 16), times
+    log2(e); D, bias (d,) or 0; states (chunks, d / 16, n, 16) or 0; begin, final (s, d / 16, n, 16), begin or
+    0; scratch, n vectors a block of the largest job. jobs: the first and the last + 1.
     """
     n, half = plan.n, plan.half
     bundle, row = n * SIZE, plan.d * 4  # the states of a block, a row of channels
@@ -156,7 +108,7 @@ def scan_forward(jobs, places, plan, order, u, delta, B, C, z, y, A, D, bias, st
             start_of(delta, place, group),
             start_of(y, place, group),
         )
-        z_0, B_0, C_0 = (start_of(z, place, group), start_of(B, place, group), start_of(C, place, group))
+        B_0, C_0 = start_of(B, place, group), start_of(C, place, group)
         own = (s * row + column) * n  # of the sequence's states
         copy_vectors(begin + own if begin else 0, scratch, blocks * n)
         for chunk in range(chunks_of(length)):
@@ -184,9 +136,6 @@ def scan_forward(jobs, places, plan, order, u, delta, B, C, z, y, A, D, bias, st
                         state = fma(exp2(dt * load(rate + m)), load(h + m), drive * spread(B_t + i * 4))
                         store(h + m, state)
                         out = fma(state, spread(C_t + i * 4), out)
-                    if z.at:
-                        gate = read(z_0 + at * z.step + p, half)
-                        out = out * gate * sigmoid(gate)
                     if at < plan.results:
                         put(y_t, out, half, more)
         copy_vectors(scratch, final + own, blocks * n)
@@ -202,13 +151,11 @@ def scan_backward(
     delta,
     B,
     C,
-    z,
     dy,
     du,
     ddelta,
     dB,
     dC,
-    dz,
     A,
     D,
     bias,
@@ -232,7 +179,7 @@ def scan_backward(
     dC_k, decay_k, state_k = dB_k + CHUNK * bundle, dB_k + 2 * CHUNK * bundle, dB_k + 3 * CHUNK * bundle
     dt_k = state_k + (CHUNK + 1) * bundle  # state_k: before each step and after the last;    (k,)
     slope_k = dt_k + CHUNK * SIZE  # (k,)
-    out_k = slope_k + CHUNK * SIZE  # (k,): dL/dout, the gate taken into account
+    out_k = slope_k + CHUNK * SIZE  # (k,): dL/dout
     dh_block = out_k + CHUNK * SIZE  # (blocks, n)
     for job in range(jobs[0], jobs[1]):
         s, group, part, blocks, column, inner = job_of(job, plan)
@@ -244,7 +191,6 @@ def scan_backward(
             start_of(dy, place, group),
         )
         du_0, ddelta_0 = start_of(du, place, group), start_of(ddelta, place, group)
-        z_0, dz_0 = start_of(z, place, group), start_of(dz, place, group)
         B_0, C_0 = start_of(B, place, group), start_of(C, place, group)
         dB_0, dC_0 = start_of(dB, place, group) + share, start_of(dC, place, group) + share
         own = (s * row + column) * n
@@ -281,7 +227,7 @@ def scan_backward(
                         dt = softplus(dt)
                     store(dt_k + k * SIZE, dt)
                     store(slope_k + k * SIZE, slope)
-                    drive, B_t, C_t = dt * x, B_0 + at * B.step, C_0 + at * C.step
+                    drive, B_t = dt * x, B_0 + at * B.step
                     for i in range(n):
                         m = k * bundle + i * SIZE
                         decay = exp2(dt * load(rate + i * SIZE))
@@ -289,15 +235,6 @@ def scan_backward(
                         state = fma(decay, load(state_k + m), drive * spread(B_t + i * 4))
                         store(state_k + bundle + m, state)
                     dout = read(dy_t, half) if at < plan.results else zero()
-                    if z.at:  # y = out z σ(z), and out is what the forward had before the gate
-                        gate, out = read(z_0 + at * z.step + p, half), skip * x
-                        for i in range(n):
-                            state = load(state_k + bundle + k * bundle + i * SIZE)
-                            out = fma(state, spread(C_t + i * 4), out)
-                        open_ = sigmoid(gate)
-                        dgate = open_ * (one() + gate * (one() - open_))
-                        write(dz_0 + at * dz.step + p, dout * out * dgate, half)
-                        dout = dout * gate * open_
                     store(out_k + k * SIZE, dout)
                 dD_sum, dbias_sum = load(dD_o), load(dbias_o)
                 for k in range(steps - 1, -1, -1):  # the adjoint, backwards

@@ -1,4 +1,4 @@
-"""Vectors of 16 float32 inside numba, for the CPU kernels of the selective scan.
+"""Vectors of 16 float32 inside numba, for the CPU kernels.
 
 numba's own loops come out scalar there (index checks, aliasing, no vector exponential: 4 to 6 times slower).
 So the kernels work on addresses and on `V`, one LLVM vector, which the compiler splits where the CPU has
@@ -21,8 +21,8 @@ from numba.core import cgutils, types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import lower_builtin, models, register_model
 
-LANES = 16  # also best on CPUs with shorter vectors: more independent work in flight
-SIZE = 4 * LANES  # bytes of a vector
+from .arguments import LANES, SIZE
+
 LOG2E, LN2 = 1.4426950408889634, 0.6931471805599453
 
 intrinsic: Any = extending.intrinsic  # its type hints describe the Python call, not the kernel's
@@ -47,8 +47,9 @@ class VectorModel(models.PrimitiveModel):
 
 @cache
 def sources() -> str:
-    """Hash of this folder's files."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
+    """Hash of all files that hold CPU kernels: this folder's, and those of both operators."""
+    here = Path(__file__).parent
+    files = [*sorted(here.glob("*.py")), *sorted(here.parent.glob("*/numba_*.py"))]
     return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 

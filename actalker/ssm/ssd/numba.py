@@ -13,42 +13,46 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from . import cpu
-from .call import SsdCall
-from .threads import spread
+from ..backends import Result, SsdCall
+from ..kernels.arguments import LANES, address, chunks_in, places_of, rows, scratch
+from ..kernels.support import numba_refuses
+from ..kernels.threads import share_jobs
+
+__all__ = ["numba_refuses", "ssd_numba"]
 
 
 @cache
 def kernels() -> Any:
-    """The module of kernels; `cpu.numba_refuses` says whether there is one."""
-    from . import ssd_kernels
+    """The module of kernels; `numba_refuses` says whether there is one."""
+    from . import numba_kernels
 
-    return ssd_kernels
+    return numba_kernels
 
 
-def ssd_numba(call: SsdCall) -> tuple[Tensor, Tensor]:
-    """As `ssd.SsdBackend.run`."""
+def ssd_numba(call: SsdCall) -> Result:
+    """As `SsdCall` says."""
     x, dt, state = call.x, call.dt, call.state
     p = x.shape[3]
-    fill = -p % cpu.lanes()
+    fill = -p % LANES
     half = x.dtype == torch.bfloat16
     wide = F.pad(x if half else x.float(), (0, fill)) if fill else x if half else x.float()
     begin = None if state is None else F.pad(state, (0, 0, 0, fill)).transpose(2, 3)
-    given = (wide, dt, dt * call.A, call.B.float(), call.C.float(), call.D, begin)
+    inputs = (wide, dt, dt * call.A, call.B.float(), call.C.float(), call.D, begin)
     sizes = torch.full(x.shape[:1], x.shape[1]) if call.lengths is None else call.lengths
-    keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in given)
-    y, final, _ = ssd_forward(*given, sizes, call.reverse, keep)
-    return y[..., :p].to(x.dtype), final[..., :p].transpose(2, 3)
+    keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs)
+    y, last, _ = ssd_forward(*inputs, sizes, call.reverse, keep)
+    y = y[..., :p].to(x.dtype)
+    return y, None if begin is None else last[..., :p].transpose(2, 3)
 
 
-GIVEN = (
+ARGUMENTS = (
     "Tensor x, Tensor dt, Tensor rate, Tensor B, Tensor C, Tensor? D, Tensor? begin, Tensor lengths, "
     "bool reverse"
 )
 
 
 @torch.library.custom_op(
-    "actalker::ssd_forward", mutates_args=(), schema=f"({GIVEN}, bool keep) -> (Tensor, Tensor, Tensor)"
+    "actalker::ssd_forward", mutates_args=(), schema=f"({ARGUMENTS}, bool keep) -> (Tensor, Tensor, Tensor)"
 )
 def ssd_forward(x, dt, rate, B, C, D, begin, lengths, reverse, keep):
     """x (b, l, h, p), p whole vectors; dt, rate (b, l, h), the logarithm of the decay; begin (s, h, n, p).
@@ -59,27 +63,27 @@ def ssd_forward(x, dt, rate, B, C, D, begin, lengths, reverse, keep):
     plan = plan_of(x, B, 1, reverse)
 
     def work(first: int, last: int) -> None:
-        space = cpu.scratch(kernels().forward_vectors(plan.n, plan.wide, most_heads(plan)))
+        space = scratch(kernels().forward_vectors(plan.n, plan.wide, most_heads(plan)))
         kernels().scan_forward(
             (first, last),
             places,
             plan,
-            cpu.rows(x),
-            cpu.rows(dt),
-            cpu.rows(decay),
-            cpu.rows(B),
-            cpu.rows(C),
-            cpu.rows(y),
-            cpu.address(D),
-            cpu.address(states),
-            cpu.address(begin),
-            cpu.address(final),
+            rows(x),
+            rows(dt),
+            rows(decay),
+            rows(B),
+            rows(C),
+            rows(y),
+            address(D),
+            address(states),
+            address(begin),
+            address(final),
             space.ctypes.data,
         )
 
-    places = cpu.places_of(lengths, len(x), kernels().CHUNK)
-    spread(work, len(lengths) * plan.groups * plan.parts, x.numel() * plan.n)
-    states[cpu.chunks_in(places, kernels().CHUNK) :] = 0  # read by nobody, but the same in every run
+    places = places_of(lengths, len(x), kernels().CHUNK)
+    share_jobs(work, len(lengths) * plan.groups * plan.parts, x.numel() * plan.n)
+    states[chunks_in(places, kernels().CHUNK) :] = 0  # read by nobody, but the same in every run
     return y, final, states
 
 
@@ -94,7 +98,7 @@ def forward_results(x, dt, rate, B, C, D, begin, lengths, reverse, keep):
 @torch.library.custom_op(
     "actalker::ssd_backward",
     mutates_args=(),
-    schema=f"(Tensor dy, Tensor? dfinal, Tensor states, {GIVEN}) -> ({', '.join(['Tensor'] * 7)})",
+    schema=f"(Tensor dy, Tensor? dfinal, Tensor states, {ARGUMENTS}) -> ({', '.join(['Tensor'] * 7)})",
 )
 def ssd_backward(dy, dfinal, states, x, dt, rate, B, C, D, begin, lengths, reverse):
     """The gradients of x, dt, rate, B, C, D, begin from those of y and of the last states."""
@@ -104,35 +108,35 @@ def ssd_backward(dy, dfinal, states, x, dt, rate, B, C, D, begin, lengths, rever
     plan = plan_of(x, B, s, reverse)
     dx, ddt, drate = (t.new_empty(t.shape) for t in (x, dt, decay))
     dB, dC = (dt.new_empty(b, l, plan.groups, plan.parts, n) for _ in range(2))
-    dD, dbegin = dt.new_empty(s, h, cpu.lanes()), dt.new_empty(s, h, n, p)
+    dD, dbegin = dt.new_empty(s, h, LANES), dt.new_empty(s, h, n, p)
 
     def work(first: int, last: int) -> None:
-        space = cpu.scratch(adjoint().backward_vectors(n, plan.wide, most_heads(plan)))
+        space = scratch(adjoint().backward_vectors(n, plan.wide, most_heads(plan)))
         adjoint().scan_backward(
             (first, last),
             places,
             plan,
-            cpu.rows(x),
-            cpu.rows(dt),
-            cpu.rows(decay),
-            cpu.rows(B),
-            cpu.rows(C),
-            cpu.rows(dy),
-            cpu.rows(dx),
-            cpu.rows(ddt),
-            cpu.rows(drate),
-            cpu.rows(dB),
-            cpu.rows(dC),
-            cpu.address(D),
-            cpu.address(states),
-            cpu.address(dfinal),
-            cpu.address(dD),
-            cpu.address(dbegin),
+            rows(x),
+            rows(dt),
+            rows(decay),
+            rows(B),
+            rows(C),
+            rows(dy),
+            rows(dx),
+            rows(ddt),
+            rows(drate),
+            rows(dB),
+            rows(dC),
+            address(D),
+            address(states),
+            address(dfinal),
+            address(dD),
+            address(dbegin),
             space.ctypes.data,
         )
 
-    places = cpu.places_of(lengths, b, kernels().CHUNK)
-    spread(work, s * plan.groups * plan.parts, x.numel() * n)
+    places = places_of(lengths, b, kernels().CHUNK)
+    share_jobs(work, s * plan.groups * plan.parts, x.numel() * n)
     dB, dC = (t.sum(3) if plan.parts > 1 else t.squeeze(3) for t in (dB, dC))
     return dx, ddt, drate, dB, dC, dD.sum((0, 2)), dbegin
 
@@ -157,8 +161,8 @@ def differentiate(
     states, *tensors = ctx.saved_tensors
     dy = torch.zeros_like(tensors[0]) if dy is None else dy
     grads = ssd_backward(dy, dfinal, states, *tensors, ctx.reverse)
-    found = [None if t is None else grad for t, grad in zip(tensors, grads, strict=False)]
-    return (*found, None, None, None)
+    wanted = [None if t is None else grad for t, grad in zip(tensors, grads, strict=False)]
+    return (*wanted, None, None, None)
 
 
 ssd_forward.register_autograd(differentiate, setup_context=remember)
@@ -168,7 +172,7 @@ def plan_of(x: Tensor, B: Tensor, sequences: int, reverse: bool) -> Any:
     (h, p), (groups, n) = x.shape[2:], B.shape[2:]
     parts = min(math.ceil(torch.get_num_threads() / (sequences * groups)), h // groups)
     half = x.dtype == torch.bfloat16
-    return kernels().Plan(h, p // cpu.lanes(), n, groups, parts, reverse, half)
+    return kernels().Plan(h, p // LANES, n, groups, parts, reverse, half)
 
 
 def most_heads(plan: Any) -> int:
@@ -179,9 +183,9 @@ def most_heads(plan: Any) -> int:
 @cache
 def adjoint() -> Any:
     """The module of the backward's kernel."""
-    from . import ssd_adjoint
+    from . import numba_adjoint
 
-    return ssd_adjoint
+    return numba_adjoint
 
 
 def walkable(t: Tensor) -> Tensor:

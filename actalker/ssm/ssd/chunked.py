@@ -18,8 +18,13 @@ def ssd_chunked(
 ) -> tuple[Tensor, Tensor]:
     """h_t = exp(rate_t) h_{t-1} + B_t drive_t, y_t = C_t h_t, with h_{t-1} = 0 at fresh steps.
 
-    drive: (b, l, h, p), l >= 1; rate: (b, l, h), at most 0; B, C: (b, l, g, n); fresh: (l,) bool or None;
-    state: (b, h, p, n). Returns (b, l, h, p) and the last state. Any number of times differentiable.
+    | drive        | rate      | B, C         | fresh      | state        | y            |
+    |--------------|-----------|--------------|------------|--------------|--------------|
+    | (b, l, h, p) | (b, l, h) | (b, l, g, n) | (l,), bool | (b, h, p, n) | (b, l, h, p) |
+
+    l is at least 1, rate at most 0, all tensors of one dtype; fresh may be None. Returns y and the last
+    state.
+    Any number of times differentiable.
     Source: Dao & Gu 2024, section 6 and listing 1.
     """
     b, l, heads, _ = drive.shape
@@ -59,6 +64,6 @@ def ssd_chunked(
         before.append(state)
         state = whole[:, j, :, None, None] * state + adds[:, j]
     enters = rate_.cumsum(-1).exp() * (sequence == 0)[:, None]  # (b, j, h, q)
-    held = C_[:, :, of_head] @ torch.stack(before, 1).transpose(-1, -2)  # (b, j, h, q, p)
-    y = y + enters[..., None] * held
+    heard = C_[:, :, of_head] @ torch.stack(before, 1).transpose(-1, -2)  # (b, j, h, q, p)
+    y = y + enters[..., None] * heard
     return y.transpose(2, 3).flatten(1, 2)[:, :l], state

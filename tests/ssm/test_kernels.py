@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from actalker import ssm
 from actalker.errors import InputError
-from actalker.ssm import cpu, selective_scan, threads
+from actalker.ssm import kernels, selective_scan
+from actalker.ssm.kernels import support, threads
+from actalker.ssm.selective import numba as operators
 
 numba = pytest.importorskip("numba", reason="the kernels need numba: pip install numba")
 
@@ -22,7 +23,7 @@ numba = pytest.importorskip("numba", reason="the kernels need numba: pip install
 @pytest.fixture(scope="module")
 def vector():
     """Apply a vector function to a float32 array in place."""
-    from actalker.ssm import cpu_vector as v
+    from actalker.ssm.kernels import vector as v
 
     def over(function):
         @numba.njit(error_model="numpy")
@@ -71,7 +72,7 @@ def inputs(b=2, l=130, d=64, n=16, g=1) -> list[torch.Tensor]:
 
 
 def run(tensors: list[torch.Tensor], backend: str = "numba", **options) -> list[torch.Tensor]:
-    y = selective_scan(*tensors, True, backend=backend, **options)
+    y, _ = selective_scan(*tensors, True, backend=backend, **options)
     return [y.detach(), *torch.autograd.grad(y.square().sum(), tensors)]
 
 
@@ -124,25 +125,25 @@ def test_a_forked_process_scans(monkeypatch, two_threads):
 def test_operators_keep_pytorchs_rules():
     """Schema, shapes without data, gradients, tracing: what torch.compile and torch.export rely on."""
     u, delta, A, B, C, D, bias = inputs(b=1, l=79, d=32, n=3, g=2)
-    z, begin, lengths = torch.rand(1, 79, 32), torch.rand(2, 32, 3), torch.tensor([70, 9])
-    rows = [t.detach().unflatten(2, (2, 16)).requires_grad_() for t in (u, delta, z)]
+    begin, lengths = torch.rand(2, 32, 3), torch.tensor([70, 9])
+    rows = [t.detach().unflatten(2, (2, 16)).requires_grad_() for t in (u, delta)]
     weights = [t.detach().unflatten(0, (2, 16)).requires_grad_() for t in (A, D, bias)]
-    (u, delta, z), (A, D, bias) = rows, weights
+    (u, delta), (A, D, bias) = rows, weights
     begin = begin.unflatten(1, (2, 16)).requires_grad_()
-    call = (u, delta, A, B, C, D, z, bias, begin, None, lengths, True, False, 79, True)
-    torch.library.opcheck(cpu.scan_forward, call)
+    call = (u, delta, A, B, C, D, bias, begin, None, lengths, True, False, 79, True)
+    torch.library.opcheck(operators.scan_forward, call)
     delta = delta.detach().abs().requires_grad_()
-    call = (u, delta, A, B, C, None, None, None, None, None, lengths, False, True, 79, True)
-    torch.library.opcheck(cpu.scan_forward, call)
+    call = (u, delta, A, B, C, None, None, None, None, lengths, False, True, 79, True)
+    torch.library.opcheck(operators.scan_forward, call)
     order = torch.stack([torch.randperm(79), torch.cat([torch.arange(60), torch.full((19,), 70)])])
     shared = u[:, :, :1].detach().requires_grad_()
-    call = (shared, delta, A, B, C, D, None, None, begin, order, lengths, False, False, 60, True)
-    torch.library.opcheck(cpu.scan_forward, call)
+    call = (shared, delta, A, B, C, D, None, begin, order, lengths, False, False, 60, True)
+    torch.library.opcheck(operators.scan_forward, call)
 
 
 def test_a_second_derivative_is_refused_and_not_wrong():
     tensors = inputs(l=5, d=16, n=2)
-    (gradient,) = torch.autograd.grad(selective_scan(*tensors, True).sum(), tensors[1], create_graph=True)
+    (gradient,) = torch.autograd.grad(selective_scan(*tensors, True)[0].sum(), tensors[1], create_graph=True)
     with pytest.raises(RuntimeError, match="scan_backward"):
         gradient.square().sum().backward()
 
@@ -151,26 +152,28 @@ def test_float64_is_refused_by_name_and_left_to_another_by_auto():
     tensors = [t.double() for t in inputs(l=3)]
     with pytest.raises(InputError, match="float64.*'chunked' runs everywhere"):
         selective_scan(*tensors, backend="numba")
-    assert selective_scan(*tensors).dtype == torch.float64
+    assert selective_scan(*tensors)[0].dtype == torch.float64
 
 
 @pytest.fixture
 def no_numba(monkeypatch):
     """An environment where numba cannot be imported."""
     monkeypatch.setitem(sys.modules, "numba", None)
-    for name in ("cpu_kernels", "cpu_vector"):
-        monkeypatch.delitem(sys.modules, f"actalker.ssm.{name}", raising=False)
-        monkeypatch.delattr(ssm, name, raising=False)
-    cpu.kernels.cache_clear()
+    for package, name in ((kernels, "matrix"), (kernels, "memory"), (kernels, "vector")):
+        monkeypatch.delitem(sys.modules, f"{package.__name__}.{name}", raising=False)
+        monkeypatch.delattr(package, name, raising=False)
+    support.try_numba.cache_clear()
     yield
-    cpu.kernels.cache_clear()
+    support.try_numba.cache_clear()
 
 
 def test_without_numba_auto_goes_on_and_the_name_says_what_to_install(no_numba):
     tensors = inputs(l=20)
     with pytest.raises(InputError, match="pip install numba"):
         selective_scan(*tensors, True, backend="numba")
-    assert torch.equal(selective_scan(*tensors, True), selective_scan(*tensors, True, backend="chunked"))
+    assert torch.equal(
+        selective_scan(*tensors, True)[0], selective_scan(*tensors, True, backend="chunked")[0]
+    )
 
 
 @pytest.mark.slow

@@ -14,8 +14,11 @@ def scan_reference(
 ) -> tuple[Tensor, Tensor]:
     """h_t = exp(δ_t A) h_{t-1} + δ_t B_t u_t, y_t = C_t h_t, with h_{t-1} = 0 at fresh steps.
 
-    u, delta: (b, l, d), l >= 1; A: (d, n); B, C: (b, l, g, n); state: (b, d, n), all of one dtype; fresh:
-    (l,) bool. Returns (b, l, d) and the last state (b, d, n).
+    | A      | u, delta  | B, C         | fresh      | state     | y         |
+    |--------|-----------|--------------|------------|-----------|-----------|
+    | (d, n) | (b, l, d) | (b, l, g, n) | (l,), bool | (b, d, n) | (b, l, d) |
+
+    l is at least 1, all tensors of one dtype; fresh may be None. Returns y and the last state.
     """
     share = u.shape[2] // B.shape[2]  # channels that read one group
     h, y = state, []
@@ -26,20 +29,5 @@ def scan_reference(
         B_t, C_t = B_t.repeat_interleave(share, 1), C_t.repeat_interleave(share, 1)  # (b, d, n)
         decay = torch.exp(delta_t[..., None] * A)
         h = (decay if on is None else decay * on) * h + (delta_t * u_t)[..., None] * B_t
-        y.append((h * C_t).sum(-1))
-    return torch.stack(y, 1), h
-
-
-def ssd_reference(
-    drive: Tensor, rate: Tensor, B: Tensor, C: Tensor, fresh: Tensor | None, state: Tensor
-) -> tuple[Tensor, Tensor]:
-    """The same with one decay a head, as `ssd_chunked`; drive (b, l, h, p), rate (b, l, h)."""
-    share = drive.shape[2] // B.shape[2]
-    h, y = state, []
-    goes_on = [None] * drive.shape[1] if fresh is None else (~fresh).to(drive.dtype).unbind()
-    for x_t, rate_t, B_t, C_t, on in zip(*(t.unbind(1) for t in (drive, rate, B, C)), goes_on, strict=True):
-        B_t, C_t = B_t.repeat_interleave(share, 1)[:, :, None], C_t.repeat_interleave(share, 1)[:, :, None]
-        decay = rate_t.exp()[..., None, None]
-        h = (decay if on is None else decay * on) * h + x_t[..., None] * B_t
         y.append((h * C_t).sum(-1))
     return torch.stack(y, 1), h

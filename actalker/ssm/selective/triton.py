@@ -6,16 +6,15 @@ k rows with a result.
 
 from __future__ import annotations
 
-import os
 from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .call import GroupedCall, ScanCall
-from .packs import by_groups
-from .trial import constant, eight_steps, failure, why_no_kernels
+from ..backends import GroupedCall, Result, ScanCall
+from ..trial import constant, eight_steps, failure, why_no_kernels
+from .layouts import call_by_groups
 
 CHUNK = 32  # steps between the states that the forward keeps
 CHANNELS = 32  # of a program
@@ -25,15 +24,10 @@ CHANNELS = 32  # of a program
 def kernels() -> Any:
     """The module of kernels, or the reason why there is none."""
     try:
-        from . import gpu_kernels
+        from . import triton_kernels
     except Exception as error:
         return why_no_kernels("triton", error, "pip install triton")
-    return gpu_kernels
-
-
-def interpreted() -> bool:
-    """Whether Triton runs kernels step by step on the CPU, as tests do."""
-    return os.environ.get("TRITON_INTERPRET") == "1"
+    return triton_kernels
 
 
 def triton_refuses(u: Tensor) -> str | None:
@@ -42,8 +36,8 @@ def triton_refuses(u: Tensor) -> str | None:
         return f"the input is on {u.device.type}, the kernels need CUDA"
     if u.dtype == torch.float64:
         return "the input is float64, the kernels compute in float32"
-    found = kernels()
-    return found if isinstance(found, str) else trial(u.device)
+    module = kernels()
+    return module if isinstance(module, str) else trial(u.device)
 
 
 @constant
@@ -54,30 +48,28 @@ def trial(device: torch.device) -> str | None:
     def run() -> Tensor:
         u, B = torch.ones(1, 8, 4, device=device), torch.ones(1, 8, 1, 2, device=device)
         A = -torch.ones(4, 2, device=device)
-        call = ScanCall(u, u * 0.1, A, B, B, None, None, None, False, None, False, None)
-        return by_groups(scan_triton, call)[0][0, :, 0]
+        return call_by_groups(scan_triton, ScanCall(u, u * 0.1, A, B, B))[0][0, :, 0]
 
     return failure("a Triton kernel", run, eight_steps(2), "update triton and the driver")
 
 
-def scan_triton(call: GroupedCall) -> tuple[Tensor, Tensor]:
+def scan_triton(call: GroupedCall) -> Result:
     """As `GroupedCall` says; y in the dtype of u."""
     b, dtype = len(call.u), call.u.dtype
     rows = (call.u, call.delta.to(dtype), call.B.float(), call.C.float())
     u, delta, B, C = (walkable(t.flatten(0, 1)) for t in rows)
     u = u.expand_as(delta)
-    z = None if call.z is None else call.z.to(dtype).flatten(0, 1).contiguous()
     rest = (call.A, call.D, call.delta_bias, call.state)
     A, D, bias, begin = (None if t is None else t.float().contiguous() for t in rest)
     order, lengths, results = call.order, call.lengths, b * call.results
     chunks = (lengths + CHUNK - 1) // CHUNK
     # where each sequence lies: its first row or step, its length, the number of its first chunk
     places = torch.stack([lengths.cumsum(0) - lengths, lengths, chunks.cumsum(0) - chunks], 1)
-    given = (u, delta, A, B, C, D, z, bias, begin, order, places.contiguous())
-    y, final = TritonScan.apply(*given, call.delta_softplus, call.reverse, results)
+    inputs = (u, delta, A, B, C, D, bias, begin, order, places.contiguous())
+    y, last = TritonScan.apply(*inputs, call.delta_softplus, call.reverse, results)
     if order is not None:
         y = y.sum(1, keepdim=True).to(dtype)
-    return y.unflatten(0, (b, -1)), final
+    return y.unflatten(0, (b, -1)), None if begin is None else last
 
 
 def walkable(t: Tensor) -> Tensor:
@@ -90,7 +82,7 @@ class TritonScan(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, *rest: Any) -> Any:
-        D, z, bias, begin, order, places, softplus, reverse, results = rest
+        D, bias, begin, order, places, softplus, reverse, results = rest
         (r, g, e), n, s = u.shape, B.shape[2], len(places)
         steps = r if order is None else order.shape[1]
         keep = any(ctx.needs_input_grad)
@@ -99,11 +91,10 @@ class TritonScan(torch.autograd.Function):
         states = A.new_empty(steps // CHUNK + s if keep else 0, g, e, n)
         block = block_of(e, n)
         kernels().scan_forward[(s, g * -(-e // block["BD"]))](
-            *(u, delta, A, B, C, D, z, bias, order, places, y, states, begin, final),
+            *(u, delta, A, B, C, D, bias, order, places, y, states, begin, final),
             *strides(u, delta, B, C),
             *(steps, results, g, e, n),
             HAS_D=D is not None,
-            HAS_Z=z is not None,
             HAS_BIAS=bias is not None,
             HAS_BEGIN=begin is not None,
             ORDERED=order is not None,
@@ -114,12 +105,12 @@ class TritonScan(torch.autograd.Function):
         )
         ctx.set_materialize_grads(False)
         ctx.softplus, ctx.reverse, ctx.results = softplus, reverse, results
-        ctx.save_for_backward(u, delta, A, B, C, D, z, bias, begin, order, places, states)
+        ctx.save_for_backward(u, delta, A, B, C, D, bias, begin, order, places, states)
         return y, final
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor | None, dfinal: Tensor | None) -> Any:
-        u, delta, A, B, C, D, z, bias, begin, order, places, states = ctx.saved_tensors
+        u, delta, A, B, C, D, bias, begin, order, places, states = ctx.saved_tensors
         (r, g, e), n, s = u.shape, B.shape[2], len(places)
         dy = u.new_zeros(ctx.results, g, e) if dy is None else dy.contiguous()
         dfinal = None if dfinal is None else dfinal.contiguous()
@@ -129,16 +120,14 @@ class TritonScan(torch.autograd.Function):
         make, dtype = (torch.empty, u.dtype) if order is None else (torch.zeros, torch.float32)
         du, ddelta = (make(r, g, e, dtype=dtype, device=u.device) for _ in range(2))
         dB, dC = (make(r, g, parts, n, device=u.device) for _ in range(2))
-        dz = None if z is None else torch.empty_like(z)
         dA, dbegin, dD, dbias = (A.new_empty(s, g, e, *last) for last in ((n,), (n,), (), ()))
         past = A.new_empty(s * g * parts * CHUNK * block["BD"] * block["BN"])
         kernels().scan_backward[(s, g * parts)](
-            *(u, delta, A, B, C, D, z, bias, order, places, dy, states, dfinal, past),
-            *(du, ddelta, dA, dB, dC, dD, dz, dbias, dbegin),
+            *(u, delta, A, B, C, D, bias, order, places, dy, states, dfinal, past),
+            *(du, ddelta, dA, dB, dC, dD, dbias, dbegin),
             *strides(u, delta, B, C),
             *(r if order is None else order.shape[1], ctx.results, g, e, n),
             HAS_D=D is not None,
-            HAS_Z=z is not None,
             HAS_BIAS=bias is not None,
             HAS_FINAL=dfinal is not None,
             ORDERED=order is not None,
@@ -146,10 +135,10 @@ class TritonScan(torch.autograd.Function):
             REVERSE=ctx.reverse,
             **block,
         )
-        sums = (dA.sum(0), dB.sum(2), dC.sum(2), dD.sum(0), dz, dbias.sum(0), dbegin)
-        found = (du.to(u.dtype), ddelta.to(u.dtype), *sums)
-        given = (u, delta, A, B, C, D, z, bias, begin)
-        grads = (None if t is None else grad for t, grad in zip(given, found, strict=True))
+        sums = (dA.sum(0), dB.sum(2), dC.sum(2), dD.sum(0), dbias.sum(0), dbegin)
+        gradients = (du.to(u.dtype), ddelta.to(u.dtype), *sums)
+        inputs = (u, delta, A, B, C, D, bias, begin)
+        grads = (None if t is None else grad for t, grad in zip(inputs, gradients, strict=True))
         return (*grads, None, None, None, None, None)
 
 

@@ -1,4 +1,4 @@
-"""CPU kernels of the scan with one decay a head (Mamba-2). Needs numba at import: only `ssd_cpu.py` does it.
+"""CPU kernels of the scan with one decay a head (Mamba-2). Needs numba at import: only `numba.py` does it.
 
 CHUNK steps are matrix products, blocks of four rows by four vectors in registers; a state of n rows of `wide`
 vectors goes from chunk to chunk. A chunk's rows of B and C are copied side by side, once for all heads of a
@@ -18,8 +18,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .cpu_kernels import FIRST_CHUNK, ITEM, LENGTH, START, copy_vectors, fill_zero, read, write
-from .cpu_matrix import (
+from ..kernels.arguments import FIRST_CHUNK, ITEM, LENGTH, SIZE, START
+from ..kernels.matrix import (
     CHUNK,
     ROW,
     STEPS,
@@ -30,8 +30,8 @@ from .cpu_matrix import (
     scale_rows,
     set_units,
 )
-from .cpu_vector import (
-    SIZE,
+from ..kernels.memory import copy_vectors, fill_zero, read, write
+from ..kernels.vector import (
     fma,
     kernel,
     load,

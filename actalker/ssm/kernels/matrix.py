@@ -6,8 +6,8 @@ called left, right, out, source, target is an address; all sizes are bytes.
 
 from __future__ import annotations
 
-from .cpu_kernels import fill_zero
-from .cpu_vector import LANES, SIZE, fma, kernel, load, load_number, one, spread, store, tiny
+from .memory import fill_zero
+from .vector import LANES, SIZE, fma, kernel, load, load_number, one, spread, store, tiny
 
 CHUNK = 32
 ROW = CHUNK // LANES  # vectors of a row of steps

@@ -27,8 +27,7 @@ SPAN_STATES_ELSEWHERE = 2**26
 def scan_chunked(
     A: Tensor, u: Tensor, delta: Tensor, B: Tensor, C: Tensor, fresh: Tensor | None, state: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """u, delta: (b, l, d), l >= 1; A: (d, n); B, C: (b, l, g, n); state: (b, d, n), all of one dtype; fresh:
-    (l,) bool, steps that forget what was before. Returns (b, l, d) and the last state (b, d, n).
+    """As `scan_reference`: the same arguments, shapes and results.
 
     Differentiable twice; the second time by the slow loop.
     Source: Gu & Dao 2023, section 3.3.2 (a work-efficient scan that recomputes its states in the backward).
@@ -91,11 +90,11 @@ def differentiable_backward(
 ) -> tuple[Tensor | None, ...]:
     """The same gradients, through the slow loop, as a graph that can be differentiated again."""
     u, delta, A, B, C, state = (t.view_as(t) for t in inputs)  # aliases: delta may come from u
-    own = (u, delta, A, B, C, None, state)
-    wanted = [t for t, need in zip(own, needed, strict=True) if need and t is not None]
+    tensors = (u, delta, A, B, C, None, state)
+    wanted = [t for t, need in zip(tensors, needed, strict=True) if need and t is not None]
     out = scan_reference(A, u, delta, B, C, fresh, state)
-    found = iter(torch.autograd.grad(out, wanted, grads, create_graph=True))
-    return tuple(next(found) if need else None for need in needed)
+    gradients = iter(torch.autograd.grad(out, wanted, grads, create_graph=True))
+    return tuple(next(gradients) if need else None for need in needed)
 
 
 def by_group(A: Tensor, groups: int) -> Tensor:

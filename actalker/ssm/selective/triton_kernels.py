@@ -64,7 +64,6 @@ def scan_forward(
     B,
     C,
     D,
-    z,
     bias,
     order,
     places,
@@ -86,7 +85,6 @@ def scan_forward(
     e,
     n,
     HAS_D: tl.constexpr,
-    HAS_Z: tl.constexpr,
     HAS_BIAS: tl.constexpr,
     HAS_BEGIN: tl.constexpr,
     ORDERED: tl.constexpr,
@@ -98,8 +96,8 @@ def scan_forward(
     BN: tl.constexpr,
 ):
     """order: (g, l) the row of each step. places: (s, 3) first row or step, length and first chunk of each
-    sequence. states: (chunks, d, n), the state before every chunk; begin, final: (s, d, n). y (results, d), z
-    likewise. All float32, but for u, delta, z, y of one type."""
+    sequence. states: (chunks, d, n), the state before every chunk; begin, final: (s, d, n). y (results, d).
+    All float32, but for u, delta, y of one type."""
     s, block = tl.program_id(0), tl.program_id(1)
     per_group = tl.cdiv(e, BD)
     group = block // per_group
@@ -140,9 +138,6 @@ def scan_forward(
         read = tl.load(C_0 + row * C_row, mask=real, other=0.0)
         h = tl.exp(dt[:, None] * rate) * h + (dt * x)[:, None] * drive[None, :]
         out = tl.sum(h * read[None, :], 1) + skip * x
-        if HAS_Z:
-            gate = tl.load(z + row * d + channel, mask=inside, other=0.0).to(tl.float32)
-            out = out * gate * sigmoid(gate)
         tl.store(y + row * d + channel, out.to(y.dtype.element_ty), mask=mask_if(row < results, inside))
     tl.store(final + s * d * n + at, h, mask=both)
 
@@ -155,7 +150,6 @@ def scan_backward(
     B,
     C,
     D,
-    z,
     bias,
     order,
     places,
@@ -169,7 +163,6 @@ def scan_backward(
     dB,
     dC,
     dD,
-    dz,
     dbias,
     dbegin,
     u_row,
@@ -186,7 +179,6 @@ def scan_backward(
     e,
     n,
     HAS_D: tl.constexpr,
-    HAS_Z: tl.constexpr,
     HAS_BIAS: tl.constexpr,
     HAS_FINAL: tl.constexpr,
     ORDERED: tl.constexpr,
@@ -261,13 +253,6 @@ def scan_backward(
             after = decay * before + (dt * x)[:, None] * drive[None, :]
             once = row < results
             dout = tl.load(dy + row * d + channel, mask=mask_if(once, inside), other=0.0).to(tl.float32)
-            if HAS_Z:
-                gate = tl.load(z + row * d + channel, mask=inside, other=0.0).to(tl.float32)
-                out = tl.sum(after * read[None, :], 1) + skip * x
-                open_ = sigmoid(gate)
-                dgate = dout * out * open_ * (1 + gate * (1 - open_))
-                tl.store(dz + row * d + channel, dgate.to(dz.dtype.element_ty), mask=inside)
-                dout = dout * gate * open_
             grad = dh + dout[:, None] * read[None, :]  # dL/dh of this step
             place = ((row * groups + group) * per_group + part) * n + state
             put(dC + place, tl.sum(dout[:, None] * after, 0), once, real, ORDERED)

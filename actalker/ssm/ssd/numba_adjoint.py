@@ -1,7 +1,7 @@
-"""The CPU kernel of the gradients of the scan with one decay a head. Needs numba: only `ssd_cpu.py` has it.
+"""The CPU kernel of the gradients of the scan with one decay a head. Needs numba: only `numba.py` has it.
 
-From a chunk's last step to its first, all by matrix products; with the names of `ssd_kernels`, M = dy xᵀ and
-dS the gradient of the state behind the chunk:
+From a chunk's last step to its first, all by matrix products; with the names of `numba_kernels`, M = dy xᵀ
+and dS the gradient of the state behind the chunk:
 
     dx_s = Σ_{t≥s} G_ts L_ts dy_t + w_s B_s dS             dS' = E_last dS + Σ_t E_t C_tᵀ dy_t
     dC_t = E_t dy_t Sᵀ + Σ_s M_ts L_ts B_s                 dB_s = w_s x_s dSᵀ + Σ_t M_ts L_ts C_t
@@ -13,11 +13,21 @@ and of the logarithm of the decay of a step k, all that passes over it:
 
 from __future__ import annotations
 
-from .cpu_kernels import FIRST_CHUNK, LENGTH, copy_vectors, fill_zero, read, write
-from .cpu_matrix import CHUNK, ROW, STEPS, by_fours, multiply, normal, product, scale_rows, set_units, turn
-from .cpu_vector import (
-    LANES,
-    SIZE,
+from ..kernels.arguments import FIRST_CHUNK, LANES, LENGTH, SIZE
+from ..kernels.matrix import (
+    CHUNK,
+    ROW,
+    STEPS,
+    by_fours,
+    multiply,
+    normal,
+    product,
+    scale_rows,
+    set_units,
+    turn,
+)
+from ..kernels.memory import copy_vectors, fill_zero, read, write
+from ..kernels.vector import (
     fma,
     kernel,
     load,
@@ -29,7 +39,7 @@ from .cpu_vector import (
     total,
     zero,
 )
-from .ssd_kernels import decays, drives, gather, job_of, row_of, start_of
+from .numba_kernels import decays, drives, gather, job_of, row_of, start_of
 
 
 @kernel

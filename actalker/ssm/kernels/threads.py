@@ -21,7 +21,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=pool.cache_clear)  # threads do not survive a fork
 
 
-def spread(work: Callable[[int, int], None], jobs: int, states: int, stride: int = 1) -> None:
+def share_jobs(work: Callable[[int, int], None], jobs: int, states: int, stride: int = 1) -> None:
     """Call work(first, last) for all jobs, over as many threads as PyTorch uses; the kernels hold no lock.
 
     stride: neighbours that one thread does one after another.

@@ -9,8 +9,9 @@ import pytest
 import torch
 from references.scan import scan_loop
 
-from actalker.ssm import BACKENDS, package, selective_scan
-from actalker.ssm.call import ScanCall
+from actalker.ssm import BACKENDS, selective_scan
+from actalker.ssm.backends import ScanCall
+from actalker.ssm.selective import mamba
 
 
 def fwd(u, delta, A, B, C, D, z, bias, softplus):
@@ -37,9 +38,9 @@ def module(monkeypatch):
     """In the place of the compiled module: the paper's loop behind its documented signature."""
     module = SimpleNamespace(fwd=fwd, bwd=bwd)
     monkeypatch.setitem(sys.modules, "selective_scan_cuda", module)
-    package.trial.cache_clear()
+    mamba.trial.cache_clear()
     yield module
-    package.trial.cache_clear()
+    mamba.trial.cache_clear()
 
 
 @pytest.mark.parametrize("weights", [True, False])
@@ -60,12 +61,10 @@ def test_layouts_directions_and_lengths_arrive(module, options, weights):
     given = [t.requires_grad_() for t in tensors[: 7 if weights else 5]]
     mixture = torch.randn(b, l, d)
     padded = [*given, *[None] * (7 - len(given))]
-    z = torch.randn(b, l, d) if weights else None
     *five, D, bias = padded
-    y, _ = package.scan_mamba(
-        ScanCall(*five, D, z, bias, True, options.get("lengths"), options.get("reverse", False), None)
-    )
-    expected, _ = scan_loop(*padded, True, **options, z=z)
+    y, final = mamba.scan_mamba(ScanCall(*five, D, bias, delta_softplus=True, **options))
+    assert final is None
+    expected, _ = scan_loop(*padded, True, **options)
     torch.testing.assert_close(y, expected)
     found, truth = (torch.autograd.grad((z * mixture).sum(), given) for z in (y, expected))
     torch.testing.assert_close(found, truth, rtol=1e-4, atol=1e-5)
@@ -73,22 +72,22 @@ def test_layouts_directions_and_lengths_arrive(module, options, weights):
 
 def test_a_module_is_taken_only_after_a_trial(module):
     here = torch.device("cpu")
-    assert package.trial(here) is None
+    assert mamba.trial(here) is None
     for broken, reason in (
         (lambda *a: (torch.zeros(1, 4, 8),), "wrong numbers"),
         (lambda *a: 1 / 0, "ZeroDivisionError.*--no-build-isolation"),
     ):
         module.fwd = broken
-        package.trial.cache_clear()
+        mamba.trial.cache_clear()
         with pytest.raises(AssertionError, match=reason):
-            raise AssertionError(package.trial(here))
+            raise AssertionError(mamba.trial(here))
 
 
 def test_without_the_package_the_reason_names_it_and_the_install():
-    package.trial.cache_clear()
+    mamba.trial.cache_clear()
     if "selective_scan_cuda" in sys.modules:
         pytest.skip("the compiled module is here")
-    reason = package.trial(torch.device("cpu"))
+    reason = mamba.trial(torch.device("cpu"))
     assert "selective_scan_cuda" in reason and "pip install" in reason and "actalker[cuda]" in reason
 
 
@@ -107,7 +106,7 @@ def test_scan_on_a_gpu_is_the_papers_recurrence(backend):
     slow = [t.clone().requires_grad_() for t in tensors]
     fast = [t.float().cuda().requires_grad_() for t in tensors]
     expected, _ = scan_loop(*slow, True, **options)
-    y = selective_scan(*fast, True, backend=backend, **options)
+    y, _ = selective_scan(*fast, True, backend=backend, **options)
     truth = torch.autograd.grad(expected.square().sum(), slow)
     found = torch.autograd.grad(y.square().sum(), fast)
     for x, t in zip((y, *found), (expected, *truth), strict=True):

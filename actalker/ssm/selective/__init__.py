@@ -1,0 +1,1 @@
+"""The selective scan (Mamba), with a decay for every channel and state."""
