@@ -16,7 +16,7 @@ from pathlib import Path
 
 import others
 import torch
-from measuring import against, machine, medians, peak_megabytes, row, table
+from measuring import RATIOS, against, machine, medians, peak_megabytes, row, table
 from torch import Tensor
 
 from actalker.backbones.released import ReleasedUNet
@@ -171,7 +171,7 @@ def main() -> None:
 
     apart = (one_pass() - by_reference()).abs().max() / one_pass().abs().max()
     print(f"largest difference between the two scans' outputs: {float(apart):.1e} of the largest value")
-    table(("what", "size", "this", "against", "times faster", "target", "spread"))
+    table(RATIOS)
     found = medians({"ours": one_pass, "selective_scan_ref": by_reference}, options.seconds)
     against("released form, a pass", size, "ours", "selective_scan_ref", found)
     found = medians({"regions": one_pass, "ones": everywhere}, options.seconds)

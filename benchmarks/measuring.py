@@ -81,15 +81,19 @@ def row(*cells: object) -> None:
     print("| " + " | ".join(f"{c:.3g}" if isinstance(c, float) else str(c) for c in cells) + " |", flush=True)
 
 
-def against(what: str, size: str, ours: str, other: str, found: Times, target: str = "") -> None:
-    """The row of one comparison: ours, the other, how many times faster ours is, the larger spread."""
-    (a, da), (b, db) = found[ours], found[other]
-    row(
-        what,
-        size,
-        f"{ours} {a:.3g} ms",
-        f"{other} {b:.3g} ms",
-        f"{b / a:.2f}",
-        target,
-        f"±{100 * max(da, db):.0f} %",
-    )
+RATIOS = ("what", "size", "ours", "other", "times faster", "spread", "target", "met")
+"""Columns of `against`."""
+
+
+def against(what: str, size: str, ours: str, other: str, times: Times, target: float | None = None) -> None:
+    """The row of one comparison: how many times faster ours is, the larger spread, whether the target is met.
+
+    `within the spread`: with the ratio at the spread's end.
+    """
+    (a, spread_a), (b, spread_b) = times[ours], times[other]
+    ratio, spread = b / a, max(spread_a, spread_b)
+    goal = met = ""
+    if target is not None:
+        goal, reached = f"≥ {target:g}", ratio * (1 + spread) >= target
+        met = "yes" if ratio >= target else "within the spread" if reached else "no"
+    row(what, size, ours, other, f"{ratio:.2f}", f"±{100 * spread:.0f} %", goal, met)

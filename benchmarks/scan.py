@@ -14,7 +14,7 @@ from pathlib import Path
 import native
 import others
 import torch
-from measuring import against, machine, medians, peak_megabytes, row, table
+from measuring import RATIOS, against, machine, medians, peak_megabytes, row, table
 from torch import Tensor
 
 from actalker.ssm import selective_scan, ssd_scan
@@ -67,7 +67,7 @@ def main() -> None:
     def timed(**calls: Callable[[], object]) -> dict[str, tuple[float, float]]:
         return medians(calls, options.seconds)
 
-    table(("what", "size", "ours", "other", "times faster", "target", "spread"))
+    table(RATIOS)
     given, size = inputs(l=l), f"b 1, l {l}, d 640, n 16"
     reference, pscan = others.package_reference(folder), others.mambapy()
     found = timed(
@@ -78,16 +78,16 @@ def main() -> None:
         associative_scan=forward(others.associative(), given),
         transformers=forward(others.transformers_slow(), given),
     )
-    for other, target in (("selective_scan_ref", "≥ 80"), ("mambapy", "≥ 60")):
+    for other, target in (("selective_scan_ref", 80), ("mambapy", 60)):
         against("forward", size, "numba", other, found, target)
     for other in ("associative_scan", "transformers"):
         against("forward", size, "numba", other, found)
-    against("forward", size, "chunked", "mambapy", found, "≥ 4")
+    against("forward", size, "chunked", "mambapy", found, 4)
     found = timed(
         numba=both(ours("numba"), given), chunked=both(ours("chunked"), given), mambapy=both(pscan, given)
     )
-    against("forward + backward", size, "numba", "mambapy", found, "≥ 45")
-    against("forward + backward", size, "chunked", "mambapy", found, "≥ 3")
+    against("forward + backward", size, "numba", "mambapy", found, 45)
+    against("forward + backward", size, "chunked", "mambapy", found, 3)
 
     if library := native.compiled():
         found = timed(
@@ -95,15 +95,15 @@ def main() -> None:
             cpp=lambda: native.native_forward(library, given),
             floor=native.floor(library, l, 640, 16),
         )
-        against("forward", size, "numba", "cpp", found, "≥ 0.91")
+        against("forward", size, "numba", "cpp", found, 0.91)
         against("forward", size, "numba", "floor", found)
         found = timed(numba=both(ours("numba"), given), cpp=lambda: native.native_both(library, given))
-        against("forward + backward", size, "numba", "cpp", found, "≥ 0.91")
+        against("forward + backward", size, "numba", "cpp", found, 0.91)
 
     low = [t.detach().bfloat16().requires_grad_() if k in (0, 1) else t for k, t in enumerate(given)]
     for what, mode in (("forward", forward), ("forward + backward", both)):
         found = timed(bfloat16=mode(ours("numba"), low), float32=mode(ours("numba"), given))
-        against(f"bfloat16, {what}", size, "bfloat16", "float32", found, "≥ 0.91")
+        against(f"bfloat16, {what}", size, "bfloat16", "float32", found, 0.91)
 
     two = inputs(b=2, l=l)
 
@@ -119,7 +119,7 @@ def main() -> None:
 
     for what, mode in (("forward", forward), ("forward + backward", both)):
         found = timed(two_threads=threads(2, mode), one_thread=threads(1, mode))
-        against(f"threads, {what}", f"b 2, l {l}, d 640, n 16", "two_threads", "one_thread", found, "≥ 1.8")
+        against(f"threads, {what}", f"b 2, l {l}, d 640, n 16", "two_threads", "one_thread", found, 1.8)
 
     given, size = heads(l=l), f"10 heads of 64, l {l}, n 64"
     minimal = others.ssd_minimal(folder)
@@ -127,7 +127,7 @@ def main() -> None:
     def by(backend: str) -> Callable[..., Tensor]:
         return lambda *t: ssd_scan(*t, backend=backend)[0]
 
-    for what, mode, target in (("forward", forward, "≥ 10"), ("forward + backward", both, "≥ 5")):
+    for what, mode, target in (("forward", forward, 10), ("forward + backward", both, 5)):
         found = timed(
             numba=mode(by("numba"), given),
             chunked=mode(by("chunked"), given),

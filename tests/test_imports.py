@@ -46,8 +46,9 @@ NEED_LIGHTNING = (
 NEED_COMPILERS = (
     "_kernels",
     "_adjoint",
-    "cpu_matrix",
-    "cpu_vector",
+    "kernels.matrix",
+    "kernels.memory",
+    "kernels.vector",
     "compiled",
     "compiled_paint",
     "compiled_scene",

@@ -45,7 +45,7 @@ class MaskedBranch(nn.Module):
         identity: Tensor,
         kept: Kept,
         state: ScanState | None = None,
-        streams: bool = False,
+        return_state: bool = False,
     ) -> tuple[Tensor, ScanState | None]:
         """The change of the features.
 
@@ -54,9 +54,10 @@ class MaskedBranch(nn.Module):
             tokens: (b, f, n, d) the signal's tokens.
             identity: (b, m, d); m is 0 where a clip goes on.
             kept: which of the tokens are scanned (`drop.keep`).
-            state: what the forward direction remembers of the frames before.
-            streams: whether what it remembers in the end is wanted.
-        Returns: the kept tokens' change (k, c), to be pasted, and that state if it is wanted.
+            state: of the frames before, from the call that scanned them.
+            return_state: whether the state behind these frames is wanted.
+        Returns: the kept tokens' change (k, c), to be pasted, and that state, None unless wanted.
+        Raises: InputError for a state where the branch scans in both directions.
         """
         if self.identity is None:
             identity = identity[:, :0]
@@ -68,7 +69,14 @@ class MaskedBranch(nn.Module):
         if self.identity is not None:
             parts.append(self.identity(identity).repeat_interleave(each, 0).flatten(0, 1))
         table = F.silu(torch.cat([part.to(parts[0].dtype) for part in parts]))
-        y, final = self.scan(table, steps.order, steps.lengths, len(kept.index), state, streams)
+        y, final = self.scan(
+            table,
+            steps.order[: self.scan.directions],
+            steps.lengths,
+            results=len(kept.index),
+            state=state,
+            return_state=return_state,
+        )
         y = self.norm(y)
         if self.gate is not None:  # what was heard means another thing in another place
             y = y * F.silu(self.gate(here)).to(y.dtype)
@@ -109,6 +117,7 @@ def branch_of(channels: int, token_width: int, config: BranchConfig) -> MaskedBr
 
 def scan_of(config: BranchConfig, inner: int) -> SelectiveBlock | SsdBlock:
     """The state-space block that a config asks for."""
+    directions = 2 if config.directions == "both" else 1
     if config.form == "ssd":
-        return SsdBlock(inner, config.state_size, config.head_size, config.conv)
-    return SelectiveBlock(inner, config.state_size, conv=config.conv)
+        return SsdBlock(inner, config.state_size, config.head_size, config.conv, directions)
+    return SelectiveBlock(inner, config.state_size, config.conv, directions)

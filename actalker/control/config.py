@@ -10,6 +10,7 @@ from ..errors import one_of
 LAYOUTS = ("rows", "interleaved", "ends", "end")
 SCOPES = ("clip", "frame")
 FORMS = ("selective", "ssd", "attention")
+DIRECTIONS = ("both", "forward")
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,12 @@ class BranchConfig:
     conv: int = 0
     """Taps of a causal convolution in front of each scan; 0: none. Mamba has 4."""
 
+    directions: Literal["both", "forward"] = "both"
+    """Scans through the clip forward and backward (paper and release), or forward alone: then a frame depends
+    on no later one, and a clip can be scanned window by window, each from the state of the one before."""
+
     def __post_init__(self) -> None:
         one_of(self.form, FORMS, "form")
         one_of(self.scan_scope, SCOPES, "scan_scope")
         one_of(self.condition_layout, LAYOUTS, "condition_layout")
+        one_of(self.directions, DIRECTIONS, "directions")
