@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..provenance import check_folder, check_writable, made_by, make_folder
+from ..signals.signal import SIGNALS
 from .options import new_parser, parse
 
 SPEECH = Path(__file__).parent.parent / "assets" / "speech.flac"
@@ -21,12 +22,7 @@ PHASES = (("0.5", "1.7", "raises brows"), ("2.3", "3.9", "smiles"))  # seconds
 FPS = Fraction(25)
 DRIVER_SEED, DRIVER_SIZE = 4, 256
 HEAD = slice(0, 256), slice(96, 352)  # of the astronaut's photograph: rows and columns
-SETTINGS = {
-    "all gates open": {},
-    "audio closed": {"audio": 0.0},
-    "expression closed": {"expression": 0.0},
-    "text closed": {"text": 0.0},
-}
+SETTINGS = {"all gates open": {}, **{f"{name} closed": {name: 0.0} for name in SIGNALS}}
 
 
 def run(argv: Sequence[str]) -> int:
@@ -94,16 +90,16 @@ def demo(
             writer.write(frame)
     yield driver
 
-    asked: dict[str, Any] = {
-        "portrait": str(portrait),
-        "audio": str(SPEECH),
-        "expression": str(driver),
-        "text": script(seconds),
-        "fps": str(FPS),
-        "duration": str(seconds),
-        "steps": steps,
-        "seed": seed,
-    }
+    asked: dict[str, Any] = dict(
+        portrait=str(portrait),
+        audio=str(SPEECH),
+        expression=str(driver),
+        text=script(seconds),
+        fps=str(FPS),
+        duration=str(seconds),
+        steps=steps,
+        seed=seed,
+    )
     first = pipeline.prepare(**asked)
     closed = [
         replace(first.inputs, gates=first.inputs.gates.change(**gate)) for gate in SETTINGS.values() if gate

@@ -69,8 +69,8 @@ def run(argv: Sequence[str]) -> int:
     from ..media.image import write_png
     from ..pipeline.looks import Look, look, parse_values, sheet
     from ..pipeline.mark import Mark
+    from ..pipeline.options import RunOptions
     from ..pipeline.portrait import read_portrait
-    from ..pipeline.request import longest_side
 
     asked = Look(
         parse_values(options.set or [], "set", "jawOpen=0.5"),
@@ -78,7 +78,7 @@ def run(argv: Sequence[str]) -> int:
         parse_values(options.gaze or [], "gaze", "right=10"),
     )
     whole = not (options.set or options.pose or options.gaze)
-    view, size = one_of(options.view, VIEWS, "view"), longest_side(options.size)
+    view, size = one_of(options.view, VIEWS, "view"), RunOptions(size=options.size).limit
     found = read_portrait(
         options.portrait,
         SIZE,

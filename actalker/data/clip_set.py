@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 
 from ..errors import InputError
 from ..signals.script import Phase, Script
+from ..signals.signal import SIGNALS
 from .copies import Copies
 from .members import Damaged, read_meta
 from .people import held_out_people, person_of
@@ -56,6 +57,9 @@ class ClipSetConfig:
 
     all_open: float = 0.4
     """Chance that the gates of all signals that a clip has are open."""
+
+    signals: tuple[str, ...] = ()
+    """Signals of the samples; none: those of the model that is trained, or all of them."""
 
     held_out: float = 0.02
     """Share of the people that validation sees, and training never: two at least, where there are four.
@@ -136,6 +140,11 @@ class ClipSet(Dataset, ABC, Generic[S]):
         if (held["clip"], held["frames"]) != (clip.name, clip.frames):
             raise Damaged(f"its json is that of another clip, {held['clip']}; the index is not this shard's")
         return held
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """Signals of the samples."""
+        return self.config.signals or tuple(SIGNALS)
 
     def generator(self, place: int) -> torch.Generator:
         """The randomness of a place."""

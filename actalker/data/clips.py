@@ -19,12 +19,11 @@ from ..faces.face import Face
 from ..regions.shapes import REGIONS
 from ..signals.motion import motion_buckets
 from ..signals.script import Script
-from ..signals.signal import SIGNALS
 from ..signals.text import TextEncoder
 from ..signals.whisper import WhisperConfig, speech_features
 from .clip_set import ClipSet, ClipSetConfig, script_of
 from .members import decode_frames, read_features, read_sound, slice_frames
-from .sample import Sample
+from .sample import Sample, signal_names
 from .shards import Clip
 
 
@@ -86,24 +85,29 @@ class ClipDataset(ClipSet[Sample]):
         script = script_of(meta["script"], config.phases)
         absent = {"audio"} if audio is None else set()
         absent |= {"text"} if script is None else set()
-        drawn = draw_gates(
-            [s for s in SIGNALS if s not in absent], generator, config.all_open, fractional=0.0
-        )
-        gates = Gates({**dict.fromkeys(absent, 0.0), **drawn.pieces})
+        present = [s for s in self.signals if s not in absent]
+        drawn = draw_gates(present, generator, config.all_open, fractional=0.0)
+        gates = Gates({**dict.fromkeys(self.signals, 0.0), **drawn.pieces})
         text = TextEncoder.tokenize(script or Script("-"), rate, config.frames, first, phases=config.phases)
+        speech = self.speech.silence(config.frames) if audio is None else audio
+        arrays = {
+            "audio": {"features": torch.from_numpy(speech).half()},
+            "expression": {
+                "crops": torch.stack([_cut(pictures[k], driving, config.driver_size) for k in rows]),
+                "rest": _cut(pictures[0], driving, config.driver_size),
+            },
+            "text": {"bytes": torch.from_numpy(text.bytes), "timing": torch.from_numpy(text.timing)},
+        }
         return Sample(
             portrait=_cut(pictures[reference], square, config.size),
             frames=torch.stack([_cut(pictures[k], square, config.size) for k in rows]),
-            audio=torch.from_numpy(self.speech.silence(config.frames) if audio is None else audio).half(),
-            crops=torch.stack([_cut(pictures[k], driving, config.driver_size) for k in rows]),
-            rest=_cut(pictures[0], driving, config.driver_size),
-            bytes=torch.from_numpy(text.bytes),
-            timing=torch.from_numpy(text.timing),
-            gates=torch.from_numpy(np.stack([gates.values(s, config.frames, rate) for s in SIGNALS])),
+            arrays={name: arrays[name] for name in self.signals},
+            gates=torch.from_numpy(np.stack([gates.values(s, config.frames, rate) for s in self.signals])),
             face=masks["face"].to(torch.uint8),
             mouth=masks["mouth"].to(torch.uint8),
             micro=torch.tensor([float(rate), *_motion(features, scheme, rows)]),
             index=torch.tensor(index),
+            signals=signal_names(self.signals),
         )
 
     def _rows(self, total: int, generator: torch.Generator) -> tuple[list[int], int, int]:

@@ -8,6 +8,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import lightning as L
 import torch
@@ -100,6 +101,12 @@ class StepData(L.LightningDataModule, ABC):
     def __init__(self, batch_size: int, steps: int, workers: int, seed: int) -> None:
         super().__init__()
         self.batch_size, self.steps, self.workers, self.seed = batch_size, steps, workers, seed
+
+    def take_signals(self, signals: tuple[str, ...]) -> None:
+        """Make clips of these signals, the trained model's, unless the data's settings say which."""
+        config: Any = vars(self).get("data")
+        if getattr(config, "signals", None) == ():
+            setattr(self, "data", replace(config, signals=signals))  # noqa: B010 - each subclass has its kind
 
     @abstractmethod
     def dataset(self, training: bool) -> Dataset:

@@ -23,10 +23,9 @@ from ..control.gates import Gates, draw_gates
 from ..errors import InputError
 from ..heads.face_map import FOLLOWS, NUMBERS, mirrored, numbers_of
 from ..heads.rest import calm_face, relative_to
-from ..pipeline.encoders import make_encoder
 from ..signals.audio import SpeechFeatures
+from ..signals.encoders import make_encoder
 from ..signals.script import Script
-from ..signals.signal import SIGNALS
 from ..signals.text import TextEncoder
 from .clip_set import ClipSet, ClipSetConfig, script_of
 from .members import Damaged, read_motion, read_sound
@@ -112,26 +111,33 @@ class MotionClipDataset(ClipSet[Performance]):
         text = TextEncoder.tokenize(
             made.script or Script("-"), rate, config.frames, first, phases=config.phases
         )
-        present = [name for name in SIGNALS if name != "audio" or made.speech is not None]
+        present = [name for name in self.signals if name != "audio" or made.speech is not None]
         drawn = draw_gates(present, generator, config.all_open, config.fractional)
-        gates = Gates({"audio": 0.0, **drawn.pieces})
-        opened = {name: gates.values(name, config.frames, rate) for name in SIGNALS}
-        opened["expression"] = opened["expression"] * (seen > 0)
-        opened["text"] = opened["text"] * ~text.timing[:, :, 0].any(1)
+        gates = Gates({**dict.fromkeys(self.signals, 0.0), **drawn.pieces})
+        shown: dict[str, np.ndarray] = {name: np.ones(config.frames, np.float32) for name in self.signals}
+        shown["expression"] = np.asarray(seen > 0, np.float32)
+        shown["text"] = np.asarray(~text.timing[:, :, 0].any(1), np.float32)
+        opened = {name: gates.values(name, config.frames, rate) * shown[name] for name in self.signals}
         parts = {"audio": numbers, "expression": numbers, "text": np.zeros_like(numbers)}
         speech = self.speech.silence(config.frames) if made.speech is None else made.speech[rows]
+        seen_numbers = {
+            "numbers": torch.from_numpy(numbers.copy()),
+            "confidence": torch.from_numpy(seen.copy()),
+        }
+        arrays = {
+            "audio": {"features": torch.from_numpy(speech.astype(np.float32))},
+            "expression": seen_numbers,
+            "text": {"bytes": torch.from_numpy(text.bytes), "timing": torch.from_numpy(text.timing)},
+        }
         return Performance(
             own=torch.from_numpy(own),
-            parts=torch.from_numpy(np.stack([parts[name] for name in SIGNALS])),
-            audio=torch.from_numpy(speech.astype(np.float32)),
-            driver=torch.from_numpy(numbers.copy()),
-            seen=torch.from_numpy(seen.copy()),
-            bytes=torch.from_numpy(text.bytes),
-            timing=torch.from_numpy(text.timing),
-            gates=torch.from_numpy(np.stack([opened[name] for name in SIGNALS])).float(),
+            parts=torch.from_numpy(np.stack([parts[name] for name in self.signals])),
+            shown=torch.from_numpy(np.stack([shown[name] for name in self.signals])),
+            arrays={name: arrays[name] for name in self.signals},
+            gates=torch.from_numpy(np.stack([opened[name] for name in self.signals])).float(),
             micro=torch.tensor([float(rate), 0.0, 0.0]),
             index=torch.tensor(index),
-            signals=signal_names(list(SIGNALS)),
+            signals=signal_names(self.signals),
         )
 
     def material(self, index: int) -> Material:

@@ -5,9 +5,9 @@ Letters: b batch, f frames, H W picture size, K phases, L bytes of a phrase.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -21,29 +21,60 @@ B = TypeVar("B", bound="Batch")
 NAME = 32  # bytes of a signal's name in a sample
 
 
+Arrays = Mapping[str, Mapping[str, Tensor]]
+
+
 class Batch:
     """One clip, or a batch of them: tensors, all with a leading b then."""
 
     index: Tensor
     """The clip's number in its source, for messages."""
 
+    def each(self, change: Callable[[str, Tensor], Tensor]) -> Self:
+        """The batch with every tensor changed. change: of (name, tensor); of `signal.name` in `arrays`."""
+        values: dict[str, Any] = {}
+        for part in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, part.name)
+            values[part.name] = (
+                {
+                    signal: {name: change(f"{signal}.{name}", array) for name, array in arrays.items()}
+                    for signal, arrays in value.items()
+                }
+                if isinstance(value, Mapping)
+                else change(part.name, value)
+            )
+        return type(self)(**values)
+
+    def tensors(self) -> list[Tensor]:
+        """All of them."""
+        out: list[Tensor] = []
+        self.each(lambda name, value: out.append(value) or value)  # type: ignore[func-returns-value]
+        return out
+
     def only(self, item: int) -> Self:
         """One clip of a batch, as a batch of one."""
-        return type(self)(**{f.name: getattr(self, f.name)[item : item + 1] for f in fields(self)})  # type: ignore[arg-type]
+        return self.each(lambda name, value: value[item : item + 1])
 
     def to(self, device: torch.device | str) -> Self:
         """Every tensor on `device`, but the names; Lightning calls this."""
-        held = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
-        return type(self)(**{name: v if name == "signals" else v.to(device) for name, v in held.items()})
+        return self.each(lambda name, value: value if name == "signals" else value.to(device))
 
 
 class Gated(Batch):
-    """A batch whose clips have gates, a row for every signal.
+    """A batch whose clips have signals, and gates with a row for each of them.
 
-    gates: (n, f) in [0, 1]. signals: (n, 32) uint8, the names of the signals that the rows are for; read on
-    the CPU, without waiting for the device.
+    arrays: signal -> name -> tensor, what the signal's encoder takes, in its order; (f, ...) but for those
+    that have no axis of time (`Signal.still`). gates: (n, f) in [0, 1]. signals: (n, 32) uint8, the names of
+    the signals that the rows of `gates` are for; read on the CPU, without waiting for the device.
     """
 
+    STILL: ClassVar[tuple[str, ...]] = ("signals", "index", "micro")
+    """Fields without an axis of time."""
+
+    BY_SIGNAL: ClassVar[tuple[str, ...]] = ("gates",)
+    """Fields (n, f, ...) with a row for every signal."""
+
+    arrays: Arrays
     gates: Tensor
     signals: Tensor
 
@@ -52,20 +83,38 @@ class Gated(Batch):
         """Frames of a clip."""
         return self.gates.shape[-1]
 
+    def window(self, rows: slice, items: int) -> Self:
+        """Some frames of the first `items` clips of a batch."""
+
+        def cut(name: str, value: Tensor) -> Tensor:
+            signal, _, array = name.partition(".")
+            if name in self.STILL or (array and array in SIGNALS[signal].still):
+                return value[:items]
+            return value[:items, :, rows] if name in self.BY_SIGNAL else value[:items, rows]
+
+        return self.each(cut)
+
     def names(self) -> list[str]:
         """The signals that the rows of `gates` are for, in their order.
 
         Raises: InputError for a batch of clips with different rows, and rows without a name.
         """
-        held = self.signals.cpu()
-        if held.ndim == 3:
-            if bool((held != held[:1]).any()):
+        rows = self.signals.cpu()
+        if rows.ndim == 3:
+            if bool((rows != rows[:1]).any()):
                 raise InputError("the clips of a batch have gates for different signals; make them alike")
-            held = held[0]
-        names = [bytes(row.tolist()).rstrip(b"\0").decode(errors="replace") for row in held]
+            rows = rows[0]
+        names = [bytes(row.tolist()).rstrip(b"\0").decode(errors="replace") for row in rows]
         if len(names) != self.gates.shape[-2]:
             raise InputError(f"a clip has {self.gates.shape[-2]} rows of gates for {', '.join(names)}")
         return names
+
+    def by_signal(self, wanted: Sequence[str]) -> dict[str, Tensor]:
+        """Signal -> its gates (b, f).
+
+        Raises: InputError unless the clips have rows for these signals and no other.
+        """
+        return {name: self.gates[:, k] for name, k in zip(wanted, self.rows(wanted), strict=True)}
 
     def rows(self, wanted: Sequence[str]) -> list[int]:
         """Which row of `gates` each wanted signal has.
@@ -76,7 +125,7 @@ class Gated(Batch):
         if set(names) != set(wanted):
             raise InputError(
                 f"the clips have gates for {', '.join(names)}, the model's signals are {', '.join(wanted)}; "
-                "a signal belongs in the table SIGNALS and in the model alike"
+                "a signal belongs in the table SIGNALS, in the data and in the model alike"
             )
         return [names.index(name) for name in wanted]
 
@@ -86,9 +135,7 @@ class Sample(Gated):
     """One clip (arrays) or a batch of clips (tensors with a leading b).
 
     portrait: (3, H, W) uint8. frames: (f, 3, H, W) uint8, the target under `gates`.
-    audio: (f, window, mels). crops: (f, 3, s, s) uint8 of the
-    driving video; rest: (3, s, s), its face at rest.
-    bytes: (K+1, L) and timing: (f, K, 4) of the script.
+    arrays: as `Gated`, with pictures as uint8.
     gates: (n, f) in [0, 1], a row for every signal of `signals`.
     face, mouth: (H, W) in {0, 1}, the regions over the clip.
     micro: (3,) frames a second, head and expression motion (`signals.motion_buckets`; 0: not known).
@@ -97,13 +144,11 @@ class Sample(Gated):
     `SIGNALS` unless given (`signal_names`).
     """
 
+    STILL: ClassVar[tuple[str, ...]] = (*Gated.STILL, "portrait", "face", "mouth")
+
     portrait: Tensor
     frames: Tensor
-    audio: Tensor
-    crops: Tensor
-    rest: Tensor
-    bytes: Tensor
-    timing: Tensor
+    arrays: Arrays
     gates: Tensor
     face: Tensor
     mouth: Tensor
@@ -127,31 +172,11 @@ class Sample(Gated):
         own = {s: SIGNALS[one_of(s, SIGNALS, "signal of the clips")].region for s in self.names()}
         return {s: known[one_of(region, known, f"region of {s}")] for s, region in own.items()}
 
-    def window(self, rows: slice, items: int) -> Sample:
-        """Some frames of the first `items` clips of a batch."""
-        at = (slice(items), rows)
-        return Sample(
-            portrait=self.portrait[:items],
-            frames=self.frames[at],
-            audio=self.audio[at],
-            crops=self.crops[at],
-            rest=self.rest[:items],
-            bytes=self.bytes[:items],
-            timing=self.timing[at],
-            gates=self.gates[:items, :, rows],
-            face=self.face[:items],
-            mouth=self.mouth[:items],
-            micro=self.micro[:items],
-            index=self.index[:items],
-            signals=self.signals[:items],
-        )
-
 
 def collate(samples: list[B]) -> B:
     """Clips of the same lengths as one batch."""
-    kind = type(samples[0])
-    names = [f.name for f in fields(kind)]  # type: ignore[arg-type]
-    return kind(**{name: torch.stack([torch.as_tensor(getattr(s, name)) for s in samples]) for name in names})
+    each = iter(list(zip(*(sample.tensors() for sample in samples), strict=True)))
+    return samples[0].each(lambda name, value: torch.stack(list(next(each))))
 
 
 def signal_names(names: Sequence[str]) -> Tensor:

@@ -14,9 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from ..errors import InputError
+from .sample import Batch
 
 SHARED = Path("/dev/shm")
 SPARE = 0.8  # share of what is free that batches may take
@@ -26,7 +25,7 @@ log = logging.getLogger("actalker")
 
 
 def workers_that_fit(
-    one: Any, batch_size: int, workers: int, processes: int = 1, free: int | None = None
+    one: Batch, batch_size: int, workers: int, processes: int = 1, free: int | None = None
 ) -> tuple[int, int | None]:
     """Workers and batches that each prepares ahead, as far as shared memory holds them.
 
@@ -43,7 +42,7 @@ def workers_that_fit(
         if not SHARED.is_dir():
             return workers, 2
         free = shutil.disk_usage(SHARED).free
-    size = batch_size * sum(v.nbytes for v in vars(one).values() if isinstance(v, Tensor))
+    size = batch_size * sum(tensor.nbytes for tensor in one.tensors())
     room = int(SPARE * free / processes) // max(1, size) - 1  # one is with the training
     if room >= 2 * workers:
         return workers, 2
@@ -70,9 +69,8 @@ class Shared:
         """Raises: InputError when the shared memory is full."""
         batch = self.collate(samples)
         try:
-            for value in vars(batch).values():
-                if isinstance(value, Tensor):
-                    value.share_memory_()
+            for tensor in batch.tensors():
+                tensor.share_memory_()
         except (OSError, RuntimeError) as error:
             raise InputError(
                 f"{SHARED}: no room for another batch ({' '.join(str(error).split())[:120]}); give fewer "

@@ -37,14 +37,19 @@ class Case:
     duration: str | None = None
     face_model: str | None = None
 
+    def inputs(self) -> dict[str, str]:
+        """Signal -> what drives the portrait by it."""
+        values = {name: getattr(self, name, None) for name in SIGNALS}
+        return {name: value for name, value in values.items() if value is not None}
+
     def signals(self) -> list[str]:
         """Signals that drive it."""
-        return [name for name in SIGNALS if getattr(self, name) is not None]
+        return list(self.inputs())
 
     def sources(self) -> dict[str, str]:
         """Hashes of its files."""
-        given = {name: getattr(self, name) for name in ("portrait", "audio", "expression", "text")}
-        return {name: file_hash(path) for name, path in given.items() if path and _is_file(path)}
+        files = {"portrait": self.portrait, **self.inputs()}
+        return {name: file_hash(path) for name, path in files.items() if _is_file(path)}
 
 
 def _is_file(text: str) -> bool:
@@ -84,7 +89,7 @@ def file_cases(
 
 def _apart(one: Case, other: Case) -> tuple[str | None, str | None]:
     """The files by which two cases differ, the first such; the same ones where a file is given twice."""
-    pairs = [(getattr(one, name), getattr(other, name)) for name in ("portrait", "audio", "expression")]
+    pairs = [(getattr(one, name, None), getattr(other, name, None)) for name in ("portrait", *SIGNALS)]
     return next((pair for pair in pairs if pair[0] != pair[1]), pairs[0])
 
 

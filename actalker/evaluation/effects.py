@@ -106,9 +106,6 @@ class Control:
     monotone: float | None
 
 
-OWN = {name: signal.region for name, signal in SIGNALS.items()}
-
-
 def control(study: Sequence[Sequence[Cell]], contexts: Sequence[Context]) -> list[Control]:
     """Of every signal whose gate alone is closed in a setting: what that changes, and where."""
     out = []
@@ -158,7 +155,7 @@ def _closing(
     if not {0.0, 1.0} <= gates.keys() or name not in gates[1.0].case.signals():
         return None
     change = apart(gates[1.0].frames, gates[0.0].frames)
-    mask = context.masks[OWN[name]]
+    mask = context.masks[SIGNALS[name].region]
     own, rest = mean_in(change, mask), mean_in(change, 1 - mask)
     regions = {r: mean_in(change, context.masks[r]) for r in REGIONS}
     return own, rest / own if own > 0 else float("nan"), regions
@@ -169,6 +166,7 @@ def _grows(name: str, cells: Sequence[Cell], context: Context) -> bool | None:
     if len(gates) < 3 or 0.0 not in gates or name not in cells[0].case.signals():
         return None
     effects = [
-        mean_in(apart(gates[g].frames, gates[0.0].frames), context.masks[OWN[name]]) for g in sorted(gates)
+        mean_in(apart(gates[g].frames, gates[0.0].frames), context.masks[SIGNALS[name].region])
+        for g in sorted(gates)
     ]
     return is_monotone(effects) if effects[-1] > 0 else None

@@ -15,8 +15,8 @@ from ..faces.find import choose_finder
 from ..faces.landmarker import find_by_landmarker
 from ..pipeline.inputs import ClipInputs, gather
 from ..pipeline.model import TalkingHeadModel
+from ..pipeline.options import RunOptions
 from ..provenance import whole_file
-from ..timeline import parse_seconds
 from .cases import FPS, Case
 from .frames import flicker_of, smoothness_of
 from .sync import lagged_correlation, loudness
@@ -72,20 +72,8 @@ def lip_opening(frames: np.ndarray, model: Path) -> np.ndarray:
 
 def open_case(case: Case, model: TalkingHeadModel) -> Opened:
     """Read a case's files. Raises: InputError for files that cannot be used."""
-    inputs = gather(
-        model,
-        case.portrait,
-        case.audio,
-        case.expression,
-        case.text,
-        None,
-        {},
-        FPS,
-        None if case.duration is None else parse_seconds(case.duration),
-        "face",
-        None if case.face_model is None else Path(case.face_model),
-    )
-    return Opened(case, inputs)
+    options = RunOptions(fps=FPS, duration=case.duration, face_model=case.face_model, liveliness=0.0)
+    return Opened(case, gather(model, case.portrait, case.inputs(), options))
 
 
 def save_context(opened: Opened, place: Path) -> None:

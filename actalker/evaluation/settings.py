@@ -10,22 +10,28 @@ from pathlib import Path
 from ..control.config import SCOPES
 from ..control.gates import Gates
 from ..errors import InputError, one_of
-from ..signals.signal import SIGNALS
+from ..signals.signal import IDENTITY, SIGNALS
 
 BASE = "all gates open"
 AXES = {
-    **{f"gate.{name}": "a number in [0, 1] or a schedule such as 0@0-0.5,1@0.5-" for name in SIGNALS},
-    **{
-        f"region.{name}": "mouth, upper, face, frame, one of the first three with -soft, or a mask picture"
-        for name in SIGNALS
-    },
-    **{f"guidance.{name}": "a scale, 1 is none" for name in (*SIGNALS, "identity")},
     "steps": "denoiser calls a window",
     "seed": "a whole number",
     "mask_drop": "the chance that a token outside the region is not scanned, in [0, 1]",
     "scan_scope": "clip or frame",
     "model": "tiny, a model folder or a hub id",
 }
+OF_SIGNALS = {
+    "gate": "a number in [0, 1] or a schedule such as 0@0-0.5,1@0.5-",
+    "region": "mouth, upper, face, frame, one of the first three with -soft, or a mask picture",
+    "guidance": "a scale, 1 is none",
+}
+
+
+def axes() -> dict[str, str]:
+    """Axis -> its values in words: `gate.NAME` and so on of every signal of the table, and others."""
+    names = {group: list(SIGNALS) for group in OF_SIGNALS}
+    names["guidance"].append(IDENTITY)
+    return {f"{group}.{name}": what for group, what in OF_SIGNALS.items() for name in names[group]} | AXES
 
 
 NUMBERS: dict[
@@ -50,7 +56,7 @@ class Setting:
 
     def __post_init__(self) -> None:
         for axis, value in self.changes.items():
-            _check(one_of(axis, AXES, "axis"), value)
+            _check(one_of(axis, axes(), "axis"), value)
 
     def of(self, group: str) -> dict[str, str]:
         """The changes of one kind: signal -> value for `gate`, `region` and `guidance`."""
@@ -59,7 +65,7 @@ class Setting:
 
     def signals(self) -> set[str]:
         """Signals that it changes something of."""
-        return {axis.partition(".")[2] for axis in self.changes if "." in axis} - {"identity"}
+        return {axis.partition(".")[2] for axis in self.changes if "." in axis} - {IDENTITY}
 
     def gates(self) -> Gates:
         """Its gates; those that it does not name are open."""
@@ -79,7 +85,7 @@ def _check(axis: str, value: str) -> None:
         except ValueError:
             good = False
         if not good:
-            raise InputError(f"{axis}={value}: give {AXES[axis]}")
+            raise InputError(f"{axis}={value}: give {axes()[axis]}")
 
 
 def _check_region(axis: str, value: str) -> None:
@@ -97,24 +103,24 @@ def varied(texts: Iterable[str]) -> list[Setting]:
 
     Raises: InputError for what is no axis, or has no value.
     """
-    axes: list[list[tuple[str, str]]] = []
+    chosen: list[list[tuple[str, str]]] = []
     for text in texts:
         axis, equals, rest = (part.strip() for part in text.partition("="))
         values = [value.strip() for value in rest.split("|")]
         if not equals or not all(values):
             raise InputError(f"--vary {text!r}: write AXIS=VALUE|VALUE, for example 'gate.audio=0|0.5|1'")
-        one_of(axis, AXES, "axis")
+        one_of(axis, axes(), "axis")
         twice = next((value for k, value in enumerate(values) if value in values[:k]), None)
         if twice is not None:
             raise InputError(f"--vary {text!r}: {twice} is given twice; give each value once")
-        if any(axis == known for ((known, _), *_) in axes):
+        if any(axis == known for ((known, _), *_) in chosen):
             raise InputError(f"--vary {text!r}: {axis} is given twice; write all of its values in one")
         if axis.startswith("region."):
             for value in values:
                 _check_region(axis, value)
-        axes.append([(axis, value) for value in values])
+        chosen.append([(axis, value) for value in values])
     out = [Setting(BASE)]
-    for combination in itertools.product(*axes):
+    for combination in itertools.product(*chosen):
         out.append(
             Setting(", ".join(f"{a.replace('.', ' ')} {v}" for a, v in combination), dict(combination))
         )
@@ -129,7 +135,13 @@ def _only(axis: str, values: Sequence[str]) -> list[Setting]:
     return [Setting(f"{axis.replace('.', ' ')} {value}", {axis: value}) for value in values]
 
 
-ALONE = _closed("expression", "text")
+def _others(name: str) -> list[str]:
+    """Regions that are not a signal's own; of one of the whole face its two parts."""
+    own = SIGNALS[name].region
+    parts = ["mouth", "upper"]
+    return parts if own in ("face", "frame") else [r for r in (*parts, "face", "frame") if r != own]
+
+
 PRESETS: dict[str, list[Setting]] = {
     "gates": [
         Setting(BASE),
@@ -139,9 +151,7 @@ PRESETS: dict[str, list[Setting]] = {
     ],
     "regions": [
         Setting(BASE),
-        *_only("region.audio", ["upper", "face", "frame"]),
-        *_only("region.expression", ["mouth", "face", "frame"]),
-        *_only("region.text", ["mouth", "upper"]),
+        *(s for name in SIGNALS for s in _only(f"region.{name}", _others(name))),
     ],
     "mask-drop": [
         Setting(BASE),
@@ -150,9 +160,7 @@ PRESETS: dict[str, list[Setting]] = {
     ],
     "guidance": [
         Setting(BASE),
-        *_only("guidance.audio", ["2", "4"]),
-        *_only("guidance.expression", ["2"]),
-        *_only("guidance.text", ["2", "4"]),
+        *(s for name in SIGNALS for s in _only(f"guidance.{name}", ["2", "4"])),
     ],
 }
 

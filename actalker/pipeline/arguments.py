@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, fields
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from ..errors import InputError, one_of
+from ..signals.signal import SIGNALS
+from .options import RunOptions
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -88,11 +91,13 @@ def named(elsewhere: Mapping[str, str]) -> Callable[[Callable[P, R]], Callable[P
     """
 
     def wrap(function: Callable[P, R]) -> Callable[P, R]:
-        known = [name for name in inspect.signature(function).parameters if name not in ("self", "cls")]
+        signature = inspect.signature(function)
+        known = [name for name in signature.parameters if name not in ("self", "cls")]
 
         @wraps(function)
         def checked(*args: P.args, **options: P.kwargs) -> R:
-            wrong = [_told(name, known, elsewhere) for name in options if name not in known]
+            names = [*known, *_of_signals()] if hasattr(function, "run_options") else known
+            wrong = [_told(name, names, elsewhere) for name in options if name not in names]
             if wrong:
                 raise UnknownArgument("; ".join(wrong))
             return function(*args, **options)
@@ -100,6 +105,33 @@ def named(elsewhere: Mapping[str, str]) -> Callable[[Callable[P, R]], Callable[P
         return checked
 
     return wrap
+
+
+def run_options(function: Callable[P, R]) -> Callable[P, R]:
+    """Shows fields of `RunOptions`, and starts of signals, in the place of a function's `**changes`."""
+    signature = inspect.signature(function)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    shown = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    given = {p.name for p in shown}
+    options = [(f.name, _default(f), f.type) for f in fields(RunOptions)]
+    options += [(f"{name}_start", 0, "str | float | Fraction") for name, s in SIGNALS.items() if s.start]
+    more = [
+        inspect.Parameter(name, keyword, default=default, annotation=kind)
+        for name, default, kind in options
+        if name not in given
+    ]
+    function.__signature__ = signature.replace(parameters=[*shown, *more])  # type: ignore[attr-defined]
+    function.run_options = True  # type: ignore[attr-defined]
+    return function
+
+
+def _default(field: Field) -> object:
+    return None if field.default is MISSING else field.default
+
+
+def _of_signals() -> list[str]:
+    """Arguments for signals of the table, those that were added to it among them."""
+    return [*SIGNALS, *(f"{name}_start" for name, signal in SIGNALS.items() if signal.start)]
 
 
 def _told(name: str, known: list[str], elsewhere: Mapping[str, str]) -> str:

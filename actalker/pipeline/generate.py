@@ -17,6 +17,7 @@ from ..diffusion.sampling import SAMPLERS, Observer, Sampling
 from ..diffusion.shifted import sample_shifted
 from ..diffusion.windows import sample_windows
 from ..errors import one_of
+from ..signals.signal import SIGNALS
 from .memory import give_back
 from .model import TalkingHeadModel
 
@@ -92,13 +93,14 @@ def generate(
 def movable(told: Conditions) -> Tensor:
     """Where open signals can move the picture, (b, f, H, W) in [0, 1].
 
-    Speech moves the face (and its own region, if that is wider); expression and text turn the head, and
-    with it everything.
+    A signal that moves the face (`Signal.moves`) moves its own region too, if that is wider; one that moves
+    the frame turns the head, and with it everything.
     """
     face = told.location[:, :, 0]
     free = torch.zeros_like(face)
     for name, gate in told.gates.items():
-        area = _feathered(torch.maximum(face, told.regions[name])) if name == "audio" else 1.0
+        of_face = SIGNALS[name].moves == "face"
+        area = _feathered(torch.maximum(face, told.regions[name])) if of_face else 1.0
         free = torch.maximum(free, (gate > 0)[:, :, None, None] * area)
     return free
 

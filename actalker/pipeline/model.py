@@ -5,6 +5,7 @@ Letters: b batch, f frames, H W picture size, n tokens a frame, d width, K phase
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from itertools import chain
@@ -22,10 +23,9 @@ from ..control.conditions import Conditions
 from ..diffusion.noise import NoiseConfig
 from ..diffusion.precondition import Precondition, PreconditionConfig
 from ..errors import InputError, one_of
+from ..signals.encoders import NONE, make_encoder
 from ..signals.offloaded import weights_here
-from .encoders import ENCODERS, NONE, make_encoder
-
-SIGNAL_NAMES = ("audio", "expression", "text")
+from ..signals.signal import IDENTITY, SIGNALS
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,16 @@ class ModelConfig:
     denoiser_args: dict[str, Any] = field(default_factory=dict)
     codec: str = "PixelUnshuffle"
     codec_args: dict[str, Any] = field(default_factory=dict)
-    # settings of the encoders; `kind` is a name in `ENCODERS`, such as audio: {kind: whisper, folder: ...},
-    # or `class_path` and `init_args` a class of one's own, which has what `signals.SignalEncoder` says
+    # settings of the encoders: `kind` is a name in the table of signals, such as {kind: whisper}, or
+    # none; `class_path` and `init_args` name a class of one's own, with what `signals.SignalEncoder` says
     audio: dict[str, Any] = field(default_factory=dict)
     expression: dict[str, Any] = field(default_factory=dict)
     text: dict[str, Any] = field(default_factory=dict)
     identity: dict[str, Any] = field(default_factory=dict)
+
+    signals: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Settings of the encoders of other signals of the table; a model has none of those that are not here."""
+
     precondition: PreconditionConfig = field(default_factory=PreconditionConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
 
@@ -116,6 +120,11 @@ class ModelConfig:
                 f"{self.precondition.prediction} cannot read; give spacing karras, or prediction flow"
             )
 
+    def encoder(self, signal: str) -> dict[str, Any] | None:
+        """Settings of the encoder of a signal, or of identity; None where the model has none."""
+        settings = self.signals.get(signal) if signal not in OWN_FIELDS else getattr(self, signal)
+        return None if settings is None or settings.get("kind") == NONE else settings
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
         """The inverse of `as_dict`. Raises InputError for keys that no model has, or has any more."""
@@ -133,22 +142,7 @@ class ModelConfig:
             raise InputError(f"model settings: {error}; the folder is of another version") from None
 
 
-@dataclass
-class SignalInputs:
-    """A batch of clips' signals as arrays, on the video's frame times; None where a signal is absent.
-
-    audio: (b, f, window, mels).
-    expression: crops (b, f, 3, s, s) and the rest (b, 3, s, s) that their motion is relative to, in [-1, 1].
-    text: bytes (b, K+1, L) and timing (b, f, K, 4).
-    """
-
-    audio: Tensor | None = None
-    expression: tuple[Tensor, Tensor] | None = None
-    text: tuple[Tensor, Tensor] | None = None
-
-    def present(self) -> list[str]:
-        """The signals that are given."""
-        return [name for name in SIGNAL_NAMES if getattr(self, name) is not None]
+OWN_FIELDS = {f.name for f in fields(ModelConfig)} & {*SIGNALS, IDENTITY}
 
 
 class TalkingHeadModel(ModelMixin):
@@ -162,11 +156,12 @@ class TalkingHeadModel(ModelMixin):
         codec = CODECS[one_of(config.codec, CODECS, "codec")]
         self.codec = codec(**config.codec_args)
         kind = DENOISERS[one_of(config.denoiser, DENOISERS, "denoiser")]
-        self.network = kind(**config.denoiser_args)
-        settings = {name: getattr(config, name) for name in ENCODERS}
-        self.encoders = nn.ModuleDict(
-            {name: make_encoder(name, given) for name, given in settings.items() if given.get("kind") != NONE}
-        )
+        settings = {name: config.encoder(name) for name in (*SIGNALS, IDENTITY)}
+        taken = {name: each for name, each in settings.items() if each is not None}
+        own = tuple(name for name in taken if name != IDENTITY)
+        named = "signals" in inspect.signature(kind).parameters
+        self.network = kind(**({"signals": own} if named else {}) | config.denoiser_args)
+        self.encoders = nn.ModuleDict({name: make_encoder(name, each) for name, each in taken.items()})
         self.denoise = Precondition(self.network, config.precondition)
 
     @property
@@ -178,6 +173,11 @@ class TalkingHeadModel(ModelMixin):
                 return torch.device(place)
         held = chain(self.encoders.parameters(), self.encoders.buffers(), self.codec.buffers())
         return next(held, torch.empty(0)).device  # a model may have no weights
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """The signals that it takes, in the order of the table."""
+        return tuple(name for name in SIGNALS if name in self.encoders)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -206,16 +206,12 @@ class TalkingHeadModel(ModelMixin):
 
         save_model(self, Path(folder), **options)
 
-    def tokens(self, inputs: SignalInputs) -> dict[str, Tensor]:
-        """Tokens (b, f, n, d) of the signals that are given."""
-        out: dict[str, Tensor] = {}
-        if inputs.audio is not None:
-            out["audio"] = self.encoders["audio"](inputs.audio)
-        if inputs.expression is not None:
-            out["expression"] = self.encoders["expression"](*inputs.expression)[0]
-        if inputs.text is not None:
-            out["text"] = self.encoders["text"](*inputs.text)
-        return out
+    def tokens(self, arrays: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """Tokens (b, f, n, d) of signals.
+
+        arrays: signal -> what its encoder's `forward` takes, in its order.
+        """
+        return {name: self.encoders[name](*each.values()) for name, each in arrays.items()}
 
     def conditions(
         self,
@@ -246,9 +242,9 @@ class TalkingHeadModel(ModelMixin):
         if not self.config.sampling.regions:
             regions = {name: masks["face"] for name in regions}
         who = None
-        if "identity" in self.encoders:
+        if IDENTITY in self.encoders:
             seen = portrait if head is None else head
-            who = self.encoders["identity"](reference if self.reads_reference() else seen)
+            who = self.encoders[IDENTITY](reference if self.reads_reference() else seen)
         return Conditions(
             tokens=tokens,
             regions=regions,
@@ -264,12 +260,13 @@ class TalkingHeadModel(ModelMixin):
 
     def reads_reference(self) -> bool:
         """Whether who it is is read from the reference latent, not from a picture."""
-        return "identity" in self.encoders and getattr(self.encoders["identity"], "reads", "") == "reference"
+        return IDENTITY in self.encoders and getattr(self.encoders[IDENTITY], "reads", "") == "reference"
 
     def null(self) -> dict[str, Tensor]:
-        """Tokens by which guidance says nothing about a signal, or about who it is; others it shuts."""
+        """Null tokens that guidance puts in place of a dropped signal, or of identity; signals that are not
+        listed are dropped by closing their gate."""
         said = [name for name, part in self.encoders.items() if getattr(part, "dropped", False)]
-        who = ["identity"] if "identity" in self.encoders else []
+        who = [IDENTITY] if IDENTITY in self.encoders else []
         return {name: _null(self.encoders[name]) for name in (*said, *who)}
 
     def told(self, b: int) -> Tensor:

@@ -17,7 +17,7 @@ from ..faces.face import Face
 from ..faces.find import find_upright
 from ..faces.upright import LIES
 from ..media.image import read_image
-from .driver import checked_picture
+from ..signals.objects import checked_picture
 
 
 @dataclass

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from ..signals.signal import SIGNALS
 from .inputs import ClipInputs
 
 SIDE, BAND, GAP, LINE, SHOWN = 256, 56, 12, 18, 8  # pixels; frames in the last row
 INK, PAPER, FAINT = (30, 30, 34), (250, 249, 246), (205, 205, 210)
-COLOURS = {"audio": (214, 84, 40), "expression": (38, 110, 190), "text": (46, 140, 80)}
+FACE, SQUARE = (214, 84, 40), (38, 110, 190)
 
 
 def shown_frames(frames: int) -> list[int]:
@@ -38,7 +39,7 @@ def preview(inputs: ClipInputs, frames: Mapping[int, np.ndarray]) -> np.ndarray:
     bound = inputs.portrait.bound
     shown = [("portrait and face", _boxed(inputs)), bound.sketch()]
     for name, mask in inputs.masks().items():
-        shown.append((f"{name} acts here", _tinted(bound.picture, bound.shown(mask), COLOURS[name])))
+        shown.append((f"{name} acts here", _tinted(bound.picture, bound.shown(mask), SIGNALS[name].colour)))
     for k, (title, picture) in enumerate(shown):
         x = GAP + k * (side + GAP)
         sheet.paste(_fitted(picture, side), (x, GAP + 18))
@@ -75,9 +76,9 @@ def _boxed(inputs: ClipInputs) -> np.ndarray:
         (max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.LANCZOS
     )
     draw = ImageDraw.Draw(image)
-    draw.rectangle([v * scale for v in inputs.portrait.face.box], outline=COLOURS["audio"], width=3)
+    draw.rectangle([v * scale for v in inputs.portrait.face.box], outline=FACE, width=3)
     corners = inputs.portrait.bound.seen_part()
-    draw.rectangle([v * scale for v in corners], outline=COLOURS["expression"], width=3)
+    draw.rectangle([v * scale for v in corners], outline=SQUARE, width=3)
     return np.asarray(image)
 
 
@@ -94,7 +95,7 @@ def _timeline(
     place: tuple[int, int, int, int],
     font: ImageFont.ImageFont | ImageFont.FreeTypeFont,
 ) -> None:
-    """The gate of a signal over the clip's waveform, and the phases behind the text's."""
+    """The gate of a signal over the clip's waveform, and the phases of its input."""
     x, y, w, h = place
     seconds = float(inputs.frames / inputs.fps)
     draw.rectangle((x, y, x + w, y + h), outline=FAINT)
@@ -107,13 +108,14 @@ def _timeline(
         loud = loud / max(1e-6, float(loud.max()))
         for k, value in enumerate(loud):
             draw.line((x + k, y + h / 2 - value * h * 0.45, x + k, y + h / 2 + value * h * 0.45), fill=FAINT)
-    if name == "text" and inputs.script is not None:
-        for k, phase in enumerate(inputs.script.phases):
-            a, b = (x + min(1.0, float(t) / seconds) * w for t in (phase.start, phase.stop))
-            row = y + 18 + (k % 2) * 16
-            draw.rectangle((a, row, b, row + 14), fill=FAINT)
-            draw.text((a + 3, row), phase.text[: max(3, int((b - a) / 7))], INK, font)
+    for k, phase in enumerate(inputs.feeds[name].phases):
+        a, b = (x + min(1.0, float(t) / seconds) * w for t in (phase.start, phase.stop))
+        row = y + 18 + (k % 2) * 16
+        draw.rectangle((a, row, b, row + 14), fill=FAINT)
+        draw.text((a + 3, row), phase.text[: max(3, int((b - a) / 7))], INK, font)
     gate = inputs.gate(name, 0, inputs.frames)
     line = [(x + (k + 0.5) / inputs.frames * w, y + h - 2 - float(g) * (h - 4)) for k, g in enumerate(gate)]
-    draw.line(line if len(line) > 1 else [(x, line[0][1]), (x + w, line[0][1])], fill=COLOURS[name], width=2)
-    draw.text((x + 4, y + 2), name, COLOURS[name], font)
+    draw.line(
+        line if len(line) > 1 else [(x, line[0][1]), (x + w, line[0][1])], fill=SIGNALS[name].colour, width=2
+    )
+    draw.text((x + 4, y + 2), name, SIGNALS[name].colour, font)

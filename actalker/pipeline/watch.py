@@ -79,8 +79,8 @@ class Watch:
 def edges(request: Request) -> set[int]:
     """Frames that are the first of a window, or the first after what it shares with the one before."""
     inputs, config = request.inputs, request.inputs.model.config
-    if request.windows == "shifted":
-        offset = (request.steps - 1) * config.sampling.shift % config.window
+    if request.sampling.windows == "shifted":
+        offset = (request.sampling.steps - 1) * config.sampling.shift % config.window
         return {places[0] for places in shifted_windows(inputs.frames, config.window, offset)} - {0}
     plan = windows(inputs.frames, config.window, config.overlap)
     met = zip(plan, plan[1:], strict=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ..heads.take import write_take
 from ..media.image import write_png
 from ..media.writer import VideoWriter
 from ..provenance import file_hash, made_by, versions, whole_file, write_sidecar
+from ..signals.signal import SIGNALS
 from .interpolate import interpolated
 from .mark import Mark
 from .outputs import is_file, sidecar_of
@@ -25,14 +27,7 @@ from .request import Request
 from .talking_head import TalkingHeadPipeline
 from .watch import Watch
 
-SOURCES = (
-    "portrait",
-    "audio",
-    "expression",
-    "text",
-    "face_model",
-    "interpolator",
-)  # settings that may name a file
+SOURCES = ("portrait", *SIGNALS, "face_model", "interpolator")  # settings that may name a file
 
 
 def write_clip(
@@ -66,7 +61,7 @@ def write_clip(
     bound = inputs.portrait.bound
     moved = _Moved(bound, float(inputs.fps))
     if motion_to is not None:
-        request.told_latents = moved
+        request.on_latents = moved
     watch = Watch(request)
     told = sidecar(pipeline, request, settings)  # of the inputs as they are now, not after the work
     with ExitStack() as stack:
@@ -85,7 +80,7 @@ def write_clip(
                     kept[number] = frame
                 yield frame
 
-        for frame in interpolated(seen(), request.interpolate, request.between):
+        for frame in interpolated(seen(), request.options.interpolate, request.between):
             writer.write(frame if marked is None else marked(frame))
         if sheet is not None:
             write_png(sheet, preview(inputs, kept))
@@ -115,18 +110,14 @@ def sidecar(pipeline: TalkingHeadPipeline, request: Request, settings: dict[str,
     files |= {f"region {name}": str(choice) for name, choice in choices.items() if isinstance(choice, Path)}
     return {
         "settings": settings,
-        "seed": request.seed,
-        "steps": request.steps,
-        "sampler": request.sampler or inputs.model.config.sampling.sampler,
-        "windows": request.windows,
-        "guidance": dict(request.guidance),
+        **asdict(request.sampling),
         "fps": str(request.fps),
         "frames": request.frames,
-        "interpolate": request.interpolate,
+        "interpolate": request.options.interpolate,
         "seconds": float(inputs.frames / inputs.fps),
         "gates": inputs.gates.describe(),
         "regions": {name: str(choice) for name, choice in choices.items()},
-        "script": None if inputs.script is None else str(inputs.script),
+        **inputs.record(),
         "face_finder": inputs.portrait.finder,
         "face_box": [round(float(v), 2) for v in inputs.portrait.face.box],
         **inputs.portrait.bound.record(),
@@ -134,9 +125,8 @@ def sidecar(pipeline: TalkingHeadPipeline, request: Request, settings: dict[str,
         "device": str(inputs.model.device),
         "dtype": str(inputs.model.network.dtype).removeprefix("torch."),
         "memory": str(pipeline.arrangement),
-        "reuse": request.reuse,
-        "steady": request.steady,
-        "liveliness": request.liveliness,
+        "steady": request.options.steady,
+        "liveliness": float(request.options.liveliness),
         "compiled": pipeline.compiled,
         "model": {"name": pipeline.name, "files": pipeline.hashes},
         "inputs": {name: {"file": path, "hash": file_hash(path)} for name, path in files.items()},

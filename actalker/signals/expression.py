@@ -38,7 +38,7 @@ class ExpressionConfig:
 
 
 class ExpressionEncoder(nn.Module):
-    """Face crops (b, f, 3, s, s) in [-1, 1] to tokens (b, f, n, d) and the code (b, f, code + 6).
+    """Face crops (b, f, 3, s, s) in [-1, 1] to tokens (b, f, n, d), by way of a code (b, f, code + 6).
 
     Motion is relative to a rest picture (b, 3, s, s) of the same face: at inference the driving video's first
     frame. The tokens see the pictures only through the code, which has room for the head's pose (`POSE`)
@@ -73,15 +73,19 @@ class ExpressionEncoder(nn.Module):
         self.norm = nn.Sequential(nn.LayerNorm(config.width), Standardize(config.tokens, config.width))
         self.null = nn.Parameter(0.02 * torch.randn(config.tokens, config.width))
 
-    def forward(self, crops: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, crops: Tensor, rest: Tensor) -> Tensor:
+        return self.tokens(self.read(crops, rest))
+
+    def read(self, crops: Tensor, rest: Tensor) -> Tensor:
+        """The code (b, f, k) of crops' motion relative to a rest, before it becomes tokens."""
         b, f = crops.shape[:2]
         both = torch.cat([crops, LOUD * (crops - rest[:, None])], dim=2).flatten(0, 1)
         top, bottom, left, right = (round(v * self.config.size) for v in EYES)
         face = self.face(F.avg_pool2d(both, 2)).flatten(1)
         eyes = self.eyes(both[..., top:bottom, left:right]).flatten(1)
         pose = self.pose(_where_it_went(crops, rest))
-        code = (self.code(torch.cat([face, eyes], dim=1)) + pose).view(b, f, -1)
-        return self.tokens(code), code
+        code: Tensor = self.code(torch.cat([face, eyes], dim=1)) + pose
+        return code.view(b, f, -1)
 
     def tokens(self, code: Tensor) -> Tensor:
         """Tokens (b, f, n, d) of a code (b, f, k): also of one that was changed by hand."""

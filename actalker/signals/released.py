@@ -107,10 +107,8 @@ class ReleasedMotionConfig:
 
 
 class ReleasedMotion(nn.Module):
-    """Face crops (b, f, 3, s, s) in [-1, 1] to one token a frame, and their code (b, f, features + 6).
-
-    The code: expression and pose. The token: the projected expression, the head's rotation in degrees, and
-    zeros for its translation.
+    """Face crops (b, f, 3, s, s) in [-1, 1] to one token a frame: the projected expression, the head's
+    rotation in degrees, and zeros for its translation.
     """
 
     name = "expression"
@@ -129,14 +127,12 @@ class ReleasedMotion(nn.Module):
         face = self.proj(self.proj.proj1.weight.new_zeros(1, self.config.features))
         return F.pad(face, (0, 6))
 
-    def forward(self, crops: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:
-        """rest: not used; the release's code is absolute."""
+    def forward(self, crops: Tensor, rest: Tensor) -> Tensor:
+        """rest: not used; the release's motion is absolute."""
         faces = crops.flatten(0, 1)
         expression, pose = self.expression(faces / 2 + 0.5), self.pose(faces)
         token = torch.cat([self.proj(expression), pose[:, :3], torch.zeros_like(pose[:, 3:])], dim=1)
-        code = torch.cat([expression, pose], dim=1)
-        b = len(crops)
-        return token[:, None].unflatten(0, (b, -1)), code.unflatten(0, (b, -1))
+        return token[:, None].unflatten(0, (len(crops), -1))
 
     def absent(self, b: int, f: int) -> Tensor:
         """Tokens of a clip without a driving video, (b, f, 1, d)."""

@@ -15,17 +15,16 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 
 from ..control.conditions import Conditions, widen_regions
-from ..data.module import SharedBatches
+from ..data.module import SharedBatches, StepData
 from ..data.performances.performance import Performance
 from ..data.sample import Sample, pixels
 from ..data.speech.dataset import Spoken
+from ..data.tokens import batch_tokens
 from ..diffusion.objective import Losses, ObjectiveConfig, by_noise_level, denoising_loss
 from ..errors import InputError
 from ..heads.face_map import NUMBERS
 from ..pipeline.generate import generate
-from ..pipeline.model import SIGNAL_NAMES, ModelConfig, SignalInputs, TalkingHeadModel
-from ..signals.audio import SpeechFeatures
-from ..signals.expression import augment
+from ..pipeline.model import ModelConfig, TalkingHeadModel
 from ..signals.standardize import Standardize
 from .checkpoints import read_checkpoint
 from .hyperparameters import arguments, plain
@@ -40,6 +39,7 @@ from .strategies import (
     StrategyConfig,
     change_looks,
     cut_window,
+    drop_identity,
     drop_tokens,
     mask_drop_chance,
 )
@@ -81,8 +81,8 @@ class TrainingModule(L.LightningModule):
         self.objective, self.optimizer, self.strategy, self.seed = objective, optimizer, strategy, seed
         self.means = StepMeans()
         if strategy.motion.tokens:
-            parts = self.model.encoders
-            widths = {s: parts[s].null.numel() for s in SIGNAL_NAMES if s in parts}  # type: ignore[union-attr, operator]
+            encoders = self.model.encoders
+            widths = {s: encoders[s].null.numel() for s in self.model.signals}  # type: ignore[union-attr, operator]
             self.token_readers = nn.ModuleDict({s: nn.Linear(w, len(NUMBERS)) for s, w in widths.items()})
 
     def configure_model(self) -> None:
@@ -90,6 +90,12 @@ class TrainingModule(L.LightningModule):
         if self.device_mesh is not None:
             entries = ("training_step", "validation_step", "sample")
             shard(self, self.model.network.blocks(), self.device_mesh["data_parallel"], entries)
+
+    def setup(self, stage: str) -> None:
+        """The data is told which signals the model takes, unless its settings say which it has."""
+        data = getattr(self.trainer, "datamodule", None)
+        if isinstance(data, StepData):
+            data.take_signals(self.model.signals)
 
     def step_generator(self, step: int, part: int = 0) -> torch.Generator:
         """The randomness of one part of a step: the same after a resume.
@@ -101,22 +107,7 @@ class TrainingModule(L.LightningModule):
 
     def tokens(self, batch: Sample, generator: torch.Generator | None) -> dict[str, Tensor]:
         """Tokens of every signal; with a generator the driving crops are augmented, as in training."""
-        faces = pixels(torch.cat([batch.rest[:, None], batch.crops], dim=1))
-        if generator is not None:
-            faces = augment(faces, generator, self.strategy.augment)
-        source: SpeechFeatures = self.model.encoders["audio"].source  # type: ignore[assignment]
-        form, given = source.form, tuple(batch.audio.shape[2:])
-        if given != form:
-            raise InputError(
-                f"the clips' speech is {given} numbers a frame, model.audio reads {form}; "
-                "give the data the same `whisper` settings, or none"
-            )
-        inputs = SignalInputs(
-            audio=batch.audio.float(),
-            expression=(faces[:, 1:], faces[:, 0]),
-            text=(batch.bytes, batch.timing),
-        )
-        return self.model.tokens(inputs)
+        return batch_tokens(self.model, batch, generator, self.strategy.augment)
 
     def conditions(
         self, batch: Sample, tokens: dict[str, Tensor], generator: torch.Generator, training: bool = True
@@ -126,9 +117,9 @@ class TrainingModule(L.LightningModule):
         shape = (b, f, *batch.face.shape[-2:])
         face = batch.face.float()[:, None].expand(shape)
         mouth = batch.mouth.float()[:, None].expand(shape)
-        rows, own = batch.rows(SIGNAL_NAMES), batch.regions()
-        gates = {s: batch.gates[:, k].float() for k, s in zip(rows, SIGNAL_NAMES, strict=True)}
-        regions = {s: own[s][:, None].expand(shape) for s in SIGNAL_NAMES}
+        own = batch.regions()
+        gates = {s: gate.float() for s, gate in batch.by_signal(self.model.signals).items()}
+        regions = {s: own[s][:, None].expand(shape) for s in gates}
         regions = widen_regions(regions, gates, face)
         encoders = self.model.encoders
         absent = {s: encoders[s].absent(b, f) for s in tokens}  # type: ignore[operator]
@@ -139,8 +130,7 @@ class TrainingModule(L.LightningModule):
             pixels(batch.portrait), kept, regions, masks, gates, batch.micro.float()
         )
         if training:
-            nobody = {"identity": encoders["identity"].absent(b)}  # type: ignore[operator]
-            who = drop_tokens({"identity": conditions.identity}, nobody, chance, generator)["identity"]
+            who = drop_identity(self.model, conditions.identity, chance, generator)
             drop = mask_drop_chance(self.strategy.mask_drop, generator)
             conditions = replace(conditions, identity=who, mask_drop=drop, generator=generator, idle=True)
         return conditions

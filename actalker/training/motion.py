@@ -24,6 +24,7 @@ from .strategies import (
     MotionStrategy,
     StrategyConfig,
     cut_window,
+    drop_identity,
     drop_tokens,
     mask_drop_chance,
 )
@@ -51,11 +52,11 @@ def _in_training(
     if not mask_drop:
         return made
     b, f = made.location.shape[:2]
-    given = {**made.tokens, "identity": made.identity}
     absent = {s: model.encoders[s].absent(b, f) for s in made.tokens}  # type: ignore[operator]
-    absent["identity"] = model.encoders["identity"].absent(b)  # type: ignore[operator]
-    kept = drop_tokens(given, absent, dropout, generator)  # with a chance of 0 too: every weight is used
-    who = kept.pop("identity")
+    kept = drop_tokens(
+        made.tokens, absent, dropout, generator
+    )  # with a chance of 0 too: every weight is used
+    who = drop_identity(model, made.identity, dropout, generator)
     drop = mask_drop_chance(mask_drop, generator)
     return replace(made, tokens=kept, identity=who, mask_drop=drop, generator=generator, idle=True)
 

@@ -16,7 +16,9 @@ from torch.nn import functional as F
 from ..data.performances.performance import Performance
 from ..data.sample import Sample, as_uint8
 from ..errors import InputError
+from ..pipeline.model import TalkingHeadModel
 from ..signals.expression import AugmentStrategy
+from ..signals.signal import IDENTITY
 
 W = TypeVar("W", Sample, Performance)
 
@@ -151,6 +153,16 @@ def drop_tokens(
         dropped = dropped.view(-1, *[1] * (value.ndim - 1))
         out[name] = torch.where(dropped, absent[name].to(value.dtype), value)
     return out
+
+
+def drop_identity(
+    model: TalkingHeadModel, identity: Tensor, chance: float, generator: torch.Generator
+) -> Tensor:
+    """Identity tokens (b, m, d), replaced by null tokens with a chance; none stay none."""
+    if IDENTITY not in model.encoders:
+        return identity
+    absent = model.encoders[IDENTITY].absent(len(identity))  # type: ignore[operator]
+    return drop_tokens({IDENTITY: identity}, {IDENTITY: absent}, chance, generator)[IDENTITY]
 
 
 def mask_drop_chance(options: Sequence[float], generator: torch.Generator) -> float:

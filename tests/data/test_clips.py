@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from arrays import of
 
 from actalker.data.clips import ClipDataConfig, ClipDataset, _motion, read_pictures
 from actalker.data.members import read_meta
@@ -56,24 +57,28 @@ def test_a_window_is_the_clips_frames_sound_and_gates(prepared):
         meta = read_meta(clip.read("json")["json"])
         pictures = read_pictures(clip, range(meta["frames"]))
         driving = np.stack([_crop(clip, picture) for picture in pictures])
-        crops = sample.crops.permute(0, 2, 3, 1).numpy()
+        crops = of(sample, "expression.crops").permute(0, 2, 3, 1).numpy()
         last = meta["frames"] - FRAMES
         starts = [k for k in range(last + 1) if np.array_equal(driving[k : k + FRAMES], crops)]
-        assert np.array_equal(sample.rest.permute(1, 2, 0).numpy(), driving[0])
+        assert np.array_equal(of(sample, "expression.rest").permute(1, 2, 0).numpy(), driving[0])
         sound = np.frombuffer(clip.read("wav")["wav"][44:], "<i2")
         assert len(sound) == 640 * meta["frames"] and sound.any() == meta["sound"]
         if meta["sound"]:  # tells apart starts that look the same
             mono = sound.astype(np.float32) / 32768
             whole = torch.from_numpy(mel_features(mono, Fraction(25), meta["frames"])).half()
-            starts = [k for k in starts if torch.allclose(sample.audio, whole[k : k + FRAMES], atol=1e-3)]
+            starts = [
+                k
+                for k in starts
+                if torch.allclose(of(sample, "audio.features"), whole[k : k + FRAMES], atol=1e-3)
+            ]
         else:
-            assert (sample.audio == -1).all() and (sample.gates[0] == 0).all()
+            assert (of(sample, "audio.features") == -1).all() and (sample.gates[0] == 0).all()
         assert starts
         if not meta["script"]["base"]:
             assert (sample.gates[2] == 0).all()
         assert sample.gates.amax() == 1 and set(sample.gates.unique().tolist()) <= {0.0, 1.0}
         assert sample.frames.shape == (FRAMES, 3, 48, 48) and (sample.face >= sample.mouth).all()
-        inside = sample.timing[:, :, 0].numpy().any(axis=1)
+        inside = of(sample, "text.timing")[:, :, 0].numpy().any(axis=1)
         phases = [(phase["start"], phase["end"]) for phase in meta["script"]["phases"]]
         spoken = [[any(a <= (k + j) / 25 < b for a, b in phases) for j in range(FRAMES)] for k in starts]
         assert inside.tolist() in spoken
@@ -108,17 +113,21 @@ def test_decoded_frames_are_those_of_the_video(prepared):
 
 def test_a_sample_is_a_function_of_seed_and_place(prepared):
     data, again = ClipDataset(config(prepared)), ClipDataset(config(prepared))
-    assert torch.equal(data[7].crops, again[7].crops)
-    assert not torch.equal(data[1].crops, data[7].crops), "another pass, another window"
+    assert torch.equal(of(data[7], "expression.crops"), of(again[7], "expression.crops"))
+    assert not torch.equal(of(data[1], "expression.crops"), of(data[7], "expression.crops")), (
+        "another pass, another window"
+    )
     other = ClipDataset(config(prepared, seed=1))
-    assert any(not torch.equal(data[k].crops, other[k].crops) for k in range(6))
+    assert any(
+        not torch.equal(of(data[k], "expression.crops"), of(other[k], "expression.crops")) for k in range(6)
+    )
 
 
 def test_workers_do_not_change_the_order(prepared):
     batches = []
     for workers in (0, 2):
         module = ClipData(config(prepared), batch_size=2, steps=6, workers=workers)
-        batches.append([(batch.index, batch.crops) for batch in module.train_dataloader()])
+        batches.append([(batch.index, of(batch, "expression.crops")) for batch in module.train_dataloader()])
     for (index, crops), (other, more) in zip(*batches, strict=True):
         assert torch.equal(index, other) and torch.equal(crops, more)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from arrays import of
 
 pytest.importorskip("mediapipe")
 
@@ -129,26 +130,28 @@ def test_a_window_is_the_clips_motion_and_sound(made):
             whole[26:, 54:60] = (absolute - absolute[26])[26:, 54:60]
         own[follows], whole[:, follows] = 0, 0
         assert np.allclose(sample.own.numpy(), own, atol=1e-5)
-        driver = sample.driver.numpy()
+        driver = of(sample, "expression.numbers").numpy()
         near = [np.abs(whole[k : k + FRAMES] - driver).max() for k in range(37 - FRAMES)]
         start = int(np.argmin(near))
         assert near[start] < 1e-5
         parts = dict(zip(sample.names(), sample.parts.numpy(), strict=True))
         assert np.array_equal(parts["audio"], driver) and np.array_equal(parts["expression"], driver)
-        assert not parts["text"].any() and np.allclose(sample.seen.numpy(), 0.8)
+        assert not parts["text"].any() and np.allclose(of(sample, "expression.confidence").numpy(), 0.8)
         gates = dict(zip(sample.names(), sample.gates.numpy(), strict=True))
         assert (gates["expression"] == 1).all() and sample.micro.tolist() == [25, 0, 0]
         if clip.name == "quiet.mp4":
             starts_seen.add(start)
             assert not gates["audio"].any() and (gates["text"] == 1).all()
-            assert np.allclose(sample.audio.numpy(), RunningMel().silence(FRAMES), atol=2e-3)
+            assert np.allclose(of(sample, "audio.features").numpy(), RunningMel().silence(FRAMES), atol=2e-3)
             continue
         mono = read_sound(clip.read("wav")["wav"], 36 / 25)
         heard = RunningMel().reader(mono, Fraction(25))(36)[start : start + FRAMES]
-        assert np.abs(heard - sample.audio.numpy()).max() < 2e-3 and (gates["audio"] == 1).all()
+        assert (
+            np.abs(heard - of(sample, "audio.features").numpy()).max() < 2e-3 and (gates["audio"] == 1).all()
+        )
         now = np.array([clip.name == "blinks.mp4" and 5 <= start + k < 10 for k in range(FRAMES)])
         assert np.array_equal(gates["text"] == 0, now), "in a phase nobody knows what the script moved"
-        assert np.array_equal(sample.timing.numpy()[:, :, 0].any(1), now)
+        assert np.array_equal(of(sample, "text.timing").numpy()[:, :, 0].any(1), now)
     assert starts_seen <= {*range(15), *range(26, 31)}, "no window with a gap or a cut"
     assert len(starts_seen) > 3
 
@@ -156,7 +159,12 @@ def test_a_window_is_the_clips_motion_and_sound(made):
 def test_the_truth_is_what_the_clip_shows_where_its_signals_act(made):
     data = MotionClipData(config(made), batch_size=3, steps=1)
     batch = next(iter(data.train_dataloader()))
-    assert batch.driver.shape == (3, FRAMES, 62) and batch.parts.shape == (3, 3, FRAMES, 62)
+    assert of(batch, "expression.numbers").shape == (3, FRAMES, 62) and batch.parts.shape == (
+        3,
+        3,
+        FRAMES,
+        62,
+    )
     assert sorted(data.name(k) for k in batch.index.tolist()) == ["blinks.mp4", "quiet.mp4", "smiles.mp4"]
     mouth = torch.tensor([name.startswith(("jaw", "mouth", "cheekPuff", "tongue")) for name in NUMBERS])
     everything = torch.ones(62)
@@ -171,7 +179,7 @@ def test_the_truth_is_what_the_clip_shows_where_its_signals_act(made):
     ):
         opened = torch.tensor([float(gates.get(name, 0)) for name in SIGNALS])
         changed = replace(batch, gates=opened[None, :, None].expand(3, 3, FRAMES).clone())
-        assert torch.allclose(truth(changed), batch.driver * held), gates
+        assert torch.allclose(truth(changed), of(batch, "expression.numbers") * held), gates
 
 
 def test_a_mirror_image_does_the_same_on_the_other_side():
@@ -198,10 +206,14 @@ def test_half_of_the_windows_are_mirrored_and_each_is_a_function_of_its_place(ma
     flipped = 0
     for place in range(24):
         one, two = plain[place], data[place]
-        same = torch.equal(one.driver, two.driver)
-        assert same or np.allclose(mirrored(one.driver.numpy()), two.driver.numpy())
-        assert torch.equal(one.audio, two.audio) and torch.equal(one.gates, two.gates)
-        assert torch.equal(data[place].driver, two.driver)
+        same = torch.equal(of(one, "expression.numbers"), of(two, "expression.numbers"))
+        assert same or np.allclose(
+            mirrored(of(one, "expression.numbers").numpy()), of(two, "expression.numbers").numpy()
+        )
+        assert torch.equal(of(one, "audio.features"), of(two, "audio.features")) and torch.equal(
+            one.gates, two.gates
+        )
+        assert torch.equal(of(data[place], "expression.numbers"), of(two, "expression.numbers"))
         flipped += not same
     assert 6 <= flipped <= 18
 
@@ -210,7 +222,9 @@ def test_workers_read_the_same_windows(made):
     batches = []
     for workers in (0, 1):
         data = MotionClipData(config(made), batch_size=2, steps=4, workers=workers)
-        batches.append([(batch.index, batch.driver, batch.gates) for batch in data.train_dataloader()])
+        batches.append(
+            [(batch.index, of(batch, "expression.numbers"), batch.gates) for batch in data.train_dataloader()]
+        )
     for one, other in zip(*batches, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 

@@ -135,7 +135,7 @@ def test_gates_and_guidance_as_the_release_has_them(pipe):
     request = pipe.prepare(
         astronaut(), audio=speech(), expression=driver(), steps=2, fps="12.5", duration="0.32"
     )
-    assert request.guidance == {"identity": 2.0, "audio": 7.5, "expression": 3.0}
+    assert request.sampling.guidance == {"identity": 2.0, "audio": 7.5, "expression": 3.0}
     assert request.plan.passes == 4 * 2 * request.plan.windows
     told: Conditions = request.inputs.conditions(0, 4)
     nobody = told.closed(["identity", "audio", "expression"])

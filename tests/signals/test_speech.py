@@ -12,7 +12,7 @@ from torch import nn
 
 from actalker.heads.articulation import ARTICULATORS, sharpened
 from actalker.pipeline.folder import load_model, save_model
-from actalker.pipeline.model import ModelConfig, SignalInputs, TalkingHeadModel
+from actalker.pipeline.model import ModelConfig, TalkingHeadModel
 from actalker.signals.audio import HOP, WINDOW, mel_power
 from actalker.signals.running import BANDS, CONTEXT, LOOK_AHEAD, RunningMel, SpeechStream
 from actalker.signals.speech import STRIDE, SpeechConfig, SpeechEncoder, at_outputs, bounded
@@ -197,7 +197,7 @@ def test_a_model_with_it_is_saved_and_loaded(tmp_path, dtype):
     model.encoders["audio"] = encoder()
     save_model(model, tmp_path / "model", dtype)
     loaded = load_model(tmp_path / "model").eval()
-    heard = SignalInputs(audio=torch.from_numpy(features(voice(1.0), 20))[None])
+    heard = {"audio": {"features": torch.from_numpy(features(voice(1.0), 20))[None]}}
     difference = (loaded.tokens(heard)["audio"] - model.tokens(heard)["audio"]).abs()
     assert difference.max() < (1e-6 if dtype is None else 0.2) and difference.mean() < 0.02
     assert loaded.encoders["audio"].source.form == (CONTEXT, BANDS)

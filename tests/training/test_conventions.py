@@ -98,7 +98,8 @@ def test_every_validation_clip_counts_once_on_any_number_of_processes():
 def one_clip(numbers: int) -> Sample:
     empty = torch.zeros(1)
     fields = dict.fromkeys(Sample.__dataclass_fields__, empty[:0])
-    return Sample(**{**fields, "frames": torch.zeros(numbers, dtype=torch.uint8)})
+    numbers = {"crops": torch.zeros(numbers, dtype=torch.uint8)}  # arrays of signals count as well
+    return Sample(**{**fields, "arrays": {"expression": numbers}})
 
 
 def test_workers_are_as_many_as_shared_memory_holds_batches_for(caplog):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from arrays import of
 from models import SMALL, small_model, some_conditions
 from training_runs import ROOT, fit
 
@@ -197,11 +198,11 @@ def batch(b=4, f=6) -> Sample:
             Sample(
                 portrait=torch.zeros(3, 8, 8, dtype=torch.uint8),
                 frames=frames,
-                audio=torch.zeros(f, CONTEXT, MELS),
-                crops=frames,
-                rest=frames[0],
-                bytes=torch.zeros(2, 4, dtype=torch.long),
-                timing=torch.zeros(f, 1, 4),
+                arrays={
+                    "audio": {"features": torch.zeros(f, CONTEXT, MELS)},
+                    "expression": {"crops": frames, "rest": frames[0]},
+                    "text": {"bytes": torch.zeros(2, 4, dtype=torch.long), "timing": torch.zeros(f, 1, 4)},
+                },
                 gates=torch.ones(3, f),
                 face=torch.ones(8, 8),
                 mouth=torch.ones(8, 8),
@@ -245,7 +246,9 @@ def test_other_looks_are_the_same_performance():
     assert not torch.equal(other.face, face) and torch.equal(other.face, other.mouth)
     white = (other.portrait > 250).all(1)  # what is no face is still white
     assert (white[other.face == 0]).float().mean() > 0.9 > 0.1 > (white[other.face == 1]).float().mean()
-    assert torch.equal(other.audio, plain.audio) and torch.equal(other.crops, plain.crops)
+    assert torch.equal(of(other, "audio.features"), of(plain, "audio.features")) and torch.equal(
+        of(other, "expression.crops"), of(plain, "expression.crops")
+    )
 
 
 def test_a_signal_open_alone_gets_the_face():

@@ -68,6 +68,9 @@ class PerformanceConfig:
     fractional: float = 0.25
     """Chance that an open gate is neither 0 nor 1."""
 
+    signals: tuple[str, ...] = ()
+    """Signals of the performances; none: those of the model that is trained, or all of them."""
+
 
 @dataclass(frozen=True, eq=False)
 class Material:
@@ -143,22 +146,28 @@ class PerformanceDataset(Dataset):
         rate = Fraction(config.fps)
         text = TextEncoder.tokenize(made.script, rate, self.length, phases=config.phases)
         generator = torch.Generator().manual_seed(int(rng.integers(2**63 - 1)))
-        if rng.random() < config.alone:
+        signals = config.signals or tuple(SIGNALS)
+        if rng.random() < config.alone and "expression" in signals:
             gates = Gates.all_closed(SIGNALS).change(expression=1.0 if rng.random() < 0.75 else rng.random())
         else:
-            gates = draw_gates(list(SIGNALS), generator, config.all_open, config.fractional)
-        values = {name: gates.values(name, self.length, rate)[rows] for name in SIGNALS}
-        values["expression"] = values["expression"] * (made.seen[rows] > 0)
+            gates = draw_gates(list(signals), generator, config.all_open, config.fractional)
+        shown = {name: np.ones(config.frames, np.float32) for name in signals}
+        shown["expression"] = (made.seen[rows] > 0).astype(np.float32)
+        values = {name: gates.values(name, self.length, rate)[rows] * shown[name] for name in signals}
+        seen = {"numbers": torch.from_numpy(made.read[rows]), "confidence": torch.from_numpy(made.seen[rows])}
+        timing = torch.from_numpy(text.timing[rows])
+        arrays = {
+            "audio": {"articulators": torch.from_numpy(made.talk[rows].astype(np.float32))},
+            "expression": seen,
+            "text": {"bytes": torch.from_numpy(text.bytes), "timing": timing},
+        }
         return Performance(
             own=torch.from_numpy(own),
-            parts=torch.from_numpy(np.stack([parts[name] for name in SIGNALS])),
-            audio=torch.from_numpy(made.talk[rows].astype(np.float32)),
-            driver=torch.from_numpy(made.read[rows]),
-            seen=torch.from_numpy(made.seen[rows]),
-            bytes=torch.from_numpy(text.bytes),
-            timing=torch.from_numpy(text.timing[rows]),
-            gates=torch.from_numpy(np.stack([values[name] for name in SIGNALS])).float(),
+            parts=torch.from_numpy(np.stack([parts[name] for name in signals])),
+            shown=torch.from_numpy(np.stack([shown[name] for name in signals])),
+            arrays={name: arrays[name] for name in signals},
+            gates=torch.from_numpy(np.stack([values[name] for name in signals])).float(),
             micro=torch.tensor([float(config.fps), 0.0, 0.0]),
             index=torch.tensor(place % self.count),
-            signals=signal_names(list(SIGNALS)),
+            signals=signal_names(signals),
         )

@@ -6,11 +6,12 @@ Letters: b batch, f frames, n signals, K phases, L bytes of a phrase.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from ..sample import Gated
+from ..sample import Arrays, Gated
 
 
 @dataclass
@@ -19,43 +20,25 @@ class Performance(Gated):
 
     Motion is in the numbers of `heads.face_map`, relative, (..., 62).
     own: (62,) the portrait's own motion. parts: (n, f, 62) what each signal asks for, before its gate and
-    its region.
-    audio: (f, 9) articulators, or (f, ...) what the audio encoder reads of a sound.
-    driver: (f, 62) as a tracker reads it, and seen: (f,) its confidence, 0 where it sees no face.
-    bytes: (K+1, L) and timing: (f, K, 4) of the script.
+    its region. shown: (n, f) in {0, 1}, where its input holds it: a driver is not seen in every frame.
+    arrays: as `Gated`; `audio` has articulators (f, 9), or what the audio encoder reads of a sound,
+    `expression` numbers (f, 62) as a tracker reads them, and their confidence (f,).
     gates: (n, f) in [0, 1], a row for every signal of `signals`, (n, 32) uint8, their names.
     micro: (3,) frames a second, head and expression motion (0: not known).
     index: its number in its source, for messages.
     """
 
+    STILL: ClassVar[tuple[str, ...]] = (*Gated.STILL, "own")
+    BY_SIGNAL: ClassVar[tuple[str, ...]] = ("gates", "parts", "shown")
+
     own: Tensor
     parts: Tensor
-    audio: Tensor
-    driver: Tensor
-    seen: Tensor
-    bytes: Tensor
-    timing: Tensor
+    shown: Tensor
+    arrays: Arrays
     gates: Tensor
     micro: Tensor
     index: Tensor
     signals: Tensor
-
-    def window(self, rows: slice, items: int) -> Performance:
-        """Some frames of the first `items` of a batch."""
-        at = (slice(items), rows)
-        return Performance(
-            own=self.own[:items],
-            parts=self.parts[:items, :, rows],
-            audio=self.audio[at],
-            driver=self.driver[at],
-            seen=self.seen[at],
-            bytes=self.bytes[:items],
-            timing=self.timing[at],
-            gates=self.gates[:items, :, rows],
-            micro=self.micro[:items],
-            index=self.index[:items],
-            signals=self.signals[:items],
-        )
 
     def asked(self, regions: dict[str, Tensor]) -> Tensor:
         """The motion of a batch under its gates, (b, f, 62): the sum of what each signal asks for, times its

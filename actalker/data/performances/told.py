@@ -11,10 +11,10 @@ from torch import Tensor
 from ...codecs.face_motion import FaceMotion
 from ...control.conditions import Conditions, widen_regions
 from ...errors import InputError
-from ...heads.articulation import ARTICULATORS
 from ...heads.face_map import MOUTH, NUMBERS, face_map
 from ...pipeline.model import TalkingHeadModel
 from ...signals.signal import SIGNALS
+from ..tokens import batch_tokens
 from .performance import Performance
 
 
@@ -35,19 +35,12 @@ def truth(batch: Performance) -> Tensor:
     return batch.asked({name: region[:, 0, 0] for name, region in widened.items()})
 
 
-def check_fits(model: TalkingHeadModel, batch: Performance) -> None:
-    """Raises: InputError where the model learns no motion, or reads another form of speech."""
+def check_fits(model: TalkingHeadModel) -> None:
+    """Raises: InputError where the model learns no motion."""
     if not isinstance(model.codec, FaceMotion):
         raise InputError(
             f"these clips are the motion of heads, and the model's codec is {model.config.codec}; give a "
             "model of motion, or data of pictures such as ClipData"
-        )
-    audio = model.encoders["audio"]
-    form, given = audio.source.form, tuple(batch.audio.shape[2:])  # type: ignore[union-attr]
-    if given != form and not (given == (len(ARTICULATORS),) and hasattr(audio, "articulators")):
-        raise InputError(
-            f"the clips' speech is {given} numbers a frame, model.audio reads {form}; give the data the "
-            "settings of that encoder as `audio`"
         )
 
 
@@ -56,16 +49,11 @@ def conditions(model: TalkingHeadModel, batch: Performance) -> Conditions:
 
     Raises: InputError where the model and the batch do not fit.
     """
-    check_fits(model, batch)
+    check_fits(model)
     b, f = len(batch.own), batch.gates.shape[-1]
-    tokens = {
-        "audio": model.encoders["audio"](batch.audio),
-        "expression": model.encoders["expression"](batch.driver, batch.seen),
-        "text": model.encoders["text"](batch.bytes, batch.timing),
-    }
+    gates, tokens = batch.by_signal(model.signals), batch_tokens(model, batch)
     laid = {name: torch.from_numpy(m).to(batch.own) for name, m in face_map().regions.items()}
     over = {name: mask.expand(b, f, -1, -1) for name, mask in laid.items()}
-    gates = {name: batch.gates[:, k] for k, name in zip(batch.rows(tuple(tokens)), tokens, strict=True)}
     regions = widen_regions({s: over[SIGNALS[s].region] for s in tokens}, gates, over["face"])
     places = torch.from_numpy(face_map().places).to(batch.own).expand(b, -1, -1, -1)
     reference = torch.cat([places, model.codec.lay(batch.own)], 1)  # as a portrait's, `DrawnPortrait`

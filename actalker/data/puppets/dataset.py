@@ -21,7 +21,7 @@ from ...regions.shapes import REGIONS
 from ...signals.signal import SIGNALS
 from ...signals.text import TextEncoder
 from ...signals.whisper import speech_features
-from ..sample import Sample, as_uint8
+from ..sample import Sample, as_uint8, signal_names
 from .clip import PuppetConfig, puppet_clip, render_target
 
 
@@ -46,6 +46,9 @@ class PuppetDataConfig:
 
     all_open: float = 0.4
     """Chance that all gates are open in a clip."""
+
+    signals: tuple[str, ...] = ()
+    """Signals of the clips; none: those of the model that is trained, or all of them."""
 
 
 class PuppetDataset(Dataset):
@@ -74,29 +77,33 @@ class PuppetDataset(Dataset):
         config = self.config
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + index)
         clip = puppet_clip(config.seed, index, PuppetConfig(config.frames, config.fps, config.size))
-        gates = draw_gates(list(SIGNALS), generator, all_open=config.all_open)
+        signals = config.signals or tuple(SIGNALS)
+        gates = draw_gates(list(signals), generator, all_open=config.all_open)
         rate = Fraction(config.fps)
-        for name in SIGNALS:
+        for name in signals:
             one_of(name, clip.parts, "signal for a puppet")
-        values = {name: gates.values(name, config.frames, rate) for name in SIGNALS}
+        values = dict.fromkeys(clip.parts, np.zeros(config.frames, np.float32))
+        values |= {name: gates.values(name, config.frames, rate) for name in signals}
         points = as_found(clip.points, config.size, generator)
         mouth = REGIONS["mouth"]([points], (config.size, config.size))
         face = REGIONS["face"]([points], (config.size, config.size))
         text = TextEncoder.tokenize(clip.script, rate, config.frames, clip.start, phases=config.phases)
         audio = self.speech.reader(clip.sound, rate)(config.frames, clip.start)
+        arrays = {
+            "audio": {"features": torch.from_numpy(audio).half()},
+            "expression": {"crops": clip.driver, "rest": clip.rest},
+            "text": {"bytes": torch.from_numpy(text.bytes), "timing": torch.from_numpy(text.timing)},
+        }
         return Sample(
             portrait=as_uint8(clip.portrait),
             frames=as_uint8(render_target(clip, values)),
-            audio=torch.from_numpy(audio).half(),
-            crops=clip.driver,
-            rest=clip.rest,
-            bytes=torch.from_numpy(text.bytes),
-            timing=torch.from_numpy(text.timing),
-            gates=torch.from_numpy(np.stack([values[name] for name in SIGNALS])),
+            arrays={name: arrays[name] for name in signals},
+            gates=torch.from_numpy(np.stack([values[name] for name in signals])),
             face=(face >= 0.5).to(torch.uint8),
             mouth=(mouth >= 0.5).to(torch.uint8),
             micro=torch.tensor([float(config.fps), 0.0, 0.0]),
             index=torch.tensor(index),
+            signals=signal_names(signals),
         )
 
 

@@ -60,8 +60,8 @@ class Clip:
     def signals(self) -> tuple[str, ...]:
         """What a model must take to make it."""
         heard = self.speech is not None or self.real is not None
-        found = (("audio", heard), ("expression", self.driver is not None), ("text", self.script is not None))
-        return tuple(name for name, given in found if given)
+        has = dict(audio=heard, expression=self.driver is not None, text=self.script is not None)
+        return tuple(name for name, there in has.items() if there)
 
     def digest(self, phones: bool = True) -> str:
         """Of everything that it is made from. phones: whether they are a part of that."""

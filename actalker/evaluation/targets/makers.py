@@ -22,15 +22,17 @@ from ...heads.face_map import MOUTH, NUMBERS
 from ...heads.model import head_model
 from ...media.sound import Sound
 from ...pipeline.folder import load_model
-from ...pipeline.performance import open_performance, perform
 from ...pipeline.portrait import read_portrait
 from ...pipeline.result import to_uint8
 from ...pipeline.talking_head import TalkingHeadPipeline
+from ...signals.expression_input import open_performance, perform
+from ...signals.feed import SignalContext
 from ...signals.liveliness import Liveliness
 from ..lips import FPS
 from .clips import Clip
 from .sounds import RATE
 
+CLOSED = "audio"  # the signal whose gate closes in a pair of clips
 TRUTH = "truth"
 SIZE = 512  # pixels of the longer side of what models of heads draw, and of what is read at least
 LIVELY = 0.5  # of faces that nobody drives, where they are not to be calm
@@ -86,9 +88,9 @@ class Truth:
         portrait = read_portrait(clip.portrait, SQUARE, codec=self.codec, view="face", limit=SIZE).bound
         assert isinstance(portrait, DrawnPortrait)
         numbers = np.zeros((clip.frames, len(NUMBERS)), np.float32)
-        heard = "audio" not in closed
+        heard = CLOSED not in closed
         if clip.driver is not None:
-            numbers += followed(clip.driver, clip.frames) * (~OF_MOUTH if "audio" in clip.signals else 1)
+            numbers += followed(clip.driver, clip.frames) * (~OF_MOUTH if CLOSED in clip.signals else 1)
         elif not clip.calm:
             numbers += Liveliness(FPS, clip.seed, LIVELY).numbers(0, clip.frames)
         if clip.real is not None:
@@ -134,7 +136,9 @@ def asked_opening(phones: Sequence[Phone], frames: int) -> np.ndarray:
 def followed(video: Path, frames: int) -> np.ndarray:
     """The motion of a video's head as numbers (f, 62), as the model `direct` reads it; still at its end."""
     model = load_model("direct")
-    driver = perform(model, open_performance(model, video, Fraction(FPS), frames))
+    (encoder,) = (model.encoders[name] for name in model.signals)
+    context = SignalContext(encoder, model.device, model.dtype, Fraction(FPS))
+    driver = perform(context, open_performance(context, video, frames))
     numbers = driver.tokens[:, 0].numpy() * driver.shown(0, len(driver), len(driver), Fraction(FPS))[:, None]
     return np.pad(numbers, ((0, frames - len(numbers)), (0, 0)), "edge")
 

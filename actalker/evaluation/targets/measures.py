@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 
+from ...signals.signal import SIGNALS
 from .. import lips
 from ..statistics import mean, median
 from . import driven, items, performances
@@ -276,7 +277,7 @@ def _of_performances() -> Iterator[Measure]:
     ):
         name = f"performances: script phrases shown, {title}"
         yield Measure(name, phrase, partial(items.phrases, setting=setting), least, most)
-    for signal in ("audio", "expression", "text"):
+    for signal in SIGNALS:
         name = f"performances: effect grows with the {signal} gate, share"
         grows = (
             f"{what}; effect in its own region at gates 0, 0.25, 0.5, 0.75, 1, each more than the one before"

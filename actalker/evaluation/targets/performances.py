@@ -24,12 +24,12 @@ from ...data.performances.scripts import performed
 from ...data.performances.told import conditions, number_regions, truth
 from ...data.sample import collate
 from ...heads.face_map import CELLS, MOUTH, NUMBERS, weights
-from ...pipeline.encoders import NONE
 from ...pipeline.find import find_model
 from ...pipeline.folder import check_files, load_model
 from ...pipeline.generate import generate
 from ...pipeline.model import TalkingHeadModel
 from ...provenance import whole_file
+from ...signals.encoders import NONE
 from ...signals.signal import SIGNALS
 from ..jobs import read_kept, run_jobs
 from ..statistics import correlation, is_monotone, median
@@ -115,7 +115,7 @@ def gated(batch: Performance, gates: Mapping[str, float]) -> Performance:
     """The batch under gates; a driver's is closed where no face is seen."""
     made = batch.gates.clone()
     for k, name in enumerate(batch.names()):
-        made[:, k] = gates[name] * ((batch.seen > 0) if name == "expression" else 1)
+        made[:, k] = gates[name] * batch.shown[:, k]
     return replace(batch, gates=made)
 
 

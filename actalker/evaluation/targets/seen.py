@@ -17,20 +17,19 @@ import numpy as np
 
 from ...faces.face import Face
 from ...media.video import read_frames as read_video
-from ...pipeline.encoders import NONE
 from ...pipeline.find import find_model
 from ...pipeline.folder import check_files
 from ...provenance import file_hash, whole_file
 from ...regions.shapes import REGIONS
+from ...signals.encoders import NONE
 from ...signals.signal import SIGNALS
 from ..heads.reading import NOSE_BASE, Reading, at_most, read_frames
 from ..jobs import run_jobs
 from ..lips import FPS
 from .clips import Clip
-from .makers import TRUTH, Maker, enlarged, maker
+from .makers import CLOSED, TRUTH, Maker, enlarged, maker
 
 MEASURED = 2  # to be raised when clips are made or read in another way: old cells are not taken then
-CLOSED = "audio"  # the signal whose gate closes in a pair
 REAL = "real"  # what videos are read under, beside the names of models
 PACKAGE = Path(__file__).parents[2]
 

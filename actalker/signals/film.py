@@ -25,7 +25,8 @@ from ..faces.track import SPARSE, Track, at_every_frame, track_face
 from ..faces.upright import LIES
 from ..media.video import probe, read_frames
 from ..timeline import Interval, frame_count
-from .model import TalkingHeadModel
+from .feed import SignalContext
+from .objects import checked_picture
 
 log = logging.getLogger("actalker")
 DRIVER = "driving video"  # what frames that are no file are called
@@ -149,14 +150,14 @@ def open_film(
     return Film(frames, fps, start, len(frames))
 
 
-def drive(model: TalkingHeadModel, film: Film, face_model: Path | None = None) -> Driver:
+def drive(context: SignalContext, film: Film) -> Driver:
     """The motion of a driving video's face, relative to its rest. Raises: InputError where it shows none."""
-    rest = find_rest(film, face_model)
+    rest = find_rest(film, context.face_model)
     seconds = film.seconds(rest)
     fact = f"driving video: motion is relative to its face at {seconds:.2f} s"
     if rest:
         fact += f", the first that is seen after {film.seconds(0):.2f} s"
-    return Driver(lambda: read_motion(model, film, rest, face_model), [fact])
+    return Driver(lambda: read_motion(context, film, rest), [fact])
 
 
 def find_rest(film: Film, face_model: Path | None = None) -> int:
@@ -193,13 +194,13 @@ def _after_fade(film: Film, first: int) -> int:
     return first + int((light >= SEEN * light.max()).argmax())
 
 
-def read_motion(model: TalkingHeadModel, film: Film, rest: int, face_model: Path | None = None) -> Motion:
+def read_motion(context: SignalContext, film: Film, rest: int) -> Motion:
     """Tokens of the motion of a driving video's face relative to frame `rest`, and where a face is found.
 
     Frames without one are told with their times.
     """
-    encoder: Any = model.encoders["expression"]
-    squares, present, light = follow(film, encoder.reach, face_model)
+    encoder: Any = context.encoder
+    squares, present, light = follow(film, encoder.reach, context.face_model)
     usual = float(np.median(light[present]))
 
     def crops(start: int = 0) -> Iterator[np.ndarray]:
@@ -208,7 +209,7 @@ def read_motion(model: TalkingHeadModel, film: Film, rest: int, face_model: Path
             crop = square.apply(frame, encoder.config.size)
             yield crop if own >= LIT * usual else brightened(crop, usual / max(own, 1.0))
 
-    tokens = expression_tokens(model, crops(), next(crops(rest)))
+    tokens = expression_tokens(context, crops(), next(crops(rest)))
     present = present[: len(tokens)]
     if not present.all():
         log.warning("%s: %s; its gate closes there", film.name, gaps(film, present))
@@ -261,20 +262,19 @@ def brightened(crop: np.ndarray, gain: float) -> np.ndarray:
     return np.clip(np.round(crop * np.float32(gain)), 0, 255).astype(np.uint8)
 
 
-def expression_tokens(model: TalkingHeadModel, crops: Iterator[np.ndarray], rest: np.ndarray) -> Tensor:
+def expression_tokens(context: SignalContext, crops: Iterator[np.ndarray], rest: np.ndarray) -> Tensor:
     """Tokens (k, n, d) of a driving video's crops, read in blocks so that memory stays small.
 
     rest: the crop that motion is relative to.
     """
-    encoder, dtype = model.encoders["expression"], model.network.dtype
 
     def pixels(block: list[np.ndarray]) -> Tensor:
-        pictures = torch.from_numpy(np.stack(block)).permute(0, 3, 1, 2)[None].to(model.device)
-        return (pictures.float() / 127.5 - 1).to(dtype)
+        pictures = torch.from_numpy(np.stack(block)).permute(0, 3, 1, 2)[None].to(context.device)
+        return (pictures.float() / 127.5 - 1).to(context.dtype)
 
     parts, still = [], pixels([rest])[:, 0]
     while block := list(islice(crops, 32)):
-        parts.append(encoder(pixels(block), still)[0][0])
+        parts.append(context.encoder(pixels(block), still)[0])
     return torch.cat(parts)
 
 
@@ -298,10 +298,3 @@ def gaps(film: Timed, present: np.ndarray) -> str:
     spans = [f"{film.seconds(a):.2f}-{film.seconds(b):.2f} s" for a, b in edges.reshape(-1, 2)]
     more = f" and {len(spans) - MOST_GAPS} more times" if len(spans) > MOST_GAPS else ""
     return f"no face at {', '.join(spans[:MOST_GAPS])}{more}"
-
-
-def checked_picture(array: np.ndarray, name: str) -> np.ndarray:
-    """The array itself. Raises: InputError unless it is (h, w, 3) uint8."""
-    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
-        raise InputError(f"{name}: an array of {array.shape} {array.dtype}; give (h, w, 3) uint8, RGB")
-    return array

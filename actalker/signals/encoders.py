@@ -10,58 +10,27 @@ from typing import Any
 from torch import nn
 
 from ..errors import InputError, one_of
-from ..signals.audio import AudioConfig, AudioEncoder
-from ..signals.expression import ExpressionConfig, ExpressionEncoder
-from ..signals.head import HeadConfig, HeadEncoder
-from ..signals.identity import IdentityConfig, IdentityEncoder
-from ..signals.motion_numbers import MotionNumbers, MotionNumbersConfig
-from ..signals.own import OwnMotion, OwnMotionConfig
-from ..signals.released import (
-    ReleasedAudio,
-    ReleasedAudioConfig,
-    ReleasedIdentity,
-    ReleasedIdentityConfig,
-    ReleasedMotion,
-    ReleasedMotionConfig,
-)
-from ..signals.speech import SpeechConfig, SpeechEncoder
-from ..signals.text import TextConfig, TextEncoder
-from ..signals.whisper import WhisperAudio, WhisperConfig
+from .signal import IDENTITY, IDENTITY_ENCODERS, SIGNALS, Kind
 
-# signal -> kind -> encoder and its settings; the first kind is the usual one
-ENCODERS: dict[str, dict[str, tuple[type[nn.Module], type]]] = {
-    "audio": {
-        "mel": (AudioEncoder, AudioConfig),
-        "speech": (SpeechEncoder, SpeechConfig),
-        "whisper": (WhisperAudio, WhisperConfig),
-        "released": (ReleasedAudio, ReleasedAudioConfig),
-    },
-    "expression": {
-        "crops": (ExpressionEncoder, ExpressionConfig),
-        "released": (ReleasedMotion, ReleasedMotionConfig),
-        "numbers": (MotionNumbers, MotionNumbersConfig),
-        "head": (HeadEncoder, HeadConfig),
-    },
-    "text": {"bytes": (TextEncoder, TextConfig)},
-    "identity": {
-        "crop": (IdentityEncoder, IdentityConfig),
-        "released": (ReleasedIdentity, ReleasedIdentityConfig),
-        "own": (OwnMotion, OwnMotionConfig),
-    },
-}
 NONE = "none"  # the kind of encoder that a model has not
 
 
 def make_encoder(signal: str, given: Mapping[str, Any]) -> nn.Module:
     """The encoder that a signal's settings ask for. Raises: InputError for unknown kinds and settings."""
-    values, kinds = dict(given), ENCODERS[signal]
+    values, kinds = dict(given), kinds_of(signal)
     if "class_path" in values:
         return _own_encoder(signal, values)
     kind = one_of(values.pop("kind", next(iter(kinds))), kinds, f"kind of {signal} encoder")
-    encoder, settings = kinds[kind]
+    settings = kinds[kind].settings.load()
     for name in values:
         one_of(name, {f.name for f in fields(settings)}, f"setting of the {kind} encoder of {signal}")
-    return encoder(settings(**values))
+    encoder: nn.Module = kinds[kind].encoder.load()(settings(**values))
+    return encoder
+
+
+def kinds_of(signal: str) -> Mapping[str, Kind]:
+    """The kinds of encoder that a signal, or `identity`, may have; the first is the usual one."""
+    return IDENTITY_ENCODERS if signal == IDENTITY else SIGNALS[signal].encoders
 
 
 def _own_encoder(signal: str, values: Mapping[str, Any]) -> nn.Module:
@@ -83,7 +52,7 @@ def _own_encoder(signal: str, values: Mapping[str, Any]) -> nn.Module:
         made = kind(**dict(values.get("init_args") or {}))
     except TypeError as error:
         raise InputError(f"model.{signal}.init_args: {error}; give the arguments of {path}") from None
-    wanted = ("null", "absent", *(("source",) if signal == "audio" else ()))
+    wanted = ("null", "absent", *(() if signal == IDENTITY else SIGNALS[signal].needs))
     missing = [part for part in wanted if not hasattr(made, part)]
     if missing:
         raise InputError(

@@ -12,7 +12,7 @@ from PIL import Image
 
 from actalker.errors import InputError
 from actalker.media.sound import Sound
-from actalker.pipeline.objects import as_frames, as_picture, as_sound
+from actalker.signals.objects import as_frames, as_picture, as_sound
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (12, 10, 3), dtype=np.uint8)

@@ -207,3 +207,10 @@ def _content(value: Any, name: str) -> bytes:
 
 def _first(values: Mapping[str, Any], *names: str) -> Any:
     return next((values[name] for name in names if values.get(name) is not None), None)
+
+
+def checked_picture(array: np.ndarray, name: str) -> np.ndarray:
+    """The array itself. Raises: InputError unless it is (h, w, 3) uint8."""
+    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
+        raise InputError(f"{name}: an array of {array.shape} {array.dtype}; give (h, w, 3) uint8, RGB")
+    return array

@@ -13,8 +13,9 @@ from PIL import Image
 from pipeline_files import small_model
 
 from actalker.errors import InputError
-from actalker.pipeline.driver import FADE, Driver, Motion, drive, find_rest, open_film
 from actalker.pipeline.inputs import gather
+from actalker.signals.feed import SignalContext
+from actalker.signals.film import FADE, Driver, Motion, drive, find_rest, open_film
 
 F25 = Fraction(25)
 BLANK = np.full((112, 112, 3), 90, np.uint8)
@@ -33,7 +34,8 @@ def frames(made):
 
 
 def read(model, frames) -> Driver:
-    return drive(model, open_film(frames, F25, None))
+    context = SignalContext(model.encoders["expression"], model.device, model.dtype, F25)
+    return drive(context, open_film(frames, F25, None))
 
 
 def test_frames_without_a_face_change_nothing_where_one_is_found(model, frames, caplog):
@@ -102,7 +104,7 @@ def test_unknown_phrases_are_named_before_the_run(model, made, caplog):
     taught.config = replace(taught.config, phrases=(("smiles", "looks happy"), ("turns left",)))
     for taken, lines in ((taught, 1), (model, 0)):  # a model without a fixed set takes any words
         caplog.clear()
-        gather(taken, made / "face.png", text="a man | 0-0.5: he smiles! | 0.5-1: turns head left")
+        gather(taken, made / "face.png", {"text": "a man | 0-0.5: he smiles! | 0.5-1: turns head left"})
         told = [record.getMessage() for record in caplog.records]
         assert len(told) == lines, told
     assert not told

@@ -1,0 +1,87 @@
+"""`--like clip.json`: the settings of a clip that was made before, from its sidecar."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser
+
+from ..errors import InputError
+from ..provenance import check_readable, file_hash
+from .options import pairs
+
+ANEW = (
+    "out",
+    "preview",
+    "motion_out",
+    "overwrite",
+    "quiet",
+    "config",
+    "like",
+)  # what a new clip has of its own
+JOINED = ("gate", "region", "guidance")  # one value for each signal: another signal's stays
+
+
+class Like:
+    """A sidecar. Raises: InputError for files that are none."""
+
+    def __init__(self, path: str) -> None:
+        self.path = check_readable(path, "sidecar")
+        try:
+            self.record = json.loads(Path(path).read_text(encoding="utf-8"))
+            self.settings = dict(self.record["settings"])
+        except (ValueError, KeyError, TypeError):
+            raise InputError(
+                f"--like {path}: is no sidecar; give the .json that lies beside a clip of actalker infer"
+            ) from None
+
+    def set_defaults(self, parser: ArgumentParser) -> None:
+        """The settings as defaults of the options. Raises: InputError for settings that no option has."""
+        known = {action.dest for action in parser._actions}
+        lost = sorted(name for name in self.settings if name not in known and name not in ANEW)
+        if lost:
+            raise InputError(
+                f"--like {self.path}: {', '.join(lost)} is no option any more; the clip is of another version"
+            )
+        values = {k: v for k, v in self.settings.items() if k not in (*ANEW, *JOINED) and v is not None}
+        parser.set_defaults(values)
+
+    def joined(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings with the sidecar's gates, regions and guidance of signals that they do not name."""
+        out = dict(settings)
+        for option in JOINED:
+            before, now = (
+                pairs(each.get(option), option, "NAME=VALUE") for each in (self.settings, settings)
+            )
+            both = {**before, **now}
+            out[option] = [f"{name}={value}" for name, value in both.items()] or None
+        return out
+
+    def check(self, settings: Mapping[str, Any], model_files: Mapping[str, str]) -> None:
+        """Raises: InputError where an input, or the model, is no longer what the clip was made from."""
+        for name, each in self.record.get("inputs", {}).items():
+            path = Path(each["file"])
+            if str(settings.get(name, path)) != str(path):
+                continue  # another one is given
+            if not path.is_file() or file_hash(path) != each["hash"]:
+                what = "is not what it was when" if path.is_file() else "is not there any more;"
+                raise InputError(
+                    f"--like {self.path}: {path} {what} the clip was made; give --{name.split()[0]} FILE"
+                )
+        model = self.record.get("model", {})
+        if settings["model"] == model.get("name") and dict(model_files) != model.get("files"):
+            raise InputError(
+                f"--like {self.path}: the clip was made by another {model['name']}; give --model FOLDER, or "
+                f"leave out --like"
+            )
+
+
+def like_of(argv: Sequence[str]) -> str | None:
+    """The file behind `--like` on a command line, before it is parsed."""
+    for word, following in zip(argv, [*argv[1:], ""], strict=True):
+        if word == "--like" or word.startswith("--like="):
+            return word.partition("=")[2] or following
+    return None
