@@ -23,6 +23,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 from actalker.pipeline.generate import generate
+from actalker.pipeline.memory import LATENTS
 from actalker.pipeline.talking_head import TalkingHeadPipeline
 
 SPEECH = Path(__file__).parents[1] / "actalker" / "assets" / "speech.flac"
@@ -46,7 +47,9 @@ def calls(name: str, portrait: str | None) -> dict[str, Callable[[], object]]:
     inputs = request.inputs
 
     def motion() -> object:
-        return list(generate(pipeline.model, inputs.conditions, FRAMES, 0, STEPS, decode=0))
+        return list(
+            generate(pipeline.model, inputs.conditions, FRAMES, request.sampling, arrangement=LATENTS)
+        )
 
     return {"motion": motion, "frames": lambda: list(pipeline.stream(request))}
 

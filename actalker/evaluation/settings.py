@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from ..control.config import SCOPES
 from ..control.gates import Gates
 from ..errors import InputError, one_of
+from ..pipeline.options import RunOptions
 from ..signals.signal import IDENTITY, SIGNALS
 
 BASE = "all gates open"
@@ -67,9 +69,14 @@ class Setting:
         """Signals that it changes something of."""
         return {axis.partition(".")[2] for axis in self.changes if "." in axis} - {IDENTITY}
 
-    def gates(self) -> Gates:
-        """Its gates; those that it does not name are open."""
-        return Gates.parse([f"{name}={value}" for name, value in self.of("gate").items()], SIGNALS)
+    def options(self, base: RunOptions | None = None) -> RunOptions:
+        """The options of a run under this setting; gates that it does not name are open."""
+        gates = Gates.parse([f"{name}={value}" for name, value in self.of("gate").items()], SIGNALS)
+        scales = {name: float(value) for name, value in self.of("guidance").items()}
+        whole: dict[str, Any] = {
+            axis: int(value) for axis, value in self.changes.items() if axis in ("steps", "seed")
+        }
+        return replace(base or RunOptions(), gates=gates, regions=self.of("region"), guidance=scales, **whole)
 
 
 def _check(axis: str, value: str) -> None:

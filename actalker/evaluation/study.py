@@ -30,7 +30,9 @@ from ..pipeline.folder import check_files, load_model
 from ..pipeline.generate import generate
 from ..pipeline.inputs import ClipInputs
 from ..pipeline.model import TalkingHeadModel
+from ..pipeline.options import RunOptions
 from ..pipeline.result import to_uint8
+from ..pipeline.sampling_plan import sampling_plan
 from ..provenance import whole_file
 from ..timeline import frame_count, parse_seconds
 from .cases import FPS, Case
@@ -178,7 +180,8 @@ def _seconds_of_a_call(case: Case, model: str) -> float:
     count = min(inputs.frames, inputs.model.config.window)
     for _ in range(2):
         start = time.perf_counter()
-        for _ in generate(inputs.model, inputs.conditions, count, 0, 1, codec=inputs.portrait.bound):
+        plan = sampling_plan(RunOptions(steps=1), inputs.model.config.sampling)
+        for _ in generate(inputs.model, inputs.conditions, count, plan, codec=inputs.portrait.bound):
             pass
     return time.perf_counter() - start
 
@@ -223,9 +226,10 @@ def _make(
 
 def _frames(inputs: ClipInputs, setting: Setting, steps: int | None) -> np.ndarray:
     """(f, h, w, 3) uint8: the clip under a setting."""
-    told = replace(inputs, gates=setting.gates(), regions=setting.of("region"))
+    options = setting.options(RunOptions(steps=steps))
+    told = replace(inputs, gates=options.opening, regions=options.acting)
     drop, model = setting.changes.get("mask_drop"), inputs.model
-    scales = {k: float(v) for k, v in setting.of("guidance").items()}
+    plan = sampling_plan(options, model.config.sampling)
 
     def conditions(start: int, stop: int) -> Conditions:
         made = told.conditions(start, stop)
@@ -234,9 +238,7 @@ def _frames(inputs: ClipInputs, setting: Setting, steps: int | None) -> np.ndarr
         return replace(made, mask_drop=float(drop), generator=torch.Generator().manual_seed(start))
 
     with _scanning(model, setting.changes.get("scan_scope")):
-        own = int(setting.changes["steps"]) if "steps" in setting.changes else steps
-        seed = int(setting.changes.get("seed", 0))
-        pieces = generate(model, conditions, told.frames, seed, own, scales=scales, codec=told.portrait.bound)
+        pieces = generate(model, conditions, told.frames, plan, codec=told.portrait.bound)
         return np.concatenate([to_uint8(piece) for piece in pieces])
 
 

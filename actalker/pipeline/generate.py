@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -16,10 +16,11 @@ from ..diffusion.reuse import reused
 from ..diffusion.sampling import SAMPLERS, Observer, Sampling
 from ..diffusion.shifted import sample_shifted
 from ..diffusion.windows import sample_windows
-from ..errors import one_of
 from ..signals.signal import SIGNALS
-from .memory import give_back
+from .memory import Arrangement, give_back
 from .model import TalkingHeadModel
+from .options import RunOptions
+from .sampling_plan import SamplingPlan, sampling_plan
 
 
 @torch.no_grad()
@@ -27,58 +28,50 @@ def generate(
     model: TalkingHeadModel,
     conditions: Callable[[int, int], Conditions],
     frames: int,
-    seed: int = 0,
-    steps: int | None = None,
-    sampler: str | None = None,
-    scales: Mapping[str, float] | None = None,
-    windows: str | None = None,
+    plan: SamplingPlan | None = None,
+    *,
     observer: Observer | None = None,
-    together: bool = True,
-    decode: int = 8,
-    reuse: int = 1,
+    arrangement: Arrangement = Arrangement(),  # noqa: B008 - frozen
     latents: Tensor | None = None,
     codec: Bound | None = None,
-    told_latents: Callable[[Tensor], object] | None = None,
+    on_latents: Callable[[Tensor], object] | None = None,
 ) -> Iterator[Tensor]:
     """Frames of one clip, piece by piece: (k, 3, H, W), floats in [-1, 1] or uint8.
 
-    With `decode` 0 they stay latents, (k, c, h, w).
+    Where the arrangement decodes 0 at once, they stay latents, (k, c, h, w).
 
     Args:
         conditions: of frames start to stop, a batch of one.
         frames: length of the clip.
-        steps, sampler, windows: the model's own unless given.
-        scales: guidance scale of each signal, 1 = none; the model's own of those that are not given.
-        observer: told of every step.
-        together: whether guidance passes run as one batch. decode: frames that are decoded at once,
-            or 0.
-        reuse: denoiser calls for which the outputs of attention are kept (`diffusion.reuse`).
+        plan: how it is sampled; None: as the model is, with seed 0.
+        observer: called after every step. arrangement: how many frames are decoded at once, and whether
+            guidance passes run as one batch.
         latents: the unit noise that the clip starts from, (1, f, c, h, w), in place of the seed's; noise
             that a sampler adds on the way is the seed's all the same.
         codec: the model's, bound to the clip's portrait; codecs of pictures need none.
-        told_latents: told every window's latents (1, k, c, h, w) before they are decoded.
+        on_latents: called with every window's latents (1, k, c, h, w) before they are decoded.
     """
     config, settings = model.config, model.config.sampling
-    noise = FrameNoise(model.codec.latent_shape(config.size), seed, settings.shared_noise, latents)
-    name = one_of(sampler or settings.sampler, SAMPLERS, "sampler")
+    plan = plan or sampling_plan(RunOptions(), settings)
+    noise = FrameNoise(model.codec.latent_shape(config.size), plan.seed, settings.shared_noise, latents)
     how = Sampling(
-        sigmas=settings.sigmas(steps or settings.steps, name),
+        sigmas=settings.sigmas(plan.steps, plan.sampler),
         window=config.window,
         overlap=config.overlap,
         shift=settings.shift,
-        sampler=SAMPLERS[name],
+        sampler=SAMPLERS[plan.sampler],
         path=model.denoise.path,
         observer=observer or Observer(),
     )
-    in_pieces = sample_shifted if (windows or settings.windows) == "shifted" else sample_windows
-    scales = {**settings.guidance, **(scales or {})}
-    with reused(guided(model.denoise, scales, together), model.network, reuse) as denoise:
+    in_pieces = sample_shifted if plan.windows == "shifted" else sample_windows
+    estimate = guided(model.denoise, plan.guidance, arrangement.together)
+    with reused(estimate, model.network, plan.reuse) as denoise:
         pieces = in_pieces(denoise, conditions, frames, noise, how)
         first = 0
         for piece in pieces:
-            if told_latents is not None:
-                told_latents(piece)
-            if not decode:
+            if on_latents is not None:
+                on_latents(piece)
+            if not arrangement.decode:
                 yield piece[0]
                 continue
             still = free = None
@@ -86,7 +79,7 @@ def generate(
                 told = conditions(first, first + piece.shape[1])
                 still, free = told.reference, movable(told)[0]
             first += piece.shape[1]
-            yield from (codec or model.codec).stream(piece, decode, still, free)
+            yield from (codec or model.codec).stream(piece, arrangement.decode, still, free)
             give_back()  # else a long clip grows by what each window leaves in pieces
 
 

@@ -55,6 +55,9 @@ class Arrangement:
         return f"{', '.join(parts)}; about {self.need / GB:.1f} GB"
 
 
+LATENTS = Arrangement(decode=0)  # nothing is decoded
+
+
 def parse_budget(text: str) -> float | None:
     """`8GB` to bytes, `max` to None. Raises: InputError for other words."""
     if text == "max":

@@ -29,7 +29,7 @@ class SamplingPlan:
     reuse: int
 
 
-def sampling_plan(options: RunOptions, settings: SamplingConfig, together: bool) -> SamplingPlan:
+def sampling_plan(options: RunOptions, settings: SamplingConfig, together: bool = True) -> SamplingPlan:
     """What the options ask for, filled up by the model's settings.
 
     together: whether guidance passes run as one batch. Raises: InputError for what does not go together.

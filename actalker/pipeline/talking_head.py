@@ -23,6 +23,7 @@ from .arguments import CALL, named, run_options
 from .generate import generate
 from .inputs import gather
 from .interpolate import interpolated, load_between
+from .memory import Arrangement
 from .options import RunOptions
 from .request import Request
 from .result import OUTPUT_TYPES, TalkingHeadOutput, as_output_type, to_float, to_uint8
@@ -86,29 +87,23 @@ class TalkingHeadPipeline(StoredPipeline):
 
     def _frames(self, request: Request, observer: Observer) -> Iterator[np.ndarray]:
         hold = Steady(float(request.inputs.fps)) if request.options.steady else None
-        for piece in self._pieces(request, observer, self.arrangement.decode):
+        for piece in self._pieces(request, observer, self.arrangement):
             yield from to_uint8(piece if hold is None else hold(to_float(piece)))
 
-    def _pieces(self, request: Request, observer: Observer, decode: int) -> Iterator[Tensor]:
+    def _pieces(self, request: Request, observer: Observer, arrangement: Arrangement) -> Iterator[Tensor]:
         self._interrupt = False
-        sampling, bound = request.sampling, request.inputs.portrait.bound
+        bound = request.inputs.portrait.bound
         try:
             yield from generate(
                 self.model,
                 request.inputs.conditions,
                 request.inputs.frames,
-                seed=sampling.seed,
-                steps=sampling.steps,
-                sampler=sampling.sampler,
-                scales=sampling.guidance,
-                windows=sampling.windows,
+                request.sampling,
                 observer=observer,
-                together=self.arrangement.together,
-                decode=decode,
-                reuse=sampling.reuse,
+                arrangement=arrangement,
                 latents=request.latents,
                 codec=bound,
-                told_latents=request.on_latents,
+                on_latents=request.on_latents,
             )
             for note in bound.notes:
                 log.warning(note)
@@ -185,7 +180,7 @@ class TalkingHeadPipeline(StoredPipeline):
                 self, lambda *_: bar.update(), callback_on_step_end, callback_on_step_end_tensor_inputs
             )
             if output_type == "latent":
-                frames = torch.cat(list(self._pieces(request, observer, 0)))
+                frames = torch.cat(list(self._pieces(request, observer, replace(self.arrangement, decode=0))))
             else:
                 pictures = self._frames(request, observer)
                 every = interpolated(pictures, request.options.interpolate, request.between)

@@ -25,6 +25,8 @@ from ..errors import InputError
 from ..heads.face_map import NUMBERS
 from ..pipeline.generate import generate
 from ..pipeline.model import ModelConfig, TalkingHeadModel
+from ..pipeline.options import RunOptions
+from ..pipeline.sampling_plan import sampling_plan
 from ..signals.standardize import Standardize
 from .checkpoints import read_checkpoint
 from .hyperparameters import arguments, plain
@@ -234,7 +236,8 @@ class TrainingModule(L.LightningModule):
         steps: denoiser calls a window; 0: the model's own.
         """
         conditions = self.conditions(one, self.tokens(one, None), self.step_generator(0), training=False)
-        pieces = generate(self.model, conditions.frames, one.frames.shape[1], steps=steps or None)
+        plan = sampling_plan(RunOptions(steps=steps or None), self.model.config.sampling)
+        pieces = generate(self.model, conditions.frames, one.frames.shape[1], plan)
         return (torch.cat(list(pieces)).float() / 2 + 0.5).clamp(0, 1)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

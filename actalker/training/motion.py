@@ -19,6 +19,7 @@ from ..diffusion.objective import Losses, ObjectiveConfig, by_noise_level, denoi
 from ..heads.face_map import CELLS, MOUTH, NUMBERS, weights
 from ..heads.model import CLOSE, COEFFICIENTS, head_model
 from ..pipeline.generate import generate
+from ..pipeline.memory import LATENTS
 from ..pipeline.model import TalkingHeadModel
 from .strategies import (
     MotionStrategy,
@@ -142,7 +143,7 @@ def explained(model: TalkingHeadModel, batch: Performance) -> Mapping[str, Tenso
     told = conditions(model, batch)
     asked, read = truth(batch), []
     for k in range(len(asked)):
-        pieces = generate(model, told.item(k).frames, asked.shape[1], decode=0)
+        pieces = generate(model, told.item(k).frames, asked.shape[1], arrangement=LATENTS)
         read.append(model.codec.read(torch.cat(list(pieces))))
     made = torch.stack(read)
     out = {}

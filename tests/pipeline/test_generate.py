@@ -7,7 +7,10 @@ import torch
 from models import small_model, some_conditions
 
 from actalker.pipeline.generate import generate
+from actalker.pipeline.memory import LATENTS
 from actalker.pipeline.model import TalkingHeadModel
+from actalker.pipeline.options import RunOptions
+from actalker.pipeline.sampling_plan import sampling_plan
 from actalker.pipeline.steps import Steps
 
 FLOW = {
@@ -17,7 +20,8 @@ FLOW = {
 
 
 def latents(model, conditions, frames=8, **how):
-    return torch.cat(list(generate(model, conditions.frames, frames, decode=0, **how)))
+    plan = sampling_plan(RunOptions(**how), model.config.sampling)
+    return torch.cat(list(generate(model, conditions.frames, frames, plan, arrangement=LATENTS)))
 
 
 @pytest.fixture(scope="module")

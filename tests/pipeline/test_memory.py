@@ -26,6 +26,8 @@ from actalker.pipeline.memory import (
     parse_budget,
     settle,
 )
+from actalker.pipeline.options import RunOptions
+from actalker.pipeline.sampling_plan import sampling_plan
 from actalker.signals.signal import SIGNALS
 
 
@@ -74,8 +76,13 @@ def test_a_dtype_that_was_asked_for_stays():
 
 def video(model, **how) -> torch.Tensor:
     told = some_conditions(model, f=10)
-    how = {"scales": {"audio": 2.0, "text": 1.5}, **how}
-    return torch.cat(list(generate(model, told.frames, 10, steps=2, **how)))
+    arrangement = how.pop("arrangement", Arrangement())
+    plan = planned(model, **{"guidance": {"audio": 2.0, "text": 1.5}, "steps": 2, **how})
+    return torch.cat(list(generate(model, told.frames, 10, plan, arrangement=arrangement)))
+
+
+def planned(model, **how):
+    return sampling_plan(RunOptions(**how), model.config.sampling)
 
 
 def test_every_arrangement_makes_the_same_pictures():
@@ -91,9 +98,7 @@ def test_every_arrangement_makes_the_same_pictures():
         settle(model, one, torch.device("cpu"))
         if one.offload == "block":
             assert all(p.device.type == "meta" for p in model.network.parameters())
-        torch.testing.assert_close(
-            video(model, together=one.together, decode=one.decode), whole, rtol=1e-4, atol=1e-4
-        )
+        torch.testing.assert_close(video(model, arrangement=one), whole, rtol=1e-4, atol=1e-4)
 
 
 def test_guidance_is_the_models_own_unless_given():
@@ -101,10 +106,10 @@ def test_guidance_is_the_models_own_unless_given():
     own.config = replace(
         own.config, sampling=replace(own.config.sampling, guidance={"text": 4.0, "audio": 2.0})
     )
-    same = video(plain, scales={"audio": 2.0, "text": 4.0})
-    assert torch.equal(video(own, scales={}), same)
-    assert torch.equal(video(own, scales={"text": 1.0}), video(plain, scales={"audio": 2.0}))
-    assert not torch.equal(video(plain, scales={}), same)
+    same = video(plain, guidance={"audio": 2.0, "text": 4.0})
+    assert torch.equal(video(own, guidance={}), same)
+    assert torch.equal(video(own, guidance={"text": 1.0}), video(plain, guidance={"audio": 2.0}))
+    assert not torch.equal(video(plain, guidance={}), same)
 
 
 def test_attention_that_is_kept_changes_little_and_leaves_nothing_behind():
@@ -112,23 +117,24 @@ def test_attention_that_is_kept_changes_little_and_leaves_nothing_behind():
     told = some_conditions(model, f=10)
 
     def made(reuse: int) -> torch.Tensor:
-        return torch.cat(list(generate(model, told.frames, 10, steps=5, reuse=reuse)))
+        return torch.cat(list(generate(model, told.frames, 10, planned(model, steps=5, reuse=reuse))))
 
     whole = made(1)
     kept = made(2)
     assert torch.equal(made(1), whole)
     assert torch.equal(made(2), kept)
     assert 0 < (kept - whole).abs().mean() < 0.2 * whole.std()
-    alone = torch.cat(list(generate(model, told.frames, 6, steps=5, reuse=2)))
+    alone = torch.cat(list(generate(model, told.frames, 6, planned(model, steps=5, reuse=2))))
     assert torch.equal(alone[:4], kept[:4])  # what was kept in a window is not used in the next
 
 
 def test_few_steps_of_a_distilled_model_end_at_its_estimate_and_repeat(made):
     model = small_model()
     told = some_conditions(model, f=6)
+    few = {"steps": 3, "sampler": "consistency"}
     one, again, other = (
-        torch.cat(list(generate(model, told.frames, 6, seed, steps, "consistency")))
-        for seed, steps in ((0, 3), (0, 3), (1, 3))
+        torch.cat(list(generate(model, told.frames, 6, planned(model, seed=seed, **few))))
+        for seed in (0, 0, 1)
     )
     assert one.isfinite().all() and torch.equal(one, again) and not torch.equal(one, other)
 

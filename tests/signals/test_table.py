@@ -177,7 +177,7 @@ def test_a_fourth_signal_is_a_line_in_the_table(sway, made, tmp_path, capsys):
     given = {"portrait": made / "face.png", "audio": made / "speech.wav", "sway": sway, "duration": 0.16}
     opened, closed = (pipe(**given, gates={"sway": gate}, output_type="latent").frames for gate in (1.0, 0.0))
     assert (opened - closed).abs().max() > 1e-4
-    assert Setting("x", {"gate.sway": "0"}).gates().values("sway", 1, Fraction(25)) == 0
+    assert Setting("x", {"gate.sway": "0"}).options().opening.values("sway", 1, Fraction(25)) == 0
     assert len(varied(["region.sway=mouth|face"])) == 3 and preset("gates")
     assert set(Gates.parse(["sway=0.5"], SIGNALS).pieces) == set(SIGNALS)
     with pytest.raises(InputError, match="sway start 1 s: there is no track; give sway"):

@@ -27,6 +27,7 @@ from ...heads.face_map import CELLS, MOUTH, NUMBERS, weights
 from ...pipeline.find import find_model
 from ...pipeline.folder import check_files, load_model
 from ...pipeline.generate import generate
+from ...pipeline.memory import LATENTS
 from ...pipeline.model import TalkingHeadModel
 from ...provenance import whole_file
 from ...signals.encoders import NONE
@@ -123,7 +124,7 @@ def moved(model: TalkingHeadModel | None, batch: Performance) -> np.ndarray:
     """The motion of a batch of one, (f, 62)."""
     if model is None:
         return truth(batch)[0].numpy()
-    pieces = generate(model, conditions(model, batch).frames, batch.gates.shape[-1], decode=0)
+    pieces = generate(model, conditions(model, batch).frames, batch.gates.shape[-1], arrangement=LATENTS)
     return model.codec.read(torch.cat(list(pieces))).numpy()
 
 
