@@ -19,6 +19,7 @@ from ..control.parallel import ParallelControl, Route, route
 from ..control.places import Places
 from ..errors import InputError
 from ..regions.grid import to_grid_bicubic
+from ..signals.signal import SIGNALS
 from .attach import ContextOfPass, attach, control_scope, cross_attentions
 from .base import SpatioTemporalNetwork
 from .denoiser import Estimate
@@ -88,7 +89,7 @@ class ControlUNet(SpatioTemporalNetwork):
         transformer_layers_per_block: int | tuple[int, ...] = 1,
         num_attention_heads: int | tuple[int, ...] = (5, 10, 20, 20),
         num_frames: int = 25,
-        signals: tuple[str, ...] = ("audio", "expression", "text"),
+        signals: tuple[str, ...] = tuple(SIGNALS),
         token_width: int = 1024,
         expand: float = 2.0,
         state_size: int = 16,

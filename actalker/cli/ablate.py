@@ -12,7 +12,10 @@ from typing import Any
 from ..errors import InputError, one_of
 from ..extras import need
 from ..provenance import check_folder, check_readable, make_folder
+from ..signals.signal import SIGNALS
 from .options import new_parser, parse
+
+SPOKEN = "audio"  # for targets: videos of people who speak
 
 
 def run(argv: Sequence[str]) -> int:
@@ -44,9 +47,10 @@ def run(argv: Sequence[str]) -> int:
     p.add_argument("--address", type=str | None, default=None, help="of a Ray cluster")
     for name, what in (
         ("portraits", "pictures, or folders of them"),
-        ("audio", "speech that drives the portraits; for targets videos of people who speak"),
-        ("expression", "driving videos; for a page"),
-        ("text", "scripts; for a page"),
+        *(
+            (name, f"each {signal.input} that drives the portraits, for a page")
+            for name, signal in SIGNALS.items()
+        ),
         ("drivers", "videos, or folders of them; for heads and targets"),
     ):
         p.add_argument(f"--{name}", nargs="+", action="extend", type=str, help=what)
@@ -87,19 +91,19 @@ def run(argv: Sequence[str]) -> int:
     from ..pipeline.find import check_name
 
     one_of(options.engine, ENGINES, "engine")
-    for name, what in (("audio", "sound"), ("expression", "video")):
-        for path in getattr(options, name) or []:
-            check_readable(path, what)
+    drivers = {name: getattr(options, name) or [] for name in SIGNALS}
+    for name, paths in drivers.items():
+        for path in paths if SIGNALS[name].file else ():
+            check_readable(path, SIGNALS[name].file)
     if options.face_model is not None:
         check_readable(options.face_model, "model")
     check_name(options.model)
     folder = check_folder(options.out)
     portraits = _pictures(options.portraits or [], folder)
-    drivers = (options.audio or [], options.expression or [], options.text or [])
     if portraits:
         from ..evaluation.cases import check_files
 
-        check_files(portraits, *drivers, options.duration, options.face_model)
+        check_files(portraits, drivers, options.duration, options.face_model)
     text, path = _study(options, portraits, folder, shlex.join(["actalker", "ablate", *argv]))
     print(text)
     print(path)
@@ -108,7 +112,7 @@ def run(argv: Sequence[str]) -> int:
 
 def _heads(options: Any, command: str) -> int:
     """The report of heads in portraits: of each portrait, and of each video on the first of them."""
-    folder, portraits, drivers = _faces(options, "heads", ("audio", "expression", "text", "beside", "speech"))
+    folder, portraits, drivers = _faces(options, "heads", (*SIGNALS, "beside", "speech"))
     if not portraits and not drivers:
         raise InputError("nothing to measure: give --portraits, and --drivers")
     from ..evaluation.heads.report import HeadStudy, markdown, run_heads, table, write_heads
@@ -134,11 +138,13 @@ def _shipped(options: Any, command: str) -> int:
     """The table of what the model that ships must show, beside others and beside the truth."""
     from ..pipeline.find import check_name
 
-    folder, portraits, drivers = _faces(options, "targets", ("expression", "text", "face_model"))
+    folder, portraits, drivers = _faces(
+        options, "targets", (*(name for name in SIGNALS if name != SPOKEN), "face_model")
+    )
     models = list(dict.fromkeys([options.model, *(options.beside or [])]))
     for model in models:
         check_name(model)
-    speakers = [check_readable(path, "video") for path in options.audio or []]
+    speakers = [check_readable(path, "video") for path in getattr(options, SPOKEN) or []]
     if not portraits and (speakers or drivers or options.speech):
         raise InputError("--preset targets: --audio, --drivers and --speech need --portraits")
     from ..evaluation.targets import performances
@@ -224,14 +230,8 @@ def _study(options: Any, portraits: list[Path], folder: Path, command: str) -> t
     settings = varied(options.vary) if options.vary else preset(options.preset)
     for model in (s.changes["model"] for s in settings if "model" in s.changes):
         check_name(model)
-    cases = file_cases(
-        portraits,
-        options.audio or [],
-        options.expression or [],
-        options.text or [],
-        options.duration,
-        options.face_model,
-    )
+    drivers = {name: getattr(options, name) or [] for name in SIGNALS}
+    cases = file_cases(portraits, drivers, options.duration, options.face_model)
     if not cases:
         raise InputError("nothing to animate: give --portraits, and what drives them")
     from ..evaluation.page import write_study

@@ -18,6 +18,7 @@ import torch
 from torch.utils.data import Dataset
 
 from ..errors import InputError
+from ..signals.samples import ClipSignal, ClipWindow
 from ..signals.script import Phase, Script
 from ..signals.signal import SIGNALS
 from .copies import Copies
@@ -145,6 +146,18 @@ class ClipSet(Dataset, ABC, Generic[S]):
     def signals(self) -> tuple[str, ...]:
         """Signals of the samples."""
         return self.config.signals or tuple(SIGNALS)
+
+    def of_clip(self, window: ClipWindow) -> dict[str, ClipSignal]:
+        """Signal -> what a window shows of it. Raises: InputError for signals that no real clip has."""
+        out = {}
+        for name in self.signals:
+            reader = SIGNALS[name].of_clip
+            if reader is None:
+                raise InputError(
+                    f"{self.config.shards}: clips of real people have no {name}; give data.signals without it"
+                )
+            out[name] = reader.load()(window)
+        return out
 
     def generator(self, place: int) -> torch.Generator:
         """The randomness of a place."""

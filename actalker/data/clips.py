@@ -18,8 +18,7 @@ from ..faces.crop import Crop, canonical_crop
 from ..faces.face import Face
 from ..regions.shapes import REGIONS
 from ..signals.motion import motion_buckets
-from ..signals.script import Script
-from ..signals.text import TextEncoder
+from ..signals.samples import ClipWindow
 from ..signals.whisper import WhisperConfig, speech_features
 from .clip_set import ClipSet, ClipSetConfig, script_of
 from .members import decode_frames, read_features, read_sound, slice_frames
@@ -82,26 +81,27 @@ class ClipDataset(ClipSet[Sample]):
         if meta["sound"] and "wav" in held:
             mono = read_sound(held["wav"], clip.frames / config.fps)
             audio = self.speech.reader(mono, rate)(config.frames, first)
-        script = script_of(meta["script"], config.phases)
-        absent = {"audio"} if audio is None else set()
-        absent |= {"text"} if script is None else set()
-        present = [s for s in self.signals if s not in absent]
-        drawn = draw_gates(present, generator, config.all_open, fractional=0.0)
-        gates = Gates({**dict.fromkeys(self.signals, 0.0), **drawn.pieces})
-        text = TextEncoder.tokenize(script or Script("-"), rate, config.frames, first, phases=config.phases)
-        speech = self.speech.silence(config.frames) if audio is None else audio
-        arrays = {
-            "audio": {"features": torch.from_numpy(speech).half()},
-            "expression": {
+        window = ClipWindow(
+            frames=config.frames,
+            first=first,
+            rate=rate,
+            features=None if audio is None else audio.astype(np.float16),
+            silence=self.speech.silence(config.frames).astype(np.float16),
+            script=script_of(meta["script"], config.phases),
+            phases=config.phases,
+            motion={
                 "crops": torch.stack([_cut(pictures[k], driving, config.driver_size) for k in rows]),
                 "rest": _cut(pictures[0], driving, config.driver_size),
             },
-            "text": {"bytes": torch.from_numpy(text.bytes), "timing": torch.from_numpy(text.timing)},
-        }
+        )
+        has = self.of_clip(window)
+        present = [name for name, signal in has.items() if signal.present]
+        drawn = draw_gates(present, generator, config.all_open, fractional=0.0)
+        gates = Gates({**dict.fromkeys(self.signals, 0.0), **drawn.pieces})
         return Sample(
             portrait=_cut(pictures[reference], square, config.size),
             frames=torch.stack([_cut(pictures[k], square, config.size) for k in rows]),
-            arrays={name: arrays[name] for name in self.signals},
+            arrays={name: signal.arrays for name, signal in has.items()},
             gates=torch.from_numpy(np.stack([gates.values(s, config.frames, rate) for s in self.signals])),
             face=masks["face"].to(torch.uint8),
             mouth=masks["mouth"].to(torch.uint8),

@@ -23,10 +23,9 @@ from ..control.gates import Gates, draw_gates
 from ..errors import InputError
 from ..heads.face_map import FOLLOWS, NUMBERS, mirrored, numbers_of
 from ..heads.rest import calm_face, relative_to
-from ..signals.audio import SpeechFeatures
-from ..signals.encoders import make_encoder
+from ..signals.encoders import speech_of
+from ..signals.samples import ClipWindow
 from ..signals.script import Script
-from ..signals.text import TextEncoder
 from .clip_set import ClipSet, ClipSetConfig, script_of
 from .members import Damaged, read_motion, read_sound
 from .performances.performance import Performance
@@ -108,32 +107,35 @@ class MotionClipDataset(ClipSet[Performance]):
         own, numbers, seen = made.own, made.numbers[rows], made.seen[rows]
         if torch.rand((), generator=generator) < config.mirror:
             own, numbers = mirrored(own), mirrored(numbers)
-        text = TextEncoder.tokenize(
-            made.script or Script("-"), rate, config.frames, first, phases=config.phases
+        window = ClipWindow(
+            frames=config.frames,
+            first=first,
+            rate=rate,
+            features=None if made.speech is None else made.speech[rows].astype(np.float32),
+            silence=self.speech.silence(config.frames),
+            script=made.script,
+            phases=config.phases,
+            motion={
+                "numbers": torch.from_numpy(numbers.copy()),
+                "confidence": torch.from_numpy(seen.copy()),
+            },
         )
-        present = [name for name in self.signals if name != "audio" or made.speech is not None]
+        has = self.of_clip(window)
+        present = [name for name, signal in has.items() if signal.present or not signal.asks]
         drawn = draw_gates(present, generator, config.all_open, config.fractional)
         gates = Gates({**dict.fromkeys(self.signals, 0.0), **drawn.pieces})
-        shown: dict[str, np.ndarray] = {name: np.ones(config.frames, np.float32) for name in self.signals}
-        shown["expression"] = np.asarray(seen > 0, np.float32)
-        shown["text"] = np.asarray(~text.timing[:, :, 0].any(1), np.float32)
+        everywhere = np.ones(config.frames, bool)
+        shown = {
+            name: (everywhere if signal.shown is None else signal.shown).astype(np.float32)
+            for name, signal in has.items()
+        }
         opened = {name: gates.values(name, config.frames, rate) * shown[name] for name in self.signals}
-        parts = {"audio": numbers, "expression": numbers, "text": np.zeros_like(numbers)}
-        speech = self.speech.silence(config.frames) if made.speech is None else made.speech[rows]
-        seen_numbers = {
-            "numbers": torch.from_numpy(numbers.copy()),
-            "confidence": torch.from_numpy(seen.copy()),
-        }
-        arrays = {
-            "audio": {"features": torch.from_numpy(speech.astype(np.float32))},
-            "expression": seen_numbers,
-            "text": {"bytes": torch.from_numpy(text.bytes), "timing": torch.from_numpy(text.timing)},
-        }
+        parts = {name: numbers if signal.asks else np.zeros_like(numbers) for name, signal in has.items()}
         return Performance(
             own=torch.from_numpy(own),
             parts=torch.from_numpy(np.stack([parts[name] for name in self.signals])),
             shown=torch.from_numpy(np.stack([shown[name] for name in self.signals])),
-            arrays={name: arrays[name] for name in self.signals},
+            arrays={name: signal.arrays for name, signal in has.items()},
             gates=torch.from_numpy(np.stack([opened[name] for name in self.signals])).float(),
             micro=torch.tensor([float(rate), 0.0, 0.0]),
             index=torch.tensor(index),
@@ -178,12 +180,6 @@ class MotionClipDataset(ClipSet[Performance]):
             speech=speech,
             script=script_of(meta["script"], self.config.phases),
         )
-
-
-def speech_of(audio: dict[str, Any]) -> SpeechFeatures:
-    """What an encoder of speech reads, by its settings. Raises: InputError for settings of none."""
-    with torch.random.fork_rng(devices=[]):
-        return make_encoder("audio", audio).source  # type: ignore[return-value]
 
 
 def _numbers(numbers: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
@@ -11,12 +11,9 @@ from pathlib import Path
 from ..errors import InputError
 from ..faces.find import find_faces
 from ..media.image import read_image
-from ..media.sound import SHORTEST, read_sound
-from ..media.video import probe
 from ..provenance import file_hash
-from ..signals.script import parse_script
 from ..signals.signal import SIGNALS
-from ..timeline import frame_count, parse_seconds
+from ..timeline import parse_seconds
 from .settings import Setting
 
 FPS = Fraction(25)  # of portraits' clips
@@ -26,21 +23,19 @@ FPS = Fraction(25)  # of portraits' clips
 class Case:
     """What is animated, and by what.
 
-    face_model: MediaPipe's face_landmarker.task, where it is not the one in this package.
+    drivers: signals with what drives the portrait by each, in the table's order. face_model: MediaPipe's
+    face_landmarker.task, where it is not the one in this package.
     """
 
     name: str
     portrait: str
-    audio: str | None = None
-    expression: str | None = None
-    text: str | None = None
+    drivers: tuple[tuple[str, str], ...] = ()
     duration: str | None = None
     face_model: str | None = None
 
     def inputs(self) -> dict[str, str]:
         """Signal -> what drives the portrait by it."""
-        values = {name: getattr(self, name, None) for name in SIGNALS}
-        return {name: value for name, value in values.items() if value is not None}
+        return dict(self.drivers)
 
     def signals(self) -> list[str]:
         """Signals that drive it."""
@@ -59,26 +54,29 @@ def _is_file(text: str) -> bool:
         return False
 
 
+Drivers = Mapping[str, Sequence[str]]
+"""Signal -> inputs that portraits are driven by, each of them."""
+
+
 def file_cases(
-    portraits: Sequence[Path],
-    audio: Sequence[str],
-    expression: Sequence[str],
-    text: Sequence[str],
-    duration: str | None,
-    face_model: str | None,
+    portraits: Sequence[Path], drivers: Drivers, duration: str | None, face_model: str | None
 ) -> list[Case]:
-    """Every portrait with every speech, driving video and script. Raises: InputError without any of these."""
-    if portraits and not (audio or expression or text):
-        raise InputError("--portraits: nothing drives them; give --audio, --expression or --text")
+    """Every portrait with every combination of drivers. Raises: InputError without any of these."""
+    if portraits and not any(drivers.values()):
+        *others, last = (f"--{name}" for name in SIGNALS)
+        raise InputError(f"--portraits: nothing drives them; give {', '.join(others)} or {last}")
     cases = []
-    nothing: list[str | None] = [None]
-    drivers = product(*[[*given] if given else nothing for given in (audio, expression, text)])
-    for portrait, (a, e, t) in product(portraits, list(drivers)):
-        more = [Path(x).stem for x, many in ((a, audio), (e, expression)) if x and len(many) > 1]
-        if t and len(text) > 1:
-            more.append(f"script {text.index(t) + 1}")
-        name = ", ".join([portrait.stem, *more])
-        cases.append(Case(name, str(portrait), a, e, t, duration, face_model))
+    names = [name for name in SIGNALS if drivers.get(name)]
+    for portrait, chosen in product(portraits, list(product(*(drivers[name] for name in names)))):
+        more = [
+            Path(value).stem
+            if SIGNALS[name].file
+            else f"{SIGNALS[name].input} {drivers[name].index(value) + 1}"
+            for name, value in zip(names, chosen, strict=True)
+            if len(drivers[name]) > 1
+        ]
+        pairs = tuple(zip(names, chosen, strict=True))
+        cases.append(Case(", ".join([portrait.stem, *more]), str(portrait), pairs, duration, face_model))
     known: dict[str, Case] = {}
     for case in cases:
         if (other := known.setdefault(case.name, case)) is not case:
@@ -87,20 +85,20 @@ def file_cases(
     return cases
 
 
+def _called(name: str, value: str, values: Sequence[str]) -> str:
+    """A driver in the name of a case: its file's name, or its number."""
+    signal = SIGNALS[name]
+    return Path(value).stem if signal.file else f"{signal.input} {values.index(value) + 1}"
+
+
 def _apart(one: Case, other: Case) -> tuple[str | None, str | None]:
     """The files by which two cases differ, the first such; the same ones where a file is given twice."""
-    pairs = [(getattr(one, name, None), getattr(other, name, None)) for name in ("portrait", *SIGNALS)]
+    files = [{"portrait": each.portrait, **each.inputs()} for each in (one, other)]
+    pairs = [(files[0].get(name), files[1].get(name)) for name in ("portrait", *SIGNALS)]
     return next((pair for pair in pairs if pair[0] != pair[1]), pairs[0])
 
 
-def check_files(
-    portraits: Sequence[Path],
-    audio: Sequence[str],
-    expression: Sequence[str],
-    text: Sequence[str],
-    duration: str,
-    face_model: str | None,
-) -> None:
+def check_files(portraits: Sequence[Path], drivers: Drivers, duration: str, face_model: str | None) -> None:
     """Look at every file that will be animated, or drives: before the first is, and without torch.
 
     Raises: InputError for pictures that cannot be read or show no face, and for drivers that cannot be read.
@@ -112,13 +110,10 @@ def check_files(
         # of several faces the largest is taken: that is said when it is animated
         model = None if face_model is None else Path(face_model)
         find_faces(read_image(portrait), model=model, index=0, name=str(portrait))
-    for path in audio:
-        read_sound(path, limit=max(seconds, SHORTEST))
-    for path in expression:
-        probe(path)
-    for script in text:
-        length = max(seconds, frame_count(seconds, FPS) / FPS)
-        parse_script(script, duration=length).check(length)
+    for name, values in drivers.items():
+        if (check := SIGNALS[name].check) is not None:
+            for value in values:
+                check.load()(value, seconds, FPS)
 
 
 def applicable(settings: Sequence[Setting], cases: Sequence[Case]) -> list[Setting]:

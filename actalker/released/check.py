@@ -18,6 +18,7 @@ from ..backbones.attach import cross_attentions
 from ..backbones.released import ReleasedUNet
 from ..errors import InputError
 from ..provenance import check_readable
+from ..signals.released import MOTION, SPEECH
 
 INPUTS = ("x", "t", "ids", "idt", "aud", "mot", "mouth", "motion", "face")
 MODES = ("joint", "audio_only", "motion_only", "released_ones")
@@ -103,11 +104,11 @@ def run_mode(network: ReleasedUNet, given: dict[str, Tensor], mode: str) -> Tens
         x,
         given["t"],
         {
-            "audio": audio * (mode != "motion_only"),
-            "expression": motion * (mode != "audio_only"),
+            SPEECH: audio * (mode != "motion_only"),
+            MOTION: motion * (mode != "audio_only"),
         },
-        {"audio": masks[0], "expression": masks[1]},
-        {"audio": open_, "expression": open_},
+        {SPEECH: masks[0], MOTION: masks[1]},
+        {SPEECH: open_, MOTION: open_},
         given["idt"].reshape(b, f, -1, given["idt"].shape[-1]),
         given["ids"],
     )

@@ -32,6 +32,8 @@ from ..pipeline.parts import write_weights
 from ..provenance import check_readable
 from ..signals.released import (
     LAYERS,
+    MOTION,
+    SPEECH,
     STEPS,
     ReleasedAudio,
     ReleasedAudioConfig,
@@ -48,8 +50,8 @@ EXPRESSION, POSE = "expression_model.resnet50.", "head_pose_net."  # networks in
 SCALE = 0.18215  # of SVD's latents
 COUNTER = "num_batches_tracked"  # of batch norms: of no use once trained
 KINDS: dict[str, Callable[[Any], nn.Module]] = {
-    "audio": ReleasedAudio,
-    "expression": ReleasedMotion,
+    SPEECH: ReleasedAudio,
+    MOTION: ReleasedMotion,
     "identity": ReleasedIdentity,
 }
 Weights = dict[str, Tensor]
@@ -121,8 +123,8 @@ def model_config(
         denoiser_args=denoiser,
         codec="TemporalAutoencoder",
         codec_args=codec,
-        audio=encoders["audio"],
-        expression=encoders["expression"],
+        audio=encoders[SPEECH],
+        expression=encoders[MOTION],
         text={"kind": "none"},
         identity=encoders["identity"],
         precondition=PreconditionConfig(sigma_data=1.0, prediction="v"),
@@ -131,7 +133,7 @@ def model_config(
             sigma_min=0.002,
             sigma_max=700.0,
             windows="shifted",
-            guidance={"identity": 2.0, "audio": 7.5, "expression": 3.0},
+            guidance={"identity": 2.0, SPEECH: 7.5, MOTION: 3.0},
         ),
     )
 
@@ -236,7 +238,7 @@ def _encoders(
         len(audio["proj3.weight"]) // width,
     )
     made: dict[str, tuple[Any, dict[str, tuple[Path, Weights]]]] = {
-        "audio": (
+        SPEECH: (
             ReleasedAudioConfig(whisper, channels, hidden, spoken, width),
             {"proj": (files["audio_linear"], audio)},
         )
@@ -246,7 +248,7 @@ def _encoders(
     else:
         expression, pose = motion_networks(Path(motion))
         stem, features = pose["conv1.weight"].shape[-1], moves["proj1.weight"].shape[-1]
-        made["expression"] = (
+        made[MOTION] = (
             ReleasedMotionConfig(depths_of(expression), stem, features, width),
             {
                 "expression": (Path(motion), expression),
@@ -270,7 +272,7 @@ def _encoders(
             weights.update({f"{signal}.{part}.{key}": value for key, value in checked.items()})
     write_weights(weights, folder)
     settings = {signal: {"kind": "released", **vars(config)} for signal, (config, _) in made.items()}
-    return {"expression": {"kind": "none"}, **settings}
+    return {MOTION: {"kind": "none"}, **settings}
 
 
 def motion_networks(path: Path) -> tuple[Weights, Weights]:

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+import torch
 from torch import nn
 
 from ..errors import InputError, one_of
+from .audio import SpeechFeatures
 from .signal import IDENTITY, IDENTITY_ENCODERS, SIGNALS, Kind
 
 NONE = "none"  # the kind of encoder that a model has not
@@ -60,3 +62,10 @@ def _own_encoder(signal: str, values: Mapping[str, Any]) -> nn.Module:
             "actalker.signals.SignalEncoder"
         )
     return made
+
+
+def speech_of(audio: Mapping[str, Any]) -> SpeechFeatures:
+    """What an encoder of speech reads, by its settings. Raises: InputError for settings of none."""
+    with torch.random.fork_rng(devices=[]):
+        source: SpeechFeatures = make_encoder("audio", audio).source  # type: ignore[assignment]
+    return source

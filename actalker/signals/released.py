@@ -17,6 +17,8 @@ from .whisper import WhisperConfig, WhisperFeatures
 
 STEPS, LAYERS = 10, 5  # of Whisper's encoder: steps a frame, hidden states of whisper-tiny
 
+SPEECH, MOTION = "audio", "expression"  # the two signals of the release, in the order of its weights
+
 
 class AudioProjection(nn.Module):
     """`audio_linear`: Whisper's hidden states (b, f, 10, 5, channels) to tokens (b, f, n, d)."""

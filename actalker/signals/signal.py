@@ -58,6 +58,10 @@ class Signal:
     unpack: a function (arrays of a training batch, encoder, generator, `AugmentStrategy`) -> arrays as the
         encoder takes them, changed at random where there is a generator; None: they are so already.
     needs: attributes that its encoders have beside those of `SignalEncoder`.
+    check: a function (input, seconds and exact frames a second of the clip) that raises `InputError` for an
+        input that cannot be used, without torch; None: what is wrong shows when it is opened.
+    of_clip: a function (`ClipWindow`) -> `ClipSignal`: what a clip of real people shows of it, for training;
+        None: real clips have none of it.
     still: its arrays in training samples that have no axis of time.
     """
 
@@ -73,6 +77,8 @@ class Signal:
     colour: tuple[int, int, int] = (110, 110, 110)
     unpack: Late | None = None
     needs: tuple[str, ...] = ()
+    check: Late | None = None
+    of_clip: Late | None = None
     still: tuple[str, ...] = ()
 
 
@@ -98,6 +104,8 @@ SIGNALS: dict[str, Signal] = {
         colour=(214, 84, 40),
         unpack=Late(f"{HERE}.samples", "unpack_speech"),
         needs=("source",),
+        check=Late(f"{HERE}.checks", "check_sound"),
+        of_clip=Late(f"{HERE}.samples", "speech_of_clip"),
     ),
     "expression": Signal(
         region="upper",
@@ -117,6 +125,8 @@ SIGNALS: dict[str, Signal] = {
         idle=Late(f"{HERE}.expression_input", "live"),
         colour=(38, 110, 190),
         unpack=Late(f"{HERE}.samples", "unpack_motion"),
+        check=Late(f"{HERE}.checks", "check_video"),
+        of_clip=Late(f"{HERE}.samples", "motion_of_clip"),
         still=("rest",),
     ),
     "text": Signal(
@@ -127,6 +137,8 @@ SIGNALS: dict[str, Signal] = {
         encoders={"bytes": _kind("text", "TextEncoder", "TextConfig")},
         open=Late(f"{HERE}.text_input", "open_text"),
         colour=(46, 140, 80),
+        check=Late(f"{HERE}.checks", "check_script"),
+        of_clip=Late(f"{HERE}.samples", "script_of_clip"),
         still=("bytes",),
     ),
 }

@@ -164,12 +164,17 @@ class Command(LightningCLI):
         """Tell that sound is read by weights that are random and stay so; articulators need none."""
         if not isinstance(self.datamodule, MotionClipData) or self.model.hparams.get("start"):
             return
-        own = self.model.model.encoders["audio"].named_parameters()
-        frozen = [name for name, weight in own if not weight.requires_grad]
+        frozen = [
+            f"encoders.{name}.{weight}"
+            for name, encoder in self.model.model.encoders.items()
+            if hasattr(encoder, "source")
+            for weight, values in encoder.named_parameters()
+            if not values.requires_grad
+        ]
         if frozen and self.config[self.subcommand].ckpt_path is None:
             log.warning(
-                "model.tuning.freeze: encoders.audio.%s and %d more weights that hear the speech begin at "
-                "random and stay so; give --model.start tiny, or --model.tuning.freeze null",
+                "model.tuning.freeze: %s and %d more weights that hear the speech begin at random and stay "
+                "so; give --model.start tiny, or --model.tuning.freeze null",
                 *(frozen[0], len(frozen) - 1),
             )
 

@@ -29,12 +29,9 @@ def aperture(articulators: Tensor) -> Tensor:
 def speech_loss(model: TalkingHeadModel, batch: Spoken) -> tuple[Tensor, dict[str, Tensor]]:
     """What a step of speech minimises, and what it logs.
 
-    Raises: InputError for a model whose audio encoder does not read articulators from speech.
+    Raises: InputError for a model without an encoder that reads articulators from speech.
     """
-    encoder = model.encoders["audio"]
-    if not isinstance(encoder, SpeechEncoder):
-        raise InputError("model.audio: learns nothing from speech alone; give it kind: speech")
-    raw, phones = encoder.listen(batch.features)
+    raw, phones = speech_encoder(model).listen(batch.features)
     made, truth = bounded(raw.float()), batch.articulators
     weights = torch.tensor([WEIGHTS.get(name, 1.0) for name in ARTICULATORS]).to(made)
     shapes = (weights * (made - truth).square()).mean()
@@ -48,9 +45,17 @@ def speech_loss(model: TalkingHeadModel, batch: Spoken) -> tuple[Tensor, dict[st
     return total, values
 
 
+def speech_encoder(model: TalkingHeadModel) -> SpeechEncoder:
+    """The encoder that learns from speech alone. Raises: InputError for a model without one."""
+    for encoder in model.encoders.values():
+        if isinstance(encoder, SpeechEncoder):
+            return encoder
+    raise InputError("model.audio: learns nothing from speech alone; give it kind: speech")
+
+
 def heard(model: TalkingHeadModel, batch: Spoken) -> dict[str, Tensor]:
     """Shares of the variance over a batch that are explained, for each articulator and the opening."""
-    raw, _ = model.encoders["audio"].listen(batch.features)  # type: ignore[union-attr, operator]
+    raw, _ = speech_encoder(model).listen(batch.features)
     made, truth = (
         torch.cat([v, aperture(v)[..., None]], -1).flatten(0, 1)
         for v in (bounded(raw.float()), batch.articulators)

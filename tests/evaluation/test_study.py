@@ -26,7 +26,7 @@ from actalker.pipeline.folder import save_model
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
-WHOLE = Case("face", "p.png", "a.wav", "d.mp4", "smiles")
+WHOLE = Case("face", "p.png", (("audio", "a.wav"), ("expression", "d.mp4"), ("text", "smiles")))
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_presets_name_axes_and_leave_out_signals_that_nobody_has():
     for name, settings in PRESETS.items():
         assert len({s.name for s in settings}) == len(settings) > 2, name
         assert all(set(s.changes) <= set(AXES) for s in settings)
-    speech = [Case("a", "p.png", audio="a.wav")]
+    speech = [Case("a", "p.png", (("audio", "a.wav"),))]
     assert [s.name for s in applicable(preset("gates"), speech)] == [
         BASE,
         "audio closed",
@@ -78,13 +78,15 @@ def test_presets_name_axes_and_leave_out_signals_that_nobody_has():
 
 
 def test_cases_are_every_combination_of_files():
-    made = file_cases([Path("a.png"), Path("b.png")], ["x.wav", "y.wav"], [], ["smiles"], "1", None)
+    made = file_cases(
+        [Path("a.png"), Path("b.png")], {"audio": ["x.wav", "y.wav"], "text": ["smiles"]}, "1", None
+    )
     assert [case.name for case in made] == ["a, x", "a, y", "b, x", "b, y"]
     assert all(case.signals() == ["audio", "text"] for case in made)
     with pytest.raises(InputError, match="nothing drives"):
-        file_cases([Path("a.png")], [], [], [], "1", None)
+        file_cases([Path("a.png")], {}, "1", None)
     with pytest.raises(InputError, match="a.png and b.a.png have one name, 'a'"):
-        file_cases([Path("a.png"), Path("b/a.png")], ["x.wav"], [], [], "1", None)
+        file_cases([Path("a.png"), Path("b/a.png")], {"audio": ["x.wav"]}, "1", None)
 
 
 def cells_of(tmp_path: Path, videos: dict[str, np.ndarray], changes: dict[str, dict[str, str]]) -> list[Cell]:
@@ -142,7 +144,9 @@ def test_cells_are_kept_and_a_closed_gate_is_a_model_without_the_signal(model, m
     settings += [Setting("other noise", {"seed": "1"}), Setting("all scanned", {"mask_drop": "0"})]
     settings += [Setting("by frames", {"scan_scope": "frame"}), Setting("loud", {"guidance.audio": "3"})]
     settings += [Setting("wide", {"region.audio": "frame"}), Setting("more steps", {"steps": "3"})]
-    case = Case("face", str(made / "face.png"), str(made / "speech.wav"), text="smiles", duration="0.4")
+    case = Case(
+        "face", str(made / "face.png"), (("audio", str(made / "speech.wav")), ("text", "smiles")), "0.4"
+    )
     study = Study((case,), tuple(settings), str(model), 1)
     told: list[str] = []
     (cells,) = run_study(study, tmp_path, tell=told.append)

@@ -11,7 +11,7 @@ import numpy as np
 from ...signals.signal import SIGNALS
 from .. import lips
 from ..statistics import mean, median
-from . import driven, items, performances
+from . import driven, items, makers, performances
 from .items import Shown
 
 READ = (
@@ -257,8 +257,8 @@ def _of_performances() -> Iterator[Measure]:
     )
     error = f"{what}; mean square difference to what all open gates ask for"
     for signal, region, low, high in (
-        ("audio", "mouth", 3.0, None),
-        ("audio", "upper", 0.97, 1.03),
+        (makers.CLOSED, "mouth", 3.0, None),
+        (makers.CLOSED, "upper", 0.97, 1.03),
         ("expression", "upper", 2.0, None),
     ):
         yield Measure(

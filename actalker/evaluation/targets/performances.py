@@ -34,14 +34,14 @@ from ...signals.encoders import NONE
 from ...signals.signal import SIGNALS
 from ..jobs import read_kept, run_jobs
 from ..statistics import correlation, is_monotone, median
-from .makers import TRUTH
+from .makers import CLOSED, TRUTH
 
 MEASURED = 1  # to be raised when performances are made or measured in another way
 SEED, COUNT = 2_000_000, 20  # trainings begin at 0 and validate from 1,000,000 on
 SECONDS, FPS = 6.0, 25
 SETTINGS: Mapping[str, tuple[str, ...]] = {  # what is closed
     "open": (),
-    "audio closed": ("audio",),
+    "audio closed": (CLOSED,),
     "expression closed": ("expression",),
     "expression and text closed": ("expression", "text"),
 }
