@@ -1,5 +1,6 @@
 """Short ways to the arrays of training clips."""
 
+import torch
 from torch import Tensor
 
 
@@ -7,3 +8,18 @@ def of(batch, name: str) -> Tensor:
     """An array of a clip by `signal.name`."""
     signal, _, array = name.partition(".")
     return batch.arrays[signal][array]
+
+
+def tensors(batch) -> dict[str, Tensor]:
+    """All tensors of a clip, by name; those of signals are `signal.name`."""
+    out: dict[str, Tensor] = {}
+    batch.each(lambda name, value: out.setdefault(name, value))
+    return out
+
+
+def check_same(one, other) -> None:
+    """Two clips hold the same numbers under the same names; NaN is the same as NaN."""
+    first, second = tensors(one), tensors(other)
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        assert torch.equal(value.nan_to_num(), second[name].nan_to_num()), name

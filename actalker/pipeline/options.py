@@ -53,7 +53,7 @@ class RunOptions:
     seed: int = 0
     """Same seed, same machine, same video."""
 
-    fps: str | float | Fraction = 25
+    fps: str | float | Fraction = "25"
     """Frames a second: 25, 29.97, 30000/1001."""
 
     interpolate: int = 1

@@ -1,4 +1,4 @@
-"""The training loop's view of the model: objective, optimiser, logging. Nothing else lives here.
+"""The training loop's view of the model: what a step minimises, the optimiser, what is logged and sampled.
 
 Letters: b batch, f frames, H W picture size.
 """

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from arrays import check_same
 from shard_servers import serving
 
 from actalker.cli.train_words import check_words
@@ -20,6 +21,7 @@ from actalker.data import places
 from actalker.data.clips import ClipDataConfig, ClipDataset
 from actalker.data.copies import Copies, NoRoom
 from actalker.data.module import ClipData
+from actalker.data.sample import Sample
 from actalker.data.sources import expand
 from actalker.errors import InputError
 
@@ -34,16 +36,15 @@ def folder(prepared) -> Path:
 
 
 @pytest.fixture(scope="module")
-def truth(folder) -> list[dict[str, torch.Tensor]]:
+def truth(folder) -> list[Sample]:
     data = ClipDataset(config(str(folder)))
-    return [vars(data[place]) for place in (0, 3, 5, 8)]
+    return [data[place] for place in (0, 3, 5, 8)]
 
 
-def same(truth: list[dict[str, torch.Tensor]], data: ClipDataset) -> None:
+def same(truth: list[Sample], data: ClipDataset) -> None:
     assert len(data) == 6
     for place, known in zip((0, 3, 5, 8), truth, strict=True):
-        for name, value in vars(data[place]).items():
-            assert torch.equal(value.nan_to_num(), known[name].nan_to_num()), (place, name)
+        check_same(data[place], known)
 
 
 def test_a_brace_list_names_every_shard_once():

@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from arrays import check_same
 
 from actalker.data.puppets.clip import PuppetConfig, face_points, puppet_clip, render_target
 from actalker.data.puppets.dataset import PuppetDataConfig, PuppetDataset
@@ -113,8 +114,7 @@ def test_every_wording_means_its_action_which_moves_its_channels_while_it_is_tol
 def test_samples_are_whole_and_the_same_again():
     plain, again = (PuppetDataset(PuppetDataConfig(seed=3, frames=5, size=64), 6) for _ in range(2))
     for index in range(4):
-        for name, value in vars(plain[index]).items():
-            assert torch.equal(getattr(again[index], name), value), name
+        check_same(again[index], plain[index])
     batch = collate([plain[k] for k in range(4)])
     assert batch.frames.shape == (4, 5, 3, 64, 64) and batch.gates.shape == (4, 3, 5)
     assert ((batch.gates >= 0) & (batch.gates <= 1)).all() and (batch.gates.amax((1, 2)) > 0).all()

@@ -20,7 +20,7 @@ from actalker.errors import InputError
 from actalker.evaluation.cases import Case, applicable, file_cases
 from actalker.evaluation.effects import Context, apart, control, effects, mean_in, summary
 from actalker.evaluation.page import latex, tabulate
-from actalker.evaluation.settings import AXES, BASE, PRESETS, Setting, preset, varied
+from actalker.evaluation.settings import BASE, PRESETS, Setting, axes, preset, varied
 from actalker.evaluation.study import Cell, Study, planned, run_study
 from actalker.pipeline.folder import save_model
 
@@ -67,7 +67,7 @@ def test_axes_that_there_are_not_are_refused(text, said):
 def test_presets_name_axes_and_leave_out_signals_that_nobody_has():
     for name, settings in PRESETS.items():
         assert len({s.name for s in settings}) == len(settings) > 2, name
-        assert all(set(s.changes) <= set(AXES) for s in settings)
+        assert all(set(s.changes) <= set(axes()) for s in settings)
     speech = [Case("a", "p.png", (("audio", "a.wav"),))]
     assert [s.name for s in applicable(preset("gates"), speech)] == [
         BASE,

@@ -237,7 +237,7 @@ def test_a_generator_draws_the_seed(pipe, given):
     generator = torch.Generator().manual_seed(3)
     first, second = clip(generator), clip(generator)
     assert (first != second).any() and np.array_equal(clip([torch.Generator().manual_seed(3)]), first)
-    seed = pipe.prepare(**given, generator=torch.Generator().manual_seed(3)).seed
+    seed = pipe.prepare(**given, generator=torch.Generator().manual_seed(3)).options.seed
     assert np.array_equal(pipe(**given, seed=seed).frames, first)
     with pytest.raises(InputError, match="a list of 2; one clip is made a call"):
         clip([generator, generator])
@@ -254,7 +254,8 @@ def test_latents_are_the_noise_that_it_starts_from(pipe, given, frames):
 
 
 def test_steps_have_two_names(pipe, given):
-    assert pipe.prepare(**given, num_inference_steps=3).steps == pipe.prepare(**given, steps=3).steps == 3
+    one, other = (pipe.prepare(**given, **{name: 3}) for name in ("num_inference_steps", "steps"))
+    assert one.sampling == other.sampling and one.sampling.steps == 3
     with pytest.raises(InputError, match="steps 2 and num_inference_steps 3"):
         pipe(**given, steps=2, num_inference_steps=3)
 

@@ -20,8 +20,9 @@ FLOW = {
 
 
 def latents(model, conditions, frames=8, **how):
+    more = {name: how.pop(name) for name in ("observer", "latents") if name in how}
     plan = sampling_plan(RunOptions(**how), model.config.sampling)
-    return torch.cat(list(generate(model, conditions.frames, frames, plan, arrangement=LATENTS)))
+    return torch.cat(list(generate(model, conditions.frames, frames, plan, arrangement=LATENTS, **more)))
 
 
 @pytest.fixture(scope="module")

@@ -118,7 +118,8 @@ def test_lips_meet_where_an_articulation_closes(tiny, performances):
     assert open_lips[..., rest].max() == 0
     gaps = []
     for lips in (open_lips, shut_lips):
-        made, _ = sampled(tiny, gated(replace(performances, audio=lips), audio=1.0))
+        arrays = {**performances.arrays, "audio": {"articulators": lips}}
+        made, _ = sampled(tiny, gated(replace(performances, arrays=arrays), audio=1.0))
         gaps.append(opening(performances.own + made))
     assert np.mean(gaps[1] < 0.2 * gaps[0]) > 0.8
 

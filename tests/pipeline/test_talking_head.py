@@ -112,7 +112,7 @@ def test_a_driver_that_ends_early_lets_go_of_the_face(pipe, made, face):
 
 def test_a_driver_longer_than_the_clip_is_cut(pipe, made, face):
     request = pipe.prepare(face, audio=made / "speech.wav", expression=made / "mute.mp4", duration=0.2)
-    assert len(request.inputs.expression) == request.inputs.frames == 5
+    assert len(request.inputs.feeds["expression"].driver) == request.inputs.frames == 5
 
 
 def test_a_driving_videos_rest_stands_in_the_plan_and_one_without_a_face_is_refused(pipe, face, tmp_path):

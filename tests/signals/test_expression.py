@@ -26,7 +26,7 @@ def still(b=2, size=128):
 
 
 def test_tokens_see_the_picture_only_through_the_code(encoder):
-    tokens, code = encoder(clip(size=128), still())
+    tokens, code = (part(clip(size=128), still()) for part in (encoder, encoder.read))
     assert code.shape == (2, 3, 24 + POSE)
     assert torch.equal(encoder.tokens(code), tokens)
     assert tokens.shape == encoder.absent(2, 3).shape
@@ -36,7 +36,7 @@ def test_each_frame_is_read_on_its_own(encoder):
     x = clip(size=128)
     y = x.clone()
     y[0, 2] = -y[0, 2]
-    assert (encoder(x, still())[1] != encoder(y, still())[1]).any(-1).nonzero().tolist() == [[0, 2]]
+    assert (encoder.read(x, still()) != encoder.read(y, still())).any(-1).nonzero().tolist() == [[0, 2]]
 
 
 def test_a_code_learns_where_something_is(encoder):
@@ -53,12 +53,12 @@ def test_a_code_learns_where_something_is(encoder):
 
     for _ in range(60):
         crops, at = dots()
-        loss = (encoder(crops, torch.zeros(1, 3, 128, 128))[1][..., :2] - at).square().mean()
+        loss = (encoder.read(crops, torch.zeros(1, 3, 128, 128))[..., :2] - at).square().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     crops, at = dots()
-    read = encoder(crops, torch.zeros(1, 3, 128, 128))[1][..., :2]
+    read = encoder.read(crops, torch.zeros(1, 3, 128, 128))[..., :2]
     assert (read - at).abs().mean() < 0.15  # 0.3 for a guess of the middle
 
 
@@ -136,13 +136,13 @@ def test_the_pose_sees_how_far_a_face_went(size):
     start = size // 2
     rest = wide[..., start : start + size, start : start + size]
     crop = wide[..., start - rows : start - rows + size, start - columns : start - columns + size]
-    code = encoder(torch.stack([rest, crop], 1), rest)[1]
+    code = encoder.read(torch.stack([rest, crop], 1), rest)
     still, moved = seen[0][:, :2, 3:-3, 3:-3].mean((2, 3))
     assert still.abs().max() < 0.02
     expected = torch.tensor([columns, rows]) * 64 / size
     torch.testing.assert_close(moved, expected, atol=0.25, rtol=0)
     torch.nn.init.normal_(encoder.pose[0].weight)
-    assert torch.equal(encoder(torch.stack([rest, crop], 1), rest)[1], code)
+    assert torch.equal(encoder.read(torch.stack([rest, crop], 1), rest), code)
 
 
 def test_what_a_place_did_is_what_its_edges_did():
