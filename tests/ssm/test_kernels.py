@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from actalker.errors import InputError
-from actalker.ssm import kernels, selective_scan
+from actalker.ssm import kernels, ordered_scan, selective_scan
 from actalker.ssm.kernels import support, threads
 from actalker.ssm.selective import numba as operators
 
@@ -96,6 +96,20 @@ def test_threads_change_no_bit_of_the_values(monkeypatch, two_threads, sizes):
     assert torch.equal(shared[0], alone[0])
     for x, y in zip(shared, alone, strict=True):
         torch.testing.assert_close(x, y, rtol=1e-4, atol=1e-4)
+
+
+def test_threads_change_no_bit_of_a_scan_in_several_orders(monkeypatch, two_threads):
+    """Groups add to the same rows: one thread does them one after another."""
+    monkeypatch.setattr(threads, "WORTH_THREADS", 0)
+    make = torch.Generator().manual_seed(0)
+    shapes = (60, 16), (60, 2, 16), (2, 16, 4), (60, 2, 4), (60, 2, 4), (2, 16), (2, 16)
+    u, delta, A, *rest = (torch.randn(*shape, generator=make) for shape in shapes)
+    order = torch.stack([torch.arange(60), torch.arange(60).view(3, 20).flip(1).flatten()])
+    call = {"order": order, "lengths": torch.tensor([20, 20, 20]), "results": 60, "backend": "numba"}
+    shared, _ = ordered_scan(u, delta, -A.abs(), *rest, **call)
+    torch.set_num_threads(1)
+    alone, _ = ordered_scan(u, delta, -A.abs(), *rest, **call)
+    assert alone.abs().min() > 0 and torch.equal(shared, alone)
 
 
 def small() -> list[torch.Tensor]:
