@@ -86,7 +86,7 @@ def calls(draw):
         if draw(st.booleans()):
             del inputs[name]
     streams = draw(st.booleans())
-    if streams:
+    if draw(st.booleans()):
         sequences = b if lengths is None else len(lengths)
         inputs["state"] = torch.randn(sequences, g * e, p, n, dtype=torch.float64, requires_grad=True)
     return inputs, streams, {"lengths": lengths, "reverse": draw(st.booleans())}
