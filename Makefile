@@ -19,10 +19,11 @@ test-all: $(VENV)/.test
 # minutes of one core each; make -j2 trains two at a time)
 VARIANTS = full cross-attention no-regions no-mask-drop no-identity
 RUNS = $(foreach variant,$(VARIANTS),$(foreach seed,1 2 3,$(variant)-$(seed)))
-cross-attention = --model.model.denoiser_args.scan_form attention
+cross-attention = --model.model.denoiser_args.branch.form attention
 no-regions = $(cross-attention) --model.model.sampling.regions false
 no-mask-drop = --model.strategy.mask_drop [0.0] --model.model.sampling.mask_drop 0
-no-identity = --model.model.denoiser_args.branch_identity false
+no-identity = --model.model.denoiser_args.branch '{expand: 0.75, state_size: 8, scan_scope: frame, condition_layout: rows, \
+	gated: true, identity: false}'
 
 table-3: $(RUNS:%=runs/ablation/%/model)
 	$(BIN)/actalker ablate --preset targets --model runs/ablation/full-1/model \

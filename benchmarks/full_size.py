@@ -19,6 +19,7 @@ import torch
 from measuring import RATIOS, against, machine, medians, peak_megabytes, row, table
 from torch import Tensor
 
+from actalker.backbones.base import SCALARS
 from actalker.backbones.released import ReleasedUNet
 from actalker.codecs.autoencoder import TemporalAutoencoder
 from actalker.control.conditions import Conditions
@@ -62,9 +63,9 @@ def told(side: int, frames: int) -> Conditions:
         regions={"audio": mouth, "expression": upper},
         gates={s: torch.ones(1, frames) for s in signals},
         identity=torch.randn(1, IDENTITY, WIDTH, generator=make),
-        reference=torch.randn(1, 4, side, side, generator=make),
-        location=torch.stack([mouth + upper, mouth], 2),
-        micro=torch.zeros(1, 3),
+        references={"portrait": torch.randn(1, 4, side, side, generator=make)},
+        maps={"face": mouth + upper, "mouth": mouth},
+        scalars=dict.fromkeys(SCALARS, torch.zeros(1)),
         null={"identity": torch.zeros(IDENTITY, WIDTH), **{s: torch.zeros(TOKENS, WIDTH) for s in signals}},
     )
 

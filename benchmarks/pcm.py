@@ -17,9 +17,10 @@ import torch
 from measuring import RATIOS, Times, against, machine, medians, table
 from torch import Tensor
 
+from actalker.control.conditions import Conditions
 from actalker.control.config import BranchConfig
-from actalker.control.drop import keep
-from actalker.control.parallel import ParallelControl, Route
+from actalker.control.parallel import ParallelControl
+from actalker.control.pass_ import Pass
 from actalker.ssm.backends import Backend, ScanCall
 from actalker.ssm.selective import scan
 
@@ -28,7 +29,7 @@ SIGNALS = ("audio", "expression")
 NUMBERS = 32  # tokens a frame of a signal, of identity
 
 
-def route_of(share: float, side: int, frames: int, width: int) -> Route:
+def pass_of(share: float, side: int, frames: int, width: int) -> Pass:
     """Rows from the top of every frame, `share` of them, kept by both branches."""
     region = torch.zeros(1, frames, side, side)
     region[:, :, : round(side * share)] = 1
@@ -36,23 +37,25 @@ def route_of(share: float, side: int, frames: int, width: int) -> Route:
     tokens = {s: torch.randn(1, frames, NUMBERS, width, generator=make) for s in SIGNALS}
     gates = {s: torch.ones(1, frames) for s in SIGNALS}
     identity = torch.randn(1, NUMBERS, width, generator=make)
-    return Route({s: keep(region) for s in SIGNALS}, gates, tokens, identity)
+    pass_ = Pass(Conditions(tokens, dict.fromkeys(SIGNALS, region), gates, identity))
+    pass_.selections((side, side))  # made once, not timed
+    return pass_
 
 
-def multiplications(layer: ParallelControl, route: Route, tokens: int) -> tuple[float, float]:
+def multiplications(layer: ParallelControl, pass_: Pass, size: tuple[int, int]) -> tuple[float, float]:
     """Multiply-adds of the projections' matrix products, and of the scans, in 1e9."""
     c = layer.pre.normalized_shape[0]
-    dense = tokens * 4 * c * c  # the MLP
+    dense = pass_.frames * size[0] * size[1] * 4 * c * c  # the MLP
     scans = 0.0
-    for name, kept in route.kept.items():
+    for name, selection in pass_.selections(size).items():
         branch = layer.branches[name]
         block = branch.scan
-        told = route.tokens[name]
-        n, m = told.shape[2], route.identity.shape[1]
-        steps = kept.scan_order(n, m, branch.config.condition_layout, branch.config.scan_scope)
-        rows = len(kept.index) + told[..., 0].numel() + m * len(steps.lengths)
+        tokens, config = pass_.conditions.tokens[name], branch.config
+        n, m = tokens.shape[2], pass_.conditions.identity.shape[1]
+        steps = selection.scan_order(n, m, config.condition_layout, config.scan_scope)
+        rows = len(selection.index) + tokens[..., 0].numel() + m * len(steps.lengths)
         each = block.inner * (block.rank + 2 * block.state_size) + block.rank * block.inner
-        dense += 2 * len(kept.index) * c * block.inner + 2 * rows * each
+        dense += 2 * len(selection.index) * c * block.inner + 2 * rows * each
         scans += 2 * steps.order.numel() * block.inner * block.state_size
     return dense / 1e9, scans / 1e9
 
@@ -70,12 +73,12 @@ def layer_of(
     z = torch.randn(1, frames, side, side, c)
 
     def call(share: float, backend: str) -> Callable[[], object]:
-        route = route_of(share, side, frames, 768)
+        pass_ = pass_of(share, side, frames, 768)
 
         def run() -> None:
             for branch in layer.branches.values():
                 branch.scan.backend = backend
-            layer(z, route)
+            layer(z, pass_)
 
         return run
 
@@ -131,7 +134,7 @@ def main() -> None:
         for channels, wide in SVD:
             mask_drop(channels, wide, 14, options.seconds)
     tokens = frames * side * side
-    dense, scans = multiplications(layer, route_of(1.0, side, frames, 768), tokens)
+    dense, scans = multiplications(layer, pass_of(1.0, side, frames, 768), (side, side))
     a = torch.randn(tokens, c)
     weight = torch.randn(2 * c, c)
     product = medians({"product": lambda: a @ weight.t()}, 1.0)["product"][0]

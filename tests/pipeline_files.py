@@ -26,8 +26,7 @@ SMALL = {
     "projection_class_embeddings_input_dim": 96,
     "num_frames": 6,
     "token_width": 64,
-    "expand": 0.5,
-    "state_size": 4,
+    "branch": {"expand": 0.5, "state_size": 4},
 }
 
 

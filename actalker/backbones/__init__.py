@@ -1,10 +1,16 @@
 """Networks that denoise, with control layers at their sites."""
 
+from collections.abc import Callable
+
 from .denoiser import Estimate, Network
 from .direct import Direct
 from .released import ReleasedUNet
 from .unet import ControlUNet
 
-DENOISERS = {"ControlUNet": ControlUNet, "ReleasedUNet": ReleasedUNet, "Direct": Direct}
+DENOISERS: dict[str, Callable[..., Network]] = {
+    "ControlUNet": ControlUNet,
+    "ReleasedUNet": ReleasedUNet,
+    "Direct": Direct,
+}
 
 __all__ = ["DENOISERS", "ControlUNet", "Direct", "Estimate", "Network", "ReleasedUNet"]

@@ -1,6 +1,6 @@
 """Hang control layers on a network without copying its source.
 
-A hook on a module asks the network for what follows it; the conditions reach it through a scope that the
+A hook on a module asks the network for what follows it; the forward pass reaches it through a scope that the
 network's own `forward` opens around each call. Nothing is left behind on a module: a layer that runs outside
 a scope (a recomputation under another pass, say) raises, instead of reading some other pass's conditions.
 
@@ -20,21 +20,23 @@ from diffusers.models.transformers.transformer_temporal import TransformerSpatio
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-_scope: ContextVar[tuple[nn.Module, Any] | None] = ContextVar("control_scope", default=None)
+from ..control.pass_ import Pass
+
+_scope: ContextVar[tuple[nn.Module, Pass] | None] = ContextVar("control_scope", default=None)
 
 
 @contextmanager
-def control_scope(network: nn.Module, conditions: Any) -> Iterator[None]:
-    """Inside, the hooks of `network` see `conditions`; scopes of other networks may nest."""
-    token = _scope.set((network, conditions))
+def control_scope(network: nn.Module, pass_: Pass) -> Iterator[None]:
+    """Inside, the hooks of `network` see this pass; scopes of other networks may nest."""
+    token = _scope.set((network, pass_))
     try:
         yield
     finally:
         _scope.reset(token)
 
 
-def in_scope(scope_id: str) -> tuple[Any, Any]:
-    """The network of this `scope_id` that is in a pass, and the pass's conditions.
+def in_scope(scope_id: str) -> tuple[nn.Module, Pass]:
+    """The network of this `scope_id` that is in a forward pass, and that pass.
 
     Raises: RuntimeError outside one.
     """
@@ -48,11 +50,11 @@ def in_scope(scope_id: str) -> tuple[Any, Any]:
 
 
 def checkpointed(module: nn.Module, *args: Any) -> Any:
-    """torch's checkpointing, in whose recomputation the conditions of the pass are there again."""
-    held = _scope.get()
+    """torch's checkpointing, in whose recomputation the forward pass is there again."""
+    scope = _scope.get()
 
     def run(*inputs: Any) -> Any:
-        token = _scope.set(held)
+        token = _scope.set(scope)
         try:
             return module(*inputs)
         finally:
@@ -67,33 +69,33 @@ class SiteHook:
 
     scope_id: str
     method: str
-    given: tuple[Any, ...]
+    arguments: tuple[Any, ...]
 
     def __call__(self, _: nn.Module, __: Any, output: Any) -> Any:
-        network, conditions = in_scope(self.scope_id)
-        return getattr(network, self.method)(output, conditions, *self.given)
+        network, pass_ = in_scope(self.scope_id)
+        return getattr(network, self.method)(output, pass_, *self.arguments)
 
 
 @dataclass(frozen=True)
-class ContextOfPass:
-    """What a `DecoupledAttention` calls for its context: that of the pass which its network is in."""
+class CurrentPass:
+    """What a `DecoupledAttention` calls for the forward pass that its network is in."""
 
     scope_id: str
 
-    def __call__(self) -> Any:
-        return in_scope(self.scope_id)[1].context
+    def __call__(self) -> Pass:
+        return in_scope(self.scope_id)[1]
 
 
-def attach(network: Any, site: nn.Module, method: str, *given: Any) -> None:
-    """After every call of `site`, replace its output by `network.method(output, conditions, *given)`."""
-    site.register_forward_hook(SiteHook(network.scope_id, method, given))
+def attach(network: Any, site: nn.Module, method: str, *arguments: Any) -> None:
+    """After every call of `site`, replace its output by `network.method(output, pass, *arguments)`."""
+    site.register_forward_hook(SiteHook(network.scope_id, method, arguments))
 
 
 def cross_attentions(network: nn.Module) -> list[tuple[Any, bool]]:
     """Every cross-attention, and whether it is one in space; in the order of the release's adapters."""
-    found: list[tuple[Any, bool]] = []
+    attentions: list[tuple[Any, bool]] = []
     for site in network.modules():
         if isinstance(site, TransformerSpatioTemporalModel):
-            found += [(block.attn2, True) for block in site.transformer_blocks]
-            found += [(block.attn2, False) for block in site.temporal_transformer_blocks]
-    return found
+            attentions += [(block.attn2, True) for block in site.transformer_blocks]
+            attentions += [(block.attn2, False) for block in site.temporal_transformer_blocks]
+    return attentions

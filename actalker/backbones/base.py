@@ -5,21 +5,26 @@ Letters: b batch, f frames, c channels, h w latent size, m identity tokens, d to
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, ClassVar
 from uuid import uuid4
 
+import torch
 from diffusers import UNetSpatioTemporalConditionModel
 from diffusers.models.transformers.transformer_temporal import TransformerSpatioTemporalModel
 from torch import Tensor
 
 from ..control.attention import DecoupledAttention
+from ..control.branch import MaskedBranch
 from ..control.conditions import Conditions
+from ..control.pass_ import States
 from ..errors import InputError
 from .attach import checkpointed
 from .denoiser import Estimate
 from .fresh import base_place, begin_fresh
-from .older import without_gone
+from .older import current
+
+SCALARS = ("fps", "head_motion", "expression_motion")  # in the order of SVD's added embeddings
 
 
 class SpatioTemporalNetwork(UNetSpatioTemporalConditionModel):
@@ -34,13 +39,36 @@ class SpatioTemporalNetwork(UNetSpatioTemporalConditionModel):
     ADDITIONS: ClassVar[tuple[str, ...]] = ()
     """How the names of weights begin that the plain UNet does not have."""
 
+    ignore_for_config: ClassVar[list[str]] = ["base"]
+    """Arguments that diffusers stores under names of their own."""
+
     scope_id: str
     """By which hooks know their network; copies share it."""
 
     def __init__(self, **base: Any) -> None:
+        """base: settings of `UNetSpatioTemporalConditionModel`, by name."""
         with base_place():
             super().__init__(**base)
         self.scope_id = uuid4().hex
+
+    @staticmethod
+    def _get_init_keys(input_class: type) -> set[str]:
+        """diffusers' step that asks for the names of a class's settings: those of the base are among them."""
+        base = UNetSpatioTemporalConditionModel
+        return base._get_init_keys(input_class) | base._get_init_keys(base)
+
+    @property
+    def width(self) -> int:
+        """Channels of the features on the finest grid."""
+        return self.config.block_out_channels[0]
+
+    def undivided(self) -> list[str]:
+        """Classes of modules that read the weights inside them past their `forward`."""
+        return [MaskedBranch.__name__]
+
+    def slice_layers(self) -> None:
+        """Feed-forward layers run frame by frame."""
+        self.enable_forward_chunking(1, 0)
 
     def control_sites(self) -> list[TransformerSpatioTemporalModel]:
         """The spatio-temporal transformers, in the order of the network: 16 at SVD's size."""
@@ -56,6 +84,7 @@ class SpatioTemporalNetwork(UNetSpatioTemporalConditionModel):
         timestep: Tensor | float,
         conditions: Conditions,
         return_dict: bool = True,
+        states: States | None = None,
     ) -> Estimate | tuple[Tensor]:
         """One pass.
 
@@ -64,20 +93,32 @@ class SpatioTemporalNetwork(UNetSpatioTemporalConditionModel):
             timestep: (b,) or scalar, c_noise of the noise level.
             conditions: of the same b and f.
             return_dict: False gives a plain tuple of the raw output.
-        Raises: InputError for conditions that lack identity, reference, location or micro.
-        Returns: the raw output, `.sample` or `.output`.
+            states: of the scans, `.states` of the pass over the frames before; {} where a clip begins; None:
+                the frames are a clip as a whole.
+        Raises: InputError for conditions that lack something that the network reads, and for states where
+            branches scan in both directions.
+        Returns: the raw output, `.sample` or `.output`, and `.states` for the frames to come.
         """
-        conditions.check_whole()
-        estimate = self.estimate(sample, timestep, conditions)
+        conditions.check_has(references=("portrait",), maps=self.maps(), scalars=SCALARS)
+        estimate = self.estimate(sample, timestep, conditions, states)
         return estimate if return_dict else (estimate.output,)
 
-    def estimate(self, sample: Tensor, timestep: Tensor | float, conditions: Conditions) -> Estimate:
+    def estimate(
+        self, sample: Tensor, timestep: Tensor | float, conditions: Conditions, states: States | None = None
+    ) -> Estimate:
         """As `forward`."""
         raise NotImplementedError
 
-    def base(self, sample: Tensor, timestep: Tensor | float, identity: Tensor, micro: Tensor) -> Tensor:
-        """The UNet's own pass, (b, f, 2c, h, w) with identity (b, m, d) and micro (b, 3), hooks included."""
-        return super().forward(sample, timestep, identity, micro, return_dict=False)[0]
+    def maps(self) -> Sequence[str]:
+        """Names of the maps that conditions need."""
+        raise NotImplementedError
+
+    def base(
+        self, sample: Tensor, timestep: Tensor | float, identity: Tensor, scalars: Mapping[str, Tensor]
+    ) -> Tensor:
+        """The UNet's own pass, (b, f, 2c, h, w) with identity (b, m, d) and `SCALARS`, hooks included."""
+        added = torch.stack([scalars[name].to(sample.dtype) for name in SCALARS], dim=1)
+        return super().forward(sample, timestep, identity, added, return_dict=False)[0]
 
     def set_attn_processor(self, processor: Any) -> None:
         """As in diffusers; processors that hold signals' weights must be among the new ones.
@@ -125,7 +166,7 @@ class SpatioTemporalNetwork(UNetSpatioTemporalConditionModel):
     @classmethod
     def extract_init_dict(cls, config_dict: Mapping[str, Any], **options: Any) -> Any:
         """diffusers' step of `from_config` that chooses settings; those of older versions are looked at."""
-        return super().extract_init_dict(without_gone(config_dict), **options)
+        return super().extract_init_dict(current(config_dict), **options)
 
     @classmethod
     def _load_pretrained_model(cls, model: Any, *args: Any, **options: Any) -> Any:

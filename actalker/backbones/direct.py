@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..control.conditions import Conditions
 from ..heads.face_map import face_map
@@ -30,6 +30,21 @@ class Direct(ModelMixin, ConfigMixin):
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("basis", torch.from_numpy(face_map().basis), persistent=False)
+
+    width = 0
+
+    def blocks(self) -> list[nn.Module]:
+        """None, nor are there branches or layers."""
+        return []
+
+    def branches(self) -> list[nn.Module]:
+        return []
+
+    def undivided(self) -> list[str]:
+        return []
+
+    def slice_layers(self) -> None:
+        """Nothing: there are no layers."""
 
     def forward(self, sample: Tensor, timestep: Tensor | float, conditions: Conditions) -> Estimate:
         """One call. sample: (b, f, 4, 32, 32), of which only the shape is used."""

@@ -7,20 +7,25 @@ Letters: b batch, f frames, c channels, h w latent size, m identity tokens, n to
 from __future__ import annotations
 
 from collections.abc import Set
+from dataclasses import replace
+from typing import Any
 
 import torch
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.transformers.transformer_temporal import TransformerSpatioTemporalModel
 from torch import Tensor, nn
 
-from ..control.attention import SIGNALS, AttentionContext, DecoupledAttention
+from ..control.attention import DecoupledAttention
 from ..control.conditions import Conditions
+from ..control.pass_ import Pass, States
 from ..control.released import ReleasedControl
-from ..regions.grid import to_grid_bicubic
-from .attach import ContextOfPass, attach, control_scope, cross_attentions
+from .attach import CurrentPass, attach, control_scope, cross_attentions
 from .base import SpatioTemporalNetwork
 from .denoiser import Estimate
 from .guider import ReleasedGuider
+
+SIGNALS = ("audio", "expression")  # in the order of the release's weights
+ADAPTER_SCALE = 1.25
 
 
 class ReleasedUNet(SpatioTemporalNetwork):
@@ -39,64 +44,39 @@ class ReleasedUNet(SpatioTemporalNetwork):
     @register_to_config
     def __init__(
         self,
-        sample_size: int | None = None,
-        in_channels: int = 8,
-        out_channels: int = 4,
-        down_block_types: tuple[str, ...] = (
-            "CrossAttnDownBlockSpatioTemporal",
-            "CrossAttnDownBlockSpatioTemporal",
-            "CrossAttnDownBlockSpatioTemporal",
-            "DownBlockSpatioTemporal",
-        ),
-        up_block_types: tuple[str, ...] = (
-            "UpBlockSpatioTemporal",
-            "CrossAttnUpBlockSpatioTemporal",
-            "CrossAttnUpBlockSpatioTemporal",
-            "CrossAttnUpBlockSpatioTemporal",
-        ),
-        block_out_channels: tuple[int, ...] = (320, 640, 1280, 1280),
-        addition_time_embed_dim: int = 256,
-        projection_class_embeddings_input_dim: int = 768,
-        layers_per_block: int | tuple[int, ...] = 2,
-        cross_attention_dim: int = 1024,
-        transformer_layers_per_block: int | tuple[int, ...] = 1,
-        num_attention_heads: int | tuple[int, ...] = (5, 10, 20, 20),
-        num_frames: int = 25,
         guider_blocks: tuple[int, ...] | None = None,
         reference_scale: float = 1.0,
+        **base: Any,
     ) -> None:
         """guider_blocks: channels of the location guider's pairs; None: it has none.
         reference_scale: factor on the reference's latents, which SVD takes unscaled.
+        base: settings of diffusers' UNet.
         """
-        super().__init__(
-            sample_size=sample_size,
-            in_channels=in_channels,
-            out_channels=out_channels,
-            down_block_types=down_block_types,
-            up_block_types=up_block_types,
-            block_out_channels=block_out_channels,
-            addition_time_embed_dim=addition_time_embed_dim,
-            projection_class_embeddings_input_dim=projection_class_embeddings_input_dim,
-            layers_per_block=layers_per_block,
-            cross_attention_dim=cross_attention_dim,
-            transformer_layers_per_block=transformer_layers_per_block,
-            num_attention_heads=num_attention_heads,
-            num_frames=num_frames,
-        )
+        super().__init__(**base)
+        token_width = self.config.cross_attention_dim
         names = {module: name for name, module in self.named_modules()}
         for site in self.control_sites():
             channels = site.num_attention_heads * site.attention_head_dim
-            layers = [ReleasedControl(channels, cross_attention_dim) for _ in site.transformer_blocks]
+            layers = [ReleasedControl(channels, token_width) for _ in site.transformer_blocks]
             site.mamba_blocks = nn.ModuleList(layers)
             for k, block in enumerate(site.transformer_blocks):
                 attach(self, block, "_replaced", f"{names[site]}.mamba_blocks.{k}")
         for attention, spatial in cross_attentions(self):
             width = attention.to_k.out_features
-            context = ContextOfPass(self.scope_id)
-            attention.set_processor(DecoupledAttention(width, cross_attention_dim, spatial, context))
+            attention.set_processor(
+                DecoupledAttention(
+                    width,
+                    token_width,
+                    spatial,
+                    CurrentPass(self.scope_id),
+                    SIGNALS,
+                    scale=ADAPTER_SCALE,
+                    overshoot=True,
+                )
+            )
         self.fit_additions({name for name, _ in self.named_parameters()})
 
-        self.guider = None if guider_blocks is None else ReleasedGuider(block_out_channels[0], guider_blocks)
+        self.guider = None if guider_blocks is None else ReleasedGuider(self.width, guider_blocks)
         if self.guider is not None:
             attach(self, self.conv_in, "_guided")
 
@@ -121,99 +101,62 @@ class ReleasedUNet(SpatioTemporalNetwork):
         """The parts that hold nearly all weights, each used through its own forward: what is sharded."""
         return [*self.down_blocks, self.mid_block, *self.up_blocks]
 
-    def estimate(self, sample: Tensor, timestep: Tensor | float, conditions: Conditions) -> Estimate:
-        """As `forward`. A signal without tokens, or shut, is not computed."""
+    def maps(self) -> tuple[str, ...]:
+        """The face: where signals act that are given no region, and what the guider is shown."""
+        return ("face",)
+
+    def branches(self) -> list[nn.Module]:
+        """None: the release's layers scan for themselves."""
+        return []
+
+    def estimate(
+        self, sample: Tensor, timestep: Tensor | float, conditions: Conditions, states: States | None = None
+    ) -> Estimate:
+        """As `forward`. A signal without tokens, or closed, is not computed."""
         b, f = sample.shape[:2]
         reference = conditions.reference[:, None].expand(-1, f, -1, -1, -1).to(sample.dtype)
+        nothing = sample.new_zeros(b, f, 1, conditions.identity.shape[-1])
         tokens, regions, gates = {}, {}, {}
         for name in SIGNALS:
             gate = conditions.gates.get(name, sample.new_zeros(b, f)).to(sample.dtype)
-            held = conditions.tokens.get(name)
-            width = conditions.identity.shape[-1]
-            given = sample.new_zeros(b, f, 1, width) if held is None else held.to(gate)
-            region = conditions.regions.get(name, conditions.location[:, :, 0]).to(gate)
-            opened = (gate > 0).to(gate)
-            tokens[name] = torch.where(gate[..., None, None] > 0, given, 0.0)
-            regions[name], gates[name] = region * opened[..., None, None], gate
-        identity = conditions.identity[:, None].expand(-1, f, -1, -1).to(sample.dtype)
-        output = self.denoise(
-            torch.cat([sample, self.config.reference_scale * reference], dim=2),
-            timestep,
-            tokens,
-            regions,
-            gates,
-            identity,
-            conditions.micro.to(sample.dtype),
-            conditions.location[:, :, 0].to(sample.dtype) if self.guider is not None else None,
+            tokens[name] = conditions.tokens.get(name, nothing).to(gate)
+            region = conditions.regions.get(name, conditions.maps["face"]).to(gate)
+            regions[name], gates[name] = region * (gate > 0).to(gate)[..., None, None], gate
+        both = replace(
+            conditions,
+            tokens=tokens,
+            regions=regions,
+            gates=gates,
+            identity=conditions.identity.to(sample.dtype),
         )
-        return Estimate(output)
+        joined = torch.cat([sample, self.config.reference_scale * reference], dim=2)
+        pass_ = Pass(both, states=states)
+        return Estimate(self.denoise(joined, timestep, pass_), pass_.next_states)
 
-    def denoise(
-        self,
-        sample: Tensor,
-        timestep: Tensor | float,
-        tokens: dict[str, Tensor],
-        regions: dict[str, Tensor],
-        gates: dict[str, Tensor],
-        identity: Tensor,
-        micro: Tensor,
-        face: Tensor | None = None,
-    ) -> Tensor:
+    def denoise(self, sample: Tensor, timestep: Tensor | float, pass_: Pass) -> Tensor:
         """One pass on the release's own inputs: (b, f, c, h, w) to (b, f, c', h, w).
 
         Args:
             sample: scaled latents, with the reference joined to each frame.
             timestep: c_noise of the noise level.
-            tokens: audio, expression -> (b, f, n, d); zeros where the gate is closed.
-            regions: audio, expression -> (b, f, H, W); zeros where the gate is closed.
-            gates: audio, expression -> (b, f).
-            identity: (b, f, m, d). micro: (b, 3) frames a second, head and expression motion.
-            face: (b, f, H, W) the face's box, for the guider.
+            pass_: conditions of both signals; what is said of one whose gate is closed does not count.
         """
-        call = _Call(tokens, regions, gates, identity, face)
-        with control_scope(self, call):
-            return self.base(sample, timestep, identity[:, 0], micro)
+        with control_scope(self, pass_):
+            return self.base(sample, timestep, pass_.identity[:, 0], pass_.conditions.scalars)
 
-    def _replaced(self, hidden: Tensor, call: _Call, name: str) -> Tensor:
+    def _replaced(self, hidden: Tensor, pass_: Pass, name: str) -> Tensor:
         """A spatial block's output (b·f, t, c), replaced by that of the control layer of this name."""
-        tokens = {s: call.tokens[s].flatten(0, 1) for s in SIGNALS}
-        gates = {s: call.gates[s].flatten() for s in SIGNALS}
-        layer = self.get_submodule(name)
-        return layer(hidden, tokens, call.identity.flatten(0, 1), call.kept(hidden.shape[1]), gates)
+        count, gates = hidden.shape[1], pass_.conditions.gates
+        return self.get_submodule(name)(
+            hidden,
+            {s: pass_.tokens(s).flatten(0, 1) for s in SIGNALS},
+            pass_.identity.flatten(0, 1),
+            {s: pass_.mask(s, count).flatten(0, 1).int() == 1 for s in SIGNALS},
+            {s: gates[s].flatten() for s in SIGNALS},
+        )
 
-    def _guided(self, features: Tensor, call: _Call) -> Tensor:
-        if call.face is None:
-            return features
+    def _guided(self, features: Tensor, pass_: Pass) -> Tensor:
         assert self.guider is not None
-        drawn = call.face[:, None].expand(-1, 3, -1, -1, -1)  # (b, 3, f, H, W)
+        face = pass_.conditions.maps["face"].to(features.dtype)
+        drawn = face[:, None].expand(-1, 3, -1, -1, -1)  # (b, 3, f, H, W)
         return features + self.guider(drawn).transpose(1, 2).flatten(0, 1)
-
-
-class _Call:
-    """The conditions of one pass, and their masks at every level."""
-
-    def __init__(
-        self,
-        tokens: dict[str, Tensor],
-        regions: dict[str, Tensor],
-        gates: dict[str, Tensor],
-        identity: Tensor,
-        face: Tensor | None,
-    ) -> None:
-        self.tokens, self.gates, self.identity, self.face = tokens, gates, identity, face
-        self.regions = torch.stack([regions[s] for s in SIGNALS], dim=2).flatten(0, 1)  # (b·f, 2, H, W)
-        self.frames = identity.shape[:2]
-        self.levels: dict[int, Tensor] = {}
-        self.context = AttentionContext(identity, tokens, gates, self.mask)
-
-    def level(self, count: int) -> Tensor:
-        """Regions (b·f, 2, t) on the level that has so many tokens."""
-        if count not in self.levels:
-            self.levels[count] = to_grid_bicubic(self.regions, count)
-        return self.levels[count]
-
-    def mask(self, signal: str, count: int) -> Tensor:
-        return self.level(count)[:, SIGNALS.index(signal)].unflatten(0, self.frames)
-
-    def kept(self, count: int) -> dict[str, Tensor]:
-        return {s: self.level(count)[:, k].int() == 1 for k, s in enumerate(SIGNALS)}

@@ -5,38 +5,28 @@ Letters: b batch, f frames, c channels, h w latent size, m identity tokens, d to
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import torch
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-from ..control.attention import AttentionContext, DecoupledAttention
+from ..control.attention import DecoupledAttention
 from ..control.conditions import Conditions
 from ..control.config import BranchConfig
-from ..control.parallel import ParallelControl, Route, route
+from ..control.parallel import ParallelControl
+from ..control.pass_ import Pass, States
 from ..control.places import Places
 from ..errors import InputError
-from ..regions.grid import to_grid_bicubic
 from ..signals.signal import SIGNALS
-from .attach import ContextOfPass, attach, control_scope, cross_attentions
+from .attach import CurrentPass, attach, control_scope, cross_attentions
 from .base import SpatioTemporalNetwork
 from .denoiser import Estimate
 from .guider import LocationGuider
 
-
-class _Routes:
-    """The routes of one forward pass, one a grid size, made when a level first asks."""
-
-    def __init__(self, conditions: Conditions) -> None:
-        self.conditions = conditions
-        self.by_size: dict[tuple[int, int], Route] = {}
-
-    def at(self, size: tuple[int, int]) -> Route:
-        if size not in self.by_size:
-            self.by_size[size] = route(self.conditions, size)
-        return self.by_size[size]
+GUIDING = ("face", "mouth")  # maps, in the order of the guider's weights
 
 
 class ControlUNet(SpatioTemporalNetwork):
@@ -53,6 +43,7 @@ class ControlUNet(SpatioTemporalNetwork):
     do not begin as the base. branch_gated: as in `BranchConfig`.
 
     adapters: signals enter every cross-attention too (`DecoupledAttention`), starting at zero.
+    adapter_scale: factor on what they add there; 1.25 in the release.
     reference_scale: factor on the reference's latents where they are joined; SVD takes them unscaled,
     1 / 0.18215.
 
@@ -66,90 +57,42 @@ class ControlUNet(SpatioTemporalNetwork):
     @register_to_config
     def __init__(
         self,
-        sample_size: int | None = None,
-        in_channels: int = 8,
-        out_channels: int = 4,
-        down_block_types: tuple[str, ...] = (
-            "CrossAttnDownBlockSpatioTemporal",
-            "CrossAttnDownBlockSpatioTemporal",
-            "CrossAttnDownBlockSpatioTemporal",
-            "DownBlockSpatioTemporal",
-        ),
-        up_block_types: tuple[str, ...] = (
-            "UpBlockSpatioTemporal",
-            "CrossAttnUpBlockSpatioTemporal",
-            "CrossAttnUpBlockSpatioTemporal",
-            "CrossAttnUpBlockSpatioTemporal",
-        ),
-        block_out_channels: tuple[int, ...] = (320, 640, 1280, 1280),
-        addition_time_embed_dim: int = 256,
-        projection_class_embeddings_input_dim: int = 768,
-        layers_per_block: int | tuple[int, ...] = 2,
-        cross_attention_dim: int | tuple[int, ...] = 1024,
-        transformer_layers_per_block: int | tuple[int, ...] = 1,
-        num_attention_heads: int | tuple[int, ...] = (5, 10, 20, 20),
-        num_frames: int = 25,
         signals: tuple[str, ...] = tuple(SIGNALS),
         token_width: int = 1024,
-        expand: float = 2.0,
-        state_size: int = 16,
-        scan_scope: str = "clip",
-        condition_layout: str = "interleaved",
-        scan_form: str = "selective",
-        head_size: int = 64,
-        conv: int = 0,
-        branch_identity: bool = True,
-        branch_gated: bool = False,
-        location_masks: int = 2,
+        branch: Mapping[str, Any] | None = None,
+        guided: bool = True,
         adapters: bool = False,
+        adapter_scale: float = 1.25,
         reference_scale: float = 1.0,
         patch: int = 1,
         placed: bool = False,
+        **base: Any,
     ) -> None:
-        super().__init__(
-            sample_size=sample_size,
-            in_channels=in_channels,
-            out_channels=out_channels,
-            down_block_types=down_block_types,
-            up_block_types=up_block_types,
-            block_out_channels=block_out_channels,
-            addition_time_embed_dim=addition_time_embed_dim,
-            projection_class_embeddings_input_dim=projection_class_embeddings_input_dim,
-            layers_per_block=layers_per_block,
-            cross_attention_dim=cross_attention_dim,
-            transformer_layers_per_block=transformer_layers_per_block,
-            num_attention_heads=num_attention_heads,
-            num_frames=num_frames,
-        )
+        """signals: names of those that have branches. token_width: d of their tokens, and of identity's.
+        branch: settings of the branches by name (`BranchConfig`). guided: whether the network is shown where
+        face and mouth are (`LocationGuider`). base: settings of diffusers' UNet.
+        """
+        super().__init__(**base)
         still_in_time(self)
-        branch = BranchConfig(
-            expand=expand,
-            state_size=state_size,
-            scan_scope=scan_scope,  # type: ignore[arg-type]
-            condition_layout=condition_layout,  # type: ignore[arg-type]
-            form=scan_form,  # type: ignore[arg-type]
-            head_size=head_size,
-            conv=conv,
-            identity=branch_identity,
-            gated=branch_gated,
-        )
-        sides = self._sides(sample_size or 0, patch) if placed else {}
+        config = BranchConfig.from_dict(branch or {})
+        self.register_to_config(branch=asdict(config))
+        size = self.config.sample_size or 0
+        sides = self._sides(size, patch) if placed else {}
         self.control = nn.ModuleList()
         for k, site in enumerate(self.control_sites()):
             side = sides.get(site, 0)
-            self.control.append(ParallelControl(site.in_channels, token_width, signals, branch, side))
+            self.control.append(ParallelControl(site.in_channels, token_width, signals, config, side))
             attach(self, site, "_controlled", k)
         for attention, spatial in cross_attentions(self) if adapters else ():
-            channels = attention.to_k.out_features
-            context = ContextOfPass(self.scope_id)
-            processor = DecoupledAttention(channels, token_width, spatial, context, signals)
+            channels, current = attention.to_k.out_features, CurrentPass(self.scope_id)
+            processor = DecoupledAttention(channels, token_width, spatial, current, signals, adapter_scale)
             for values in processor.to_v_ip.parameters():
                 nn.init.zeros_(values)
             attention.set_processor(processor)
-        self.guider = LocationGuider(location_masks, block_out_channels[0]) if location_masks else None
+        self.guider = LocationGuider(len(GUIDING), self.width) if guided else None
         if self.guider is not None:
             attach(self, self.conv_in, "_guided")
-        self.places = Places((sample_size or 0) // patch, block_out_channels[0], 0.5) if placed else None
+        self.places = Places(size // patch, self.width, 0.5) if placed else None
         if self.places is not None:
             attach(self, self.conv_in, "_placed")
 
@@ -157,20 +100,28 @@ class ControlUNet(SpatioTemporalNetwork):
         """The parts that hold nearly all weights, each used through its own forward: what is sharded."""
         return [*self.down_blocks, self.mid_block, *self.up_blocks, *self.control]
 
-    def _controlled(self, output: Any, call: _Call, k: int) -> Any:
+    def maps(self) -> tuple[str, ...]:
+        """Those that the location guider reads."""
+        return () if self.guider is None else GUIDING
+
+    def branches(self) -> list[nn.Module]:
+        """The branches of all control layers."""
+        layers = [layer for layer in self.control if isinstance(layer, ParallelControl)]
+        return [branch for layer in layers for branch in layer.branches.children()]
+
+    def _controlled(self, output: Any, pass_: Pass, k: int) -> Any:
         """A transformer's output, tuple or dataclass of (b·f, c, h, w), behind control layer k."""
         hidden = output[0] if isinstance(output, tuple) else output.sample
-        f = call.routes.conditions.location.shape[1]
-        z = hidden.unflatten(0, (-1, f)).permute(0, 1, 3, 4, 2)  # (b, f, h, w, c)
-        z = self.control[k](z, call.routes.at(tuple(hidden.shape[-2:])))
+        z = hidden.unflatten(0, (-1, pass_.frames)).permute(0, 1, 3, 4, 2)  # (b, f, h, w, c)
+        z = self.control[k](z, pass_, site=k)
         return (z.permute(0, 1, 4, 2, 3).flatten(0, 1),)
 
-    def _guided(self, features: Tensor, call: _Call) -> Tensor:
+    def _guided(self, features: Tensor, pass_: Pass) -> Tensor:
         assert self.guider is not None
-        guide = self.guider(call.routes.conditions.location.to(features.dtype), features.shape[-2:])
-        return features + guide
+        masks = torch.stack([pass_.conditions.maps[name] for name in GUIDING], dim=2)
+        return features + self.guider(masks.to(features.dtype), features.shape[-2:])
 
-    def _placed(self, features: Tensor, call: _Call) -> Tensor:
+    def _placed(self, features: Tensor, _: Pass) -> Tensor:
         assert self.places is not None
         return self.places.planes(features)
 
@@ -184,23 +135,26 @@ class ControlUNet(SpatioTemporalNetwork):
         sites = set(self.control_sites())
         return {m: size // patch >> level for level, block in blocks for m in block.modules() if m in sites}
 
-    def estimate(self, sample: Tensor, timestep: Tensor | float, conditions: Conditions) -> Estimate:
+    def estimate(
+        self, sample: Tensor, timestep: Tensor | float, conditions: Conditions, states: States | None = None
+    ) -> Estimate:
         """As `forward`."""
         f, patch = sample.shape[1], self.config.patch
         if patch > 1:
             sample = nn.functional.pixel_unshuffle(sample, patch)
         folded = nn.functional.pixel_unshuffle(conditions.reference, patch)
         reference = folded[:, None].expand(-1, f, -1, -1, -1).to(sample.dtype)
-        with control_scope(self, _Call(_Routes(conditions.spoken_in(sample.dtype)))):
+        pass_ = Pass(conditions.in_dtype(sample.dtype), states=states)
+        with control_scope(self, pass_):
             output = self.base(
                 torch.cat([sample, self.config.reference_scale * reference], dim=2),
                 timestep,
                 conditions.identity.to(sample.dtype),
-                conditions.micro.to(sample.dtype),
+                conditions.scalars,
             )
         if patch > 1:
             output = nn.functional.pixel_shuffle(output, patch)
-        return Estimate(output)
+        return Estimate(output, pass_.next_states)
 
 
 def still_in_time(network: nn.Module) -> None:
@@ -212,32 +166,3 @@ def still_in_time(network: nn.Module) -> None:
         if last or (".temporal_transformer_blocks." in name and name.endswith((".to_out.0", ".net.2"))):
             for weights in part.parameters():
                 nn.init.zeros_(weights)
-
-
-class _Call:
-    """What the hooks of one forward pass share."""
-
-    def __init__(self, routes: _Routes) -> None:
-        self.routes = routes
-        self.grids: dict[tuple[str, int], Tensor] = {}
-
-    @cached_property
-    def context(self) -> AttentionContext:
-        """What cross-attentions attend to beside who it is: the open signals."""
-        told = self.routes.conditions
-        f = told.location.shape[1]
-        gates = {name: told.gates[name] for name in told.open}
-        tokens = {
-            name: torch.where(gate[..., None, None] > 0, told.tokens[name], 0.0)
-            for name, gate in gates.items()
-        }
-        identity = told.identity[:, None].expand(-1, f, -1, -1)
-        return AttentionContext(identity, tokens, gates, self.mask)
-
-    def mask(self, signal: str, count: int) -> Tensor:
-        """A signal's region on the level of so many tokens, (b, f, t)."""
-        if (signal, count) not in self.grids:
-            region = self.routes.conditions.regions[signal]
-            grid = to_grid_bicubic(region.flatten(0, 1)[:, None], count)[:, 0]
-            self.grids[signal, count] = grid.clamp(0, 1).unflatten(0, region.shape[:2])
-        return self.grids[signal, count]

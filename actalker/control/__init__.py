@@ -8,7 +8,8 @@ _PUBLIC = {
     "Gates": "gates",
     "MaskedBranch": "branch",
     "ParallelControl": "parallel",
-    "route": "parallel",
+    "Pass": "pass_",
+    "Scanning": "scanning",
 }
 __all__ = [*_PUBLIC]
 __getattr__ = late(__name__, _PUBLIC)

@@ -8,34 +8,13 @@ Letters: b batch, f frames, t tokens a frame, c channels, n tokens, d width, q q
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SCALE = 1.25  # of all signals, in the release
-SIGNALS = ("audio", "expression")  # of the release, in the order of its weights
-
-
-@dataclass(frozen=True)
-class AttentionContext:
-    """What all of a pass's cross-attentions attend to; signals that are shut need not be there.
-
-    identity: (b, f, m, d). tokens: signal -> (b, f, n, d), zeros where it is shut. gates: signal -> (b, f).
-    mask: signal, tokens a frame -> (b, f, t) in [0, 1].
-    """
-
-    identity: Tensor
-    tokens: Mapping[str, Tensor]
-    gates: Mapping[str, Tensor]
-    mask: Callable[[str, int], Tensor]
-
-    def over_time(self, signal: str) -> Tensor:
-        """A signal's tokens (b, n, d), the mean over the frames in which it is open."""
-        opened = (self.gates[signal] > 0).sum(1).clamp(min=1)
-        return self.tokens[signal].sum(1) / opened[:, None, None]
+from .pass_ import Pass
 
 
 class DecoupledAttention(nn.Module):
@@ -46,11 +25,17 @@ class DecoupledAttention(nn.Module):
         channels: int,
         token_width: int,
         spatial: bool,
-        context: Callable[[], AttentionContext],
-        signals: Sequence[str] = SIGNALS,
+        current_pass: Callable[[], Pass],
+        signals: Sequence[str],
+        scale: float = 1.0,
+        overshoot: bool = False,
     ) -> None:
+        """current_pass: gives the forward pass that the network is in. scale: factor on what signals add.
+        overshoot: whether masks count beyond [0, 1], as bicubic interpolation makes them.
+        """
         super().__init__()
-        self.spatial, self.context, self.signals = spatial, context, tuple(signals)
+        self.spatial, self.current_pass, self.signals = spatial, current_pass, tuple(signals)
+        self.scale, self.overshoot = scale, overshoot
         self.to_k_ip = nn.ModuleList([nn.Linear(token_width, channels, bias=False) for _ in signals])
         self.to_v_ip = nn.ModuleList([nn.Linear(token_width, channels, bias=False) for _ in signals])
 
@@ -62,27 +47,28 @@ class DecoupledAttention(nn.Module):
         In time all places of a clip share their context, the mean over its frames: its keys and values are
         made once, and all queries of the clip attend together.
         """
-        context = self.context()
-        b = context.identity.shape[0]
+        pass_ = self.current_pass()
+        b = pass_.identity.shape[0]
         if self.spatial:
-            identity, x = context.identity.flatten(0, 1), hidden_states
+            identity, x = pass_.identity.flatten(0, 1), hidden_states
         else:
-            identity = context.identity.mean(1)
+            identity = pass_.identity.mean(1)
             x = hidden_states.view(b, -1, hidden_states.shape[-1])  # (b, t·f, c)
         query = attn.to_q(x)
         out = attend(query, attn.to_k(identity), attn.to_v(identity), attn.heads)
         for k, signal in enumerate(self.signals):
-            if signal not in context.tokens:
+            if signal not in pass_.signals:
                 continue
-            gate = context.gates[signal]
+            gate = pass_.conditions.gates[signal]
             if self.spatial:
-                tokens = context.tokens[signal].flatten(0, 1)
-                where = (gate[..., None] * context.mask(signal, x.shape[1])).flatten(0, 1)
+                tokens = pass_.tokens(signal).flatten(0, 1)
+                mask = pass_.mask(signal, x.shape[1])
+                weight = (gate[..., None] * (mask if self.overshoot else mask.clamp(0, 1))).flatten(0, 1)
             else:  # a place's frames stand side by side
-                tokens = context.over_time(signal)
-                where = gate.repeat(1, x.shape[1] // gate.shape[1])
+                tokens = pass_.tokens_over_time(signal)
+                weight = gate.repeat(1, x.shape[1] // gate.shape[1])
             added = attend(query, self.to_k_ip[k](tokens), self.to_v_ip[k](tokens), attn.heads)
-            out = out + SCALE * where[..., None] * added
+            out = out + self.scale * weight[..., None] * added
         out = attn.to_out[1](attn.to_out[0](out.to(query.dtype)))  # gates may be more precise
         return out.view_as(hidden_states) / attn.rescale_output_factor
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from ..errors import one_of
+from ..errors import InputError, one_of
 
 LAYOUTS = ("rows", "interleaved", "ends", "end")
 SCOPES = ("clip", "frame")
 FORMS = ("selective", "ssd", "attention")
 DIRECTIONS = ("both", "forward")
+CAUSAL_LAYOUTS = ("rows", "interleaved")
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,25 @@ class BranchConfig:
     """Scans through the clip forward and backward (paper and release), or forward alone: then a frame depends
     on no later one, and a clip can be scanned window by window, each from the state of the one before."""
 
+    @classmethod
+    def from_dict(cls, settings: Mapping[str, Any]) -> BranchConfig:
+        """Of plain values by name. Raises: InputError for names that a branch has not."""
+        for name in settings:
+            one_of(name, cls.__dataclass_fields__, "branch setting")
+        return cls(**settings)
+
     def __post_init__(self) -> None:
         one_of(self.form, FORMS, "form")
         one_of(self.scan_scope, SCOPES, "scan_scope")
         one_of(self.condition_layout, LAYOUTS, "condition_layout")
         one_of(self.directions, DIRECTIONS, "directions")
+        if self.directions == "forward" and self.condition_layout not in CAUSAL_LAYOUTS:
+            raise InputError(
+                f"directions: forward with condition_layout {self.condition_layout}, where frames wait for"
+                f" all condition tokens of the clip; give one of {', '.join(CAUSAL_LAYOUTS)}"
+            )
+
+    @property
+    def causal(self) -> bool:
+        """Whether a frame depends on no later one."""
+        return self.directions == "forward"

@@ -15,54 +15,53 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from .scanning import Scanning
+
 
 @dataclass
-class Kept:
+class Selection:
     """The tokens that stay after mask-drop, in reading order (item, frame, row, column).
 
     index: (k,) places among the b·f·t tokens of the batch, ascending.
     counts: (b, f, h) kept tokens of each row of each frame.
     outside: (k,) true where the token lies outside the region: scanned, never pasted; None: no such.
+    scope: `clip` or `frame`, what one sequence holds; None: as the branch's config says.
     """
 
     index: Tensor
     counts: Tensor
     outside: Tensor | None = None
-    _orders: dict[tuple[int, int, str, str], ScanOrder] = field(default_factory=dict)
+    scope: str | None = None
+    _orders: dict[tuple[int, int, str, str, bool], ScanOrder] = field(default_factory=dict)
 
-    def scan_order(self, n: int, m: int, layout: str, scope: str) -> ScanOrder:
+    def scan_order(self, n: int, m: int, layout: str, scope: str, causal: bool = False) -> ScanOrder:
         """As the function of this name, computed when first asked for: layers on one grid share it."""
-        key = (n, m, layout, scope)
+        key = (n, m, layout, scope, causal)
         if key not in self._orders:
             self._orders[key] = scan_order(self.counts, *key)
         return self._orders[key]
 
 
-def keep(
-    region: Tensor,
-    drop: float = 1.0,
-    generator: torch.Generator | None = None,
-    opened: Tensor | None = None,
-) -> Kept:
+def select(region: Tensor, scanning: Scanning | None = None, opened: Tensor | None = None) -> Selection:
     """Mask-drop: keep the tokens where the region is at least 0.5 (ACTalker, 3.3).
 
     Args:
         region: (b, f, h, w) in [0, 1], the region on this level's token grid.
-        drop: chance that a token outside the region is left out. Below 1, the rest of them is scanned
-            too, but never pasted.
-        generator: of the random choice; needed when drop < 1.
-        opened: (b,) bool, items for which the branch is open; the others keep nothing.
+        scanning: its `mask_drop` is the chance that a token outside the region is left out. Below 1, the
+            rest of them is scanned too, but never pasted.
+        opened: (b, f) or (b, 1) bool, where the branch is open; other frames or items keep nothing.
     """
+    scanning = scanning or Scanning()
     inside = region >= 0.5  # (b, f, h, w)
-    stays = inside
+    stays, drop = inside, scanning.mask_drop
     if drop < 1:
-        chance = torch.rand(inside.shape, generator=generator).to(inside.device)
+        chance = torch.rand(inside.shape, generator=scanning.generator).to(inside.device)
         stays = inside | (chance >= drop)
     if opened is not None:
-        stays = stays & opened[:, None, None, None]
+        stays = stays & opened[..., None, None]
     index = stays.flatten().nonzero().flatten()
     outside = ~inside.flatten()[index] if drop < 1 else None
-    return Kept(index, stays.sum(3), outside)
+    return Selection(index, stays.sum(3), outside, scanning.scope)
 
 
 @dataclass(frozen=True)
@@ -71,14 +70,14 @@ class ScanOrder:
 
     order: (2, l), forward and backward, rows of the table [kept tokens (k), condition tokens (b·f·n),
         identity tokens (s·m): a copy for each sequence].
-    lengths: (s,), 0 for those that keep no token.
+    lengths: (s,) steps of each; none where no token is kept, unless it is `causal`.
     """
 
     order: Tensor
     lengths: Tensor
 
 
-def scan_order(counts: Tensor, n: int, m: int, layout: str, scope: str) -> ScanOrder:
+def scan_order(counts: Tensor, n: int, m: int, layout: str, scope: str, causal: bool = False) -> ScanOrder:
     """The order of a branch's tokens.
 
     `rows`: identity, then for each row of tokens that keeps any its frame's n condition tokens followed by
@@ -95,6 +94,9 @@ def scan_order(counts: Tensor, n: int, m: int, layout: str, scope: str) -> ScanO
     Args:
         counts: (b, f, h) kept tokens of each row of each frame.
         scope: `clip`, one sequence an item, or `frame`, one a frame.
+        causal: whether frames must not depend on whether later ones keep tokens, so that a clip in windows
+            has the steps of the clip as a whole: identity stands before every sequence, conditions before
+            those stretches alone that keep tokens. With the layouts `rows` and `interleaved`.
     """
     b, f, h = counts.shape
     device = counts.device
@@ -103,7 +105,11 @@ def scan_order(counts: Tensor, n: int, m: int, layout: str, scope: str) -> ScanO
     counts = counts.view(s, -1, h // parts).sum(2)  # (s, q): a sequence has q stretches
     q, k = counts.shape[1], int(counts.sum())
     alive = counts.sum(1) > 0  # (s,): a sequence that keeps no token has no steps
-    spoken = counts > 0 if layout == "rows" else alive[:, None].expand_as(counts)  # with conditions before it
+    spoken = alive[:, None].expand_as(counts)  # (s, q): stretches with conditions before them
+    if layout == "rows" or causal:
+        spoken = counts > 0
+    if causal:
+        alive = torch.ones_like(alive)
 
     # of every step: its stretch, counted over all sequences, and its row in the table
     stretch = torch.arange(s * q, device=device).repeat_interleave(counts.flatten(), output_size=k)
@@ -128,10 +134,10 @@ def scan_order(counts: Tensor, n: int, m: int, layout: str, scope: str) -> ScanO
     return ScanOrder(order, counts.sum(1) + alive * m + copies * n * spoken.sum(1))
 
 
-def paste(onto: Tensor, change: Tensor, kept: Kept) -> Tensor:
-    """Add the kept tokens' change (k, c) to a batch of clips (b, f·t, c): nothing else is touched."""
-    index, flat = kept.index, onto.flatten(0, 1)
-    if kept.outside is not None:
-        inside = (~kept.outside).nonzero().flatten()
+def paste(onto: Tensor, change: Tensor, selection: Selection) -> Tensor:
+    """Add the selected tokens' change (k, c) to a batch of clips (b, f·t, c): nothing else is touched."""
+    index, flat = selection.index, onto.flatten(0, 1)
+    if selection.outside is not None:
+        inside = (~selection.outside).nonzero().flatten()
         index, change = index[inside], change[inside]
     return flat.index_add(0, index, change.to(flat.dtype)).view_as(onto)

@@ -5,42 +5,16 @@ Letters: b batch, f frames, h w token rows and columns, c channels, d token widt
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
-from ..regions.grid import to_grid
 from .branch import branch_of
-from .conditions import Conditions
 from .config import BranchConfig
-from .drop import Kept, keep, paste
+from .drop import paste
+from .pass_ import Pass
 from .places import Places
-
-
-@dataclass(frozen=True)
-class Route:
-    """What one level of the network needs to know of the conditions: kept tokens and gates by signal."""
-
-    kept: Mapping[str, Kept]
-    gates: Mapping[str, Tensor]
-    tokens: Mapping[str, Tensor]
-    identity: Tensor
-
-
-def route(conditions: Conditions, size: tuple[int, int]) -> Route:
-    """Mask-drop on a token grid of (h, w), for every open signal. Same size, same route: computed once."""
-    kept = {
-        name: keep(
-            to_grid(conditions.regions[name], size),
-            conditions.mask_drop,
-            conditions.generator,
-            conditions.gates[name].amax(1) > 0,
-        )
-        for name in conditions.open
-    }
-    return Route(kept, conditions.gates, conditions.tokens, conditions.identity)
 
 
 class ParallelControl(nn.Module):
@@ -69,6 +43,7 @@ class ParallelControl(nn.Module):
         self.pre = nn.LayerNorm(channels)
         self.places = Places(side, channels) if side else None
         config = config or BranchConfig()
+        self.causal = config.causal
         self.branches = nn.ModuleDict({s: branch_of(channels, token_width, config) for s in signals})
         self.norm = nn.LayerNorm(channels)
         first, last = nn.Linear(channels, 2 * channels), nn.Linear(2 * channels, channels)
@@ -76,17 +51,29 @@ class ParallelControl(nn.Module):
         nn.init.zeros_(last.bias)
         self.mlp = nn.Sequential(first, nn.GELU(), last)
 
-    def forward(self, z: Tensor, route: Route) -> Tensor:
-        """Features z (b, f, h, w, c) under the conditions of this level's route; same shape out."""
+    def forward(self, z: Tensor, pass_: Pass, site: int = 0) -> Tensor:
+        """Features z (b, f, h, w, c) under the conditions of a forward pass; same shape out.
+
+        site: the layer's number in its network, by which passes hand on its branches' states.
+        """
         b, f, h, w, c = z.shape
         flat = z.reshape(b, f * h * w, c)
         read = self.pre(flat)
         if self.places is not None:
             read = self.places.tokens(read)
         mixed = read
-        for name, kept in route.kept.items():
-            change, _ = self.branches[name](read, route.tokens[name], route.identity, kept)
-            gate = route.gates[name].to(change.dtype).flatten()[kept.index // (h * w)][:, None]
+        conditions = pass_.conditions
+        for name, selection in pass_.selections((h, w), self.causal).items():
+            change, state = self.branches[name](
+                read,
+                conditions.tokens[name],
+                conditions.identity,
+                selection,
+                state=pass_.state(site, name),
+                return_state=pass_.next_states is not None,
+            )
+            pass_.hand_on(site, name, state)
+            gate = conditions.gates[name].to(change.dtype).flatten()[selection.index // (h * w)][:, None]
             # where: what a closed frame holds, be it NaN, stays out
-            mixed = paste(mixed, torch.where(gate > 0, gate * change, 0.0), kept)
+            mixed = paste(mixed, torch.where(gate > 0, gate * change, 0.0), selection)
         return (self.mlp(self.norm(mixed)) + flat).view_as(z)

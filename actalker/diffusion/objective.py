@@ -76,17 +76,15 @@ def denoising_loss(
 
     Args:
         latents: (b, f, c, h, w) clean.
-        conditions: `location` holds the face and the mouth mask, in this order.
+        conditions: with maps of `face` and `mouth`.
     """
     sigma = log_normal(latents.shape[0], config.p_mean, config.p_std, generator).to(latents)
     noise = clip_noise(latents, config.shared_noise, generator, config.noise_offset)
     noisy = denoiser.noised(latents, noise, sigma)
     clean = denoiser(noisy, sigma, conditions)
     error = (clean - latents).square().mean(2)  # (b, f, h, w)
-    masks = to_grid(conditions.location.flatten(0, 1), (latents.shape[-2], latents.shape[-1])).unflatten(
-        0, latents.shape[:2]
-    )
-    face, mouth = masks[:, :, 0].to(error), masks[:, :, 1].to(error)
+    size = (latents.shape[-2], latents.shape[-1])
+    face, mouth = (to_grid(conditions.maps[name], size).to(error) for name in ("face", "mouth"))
     place = 1 + config.region_weight * face + config.mouth_weight * mouth
     by_item = denoiser.weight(sigma) * (error * place).flatten(1).mean(1)
     total = by_item.mean()

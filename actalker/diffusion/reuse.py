@@ -13,6 +13,7 @@ from diffusers.hooks import HookRegistry
 from diffusers.hooks.pyramid_attention_broadcast import _PYRAMID_ATTENTION_BROADCAST_HOOK
 from torch import Tensor, nn
 
+from ..backbones.denoiser import Network
 from ..control.conditions import Conditions
 from .guidance import Denoise
 
@@ -20,7 +21,7 @@ ALWAYS = (0, 2)  # steps are not told apart by their noise level: each is number
 
 
 @contextmanager
-def reused(denoise: Denoise, network: nn.Module, every: int) -> Iterator[Denoise]:
+def reused(denoise: Denoise, network: Network, every: int) -> Iterator[Denoise]:
     """Inside, the outputs of the network's attentions are made anew in every `every`-th call only.
 
     A noise level that does not fall begins another window, in which everything is made anew. Calls of one

@@ -11,8 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -22,7 +21,6 @@ from zipfile import is_zipfile
 import numpy as np
 import torch
 
-from ..control.branch import MaskedBranch
 from ..control.conditions import Conditions
 from ..diffusion.windows import windows
 from ..pipeline.find import find_model
@@ -227,30 +225,18 @@ def _make(
 def _frames(inputs: ClipInputs, setting: Setting, steps: int | None) -> np.ndarray:
     """(f, h, w, 3) uint8: the clip under a setting."""
     options = setting.options(RunOptions(steps=steps))
-    told = replace(inputs, gates=options.opening, regions=options.acting)
-    drop, model = setting.changes.get("mask_drop"), inputs.model
-    plan = sampling_plan(options, model.config.sampling)
+    inputs = replace(inputs, gates=options.opening, regions=options.acting)
+    changes = setting.changes
+    plan = sampling_plan(options, inputs.model.config.sampling)
 
     def conditions(start: int, stop: int) -> Conditions:
-        made = told.conditions(start, stop)
-        if drop is None:
-            return made
-        return replace(made, mask_drop=float(drop), generator=torch.Generator().manual_seed(start))
+        window = inputs.conditions(start, stop)
+        scanning = replace(window.scanning, scope=changes.get("scan_scope"))
+        if "mask_drop" in changes:
+            generator = torch.Generator().manual_seed(start)
+            scanning = replace(scanning, mask_drop=float(changes["mask_drop"]), generator=generator)
+        return replace(window, scanning=scanning)
 
-    with _scanning(model, setting.changes.get("scan_scope")):
-        pieces = generate(model, conditions, told.frames, plan, codec=told.portrait.bound)
-        return np.concatenate([to_uint8(piece) for piece in pieces])
-
-
-@contextmanager
-def _scanning(model: TalkingHeadModel, scope: str | None) -> Iterator[None]:
-    """Inside, branches scan a clip, or each frame, whatever they were trained to do."""
-    branches = [m for m in model.network.modules() if isinstance(m, MaskedBranch)]
-    own = [branch.config for branch in branches]
-    try:
-        for branch in branches if scope is not None else ():
-            branch.config = replace(branch.config, scan_scope=scope)  # type: ignore[arg-type]
-        yield
-    finally:
-        for branch, config in zip(branches, own, strict=True):
-            branch.config = config
+    codec = inputs.portrait.bound
+    pieces = generate(inputs.model, conditions, inputs.frames, plan, codec=codec)
+    return np.concatenate([to_uint8(piece) for piece in pieces])

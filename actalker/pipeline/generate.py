@@ -89,7 +89,7 @@ def movable(told: Conditions) -> Tensor:
     A signal that moves the face (`Signal.moves`) moves its own region too, if that is wider; one that moves
     the frame turns the head, and with it everything.
     """
-    face = told.location[:, :, 0]
+    face = told.maps["face"]
     free = torch.zeros_like(face)
     for name, gate in told.gates.items():
         of_face = SIGNALS[name].moves == "face"

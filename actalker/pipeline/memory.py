@@ -17,14 +17,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..control.branch import MaskedBranch
+from ..backbones.denoiser import Network
 from ..errors import InputError, one_of
 from .model import TalkingHeadModel
 
 GB = 2**30
 PROGRAM = {"cpu": 0.6 * GB, "cuda": 0.5 * GB, "mps": 0.6 * GB}  # before any model
 MAPS, SLICED_MAPS = 56, 45  # feature maps of the finest level that a pass holds at its peak
-DETAIL_MAPS = 10  # of the detail head's width, at two by two pixels
 
 
 @dataclass(frozen=True)
@@ -119,29 +118,22 @@ def needed(
     f = min(frames or config.window, config.window)
     b = passes if one.together else 1
     side = model.codec.latent_shape(config.size)[1]
-    c = getattr(model.network.config, "block_out_channels", (0,))[0]  # a model without a network has none
     maps = SLICED_MAPS if one.sliced else MAPS
-    features = maps * b * f * side**2 * c * size
+    features = maps * b * f * side**2 * model.network.width * size
     weights = {name: _weights(part) * size for name, part in model.parts()}
     resident = sum(weights.values())
     if one.offload == "block":
         resident = weights["encoders"] + weights["codec"] + _largest(model.network) * size
     elif one.offload == "part":
         resident = weights["encoders"] + max(weights["codec"], weights["denoiser"])
-    detail = getattr(model.network, "detail", None)
-    cells = 0 if detail is None else DETAIL_MAPS * b * f * detail.width * (config.size // 2) ** 2 * size
-    return (
-        PROGRAM[device]
-        + resident
-        + max(features, cells, model.codec.held(min(one.decode, f), config.size, size))
-    )
+    return PROGRAM[device] + resident + max(features, model.codec.held(min(one.decode, f), config.size, size))
 
 
 def _weights(part: nn.Module) -> int:
     return sum(p.numel() for p in part.parameters())
 
 
-def _largest(network: nn.Module) -> int:
+def _largest(network: Network) -> int:
     """Weights of the layer that has most."""
     return max(sum(p.numel() for p in module.parameters(recurse=False)) for module in network.modules())
 
@@ -152,8 +144,8 @@ def settle(model: TalkingHeadModel, one: Arrangement, device: torch.device) -> l
     Returns: accelerate's hooks of parts that come as a whole; their `offload` sends a part back.
     """
     model.to(one.dtype)
-    if one.sliced and hasattr(model.network, "enable_forward_chunking"):  # a model may have no layers
-        model.network.enable_forward_chunking(1, 0)
+    if one.sliced:
+        model.network.slice_layers()
     if one.offload == "none":
         model.to(device)
         return []
@@ -168,8 +160,7 @@ def settle(model: TalkingHeadModel, one: Arrangement, device: torch.device) -> l
         network.hook.prev_module_hook = codec  # they take turns, window by window
         return [network, codec]
     model.codec.to(device)
-    # a branch reads its layers' weights itself: they come with it
-    cpu_offload(model.network, device, preload_module_classes=[MaskedBranch.__name__])
+    cpu_offload(model.network, device, preload_module_classes=model.network.undivided())
     return []
 
 

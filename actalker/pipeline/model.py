@@ -17,9 +17,11 @@ from diffusers import ModelMixin
 from torch import Tensor, nn
 
 from ..backbones import DENOISERS
-from ..backbones.older import without_gone
+from ..backbones.base import SCALARS
+from ..backbones.older import current, without_gone
 from ..codecs import CODECS
 from ..control.conditions import Conditions
+from ..control.scanning import Scanning
 from ..diffusion.noise import NoiseConfig
 from ..diffusion.precondition import Precondition, PreconditionConfig
 from ..errors import InputError, one_of
@@ -109,6 +111,7 @@ class ModelConfig:
                 object.__setattr__(self, each.name, ())
             elif getattr(self, each.name) is None and each.default_factory is not MISSING:
                 object.__setattr__(self, each.name, each.default_factory())
+        object.__setattr__(self, "denoiser_args", current(self.denoiser_args))
         if not 0 <= self.overlap < self.window or self.size < 8 or self.fps < 1:
             raise InputError(
                 f"model settings: window {self.window}, overlap {self.overlap}, size {self.size}, "
@@ -134,7 +137,6 @@ class ModelConfig:
         plain = {**values, "micro": tuple(values.get("micro", ()))}
         plain["phrases"] = tuple(tuple(wordings) for wordings in values.get("phrases", ()))
         try:
-            plain["denoiser_args"] = without_gone(plain.get("denoiser_args", {}))
             plain["precondition"] = PreconditionConfig(**without_gone(plain.get("precondition", {})))
             plain["sampling"] = SamplingConfig(**plain.get("sampling", {}))
             return cls(**plain)
@@ -241,21 +243,20 @@ class TalkingHeadModel(ModelMixin):
             reference = self.codec.encode(portrait[:, None])[:, 0]
         if not self.config.sampling.regions:
             regions = {name: masks["face"] for name in regions}
-        who = None
+        who = {}
         if IDENTITY in self.encoders:
             seen = portrait if head is None else head
-            who = self.encoders[IDENTITY](reference if self.reads_reference() else seen)
+            who = {IDENTITY: self.encoders[IDENTITY](reference if self.reads_reference() else seen)}
         return Conditions(
+            **who,
             tokens=tokens,
             regions=regions,
             gates={name: gates[name] for name in tokens},
-            identity=who,  # type: ignore[arg-type]  # none: no tokens
-            reference=reference,
-            location=torch.stack([masks["face"], masks["mouth"]], dim=2),
-            micro=micro,
-            mask_drop=self.config.sampling.mask_drop,
-            generator=torch.Generator().manual_seed(0) if self.config.sampling.mask_drop < 1 else None,
+            references={"portrait": reference},
+            maps=masks,
+            scalars=dict(zip(SCALARS, micro.unbind(1), strict=True)),
             null=self.null(),
+            scanning=Scanning(self.config.sampling.mask_drop, torch.Generator().manual_seed(0)),
         )
 
     def reads_reference(self) -> bool:
@@ -276,6 +277,7 @@ class TalkingHeadModel(ModelMixin):
 
     def parts(self) -> Iterable[tuple[str, nn.Module]]:
         """The parts with weights or settings of their own, as a model folder stores them."""
+        assert isinstance(self.network, nn.Module)
         yield "denoiser", self.network
         yield "codec", self.codec
         yield "encoders", self.encoders

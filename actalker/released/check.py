@@ -15,7 +15,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..backbones.attach import cross_attentions
+from ..backbones.base import SCALARS
 from ..backbones.released import ReleasedUNet
+from ..control.conditions import Conditions
+from ..control.pass_ import Pass
 from ..errors import InputError
 from ..provenance import check_readable
 from ..signals.released import MOTION, SPEECH
@@ -99,19 +102,16 @@ def run_mode(network: ReleasedUNet, given: dict[str, Tensor], mode: str) -> Tens
         "motion_only": (nothing, face),
         "released_ones": (everything, everything),
     }[mode]
-    open_ = x.new_ones(b, f)
-    return network.denoise(
-        x,
-        given["t"],
-        {
-            SPEECH: audio * (mode != "motion_only"),
-            MOTION: motion * (mode != "audio_only"),
-        },
-        {SPEECH: masks[0], MOTION: masks[1]},
-        {SPEECH: open_, MOTION: open_},
-        given["idt"].reshape(b, f, -1, given["idt"].shape[-1]),
-        given["ids"],
+    tokens = {SPEECH: audio * (mode != "motion_only"), MOTION: motion * (mode != "audio_only")}
+    identity = given["idt"].reshape(b, f, -1, given["idt"].shape[-1])
+    conditions = Conditions(
+        tokens=tokens,
+        regions=dict(zip(tokens, masks, strict=True)),
+        gates=dict.fromkeys(tokens, x.new_ones(b, f)),
+        identity=identity[:, 0],
+        scalars=dict(zip(SCALARS, given["ids"].unbind(1), strict=True)),
     )
+    return network.denoise(x, given["t"], Pass(conditions, identity))
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

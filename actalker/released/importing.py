@@ -13,11 +13,11 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import ConfigMixin
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -153,7 +153,7 @@ def fitted(weights: Weights, build: Callable[[], nn.Module], name: str) -> Weigh
     return {**weights, **{key: torch.zeros((), dtype=torch.long) for key in own if key not in given}}
 
 
-def settings_of(kind: type, folder: Path) -> dict[str, Any]:
+def settings_of(kind: type[ConfigMixin], folder: Path) -> dict[str, Any]:
     """What a diffusers config.json says of the arguments of a class."""
     path = check_readable(folder / "config.json", "config")
     try:
@@ -162,7 +162,7 @@ def settings_of(kind: type, folder: Path) -> dict[str, Any]:
         raise InputError(f"{path}: is no JSON ({error})") from None
     if not isinstance(held, dict):
         raise InputError(f"{path}: holds no settings")
-    known = signature(kind.__init__).parameters  # type: ignore[misc]
+    known = kind._get_init_keys(kind)
     return {
         key: tuple(value) if isinstance(value, list) else value for key, value in held.items() if key in known
     }

@@ -15,6 +15,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 
 from ..control.conditions import Conditions, widen_regions
+from ..control.scanning import Scanning
 from ..data.module import SharedBatches, StepData
 from ..data.performances.performance import Performance
 from ..data.sample import Sample, pixels
@@ -134,7 +135,8 @@ class TrainingModule(L.LightningModule):
         if training:
             who = drop_identity(self.model, conditions.identity, chance, generator)
             drop = mask_drop_chance(self.strategy.mask_drop, generator)
-            conditions = replace(conditions, identity=who, mask_drop=drop, generator=generator, idle=True)
+            scanning = Scanning(drop, generator, idle=True)
+            conditions = replace(conditions, identity=who, scanning=scanning)
         return conditions
 
     def losses(self, batch: Sample, generator: torch.Generator, training: bool = True) -> Losses:

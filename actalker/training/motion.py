@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..control.conditions import Conditions
+from ..control.scanning import Scanning
 from ..data.performances.performance import Performance
 from ..data.performances.told import conditions, truth
 from ..diffusion.objective import Losses, ObjectiveConfig, by_noise_level, denoising_loss
@@ -52,14 +53,14 @@ def _in_training(
     """
     if not mask_drop:
         return made
-    b, f = made.location.shape[:2]
+    b, f = len(made.identity), made.length
     absent = {s: model.encoders[s].absent(b, f) for s in made.tokens}  # type: ignore[operator]
     kept = drop_tokens(
         made.tokens, absent, dropout, generator
     )  # with a chance of 0 too: every weight is used
     who = drop_identity(model, made.identity, dropout, generator)
     drop = mask_drop_chance(mask_drop, generator)
-    return replace(made, tokens=kept, identity=who, mask_drop=drop, generator=generator, idle=True)
+    return replace(made, tokens=kept, identity=who, scanning=Scanning(drop, generator, idle=True))
 
 
 def motion_step(

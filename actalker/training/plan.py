@@ -12,8 +12,7 @@ import psutil
 import torch
 from torch import nn
 
-from ..control.branch import MaskedBranch
-from ..control.drop import Kept
+from ..control.drop import Selection
 from .module import TrainingModule
 
 GIB = 2**30
@@ -49,23 +48,24 @@ def plan(module: TrainingModule, batch: Any, devices: int, accumulate: int, spli
         ]
     seconds, peak, tokens = _steps(module, batch)
     lines.append(f"  activations       {peak / GIB:8.2f}")
-    lines.append(f"tokens that the branches scan in a step: {tokens * devices * accumulate:,}")
+    if tokens is not None:
+        lines.append(f"tokens that the branches change in a step: {tokens * devices * accumulate:,}")
     each = seconds * accumulate
     lines.append(f"{each:.2f} s a step on this machine, {86400 / each:,.0f} steps a day")
     return lines
 
 
-def _steps(module: TrainingModule, batch: Any) -> tuple[float, int, int]:
-    """Seconds a step, bytes that a step adds at its peak, tokens that branches keep."""
+def _steps(module: TrainingModule, batch: Any) -> tuple[float, int, int | None]:
+    """Seconds a step, bytes that a step adds at its peak, tokens that branches change; None: no branches."""
     cuda = module.device.type == "cuda"
     times, peak = [], 0
     tokens = [0]
 
     def count(branch: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        kept = next(value for value in (*args, *kwargs.values()) if isinstance(value, Kept))
-        tokens[0] += kept.index.numel()
+        selection = next(value for value in (*args, *kwargs.values()) if isinstance(value, Selection))
+        tokens[0] += selection.index.numel()
 
-    branches = [part for part in module.modules() if isinstance(part, MaskedBranch)]
+    branches = module.model.network.branches()
     hooks = [part.register_forward_pre_hook(count, with_kwargs=True) for part in branches]
     for step in range(1 + STEPS):
         before = _used(module.device)
@@ -82,7 +82,7 @@ def _steps(module: TrainingModule, batch: Any) -> tuple[float, int, int]:
     for hook in hooks:
         hook.remove()
     module.zero_grad(set_to_none=True)
-    return sorted(times[1:])[(len(times) - 1) // 2], peak, tokens[0] // (1 + STEPS)
+    return sorted(times[1:])[(len(times) - 1) // 2], peak, tokens[0] // (1 + STEPS) if branches else None
 
 
 def _used(device: torch.device) -> int:

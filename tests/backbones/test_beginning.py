@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from actalker.backbones import ControlUNet, ReleasedUNet
 from actalker.errors import InputError
 
-OWN = {"token_width": 64, "expand": 0.5, "state_size": 4}
+BRANCH = {"expand": 0.5, "state_size": 4}
+OWN = {"token_width": 64, "branch": BRANCH}
 BASE = {k: v for k, v in SMALL["denoiser_args"].items() if k not in OWN}
 PARTS = (
     *("conv_in", "time_proj", "time_embedding", "add_time_proj", "add_embedding", "down_blocks", "mid_block"),
@@ -42,7 +43,7 @@ def base(tmp_path_factory):
     x, t, told = call()
     joined = torch.cat([x, told.reference[:, None].expand(-1, 4, -1, -1, -1)], 2)
     with torch.no_grad():
-        return folder, unet(joined, t, told.identity, told.micro).sample
+        return folder, unet(joined, t, told.identity, torch.stack([*told.scalars.values()], 1)).sample
 
 
 def call(dtype=torch.float32):
@@ -66,15 +67,18 @@ def call(dtype=torch.float32):
         ("shards", {}),
         pytest.param(*("shards", {"low_cpu_mem_usage": False}), marks=pytest.mark.slow),
         ("unet", {"adapters": True}),
-        ("unet", {"branch_gated": True}),
-        pytest.param(*("unet", {"scan_form": "ssd", "head_size": 16, "conv": 4}), marks=pytest.mark.slow),
-        pytest.param(*("unet", {"scan_form": "attention"}), marks=pytest.mark.slow),
+        ("unet", {"branch": {**BRANCH, "gated": True}}),
+        pytest.param(
+            *("unet", {"branch": {**BRANCH, "form": "ssd", "head_size": 16, "conv": 4}}),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(*("unet", {"branch": {**BRANCH, "form": "attention"}}), marks=pytest.mark.slow),
     ],
 )
 def test_it_begins_as_the_base(base, place, options, tmp_path):
     folder, expected = base
     more = {"offload_folder": tmp_path} if options.get("device_map") is ON_DISK else {}
-    network = ControlUNet.from_pretrained(folder / place, **OWN, **options, **more)
+    network = ControlUNet.from_pretrained(folder / place, **{**OWN, **options}, **more)
     dtype = options.get("torch_dtype", torch.float32)
     if not more:
         for name, weight in network.named_parameters():

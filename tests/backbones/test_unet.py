@@ -8,7 +8,8 @@ from diffusers import UNetSpatioTemporalConditionModel
 from models import SMALL, small_model, some_conditions
 
 from actalker.backbones.attach import cross_attentions
-from actalker.backbones.unet import ControlUNet, _Call, _Routes
+from actalker.backbones.unet import ControlUNet
+from actalker.control.pass_ import Pass
 from actalker.pipeline.model import TalkingHeadModel
 
 
@@ -35,7 +36,7 @@ def test_at_step_0_it_is_diffusers_own_network(adapters):
     torch.manual_seed(0)
     args = SMALL["denoiser_args"]
     ours = ControlUNet(**args, adapters=adapters)
-    own = {k: v for k, v in args.items() if k not in ("token_width", "expand", "state_size")}
+    own = {k: v for k, v in args.items() if k not in ("token_width", "branch")}
     plain = UNetSpatioTemporalConditionModel(**own)
     weights = ours.state_dict()
     plain.load_state_dict({k: weights[k] for k in plain.state_dict()})
@@ -43,15 +44,17 @@ def test_at_step_0_it_is_diffusers_own_network(adapters):
     conditions = some_conditions(model)
     x = noisy(model)
     joined = torch.cat([x, conditions.reference[:, None].expand(-1, 4, -1, -1, -1)], 2)
-    expected = plain(joined, torch.zeros(1), conditions.identity, conditions.micro).sample
+    added = torch.tensor([[25.0, 0, 0]])
+    expected = plain(joined, torch.zeros(1), conditions.identity, added).sample
     torch.testing.assert_close(ours(x, torch.zeros(1), conditions).output, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("signal", ["audio", "expression", "text"])
 @pytest.mark.parametrize("form", ["clip", "frame", "shipped"])
 def test_a_closed_gate_is_bit_for_bit_the_model_without_the_signal(signal, form):
-    shipped = {"scan_scope": "frame", "condition_layout": "rows", "branch_gated": True}
-    model = small_model(denoiser_args=shipped if form == "shipped" else {"scan_scope": form})
+    shipped = {"scan_scope": "frame", "condition_layout": "rows", "gated": True}
+    branch = shipped if form == "shipped" else {"scan_scope": form}
+    model = small_model(denoiser_args={"branch": {"expand": 0.5, "state_size": 4, **branch}})
     gates = {"audio": 1.0, "expression": 0.6, "text": 1.0}
     with_closed = some_conditions(model, gates={**gates, signal: 0.0})
     without = some_conditions(model, gates={s: g for s, g in gates.items() if s != signal})
@@ -76,16 +79,15 @@ def test_attention_adds_nothing_outside_a_signals_region_within_a_frame():
     model = with_adapters()
     told = some_conditions(model)
     attention = next(part for part, spatial in cross_attentions(model.network) if spatial)
-    call = _Call(_Routes(told))
     x = torch.randn(4, 16, attention.to_q.in_features)
 
     def made(audio):
         one = replace(told, tokens={**told.tokens, "audio": audio})
-        attention.processor.context = lambda: _Call(_Routes(one)).context
+        attention.processor.current_pass = lambda: Pass(one)
         return attention(x)
 
     apart = (made(told.tokens["audio"]) - made(torch.randn_like(told.tokens["audio"]))).abs().amax(2)
-    inside = call.mask("audio", 16).flatten(0, 1) > 0
+    inside = Pass(told).mask("audio", 16).flatten(0, 1) > 0
     assert not apart[~inside].any() and apart[inside].all() and (~inside).any()
 
 
@@ -110,17 +112,7 @@ def test_gates_by_item_equal_the_items_alone():
     x = noisy(model, 2)
     together = model.network(x, torch.zeros(2), both).output
     for k in range(2):
-        one = replace(
-            both,
-            tokens={s: t[k : k + 1] for s, t in both.tokens.items()},
-            regions={s: r[k : k + 1] for s, r in both.regions.items()},
-            gates={s: g[k : k + 1] for s, g in both.gates.items()},
-            identity=both.identity[k : k + 1],
-            reference=both.reference[k : k + 1],
-            location=both.location[k : k + 1],
-            micro=both.micro[k : k + 1],
-        )
-        alone = model.network(x[k : k + 1], torch.zeros(1), one).output
+        alone = model.network(x[k : k + 1], torch.zeros(1), both.item(k)).output
         torch.testing.assert_close(together[k : k + 1], alone, rtol=2e-4, atol=2e-4)
 
 

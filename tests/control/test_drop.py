@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from actalker.control.branch import MaskedBranch, branch_of
 from actalker.control.config import BranchConfig
-from actalker.control.drop import keep, paste
+from actalker.control.drop import paste, select
+from actalker.control.scanning import Scanning
 
 LAYOUTS = ["rows", "interleaved", "ends", "end"]
 
@@ -66,7 +67,7 @@ def expected_back(kept_of_item, f, n, m, layout):
 )
 def test_the_order_is_that_of_a_plain_loop(b, f, h, w, n, m, layout, scope, seed, share):
     mask = region(b, f, h, w, seed, share)
-    kept = keep(mask)
+    kept = select(mask)
     flat = mask.flatten()
     assert kept.index.tolist() == flat.nonzero().flatten().tolist()
     k = len(kept.index)
@@ -103,25 +104,27 @@ def test_the_order_is_that_of_a_plain_loop(b, f, h, w, n, m, layout, scope, seed
 def test_paste_writes_inside_and_leaves_the_rest_bit_for_bit(b, f, h, w, seed):
     mask = region(b, f, h, w, seed)
     z, onto = torch.randn(b, f * h * w, 4), torch.randn(b, f * h * w, 4)
-    kept = keep(mask)
+    kept = select(mask)
     pasted = paste(onto, z.flatten(0, 1)[kept.index], kept)
     assert torch.equal(pasted, torch.where(mask.flatten(1)[..., None] > 0, onto + z, onto))
 
 
 def test_what_lies_outside_the_region_is_scanned_but_never_pasted():
     mask = region(2, 3, 4, 4, 5)
-    kept = keep(mask, drop=0.5, generator=torch.Generator().manual_seed(0))
+    kept = select(mask, Scanning(0.5, torch.Generator().manual_seed(0)))
     assert int(kept.counts.sum()) == len(kept.index) > int(mask.sum())
     z = torch.randn(2, 48, 3)
     pasted = paste(torch.zeros(2, 48, 3), z.flatten(0, 1)[kept.index], kept)
     assert torch.equal(pasted, z * mask.flatten(1)[..., None])
-    everything = keep(mask, drop=0.0, generator=torch.Generator())
+    everything = select(mask, Scanning(0.0, torch.Generator()))
     assert len(everything.index) == mask.numel()
-    assert keep(mask, 0.5, torch.Generator(), torch.tensor([True, False])).counts[1].sum() == 0
+    assert (
+        select(mask, Scanning(0.5, torch.Generator()), torch.tensor([[True], [False]])).counts[1].sum() == 0
+    )
 
 
 def change_of(branch, z, tokens, who, mask):
-    kept = keep(mask)
+    kept = select(mask)
     return paste(torch.zeros_like(z), branch(z, tokens, who, kept)[0], kept)
 
 
@@ -222,7 +225,7 @@ def test_attention_is_the_softmax_over_a_frames_tokens():
     torch.manual_seed(0)
     branch = branch_of(8, 6, BranchConfig(form="attention", head_size=4)).double().requires_grad_(False)
     z, tokens, who = (torch.randn(shape).double() for shape in ((1, 12, 8), (1, 3, 2, 6), (1, 1, 6)))
-    made = branch(z, tokens, who, keep(torch.ones(1, 3, 2, 2)))[0]
+    made = branch(z, tokens, who, select(torch.ones(1, 3, 2, 2)))[0]
     for at in range(12):
         told = torch.cat([tokens[0, at // 4], who[0]])
         keys, values = branch.keys(told).chunk(2, dim=-1)
@@ -231,23 +234,3 @@ def test_attention_is_the_softmax_over_a_frames_tokens():
             weight = (keys[:, head] @ branch.query(z[0, at])[head] / 2).softmax(0)
             mixed[head] = weight @ values[:, head]
         torch.testing.assert_close(made[at], branch.out(mixed))
-
-
-@pytest.mark.parametrize("form", [{}, {"conv": 3}, {"form": "ssd", "head_size": 6, "conv": 4}])
-def test_a_clip_in_windows_is_the_clip_in_the_forward_direction(form):
-    """Identity stands once, before the first frame; the later windows start from the earlier ones' state."""
-    torch.manual_seed(0)
-    branch = MaskedBranch(16, 8, BranchConfig(0.75, 4, directions="forward", **form))
-    branch.eval().requires_grad_(False)
-    mask = region(2, 6, 4, 4, 3)
-    z, tokens, who = torch.randn(2, 6, 16, 16), torch.randn(2, 6, 2, 8), torch.randn(2, 4, 8)
-    whole = change_of(branch, z.flatten(1, 2), tokens, who, mask).view(z.shape)
-    state = None
-    for start, stop in ((0, 1), (1, 4), (4, 6)):
-        cut = slice(start, stop)
-        kept = keep(mask[:, cut])
-        rows, state = branch(
-            z[:, cut].flatten(1, 2), tokens[:, cut], who if not start else who[:, :0], kept, state, True
-        )
-        part = paste(torch.zeros(2, (stop - start) * 16, 16), rows, kept).view(2, -1, 16, 16)
-        torch.testing.assert_close(part, whole[:, cut], rtol=1e-4, atol=1e-5)

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from actalker.control import BranchConfig, Conditions, ParallelControl, route
-from actalker.control.attention import AttentionContext
+from actalker.control import BranchConfig, Conditions, ParallelControl, Pass, Scanning
 from actalker.control.conditions import chain
 
 SIDE, FRAMES, CHANNELS, WIDTH = 8, 3, 32, 16
@@ -41,7 +40,7 @@ def test_every_frame_has_its_own_gate(gate):
     control, z = layer(), torch.randn(1, FRAMES, SIDE, SIDE, CHANNELS)
 
     def made(conditions):
-        return control(z, route(conditions, (SIDE, SIDE)))[0]
+        return control(z, Pass(conditions))[0]
 
     mixed = made(told(gate))
     frames = []
@@ -58,7 +57,7 @@ def test_a_frame_whose_gate_is_shut_may_hold_anything():
     broken = one.tokens["beat"].clone()
     broken[:, [0, 2]] = torch.nan
     other = replace(one, tokens={**one.tokens, "beat": broken})
-    clean, dirty = (control(z, route(c, (SIDE, SIDE))) for c in (one, other))
+    clean, dirty = (control(z, Pass(c)) for c in (one, other))
     assert torch.equal(clean, dirty)
 
 
@@ -68,15 +67,15 @@ def test_a_layer_alone_needs_neither_identity_nor_reference():
     assert bare.identity.shape == (1, 0, WIDTH)
     control, z = layer(), torch.randn(1, FRAMES, SIDE, SIDE, CHANNELS)
     nobody = replace(parts, identity=torch.zeros(1, 0, WIDTH))
-    found, expected = (control(z, route(c, (SIDE, SIDE))) for c in (bare, nobody))
+    found, expected = (control(z, Pass(c)) for c in (bare, nobody))
     assert torch.equal(found, expected)
     again = chain([bare.frames(0, 2), bare.frames(2, 3)]).to(torch.float32)
-    assert torch.equal(control(z, route(again, (SIDE, SIDE))), found)
+    assert torch.equal(control(z, Pass(again)), found)
 
 
 def test_the_example_of_the_docs_runs_and_trains():
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     torch.manual_seed(0)
     space: dict = {"__name__": "example"}
     for block in blocks[:2]:
@@ -94,15 +93,16 @@ def test_the_example_of_the_docs_runs_and_trains():
     with torch.no_grad():
         assert torch.equal(network(*call[:2], closed), network(*call[:2], other))
         assert not torch.equal(network(*call), network(*call[:2], closed))
+        exec(compile(blocks[3], str(PAGE), "exec"), space)
+        whole = space["layer"](space["features"], Pass(call[2]))
+        torch.testing.assert_close(torch.cat(space["windows"], 1), whole, rtol=1e-4, atol=1e-5)
 
 
 def test_over_time_a_signal_is_the_mean_of_the_frames_in_which_it_is_open():
-    tokens = torch.tensor(
-        [[[[2.0]], [[0.0]], [[6.0]]], [[[0.0]], [[0.0]], [[0.0]]]]
-    )  # zeros where it is shut
+    tokens = torch.tensor([[[[2.0]], [[9.0]], [[6.0]]], [[[7.0]], [[torch.nan]], [[1.0]]]])
     gate = torch.tensor([[0.5, 0.0, 1.0], [0.0, 0.0, 0.0]])
-    context = AttentionContext(torch.zeros(2, 3, 1, 1), {"beat": tokens}, {"beat": gate}, lambda *_: gate)
-    assert context.over_time("beat").flatten().tolist() == [4.0, 0.0]
+    pass_ = Pass(Conditions({"beat": tokens}, {"beat": torch.ones(2, 3, 4, 4)}, {"beat": gate}))
+    assert pass_.tokens_over_time("beat").flatten().tolist() == [4.0, 0.0]
 
 
 def test_idle_signals_pass_over_nothing():
@@ -111,7 +111,7 @@ def test_idle_signals_pass_over_nothing():
     shut = told((0.0,) * FRAMES)
     out = {}
     for idle in (False, True):
-        out[idle] = control(z, route(replace(shut, idle=idle), (SIDE, SIDE)))
+        out[idle] = control(z, Pass(replace(shut, scanning=Scanning(idle=idle))))
         control.zero_grad()
         out[idle].sum().backward()
         grads = [weight.grad for weight in control.branches["beat"].parameters()]

@@ -9,8 +9,10 @@ import torch
 
 from actalker.control.conditions import Conditions
 from actalker.control.config import BranchConfig
-from actalker.control.parallel import ParallelControl, route
+from actalker.control.parallel import ParallelControl
+from actalker.control.pass_ import Pass
 from actalker.control.released import ReleasedControl
+from actalker.control.scanning import Scanning
 
 SIDE, FRAMES, CHANNELS, WIDTH = 8, 3, 32, 16
 
@@ -26,9 +28,6 @@ def told(seed: int) -> Conditions:
         regions={"audio": mouth, "expression": upper},
         gates={s: torch.full((1, FRAMES), 0.7) for s in signals},
         identity=torch.randn(1, 4, WIDTH),
-        reference=torch.zeros(1, 4, SIDE, SIDE),
-        location=torch.zeros(1, FRAMES, 2, 64, 64),
-        micro=torch.zeros(1, 3),
     )
 
 
@@ -42,10 +41,10 @@ def test_the_papers_layer(form, scope, signal, drop):
     layer = ParallelControl(CHANNELS, WIDTH, ("audio", "expression"), config)
     torch.nn.init.normal_(layer.mlp[-1].weight)
     z = torch.randn(1, FRAMES, SIDE, SIDE, CHANNELS)
-    one = replace(told(0), mask_drop=drop)
+    one = told(0)
     other = replace(one, tokens={**one.tokens, signal: torch.randn(1, FRAMES, 2, WIDTH)})
     a, b = (
-        layer(z, route(replace(c, generator=torch.Generator().manual_seed(0)), (SIDE, SIDE)))
+        layer(z, Pass(replace(c, scanning=Scanning(drop, torch.Generator().manual_seed(0)))))
         for c in (one, other)
     )
     region = torch.nn.functional.avg_pool2d(one.regions[signal][0, :, None], 8)[:, 0] >= 0.5

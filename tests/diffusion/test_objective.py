@@ -60,7 +60,7 @@ def test_the_loss_is_weighed_by_region():
     latents = torch.randn(2, 3, 192, 8, 8)
 
     def loss(weight, where=None, mouth=0.0):
-        one = told if where is None else replace(told, location=where)
+        one = told if where is None else replace(told, maps={"face": where, "mouth": where})
         return denoising_loss(
             model.denoise,
             latents,
@@ -70,7 +70,7 @@ def test_the_loss_is_weighed_by_region():
         )
 
     plain, weighed = loss(0.0), loss(3.0)
-    none, full = torch.zeros_like(told.location), torch.ones_like(told.location)
+    none, full = (fill(told.maps["face"]) for fill in (torch.zeros_like, torch.ones_like))
     torch.testing.assert_close(loss(3.0, none).by_item.mean(), loss(3.0, none).total)
     assert weighed.total > plain.total
     by_hand = loss(0.0, full).by_item * (1 + 3 + 5)

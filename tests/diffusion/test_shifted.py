@@ -29,11 +29,11 @@ def test_shifted_windows_cover_a_circle_and_meet_at_most_once(frames, window, of
 
 def test_where_shifted_windows_meet_stands_the_mean_of_both():
     """One step, five frames in windows of four: frames 0 to 2 are in both; each adds its first place."""
-    place = torch.arange(5.0).view(1, 5, 1, 1, 1)
-    clip = Conditions({}, {}, {}, reference=torch.zeros(1, 2, 3, 3), location=place)
+    place = torch.arange(5.0).view(1, 5, 1, 1)
+    clip = Conditions({}, {}, {}, references={"portrait": torch.zeros(1, 2, 3, 3)}, maps={"place": place})
 
     def first_place(x, sigma, one):
-        return one.location[:, :1].expand_as(x).clone()
+        return one.maps["place"][:, :1, None].expand_as(x).clone()
 
     how = Sampling(karras(1, 0.1, 5.0), window=4, shift=3)
     pieces = sample_shifted(first_place, clip.frames, 5, FrameNoise((2, 3, 3), 0), how)
@@ -44,7 +44,6 @@ def test_where_shifted_windows_meet_stands_the_mean_of_both():
 def test_stretches_of_conditions_chain_to_the_whole():
     whole = some_conditions(small_model(), 2, 7)
     again = chain([whole.frames(0, 3), whole.frames(3, 4), whole.frames(4, 7)])
-    assert torch.equal(again.location, whole.location)
-    for name in ("tokens", "regions", "gates"):
+    for name in ("tokens", "regions", "gates", "maps"):
         for signal, value in getattr(whole, name).items():
             assert torch.equal(getattr(again, name)[signal], value)

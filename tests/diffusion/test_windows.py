@@ -26,7 +26,7 @@ def test_windows_cover_every_frame_and_overlap(frames, window, overlap):
 
 def framewise(x, sigma, one):
     """A denoiser whose frames do not see one another."""
-    return 0.5 * x / (1 + sigma.view(-1, 1, 1, 1, 1)) + one.location.mean((2, 3, 4))[..., None, None, None]
+    return 0.5 * x / (1 + sigma.view(-1, 1, 1, 1, 1)) + one.maps["face"].mean((2, 3))[..., None, None, None]
 
 
 @pytest.mark.parametrize("path", [exploding, straight])
@@ -49,11 +49,11 @@ def test_the_first_half_of_an_overlap_is_held_and_the_second_blended():
     """A denoiser that gives its window's first frame: 0 in frames 0 to 7, 4 in frames 4 to 11. One step ends
     at its estimate; of the four frames in both the second window makes a share of k / 5.
     """
-    place = torch.arange(12.0).view(1, 12, 1, 1, 1)
-    clip = Conditions({}, {}, {}, reference=torch.zeros(1, 2, 3, 3), location=place)
+    place = torch.arange(12.0).view(1, 12, 1, 1)
+    clip = Conditions({}, {}, {}, references={"portrait": torch.zeros(1, 2, 3, 3)}, maps={"place": place})
 
     def first_place(x, sigma, one):
-        return one.location[:, :1].expand_as(x).clone()
+        return one.maps["place"][:, :1, None].expand_as(x).clone()
 
     how = Sampling(karras(1, 0.1, 5.0), window=8, overlap=4)
     pieces = sample_windows(first_place, clip.frames, 12, FrameNoise((2, 3, 3), 0), how)

@@ -25,8 +25,7 @@ DENOISER = {
     "projection_class_embeddings_input_dim": 96,
     "num_frames": 6,
     "token_width": 62,
-    "expand": 0.5,
-    "state_size": 4,
+    "branch": {"expand": 0.5, "state_size": 4},
     "signals": ["expression"],
 }
 NONE = {"kind": "none"}

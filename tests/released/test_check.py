@@ -16,9 +16,11 @@ from torch.nn import functional as F
 
 from actalker.backbones.attach import cross_attentions
 from actalker.backbones.guider import ReleasedGuider
-from actalker.backbones.released import ReleasedUNet
+from actalker.backbones.released import ADAPTER_SCALE, ReleasedUNet
 from actalker.cli.main import main
-from actalker.control.attention import SCALE, AttentionContext, DecoupledAttention
+from actalker.control.attention import DecoupledAttention
+from actalker.control.conditions import Conditions
+from actalker.control.pass_ import Pass
 from actalker.control.released import ReleasedControl
 from actalker.regions.grid import to_grid_bicubic
 from actalker.released.check import check_released
@@ -190,10 +192,9 @@ def test_attention_in_time_is_that_of_every_place_by_itself():
     attention = Attention(c, cross_attention_dim=d, heads=2, dim_head=4)
     tokens = {"audio": torch.randn(b, f, 4, d), "expression": torch.randn(b, f, 1, d)}
     gates = {s: torch.rand(b, f) for s in tokens}
-    context = AttentionContext(
-        torch.randn(b, f, 2, d), tokens, gates, lambda signal, count: torch.ones(b, f, count)
-    )
-    ours = DecoupledAttention(c, d, False, lambda: context)
+    identity = torch.randn(b, f, 2, d)
+    pass_ = Pass(Conditions(tokens, {}, gates, identity[:, 0]), identity)
+    ours = DecoupledAttention(c, d, False, lambda: pass_, tuple(tokens), ADAPTER_SCALE)
     x = torch.randn(b * t, f, c)
     made = ours(attention, x)
 
@@ -203,10 +204,10 @@ def test_attention_in_time_is_that_of_every_place_by_itself():
         one.to_out[0].weight.data, one.to_out[0].bias.data = torch.eye(c), torch.zeros(c)
         return one(x, states.mean(1).repeat_interleave(t, 0))
 
-    total = alone(attention.to_k.weight, attention.to_v.weight, context.identity)
+    total = alone(attention.to_k.weight, attention.to_v.weight, identity)
     for k, signal in enumerate(("audio", "expression")):
         added = alone(ours.to_k_ip[k].weight, ours.to_v_ip[k].weight, tokens[signal])
-        total = total + SCALE * gates[signal].repeat_interleave(t, 0)[..., None] * added
+        total = total + ADAPTER_SCALE * gates[signal].repeat_interleave(t, 0)[..., None] * added
     assert torch.allclose(made, attention.to_out[0](total), atol=1e-5)
 
 

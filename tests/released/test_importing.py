@@ -7,6 +7,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from skimage.data import astronaut
 
 from actalker.cli.main import main
 from actalker.control.conditions import Conditions
+from actalker.control.pass_ import Pass
 from actalker.errors import InputError
 from actalker.media.sound import Sound
 from actalker.pipeline.folder import load_model
@@ -145,29 +147,27 @@ def test_gates_and_guidance_as_the_release_has_them(pipe):
     torch.testing.assert_close(nobody.tokens["audio"], zeros)
     expected = torch.cat([motion.proj(torch.zeros(16)), torch.zeros(6)])
     torch.testing.assert_close(nobody.tokens["expression"][0, 0, 0], expected)
-    assert told.micro.tolist() == [[12.5, 12.0, 20.0]]
+    scalars = {name: float(value) for name, value in told.scalars.items()}
+    assert scalars == {"fps": 12.5, "head_motion": 12.0, "expression_motion": 20.0}
 
 
 @torch.no_grad()
 def test_conditions_reach_the_network_as_the_release_gives_them(pipe):
-    """`forward` on conditions against `denoise` on the release's own inputs; a closed gate is zeros."""
+    """`forward` on conditions against `denoise` on the release's own inputs: zeros where a gate is closed."""
     request = pipe.prepare(astronaut(), audio=speech(), expression=driver(), fps="12.5", duration="0.32")
     told, network = request.inputs.conditions(0, 4), pipe.model.network
     x = torch.randn(1, 4, 4, 8, 8)
     for shut in ([], ["audio"], ["expression"]):
         gates = {s: g * (s not in shut) for s, g in told.gates.items()}
-        one = Conditions(**{**vars(told), "gates": gates})
+        one = replace(told, gates=gates)
         joined = torch.cat([x, told.reference[:, None].expand(-1, 4, -1, -1, -1) / 0.18215], dim=2)
-        expected = network.denoise(
-            joined,
-            torch.tensor([0.3]),
-            {s: t * (s not in shut) for s, t in told.tokens.items()},
-            {s: r * (s not in shut) for s, r in told.regions.items()},
-            {s: torch.ones(1, 4) for s in told.gates},
-            told.identity[:, None].expand(-1, 4, -1, -1),
-            told.micro,
-            told.location[:, :, 0],
+        zeros = replace(
+            told,
+            tokens={s: t * (s not in shut) for s, t in told.tokens.items()},
+            regions={s: r * (s not in shut) for s, r in told.regions.items()},
+            gates={s: torch.ones(1, 4) for s in told.gates},
         )
+        expected = network.denoise(joined, torch.tensor([0.3]), Pass(zeros))
         torch.testing.assert_close(network(x, torch.tensor([0.3]), one).output, expected)
 
 

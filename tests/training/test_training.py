@@ -137,7 +137,9 @@ def test_training_begins_with_stable_video_diffusions_folder(tmp_path):
     x = torch.randn(1, 4, 4, 8, 8)
     joined = torch.cat([x, told.reference[:, None].expand(-1, 4, -1, -1, -1) / 0.18215], 2)
     with torch.no_grad():
-        expected = plain(joined, torch.zeros(1), told.identity, told.micro).sample
+        expected = plain(
+            joined, torch.zeros(1), told.identity, torch.stack([*told.scalars.values()], 1)
+        ).sample
         torch.testing.assert_close(
             made.network(x, torch.zeros(1), told).output, expected, rtol=1e-4, atol=1e-5
         )
