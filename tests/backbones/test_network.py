@@ -13,6 +13,8 @@ from actalker.pipeline.folder import load_model, save_model
 from actalker.pipeline.generate import generate
 from actalker.pipeline.memory import Arrangement, needed, settle
 from actalker.pipeline.model import ModelConfig, TalkingHeadModel
+from actalker.pipeline.options import RunOptions
+from actalker.pipeline.sampling_plan import sampling_plan
 
 
 class Plain(nn.Module):
@@ -56,11 +58,13 @@ def model(monkeypatch):
 
 def frames(model, **options):
     told = some_conditions(model, 1, 8)
-    return torch.cat(list(generate(model, told.frames, 8, seed=1, **options)))
+    arrangement = options.pop("arrangement", Arrangement())
+    plan = sampling_plan(RunOptions(seed=1, **options), model.config.sampling)
+    return torch.cat(list(generate(model, told.frames, 8, plan, arrangement=arrangement)))
 
 
 def test_it_is_sampled_guided_arranged_and_stored(model, tmp_path):
-    expected = frames(model, scales={"audio": 2.0})
+    expected = frames(model, guidance={"audio": 2.0})
     assert expected.shape == (8, 3, 64, 64) and not torch.equal(expected, frames(model))
     small = Arrangement(together=False, decode=1, sliced=True)
     wide = needed(model, small, "cpu")
@@ -68,9 +72,9 @@ def test_it_is_sampled_guided_arranged_and_stored(model, tmp_path):
     assert needed(model, small, "cpu") > wide
     settle(model, small, torch.device("cpu"))
     assert model.network.sliced
-    torch.testing.assert_close(frames(model, scales={"audio": 2.0}, together=False), expected)
+    torch.testing.assert_close(frames(model, guidance={"audio": 2.0}, arrangement=small), expected)
     save_model(model, tmp_path / "model")
-    torch.testing.assert_close(frames(load_model(tmp_path / "model"), scales={"audio": 2.0}), expected)
+    torch.testing.assert_close(frames(load_model(tmp_path / "model"), guidance={"audio": 2.0}), expected)
 
 
 def test_it_trains(model):

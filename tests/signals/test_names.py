@@ -10,7 +10,7 @@ NAMES = {"audio", "expression", "text"}
 OWN = ("signals/", "data/puppets/", "data/performances/", "data/speech/")  # and synthetic data
 ALLOWED = {  # lines
     "cli/ablate.py": 1,  # targets measure what videos of speakers say
-    "control/attention.py": 1,  # the release's two signals, in the order of its weights
+    "backbones/released.py": 1,  # the release's two signals, in the order of its weights
     "control/released.py": 2,
     "evaluation/targets/makers.py": 1,  # the pair of clips in which the gate of speech is closed
     "evaluation/targets/measures.py": 1,  # what a driver moves
