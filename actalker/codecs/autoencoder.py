@@ -43,7 +43,8 @@ class TemporalAutoencoder(AutoencoderKLTemporalDecoder, PixelCodec):
             force_upcast=force_upcast,
         )
         self.channels = latent_channels
-        self.stride = 2 ** (len(block_out_channels) - 1)
+        side = 2 ** (len(block_out_channels) - 1)
+        self.stride = (1, side, side)
 
     def held(self, frames: int, size: int, width: int) -> float:
         """Bytes that decoding so many frames at once holds, about. width: of a number."""

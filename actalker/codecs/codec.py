@@ -21,6 +21,20 @@ from ..heads.motion import HeadMotion
 VIEWS = ("photo", "face")
 
 
+class EvenInTime:
+    """Latent frames that cover `stride[0]` video frames each, the last of a clip the rest; see `Codec`."""
+
+    stride: tuple[int, int, int]
+
+    def latents_of(self, frames: int) -> int:
+        """Latent frames of a video of so many frames."""
+        return -(-frames // self.stride[0])
+
+    def frames_of(self, latents: int) -> int:
+        """Video frames that so many latent frames cover."""
+        return latents * self.stride[0]
+
+
 @dataclass(frozen=True, eq=False)
 class Sitter:
     """A portrait, as a codec is bound to it.
@@ -104,8 +118,14 @@ class Codec(Protocol):
     The first two make pictures of latents alone; `FaceMotion` needs the portrait that it is bound to.
     """
 
-    stride: int
-    """Pixels a latent position covers, along each side."""
+    stride: tuple[int, int, int]
+    """Video frames, rows and columns of pixels that a latent position covers, at the most."""
+
+    def latents_of(self, frames: int) -> int:
+        """Latent frames of a video of so many frames."""
+
+    def frames_of(self, latents: int) -> int:
+        """Video frames that the first so many latent frames of a clip cover; 0 cover 0."""
 
     channels: int
     """Channels of a latent."""
@@ -120,18 +140,20 @@ class Codec(Protocol):
         """Bytes that decoding so many frames at once holds, about. width: of a number."""
 
     def encode(self, video: Tensor) -> Tensor:
-        """Video (b, f, 3, H, W) in [-1, 1] to latents (b, f, c, h, w)."""
+        """Video (b, f, 3, H, W) in [-1, 1] to latents (b, latents_of(f), c, h, w)."""
 
     def decode(self, latents: Tensor, chunk: int = 8) -> Tensor:
-        """Latents to video, `chunk` frames at once so that memory does not grow with the length."""
+        """Latents (b, f, c, h, w) to video (b, frames_of(f), 3, H, W), `chunk` frames at once so that memory
+        does not grow with the length.
+        """
 
     def stream(
         self, latents: Tensor, chunk: int, still: Tensor | None = None, free: Tensor | None = None
     ) -> Iterator[Tensor]:
         """Latents (1, f, c, h, w) to frames (k, 3, H, W), floats in [-1, 1] or uint8, a few at a time, in
-        order.
+        order; `chunk` frames at once.
 
-        still, free: (1, c, h, w) the portrait's latent and (f, H, W) in [0, 1]: where this is 0, the
+        still, free: (1, c, h, w) the portrait's latent and (frames, H, W) in [0, 1]: where this is 0, the
         portrait stands.
         """
 

@@ -19,7 +19,7 @@ from ..errors import InputError
 from ..heads.face_map import CHANNELS, SIDE, face_map, numbers_of
 from ..heads.motion import HeadMotion
 from ..heads.track import track
-from .codec import Sitter
+from .codec import EvenInTime, Sitter
 from .drawn import DrawnPortrait
 from .unshuffle import HUB_OPTIONS
 
@@ -27,7 +27,7 @@ LARGEST = 1280  # pixels of a frame's longer side, unless another is asked for
 DRAWING = 500e6  # bytes that a portrait of that size and its drawing hold
 
 
-class FaceMotion(ModelMixin, ConfigMixin):
+class FaceMotion(ModelMixin, ConfigMixin, EvenInTime):
     """Latents (b, f, 4, 32, 32) of **relative** motion: zeros are the portrait as it is (`heads.face_map`).
 
     Channels 0 to 2: displacement of the skin in the head's axes, every coefficient at equal energy;
@@ -36,7 +36,7 @@ class FaceMotion(ModelMixin, ConfigMixin):
     """
 
     config_name = "config.json"
-    stride, channels, moves = 1, CHANNELS, True
+    stride, channels, moves = (1, 1, 1), CHANNELS, True
 
     @register_to_config
     def __init__(self) -> None:

@@ -16,13 +16,12 @@ from torch import Tensor
 from ..errors import InputError
 from ..heads.motion import HeadMotion
 from ..regions.shapes import REGIONS, SOFT_REGIONS
-from .codec import Sitter, no_motion
+from .codec import EvenInTime, Sitter, no_motion
 
 
-class PixelCodec(ABC):
+class PixelCodec(EvenInTime, ABC):
     """Latents of pictures: decoded alone, whoever the portrait is."""
 
-    stride: int
     channels: int
     moves = False
 
@@ -32,7 +31,7 @@ class PixelCodec(ABC):
 
     def latent_shape(self, size: int) -> tuple[int, int, int]:
         """(c, h, w) of a model whose picture has this side."""
-        return self.channels, size // self.stride, size // self.stride
+        return self.channels, size // self.stride[1], size // self.stride[2]
 
     def held(self, frames: int, size: int, width: int) -> float:
         """Bytes that decoding so many frames at once holds, about. width: of a number."""
@@ -42,11 +41,14 @@ class PixelCodec(ABC):
         self, latents: Tensor, chunk: int, still: Tensor | None = None, free: Tensor | None = None
     ) -> Iterator[Tensor]:
         """See `Codec`."""
-        portrait = None if still is None else self.decode(still[:, None])[0]
-        for first, part in zip(range(0, latents.shape[1], chunk), latents.split(chunk, dim=1), strict=True):
+        portrait = None if still is None else self.decode(still[:, None])[0, :1]
+        first = 0
+        for part in latents.split(max(1, chunk // self.stride[0]), dim=1):
             video = self.decode(part, chunk)[0]
             if portrait is not None and free is not None:
+                video = video[: len(free) - first]
                 video = portrait + free[first : first + len(video), None].to(video) * (video - portrait)
+            first += len(video)
             yield video
 
     def bound(self, sitter: Sitter) -> SquarePortrait:

@@ -28,7 +28,7 @@ class PixelUnshuffle(ModelMixin, ConfigMixin, PixelCodec):
     @register_to_config
     def __init__(self, stride: int = 8) -> None:
         super().__init__()
-        self.stride, self.channels = stride, 3 * stride**2
+        self.stride, self.channels = (1, stride, stride), 3 * stride**2
         self.register_buffer("place", torch.empty(0), persistent=False)  # tells its device and dtype
 
     @classmethod
@@ -40,12 +40,13 @@ class PixelUnshuffle(ModelMixin, ConfigMixin, PixelCodec):
 
     def encode(self, video: Tensor) -> Tensor:
         """(b, f, 3, H, W) in [-1, 1] -> (b, f, 3·stride², H/stride, W/stride)."""
-        if video.shape[-1] % self.stride or video.shape[-2] % self.stride:
+        side = self.stride[1]
+        if video.shape[-1] % side or video.shape[-2] % side:
             raise InputError(
-                f"picture of {video.shape[-1]}x{video.shape[-2]} pixels: give multiples of {self.stride}"
+                f"picture of {video.shape[-1]}x{video.shape[-2]} pixels: give multiples of {side}"
             )
-        return F.pixel_unshuffle(video, self.stride)
+        return F.pixel_unshuffle(video, side)
 
     def decode(self, latents: Tensor, chunk: int = 8) -> Tensor:
         """The inverse of `encode`; clamped to [-1, 1]."""
-        return F.pixel_shuffle(latents, self.stride).clamp(-1, 1)
+        return F.pixel_shuffle(latents, self.stride[1]).clamp(-1, 1)

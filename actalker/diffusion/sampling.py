@@ -111,8 +111,8 @@ SAMPLERS: dict[str, Sampler] = {"euler": euler, "dpm2": dpm2, "consistency": con
 class StepEnd:
     """What is known when latents have taken a step.
 
-    window, step: numbers from 0. sigma: the noise level that the step came from, a number. frames: of the
-    clip, those of the latents. latents: (1, f, c, h, w) float32, noisy until the last step.
+    window, step: numbers from 0. sigma: the noise level that the step came from, a number. frames: numbers
+    in the clip of these latent frames. latents: (1, f, c, h, w) float32, noisy until the last step.
     """
 
     window: int

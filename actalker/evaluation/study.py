@@ -152,14 +152,16 @@ def cost(study: Study, plans: Sequence[Planned], workers: int) -> str:
     if not cells:
         return f"{made}, all kept from before"
     first, model = cells[0][0], cells[0][1].changes.get("model", study.model)
-    config = _model(model).config
+    loaded = _model(model)
+    config = loaded.config
     frames = [_frames_of(case) for case, _ in cells]
     calls = 0
     for (_, setting), count in zip(cells, frames, strict=True):
         steps = int(setting.changes.get("steps", study.steps or config.sampling.steps))
         shifted = config.sampling.windows == "shifted"
-        overlapping = windows(count, config.window, config.overlap)
-        calls += steps * (-(-count // config.window) if shifted else len(overlapping))
+        latents = loaded.codec.latents_of(count)
+        overlapping = windows(latents, config.window, config.overlap)
+        calls += steps * (-(-latents // config.window) if shifted else len(overlapping))
     together = min(workers, sum(bool(one.missing) for one in plans))
     seconds = calls * _seconds_of_a_call(first, model) / together
     kept = f", {total - len(cells)} kept from before" if total > len(cells) else ""
@@ -175,7 +177,7 @@ def _frames_of(case: Case) -> int:
 def _seconds_of_a_call(case: Case, model: str) -> float:
     """Of one window, with all gates open, when everything is compiled and warm."""
     inputs = _opened(case, model).inputs
-    count = min(inputs.frames, inputs.model.config.window)
+    count = min(inputs.frames, inputs.model.codec.frames_of(inputs.model.config.window))
     for _ in range(2):
         start = time.perf_counter()
         plan = sampling_plan(RunOptions(steps=1), inputs.model.config.sampling)

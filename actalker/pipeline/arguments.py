@@ -68,7 +68,7 @@ ATTRIBUTES = {  # of diffusers' pipelines, and where they are here
     "text_encoder": "it is pipe.model.encoders['text']",
     "tokenizer": "it is part of pipe.model.encoders['text']",
     "feature_extractor": "pictures are prepared by actalker.pipeline.inputs",
-    "vae_scale_factor": "it is pipe.model.codec.stride",
+    "vae_scale_factor": "it is pipe.model.codec.stride[1]; [0] is in time",
     "video_processor": "pictures are prepared by actalker.pipeline.inputs",
     "enable_vae_slicing": "give memory='8GB' to from_pretrained: frames are decoded one by one",
     "disable_vae_slicing": "frames are decoded as pipe.arrangement says",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -38,7 +38,7 @@ def generate(
 ) -> Iterator[Tensor]:
     """Frames of one clip, piece by piece: (k, 3, H, W), floats in [-1, 1] or uint8.
 
-    Where the arrangement decodes 0 at once, they stay latents, (k, c, h, w).
+    Where the arrangement decodes 0 at once, they stay latents, (k, c, h, w), of which there may be fewer.
 
     Args:
         conditions: of frames start to stop, a batch of one.
@@ -46,8 +46,8 @@ def generate(
         plan: how it is sampled; None: as the model is, with seed 0.
         observer: called after every step. arrangement: how many frames are decoded at once, and whether
             guidance passes run as one batch.
-        latents: the unit noise that the clip starts from, (1, f, c, h, w), in place of the seed's; noise
-            that a sampler adds on the way is the seed's all the same.
+        latents: the unit noise that the clip starts from, (1, f, c, h, w), f latent frames, in place of
+            the seed's; noise that a sampler adds on the way is the seed's all the same.
         codec: the model's, bound to the clip's portrait; codecs of pictures need none.
         on_latents: called with every window's latents (1, k, c, h, w) before they are decoded.
     """
@@ -63,10 +63,18 @@ def generate(
         path=model.denoise.path,
         observer=observer or Observer(),
     )
+
+    def of_latents(start: int, stop: int) -> Conditions:
+        begin, end = cover(start, stop)
+        return model.over_latent_frames(conditions(begin, end), start)
+
+    def cover(start: int, stop: int) -> tuple[int, int]:
+        return model.codec.frames_of(start), min(model.codec.frames_of(stop), frames)
+
     in_pieces = sample_shifted if plan.windows == "shifted" else sample_windows
     estimate = guided(model.denoise, plan.guidance, arrangement.together)
     with reused(estimate, model.network, plan.reuse) as denoise:
-        pieces = in_pieces(denoise, conditions, frames, noise, how)
+        pieces = in_pieces(denoise, of_latents, model.codec.latents_of(frames), noise, how)
         first = 0
         for piece in pieces:
             if on_latents is not None:
@@ -74,13 +82,24 @@ def generate(
             if not arrangement.decode:
                 yield piece[0]
                 continue
+            begin, end = cover(first, first + piece.shape[1])
             still = free = None
             if settings.hold:
-                told = conditions(first, first + piece.shape[1])
+                told = conditions(begin, end)
                 still, free = told.reference, movable(told)[0]
             first += piece.shape[1]
-            yield from (codec or model.codec).stream(piece, arrangement.decode, still, free)
+            stream = (codec or model.codec).stream(piece, arrangement.decode, still, free)
+            yield from _at_most(end - begin, stream)
             give_back()  # else a long clip grows by what each window leaves in pieces
+
+
+def _at_most(count: int, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
+    """The first so many frames: the last latent frame of a clip may cover more than the clip has."""
+    for piece in pieces:
+        yield piece[:count]
+        count -= len(piece)
+        if count <= 0:
+            return
 
 
 def movable(told: Conditions) -> Tensor:

@@ -115,7 +115,7 @@ def needed(
 ) -> float:
     """Estimated peak of an arrangement, bytes."""
     size, config = one.dtype.itemsize, model.config
-    f = min(frames or config.window, config.window)
+    f = config.window if not frames else min(model.codec.latents_of(frames), config.window)
     b = passes if one.together else 1
     side = model.codec.latent_shape(config.size)[1]
     maps = SLICED_MAPS if one.sliced else MAPS
@@ -126,7 +126,8 @@ def needed(
         resident = weights["encoders"] + weights["codec"] + _largest(model.network) * size
     elif one.offload == "part":
         resident = weights["encoders"] + max(weights["codec"], weights["denoiser"])
-    return PROGRAM[device] + resident + max(features, model.codec.held(min(one.decode, f), config.size, size))
+    decoded = model.codec.held(min(one.decode, model.codec.frames_of(f)), config.size, size)
+    return PROGRAM[device] + resident + max(features, decoded)
 
 
 def _weights(part: nn.Module) -> int:

@@ -21,6 +21,7 @@ from ..backbones.base import SCALARS
 from ..backbones.older import current, without_gone
 from ..codecs import CODECS
 from ..control.conditions import Conditions
+from ..control.latent_frames import over_latent_frames
 from ..control.scanning import Scanning
 from ..diffusion.noise import NoiseConfig
 from ..diffusion.precondition import Precondition, PreconditionConfig
@@ -72,10 +73,10 @@ class ModelConfig:
     """Frames a second that the model was trained at."""
 
     window: int = 14
-    """Frames denoised at once."""
+    """Latent frames denoised at once; of most codecs they are frames."""
 
     overlap: int = 4
-    """Frames that neighbouring windows share."""
+    """Latent frames that neighbouring windows share."""
 
     micro: tuple[float, ...] = ()
     """Frames a second, head motion and expression motion that the network is told; empty: `fps`, 0, 0."""
@@ -258,6 +259,17 @@ class TalkingHeadModel(ModelMixin):
             null=self.null(),
             scanning=Scanning(self.config.sampling.mask_drop, torch.Generator().manual_seed(0)),
         )
+
+    def over_latent_frames(self, conditions: Conditions, first: int = 0) -> Conditions:
+        """Conditions of video frames as those of latent frames, as the network is told them.
+
+        first: number of the latent frame whose first video frame is that of the conditions.
+        """
+        codec, begin = self.codec, self.codec.frames_of(first)
+        end = begin + conditions.length
+        numbers = range(first, codec.latents_of(end) + 1)
+        edges = [min(codec.frames_of(number), end) - begin for number in numbers]
+        return over_latent_frames(conditions, edges, codec.stride[0])
 
     def reads_reference(self) -> bool:
         """Whether who it is is read from the reference latent, not from a picture."""

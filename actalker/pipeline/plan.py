@@ -49,8 +49,8 @@ def plan(
 ) -> Plan:
     """The plan of a clip. Memory: of the arrangement, with the passes that the open signals need."""
     together = len(passes(open_signals, scales))
-    window = model.config.window
-    count = -(-frames // window) if shifted else len(windows(frames, window, model.config.overlap))
+    window, latents = model.config.window, model.codec.latents_of(frames)
+    count = -(-latents // window) if shifted else len(windows(latents, window, model.config.overlap))
     chosen = arrangement or Arrangement(model.network.dtype)
     memory = needed(model, chosen, model.device.type, together, frames)
     return Plan(frames, fps, count, steps, count * steps * together, round(memory), facts)

@@ -65,7 +65,8 @@ class Request:
             raise InputError(f"latents: is {kind_of(latents)}; give a tensor of unit noise")
         latents = latents[None] if latents.ndim == 4 else latents
         model = self.inputs.model
-        shape = (1, self.inputs.frames, *model.codec.latent_shape(model.config.size))
+        length = model.codec.latents_of(self.inputs.frames)
+        shape = (1, length, *model.codec.latent_shape(model.config.size))
         if tuple(latents.shape) != shape or not latents.isfinite().all():
             raise InputError(
                 f"latents of shape {tuple(latents.shape)}: this clip starts from unit noise of shape {shape}"

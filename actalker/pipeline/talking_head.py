@@ -187,7 +187,8 @@ class TalkingHeadPipeline(StoredPipeline):
                 frames = as_output_type(list(every), output_type)
         sound = request.inputs.sound
         if sound is not None:
-            sound = sound.cut(Fraction(0), min(sound.duration, len(frames) / request.fps))
+            count = self.model.codec.frames_of(len(frames)) if output_type == "latent" else len(frames)
+            sound = sound.cut(Fraction(0), min(sound.duration, count / request.fps))
         out = TalkingHeadOutput(frames, request.fps, sound)
         return out if return_dict else (out.frames, out.fps, out.sound)
 

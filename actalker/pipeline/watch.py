@@ -78,10 +78,13 @@ class Watch:
 
 def edges(request: Request) -> set[int]:
     """Frames that are the first of a window, or the first after what it shares with the one before."""
-    inputs, config = request.inputs, request.inputs.model.config
+    inputs, codec, config = request.inputs, request.inputs.model.codec, request.inputs.model.config
+    latents = codec.latents_of(inputs.frames)
     if request.sampling.windows == "shifted":
         offset = (request.sampling.steps - 1) * config.sampling.shift % config.window
-        return {places[0] for places in shifted_windows(inputs.frames, config.window, offset)} - {0}
-    plan = windows(inputs.frames, config.window, config.overlap)
-    met = zip(plan, plan[1:], strict=False)
-    return {frame for (_, stop), (start, _) in met for frame in (start, stop) if frame < inputs.frames}
+        firsts = {places[0] for places in shifted_windows(latents, config.window, offset)}
+    else:
+        plan = windows(latents, config.window, config.overlap)
+        met = zip(plan, plan[1:], strict=False)
+        firsts = {place for (_, stop), (start, _) in met for place in (start, stop)}
+    return {frame for frame in map(codec.frames_of, firsts) if 0 < frame < inputs.frames}

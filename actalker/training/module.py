@@ -144,7 +144,8 @@ class TrainingModule(L.LightningModule):
         tokens = self.tokens(batch, generator if training else None)
         conditions = self.conditions(batch, tokens, generator, training)
         latents = self.model.codec.encode(pixels(batch.frames))
-        return denoising_loss(self.model.denoise, latents, conditions, self.objective, generator)
+        told = self.model.over_latent_frames(conditions)
+        return denoising_loss(self.model.denoise, latents, told, self.objective, generator)
 
     def step_loss(
         self, batch: Sample | Performance | Spoken, step: int, part: int = 0

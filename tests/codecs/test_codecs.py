@@ -32,7 +32,7 @@ def test_svds_autoencoder_round_trip_in_its_shapes(tmp_path):
     video = torch.rand(1, 5, 3, 32, 32) * 2 - 1
     with torch.no_grad():
         latents = codec.encode(video)
-        assert latents.shape[:2] == (1, 5) and latents.shape[-1] == 32 // codec.stride
+        assert latents.shape[:2] == (1, 5) and latents.shape[-1] == 32 // codec.stride[2]
         one_by_one = torch.cat([codec.encode(video[:, k : k + 1]) for k in range(5)], 1)
         torch.testing.assert_close(latents, one_by_one, rtol=1e-3, atol=1e-4)
         assert codec.decode(latents).shape == video.shape
