@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import inspect
 import os
 import re
@@ -96,8 +97,7 @@ def test_every_validation_clip_counts_once_on_any_number_of_processes():
 
 
 def one_clip(numbers: int) -> Sample:
-    empty = torch.zeros(1)
-    fields = dict.fromkeys(Sample.__dataclass_fields__, empty[:0])
+    fields = {field.name: torch.zeros(0) for field in dataclasses.fields(Sample)}
     numbers = {"crops": torch.zeros(numbers, dtype=torch.uint8)}  # arrays of signals count as well
     return Sample(**{**fields, "arrays": {"expression": numbers}})
 

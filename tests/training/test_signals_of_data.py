@@ -11,7 +11,7 @@ from actalker.data.sample import collate, signal_names
 from actalker.diffusion.objective import ObjectiveConfig
 from actalker.errors import InputError
 from actalker.pipeline.model import ModelConfig
-from actalker.signals.signal import SIGNALS, Signal
+from actalker.signals.signal import SIGNALS
 from actalker.training.callbacks import own_regions, without
 from actalker.training.module import StrategyConfig, TrainingModule
 from actalker.training.optimizer import OptimizerConfig
@@ -29,6 +29,11 @@ def batch():
     return collate([data[index] for index in range(2)])
 
 
+def acting(region: str):
+    """Speech, in another region."""
+    return replace(SIGNALS["audio"], region=region)
+
+
 def conditions(module, batch):
     tokens = module.tokens(batch, None)
     return module.conditions(batch, tokens, torch.Generator().manual_seed(0), training=False)
@@ -37,7 +42,7 @@ def conditions(module, batch):
 def test_a_signal_that_the_model_does_not_know_ends_the_training(module, batch, monkeypatch):
     """A line more in the table: before, the text's gates opened another signal's branch, without a word."""
     rows = torch.cat([batch.gates[:, :2], torch.zeros(2, 1, 2), batch.gates[:, 2:]], 1)
-    monkeypatch.setitem(SIGNALS, "pose", Signal("face", "head"))
+    monkeypatch.setitem(SIGNALS, "pose", acting("face"))
     names = signal_names(["audio", "expression", "pose", "text"])
     more = replace(batch, gates=rows, signals=names.expand(2, -1, -1))
     with pytest.raises(InputError, match="audio, expression, pose, text, the model's signals are audio, exp"):
@@ -71,12 +76,12 @@ def test_training_takes_the_regions_of_the_table(module, batch, monkeypatch):
     own = {"audio": mouth, "expression": face - mouth, "text": face}
     for signal, region in conditions(module, batch).regions.items():
         assert torch.equal(region[:, 0], own[signal]), signal
-    monkeypatch.setitem(SIGNALS, "audio", Signal("face", "speech"))
-    monkeypatch.setitem(SIGNALS, "text", Signal("frame", "a script"))
+    monkeypatch.setitem(SIGNALS, "audio", acting("face"))
+    monkeypatch.setitem(SIGNALS, "text", replace(SIGNALS["text"], region="frame"))
     made = conditions(module, batch).regions
     assert torch.equal(made["audio"][:, 0], face) and torch.equal(made["text"][:, 0], torch.ones_like(face))
-    one = replace(batch, **{name: value[:1] for name, value in vars(batch).items()})
+    one = batch.only(0)
     assert torch.equal(own_regions(one)["audio"], face[0])
-    monkeypatch.setitem(SIGNALS, "audio", Signal("lips", "speech"))
+    monkeypatch.setitem(SIGNALS, "audio", acting("lips"))
     with pytest.raises(InputError, match="region of audio 'lips' is unknown"):
         conditions(module, batch)
