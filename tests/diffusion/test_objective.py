@@ -46,7 +46,9 @@ def test_the_loss_of_a_silent_network_is_that_of_its_target(prediction):
     losses = denoising_loss(silent, latents, some_conditions(model, 3, 2), ObjectiveConfig(p_mean=0.3), make)
     s = losses.sigma.view(-1, 1, 1, 1, 1)
     if prediction == "flow":
-        target = (losses.noisy - latents / (1 + s)) * (1 + s) / s - latents
+        noise = (losses.noisy - latents / (1 + s)) * (1 + s) / s
+        assert float(noise.std()) == pytest.approx(1, abs=0.02)
+        target = noise - latents
     elif prediction == "sample":
         target = latents
     else:

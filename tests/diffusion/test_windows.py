@@ -1,5 +1,7 @@
 """Overlapping windows: who is where, and what stands where two meet."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -8,7 +10,7 @@ from models import small_model, some_conditions
 
 from actalker.control.conditions import Conditions
 from actalker.diffusion.noise import FrameNoise, exploding, flow, karras, straight
-from actalker.diffusion.sampling import Sampling
+from actalker.diffusion.sampling import Observer, Sampling, consistency
 from actalker.diffusion.shifted import sample_shifted
 from actalker.diffusion.windows import sample_windows, windows
 
@@ -71,7 +73,15 @@ def test_samplers_work_in_float32_and_the_denoiser_in_the_models_dtype():
         seen.add((x.dtype, sigma.dtype))
         return framewise(x, sigma, one).to(x)
 
-    how = Sampling(karras(3, 0.1, 5.0), window=6, overlap=2, shift=2)
+    class Looks(Observer):
+        def step_end(self, end):
+            assert end.latents.dtype == torch.float32
+            return end.latents
+
+    how = Sampling(karras(3, 0.1, 5.0), window=6, overlap=2, shift=2, observer=Looks())
+    list(
+        sample_windows(denoise, half.frames, 8, FrameNoise((192, 8, 8), 0), replace(how, sampler=consistency))
+    )
     for method in (sample_windows, sample_shifted):
         pieces = list(method(denoise, half.frames, 8, FrameNoise((192, 8, 8), 0), how))
         assert {piece.dtype for piece in pieces} == {torch.bfloat16}
