@@ -10,16 +10,9 @@ def of(batch, name: str) -> Tensor:
     return batch.arrays[signal][array]
 
 
-def tensors(batch) -> dict[str, Tensor]:
-    """All tensors of a clip, by name; those of signals are `signal.name`."""
-    out: dict[str, Tensor] = {}
-    batch.each(lambda name, value: out.setdefault(name, value))
-    return out
-
-
 def check_same(one, other) -> None:
     """Two clips hold the same numbers under the same names; NaN is the same as NaN."""
-    first, second = tensors(one), tensors(other)
+    first, second = one.tensors(), other.tensors()
     assert first.keys() == second.keys()
     for name, value in first.items():
         assert torch.equal(value.nan_to_num(), second[name].nan_to_num()), name

@@ -12,6 +12,7 @@ from models import SMALL, some_conditions
 from actalker.backbones import DENOISERS
 from actalker.cli.main import main
 from actalker.evaluation.metrics import METRICS
+from actalker.media.video import read_frames
 from actalker.pipeline.folder import load_model, save_model
 from actalker.signals.signal import SIGNALS
 
@@ -59,5 +60,13 @@ def test_the_pages_signal_backbone_and_metric_work(names, made, tmp_path, capsys
     save_model(plain, tmp_path / "plain")
     assert type(load_model(tmp_path / "plain").network) is names["Plain"]
 
-    assert main(["evaluate", "--help"]) == 0 and METRICS["brightness"].unit == "of 255"
+    words = ["infer", "--portrait", made / "face.png", "--model", tmp_path / "plain", "--quiet"]
+    words += ["--audio", made / "speech.wav", "--duration", "0.2", "--out", tmp_path / "b.mp4"]
+    assert main([str(word) for word in words]) == 0
+
+    words = ["evaluate", tmp_path / "a.mp4", "--metrics", "brightness", "--out", tmp_path / "report"]
+    assert main([str(word) for word in words]) == 0
+    frames = np.stack(list(read_frames(tmp_path / "a.mp4")))
+    (value,) = re.findall(r"\| brightness \| ([\d.]+)", (tmp_path / "report/metrics.md").read_text())
+    assert float(value) == pytest.approx(frames.mean(), abs=0.1)
     capsys.readouterr()

@@ -110,8 +110,8 @@ class SpatioTemporalNetwork(UNetSpatioTemporalConditionModel):
         raise NotImplementedError
 
     def maps(self) -> Sequence[str]:
-        """Names of the maps that conditions need."""
-        raise NotImplementedError
+        """Names of the maps that conditions need; none unless a network says so."""
+        return ()
 
     def base(
         self, sample: Tensor, timestep: Tensor | float, identity: Tensor, scalars: Mapping[str, Tensor]

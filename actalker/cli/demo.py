@@ -13,7 +13,6 @@ import numpy as np
 
 from ..errors import InputError
 from ..provenance import check_folder, check_writable, made_by, make_folder
-from ..signals.signal import SIGNALS
 from .options import new_parser, parse
 
 SPEECH = Path(__file__).parent.parent / "assets" / "speech.flac"
@@ -22,7 +21,6 @@ PHASES = (("0.5", "1.7", "raises brows"), ("2.3", "3.9", "smiles"))  # seconds
 FPS = Fraction(25)
 DRIVER_SEED, DRIVER_SIZE = 4, 256
 HEAD = slice(0, 256), slice(96, 352)  # of the astronaut's photograph: rows and columns
-SETTINGS = {"all gates open": {}, **{f"{name} closed": {name: 0.0} for name in SIGNALS}}
 
 
 def run(argv: Sequence[str]) -> int:
@@ -101,23 +99,23 @@ def demo(
         seed=seed,
     )
     first = pipeline.prepare(**asked)
-    closed = [
-        replace(first.inputs, gates=first.inputs.gates.change(**gate)) for gate in SETTINGS.values() if gate
-    ]
+    gates_of = first.inputs.gates
+    closed = [replace(first.inputs, gates=gates_of.change(**{name: 0.0})) for name in first.inputs.signals]
+    titles = ["all gates open", *(f"{name} closed" for name in first.inputs.signals)]
     print(f"plan, four times over: {first.plan}")
-    with progress(first.plan, clips=len(SETTINGS)) as tick:
+    with progress(first.plan, clips=len(titles)) as tick:
 
         def told(window: int, step: int) -> None:
             tick()
 
         write_clip(pipeline, first, video, asked, look, overwrite=overwrite, callback=told)
         yield from (video, sidecar_of(video), look)
-        size = (PANEL + CAPTION, PANEL * len(SETTINGS))
+        size = (PANEL + CAPTION, PANEL * len(titles))
         streams = [read_frames(video), *(pipeline.stream(replace(first, inputs=one), told) for one in closed)]
         says = made_by(pipeline.name)
         with VideoWriter(gates, FPS, size, first.inputs.sound, overwrite, says=says) as writer:
             for row in zip(*streams, strict=True):
-                writer.write(side_by_side(list(SETTINGS), row))
+                writer.write(side_by_side(titles, row))
     yield gates
 
 

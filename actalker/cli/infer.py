@@ -70,6 +70,8 @@ def run(argv: Sequence[str]) -> int:
     options = parse(reader, argv)
     if options is None:
         return 0
+    if options.like != path:
+        raise InputError(f"--like {options.like}: give it on the command line, in full, not in a config file")
     settings = {
         k: v for k, v in options.as_dict().items() if k not in ("config", "overwrite", "quiet", "like")
     }

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser
 
+from .. import __version__
 from ..errors import InputError
 from ..provenance import check_readable, file_hash
 from .options import pairs
 
-ANEW = (
-    "out",
-    "preview",
-    "motion_out",
-    "overwrite",
-    "quiet",
-    "config",
-    "like",
-)  # what a new clip has of its own
+log = logging.getLogger("actalker")
+ANEW = ("out", "preview", "motion_out", "overwrite", "quiet", "config", "like")  # a new clip has its own
 JOINED = ("gate", "region", "guidance")  # one value for each signal: another signal's stays
 
 
@@ -61,16 +56,23 @@ class Like:
         return out
 
     def check(self, settings: Mapping[str, Any], model_files: Mapping[str, str]) -> None:
-        """Raises: InputError where an input, or the model, is no longer what the clip was made from."""
+        """Raises: InputError where an input, or the model, is no longer what the clip was made from. Another
+        version of actalker is logged: it may draw other frames.
+        """
+        regions = pairs(settings.get("region"), "region", "NAME=REGION")
+        now = {**settings, **{f"region {name}": region for name, region in regions.items()}}
         for name, each in self.record.get("inputs", {}).items():
             path = Path(each["file"])
-            if str(settings.get(name, path)) != str(path):
-                continue  # another one is given
+            if str(now.get(name)) != str(path):
+                continue  # another one is given, or the one inside the package
             if not path.is_file() or file_hash(path) != each["hash"]:
                 what = "is not what it was when" if path.is_file() else "is not there any more;"
                 raise InputError(
                     f"--like {self.path}: {path} {what} the clip was made; give --{name.split()[0]} FILE"
                 )
+        made_by = self.record.get("versions", {}).get("actalker")
+        if made_by != __version__:
+            log.warning("--like %s: was made by actalker %s, this is %s", self.path, made_by, __version__)
         model = self.record.get("model", {})
         if settings["model"] == model.get("name") and dict(model_files) != model.get("files"):
             raise InputError(

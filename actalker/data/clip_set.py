@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch.utils.data import Dataset
 
-from ..errors import InputError
+from ..errors import InputError, one_of
 from ..signals.samples import ClipSignal, ClipWindow
 from ..signals.script import Phase, Script
 from ..signals.signal import SIGNALS
@@ -148,15 +148,19 @@ class ClipSet(Dataset, ABC, Generic[S]):
         return self.config.signals or tuple(SIGNALS)
 
     def of_clip(self, window: ClipWindow) -> dict[str, ClipSignal]:
-        """Signal -> what a window shows of it. Raises: InputError for signals that no real clip has."""
+        """Signal -> what a window shows of it. Raises: InputError for signals that no real clip
+        has; Damaged for a window that has none of them.
+        """
         out = {}
         for name in self.signals:
-            reader = SIGNALS[name].of_clip
+            reader = SIGNALS[one_of(name, SIGNALS, "signal of the data")].of_clip
             if reader is None:
                 raise InputError(
                     f"{self.config.shards}: clips of real people have no {name}; give data.signals without it"
                 )
             out[name] = reader.load()(window)
+        if not any(signal.present for signal in out.values()):
+            raise Damaged(f"it has no {' and no '.join(out)}, all that the model takes")
         return out
 
     def generator(self, place: int) -> torch.Generator:

@@ -45,10 +45,10 @@ class Batch:
             )
         return type(self)(**values)
 
-    def tensors(self) -> list[Tensor]:
-        """All of them."""
-        out: list[Tensor] = []
-        self.each(lambda name, value: out.append(value) or value)  # type: ignore[func-returns-value]
+    def tensors(self) -> dict[str, Tensor]:
+        """All of them by name; a signal's arrays are `signal.name`."""
+        out: dict[str, Tensor] = {}
+        self.each(out.setdefault)
         return out
 
     def only(self, item: int) -> Self:
@@ -175,8 +175,8 @@ class Sample(Gated):
 
 def collate(samples: list[B]) -> B:
     """Clips of the same lengths as one batch."""
-    each = iter(list(zip(*(sample.tensors() for sample in samples), strict=True)))
-    return samples[0].each(lambda name, value: torch.stack(list(next(each))))
+    clips = [sample.tensors() for sample in samples]
+    return samples[0].each(lambda name, _: torch.stack([torch.as_tensor(clip[name]) for clip in clips]))
 
 
 def signal_names(names: Sequence[str]) -> Tensor:

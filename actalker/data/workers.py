@@ -42,7 +42,7 @@ def workers_that_fit(
         if not SHARED.is_dir():
             return workers, 2
         free = shutil.disk_usage(SHARED).free
-    size = batch_size * sum(tensor.nbytes for tensor in one.tensors())
+    size = batch_size * sum(tensor.nbytes for tensor in one.tensors().values())
     room = int(SPARE * free / processes) // max(1, size) - 1  # one is with the training
     if room >= 2 * workers:
         return workers, 2
@@ -69,7 +69,7 @@ class Shared:
         """Raises: InputError when the shared memory is full."""
         batch = self.collate(samples)
         try:
-            for tensor in batch.tensors():
+            for tensor in batch.tensors().values():
                 tensor.share_memory_()
         except (OSError, RuntimeError) as error:
             raise InputError(

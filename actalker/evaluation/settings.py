@@ -149,29 +149,30 @@ def _others(name: str) -> list[str]:
     return parts if own in ("face", "frame") else [r for r in (*parts, "face", "frame") if r != own]
 
 
-PRESETS: dict[str, list[Setting]] = {
-    "gates": [
-        Setting(BASE),
-        *(Setting(f"{name} closed", _closed(name)) for name in SIGNALS),
-        *(Setting(f"{name} half open", {f"gate.{name}": "0.5"}) for name in SIGNALS),
-        Setting("all closed", _closed(*SIGNALS)),
-    ],
-    "regions": [
-        Setting(BASE),
-        *(s for name in SIGNALS for s in _only(f"region.{name}", _others(name))),
-    ],
-    "mask-drop": [
-        Setting(BASE),
-        *_only("mask_drop", ["0.5", "0"]),
-        *_only("scan_scope", ["clip", "frame"]),
-    ],
-    "guidance": [
-        Setting(BASE),
-        *(s for name in SIGNALS for s in _only(f"guidance.{name}", ["2", "4"])),
-    ],
-}
+def _gates() -> list[Setting]:
+    closed = [Setting(f"{name} closed", _closed(name)) for name in SIGNALS]
+    half = [Setting(f"{name} half open", {f"gate.{name}": "0.5"}) for name in SIGNALS]
+    return [*closed, *half, Setting("all closed", _closed(*SIGNALS))]
+
+
+def _regions() -> list[Setting]:
+    return [setting for name in SIGNALS for setting in _only(f"region.{name}", _others(name))]
+
+
+def _mask_drop() -> list[Setting]:
+    return [*_only("mask_drop", ["0.5", "0"]), *_only("scan_scope", ["clip", "frame"])]
+
+
+def _guidance() -> list[Setting]:
+    return [setting for name in SIGNALS for setting in _only(f"guidance.{name}", ["2", "4"])]
+
+
+PRESETS = {"gates": _gates, "regions": _regions, "mask-drop": _mask_drop, "guidance": _guidance}
 
 
 def preset(name: str) -> list[Setting]:
-    """The settings of a preset. Raises: InputError for unknown ones."""
-    return PRESETS[one_of(name, PRESETS, "preset")]
+    """The settings of a preset, after the base, of the signals that the table has now.
+
+    Raises: InputError for unknown ones.
+    """
+    return [Setting(BASE), *PRESETS[one_of(name, PRESETS, "preset")]()]

@@ -118,6 +118,12 @@ class ModelConfig:
                 f"model settings: window {self.window}, overlap {self.overlap}, size {self.size}, "
                 f"fps {self.fps}; a window is longer than its overlap, a side at least 8 pixels"
             )
+        for name in self.signals:
+            if name not in SIGNALS or name in OWN_FIELDS:
+                raise InputError(
+                    f"model setting signals: {name} is in no table, or has a setting of its own; import what "
+                    "adds it to actalker.signals.SIGNALS first, or leave it out"
+                )
         if self.sampling.spacing == "flow" and self.precondition.prediction != "flow":
             raise InputError(
                 f"model settings: sampling.spacing flow starts from noise alone, which prediction "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +105,11 @@ class RunOptions:
         whole(self.seed, "seed", 2**63 - 1, 0)
         if self.face_index is not None and not hasattr(self.face_index, "__index__"):
             raise InputError(f"face_index {self.face_index!r}: give a whole number; 0 is the largest face")
-        if not isinstance(self.liveliness, (int, float)) or not 0 <= self.liveliness <= 1:
+        if not _within(self.liveliness, 1):
             raise InputError(f"liveliness {self.liveliness}: give a number from 0 (none) to 1")
+        for name in self.starts:
+            one_of(name, [signal for signal, entry in SIGNALS.items() if entry.start], "signal in starts")
+            self.start(name)
         self.rate, self.seconds, self.limit, self.opening, self.scales, self.acting  # noqa: B018 - checked here
 
     @property
@@ -156,14 +160,19 @@ class RunOptions:
         chosen = dict(by_signal(self.guidance, "guidance", 2.0))
         for name, scale in chosen.items():
             one_of(name, (*SIGNALS, IDENTITY), "signal")
-            if not isinstance(scale, (int, float)) or not 0 <= scale <= 100:
-                shown = f"{scale:g}" if isinstance(scale, (int, float)) else repr(scale)
+            if not _within(scale, 100):
+                shown = f"{scale:g}" if isinstance(scale, Real) else repr(scale)
                 raise InputError(f"guidance {name}={shown}: give a scale from 0 to 100; 1 is none")
         return chosen
 
     def start(self, signal: str) -> Fraction:
         """Seconds of a signal's input that are left out."""
         return parse_seconds(str(self.starts.get(signal, 0)))
+
+
+def _within(value: Any, most: float) -> bool:
+    """Whether a value is a number, NumPy's too, from 0 to `most`."""
+    return isinstance(value, Real) and 0 <= float(value) <= most
 
 
 def by_signal(values: Mapping[str, Any] | None, what: str, example: Any) -> Mapping[str, Any]:

@@ -27,7 +27,7 @@ from .request import Request
 from .talking_head import TalkingHeadPipeline
 from .watch import Watch
 
-SOURCES = ("portrait", *SIGNALS, "face_model", "interpolator")  # settings that may name a file
+SOURCES = ("portrait", "face_model", "interpolator")  # settings that may name a file, beside the signals'
 
 
 def write_clip(
@@ -105,7 +105,7 @@ def sidecar(pipeline: TalkingHeadPipeline, request: Request, settings: dict[str,
     inputs = request.inputs
     finder, model = choose_finder("auto", settings.get("face_model") and Path(settings["face_model"]))
     found = {**settings, **({"face_model": model} if finder == "landmarker" else {})}
-    files = {name: str(found[name]) for name in SOURCES if is_file(found.get(name))}
+    files = {name: str(found[name]) for name in (*SOURCES, *SIGNALS) if is_file(found.get(name))}
     choices = inputs.choices()
     files |= {f"region {name}": str(choice) for name, choice in choices.items() if isinstance(choice, Path)}
     return {

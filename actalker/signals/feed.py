@@ -5,6 +5,7 @@ Letters: b batch, f frames, n tokens a frame, d width.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -51,7 +52,7 @@ class SignalInput(Protocol):
         """The signal in a clip of so many frames."""
 
 
-class Feed:
+class Feed(ABC):
     """A signal of one clip."""
 
     facts: Sequence[str] = ()
@@ -66,9 +67,9 @@ class Feed:
     phases: Sequence[Phase] = ()
     """Stretches of time with words, for previews."""
 
+    @abstractmethod
     def tokens(self, start: int, f: int) -> Tensor:
         """Tokens (1, f, n, d) of frames start .. start + f."""
-        raise NotImplementedError
 
     def shown(self, start: int, f: int) -> np.ndarray | None:
         """How far the input holds the signal at frames start .. start + f, (f,) in [0, 1], which scales its

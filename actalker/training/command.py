@@ -183,6 +183,7 @@ class Command(LightningCLI):
         from .plan import plan
 
         self.datamodule.trainer = self.trainer
+        self.datamodule.take_signals(self.model.model.signals)
         batch = next(iter(self.datamodule.train_dataloader()))
         device = self.trainer.strategy.root_device
         trainer = self.trainer

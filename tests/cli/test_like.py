@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from actalker.cli.infer import parser
+from actalker import __version__
+from actalker.cli.infer import parser, run
 from actalker.cli.main import main
 from actalker.cli.run_options import STARTS, run_options
 from actalker.errors import InputError
@@ -69,8 +71,6 @@ def test_one_thing_is_changed_and_the_rest_stays(first):
 def refused(first: Path, *words: str) -> str:
     line = ["infer", "--like", str(first.with_suffix(".json")), "--out", str(first.with_name("z.mp4"))]
     with pytest.raises(InputError) as error:
-        from actalker.cli.infer import run
-
         run([*line[1:], *words])
     assert not first.with_name("z.mp4").exists()
     return str(error.value)
@@ -95,6 +95,26 @@ def test_what_is_not_what_it_was_is_refused(first, made):
     changed["model"]["files"]["config.json"] = "0"
     side.write_text(json.dumps(changed))
     assert "the clip was made by another" in refused(first)
+
+
+def test_a_mask_counts_unless_another_region_is_given(first, tmp_path):
+    mask = first.with_name("mask.png")
+    Image.new("L", (128, 128), 255).save(mask)
+    masked = again(first, "--region", f"audio={mask}", out="m.mp4")
+    mask.unlink()
+    assert "mask.png is not there any more" in refused(masked)
+    again(masked, "--region", "audio=mouth", out="n.mp4")
+
+
+def test_another_version_is_told_and_config_files_cannot_ask(first, caplog):
+    side = first.with_suffix(".json")
+    side.write_text(side.read_text().replace(f'"actalker": "{__version__}"', '"actalker": "0.0.1"'))
+    again(first)
+    assert f"was made by actalker 0.0.1, this is {__version__}" in caplog.text
+    config = first.with_name("clip.yaml")
+    config.write_text(f"like: {side}\nportrait: face.png\naudio: speech.wav\n")
+    with pytest.raises(InputError, match="give it on the command line, in full"):
+        run(["--config", str(config), "--out", str(first.with_name("z.mp4"))])
 
 
 def test_a_command_line_without_options_is_the_default_description():

@@ -122,6 +122,19 @@ def test_a_sample_is_a_function_of_seed_and_place(prepared):
     )
 
 
+def test_clips_without_any_of_the_signals_are_left_out(prepared):
+    """Speech alone is asked for: a clip without sound shows nothing of it, another stands for it."""
+    data = ClipDataset(config(prepared, signals=("audio",)))
+    for place in range(6):
+        sample = data[place]
+        assert sample.names() == ["audio"] and sample.arrays.keys() == {"audio"}
+        assert (of(sample, "audio.features") > -1).any() and (sample.gates > 0).any()
+    silent = [k for k, clip in enumerate(data.clips) if not read_meta(clip.read("json")["json"])["sound"]]
+    assert len(silent) == 1 and data.damaged.nonzero()[:, 0].tolist() == silent
+    with pytest.raises(InputError, match="signal of the data 'sway' is unknown"):
+        ClipDataset(config(prepared, signals=("sway",)))[0]
+
+
 def test_workers_do_not_change_the_order(prepared):
     batches = []
     for workers in (0, 2):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from actalker.diffusion.objective import ObjectiveConfig
 from actalker.errors import InputError
 from actalker.evaluation.settings import Setting, preset, varied
 from actalker.pipeline.folder import load_model, save_model
+from actalker.pipeline.options import RunOptions
 from actalker.pipeline.talking_head import TalkingHeadPipeline
 from actalker.signals.feed import Feed
 from actalker.signals.signal import IDENTITY, SIGNALS, Kind, Late, Signal
@@ -92,6 +94,22 @@ def test_clips_with_other_signals_than_the_models_are_refused():
         trained(small_config(text={"kind": "none"}), puppets(THREE))
 
 
+def test_names_that_no_table_has_are_refused():
+    with pytest.raises(InputError, match="signals: sway is in no table"):
+        small_config(signals={"sway": {"kind": "track"}})
+    with pytest.raises(InputError, match="signal in starts 'audoi' is unknown; did you mean 'audio'"):
+        RunOptions(starts={"audoi": 1})
+    with pytest.raises(InputError, match="signal in starts 'text'"):
+        RunOptions(starts={"text": 1})
+
+
+def test_numbers_may_be_numpys():
+    options = RunOptions(guidance={"audio": np.float32(2)}, liveliness=np.float32(0.25), steps=np.int64(3))
+    assert options.scales == {"audio": 2} and options.steps == 3
+    with pytest.raises(InputError, match="liveliness 1.5: give a number from 0"):
+        RunOptions(liveliness=np.float32(1.5))
+
+
 # a signal of its own: a track of how a body sways, of which the package knows the line in the table
 
 
@@ -141,6 +159,8 @@ class SwayInput(Feed):
 @pytest.fixture
 def sway(monkeypatch, tmp_path):
     """The signal in the table, and a track of it."""
+    for name in ("actalker.pipeline.write", "actalker.cli.ablate"):
+        import_module(name)  # the table is read when it is used, not when a module is imported
     kinds = {"track": Kind(Late(__name__, "SwayEncoder"), Late(__name__, "SwayConfig"))}
     signal = Signal(
         "frame", "frame", "how a body sways", "track", kinds, Late(__name__, "SwayInput"), "table", "seconds"
@@ -178,7 +198,9 @@ def test_a_fourth_signal_is_a_line_in_the_table(sway, made, tmp_path, capsys):
     opened, closed = (pipe(**given, gates={"sway": gate}, output_type="latent").frames for gate in (1.0, 0.0))
     assert (opened - closed).abs().max() > 1e-4
     assert Setting("x", {"gate.sway": "0"}).options().opening.values("sway", 1, Fraction(25)) == 0
-    assert len(varied(["region.sway=mouth|face"])) == 3 and preset("gates")
+    assert len(varied(["region.sway=mouth|face"])) == 3 and "sway closed" in [
+        setting.name for setting in preset("gates")
+    ]
     assert set(Gates.parse(["sway=0.5"], SIGNALS).pieces) == set(SIGNALS)
     with pytest.raises(InputError, match="sway start 1 s: there is no track; give sway"):
         pipe(made / "face.png", audio=made / "speech.wav", sway_start=1)

@@ -160,6 +160,7 @@ def test_speech_can_be_a_whispers_hidden_states(prepared, whisper_folder, tmp_pa
 def test_a_plan_tells_what_a_run_takes_and_trains_nothing(prepared, tmp_path):
     settings = config(tmp_path, 5, clip_data(prepared / "encoded/shards"))
     settings["model"]["tuning"] = {"lora_rank": 2}
+    settings["model"]["model"]["text"] = {"kind": "none"}  # the data has the model's signals
     done = start(tmp_path, settings, "--plan")
     assert done.returncode == 0, done.stderr[-1500:]
     told = done.stdout
