@@ -8,11 +8,12 @@ import os
 import platform
 import secrets
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from . import __version__
 from .errors import InputError
@@ -23,13 +24,32 @@ RECORDED = (
 )
 
 
+SETTLED = 2.0  # seconds without a change after which a file's times and size tell whether it changes again
+_hashes: dict[tuple[str, int, int, int, int], str] = {}
+
+
 def file_hash(path: str | Path) -> str:
-    """`sha256:` and the digest of a file's bytes. Raises: InputError for files that cannot be read."""
-    digest = hashlib.sha256()
+    """`sha256:` and the digest of a file's bytes. Raises: InputError for files that cannot be read.
+
+    A file is read once in a process, unless its size or times change, or have only just done so.
+    """
     with open(check_readable(path, "file"), "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return f"sha256:{digest.hexdigest()}"
+        state = os.stat(file.fileno())
+        key = (os.path.realpath(path), state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+        if key in _hashes:
+            return _hashes[key]
+        begun = time.time()
+        text = f"sha256:{_digest(file)}"
+    if begun - max(state.st_mtime, state.st_ctime) > SETTLED:
+        _hashes[key] = text
+    return text
+
+
+def _digest(file: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def folder_hash(folder: str | Path) -> str:

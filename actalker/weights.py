@@ -1,15 +1,24 @@
-"""Files of torch.save, new and old, read without running anything that they hold."""
+"""Weights: the one reader of safetensors files, of shards by their index and of torch.save's files, and how a
+module takes them.
+
+Nothing that a file holds is run. A module is built without drawing its weights at random, takes those of a
+file as they are, and is refused where one of its tensors has no value in the end.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
 from .errors import InputError
 from .provenance import check_readable
@@ -21,9 +30,14 @@ REASONS = {  # words of torch's messages, which advise to run the program: what 
     r"corrupt|EOF|central directory|Ran out of input|Invalid argument": "it is cut off or damaged",
     r"Weights only load failed": "it is not in torch's format",
 }
+FETCH = "fetch the model again"
+COUNTER = "num_batches_tracked"  # of batch norms: of no use once trained, and absent from old files
+SHOWN = 3  # weights that a line about many names
+Weights = dict[str, Tensor]
+M = TypeVar("M", bound=nn.Module)
 
 
-def read_weights(path: str | Path, what: str = "file of weights", hint: str = "check the file") -> Any:
+def read_torch(path: str | Path, what: str = "file of weights", hint: str = "check the file") -> Any:
     """What a file of torch.save holds: tensors, on the CPU, and plain containers.
 
     Tensors of the newer format stay on the disk until they are used.
@@ -47,19 +61,163 @@ def read_weights(path: str | Path, what: str = "file of weights", hint: str = "c
 def _reason(message: str) -> str:
     line = " ".join(message.split())
     for words, reason in REASONS.items():
-        if found := re.search(words, line):
-            return reason.format(next((name for name in found.groups() if name), ""))
+        if match := re.search(words, line):
+            return reason.format(next((name for name in match.groups() if name), ""))
     return line[:100] or "it is cut off or damaged"
 
 
-def state_dict(path: str | Path) -> dict[str, Tensor]:
-    """A file's tensors by name, also from under `state_dict`, without DataParallel's `module.`.
+def read_safetensors(path: str | Path, hint: str = FETCH) -> Weights:
+    """A safetensors file's tensors by name, on the CPU. They stay on the disk until they are used.
+
+    Raises: InputError for other files; hint says what to do.
+    """
+    path = check_readable(path, "file of weights")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: not a readable safetensors file ({error}); {hint}") from None
+
+
+def shards(index: Path) -> list[Path]:
+    """The files that an index of shards (`*.safetensors.index.json`) names, beside it.
+
+    Raises: InputError for an index that cannot be read, or that names a file elsewhere.
+    """
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        paths = [index.parent / str(name) for name in names]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise InputError(f"{index}: cannot be read ({error}); {FETCH}") from None
+    for path in paths:
+        if path.parent != index.parent or ".." in path.parts[-1:]:
+            raise InputError(f"{index}: names '{path.name}' outside its folder; do not use this model")
+    return paths
+
+
+def find_weights(folder: Path, stems: Sequence[str], variants: Sequence[str] = ("", ".fp16")) -> list[Path]:
+    """The safetensors files of a folder as diffusers and transformers name them, whole or in shards.
+
+    stems: such as `diffusion_pytorch_model`, best first. variants: parts of names, best first.
+    Raises: InputError with the usual name where there is none.
+    """
+    for variant in variants:
+        for stem in stems:
+            whole, index = folder / f"{stem}{variant}.safetensors", f"{stem}.safetensors.index{variant}.json"
+            if whole.is_file():
+                return [whole]
+            if (folder / index).is_file():
+                return shards(folder / index)
+    return [check_readable(folder / f"{stems[0]}{variants[0]}.safetensors", "file of weights")]
+
+
+def read_tensors(path: str | Path) -> Weights:
+    """A file's tensors by name: of a safetensors file, or of torch.save's, there also from under
+    `state_dict` and without DataParallel's `module.`.
 
     Raises: InputError for files that hold something else.
     """
-    held = read_weights(path)
-    if isinstance(held, Mapping) and isinstance(held.get("state_dict"), Mapping):
-        held = held["state_dict"]
-    if not isinstance(held, Mapping) or not all(isinstance(value, Tensor) for value in held.values()):
+    if Path(path).suffix == ".safetensors":
+        return read_safetensors(path, "check the file")
+    content = read_torch(path)
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise InputError(f"{path}: holds no weights by name")
-    return {str(name).removeprefix("module."): value for name, value in held.items()}
+    return {str(name).removeprefix("module."): value for name, value in content.items()}
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """Where weights and a module differ. wrong: names of its weights that are missing or of another shape.
+    unknown: names that it has not. lines: one on each."""
+
+    wrong: list[str]
+    unknown: list[str]
+    lines: list[str]
+
+    @property
+    def names(self) -> list[str]:
+        """All of them."""
+        return [*self.wrong, *self.unknown]
+
+    def __str__(self) -> str:
+        """The first of them in one line, with shapes."""
+        more = f" and {len(self.lines) - SHOWN} more" if len(self.lines) > SHOWN else ""
+        return f"{'; '.join(self.lines[:SHOWN])}{more}"
+
+
+def misfit(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Misfit | None:
+    """Where `weights` do not fit a module's own (its `state_dict`, on the meta device too); None: nowhere."""
+    missing = [name for name in own if name not in weights]
+    unknown = [name for name in weights if name not in own]
+    shaped = [name for name in own if name in weights and weights[name].shape != own[name].shape]
+    if not (missing or unknown or shaped):
+        return None
+    lines = [f"{name} is missing" for name in missing] + [f"{name} has no place" for name in unknown]
+    lines += [f"{name} is {tuple(weights[name].shape)}, not {tuple(own[name].shape)}" for name in shaped]
+    absent = {*missing, *shaped}
+    return Misfit([name for name in own if name in absent], unknown, lines)
+
+
+def with_counters(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Weights:
+    """The weights, and zeros for batch norms' counters that they lack."""
+    zeros = {name: torch.zeros((), dtype=torch.long) for name in own if name.endswith(COUNTER)}
+    return {**{name: value for name, value in zeros.items() if name not in weights}, **weights}
+
+
+def undrawn(build: Callable[[], M]) -> M:
+    """A module whose parameters have no values yet (they lie on the meta device): none is drawn at random.
+    Its buffers have theirs, since `__init__` computes some that no file holds."""
+    from accelerate import init_empty_weights
+
+    with init_empty_weights(include_buffers=False):
+        return build()
+
+
+def fill(
+    module: nn.Module, weights: Mapping[str, Tensor], where: str | Path, dtype: torch.dtype | None = None
+) -> None:
+    """Give a module the weights, copied once: the file may change afterwards.
+
+    They must fit, as `misfit` says. dtype: of those that are floating; their own if not given.
+    Raises: InputError, beginning with `where`, if a tensor of the module has no value even then.
+    """
+    own = module.state_dict()
+    copies = {
+        name: value.to((dtype or value.dtype) if value.is_floating_point() else own[name].dtype, copy=True)
+        for name, value in weights.items()
+    }
+    module.load_state_dict(copies, assign=True)
+    left = [name for name, value in tensors_of(module) if value.is_meta]
+    if left:
+        raise InputError(
+            f"{where}: {len(left)} tensors of {type(module).__name__} have no value after loading, the first "
+            f"is {left[0]}; register it as a buffer or a parameter that is saved"
+        )
+
+
+def tensors_of(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """All tensors of a module by name: parameters, buffers, and those that are plain attributes."""
+    yield from module.named_parameters()
+    yield from module.named_buffers()
+    for place, part in module.named_modules():
+        for name, value in vars(part).items():
+            if isinstance(value, Tensor):
+                yield f"{place}.{name}".lstrip("."), value
+
+
+def load_frozen(build: Callable[[], M], weights: Mapping[str, Tensor], where: str | Path) -> M:
+    """A module in float32 with these weights, as it is used: not trained, without gradients.
+
+    Raises: InputError, beginning with `where`, for weights that do not fit.
+    """
+    module = undrawn(build)
+    own = module.state_dict()
+    weights = with_counters(own, {name: w for name, w in weights.items() if not name.endswith(COUNTER)})
+    if wrong := misfit(own, weights):
+        raise InputError(
+            f"{where}: {len(wrong.names)} weights are missing, unknown or of another shape, the first is "
+            f"{wrong.names[0]}; give the weights of {type(module).__name__}'s network"
+        )
+    fill(module, weights, where, torch.float32)
+    return module.eval().requires_grad_(False)

@@ -18,7 +18,7 @@ from actalker.evaluation.perceptual import LPIPS, lpips_net
 from actalker.signals.resnet import IdentityNet
 from actalker.signals.syncnet import SyncNet, load_syncnet
 from actalker.training.export import export
-from actalker.weights import read_weights, state_dict
+from actalker.weights import read_tensors, read_torch
 
 
 def saved(path: Path, held: object, new: bool = False) -> Path:
@@ -31,11 +31,11 @@ def saved(path: Path, held: object, new: bool = False) -> Path:
 @pytest.mark.parametrize("new", [False, True])
 def test_tensors_come_back_from_both_formats(tmp_path, new):
     held = {"a": torch.randn(3, 4), "half": torch.ones(2).half(), "count": 3, "names": ["x"]}
-    read = read_weights(saved(tmp_path / "a.pth", held, new))
+    read = read_torch(saved(tmp_path / "a.pth", held, new))
     assert torch.equal(read["a"], held["a"]) and torch.equal(read["half"], held["half"])
     assert read["count"] == 3 and read["names"] == ["x"]
     wrapped = {"state_dict": {"module.conv.weight": held["a"]}}
-    assert set(state_dict(saved(tmp_path / "b.pth", wrapped, new))) == {"conv.weight"}
+    assert set(read_tensors(saved(tmp_path / "b.pth", wrapped, new))) == {"conv.weight"}
 
 
 def without_counters(net: nn.Module) -> dict[str, torch.Tensor]:
@@ -89,9 +89,7 @@ NONE = {
 
 @pytest.mark.filterwarnings("ignore:`torch.jit")
 @pytest.mark.parametrize("kind", NONE)
-@pytest.mark.parametrize(
-    "reader", [read_weights, load_syncnet, identity_net, export], ids=lambda f: f.__name__
-)
+@pytest.mark.parametrize("reader", [read_torch, load_syncnet, identity_net, export], ids=lambda f: f.__name__)
 def test_other_files_are_one_line_and_nothing_of_them_runs(tmp_path, monkeypatch, kind, reader):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "file.pth"

@@ -8,14 +8,14 @@ Letters: n pictures, h w their size, c channels of a layer.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..weights import state_dict
+from ..weights import fill, read_tensors, undrawn
 from .clip import Clip, Unmeasurable
 from .form import same_form
 from .metric import Weights
@@ -82,7 +82,7 @@ def lpips_net(backbone: Path, lins: Path) -> LPIPS:
 
     Raises: InputError for files that hold other weights.
     """
-    first, second = state_dict(backbone), state_dict(lins)
+    first, second = read_tensors(backbone), read_tensors(lins)
     stem = first.get("features.0.weight")
     kinds: dict[tuple[int, ...], str] = {(64, 3, 3, 3): "vgg", (64, 3, 11, 11): "alex"}
     kind = None if stem is None else kinds.get(tuple(stem.shape))
@@ -90,12 +90,11 @@ def lpips_net(backbone: Path, lins: Path) -> LPIPS:
         raise InputError(
             f"{backbone}: is neither vgg16 nor alexnet; give torchvision's weights of one of them"
         )
-    net = LPIPS(kind)
+    net = undrawn(partial(LPIPS, kind))
     try:
-        net.features.load_state_dict(
-            {k.removeprefix("features."): v for k, v in first.items() if k.startswith("features.")}
-        )
-        net.lins.load_state_dict({f"{k}.weight": second[f"lin{k}.model.1.weight"] for k in range(5)})
+        stack = {k.removeprefix("features."): v for k, v in first.items() if k.startswith("features.")}
+        fill(net.features, stack, backbone)
+        fill(net.lins, {f"{k}.weight": second[f"lin{k}.model.1.weight"] for k in range(5)}, lins)
     except (RuntimeError, KeyError) as error:
         words = " ".join(str(error).split())[:100]
         raise InputError(

@@ -3,24 +3,30 @@
 model_index.json        class, version, and the sha256 of every other file
 config.json             `ModelConfig`
 pipeline.py             names the class to diffusers; nothing here runs it
-denoiser/ codec/ encoders/    config.json and weights each, where the part has any (`parts`)
+denoiser/ codec/ encoders/    config.json and weights each, where the part has any (`parts`), or references to
+                        weights elsewhere (`references`)
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import ConfigMixin, __version__
 
-from ..errors import InputError
+from ..errors import InputError, one_of
 from ..provenance import file_hash
+from ..weights import fill, misfit, undrawn
+from .encoders import ENCODERS
 from .find import find_model
 from .model import ModelConfig, TalkingHeadModel
-from .parts import read_weights, write_weights
+from .parts import STEMS, read_weights, write_weights
+from .references import refer, write_references
 
 CONFIG, INDEX, ENTRY = "config.json", "model_index.json", "pipeline.py"
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
@@ -40,10 +46,16 @@ def save_model(
     dtype: torch.dtype | None = None,
     variant: str | None = None,
     shard: int | str | None = None,
+    references: Mapping[str, str | Path] | None = None,
 ) -> None:
     """Write a model folder; an existing one is replaced only when the new one is whole.
 
-    variant: stands in the names of weights. shard: largest file of weights, bytes or `5GB`.
+    Args:
+        variant: stands in the names of weights.
+        shard: largest file of weights, bytes or `5GB`.
+        references: a part, or a place in one (`codec`, `encoders/text.t5`), and the file or folder of weights
+            that it refers to instead of holding them; a path that is not absolute counts from the new folder.
+    Raises: InputError for what cannot be written, and for references to other weights than the model's.
     """
     folder = Path(folder).resolve()
     if folder.exists() and not (folder / INDEX).is_file() and (not folder.is_dir() or any(folder.iterdir())):
@@ -52,7 +64,7 @@ def save_model(
         )
     work = folder.with_name(folder.name + ".part")
     try:
-        _write_folder(model, folder, work, dtype, variant, shard)
+        _write_folder(model, folder, work, dtype, variant, shard, references or {})
     except OSError as error:
         raise InputError(
             f"{folder}: cannot be written ({error.strerror or error}); give another folder"
@@ -68,7 +80,10 @@ def _write_folder(
     dtype: torch.dtype | None,
     variant: str | None,
     shard: int | str | None,
+    references: Mapping[str, str | Path],
 ) -> None:
+    for place in references:
+        one_of(place.partition("/")[0], STEMS, "part of a model")
     if work.exists():
         shutil.rmtree(work)
     work.mkdir(parents=True)
@@ -81,6 +96,13 @@ def _write_folder(
         }
         if isinstance(part, ConfigMixin):
             part.save_config(work / name)
+        entries = []
+        for place, source in references.items():
+            if place.partition("/")[0] == name:
+                weights, more = refer(weights, source, place.partition("/")[2], folder)
+                entries += more
+        if entries:
+            write_references(entries, work / name)
         if weights:
             write_weights(weights, work / name, variant, shard)
     write_index(work)
@@ -122,8 +144,9 @@ def load_model(
     folder = find_model(name)
     files = check_files(folder)
     config = ModelConfig.from_dict(_json(folder / CONFIG))
+    own = any("class_path" in getattr(config, name) for name in ENCODERS)  # may read what it has drawn
     try:
-        model = TalkingHeadModel(config)
+        model = TalkingHeadModel(config) if own else undrawn(partial(TalkingHeadModel, config))
     except InputError:
         raise
     except (
@@ -143,18 +166,12 @@ def load_model(
         if not part.state_dict():
             continue
         weights = read_weights(folder / part_name, files, variant)
-        shapes = {name: value.shape for name, value in part.state_dict().items()}
-        wrong = [
-            name
-            for name in {**shapes, **weights}
-            if name not in shapes or name not in weights or weights[name].shape != shapes[name]
-        ]
-        if wrong:
+        if wrong := misfit(part.state_dict(), weights):
             raise InputError(
-                f"{folder / part_name}: {len(wrong)} weights are missing, unknown or of another shape (first "
-                f"{wrong[0]}); the folder is of another version, fetch it again"
+                f"{folder / part_name}: {len(wrong.names)} weights are missing, unknown or of another shape "
+                f"(first {wrong.names[0]}); the folder is of another version, fetch it again"
             )
-        part.load_state_dict(weights)
+        fill(part, weights, folder / part_name, dtype)
     return model.to(device=device, dtype=dtype).eval().requires_grad_(False)
 
 

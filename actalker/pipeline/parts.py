@@ -2,6 +2,7 @@
 
 denoiser/ codec/    diffusion_pytorch_model[.VARIANT].safetensors
 encoders/           model[.VARIANT].safetensors
+any of them         references.json: weights that lie in files elsewhere (`references`)
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from huggingface_hub import split_torch_state_dict_into_shards
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import InputError
+from ..weights import read_safetensors, shards
+from .references import REFERENCES, read_references
 
 DIFFUSERS, OTHER = "diffusion_pytorch_model", "model"  # stems of files' names
+NOT_WHOLE = "the model folder is not whole, fetch it again"
 STEMS = {  # of each part: what is written, then what earlier versions wrote
     "denoiser": (DIFFUSERS, OTHER),
     "codec": (DIFFUSERS, OTHER),
@@ -35,6 +37,8 @@ def write_weights(
 
     variant: stands in the files' names. shard: largest file, bytes or `5GB`; without it there is one.
     """
+    from huggingface_hub import split_torch_state_dict_into_shards
+
     if variant is not None and not variant.isidentifier():
         raise InputError(f"variant '{variant}': give a word, such as fp16")
     stem, mark = STEMS[folder.name][0], "" if variant is None else f".{variant}"
@@ -55,47 +59,36 @@ def write_weights(
 
 
 def read_weights(folder: Path, files: Collection[str], variant: str | None = None) -> dict[str, Tensor]:
-    """A part's weights from its folder.
+    """A part's weights: those of its folder, and those of the files that it refers to (`references`).
 
     files: of the model folder, those that its index lists: no other is read.
-    Raises: InputError that names the file that is not listed or cannot be read.
+    Raises: InputError that names the file that is not listed, is missing, has changed or cannot be read.
     """
+    part = folder.name
+    referred = read_references(folder) if f"{part}/{REFERENCES}" in files else {}
+    own = _own_files(folder, files, variant, needed=not referred)
+    weights = dict(referred)
+    for path in own:
+        weights |= read_safetensors(path)
+    return weights
+
+
+def _own_files(folder: Path, files: Collection[str], variant: str | None, needed: bool) -> list[Path]:
     part, mark = folder.name, "" if variant is None else f".{variant}"
     for stem in STEMS[part]:
         whole, index = f"{stem}{mark}.safetensors", f"{stem}.safetensors.index{mark}.json"
         if f"{part}/{whole}" in files:
-            return _read(folder / whole)
+            return [folder / whole]
         if f"{part}/{index}" in files:
-            return _read_shards(folder / index, files)
-    held = sorted(name for name in files if name.startswith(f"{part}/") and name.endswith(".safetensors"))
-    if variant is not None and held:
-        raise InputError(f"{folder}: has no weights of variant '{variant}'; it has {', '.join(held)}")
-    raise InputError(
-        f"{folder / f'{STEMS[part][0]}{mark}.safetensors'}: is not listed in model_index.json; "
-        "the model folder is not whole, fetch it again"
-    )
-
-
-def _read_shards(index: Path, files: Collection[str]) -> dict[str, Tensor]:
-    try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise InputError(f"{index}: cannot be read ({error}); fetch the model again") from None
-    weights: dict[str, Tensor] = {}
-    for name in names:
-        if f"{index.parent.name}/{name}" not in files:
-            raise InputError(
-                f"{index.parent / str(name)}: is not listed in model_index.json; "
-                "the model folder is not whole, fetch it again"
-            )
-        weights |= _read(index.parent / name)
-    return weights
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise InputError(
-            f"{path}: not a readable safetensors file ({error}); fetch the model again"
-        ) from None
+            paths = shards(folder / index)
+            for path in paths:
+                if f"{part}/{path.name}" not in files:
+                    raise InputError(f"{path}: is not listed in model_index.json; {NOT_WHOLE}")
+            return paths
+    listed = sorted(name for name in files if name.startswith(f"{part}/") and name.endswith(".safetensors"))
+    if variant is not None and listed:
+        raise InputError(f"{folder}: has no weights of variant '{variant}'; it has {', '.join(listed)}")
+    if needed:
+        usual = folder / f"{STEMS[part][0]}{mark}.safetensors"
+        raise InputError(f"{usual}: is not listed in model_index.json; {NOT_WHOLE}")
+    return []

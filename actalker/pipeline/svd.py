@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from ..errors import InputError
-from ..provenance import check_readable
+from ..weights import find_weights, read_safetensors
+from .parts import DIFFUSERS
 
-FILE = "diffusion_pytorch_model{kind}.safetensors"
 PLACES = {"unet": "network.", "vae": "codec."}
 
 
@@ -21,18 +18,14 @@ def is_svd(folder: str | Path) -> bool:
 
 
 def read_svd(folder: str | Path) -> dict[str, Tensor]:
-    """The weights of its UNet and autoencoder under the names of `TalkingHeadModel`.
+    """The weights of its UNet and autoencoder under the names of `TalkingHeadModel`, in float32.
 
     Half-precision files (`*.fp16.safetensors`) are taken where there are no others.
     Raises: InputError for files that are missing or no safetensors.
     """
     weights: dict[str, Tensor] = {}
     for part, place in PLACES.items():
-        paths = [Path(folder) / part / FILE.format(kind=kind) for kind in ("", ".fp16")]
-        path = check_readable(next((p for p in paths if p.is_file()), paths[0]), "file of weights")
-        try:
-            held = load_file(path)
-        except SafetensorError as error:
-            raise InputError(f"{path}: not a readable safetensors file ({error})") from None
-        weights.update({place + name: value.float() for name, value in held.items()})
+        for path in find_weights(Path(folder) / part, [DIFFUSERS]):
+            tensors = read_safetensors(path, "fetch SVD again")
+            weights.update({place + name: value.float() for name, value in tensors.items()})
     return weights

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from ..control.pass_ import Pass
 from ..errors import InputError
 from ..provenance import check_readable
 from ..signals.released import MOTION, SPEECH
+from ..weights import fill, undrawn
 
 INPUTS = ("x", "t", "ids", "idt", "aud", "mot", "mouth", "motion", "face")
 MODES = ("joint", "audio_only", "motion_only", "released_ones")
@@ -66,7 +68,8 @@ def released_network(tensors: dict[str, Tensor], config: dict[str, Any], name: s
     """The network with the weights `unet.*` and, where those have none, the adapters of
     `adapter_module.*`."""
     try:
-        network = ReleasedUNet(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()})
+        settings = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
+        network = undrawn(partial(ReleasedUNet, **settings))
     except (TypeError, ValueError, RuntimeError, KeyError) as error:
         words = " ".join(str(error).split())[:120]
         raise InputError(f"{name}: its unet_config makes no network ({words})") from None
@@ -84,7 +87,7 @@ def released_network(tensors: dict[str, Tensor], config: dict[str, Any], name: s
     for key, value in weights.items():
         if value.shape != own_weights[key].shape:
             raise InputError(f"{name}: {key} is {tuple(value.shape)}, not {tuple(own_weights[key].shape)}")
-    network.load_state_dict(weights)
+    fill(network, weights, name)
     return network.eval().requires_grad_(False)
 
 

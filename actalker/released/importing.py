@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 from diffusers import ConfigMixin
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..backbones.attach import cross_attentions
@@ -28,7 +27,7 @@ from ..diffusion.precondition import PreconditionConfig
 from ..errors import InputError
 from ..pipeline.folder import CONFIG, write_index
 from ..pipeline.model import ModelConfig, SamplingConfig
-from ..pipeline.parts import write_weights
+from ..pipeline.parts import DIFFUSERS, write_weights
 from ..provenance import check_readable
 from ..signals.released import (
     LAYERS,
@@ -43,18 +42,25 @@ from ..signals.released import (
     ReleasedMotionConfig,
 )
 from ..signals.resnet import depths_of
-from ..weights import read_weights, state_dict
+from ..weights import (
+    Weights,
+    find_weights,
+    misfit,
+    read_safetensors,
+    read_tensors,
+    read_torch,
+    undrawn,
+    with_counters,
+)
 from .parts import check_sources
 
 EXPRESSION, POSE = "expression_model.resnet50.", "head_pose_net."  # networks in the motion checkpoint
 SCALE = 0.18215  # of SVD's latents
-COUNTER = "num_batches_tracked"  # of batch norms: of no use once trained
 KINDS: dict[str, Callable[[Any], nn.Module]] = {
     SPEECH: ReleasedAudio,
     MOTION: ReleasedMotion,
     "identity": ReleasedIdentity,
 }
-Weights = dict[str, Tensor]
 
 
 @dataclass
@@ -139,18 +145,12 @@ def model_config(
 
 
 def fitted(weights: Weights, build: Callable[[], nn.Module], name: str) -> Weights:
-    """The weights, after a look at their names and shapes against those of a module that is not made."""
-    with torch.device("meta"):
-        own = {key: tuple(value.shape) for key, value in build().state_dict().items()}
-    given = {key: tuple(value.shape) for key, value in weights.items()}
-    lines = [f"{key} is missing" for key in own if key not in given and not key.endswith(COUNTER)]
-    lines += [f"{key} has no place" for key in given if key not in own]
-    apart = [key for key in own if key in given and given[key] != own[key]]
-    lines += [f"{key} is {given[key]}, not {own[key]}" for key in apart]
-    if lines:
-        more = f" and {len(lines) - 3} more" if len(lines) > 3 else ""
-        raise InputError(f"{name}: {'; '.join(lines[:3])}{more}")
-    return {**weights, **{key: torch.zeros((), dtype=torch.long) for key in own if key not in given}}
+    """The weights, after a look at their names and shapes against those of the module that `build` makes."""
+    own = undrawn(build).state_dict()
+    weights = with_counters(own, weights)
+    if wrong := misfit(own, weights):
+        raise InputError(f"{name}: {wrong}")
+    return weights
 
 
 def settings_of(kind: type[ConfigMixin], folder: Path) -> dict[str, Any]:
@@ -170,7 +170,7 @@ def settings_of(kind: type[ConfigMixin], folder: Path) -> dict[str, Any]:
 
 def _denoiser(files: dict[str, Path], svd: Path, folder: Path, notes: list[str]) -> dict[str, Any]:
     """Write the network's weights; returns its settings."""
-    guider = state_dict(files["pose_guider"])
+    guider = read_tensors(files["pose_guider"])
     pairs = sorted(int(key.split(".")[1]) for key in guider if re.fullmatch(r"blocks\.\d+\.weight", key))
     if "conv_in.weight" not in guider or not pairs:
         raise InputError(f"{files['pose_guider']}: has no conv_in and blocks")
@@ -180,11 +180,10 @@ def _denoiser(files: dict[str, Path], svd: Path, folder: Path, notes: list[str])
         "guider_blocks": tuple(widths),
         "reference_scale": 1 / 0.18215,
     }
-    weights = state_dict(files["unet"])
+    weights = read_tensors(files["unet"])
     weights.update({f"guider.{key}": value for key, value in guider.items()})
-    adapters = state_dict(files["adapter_module"])
-    with torch.device("meta"):
-        network = ReleasedUNet(**config)
+    adapters = read_tensors(files["adapter_module"])
+    network = undrawn(partial(ReleasedUNet, **config))
     places = {id(part): name for name, part in network.named_modules()}
     for k, (attention, _) in enumerate(cross_attentions(network)):
         for own in attention.processor.state_dict():
@@ -204,13 +203,11 @@ def _denoiser(files: dict[str, Path], svd: Path, folder: Path, notes: list[str])
 def _codec(vae: Path, folder: Path) -> dict[str, Any]:
     """Write the codec's weights; returns its settings."""
     config = settings_of(TemporalAutoencoder, vae)
-    paths = [vae / f"diffusion_pytorch_model{kind}.safetensors" for kind in ("", ".fp16")]
-    path = next((p for p in paths if p.is_file()), paths[0])
+    paths = find_weights(vae, [DIFFUSERS])
     build = partial(TemporalAutoencoder, **config)
-    weights = load_file(check_readable(path, "file of weights"))
-    write_weights(fitted(weights, build, str(path)), folder)
-    with torch.device("meta"):
-        build().save_config(folder)
+    weights = {name: value for path in paths for name, value in read_safetensors(path).items()}
+    write_weights(fitted(weights, build, str(paths[0])), folder)
+    undrawn(build).save_config(folder)
     return config
 
 
@@ -223,7 +220,7 @@ def _encoders(
     notes: list[str],
 ) -> dict[str, dict[str, Any]]:
     """Write the encoders' weights; returns their settings by signal."""
-    audio, who, moves = (state_dict(files[k]) for k in ("audio_linear", "id_proj_model", "vasa_linear"))
+    audio, who, moves = (read_tensors(files[k]) for k in ("audio_linear", "id_proj_model", "vasa_linear"))
     for part, held, names in (
         ("audio_linear", audio, ("proj1.weight", "proj3.weight", "norm.weight")),
         ("id_proj_model", who, ("proj1.weight",)),
@@ -260,13 +257,12 @@ def _encoders(
     if arcface is None:
         notes.append("no --arcface: the network is not told who it is")
     else:
-        nets["net"] = (Path(arcface), state_dict(Path(arcface)))
+        nets["net"] = (Path(arcface), read_tensors(Path(arcface)))
     depths = depths_of(nets["net"][1]) if "net" in nets else ()
     made["identity"] = (ReleasedIdentityConfig(depths, len(who["proj1.weight"]), width), nets)
     weights: Weights = {}
     for signal, (config, parts) in made.items():
-        with torch.device("meta"):
-            encoder = KINDS[signal](config)
+        encoder = undrawn(partial(KINDS[signal], config))
         for part, (path, own) in parts.items():
             checked = fitted(own, partial(getattr, encoder, part), str(path))
             weights.update({f"{signal}.{part}.{key}": value for key, value in checked.items()})
@@ -277,7 +273,7 @@ def _encoders(
 
 def motion_networks(path: Path) -> tuple[Weights, Weights]:
     """The expression's and the pose's network in the motion checkpoint: `generator` and `pose_model`."""
-    held, found = read_weights(path), []
+    held, found = read_torch(path), []
     for group, mark in (("generator", EXPRESSION), ("pose_model", POSE)):
         part = held.get(group) if isinstance(held, Mapping) else None
         weights = {

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import InputError
-from ..weights import state_dict
+from ..weights import load_frozen, read_tensors
 
 STAGES = (64, 128, 256, 512)
 
@@ -169,25 +169,6 @@ class IdentityNet(nn.Module):
         return F.normalize(self.features(self.fc(self.bn2(x).flatten(1))))
 
 
-def load_net(network: nn.Module, weights: Mapping[str, Tensor], name: str) -> nn.Module:
-    """A network with these weights, frozen. name: of the file, for messages.
-
-    Raises: InputError that names the first weight that is missing, has no place, or has another shape.
-    """
-    counters = "num_batches_tracked"  # of batch norms: of no use once trained
-    own = {key: value for key, value in network.state_dict().items() if not key.endswith(counters)}
-    given = {key: value for key, value in weights.items() if not key.endswith(counters)}
-    wrong = [key for key in own if key not in given or given[key].shape != own[key].shape]
-    wrong += [key for key in given if key not in own]
-    if wrong:
-        raise InputError(
-            f"{name}: {len(wrong)} weights are missing, unknown or of another shape, the first is "
-            f"{wrong[0]}; give the weights of {type(network).__name__}'s network"
-        )
-    network.load_state_dict({key: value.float() for key, value in given.items()}, strict=False)
-    return network.eval().requires_grad_(False)
-
-
 def depths_of(weights: Mapping[str, Tensor]) -> tuple[int, ...]:
     """Blocks of each of a residual network's four stages, by its names."""
     counts = []
@@ -202,8 +183,8 @@ def load_identity(path: Path) -> nn.Module:
 
     Raises: InputError for files that hold something else.
     """
-    weights = state_dict(path)
-    return load_net(IdentityNet(depths_of(weights)), weights, str(path))
+    weights = read_tensors(path)
+    return load_frozen(partial(IdentityNet, depths_of(weights)), weights, path)
 
 
 @torch.no_grad()

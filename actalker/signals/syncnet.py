@@ -19,7 +19,7 @@ from scipy.fft import dct
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..weights import read_weights
+from ..weights import fill, read_torch, undrawn
 
 RATE, FPS, SIDE = 16000, 25, 224
 WINDOW = 5  # frames of a window
@@ -108,9 +108,9 @@ def load_syncnet(path: str | Path) -> SyncNet:
 
     Raises: InputError when it holds no such weights.
     """
-    weights, net = read_weights(path, "SyncNet file", "give syncnet_v2.model"), SyncNet()
+    weights, net = read_torch(path, "SyncNet file", "give syncnet_v2.model"), undrawn(SyncNet)
     try:
-        net.load_state_dict(weights)
+        fill(net, weights, path)
     except (RuntimeError, TypeError, AttributeError) as error:
         words = " ".join(str(error).split())[:100]
         raise InputError(f"{path}: holds no SyncNet weights ({words}); give syncnet_v2.model") from None

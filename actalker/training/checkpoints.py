@@ -20,7 +20,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import nn
 
 from ..errors import InputError
-from ..weights import read_weights
+from ..weights import read_torch
 from .interrupt import NAMES, Interrupted, Signals, requeue, tell
 
 LAST = "last.ckpt"
@@ -225,7 +225,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             raise InputError(
                 f"{path}: is a folder, and no checkpoint of split weights; give a .ckpt of train.py"
             )
-    held = read_weights(whole, "training checkpoint", "give a .ckpt of train.py")
+    held = read_torch(whole, "training checkpoint", "give a .ckpt of train.py")
     if not isinstance(held, dict) or "model_config" not in held:
         raise InputError(f"{path}: not a checkpoint of this program's training; give a .ckpt of train.py")
     return held

@@ -10,7 +10,7 @@ import torch
 from ..errors import InputError
 from ..pipeline.folder import save_model
 from ..pipeline.model import ModelConfig, TalkingHeadModel
-from ..weights import read_weights
+from ..weights import read_torch
 from .tuning import TuningConfig, merged
 
 CURRENT, AVERAGED = "state_dict", "averaged_weights"
@@ -26,7 +26,7 @@ def export(checkpoint: str | Path, folder: str | Path, averaged: bool = True, dt
     Raises: InputError for files that are no such checkpoint.
     """
     path = Path(checkpoint)
-    held = read_weights(path, "training checkpoint", "give a .ckpt of train.py")
+    held = read_torch(path, "training checkpoint", "give a .ckpt of train.py")
     if not isinstance(held, dict) or "model_config" not in held or CURRENT not in held:
         raise InputError(f"{path}: not a checkpoint of this program's training; give a .ckpt of train.py")
     weights = {**held[CURRENT], **(held.get(AVERAGED, {}) if averaged else {})}

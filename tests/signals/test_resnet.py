@@ -6,7 +6,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from actalker.errors import InputError
-from actalker.signals.resnet import ExpressionNet, IdentityNet, PoseNet, load_net
+from actalker.signals.resnet import ExpressionNet, IdentityNet, PoseNet
+from actalker.weights import load_frozen
 
 
 def scrambled(network: nn.Module, seed: int = 0) -> nn.Module:
@@ -127,11 +128,11 @@ def test_poses_stay_in_their_ranges():
 
 
 def test_weights_that_do_not_fit_are_named():
-    network = PoseNet()
-    weights = dict(network.state_dict())
-    assert load_net(network, weights, "pose.pt") is network
-    assert not any(p.requires_grad for p in network.parameters())
+    weights = dict(scrambled(PoseNet(), 3).float().state_dict())
+    network = load_frozen(PoseNet, weights, "pose.pt")
+    assert all(torch.equal(value, weights[name]) for name, value in network.state_dict().items())
+    assert not any(p.requires_grad for p in network.parameters()) and not network.training
     missing = {k: v for k, v in weights.items() if k != "fc.bias"}
     for changed in (missing, {**weights, "fc.bias": torch.zeros(7)}, {**weights, "extra": torch.zeros(1)}):
         with pytest.raises(InputError, match="pose.pt: 1 weights .* (fc.bias|extra)"):
-            load_net(PoseNet(), changed, "pose.pt")
+            load_frozen(PoseNet, changed, "pose.pt")
