@@ -21,8 +21,8 @@ from diffusers import ConfigMixin, __version__
 
 from ..errors import InputError, one_of
 from ..provenance import file_hash
+from ..signals.signal import IDENTITY, SIGNALS
 from ..weights import fill, misfit, undrawn
-from .encoders import ENCODERS
 from .find import find_model
 from .model import ModelConfig, TalkingHeadModel
 from .parts import STEMS, read_weights, write_weights
@@ -144,7 +144,8 @@ def load_model(
     folder = find_model(name)
     files = check_files(folder)
     config = ModelConfig.from_dict(_json(folder / CONFIG))
-    own = any("class_path" in getattr(config, name) for name in ENCODERS)  # may read what it has drawn
+    # a class of the user's may read in __init__ what it has drawn
+    own = any("class_path" in (config.encoder(name) or {}) for name in (*SIGNALS, IDENTITY))
     try:
         model = TalkingHeadModel(config) if own else undrawn(partial(TalkingHeadModel, config))
     except InputError:
