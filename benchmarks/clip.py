@@ -23,7 +23,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 from actalker.pipeline.generate import generate
-from actalker.pipeline.memory import LATENTS
+from actalker.pipeline.model.memory import LATENTS
 from actalker.pipeline.talking_head import TalkingHeadPipeline
 
 SPEECH = Path(__file__).parents[1] / "actalker" / "assets" / "speech.flac"

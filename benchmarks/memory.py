@@ -19,8 +19,8 @@ import yaml
 from measuring import machine, peak_megabytes, row, table
 
 from actalker.diffusion.guidance import guided
-from actalker.pipeline.memory import GB, Arrangement, arrangements, decoding, needed, settle
-from actalker.pipeline.model import ModelConfig, TalkingHeadModel
+from actalker.pipeline.model.memory import GB, Arrangement, arrangements, decoding, needed, settle
+from actalker.pipeline.model.model import ModelConfig, TalkingHeadModel
 from actalker.signals import signal
 
 SIGNALS = ("audio", "expression")

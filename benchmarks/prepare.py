@@ -108,7 +108,7 @@ def training() -> float:
     from actalker.data.puppets.dataset import PuppetDataConfig, PuppetDataset
     from actalker.data.sample import collate
     from actalker.diffusion.objective import ObjectiveConfig
-    from actalker.pipeline.model import ModelConfig
+    from actalker.pipeline.model.model import ModelConfig
     from actalker.training.module import StrategyConfig, TrainingModule
     from actalker.training.optimizer import OptimizerConfig
 

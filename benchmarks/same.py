@@ -60,7 +60,7 @@ TOY: dict[str, Any] = {
 
 def toy(folder: Path) -> TalkingHeadPipeline:
     """A small network in SVD's form whose control layers and adapters are not zero."""
-    from actalker.pipeline.model import ModelConfig, TalkingHeadModel
+    from actalker.pipeline.model.model import ModelConfig, TalkingHeadModel
 
     torch.manual_seed(3)
     model = TalkingHeadModel(ModelConfig.from_dict(TOY))

@@ -38,7 +38,7 @@ from actalker.faces.landmarker import find_by_landmarker
 from actalker.heads.articulation import ARTICULATORS, Phone, at_frames, sharpened, tracks
 from actalker.media.sound import read_sound
 from actalker.media.video import timed_frames
-from actalker.pipeline.folder import load_model
+from actalker.pipeline.model.folder import load_model
 from actalker.signals.speech import SpeechEncoder
 from actalker.training.module import TrainingModule
 

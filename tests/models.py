@@ -2,7 +2,7 @@
 
 import torch
 
-from actalker.pipeline.model import ModelConfig, TalkingHeadModel
+from actalker.pipeline.model.model import ModelConfig, TalkingHeadModel
 
 SMALL = {
     "size": 64,

@@ -3,7 +3,7 @@
 import torch
 from models import SMALL
 
-from actalker.pipeline.model import ModelConfig, TalkingHeadModel
+from actalker.pipeline.model.model import ModelConfig, TalkingHeadModel
 
 MOTION = {
     "size": 64,

@@ -10,8 +10,8 @@ from media_files import sound_file, video_file
 from PIL import Image
 
 from actalker.diffusion.precondition import PreconditionConfig
-from actalker.pipeline.folder import save_model
-from actalker.pipeline.model import ModelConfig, SamplingConfig, TalkingHeadModel
+from actalker.pipeline.model.folder import save_model
+from actalker.pipeline.model.model import ModelConfig, SamplingConfig, TalkingHeadModel
 
 SMALL = {
     "in_channels": 384,

@@ -30,7 +30,7 @@ from media_files import (
 
 from actalker.cli.main import main
 from actalker.errors import InputError
-from actalker.pipeline.folder import INDEX, load_model, save_model
+from actalker.pipeline.model.folder import INDEX, load_model, save_model
 
 
 @pytest.fixture(scope="module")

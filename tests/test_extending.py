@@ -13,7 +13,7 @@ from actalker.backbones import DENOISERS
 from actalker.cli.main import main
 from actalker.evaluation.metrics import METRICS
 from actalker.media.video import read_frames
-from actalker.pipeline.folder import load_model, save_model
+from actalker.pipeline.model.folder import load_model, save_model
 from actalker.signals.signal import SIGNALS
 
 PAGE = Path(__file__).parents[1] / "docs" / "extending.md"

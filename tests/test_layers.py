@@ -25,20 +25,21 @@ LONGEST = 350
 
 
 def imports(path: Path, package: Path) -> list[str]:
-    """First part, below the package, of everything of ours that a module imports, inside functions too."""
+    """Dotted names, below the package, of everything of ours that a module imports, inside functions too."""
     inside = path.relative_to(package).with_suffix("").parts
-    found = []
+    names = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.level:
             base = inside[: len(inside) - node.level]
             full = [*base, *(node.module.split(".") if node.module else [])]
-            found += [full[0]] if full else [alias.name for alias in node.names]
+            names += [".".join(full)] if full else [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == package.name:
             parts = (node.module or "").split(".")[1:]
-            found += parts[:1] or [alias.name for alias in node.names]
+            names += [".".join(parts)] if parts else [alias.name for alias in node.names]
         elif isinstance(node, ast.Import):
-            found += [a.name.split(".")[1] for a in node.names if a.name.startswith(package.name + ".")]
-    return found
+            start = package.name + "."
+            names += [a.name.removeprefix(start) for a in node.names if a.name.startswith(start)]
+    return names
 
 
 def violations(package: Path) -> list[str]:
@@ -48,7 +49,8 @@ def violations(package: Path) -> list[str]:
         here = path.relative_to(package).parts[0].removesuffix(".py")
         if here in ("__init__", "__main__", "models"):  # of models: what diffusers runs
             continue
-        for there in imports(path, package):
+        for name in imports(path, package):
+            there = name.partition(".")[0]
             if there in ("__version__", here):
                 continue
             if there not in ROW or here not in ROW or ROW[there] >= ROW[here]:
@@ -58,6 +60,12 @@ def violations(package: Path) -> list[str]:
 
 def test_modules_import_only_from_rows_above():
     assert violations(PACKAGE) == []
+
+
+def test_the_model_knows_nothing_of_requests_and_of_output():
+    for path in (PACKAGE / "pipeline" / "model").rglob("*.py"):
+        ours = [name for name in imports(path, PACKAGE) if name.startswith("pipeline")]
+        assert all(name.startswith("pipeline.model.") for name in ours), path
 
 
 def test_the_check_sees_sideways_and_hidden_imports(tmp_path):

@@ -88,7 +88,7 @@ def run(argv: Sequence[str]) -> int:
         raise InputError(f"--steps {options.steps}: give a number from 1 to 1000")
     # what is wrong here, and in the settings of a page, is told before torch is imported
     from ..evaluation.jobs import ENGINES
-    from ..pipeline.find import check_name
+    from ..pipeline.model.find import check_name
 
     one_of(options.engine, ENGINES, "engine")
     drivers = {name: getattr(options, name) or [] for name in SIGNALS}
@@ -136,7 +136,7 @@ def _heads(options: Any, command: str) -> int:
 
 def _shipped(options: Any, command: str) -> int:
     """The table of what the model that ships must show, beside others and beside the truth."""
-    from ..pipeline.find import check_name
+    from ..pipeline.model.find import check_name
 
     folder, portraits, drivers = _faces(
         options, "targets", (*(name for name in SIGNALS if name != SPOKEN), "face_model")
@@ -223,7 +223,7 @@ def _counted(count: int, what: str) -> Iterator[Callable[[], None]]:
 def _study(options: Any, portraits: list[Path], folder: Path, command: str) -> tuple[str, Path]:
     from ..evaluation.cases import applicable, file_cases
     from ..evaluation.settings import PRESETS, preset, varied
-    from ..pipeline.find import check_name
+    from ..pipeline.model.find import check_name
 
     if options.preset is not None:
         one_of(options.preset, PRESETS, "preset")

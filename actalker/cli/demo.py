@@ -49,8 +49,8 @@ def demo(
 ) -> Iterator[Path]:
     """Make the demonstration; yields each file when it is whole."""
     from ..media.sound import read_sound
-    from ..pipeline.find import check_name
-    from ..pipeline.outputs import check_outputs, sidecar_of
+    from ..pipeline.model.find import check_name
+    from ..pipeline.output.files import check_outputs, sidecar_of
     from ..timeline import frame_count, parse_seconds
 
     seconds = read_sound(SPEECH).duration if duration is None else parse_seconds(duration)
@@ -73,9 +73,9 @@ def demo(
     from ..media.image import write_png
     from ..media.video import read_frames
     from ..media.writer import VideoWriter
-    from ..pipeline.progress import progress
+    from ..pipeline.output.write import write_clip
     from ..pipeline.talking_head import TalkingHeadPipeline
-    from ..pipeline.write import write_clip
+    from .progress import progress
 
     pipeline = TalkingHeadPipeline.from_pretrained(model)
     make_folder(folder)

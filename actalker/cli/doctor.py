@@ -53,7 +53,7 @@ def report(scans: bool = False) -> Iterator[tuple[str, bool]]:
     """
     from .. import __version__
     from ..faces.find import finder_status
-    from ..pipeline.find import shipped
+    from ..pipeline.model.find import shipped
 
     machine = f"{platform.system()} {platform.machine()}"
     yield f"actalker {__version__}, Python {platform.python_version()}, {machine}", True

@@ -68,8 +68,8 @@ def run(argv: Sequence[str]) -> int:
     from ..errors import one_of
     from ..media.image import write_png
     from ..pipeline.looks import Look, look, parse_values, sheet
-    from ..pipeline.mark import Mark
     from ..pipeline.options import RunOptions
+    from ..pipeline.output.mark import Mark
     from ..pipeline.portrait import read_portrait
 
     asked = Look(

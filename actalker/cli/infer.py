@@ -86,14 +86,14 @@ def run(argv: Sequence[str]) -> int:
         if source is not None and SIGNALS[name].file:
             check_readable(source, SIGNALS[name].file)
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
-    from ..pipeline.outputs import check_outputs
+    from ..pipeline.output.files import check_outputs
 
     masks = pairs(settings["region"], "region", "audio=mouth").values()
     read = [options.portrait, *sources.values(), options.face_model, *masks, options.interpolator]
     check_outputs(out, [preview_to, motion_to], options.overwrite, [*read, *map(str, options.config or [])])
     pipeline, request = prepare(settings, like)
-    from ..pipeline.progress import progress
-    from ..pipeline.write import write_clip
+    from ..pipeline.output.write import write_clip
+    from .progress import progress
 
     if not options.quiet:
         print(f"plan: {request.plan}")
@@ -118,7 +118,7 @@ def run(argv: Sequence[str]) -> int:
 
 def prepare(settings: Mapping[str, Any], like: Like | None = None) -> tuple[Any, Any]:
     """The pipeline and the checked request of the options. like: the clip that they come from."""
-    from ..pipeline.find import check_name
+    from ..pipeline.model.find import check_name
 
     # what is wrong here is told before torch is imported
     check_driven(name for name in SIGNALS if settings[name] is not None)

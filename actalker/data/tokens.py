@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..pipeline.model import TalkingHeadModel
+from ..pipeline.model.model import TalkingHeadModel
 from ..signals.expression import AugmentStrategy
 from ..signals.signal import SIGNALS
 from .sample import Gated

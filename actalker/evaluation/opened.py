@@ -14,7 +14,7 @@ from PIL import Image
 from ..faces.find import choose_finder
 from ..faces.landmarker import find_by_landmarker
 from ..pipeline.inputs import ClipInputs, gather
-from ..pipeline.model import TalkingHeadModel
+from ..pipeline.model.model import TalkingHeadModel
 from ..pipeline.options import RunOptions
 from ..provenance import whole_file
 from .cases import FPS, Case

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ..media.image import write_png
-from ..pipeline.find import find_model
-from ..pipeline.folder import check_files
+from ..pipeline.model.find import find_model
+from ..pipeline.model.folder import check_files
 from ..provenance import versions, whole_file, write_sidecar
 from .effects import COLUMNS, Context, Control, Value, context_of, control, effects, summary
 from .figures import ENDINGS, draw_curves, draw_independence, heat_maps, write_grid, write_video

@@ -23,13 +23,13 @@ import torch
 
 from ..control.conditions import Conditions
 from ..diffusion.windows import windows
-from ..pipeline.find import find_model
-from ..pipeline.folder import check_files, load_model
 from ..pipeline.generate import generate
 from ..pipeline.inputs import ClipInputs
-from ..pipeline.model import TalkingHeadModel
+from ..pipeline.model.find import find_model
+from ..pipeline.model.folder import check_files, load_model
+from ..pipeline.model.model import TalkingHeadModel
 from ..pipeline.options import RunOptions
-from ..pipeline.result import to_uint8
+from ..pipeline.output.result import to_uint8
 from ..pipeline.sampling_plan import sampling_plan
 from ..provenance import whole_file
 from ..timeline import frame_count, parse_seconds

@@ -3,7 +3,7 @@
 from ..extras import late
 
 _PUBLIC = {
-    "TalkingHeadOutput": "result",
+    "TalkingHeadOutput": "output.result",
     "TalkingHeadPipeline": "talking_head",
 }
 __all__ = [*_PUBLIC]

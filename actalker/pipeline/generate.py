@@ -17,8 +17,8 @@ from ..diffusion.sampling import SAMPLERS, Observer, Sampling
 from ..diffusion.shifted import sample_shifted
 from ..diffusion.windows import sample_windows
 from ..signals.signal import SIGNALS
-from .memory import Arrangement, give_back
-from .model import TalkingHeadModel
+from .model.memory import Arrangement, give_back
+from .model.model import TalkingHeadModel
 from .options import RunOptions
 from .sampling_plan import SamplingPlan, sampling_plan
 

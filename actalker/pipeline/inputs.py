@@ -25,7 +25,7 @@ from ..signals.feed import Feed, SignalContext
 from ..signals.objects import PictureInput, as_picture
 from ..signals.signal import SIGNALS, check_driven
 from ..timeline import frame_count
-from .model import TalkingHeadModel
+from .model.model import TalkingHeadModel
 from .options import RunOptions
 from .portrait import Portrait, read_portrait
 

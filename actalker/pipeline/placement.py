@@ -13,8 +13,8 @@ from diffusers import DiffusionPipeline
 
 from ..errors import InputError, one_of
 from .arguments import ATTRIBUTES
-from .memory import Arrangement, needed, release, settle
-from .model import TalkingHeadModel
+from .model.memory import Arrangement, needed, release, settle
+from .model.model import TalkingHeadModel
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

@@ -8,8 +8,8 @@ from fractions import Fraction
 
 from ..diffusion.guidance import passes
 from ..diffusion.windows import windows
-from .memory import Arrangement, needed
-from .model import TalkingHeadModel
+from .model.memory import Arrangement, needed
+from .model.model import TalkingHeadModel
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from torch import Tensor
 from ..errors import InputError, kind_of
 from ..signals.signal import IDENTITY
 from .inputs import ClipInputs
-from .interpolate import Between, blend
-from .memory import Arrangement
+from .model.memory import Arrangement
 from .options import RunOptions
+from .output.interpolate import Between, blend
 from .plan import Plan, plan
 from .sampling_plan import SamplingPlan
 

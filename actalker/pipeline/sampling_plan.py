@@ -10,7 +10,7 @@ import torch
 from ..diffusion.sampling import SAMPLERS
 from ..diffusion.windows import WINDOWS
 from ..errors import InputError, kind_of, one_of
-from .model import SamplingConfig
+from .model.model import SamplingConfig
 from .options import RunOptions
 
 

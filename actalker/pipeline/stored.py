@@ -13,10 +13,10 @@ from typing_extensions import Self
 from ..errors import InputError
 from ..signals.signal import SIGNALS
 from .arguments import LOAD, SAVE, named
-from .find import find_model
-from .folder import check_files, load_model, save_model
-from .memory import Arrangement, arrange, parse_budget, settle
-from .model import TalkingHeadModel
+from .model.find import find_model
+from .model.folder import check_files, load_model, save_model
+from .model.memory import Arrangement, arrange, parse_budget, settle
+from .model.model import TalkingHeadModel
 from .placement import PlacedPipeline, pick_device, pick_dtype
 
 log = logging.getLogger("actalker")

@@ -22,13 +22,13 @@ from ..signals.signal import SIGNALS
 from .arguments import CALL, named, run_options
 from .generate import generate
 from .inputs import gather
-from .interpolate import interpolated, load_between
-from .memory import Arrangement
+from .model.memory import Arrangement
 from .options import RunOptions
+from .output.interpolate import interpolated, load_between
+from .output.result import OUTPUT_TYPES, TalkingHeadOutput, as_output_type, to_float, to_uint8
+from .output.steady import Steady
 from .request import Request
-from .result import OUTPUT_TYPES, TalkingHeadOutput, as_output_type, to_float, to_uint8
 from .sampling_plan import drawn_seed, sampling_plan
-from .steady import Steady
 from .steps import StepCallback, Steps
 from .stored import StoredPipeline
 

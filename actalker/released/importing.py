@@ -25,9 +25,9 @@ from ..backbones.released import ReleasedUNet
 from ..codecs.autoencoder import TemporalAutoencoder
 from ..diffusion.precondition import PreconditionConfig
 from ..errors import InputError
-from ..pipeline.folder import CONFIG, write_index
-from ..pipeline.model import ModelConfig, SamplingConfig
-from ..pipeline.parts import DIFFUSERS, write_weights
+from ..pipeline.model.folder import CONFIG, write_index
+from ..pipeline.model.model import ModelConfig, SamplingConfig
+from ..pipeline.model.parts import DIFFUSERS, write_weights
 from ..provenance import check_readable
 from ..signals.released import (
     LAYERS,

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from ..errors import InputError
-from ..pipeline.folder import save_model
-from ..pipeline.model import ModelConfig, TalkingHeadModel
+from ..pipeline.model.folder import save_model
+from ..pipeline.model.model import ModelConfig, TalkingHeadModel
 from ..weights import read_torch
 from .tuning import TuningConfig, merged
 

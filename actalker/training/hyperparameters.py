@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from typing import Any, get_args, get_origin, get_type_hints
 
-from ..pipeline.model import ModelConfig
+from ..pipeline.model.model import ModelConfig
 
 
 def plain(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from ..diffusion.objective import Losses, ObjectiveConfig, by_noise_level, denoi
 from ..errors import InputError
 from ..heads.face_map import NUMBERS
 from ..pipeline.generate import generate
-from ..pipeline.model import ModelConfig, TalkingHeadModel
+from ..pipeline.model.model import ModelConfig, TalkingHeadModel
 from ..pipeline.options import RunOptions
 from ..pipeline.sampling_plan import sampling_plan
 from ..signals.standardize import Standardize

@@ -20,8 +20,8 @@ from ..diffusion.objective import Losses, ObjectiveConfig, by_noise_level, denoi
 from ..heads.face_map import CELLS, MOUTH, NUMBERS, weights
 from ..heads.model import CLOSE, COEFFICIENTS, head_model
 from ..pipeline.generate import generate
-from ..pipeline.memory import LATENTS
-from ..pipeline.model import TalkingHeadModel
+from ..pipeline.model.memory import LATENTS
+from ..pipeline.model.model import TalkingHeadModel
 from .strategies import (
     MotionStrategy,
     StrategyConfig,

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from ..data.speech.dataset import Spoken
 from ..errors import InputError
 from ..heads.articulation import ARTICULATORS
-from ..pipeline.model import TalkingHeadModel
+from ..pipeline.model.model import TalkingHeadModel
 from ..signals.speech import CLOSURES, SpeechEncoder, bounded
 
 WEIGHTS = {"lips": 1.5, "width": 0.7, "tongue": 0.6}  # of squared errors; 1 for the others, and for this:

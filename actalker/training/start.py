@@ -9,9 +9,9 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import nn
 
 from ..errors import InputError
-from ..pipeline.folder import load_model, read_settings
-from ..pipeline.model import ModelConfig
-from ..pipeline.svd import is_svd, read_svd
+from ..pipeline.model.folder import load_model, read_settings
+from ..pipeline.model.model import ModelConfig
+from ..pipeline.model.svd import is_svd, read_svd
 
 
 def settings_of(start: str | None) -> ModelConfig:

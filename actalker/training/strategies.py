@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from ..data.performances.performance import Performance
 from ..data.sample import Sample, as_uint8
 from ..errors import InputError
-from ..pipeline.model import TalkingHeadModel
+from ..pipeline.model.model import TalkingHeadModel
 from ..signals.expression import AugmentStrategy
 from ..signals.signal import IDENTITY
 

@@ -9,10 +9,10 @@ from torch import nn
 
 from actalker.backbones import DENOISERS, Estimate
 from actalker.diffusion.objective import ObjectiveConfig, denoising_loss
-from actalker.pipeline.folder import load_model, save_model
 from actalker.pipeline.generate import generate
-from actalker.pipeline.memory import Arrangement, needed, settle
-from actalker.pipeline.model import ModelConfig, TalkingHeadModel
+from actalker.pipeline.model.folder import load_model, save_model
+from actalker.pipeline.model.memory import Arrangement, needed, settle
+from actalker.pipeline.model.model import ModelConfig, TalkingHeadModel
 from actalker.pipeline.options import RunOptions
 from actalker.pipeline.sampling_plan import sampling_plan
 

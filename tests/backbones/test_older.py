@@ -6,7 +6,7 @@ from models import SMALL
 
 from actalker.backbones import ControlUNet
 from actalker.errors import InputError
-from actalker.pipeline.model import ModelConfig
+from actalker.pipeline.model.model import ModelConfig
 
 BASE = {name: value for name, value in SMALL["denoiser_args"].items() if name != "branch"}
 OLD = {

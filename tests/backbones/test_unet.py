@@ -10,7 +10,7 @@ from models import SMALL, small_model, some_conditions
 from actalker.backbones.attach import cross_attentions
 from actalker.backbones.unet import ControlUNet
 from actalker.control.pass_ import Pass
-from actalker.pipeline.model import TalkingHeadModel
+from actalker.pipeline.model.model import TalkingHeadModel
 
 
 def noisy(model, b=1, f=4, seed=1):

@@ -166,7 +166,7 @@ def test_memory_does_not_grow_with_the_windows(made, tmp_path):
 import sys
 from pathlib import Path
 from actalker.pipeline import TalkingHeadPipeline
-from actalker.pipeline.write import write_clip
+from actalker.pipeline.output.write import write_clip
 rss = lambda: int(next(l for l in open("/proc/self/status") if l.startswith("VmRSS")).split()[1]) // 1024
 seen = {}
 pipe = TalkingHeadPipeline.from_pretrained(sys.argv[1], device="cpu")

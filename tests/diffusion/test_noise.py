@@ -18,7 +18,7 @@ from actalker.diffusion.noise import (
     straight,
 )
 from actalker.errors import InputError
-from actalker.pipeline.model import ModelConfig, SamplingConfig
+from actalker.pipeline.model.model import ModelConfig, SamplingConfig
 
 STEPS = [1, 2, 3, 10, 25]
 

@@ -22,7 +22,7 @@ from actalker.evaluation.effects import Context, apart, control, effects, mean_i
 from actalker.evaluation.page import latex, tabulate
 from actalker.evaluation.settings import BASE, PRESETS, Setting, axes, preset, varied
 from actalker.evaluation.study import Cell, Study, planned, run_study
-from actalker.pipeline.folder import save_model
+from actalker.pipeline.model.folder import save_model
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 

@@ -7,8 +7,8 @@ import torch
 from models import small_model, some_conditions
 
 from actalker.pipeline.generate import generate
-from actalker.pipeline.memory import LATENTS
-from actalker.pipeline.model import TalkingHeadModel
+from actalker.pipeline.model.memory import LATENTS
+from actalker.pipeline.model.model import TalkingHeadModel
 from actalker.pipeline.options import RunOptions
 from actalker.pipeline.sampling_plan import sampling_plan
 from actalker.pipeline.steps import Steps

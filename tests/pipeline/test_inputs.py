@@ -12,8 +12,8 @@ from PIL import Image
 from actalker.errors import InputError
 from actalker.media.image import read_image
 from actalker.pipeline import TalkingHeadPipeline
+from actalker.pipeline.output.preview import preview, shown_frames
 from actalker.pipeline.portrait import read_portrait
-from actalker.pipeline.preview import preview, shown_frames
 from actalker.signals.film import find_rest, follow, open_film
 
 F25 = Fraction(25)

@@ -14,7 +14,7 @@ from actalker.codecs.unshuffle import PixelUnshuffle
 from actalker.diffusion.noise import exploding
 from actalker.diffusion.objective import ObjectiveConfig, denoising_loss
 from actalker.pipeline.generate import generate
-from actalker.pipeline.memory import LATENTS, Arrangement
+from actalker.pipeline.model.memory import LATENTS, Arrangement
 from actalker.pipeline.options import RunOptions
 from actalker.pipeline.sampling_plan import sampling_plan
 

@@ -12,7 +12,7 @@ from actalker import Gates, TalkingHeadPipeline
 from actalker.cli.main import main
 from actalker.errors import InputError
 from actalker.media.sound import Sound
-from actalker.pipeline.folder import save_model
+from actalker.pipeline.model.folder import save_model
 
 pytest.importorskip("mediapipe")
 PORTRAIT = astronaut()[:256, 96:352]

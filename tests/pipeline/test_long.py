@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from actalker.cli.main import main
-from actalker.pipeline.folder import save_model
-from actalker.pipeline.model import ModelConfig, TalkingHeadModel
+from actalker.pipeline.model.folder import save_model
+from actalker.pipeline.model.model import ModelConfig, TalkingHeadModel
 
 ROOT = Path(__file__).parents[2]
 WINDOW, OVERLAP = 8, 2
@@ -97,7 +97,7 @@ import sys
 from pathlib import Path
 from statistics import median
 from actalker.pipeline import TalkingHeadPipeline
-from actalker.pipeline.write import write_clip
+from actalker.pipeline.output.write import write_clip
 model, portrait, speech, windows, seconds, folder = sys.argv[1:]
 pipe = TalkingHeadPipeline.from_pretrained(model, device="cpu")
 read = lambda name: int(next(l for l in open("/proc/self/status") if l.startswith(name)).split()[1])

@@ -7,8 +7,8 @@ from skimage.data import astronaut
 
 from actalker import Gates, TalkingHeadPipeline
 from actalker.heads.motion import HeadMotion
-from actalker.pipeline.folder import save_model
-from actalker.pipeline.model import ModelConfig, TalkingHeadModel
+from actalker.pipeline.model.folder import save_model
+from actalker.pipeline.model.model import ModelConfig, TalkingHeadModel
 
 pytest.importorskip("mediapipe")
 F = 8

@@ -11,7 +11,7 @@ import pytest
 from pipeline_files import SMALL, small_config, small_model
 
 from actalker.pipeline import TalkingHeadPipeline
-from actalker.pipeline.folder import save_model
+from actalker.pipeline.model.folder import save_model
 from actalker.pipeline.plan import plan
 
 # VmHWM is of this program alone; ru_maxrss would count the process that started it

@@ -19,8 +19,8 @@ from actalker.data.sample import collate
 from actalker.heads.articulation import ARTICULATORS
 from actalker.heads.face_map import MOUTH, NUMBERS
 from actalker.media.sound import read_sound
-from actalker.pipeline.find import find_model
-from actalker.pipeline.folder import check_files, load_model
+from actalker.pipeline.model.find import find_model
+from actalker.pipeline.model.folder import check_files, load_model
 
 SPEECH = Path(__file__).parents[2] / "actalker" / "assets" / "speech.flac"
 SEED = 3_000_000  # of performances that no training has seen

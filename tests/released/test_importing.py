@@ -23,7 +23,7 @@ from actalker.control.conditions import Conditions
 from actalker.control.pass_ import Pass
 from actalker.errors import InputError
 from actalker.media.sound import Sound
-from actalker.pipeline.folder import load_model
+from actalker.pipeline.model.folder import load_model
 from actalker.pipeline.talking_head import TalkingHeadPipeline
 
 

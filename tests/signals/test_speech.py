@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from actalker.heads.articulation import ARTICULATORS, sharpened
-from actalker.pipeline.folder import load_model, save_model
-from actalker.pipeline.model import ModelConfig, TalkingHeadModel
+from actalker.pipeline.model.folder import load_model, save_model
+from actalker.pipeline.model.model import ModelConfig, TalkingHeadModel
 from actalker.signals.audio import HOP, WINDOW, mel_power
 from actalker.signals.running import BANDS, CONTEXT, LOOK_AHEAD, RunningMel, SpeechStream
 from actalker.signals.speech import STRIDE, SpeechConfig, SpeechEncoder, at_outputs, bounded

@@ -20,7 +20,7 @@ from actalker.data.sample import collate, signal_names
 from actalker.diffusion.objective import ObjectiveConfig
 from actalker.errors import InputError
 from actalker.evaluation.settings import Setting, preset, varied
-from actalker.pipeline.folder import load_model, save_model
+from actalker.pipeline.model.folder import load_model, save_model
 from actalker.pipeline.options import RunOptions
 from actalker.pipeline.talking_head import TalkingHeadPipeline
 from actalker.signals.feed import Feed
@@ -159,7 +159,7 @@ class SwayInput(Feed):
 @pytest.fixture
 def sway(monkeypatch, tmp_path):
     """The signal in the table, and a track of it."""
-    for name in ("actalker.pipeline.write", "actalker.cli.ablate"):
+    for name in ("actalker.pipeline.output.write", "actalker.cli.ablate"):
         import_module(name)  # the table is read when it is used, not when a module is imported
     kinds = {"track": Kind(Late(__name__, "SwayEncoder"), Late(__name__, "SwayConfig"))}
     signal = Signal(

@@ -24,8 +24,8 @@ from actalker.data.module import SharedBatches
 from actalker.data.sample import Sample
 from actalker.data.workers import Shared, workers_that_fit
 from actalker.errors import InputError
-from actalker.pipeline.folder import load_model, save_model
-from actalker.pipeline.model import ModelConfig, TalkingHeadModel
+from actalker.pipeline.model.folder import load_model, save_model
+from actalker.pipeline.model.model import ModelConfig, TalkingHeadModel
 from actalker.training.means import StepMeans
 from actalker.training.module import StrategyConfig
 from actalker.training.runs import settle

@@ -13,8 +13,8 @@ from actalker.data.sample import collate
 from actalker.diffusion.objective import ObjectiveConfig
 from actalker.errors import InputError
 from actalker.heads.face_map import MOUTH, NUMBERS, face_map, weights
-from actalker.pipeline.folder import save_model
-from actalker.pipeline.model import ModelConfig, TalkingHeadModel
+from actalker.pipeline.model.folder import save_model
+from actalker.pipeline.model.model import ModelConfig, TalkingHeadModel
 from actalker.training.module import TrainingModule
 from actalker.training.motion import motion_losses
 from actalker.training.optimizer import OptimizerConfig

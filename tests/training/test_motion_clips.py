@@ -14,8 +14,8 @@ from prepare_files import made_shard
 from training_runs import ROOT, config, start
 
 from actalker.cli.main import main
-from actalker.pipeline.folder import load_model, save_model
-from actalker.pipeline.model import ModelConfig, TalkingHeadModel
+from actalker.pipeline.model.folder import load_model, save_model
+from actalker.pipeline.model.model import ModelConfig, TalkingHeadModel
 
 PHRASES = (("smiles", "a smile"), ("nods", "a nod"))
 

@@ -17,7 +17,7 @@ from training_runs import clip_data, config, fit, start
 
 from actalker.data.module import ClipData
 from actalker.media.sound import Sound
-from actalker.pipeline.folder import load_model
+from actalker.pipeline.model.folder import load_model
 from actalker.pipeline.talking_head import TalkingHeadPipeline
 from actalker.training.export import export, model_weights
 

@@ -10,7 +10,7 @@ from actalker.data.puppets.dataset import PuppetDataConfig, PuppetDataset
 from actalker.data.sample import collate, signal_names
 from actalker.diffusion.objective import ObjectiveConfig
 from actalker.errors import InputError
-from actalker.pipeline.model import ModelConfig
+from actalker.pipeline.model.model import ModelConfig
 from actalker.signals.signal import SIGNALS
 from actalker.training.callbacks import own_regions, without
 from actalker.training.module import StrategyConfig, TrainingModule

@@ -14,8 +14,8 @@ from actalker.data.speech.dataset import SpeechDataConfig, SpeechDataset
 from actalker.data.speech.make import make
 from actalker.errors import InputError
 from actalker.heads.articulation import ARTICULATORS
-from actalker.pipeline.folder import load_model
-from actalker.pipeline.model import ModelConfig
+from actalker.pipeline.model.folder import load_model
+from actalker.pipeline.model.model import ModelConfig
 from actalker.training.module import ObjectiveConfig, OptimizerConfig, StrategyConfig, TrainingModule
 from actalker.training.speech import aperture, heard, speech_loss
 from actalker.training.tuning import TuningConfig

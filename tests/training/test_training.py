@@ -17,8 +17,8 @@ from actalker.control.conditions import widen_regions
 from actalker.data.sample import Sample, collate
 from actalker.diffusion.objective import ObjectiveConfig
 from actalker.errors import InputError
-from actalker.pipeline.folder import load_model, save_model
-from actalker.pipeline.model import ModelConfig
+from actalker.pipeline.model.folder import load_model, save_model
+from actalker.pipeline.model.model import ModelConfig
 from actalker.pipeline.talking_head import TalkingHeadPipeline
 from actalker.signals.audio import CONTEXT, MELS
 from actalker.training.export import export

@@ -12,7 +12,7 @@ from ...codecs.face_motion import FaceMotion
 from ...control.conditions import Conditions, widen_regions
 from ...errors import InputError
 from ...heads.face_map import MOUTH, NUMBERS, face_map
-from ...pipeline.model import TalkingHeadModel
+from ...pipeline.model.model import TalkingHeadModel
 from ...signals.signal import SIGNALS
 from ..tokens import batch_tokens
 from .performance import Performance

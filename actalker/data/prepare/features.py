@@ -100,6 +100,6 @@ def measure_pixels(work: Work, config: PixelsConfig) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def _codec(model: str, device: str) -> Any:
-    from ...pipeline.folder import load_model  # and all that a model is made of
+    from ...pipeline.model.folder import load_model  # and all that a model is made of
 
     return load_model(Path(model)).codec.to(device)

@@ -83,7 +83,7 @@ def settled(
         identity = IdentityConfig(str(arcface.absolute()), file_hash(arcface))
     encoded = None
     if latents is not None:
-        from ...pipeline.find import find_model
+        from ...pipeline.model.find import find_model
 
         folder = find_model(latents)
         settings = folder / "config.json"

@@ -21,9 +21,9 @@ from ...heads.articulation import Phone, at_frames, mouth, tracks
 from ...heads.face_map import MOUTH, NUMBERS
 from ...heads.model import head_model
 from ...media.sound import Sound
-from ...pipeline.folder import load_model
+from ...pipeline.model.folder import load_model
+from ...pipeline.output.result import to_uint8
 from ...pipeline.portrait import read_portrait
-from ...pipeline.result import to_uint8
 from ...pipeline.talking_head import TalkingHeadPipeline
 from ...signals.expression_input import open_performance, perform
 from ...signals.feed import SignalContext

@@ -24,11 +24,11 @@ from ...data.performances.scripts import performed
 from ...data.performances.told import conditions, number_regions, truth
 from ...data.sample import collate
 from ...heads.face_map import CELLS, MOUTH, NUMBERS, weights
-from ...pipeline.find import find_model
-from ...pipeline.folder import check_files, load_model
 from ...pipeline.generate import generate
-from ...pipeline.memory import LATENTS
-from ...pipeline.model import TalkingHeadModel
+from ...pipeline.model.find import find_model
+from ...pipeline.model.folder import check_files, load_model
+from ...pipeline.model.memory import LATENTS
+from ...pipeline.model.model import TalkingHeadModel
 from ...provenance import whole_file
 from ...signals.encoders import NONE
 from ...signals.signal import SIGNALS

@@ -17,8 +17,8 @@ import numpy as np
 
 from ...faces.face import Face
 from ...media.video import read_frames as read_video
-from ...pipeline.find import find_model
-from ...pipeline.folder import check_files
+from ...pipeline.model.find import find_model
+from ...pipeline.model.folder import check_files
 from ...provenance import file_hash, whole_file
 from ...regions.shapes import REGIONS
 from ...signals.encoders import NONE

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ..signals.signal import SIGNALS
-from .inputs import ClipInputs
+from ...signals.signal import SIGNALS
+from ..inputs import ClipInputs
 
 SIDE, BAND, GAP, LINE, SHOWN = 256, 56, 12, 18, 8  # pixels; frames in the last row
 INK, PAPER, FAINT = (30, 30, 34), (250, 249, 246), (205, 205, 210)

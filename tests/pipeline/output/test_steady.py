@@ -2,7 +2,7 @@
 
 import torch
 
-from actalker.pipeline.steady import Steady
+from actalker.pipeline.output.steady import Steady
 
 FPS = 25
 

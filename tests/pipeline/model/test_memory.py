@@ -15,9 +15,9 @@ from actalker.cli.main import main
 from actalker.diffusion.guidance import passes
 from actalker.errors import InputError
 from actalker.pipeline import TalkingHeadPipeline
-from actalker.pipeline.folder import save_model
 from actalker.pipeline.generate import generate
-from actalker.pipeline.memory import (
+from actalker.pipeline.model.folder import save_model
+from actalker.pipeline.model.memory import (
     GB,
     Arrangement,
     arrange,

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..backbones.denoiser import Network
-from ..errors import InputError, one_of
+from ...backbones.denoiser import Network
+from ...errors import InputError, one_of
 from .model import TalkingHeadModel
 
 GB = 2**30

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from actalker.pipeline.output.watch import Watch, edges
 from actalker.pipeline.talking_head import TalkingHeadPipeline
-from actalker.pipeline.watch import Watch, edges
 
 
 @pytest.fixture(scope="module")

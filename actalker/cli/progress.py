@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .plan import Plan
+from ..pipeline.plan import Plan
 
 
 class progress:

@@ -16,9 +16,16 @@ from actalker.errors import InputError
 from actalker.heads.model import COEFFICIENTS
 from actalker.heads.motion import HeadMotion
 from actalker.pipeline import TalkingHeadPipeline
-from actalker.pipeline.find import SHIPPED, find_model, shipped
-from actalker.pipeline.folder import INDEX, check_files, load_model, read_settings, save_model, write_index
-from actalker.pipeline.model import ModelConfig
+from actalker.pipeline.model.find import SHIPPED, find_model, shipped
+from actalker.pipeline.model.folder import (
+    INDEX,
+    check_files,
+    load_model,
+    read_settings,
+    save_model,
+    write_index,
+)
+from actalker.pipeline.model.model import ModelConfig
 from actalker.provenance import file_hash
 
 MOST_BYTES = 40 * 10**6  # of a model that the package carries

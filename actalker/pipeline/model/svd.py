@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..weights import find_weights, read_safetensors
+from ...weights import find_weights, read_safetensors
 from .parts import DIFFUSERS
 
 PLACES = {"unet": "network.", "vae": "codec."}

@@ -16,7 +16,7 @@ from diffusers.utils import BaseOutput
 from PIL import Image
 from torch import Tensor
 
-from ..media.sound import Sound
+from ...media.sound import Sound
 
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")  # diffusers' names
 

@@ -14,8 +14,8 @@ from torch import nn
 
 from actalker import provenance
 from actalker.errors import InputError
-from actalker.pipeline.folder import check_files, load_model, save_model
-from actalker.pipeline.parts import STEMS, write_weights
+from actalker.pipeline.model.folder import check_files, load_model, save_model
+from actalker.pipeline.model.parts import STEMS, write_weights
 from actalker.weights import fill, undrawn
 
 
@@ -50,7 +50,7 @@ def test_a_part_may_lie_elsewhere_and_the_model_is_the_same(elsewhere):
         for entry in entries:
             entry["source"] = entry["source"].replace(str(root), "..")
         path.write_text(json.dumps(entries))
-    from actalker.pipeline.folder import write_index
+    from actalker.pipeline.model.folder import write_index
 
     write_index(root / "b")
     again = load_model(root / "b").state_dict()
@@ -87,8 +87,8 @@ def test_a_reference_to_other_weights_than_the_models_is_refused(tmp_path):
 
 @pytest.mark.parametrize("name", ["tiny", "direct"])
 def test_loaded_weights_are_the_files_and_computed_buffers_those_of_a_new_model(name):
-    from actalker.pipeline.find import find_model
-    from actalker.pipeline.model import TalkingHeadModel
+    from actalker.pipeline.model.find import find_model
+    from actalker.pipeline.model.model import TalkingHeadModel
 
     model = load_model(name)
     for part, module in model.parts():
@@ -139,7 +139,7 @@ def test_every_file_of_a_folder_is_hashed_once(monkeypatch):
     from actalker.pipeline import TalkingHeadPipeline
 
     TalkingHeadPipeline.from_pretrained("tiny", device="cpu")
-    from actalker.pipeline.find import find_model
+    from actalker.pipeline.model.find import find_model
 
     assert len(read) == len(set(read)) == len(check_files(find_model("tiny")))
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..errors import InputError
-from ..provenance import check_readable
+from ...errors import InputError
+from ...provenance import check_readable
 
 MOST_BETWEEN = 4  # frames of the video for each generated one
 Between = Callable[[np.ndarray, np.ndarray, float], np.ndarray]

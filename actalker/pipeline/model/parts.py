@@ -14,8 +14,8 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..errors import InputError
-from ..weights import read_safetensors, shards
+from ...errors import InputError
+from ...weights import read_safetensors, shards
 from .references import REFERENCES, read_references
 
 DIFFUSERS, OTHER = "diffusion_pytorch_model", "model"  # stems of files' names

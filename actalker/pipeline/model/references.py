@@ -20,9 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import InputError
-from ..provenance import file_hash
-from ..weights import find_weights, read_tensors
+from ...errors import InputError
+from ...provenance import file_hash
+from ...weights import find_weights, read_tensors
 from .find import find_model
 
 REFERENCES = "references.json"

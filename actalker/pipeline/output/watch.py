@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from ..diffusion.shifted import shifted_windows
-from ..diffusion.windows import windows
-from .request import Request
+from ...diffusion.shifted import shifted_windows
+from ...diffusion.windows import windows
+from ..request import Request
 
 
 class Watch:

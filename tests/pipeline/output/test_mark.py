@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from actalker.pipeline.mark import Mark
+from actalker.pipeline.output.mark import Mark
 
 
 @pytest.mark.parametrize("size", [(64, 64), (128, 128), (480, 853), (1280, 720), (33, 47)])

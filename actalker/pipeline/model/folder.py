@@ -19,10 +19,10 @@ from typing import Any
 import torch
 from diffusers import ConfigMixin, __version__
 
-from ..errors import InputError, one_of
-from ..provenance import file_hash
-from ..signals.signal import IDENTITY, SIGNALS
-from ..weights import fill, misfit, undrawn
+from ...errors import InputError, one_of
+from ...provenance import file_hash
+from ...signals.signal import IDENTITY, SIGNALS
+from ...weights import fill, misfit, undrawn
 from .find import find_model
 from .model import ModelConfig, TalkingHeadModel
 from .parts import STEMS, read_weights, write_weights

@@ -16,19 +16,19 @@ import torch
 from diffusers import ModelMixin
 from torch import Tensor, nn
 
-from ..backbones import DENOISERS
-from ..backbones.base import SCALARS
-from ..backbones.older import current, without_gone
-from ..codecs import CODECS
-from ..control.conditions import Conditions
-from ..control.latent_frames import over_latent_frames
-from ..control.scanning import Scanning
-from ..diffusion.noise import NoiseConfig
-from ..diffusion.precondition import Precondition, PreconditionConfig
-from ..errors import InputError, one_of
-from ..signals.encoders import NONE, make_encoder
-from ..signals.offloaded import weights_here
-from ..signals.signal import IDENTITY, SIGNALS
+from ...backbones import DENOISERS
+from ...backbones.base import SCALARS
+from ...backbones.older import current, without_gone
+from ...codecs import CODECS
+from ...control.conditions import Conditions
+from ...control.latent_frames import over_latent_frames
+from ...control.scanning import Scanning
+from ...diffusion.noise import NoiseConfig
+from ...diffusion.precondition import Precondition, PreconditionConfig
+from ...errors import InputError, one_of
+from ...signals.encoders import NONE, make_encoder
+from ...signals.offloaded import weights_here
+from ...signals.signal import IDENTITY, SIGNALS
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from actalker.errors import InputError
-from actalker.pipeline.interpolate import blend, interpolated, load_between
+from actalker.pipeline.output.interpolate import blend, interpolated, load_between
 from actalker.pipeline.talking_head import TalkingHeadPipeline
 
 

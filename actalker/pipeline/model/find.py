@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, one_of
+from ...errors import InputError, one_of
 
 FILES = ["*.json", "*.safetensors", "pipeline.py"]  # of a model on the hub
-SHIPPED = Path(__file__).parent.parent / "models"
+SHIPPED = Path(__file__).parents[2] / "models"
 
 
 def shipped() -> list[str]:

@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..errors import InputError
-from ..provenance import check_writable
+from ...errors import InputError
+from ...provenance import check_writable
 
 
 def sidecar_of(video: Path) -> Path:

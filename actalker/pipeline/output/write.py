@@ -11,20 +11,20 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..codecs.codec import Bound, no_motion
-from ..faces.find import choose_finder
-from ..heads.motion import HeadMotion, joined
-from ..heads.take import write_take
-from ..media.image import write_png
-from ..media.writer import VideoWriter
-from ..provenance import file_hash, made_by, versions, whole_file, write_sidecar
-from ..signals.signal import SIGNALS
+from ...codecs.codec import Bound, no_motion
+from ...faces.find import choose_finder
+from ...heads.motion import HeadMotion, joined
+from ...heads.take import write_take
+from ...media.image import write_png
+from ...media.writer import VideoWriter
+from ...provenance import file_hash, made_by, versions, whole_file, write_sidecar
+from ...signals.signal import SIGNALS
+from ..request import Request
+from ..talking_head import TalkingHeadPipeline
+from .files import is_file, sidecar_of
 from .interpolate import interpolated
 from .mark import Mark
-from .outputs import is_file, sidecar_of
 from .preview import preview, shown_frames
-from .request import Request
-from .talking_head import TalkingHeadPipeline
 from .watch import Watch
 
 SOURCES = ("portrait", "face_model", "interpolator")  # settings that may name a file, beside the signals'

@@ -1,0 +1,1 @@
+"""What comes out: files, their sidecar and preview, frames between, and what is watched of a clip."""
