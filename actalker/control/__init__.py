@@ -1,4 +1,4 @@
-"""Gates, regions and branches: how signals reach the picture, and only their part of it."""
+"""Gates, regions and branches: how a signal changes the video's features, in its own region alone."""
 
 from ..extras import late
 

@@ -1,4 +1,4 @@
-"""One signal's branch: scan only the tokens of its region, paste the change back.
+"""One signal's branch: scan the tokens of its region with its condition tokens, and return their change.
 
 Letters: b batch, f frames, t tokens a frame (h·w), c channels, e inner channels, d token width,
 n condition tokens a frame, m identity tokens, k selected tokens of the batch.
@@ -18,7 +18,7 @@ from .drop import Selection
 
 
 class Branch(Protocol):
-    """What every kind of branch does: one signal's change to the features of its region."""
+    """Interface of a branch: it computes one signal's change to the features of its region."""
 
     def __call__(
         self,
@@ -29,30 +29,37 @@ class Branch(Protocol):
         state: ScanState | None = None,
         return_state: bool = False,
     ) -> tuple[Tensor, ScanState | None]:
-        """The change of the features.
+        """Compute the change of the selected tokens.
 
         Args:
             z: (b, f·t, c) features of a clip, frame after frame, rows in reading order.
-            tokens: (b, f, n, d) the signal's tokens.
-            identity: (b, m, d), read where a clip begins: not behind a state.
-            selection: which of the features' tokens change (`drop.select`).
-            state: of the frames before, from the call that scanned them.
-            return_state: whether the state behind these frames is wanted.
-        Returns: the selected tokens' change (k, c), to be pasted; and that state, None where it is not wanted
-            and where a branch has none, since it sees frame by frame.
-        Raises: InputError for a state where the branch scans in both directions.
+            tokens: (b, f, n, d) the signal's condition tokens.
+            identity: (b, m, d) identity tokens. The branch reads them at the beginning of a clip only, so not
+                in a call that has a state.
+            selection: the tokens that the branch scans and may change (`drop.select`).
+            state: the scan's state after the previous frames, as the call for those frames returned it; None
+                at the beginning of a clip.
+            return_state: whether to return the state after these frames.
+        Returns: the change (k, c), which `drop.paste` adds to the features, and the state. The state is None
+            where it was not asked for, and for branches that have none because they see each frame alone.
+        Raises: InputError for a state in a branch that scans in both directions.
         """
         ...
 
 
 class MaskedBranch(nn.Module):
-    """One signal's change to the features of its region (ACTalker, eq. 5-7).
+    """A masked state-space branch, Mask-SSM (ACTalker, eq. 5-7).
 
-    Mask-drop, add the identity and condition tokens, scan in both directions, drop them again. The output
-    is the change of the selected tokens alone, so that a gate can scale it and `drop.paste` writes it back.
+        z_in = D(z', M)                     keep the tokens inside the region M (`drop.select`)
+        z_out = SSM(Concat(z_in, e))        scan them together with the identity and condition tokens e
+        Δ = W_out Norm(z_out)               discard the outputs at e
+
+    The paper pastes z_out over z. Here the branch returns the change Δ of the selected tokens, so that a gate
+    can scale it before `drop.paste` adds it.
     """
 
     def __init__(self, channels: int, token_width: int, config: BranchConfig | None = None) -> None:
+        """Make a branch for features of `channels` (c) and condition tokens of `token_width` (d)."""
         super().__init__()
         self.config = config or BranchConfig()
         inner = max(8, round(channels * self.config.expand))
@@ -63,7 +70,7 @@ class MaskedBranch(nn.Module):
         self.norm = nn.LayerNorm(inner)
         self.gate = nn.Linear(channels, inner) if self.config.gated else None
         self.out = nn.Linear(inner, channels, bias=False)
-        # few condition tokens speak to many image tokens: they start louder
+        # a few condition tokens have to reach many image tokens, so they start out larger
         with torch.no_grad():
             self.condition.weight *= 3
             self.project.weight *= 0.3
@@ -77,7 +84,7 @@ class MaskedBranch(nn.Module):
         state: ScanState | None = None,
         return_state: bool = False,
     ) -> tuple[Tensor, ScanState | None]:
-        """As `Branch`."""
+        """Compute the change of the selected tokens; arguments and results as in `Branch`."""
         config, scope = self.config, selection.scope or self.config.scan_scope
         if scope == "frame":  # each frame is a sequence of its own
             state, return_state = None, False
@@ -85,11 +92,11 @@ class MaskedBranch(nn.Module):
             identity = identity[:, :0]
         n, m = tokens.shape[2], identity.shape[1]
         steps = selection.scan_order(n, m, config.condition_layout, scope, config.causal)
-        each = len(steps.lengths) // len(identity)  # sequences of an item
-        here = z.flatten(0, 1)[selection.index]
-        parts = [self.project(here), self.condition(tokens).flatten(0, 2)]
+        sequences = len(steps.lengths) // len(identity)  # of each clip
+        selected = z.flatten(0, 1)[selection.index]
+        parts = [self.project(selected), self.condition(tokens).flatten(0, 2)]
         if self.identity is not None:
-            parts.append(self.identity(identity).repeat_interleave(each, 0).flatten(0, 1))
+            parts.append(self.identity(identity).repeat_interleave(sequences, 0).flatten(0, 1))
         table = F.silu(torch.cat([part.to(parts[0].dtype) for part in parts]))
         y, final = self.scan(
             table,
@@ -100,17 +107,19 @@ class MaskedBranch(nn.Module):
             return_state=return_state,
         )
         y = self.norm(y)
-        if self.gate is not None:  # what was heard means another thing in another place
-            y = y * F.silu(self.gate(here)).to(y.dtype)
+        if self.gate is not None:  # the same condition asks for another change at another place
+            y = y * F.silu(self.gate(selected)).to(y.dtype)
         return self.out(y), final
 
 
 class AttentionBranch(nn.Module):
-    """Cross-attention of each frame's features to its condition and identity tokens: the baseline that
-    ACTalker's Table 3 puts in the place of a `MaskedBranch`. It has no state to hand on.
+    """Cross-attention from each frame's features to its condition and identity tokens.
+
+    This is the baseline of ACTalker's table 3. Each frame is computed alone, so there is no state.
     """
 
     def __init__(self, channels: int, token_width: int, config: BranchConfig) -> None:
+        """Make a branch for features of `channels` (c) and condition tokens of `token_width` (d)."""
         super().__init__()
         self.config = config
         most = max(1, channels // config.head_size)
@@ -128,7 +137,7 @@ class AttentionBranch(nn.Module):
         state: ScanState | None = None,
         return_state: bool = False,
     ) -> tuple[Tensor, ScanState | None]:
-        """As `Branch`."""
+        """Compute the change of the selected tokens; arguments and results as in `Branch`."""
         b, f = tokens.shape[:2]
         if self.config.identity:
             tokens = torch.cat([tokens, identity[:, None].expand(-1, f, -1, -1).to(tokens)], dim=2)
@@ -140,13 +149,13 @@ class AttentionBranch(nn.Module):
 
 
 def branch_of(channels: int, token_width: int, config: BranchConfig) -> MaskedBranch | AttentionBranch:
-    """The branch that a config asks for."""
+    """Make the branch that `config.form` names, for c channels and condition tokens of width d."""
     kind = AttentionBranch if config.form == "attention" else MaskedBranch
     return kind(channels, token_width, config)
 
 
 def scan_of(config: BranchConfig, inner: int) -> SelectiveBlock | SsdBlock:
-    """The state-space block that a config asks for."""
+    """Make the state-space block that `config.form` names, over `inner` channels."""
     directions = 1 if config.causal else 2
     if config.form == "ssd":
         return SsdBlock(inner, config.state_size, config.head_size, config.conv, directions)

@@ -1,4 +1,4 @@
-"""Hyper-parameters of the control layer."""
+"""Hyper-parameters of a control layer's branches."""
 
 from __future__ import annotations
 
@@ -17,44 +17,52 @@ CAUSAL_LAYOUTS = ("rows", "interleaved")
 
 @dataclass(frozen=True)
 class BranchConfig:
-    """One signal's masked state-space branch."""
+    """Hyper-parameters of one signal's branch (`MaskedBranch`, `AttentionBranch`).
+
+    The defaults follow the paper; the release's values are named where they differ.
+    """
 
     expand: float = 2.0
-    """Inner channels of the scan over the feature channels; 2 in the released checkpoints."""
+    """Ratio of the scan's inner channels to the feature channels; 2 in the released checkpoints."""
 
     state_size: int = 16
-    """N of the scan, numbers that a channel remembers; 16 in the released checkpoints."""
+    """N, the size of the state of each inner channel; 16 in the released checkpoints."""
 
     scan_scope: Literal["clip", "frame"] = "clip"
-    """One sequence over frames and space (paper) or one sequence a frame (released code)."""
+    """Whether a clip is one sequence over frames and space (paper), or each frame is its own sequence
+    (released code)."""
 
     condition_layout: Literal["rows", "interleaved", "ends", "end"] = "interleaved"
-    """Where condition tokens stand: before every row of their frame's tokens in both directions, before their
-    frame's tokens, all of them before and after, or all of them at the end (paper and release)."""
+    """Where the condition tokens stand in the sequence (`drop.scan_order`). `rows`: before each row of their
+    frame's image tokens; `interleaved`: before their frame's image tokens; `ends`: all before and again after
+    the image tokens; `end`: all after them (ACTalker, eq. 6, and the release)."""
 
     form: Literal["selective", "ssd", "attention"] = "selective"
-    """Mamba's scan, a decay for every state; Mamba-2's, one a head, which takes 64 states at less cost; or
-    cross-attention in its place, the baseline of ACTalker's Table 3."""
+    """The branch's operator. `selective`: Mamba's scan, with a decay for each state (Gu & Dao 2023). `ssd`:
+    Mamba-2's scan, with one decay a head, which affords 64 states at less cost (Dao & Gu 2024). `attention`:
+    cross-attention, the baseline of ACTalker's table 3."""
 
     head_size: int = 64
-    """Channels of a head of the forms `ssd` and `attention`, at most."""
+    """The most channels of a head, for the forms `ssd` and `attention`."""
 
     identity: bool = True
-    """Whether identity tokens are read beside the signal's own; ACTalker's Table 3 leaves them out."""
+    """Whether the branch also reads the identity tokens; a row of ACTalker's table 3 leaves them out."""
 
     gated: bool = False
-    """Whether what is scanned is multiplied by a function of each token, as in Mamba; not in the release."""
+    """Whether the scan's output is multiplied by SiLU of a projection of each image token, as in Mamba; the
+    release has no such gate."""
 
     conv: int = 0
-    """Taps of a causal convolution in front of each scan; 0: none. Mamba has 4."""
+    """Taps of a causal convolution before each scan; 0 is none. Mamba has 4."""
 
     directions: Literal["both", "forward"] = "both"
-    """Scans through the clip forward and backward (paper and release), or forward alone: then a frame depends
-    on no later one, and a clip can be scanned window by window, each from the state of the one before."""
+    """`both` scans forward and backward and sums them (paper and release). `forward` scans forward alone:
+    a frame then depends on no later frame, and a clip can be scanned window by window,
+    each window starting from the state of the one before."""
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> BranchConfig:
-        """Of plain values by name. Raises: InputError for names that a branch has not."""
+        """Make a config of plain values by name. Raises InputError for a name that is no setting."""
         for name in settings:
             one_of(name, cls.__dataclass_fields__, "branch setting")
         return cls(**settings)
@@ -72,5 +80,5 @@ class BranchConfig:
 
     @property
     def causal(self) -> bool:
-        """Whether a frame depends on no later one."""
+        """Whether a frame depends on no later frame."""
         return self.directions == "forward"

@@ -1,11 +1,11 @@
-"""Mask-drop and paste: which tokens a branch scans, in what order, and how they come back.
+"""Mask-drop and paste: which tokens a branch scans, in which order, and how their change is written back.
 
-Whatever a batch keeps is one list, item after item and frame after frame, and is scanned as sequences one
-behind the other: no padding anywhere, so that a branch costs what it keeps.
+The selected tokens of a batch are one list, clip after clip and frame after frame, and their sequences are
+scanned one behind the other. There is no padding, so a branch costs as much as the tokens that it scans.
 
-Letters: b batch, f frames, h w rows and columns of tokens, t = h·w, k kept tokens of the whole batch,
-s sequences, q stretches of a sequence, n condition tokens a frame, m identity tokens, l steps of
-all sequences, c channels.
+Letters: b batch, f frames, h w rows and columns of tokens, t = h·w, k selected tokens of the whole batch,
+s sequences, q stretches of a sequence (rows or frames), n condition tokens a frame, m identity tokens,
+l steps of all sequences, c channels.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from .scanning import Scanning
 
 @dataclass
 class Selection:
-    """The tokens that stay after mask-drop, in reading order (item, frame, row, column).
+    """The tokens that mask-drop leaves, in reading order (clip, frame, row, column).
 
-    index: (k,) places among the b·f·t tokens of the batch, ascending.
-    counts: (b, f, h) kept tokens of each row of each frame.
-    outside: (k,) true where the token lies outside the region: scanned, never pasted; None: no such.
-    scope: `clip` or `frame`, what one sequence holds; None: as the branch's config says.
+    index: (k,) their positions among the b·f·t tokens of the batch, ascending.
+    counts: (b, f, h) number of selected tokens in each row of each frame.
+    outside: (k,) bool, true for a token outside the region, which is scanned but never changed; None where
+        there is no such token.
+    scope: what one sequence holds, `clip` or `frame`; None leaves it to the branch's config.
     """
 
     index: Tensor
@@ -35,7 +36,7 @@ class Selection:
     _orders: dict[tuple[int, int, str, str, bool], ScanOrder] = field(default_factory=dict)
 
     def scan_order(self, n: int, m: int, layout: str, scope: str, causal: bool = False) -> ScanOrder:
-        """As the function of this name, computed when first asked for: layers on one grid share it."""
+        """Return `scan_order` of these tokens; layers on one grid share the result of the first call."""
         key = (n, m, layout, scope, causal)
         if key not in self._orders:
             self._orders[key] = scan_order(self.counts, *key)
@@ -43,34 +44,35 @@ class Selection:
 
 
 def select(region: Tensor, scanning: Scanning | None = None, opened: Tensor | None = None) -> Selection:
-    """Mask-drop: keep the tokens where the region is at least 0.5 (ACTalker, 3.3).
+    """Mask-drop, z_in = D(z', M): select the tokens where the region is at least 0.5 (ACTalker, eq. 5).
 
     Args:
-        region: (b, f, h, w) in [0, 1], the region on this level's token grid.
-        scanning: its `mask_drop` is the chance that a token outside the region is left out. Below 1, the
-            rest of them is scanned too, but never pasted.
-        opened: (b, f) or (b, 1) bool, where the branch is open; other frames or items keep nothing.
+        region: (b, f, h, w) in [0, 1], the region on this level's grid of tokens.
+        scanning: `mask_drop` is the chance that a token outside the region is left out, and `generator` draws
+            it. Below 1 the other tokens outside are scanned too, but never changed.
+        opened: (b, f) or (b, 1) bool, where the signal is open; closed frames or clips select no token.
     """
     scanning = scanning or Scanning()
     inside = region >= 0.5  # (b, f, h, w)
-    stays, drop = inside, scanning.mask_drop
+    selected, drop = inside, scanning.mask_drop
     if drop < 1:
         chance = torch.rand(inside.shape, generator=scanning.generator).to(inside.device)
-        stays = inside | (chance >= drop)
+        selected = inside | (chance >= drop)
     if opened is not None:
-        stays = stays & opened[..., None, None]
-    index = stays.flatten().nonzero().flatten()
+        selected = selected & opened[..., None, None]
+    index = selected.flatten().nonzero().flatten()
     outside = ~inside.flatten()[index] if drop < 1 else None
-    return Selection(index, stays.sum(3), outside, scanning.scope)
+    return Selection(index, selected.sum(3), outside, scanning.scope)
 
 
 @dataclass(frozen=True)
 class ScanOrder:
-    """Both directions' sequences of a branch, one behind the other: where every step comes from.
+    """A branch's sequences for both directions, as the table row that each step reads.
 
-    order: (2, l), forward and backward, rows of the table [kept tokens (k), condition tokens (b·f·n),
-        identity tokens (s·m): a copy for each sequence].
-    lengths: (s,) steps of each; none where no token is kept, unless it is `causal`.
+    order: (2, l) row numbers, forward then backward; sequences stand one behind the other. The table's
+        rows are the selected tokens (k), the condition tokens (b·f·n) and the identity tokens (s·m,
+        a copy for each sequence).
+    lengths: (s,) steps of each sequence; 0 where it selects no token, unless the order is causal.
     """
 
     order: Tensor
@@ -78,25 +80,31 @@ class ScanOrder:
 
 
 def scan_order(counts: Tensor, n: int, m: int, layout: str, scope: str, causal: bool = False) -> ScanOrder:
-    """The order of a branch's tokens.
+    """Order the steps of a branch's sequences, Concat(z_in, e) of ACTalker's eq. 6.
 
-    `rows`: identity, then for each row of tokens that keeps any its frame's n condition tokens followed by
-        its kept tokens. The backward order goes through frames, rows and tokens the other way round, but
-        conditions still stand before their row, so that both directions carry them to every token over a
-        short way, past few tokens that drown them.
-    `interleaved`: the same with frames in the place of rows.
-    `ends`: identity, all conditions, the kept tokens, all conditions again.
-    `end`: the kept tokens, identity, all conditions (ACTalker, eq. 5).
+    A scan forgets: with all conditions at the end of a 64 x 64 grid, other audio tokens change its first
+    row by 3e-7, relative, in the release's layer as initialised. The layouts differ in how near a condition
+    stands to the tokens that it is to change:
 
-    Steps are listed kind by kind, each kind in reading order, and sorted by where they stand: those that
-    stand at one place stay as they are listed.
+    `rows`: identity; then, for each row that has selected tokens, its frame's n condition tokens and the
+        row's tokens. The backward order visits frames, rows and tokens in reverse, but conditions still stand
+        before their row, so that in both directions they reach each token over a short way.
+    `interleaved`: the same with frames in place of rows.
+    `ends`: identity, all conditions, the selected tokens, all conditions again.
+    `end`: the selected tokens, identity, all conditions; the order of the paper and of the release.
+
+    The steps are listed by kind, each kind in reading order, and then sorted by the stretch that they belong
+    to. The sort is stable, so that steps of one stretch keep the order of the list.
 
     Args:
-        counts: (b, f, h) kept tokens of each row of each frame.
-        scope: `clip`, one sequence an item, or `frame`, one a frame.
-        causal: whether frames must not depend on whether later ones keep tokens, so that a clip in windows
-            has the steps of the clip as a whole: identity stands before every sequence, conditions before
-            those stretches alone that keep tokens. With the layouts `rows` and `interleaved`.
+        counts: (b, f, h) number of selected tokens in each row of each frame.
+        n: condition tokens a frame.
+        m: identity tokens a sequence.
+        layout: a name above.
+        scope: `clip` makes one sequence of a clip, `frame` one of each frame.
+        causal: whether a frame's steps must not depend on later frames, so that windows of a clip have the
+            same steps as the whole clip. Identity then stands before every sequence, even one without tokens,
+            and conditions only before stretches with tokens. For the layouts `rows` and `interleaved`.
     """
     b, f, h = counts.shape
     device = counts.device
@@ -104,19 +112,19 @@ def scan_order(counts: Tensor, n: int, m: int, layout: str, scope: str, causal: 
     parts = h if layout == "rows" else 1  # stretches of a frame
     counts = counts.view(s, -1, h // parts).sum(2)  # (s, q): a sequence has q stretches
     q, k = counts.shape[1], int(counts.sum())
-    alive = counts.sum(1) > 0  # (s,): a sequence that keeps no token has no steps
-    spoken = alive[:, None].expand_as(counts)  # (s, q): stretches with conditions before them
+    has_identity = counts.sum(1) > 0  # (s,): a sequence that selects no token has no steps
+    has_conditions = has_identity[:, None].expand_as(counts)  # (s, q): stretches with conditions before them
     if layout == "rows" or causal:
-        spoken = counts > 0
+        has_conditions = counts > 0
     if causal:
-        alive = torch.ones_like(alive)
+        has_identity = torch.ones_like(has_identity)
 
-    # of every step: its stretch, counted over all sequences, and its row in the table
+    # for each step: its stretch, counted over all sequences, and its row in the table
     stretch = torch.arange(s * q, device=device).repeat_interleave(counts.flatten(), output_size=k)
     token = torch.stack([stretch, torch.arange(k, device=device)])
-    at, j = spoken.flatten().nonzero(), torch.arange(n, device=device)
+    at, j = has_conditions.flatten().nonzero(), torch.arange(n, device=device)
     condition = torch.stack([at.expand(-1, n), k + at // parts * n + j]).flatten(1)
-    at, j = alive.nonzero(), torch.arange(m, device=device)
+    at, j = has_identity.nonzero(), torch.arange(m, device=device)
     identity = torch.stack([(at * q).expand(-1, m), k + b * f * n + at * m + j]).flatten(1)
 
     if layout in ("rows", "interleaved"):
@@ -131,11 +139,14 @@ def scan_order(counts: Tensor, n: int, m: int, layout: str, scope: str, causal: 
         back = ahead.flip(1)
     order = torch.stack([rows[where.argsort(stable=True)] for where, rows in (ahead, back)])
     copies = 2 if layout == "ends" else 1
-    return ScanOrder(order, counts.sum(1) + alive * m + copies * n * spoken.sum(1))
+    return ScanOrder(order, counts.sum(1) + has_identity * m + copies * n * has_conditions.sum(1))
 
 
 def paste(onto: Tensor, change: Tensor, selection: Selection) -> Tensor:
-    """Add the selected tokens' change (k, c) to a batch of clips (b, f·t, c): nothing else is touched."""
+    """Mask-paste: add the change (k, c) of the selected tokens to features (b, f·t, c) (ACTalker, eq. 7).
+
+    Tokens that are not selected, or lie outside the region, stay bit for bit as they are.
+    """
     index, flat = selection.index, onto.flatten(0, 1)
     if selection.outside is not None:
         inside = (~selection.outside).nonzero().flatten()

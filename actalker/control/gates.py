@@ -1,4 +1,4 @@
-"""Gates: how far each signal's branch is open, and when."""
+"""Gates: how far each signal's branch is open at each time (G of ACTalker, section 3.3)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from numbers import Real
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
@@ -17,10 +17,12 @@ if TYPE_CHECKING:  # gates are read by commands that need no torch
     import torch
 
 Seconds = float | Fraction
+Schedule = Sequence[tuple[Seconds, Seconds | None, float]]
+"""Pieces (start, stop or None, value) of a gate."""
 
 
 class Piece(NamedTuple):
-    """A gate's value over [start, stop) in exact seconds; stop None: to the end."""
+    """A gate's value over [start, stop) in exact seconds; stop None is the end of the clip."""
 
     start: Fraction
     stop: Fraction | None
@@ -28,35 +30,40 @@ class Piece(NamedTuple):
 
 
 class Gates:
-    """One gate in [0, 1] a signal: a number, or pieces (start, stop or None, value) in seconds, or the
-    command line's text for them (`0@0-1.2,1@1.2-`).
+    """One gate in [0, 1] for each signal, constant or changing over time.
+
+    A gate is a number, or pieces (start, stop or None, value) in seconds, or the command line's text
+    for them, `0@0-1.2,1@1.2-`.
 
     >>> gates = Gates({"audio": 1.0, "expression": [(0, 1.2, 0.0)]})
     >>> str(gates)
     'audio=1 expression=0@0-1.2,1@1.2-'
 
-    Times that no piece names have gate 1. A decimal time is taken as written: 1.2 is 6/5. Pieces may be given
-    in any order; overlapping ones, values outside [0, 1] and what is not a number raise InputError.
+    The gate is 1 at times without a piece. Decimal times are exact: 1.2 is 6/5. Pieces may come in any order.
+    Raises InputError for overlapping pieces, values outside [0, 1] and what is no number.
     """
 
-    def __init__(self, gates: Mapping[str, str | float | Sequence[tuple[Seconds, Seconds | None, float]]]):
+    def __init__(self, gates: Mapping[str, str | float | Schedule]):
         self.pieces = {name: _schedule(name, gate) for name, gate in gates.items()}
 
     @classmethod
     def all_open(cls, signals: Iterable[str]) -> Gates:
-        """Every signal at 1."""
+        """Make gates that are 1 for each of these signals."""
         return cls(dict.fromkeys(signals, 1.0))
 
     @classmethod
     def all_closed(cls, signals: Iterable[str]) -> Gates:
-        """Every signal at 0."""
+        """Make gates that are 0 for each of these signals."""
         return cls(dict.fromkeys(signals, 0.0))
 
     @classmethod
     def parse(cls, texts: str | Iterable[str], signals: Iterable[str]) -> Gates:
-        """Read `NAME=VALUE` or `NAME=VALUE@START-STOP,...`, one a signal; signals not named are open.
+        """Read `NAME=VALUE` or `NAME=VALUE@START-STOP,...`, one text for each signal.
 
-        texts: a list, or one string with spaces between. Raises InputError that names the piece and column.
+        Args:
+            texts: a list, or one string with spaces between the texts.
+            signals: names that may occur; those that do not are open.
+        Raises: InputError that names the piece and its column.
 
         >>> Gates.parse(["audio=0@0-1.2,1@1.2-"], ["audio", "text"]).describe()
         {'audio': [[0.0, 1.2, 0.0], [1.2, None, 1.0]], 'text': 1.0}
@@ -73,26 +80,32 @@ class Gates:
             gates[name] = _parse_pieces(text, schedule)
         return cls({name: gates.get(name, 1.0) for name in names})
 
-    def change(self, **gates: float | Sequence[tuple[Seconds, Seconds | None, float]]) -> Gates:
-        """A copy in which these signals have these gates, for example to close absent ones."""
+    def change(self, **gates: float | Schedule) -> Gates:
+        """Return a copy with other gates for these signals, for example to close absent ones."""
         return Gates({**self.pieces, **gates})
 
     def values(self, name: str, frames: int, fps: Fraction, start: int = 0) -> np.ndarray:
-        """Gate of `name` at frames start .. start + frames, float32 (f,); frame k at exactly k / fps s."""
+        """Return a signal's gate at frames start .. start + frames - 1, float32 (f,).
+
+        Frame k is at exactly k / fps seconds, and takes the piece that holds this time.
+        """
         one_of(name, self.pieces, "signal in gates")
-        out = np.ones(frames, dtype=np.float32)
-        for begin, stop, value in self.pieces[name]:
-            first = max(math.ceil(begin * fps) - start, 0)
-            last = frames if stop is None else max(math.ceil(stop * fps) - start, 0)
-            out[first:last] = value
-        return out
+        values = np.ones(frames, dtype=np.float32)
+        for since, until, value in self.pieces[name]:
+            first = max(math.ceil(since * fps) - start, 0)
+            last = frames if until is None else max(math.ceil(until * fps) - start, 0)
+            values[first:last] = value
+        return values
 
     def open_signals(self) -> tuple[str, ...]:
-        """The signals whose gate is above 0 at some time."""
+        """Return the names of the signals whose gate is above 0 at some time."""
         return tuple(name for name, pieces in self.pieces.items() if any(piece.value > 0 for piece in pieces))
 
     def describe(self) -> dict[str, float | list[list[float | None]]]:
-        """For a sidecar (JSON): a number, or [start, stop or null, value] in seconds, covering all time."""
+        """Return plain values for a sidecar: signal -> number, or pieces [start, stop or None, value].
+
+        The pieces, in seconds, cover all of time.
+        """
         return {
             name: pieces[0].value
             if len(pieces) == 1
@@ -109,16 +122,19 @@ class Gates:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Gates) and self.pieces == other.pieces
 
-    __hash__ = None  # type: ignore[assignment]
-
 
 def draw_gates(
     signals: Sequence[str], generator: torch.Generator, all_open: float = 0.4, fractional: float = 0.25
 ) -> Gates:
-    """Gates for a training clip: a random non-empty subset of its signals is open, the others are closed.
+    """Draw the gates of a training clip: a random non-empty subset of its signals is open (ACTalker, 3.3).
 
-    all_open: chance that all are open at 1; else each non-empty subset is as likely, and each open gate is,
-    with chance `fractional`, uniform in (0, 1) instead of 1.
+    Args:
+        signals: those that the clip has.
+        generator: source of the draws.
+        all_open: chance that all gates are 1. Otherwise each non-empty subset is equally likely;
+            the paper does not say with what chances it draws.
+        fractional: chance that an open gate of such a subset is uniform in (0, 1) instead of 1.
+    Raises: InputError without a signal.
     """
     import torch
 
@@ -136,8 +152,9 @@ def draw_gates(
 
 
 def _seconds(name: str, value: Seconds) -> Fraction:
+    """Read a time exactly. Raises InputError for what is no number, or negative."""
     try:
-        exact = Fraction(str(value))  # by way of its text: 1.2 is 6/5, not the float beside it
+        exact = Fraction(str(value))  # of its text: 1.2 is 6/5, which the float only approximates
     except (ValueError, ZeroDivisionError):
         raise InputError(f"gate {name}: time {value} is not a number of seconds") from None
     if exact < 0:
@@ -145,17 +162,19 @@ def _seconds(name: str, value: Seconds) -> Fraction:
     return exact
 
 
-def _schedule(
-    name: str, gate: str | float | Sequence[tuple[Seconds, Seconds | None, float]]
-) -> tuple[Piece, ...]:
-    """Pieces in order that cover all time once: gaps are filled with 1, equal neighbours joined."""
+def _schedule(name: str, gate: str | float | Schedule) -> tuple[Piece, ...]:
+    """Make pieces, in order, that cover all of time once: 1 fills gaps, and equal neighbours are joined."""
+    schedule: Schedule
     if isinstance(gate, str):
-        gate = _parse_pieces(f"{name}={gate}", gate)
-    given: Any = [(0, None, gate)] if isinstance(gate, Real) else gate
+        schedule = _parse_pieces(f"{name}={gate}", gate)
+    elif isinstance(gate, Real):
+        schedule = [(0, None, float(gate))]
+    else:
+        schedule = cast("Schedule", gate)  # mypy does not know that a float is Real
     try:
         exact = [
             Piece(_seconds(name, start), None if stop is None else _seconds(name, stop), float(value))
-            for start, stop, value in given
+            for start, stop, value in schedule
         ]
     except InputError:
         raise
@@ -187,6 +206,7 @@ def _schedule(
 
 
 def _append(pieces: list[Piece], piece: Piece) -> None:
+    """Add a piece behind the others; an empty one is left out, an equal value extends the last piece."""
     if piece.start == piece.stop:
         return
     if pieces and pieces[-1].value == piece.value:
@@ -195,11 +215,13 @@ def _append(pieces: list[Piece], piece: Piece) -> None:
 
 
 def _check_value(where: str, value: float) -> None:
+    """Raise InputError, which begins with `where`, for a gate outside [0, 1]."""
     if not 0 <= value <= 1:  # also refuses NaN
         raise InputError(f"{where}: {value:g} is outside [0, 1]; use a guidance scale to go beyond 1")
 
 
 def _parse_pieces(text: str, schedule: str) -> list[tuple[Fraction, Fraction | None, float]]:
+    """Read `VALUE@START-STOP,...`, the end of `text`, which error messages quote."""
     pieces: list[tuple[Fraction, Fraction | None, float]] = []
     column = len(text) - len(schedule) + 1
     for piece in schedule.split(","):
@@ -228,6 +250,7 @@ def _parse_pieces(text: str, schedule: str) -> list[tuple[Fraction, Fraction | N
 
 
 def _format(pieces: Sequence[Piece]) -> str:
+    """Write pieces as the command line takes them."""
     if len(pieces) == 1:
         return f"{pieces[0].value:.17g}"
     return ",".join(f"{piece.value:.17g}@{format_interval(piece.start, piece.stop)}" for piece in pieces)

@@ -1,6 +1,6 @@
-"""Conditions of a video's frames as those of latent frames, each of which covers several of them.
+"""Conditions at latent frames, for codecs whose latent frames cover several video frames each.
 
-Letters: b batch, f video frames, g latent frames, r video frames that a latent frame covers at the most,
+Letters: b batch, f video frames, g latent frames, r the most video frames that one latent frame covers,
 n tokens a frame, d width.
 """
 
@@ -16,19 +16,25 @@ from .conditions import Conditions
 
 
 def over_latent_frames(conditions: Conditions, edges: Sequence[int], most: int) -> Conditions:
-    """Conditions of latent frames (b, g, ...), made of those of the video frames (b, f, ...) they cover.
+    """Gather conditions of video frames (b, f, ...) into conditions of latent frames (b, g, ...).
 
-    edges: (g + 1,) rising; latent frame k covers the video frames edges[k] to edges[k + 1], at the least one.
-    most: r; what covers fewer counts its last frame several times.
+    A latent frame takes the tokens of all r video frames that it covers, (b, g, r·n, d). Where a signal is
+    closed at one of those frames, the tokens of the first open one stand in. Its gate is the mean of their
+    gates; its regions and maps are the maximum over them, since a mask must cover every frame.
 
-    A latent frame has the tokens of all its frames, (b, g, r·n, d); those of a frame at which the signal is
-    closed are those of the first open one of the same latent frame. Its gate is the mean of theirs, its
-    regions and maps are wherever one of theirs is.
+    Args:
+        conditions: of the video frames.
+        edges: (g + 1,) rising; latent frame k covers the video frames edges[k] .. edges[k + 1] - 1,
+            one at least.
+        most: r. A latent frame that covers fewer counts its last video frame several times.
     """
     if most == 1:
         return conditions
     rows = torch.tensor(
-        [[min(a + j, z - 1) for j in range(most)] for a, z in zip(edges, edges[1:], strict=False)]
+        [
+            [min(first + j, stop - 1) for j in range(most)]
+            for first, stop in zip(edges, edges[1:], strict=False)
+        ]
     )
 
     def grouped(x: Tensor) -> Tensor:
@@ -45,9 +51,9 @@ def over_latent_frames(conditions: Conditions, edges: Sequence[int], most: int) 
 
 
 def _open_tokens(tokens: Tensor, gates: Tensor) -> Tensor:
-    """Tokens (b, g, r, n, d) under gates (b, g, r) as (b, g, r·n, d), without those of closed frames."""
-    own = torch.arange(gates.shape[2], device=gates.device).expand_as(gates)
+    """Join tokens (b, g, r, n, d) to (b, g, r·n, d), with open frames' tokens at closed frames (b, g, r)."""
+    index = torch.arange(gates.shape[2], device=gates.device).expand_as(gates)
     is_open = gates > 0
-    frame = torch.where(is_open, own, is_open.int().argmax(2, keepdim=True))
+    frame = torch.where(is_open, index, is_open.int().argmax(2, keepdim=True))
     chosen = tokens.gather(2, frame[..., None, None].expand_as(tokens))
     return chosen.flatten(2, 3)

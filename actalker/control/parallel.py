@@ -1,4 +1,4 @@
-"""The parallel-control Mamba layer: every open branch side by side on the same features.
+"""The parallel-control Mamba layer (PCM): all open signals' branches side by side on the same features.
 
 Letters: b batch, f frames, h w token rows and columns, c channels, d token width.
 """
@@ -18,17 +18,18 @@ from .places import Places
 
 
 class ParallelControl(nn.Module):
-    """o = MLP(Norm(z' + Σ_s g_s Δ_s)) + z with z' = Norm(z)   (after ACTalker, eq. 2-4).
+    """One control layer: o = MLP(Norm(z' + Σ_s g_s Δ_s)) + z with z' = Norm(z)   (after ACTalker, eq. 2-4).
 
-    The branches read z' and their changes are added to it: z itself grows with depth to hundreds of times the
-    size of a change, and a sum with it would drown the signals.
+    Δ_s is the change of signal s's branch (`MaskedBranch`), zero outside the signal's region,
+    and g_s its gate at each frame.
 
-    A signal whose gate is 0 is not computed: the output is bit for bit that of a model without it. The
-    paper sums whole features, Norm(k z + Σ Δ_s) for k open branches; closing one of them would rescale z
-    in the regions of the others, so here the changes are summed. The last layer starts at zero, so that a
-    pretrained network is unchanged at step 0.
+    Two things differ from the paper, o = MLP(Norm(z_1 + z_2)) + z with whole features z_s = z + Δ_s. There k
+    open branches give Norm(k z + Σ Δ_s), and closing one of them rescales z in the regions of the others; so
+    here the changes alone are summed. And the branches read z' and are added to z': with depth z grows to
+    hundreds of times the size of a change, and a sum with z would drown the signals.
 
-    side: of the grid, where each place has features of its own that z' has too (`Places`); 0: none.
+    A signal whose gate is 0 everywhere is not computed: the output is bit for bit that of a model without it.
+    The last layer starts at zero, so that a pretrained network is unchanged at step 0.
     """
 
     def __init__(
@@ -39,6 +40,15 @@ class ParallelControl(nn.Module):
         config: BranchConfig | None = None,
         side: int = 0,
     ) -> None:
+        """Make a layer with one branch for each signal.
+
+        Args:
+            channels: c of the features.
+            token_width: d of the signals' and the identity's tokens.
+            signals: names of the signals.
+            config: hyper-parameters of the branches.
+            side: rows of the square grid, to add learned features of its positions to z' (`Places`); 0: none.
+        """
         super().__init__()
         self.pre = nn.LayerNorm(channels)
         self.places = Places(side, channels) if side else None
@@ -52,20 +62,20 @@ class ParallelControl(nn.Module):
         self.mlp = nn.Sequential(first, nn.GELU(), last)
 
     def forward(self, z: Tensor, pass_: Pass, site: int = 0) -> Tensor:
-        """Features z (b, f, h, w, c) under the conditions of a forward pass; same shape out.
+        """Apply the layer to features z (b, f, h, w, c) under the pass's conditions; same shape out.
 
-        site: the layer's number in its network, by which passes hand on its branches' states.
+        site: number of the layer in its network, the key of its branches' states between passes.
         """
         b, f, h, w, c = z.shape
         flat = z.reshape(b, f * h * w, c)
-        read = self.pre(flat)
+        normed = self.pre(flat)  # z'
         if self.places is not None:
-            read = self.places.tokens(read)
-        mixed = read
+            normed = self.places.tokens(normed)
+        mixed = normed
         conditions = pass_.conditions
         for name, selection in pass_.selections((h, w), self.causal).items():
             change, state = self.branches[name](
-                read,
+                normed,
                 conditions.tokens[name],
                 conditions.identity,
                 selection,
@@ -74,6 +84,6 @@ class ParallelControl(nn.Module):
             )
             pass_.hand_on(site, name, state)
             gate = conditions.gates[name].to(change.dtype).flatten()[selection.index // (h * w)][:, None]
-            # where: what a closed frame holds, be it NaN, stays out
+            # `where`, not a product with 0: a NaN in a closed frame's change has to stay out
             mixed = paste(mixed, torch.where(gate > 0, gate * change, 0.0), selection)
         return (self.mlp(self.norm(mixed)) + flat).view_as(z)

@@ -1,4 +1,7 @@
-"""What each place of a map has of its own. Letters: b batch, f frames, h w rows and columns, c channels."""
+"""Learned features for each position of a grid.
+
+Letters: b batch, f frames, h w rows and columns, c channels.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +10,29 @@ from torch import Tensor, nn
 
 
 class Places(nn.Module):
-    """Learned features (side², c) of the places of a square grid, rows in reading order.
+    """One learned feature vector for each position of a square grid, (side², c), rows in reading order.
 
-    For latents where a place always means the same, such as a face's own map: a convolution does the same
-    everywhere and has to work out where it is, and until it has, nothing that is laid out in a place of its
-    own is learnt.
+    It serves latents in which a position always means the same part of a face, such as `FaceMotion`'s map. A
+    convolution treats all positions alike; without these features the network first has to learn where it is,
+    and until then it learns nothing that belongs to one part of the face.
     """
 
     def __init__(self, side: int, channels: int, deviation: float = 1.0) -> None:
-        """deviation: of the features in the beginning."""
+        """Draw the features at random.
+
+        Args:
+            side: rows, and columns, of the grid.
+            channels: c.
+            deviation: standard deviation of the initial features.
+        """
         super().__init__()
         self.features = nn.Parameter(deviation * torch.randn(side * side, channels))
 
     def tokens(self, flat: Tensor) -> Tensor:
-        """Features of tokens (b, f·side², c), frame after frame, with those of their places."""
+        """Add each position's features to tokens (b, f·side², c), frame after frame; same shape out."""
         return flat + self.features.to(flat.dtype).repeat(flat.shape[1] // len(self.features), 1)
 
     def planes(self, features: Tensor) -> Tensor:
-        """The same for (b·f, c, side, side)."""
+        """Add each position's features to maps (b·f, c, side, side); same shape out."""
         side = features.shape[-1]
         return features + self.features.to(features.dtype).T.unflatten(1, (side, side))

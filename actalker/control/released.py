@@ -1,12 +1,12 @@
-"""The parallel-control layer as ACTalker's released code has it, for its checkpoints.
+"""The parallel-control layer of ACTalker's released code, for its checkpoints.
 
-It is not the paper's: every frame is a sequence of its own; the layer replaces the features, there is no
-residual; a branch's scanned tokens take the place of the projected ones; identity and condition tokens stand
-at the end of the sequence; both branches are summed before the norm, the projection of a closed one too.
-Names of weights are the release's.
+It differs from the paper's. Each frame is its own sequence. The layer replaces the features; there is no
+residual. The paste happens between the projections, in the space of width 2c: a branch's scanned tokens
+replace its projected ones. Identity and condition tokens stand at the end of the sequence. The sum before the
+norm holds the projection of a closed branch too. The weights have the names of the release.
 
 Letters: k frames of the whole batch, t tokens a frame, c channels, d width of condition tokens, w = 2c,
-n tokens of a signal a frame, l length of the pack.
+m identity tokens, n tokens of a signal a frame, l steps of all sequences.
 """
 
 from __future__ import annotations
@@ -24,11 +24,14 @@ STATE = 16
 
 
 class ReleasedUnit(nn.Module):
-    """A selective scan in two directions, summed. Steps' parameters are projections of the steps
-    themselves.
+    """Selective scans in both directions, summed (Gu & Dao 2023, algorithm 2).
+
+    The step size δ and the projections B and C of each step are linear functions of the step itself, with
+    weights of their own in each direction. Unlike Mamba's block there is no convolution and no gate.
     """
 
     def __init__(self, channels: int) -> None:
+        """Make a unit of width w = 2 `channels`, with the release's initial values."""
         super().__init__()
         width, rank = 2 * channels, math.ceil(channels / 16)
         self.rank = rank
@@ -41,21 +44,21 @@ class ReleasedUnit(nn.Module):
         self.Ds = nn.Parameter(torch.ones(2 * width))
 
     def forward(self, steps: Tensor, lengths: Sequence[int]) -> Tensor:
-        """Packed sequences (l, w), one after another, to (l, w)."""
+        """Scan sequences (l, w) that stand one behind the other, of these lengths; same shape out."""
         width = steps.shape[1]
         total = torch.zeros_like(steps)
         for k in range(2):
-            own = slice(k * width, (k + 1) * width)
+            rows = slice(k * width, (k + 1) * width)  # of this direction
             projected = F.linear(steps, self.x_proj_weight[k])
             rank, B, C = projected.split([self.rank, STATE, STATE], dim=1)
             y, _ = selective_scan(
                 steps[None],
                 F.linear(rank, self.dt_projs_weight[k])[None],
-                -torch.exp(self.A_logs[own].float()),
+                -torch.exp(self.A_logs[rows].float()),
                 B[None],
                 C[None],
-                self.Ds[own].float(),
-                self.dt_projs_bias[k].float(),
+                D=self.Ds[rows].float(),
+                delta_bias=self.dt_projs_bias[k].float(),
                 delta_softplus=True,
                 lengths=list(lengths),
                 reverse=k == 1,
@@ -65,9 +68,13 @@ class ReleasedUnit(nn.Module):
 
 
 class ReleasedControl(nn.Module):
-    """The layer: two branches, audio and motion, on the same features."""
+    """The release's layer: an audio and a motion branch on the same features.
+
+    o = W_out Norm(z_1 + z_2), where z_s = W_s z with the tokens inside the region replaced by their scan
+    """
 
     def __init__(self, channels: int, token_width: int) -> None:
+        """Make a layer for features of `channels` (c) and condition tokens of `token_width` (d)."""
         super().__init__()
         width = 2 * channels
         self.audio_proj = nn.Linear(token_width, width, bias=False)
@@ -84,18 +91,27 @@ class ReleasedControl(nn.Module):
         z: Tensor,
         tokens: dict[str, Tensor],
         identity: Tensor,
-        kept: dict[str, Tensor],
+        selected: dict[str, Tensor],
         gates: dict[str, Tensor],
     ) -> Tensor:
-        """Features (k, t, c) to features.
+        """Compute new features (k, t, c) from features z (k, t, c).
 
-        tokens: audio (k, n, d), expression (k, n, d), zero where the gate is closed. identity: (k, m, d).
-        kept: audio, expression -> (k, t) bool, the tokens that a branch scans. gates: (k,) in [0, 1], how
-        far what is scanned takes their place; the release knows 0 (nothing kept) and 1.
+        Args:
+            tokens: `audio` and `expression` -> (k, n, d), zeros where the gate is closed.
+            identity: (k, m, d).
+            selected: signal -> (k, t) bool, the tokens that its branch scans.
+            gates: signal -> (k,) in [0, 1], the share of the scan in a selected token; the rest is its
+                projection. The release has 0, with no token selected, and 1.
         """
-        who = F.silu(self.id_proj(identity))
+        person = F.silu(self.id_proj(identity))
         audio, motion = (
-            self._branch(enter(z), who, F.silu(project(tokens[signal])), kept[signal], gates[signal], unit)
+            self._branch(
+                enter(z),
+                torch.cat([person, F.silu(project(tokens[signal]))], dim=1),  # (k, m + n, w)
+                selected[signal],
+                gates[signal],
+                unit,
+            )
             for signal, enter, project, unit in (
                 ("audio", self.in_proj1, self.audio_proj, self.audio_unit),
                 ("expression", self.in_proj2, self.exp_proj, self.exp_unit),
@@ -104,24 +120,21 @@ class ReleasedControl(nn.Module):
         return self.out_proj(self.out_norm(audio + motion))
 
     @staticmethod
-    def _branch(
-        z: Tensor, identity: Tensor, tokens: Tensor, kept: Tensor, gate: Tensor, unit: ReleasedUnit
-    ) -> Tensor:
-        """Tokens (k, t, w) with those that are kept replaced by what the scan makes of them."""
-        counts = kept.sum(1)
+    def _branch(z: Tensor, ends: Tensor, selected: Tensor, gate: Tensor, unit: ReleasedUnit) -> Tensor:
+        """Replace the selected tokens of z (k, t, w) by their scan, with `ends` (k, m + n, w) behind them."""
+        counts = selected.sum(1)
         if int(counts.sum()) == 0:
             return z
-        ends = torch.cat([identity, tokens], dim=1)  # (k, m + n, w)
         ends = ends * (counts > 0)[:, None, None]
         lengths = counts + ends.shape[1]
         first = lengths.cumsum(0) - lengths  # where each frame's sequence begins
-        frame, place = kept.nonzero(as_tuple=True)
-        rank = kept.cumsum(1)[frame, place] - 1
+        frame, place = selected.nonzero(as_tuple=True)
+        rank = selected.cumsum(1)[frame, place] - 1
         steps = z.new_empty(int(lengths.sum()), z.shape[2])
-        own = first[frame] + rank
+        rows = first[frame] + rank  # of the selected tokens among the steps
         behind = (first + counts)[:, None] + torch.arange(ends.shape[1], device=z.device)
-        steps[own] = z[frame, place]
+        steps[rows] = z[frame, place]
         steps[behind.flatten()] = ends.flatten(0, 1)
-        out, scanned = z.clone(), unit(steps, lengths.tolist())[own]
+        out, scanned = z.clone(), unit(steps, lengths.tolist())[rows]
         out[frame, place] = torch.lerp(z[frame, place], scanned, gate[frame].to(z.dtype)[:, None])
         return out
