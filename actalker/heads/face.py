@@ -1,7 +1,7 @@
-"""A portrait's face made ready, and its layer for any expression, pose and gaze.
+"""A portrait's face, prepared once, and its layer for any expression, pose and gaze.
 
-The portrait's own pixels are used wherever it shows a place; elsewhere colours that fit it. Letters: n
-vertices that are drawn, t triangles, H, W the photograph.
+A point of the face has the photograph's own colour wherever the photograph shows it, elsewhere a colour that
+fits the portrait. Letters: n drawn vertices, t triangles, (H, W) the photograph, (h, w) the face's box in it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .camera import FLIP, to_camera
 from .eyeballs import ROWS, STEP, parameters, seen_map, whole_map
 from .eyes import ball
 from .fit import HeadFit
-from .glasses import HELD, glasses, held
+from .glasses import HELD, glasses, under_frame
 from .inside import darkness, forward, inside_colours, lip_colour, own_inside
 from .kernels import Box
 from .layer import EYE_LEFT, EYE_RIGHT, MOUTH, SKIN, FaceLayer
@@ -43,10 +43,11 @@ SEAM, SEAM_DARK = 0.5, 0.35  # of the lips' colour between shut lips; how much d
 
 
 class PortraitFace:
-    """image: (H, W, 3) uint8; fit: its head; outline: (H, W) in [0, 1], the person; child: 0 an adult's
-    teeth, 1 a small child's, None for what the face looks like.
+    """The face of one portrait, which `draw` moves.
 
-    rest (n, 3), places (n, 2), depths (n,): as in `FaceLayer`. rig: of all portraits.
+    image (H, W, 3) uint8; fit: its head; outline (H, W) in [0, 1]: the person; child: the teeth, 0 an
+    adult's, 1 a small child's, None for what the face's proportions say. Attributes: rig, the mesh that all
+    portraits share; rest (n, 3), places (n, 2), depths (n,), as in `FaceLayer`; opening, cm between the lips.
     """
 
     def __init__(
@@ -62,25 +63,27 @@ class PortraitFace:
         self.scale = float(fit.camera.focal / fit.T[2])
         raster = self._look()
         x0, y0, x1, y1 = raster.box
-        own = own_teeth(
+        shown = own_teeth(
             rig, self.image[y0:y1, x0:x1], self.kinds0, self.places - np.array([x0, y0]), self.scale
         )
-        if own.lower:
-            self.form.base += (teeth(rig, child, own.lower) - teeth(rig, child)).astype(np.float32)
+        if shown.lower:
+            self.form.base += (teeth(rig, child, shown.lower) - teeth(rig, child)).astype(np.float32)
             raster = self._look()
-        there = to_camera(self.rest, fit.R, fit.T)
-        view = View.of(rig, self.image, outline, there, self.places, raster, self.scale)
-        self.visible = view.visibility(rig) * own_inside(rig, view, own.mask)
+        view = View.of(
+            rig, self.image, outline,
+            there=to_camera(self.rest, fit.R, fit.T), places=self.places, raster=raster, scale=self.scale,
+        )  # fmt: skip
+        self.visible = view.visibility(rig) * own_inside(rig, view, shown.mask)
         if (worn := glasses(rig, view)) > 0:
-            self.form.hold(HELD * worn * held(rig), self.rest)
+            self.form.hold(HELD * worn * under_frame(rig), self.rest)
         self.opening, self.forward = rig.lips.middle(self.rest), forward(rig, self.rest)
         no_lip = teeth_on_lips(rig, view) if self.opening > SLIT else np.zeros(len(rig.rows), np.float32)
         self.fill = fill_colours(rig, view, self.visible, no_lip)
         self.lashes_above = lashes_above(rig, view, self.fill)
         lash = self._lashes(view)
-        masks = np.dstack([self._masks(), own.mask])
+        masks = np.dstack([self._masks(), shown.mask])
         self._eyes(view, masks)
-        self.inside = inside_colours(rig, view, self.visible, self.light, self.tint, own)
+        self.inside = inside_colours(rig, view, self.visible, light=self.light, tint=self.tint, own=shown)
         lip = lip_colour(rig, view, self.visible)
         self.seam, self.glow = SEAM * lip, GLOW * lip
         skin = rig.kind == SKIN
@@ -97,12 +100,13 @@ class PortraitFace:
         grain = np.full_like(self.image, 0.5)
         grain[y0:y1, x0:x1] += (view.crop - blur(view.crop, 0.14 * self.scale)).clip(-0.04, 0.04)
         self.paint = kernels.Paint(
-            self.image, masks, (x0, y0), self.tables, grain, 0.33 * (chin - nose), lash
-        )
+            self.image, masks, (x0, y0),
+            tables=self.tables, grain=grain, cheek=0.33 * (chin - nose), lash=lash,
+        )  # fmt: skip
         self.mouth_wall, self.tooth = rig.kind == MOUTH, rig.is_part("teeth_upper")
 
     def _look(self) -> kernels.Raster:
-        """The portrait's own shape and where it lies; what of the mesh is in front."""
+        """Sets the portrait's own shape and its place in the photograph; returns the mesh drawn there."""
         self.rest = self.form(np.zeros(len(self.fit.coefficients), np.float32))
         there = to_camera(self.rest, self.R, self.T)
         self.places, self.depths = self.fit.camera.project(there).astype(np.float32), there[:, 2]
@@ -122,13 +126,12 @@ class PortraitFace:
         return int(x0), int(y0), int(min(w, max(x1, x0 + 2))), int(min(h, max(y1, y0 + 2)))
 
     def _behind(self, depths: np.ndarray) -> np.ndarray:
+        """Depths (n,) at which vertices are drawn: eyeballs and the mouth's inside stand back."""
         kind = self.rig.kind
         return (depths + BALL_BACK * (kind >= EYE_LEFT) + INSIDE_BACK * (kind == MOUTH)).astype(np.float32)
 
     def _masks(self) -> np.ndarray:
-        """(h, w, 4) of the box: where the photograph shows the mouth's inside and the eyeballs, loose and
-        tight.
-        """
+        """Where the photograph shows the mouth's inside and the eyeballs, each loose and tight: (h, w, 4)."""
         size = max(1, round(0.1 * self.scale))
         out = np.empty((*self.kinds0.shape, 4), np.float32)
         for k, kinds in enumerate(((MOUTH,), (EYE_LEFT, EYE_RIGHT))):
@@ -139,20 +142,21 @@ class PortraitFace:
         return out
 
     def _lashes(self, view: View) -> np.ndarray:
-        """(5,): colour of the lashes, how dense they are, how far single ones are told apart: as far as the
-        portrait's own edges of the lids say.
+        """The lashes as the edges of the portrait's lids show them, (5,).
+
+        Their colour, how dense they are, and how far single ones can be told apart.
         """
         rig = self.rig
         edge = np.concatenate([lids.zip.upper for lids in rig.lids])
-        own = kernels.bilinear(view.crop, view.places[edge])
-        dark = own[own.mean(1) <= np.quantile(own.mean(1), 0.3)].mean(0)
+        rims = kernels.bilinear(view.crop, view.places[edge])
+        dark = rims[rims.mean(1) <= np.quantile(rims.mean(1), 0.3)].mean(0)
         skin = self.fill[np.maximum(rig.lids[0].skin, rig.lids[1].skin) > 0.5].mean(0)
         dense = np.clip((0.95 - dark.mean() / max(skin.mean(), 1e-3)) / 0.4, 0.6, 1)
         single = np.clip((LASH_APART * self.scale - 1.5) / 2, 0, 1)
         return np.append(np.minimum(0.85 * dark, LASH_DARK * skin), [dense, single])
 
     def _eyes(self, view: View, masks: np.ndarray) -> None:
-        """The eyeballs' maps, white, and how bright and how coloured the portrait's light is."""
+        """Sets the eyeballs and their maps, the white's colour, and the portrait's light and its tint."""
         fit, rig = self.fit, self.rig
         self.balls = [ball(rig.model, fit.identity, side, fit.offset) for side in (0, 1)]
         maps = []
@@ -160,9 +164,10 @@ class PortraitFace:
             shown = np.where(self.kinds0 == kind, masks[..., 3], 0)
             maps.append(
                 seen_map(
-                    view.crop, view.box[:2], shown, self.balls[side], fit.camera, fit.R, fit.T, fit.gaze[side]
+                    view.crop, view.box[:2], shown, self.balls[side],
+                    camera=fit.camera, R=fit.R, T=fit.T, gaze=fit.gaze[side],
                 )
-            )
+            )  # fmt: skip
         beyond = STEP * (np.arange(ROWS) + 0.5) > 1.15 * np.radians(fit.iris)
         white = np.concatenate([colours[beyond][known[beyond]] for colours, known in maps])
         skin = self.fill[(rig.kind == SKIN) & (np.abs(rig.neutral[:, 1]) < 2)].mean(0)
@@ -180,8 +185,10 @@ class PortraitFace:
         self.tables = np.stack([whole_map(*known, fit.iris, self.white, self.light) for known in maps])
 
     def _edges(self, view: View) -> None:
-        """Where the layer gives way to what is behind it, and where the photograph was seen at a grazing
-        angle.
+        """Sets where the layer gives way to what is behind it, and how far triangles may stretch.
+
+        outline, cover (n,): alpha while the head is not turned, and at most. most (t,): how many times its
+        area in the photograph a triangle may have before its own pixels are dropped.
         """
         rig = self.rig
         N, marks = rig.neutral, rig.ibug68
@@ -189,8 +196,8 @@ class PortraitFace:
         for middle, away in ((N[marks[[36, 39]]], 2.4), (N[marks[[42, 45]]], 2.4), (N[marks[[30]]], 3.5)):
             side &= np.linalg.norm(N - middle.mean(0), axis=1) > away
         self.outline = np.where(side, smoothstep(-view.facing, 0.12, 0.4), 1).astype(np.float32)
-        own = kernels.bilinear(view.blurred, view.places)
-        other = np.abs(own - self.fill).sum(1) / np.maximum(self.fill.sum(1), 0.15) * (view.facing < 0.1)
+        shown = kernels.bilinear(view.blurred, view.places)
+        other = np.abs(shown - self.fill).sum(1) / np.maximum(self.fill.sum(1), 0.15) * (view.facing < 0.1)
         zone = side * (np.abs(N[:, 0]) > 4.5) * (N[:, 1] > -5.5)
         hair = smoothstep(rig.spread(other, 6), 0.32, 0.5) * zone
         h, w = self.image.shape[:2]  # what lies along the photograph's own border is not drawn into it
@@ -203,8 +210,10 @@ class PortraitFace:
     def draw(
         self, coefficients: np.ndarray, gaze: np.ndarray, rotation: np.ndarray, translation: np.ndarray
     ) -> FaceLayer:
-        """The layer of relative coefficients (54,) and gaze (2,) degrees, in the pose rotation (3, 3),
-        translation (3,).
+        """The layer of an expression in a pose.
+
+        coefficients (54,) and gaze (2,), degrees to the image's right and down, are relative to the
+        portrait's own; rotation (3, 3) and translation (3,) to camera space are not.
         """
         rig, fit = self.rig, self.fit
         V = self.form(coefficients)
@@ -215,6 +224,39 @@ class PortraitFace:
         turned = self._turned(rotation)
         shares = [self.form.lid_share(coefficients, k) for k in BLINKS]
         still = self._still(V, gaze, shares, turned)
+        values = self._values(V, places, shares, still, turned)
+        eyes = [
+            parameters(ball, camera=fit.camera, R=fit.R, T=fit.T, own=portrait_gaze, moved=gaze)
+            for ball, portrait_gaze in zip(self.balls, fit.gaze, strict=True)
+        ]
+        alpha, colour, source, weight, kind = kernels.paint(
+            raster, rig.triangles, rig.kinds, depths, values,
+            portrait=self.paint, eyes=np.stack(eyes), still=still,
+            reach=np.maximum(np.array([0.22, 0.2], np.float32) * self.scale, 1.0),
+        )  # fmt: skip
+        return FaceLayer(
+            box=raster.box,
+            alpha=alpha,
+            colour=colour,
+            source=source,
+            weight=weight,
+            kind=kind,
+            vertices=V,
+            rest=self.rest,
+            places=self.places,
+            depths=self.depths,
+            rotation=rotation,
+            translation=translation,
+        )
+
+    def _values(
+        self, V: np.ndarray, places: np.ndarray, shares: list[float], still: np.ndarray, turned: float
+    ) -> np.ndarray:
+        """The values (n, 15) that `kernels.paint` takes, of vertices V (n, 3) at `places` (n, 2), pixels.
+
+        shares: of the lids, how far they shut; still (3,) and turned: as `_still` and `_turned` give them.
+        """
+        rig = self.rig
         values = np.empty((len(V), 15), np.float32)
         values[:, :2], values[:, 2] = self.places * self.depths[:, None], self.depths
         eyes = rig.kind >= EYE_LEFT
@@ -225,13 +267,19 @@ class PortraitFace:
             values[:, 4] = np.minimum(values[:, 4], 1 - lids.skin * min(abs(share) / 0.1, 1.0))
         values[:, 5] = rig.border * np.minimum(turned + (1 - turned) * self.outline, self.cover)
         values[:, 6:9] = self.fill
-        lit = np.exp(
-            -PUSHED * max(forward(rig, V) - self.forward, 0)
-        )  # lips pushed forward take the teeth's light
+        self._mouth_values(values, V, still)
+        values[:, 9] = np.where(self.mouth_wall, self.tooth, rig.lids[0].skin + rig.lids[1].skin)
+        self._lid_values(values, shares)
+        return values
+
+    def _mouth_values(self, values: np.ndarray, V: np.ndarray, still: np.ndarray) -> None:
+        """Lights the mouth's inside and the lips beside it, in columns 3 and 6 to 8 of `values`."""
+        rig, wall = self.rig, self.mouth_wall
+        # lips pushed forward take the teeth's light
+        lit = np.exp(-PUSHED * max(forward(rig, V) - self.forward, 0))
         dark = darkness(rig, V, self.tint) * lit ** (1 + self.tint * WARM)
         x, gap = rig.lips.zip.columns(V)
         slit = smoothstep(np.interp(V[:, 0], x, gap[:, 0], left=0, right=0), 0.0, SLIT)[:, None]
-        wall = self.mouth_wall
         inside = self.inside * dark + (1 - dark) * self.glow
         seam = (1 - slit) * self.at_lips
         values[wall, 6:9] = (inside + seam * (self.seam - inside))[wall]
@@ -240,43 +288,19 @@ class PortraitFace:
         dim = 1 - SEAM_DARK * shut * self.at_seam
         inner = ((1 - shut) * self.at_inner)[:, None]
         values[:, 6:9] *= dim[:, None] * (1 - inner * INNER_DARK * (1 + self.tint * WARM))
-        values[:, 9] = np.where(wall, self.tooth, rig.lids[0].skin + rig.lids[1].skin)
-        self._lid_values(values, shares)
-        eyeballs = np.stack(
-            [parameters(self.balls[side], fit.camera, fit.R, fit.T, fit.gaze[side], gaze) for side in (0, 1)]
-        )
-        reach = np.maximum(np.array([0.22, 0.2], np.float32) * self.scale, 1.0)
-        alpha, colour, source, weight, kind = kernels.paint(
-            raster, rig.triangles, rig.kinds, depths, values, self.paint, eyeballs, still, reach
-        )
-        return FaceLayer(
-            raster.box,
-            alpha,
-            colour,
-            source,
-            weight,
-            kind,
-            V,
-            self.rest,
-            self.places,
-            self.depths,
-            rotation,
-            translation,
-        )
 
     def _lid_values(self, values: np.ndarray, shares: list[float]) -> None:
-        """Columns 10 to 14 of what is painted: drop, distance to the upper edge, place across, how shut,
-        lashes below.
+        """Fills columns 10 to 14 of `values` (n, 15): the lids, each shut by its share.
+
+        They hold the blink's drop, the distance to the upper edge, the place across the eye, how far the lid
+        is shut, and how far lashes lie on the lower lid.
         """
         values[:, 10:] = (0, 9, 0, 0, 0)
         for lids, share in zip(self.rig.lids, shares, strict=True):
             shut = float(smoothstep(np.array(share), 0.08, 0.5))
             near = lids.near
-            values[near, 10], values[near, 11], values[near, 12] = (
-                lids.drop[near],
-                lids.above[near],
-                lids.across[near],
-            )
+            values[near, 10], values[near, 11] = lids.drop[near], lids.above[near]
+            values[near, 12] = lids.across[near]
             values[near, 13] = shut * lids.over[near]
             values[near, 14] = float(smoothstep(np.array(share), 0.75, 1.0)) * lids.under[near]
 
@@ -286,8 +310,9 @@ class PortraitFace:
         return float(np.clip(np.degrees(np.arccos(np.clip(toward[2], -1, 1))) / TURNED, 0, 1))
 
     def _still(self, V: np.ndarray, gaze: np.ndarray, shares: list[float], turned: float) -> np.ndarray:
-        """(3,) of the mouth and the eyeballs: 1 while nothing there has moved, 0 when it has clearly. A lid
-        that goes down covers the ball and leaves the rest of it as it is.
+        """(3,) of the mouth and both eyeballs: 1 while nothing there has moved, 0 where it clearly has.
+
+        A lid that goes down covers the ball and leaves the rest of it as it is.
         """
         lips = np.concatenate([self.rig.lips.zip.lower, self.rig.lips.zip.upper])
         mouth = np.abs(V[lips] - self.rest[lips]).max() / 0.15
@@ -295,11 +320,14 @@ class PortraitFace:
         return 1 - np.clip(np.maximum([mouth, *eyes], turned), 0, 1).astype(np.float32)
 
     def _weights(self, V: np.ndarray, places: np.ndarray, shares: list[float], turned: float) -> np.ndarray:
-        """(n,) share of the photograph's own pixels: less where it stretches, and on lids that shut."""
+        """(n,) in [0, 1]: share of the photograph's own pixels in the colour.
+
+        It is less where the photograph stretches, at the rims of lips that part, and on lids that shut.
+        """
         rig = self.rig
         most = self.most - 0.45 * turned * (self.most < 2.5)
-        kept = kernels.unstretched(places, rig.triangles, self.areas, most, rig.count)
-        weights = self.visible * smoothstep(kept, 0.25, 0.95)
+        unstretched = kernels.unstretched(places, rig.triangles, self.areas, most, rig.count)
+        weights = self.visible * smoothstep(unstretched, 0.25, 0.95)
         changed = np.clip(abs(rig.lips.middle(V) - self.opening) / 0.2, 0, 1)
         weights *= 1 - changed * self.at_rims
         for lids, share in zip(rig.lids, shares, strict=True):

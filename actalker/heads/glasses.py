@@ -1,4 +1,4 @@
-"""Whether a portrait wears glasses, and what of the face they hold still: frames do not bend with brows."""
+"""Whether a portrait wears glasses, and which skin they hold still: frames do not bend with brows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ HELD = 0.85  # of the skin's motion around the eyes that glasses stop
 
 
 def glasses(rig: Rig, view: View) -> float:
-    """How surely, in [0, 1], a frame crosses the bridge of the nose and both cheeks under the eyes."""
+    """How sure it is, in [0, 1], that the portrait wears glasses.
+
+    A frame shows as lines across the bridge of the nose and across both cheeks under the eyes.
+    """
     return float(
         smoothstep(
             np.array(_line(rig, view, BRIDGE) + 1.5 * min(_line(rig, view, u) for u in UNDER)), UNSURE, SURE
@@ -29,8 +32,8 @@ def glasses(rig: Rig, view: View) -> float:
     )
 
 
-def held(rig: Rig) -> np.ndarray:
-    """(n,) in [0, 1]: skin that lies under a frame; not the lids, which move behind it."""
+def under_frame(rig: Rig) -> np.ndarray:
+    """(n,) in [0, 1]: how far a vertex is skin under a frame; lids are not, for they move behind it."""
     x, y, z = rig.neutral.T
     zone = smoothstep(y, -0.3, 0.7) * smoothstep(y, 6.2, 5.2) * smoothstep(z, 0.0, 2.0)
     for lids in rig.lids:
@@ -52,6 +55,6 @@ def _strip(rig: Rig, strip: tuple[float, float, float, float]) -> tuple[np.ndarr
     skin = np.flatnonzero(rig.is_part("face") & (rig.neutral[:, 2] > 5))
     x0, x1, y0, y1 = strip
     y, x = np.meshgrid(np.linspace(y0, y1, ROWS), np.linspace(x0, x1, 5), indexing="ij")
-    away, found = cKDTree(rig.neutral[skin, :2]).query(np.stack([x.ravel(), y.ravel()], 1), k=3)
+    away, nearest = cKDTree(rig.neutral[skin, :2]).query(np.stack([x.ravel(), y.ravel()], 1), k=3)
     weights = 1 / (away + 1e-3)
-    return skin[found], weights / weights.sum(1, keepdims=True)
+    return skin[nearest], weights / weights.sum(1, keepdims=True)
