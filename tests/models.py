@@ -2,6 +2,8 @@
 
 import torch
 
+from actalker.codecs.unshuffle import PixelUnshuffle
+from actalker.media.image import height_width
 from actalker.pipeline.model.model import ModelConfig, TalkingHeadModel
 
 SMALL = {
@@ -29,6 +31,22 @@ SMALL = {
 }
 
 
+class Fourfold(PixelUnshuffle):
+    """Four frames' folded pixels are one latent frame's channels; the last stands for those after it."""
+
+    def __init__(self, stride: int = 4) -> None:
+        super().__init__(stride)
+        self.stride, self.channels = (4, stride, stride), 4 * self.channels
+
+    def encode(self, video):
+        lacking = -video.shape[1] % 4
+        whole = torch.cat([video, video[:, -1:].expand(-1, lacking, -1, -1, -1)], dim=1)
+        return super().encode(whole).unflatten(1, (-1, 4)).flatten(2, 3)
+
+    def decode(self, latents, chunk=8):
+        return super().decode(latents.unflatten(2, (4, -1)).flatten(1, 2))
+
+
 def small_model(seed: int = 0, **changes: object) -> TalkingHeadModel:
     """A model of 64 pixels whose control layers are not zero, as after training."""
     torch.manual_seed(seed)
@@ -42,19 +60,19 @@ def small_model(seed: int = 0, **changes: object) -> TalkingHeadModel:
 def some_conditions(model: TalkingHeadModel, b: int = 1, f: int = 4, seed: int = 0, gates=None, regions=None):
     """Random conditions of b clips with all three signals, on `model`'s picture size."""
     g = torch.Generator().manual_seed(seed)
-    size = model.config.size
+    h, w = height_width(model.config.size)
     tokens = {
         s: torch.randn(b, f, *model.encoders[s].null.shape, generator=g)
         for s in ("audio", "expression", "text")
     }
-    mouth = torch.zeros(b, f, size, size)
-    mouth[..., size // 2 :, size // 4 : 3 * size // 4] = 1
-    face = torch.zeros(b, f, size, size)
-    face[..., size // 8 :, size // 8 : 7 * size // 8] = 1
+    mouth = torch.zeros(b, f, h, w)
+    mouth[..., h // 2 :, w // 4 : 3 * w // 4] = 1
+    face = torch.zeros(b, f, h, w)
+    face[..., h // 8 :, w // 8 : 7 * w // 8] = 1
     regions = regions or {"audio": mouth, "expression": face - mouth, "text": face}
     gates = gates or dict.fromkeys(tokens, 1.0)
     gates = {s: torch.full((b, f), float(v)) if not torch.is_tensor(v) else v for s, v in gates.items()}
-    portrait = torch.rand(b, 3, size, size, generator=g) * 2 - 1
+    portrait = torch.rand(b, 3, h, w, generator=g) * 2 - 1
     return model.conditions(
         portrait,
         {s: tokens[s] for s in gates},

@@ -20,6 +20,7 @@ from ..control.parallel import ParallelControl
 from ..control.pass_ import Pass, States
 from ..control.places import Places
 from ..errors import InputError
+from ..media.image import height_width
 from ..signals.signal import SIGNALS
 from .attach import CurrentPass, attach, control_scope, cross_attentions
 from .base import SpatioTemporalNetwork
@@ -39,7 +40,7 @@ class ControlUNet(SpatioTemporalNetwork):
     smaller. Channels and grids are those behind it.
 
     placed: whether every place of the grid has learned features of its own (`Places`), behind conv_in and in
-    each control layer; for latents of sample_size where a place always means the same. A base's weights then
+    each control layer; for latents of sample_size ((h, w) or a side) where a place always means the same. A base's weights then
     do not begin as the base. branch_gated: as in `BranchConfig`.
 
     adapters: signals enter every cross-attention too (`DecoupledAttention`), starting at zero.
@@ -76,12 +77,11 @@ class ControlUNet(SpatioTemporalNetwork):
         still_in_time(self)
         config = BranchConfig.from_dict(branch or {})
         self.register_to_config(branch=asdict(config))
-        size = self.config.sample_size or 0
-        sides = self._sides(size, patch) if placed else {}
+        grids = self._grids(patch) if placed else {}
         self.control = nn.ModuleList()
         for k, site in enumerate(self.control_sites()):
-            side = sides.get(site, 0)
-            self.control.append(ParallelControl(site.in_channels, token_width, signals, config, side))
+            grid = grids.get(site)
+            self.control.append(ParallelControl(site.in_channels, token_width, signals, config, grid))
             attach(self, site, "_controlled", k)
         for attention, spatial in cross_attentions(self) if adapters else ():
             channels, current = attention.to_k.out_features, CurrentPass(self.scope_id)
@@ -92,7 +92,7 @@ class ControlUNet(SpatioTemporalNetwork):
         self.guider = LocationGuider(len(GUIDING), self.width) if guided else None
         if self.guider is not None:
             attach(self, self.conv_in, "_guided")
-        self.places = Places(size // patch, self.width, 0.5) if placed else None
+        self.places = Places(grids[self.conv_in], self.width, 0.5) if placed else None
         if self.places is not None:
             attach(self, self.conv_in, "_placed")
 
@@ -125,15 +125,17 @@ class ControlUNet(SpatioTemporalNetwork):
         assert self.places is not None
         return self.places.planes(features)
 
-    def _sides(self, size: int, patch: int) -> dict[nn.Module, int]:
-        """Rows of the grid of each control site, for square latents of this size."""
-        last, folds = len(self.down_blocks) - 1, patch * 2 ** (len(self.down_blocks) - 1)
-        if not size or size % folds:
+    def _grids(self, patch: int) -> dict[nn.Module, tuple[int, int]]:
+        """(h, w) of the tokens of each control site, and of conv_in, for latents of `sample_size`."""
+        size, last = self.config.sample_size, len(self.down_blocks) - 1
+        folds = patch * 2**last
+        if not size or any(n % folds for n in height_width(size)):
             raise InputError(f"placed: sample_size is {size or 'none'}; give one that {folds} divides")
-        blocks = [*enumerate(self.down_blocks), (last, self.mid_block)]
+        h, w = (n // patch for n in height_width(size))
+        blocks = [(0, self.conv_in), *enumerate(self.down_blocks), (last, self.mid_block)]
         blocks += [(last - k, block) for k, block in enumerate(self.up_blocks)]
-        sites = set(self.control_sites())
-        return {m: size // patch >> level for level, block in blocks for m in block.modules() if m in sites}
+        places = {self.conv_in, *self.control_sites()}
+        return {m: (h >> k, w >> k) for k, block in blocks for m in block.modules() if m in places}
 
     def estimate(
         self, sample: Tensor, timestep: Tensor | float, conditions: Conditions, states: States | None = None

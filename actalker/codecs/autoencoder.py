@@ -10,6 +10,7 @@ from diffusers import AutoencoderKLTemporalDecoder
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
+from ..media.image import Size, height_width
 from .pixels import PixelCodec
 
 DECODED_MAPS = 7  # of the decoder's finest level, for each frame that is decoded at once
@@ -46,9 +47,10 @@ class TemporalAutoencoder(AutoencoderKLTemporalDecoder, PixelCodec):
         side = 2 ** (len(block_out_channels) - 1)
         self.stride = (1, side, side)
 
-    def held(self, frames: int, size: int, width: int) -> float:
-        """Bytes that decoding so many frames at once holds, about. width: of a number."""
-        return DECODED_MAPS * frames * size**2 * self.config.block_out_channels[0] * width
+    def held(self, frames: int, size: Size, width: int) -> float:
+        """Bytes that decoding so many frames at once holds, about. width: bytes of a number."""
+        h, w = height_width(size)
+        return DECODED_MAPS * frames * h * w * self.config.block_out_channels[0] * width
 
     # diffusers names its own methods encode and decode, with other shapes: they stay reachable through
     # that class.

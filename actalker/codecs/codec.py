@@ -17,6 +17,7 @@ from ..errors import InputError
 from ..faces.crop import Crop
 from ..faces.face import Face
 from ..heads.motion import HeadMotion
+from ..media.image import Size
 
 VIEWS = ("photo", "face")
 
@@ -39,8 +40,8 @@ class EvenInTime:
 class Sitter:
     """A portrait, as a codec is bound to it.
 
-    image: (H, W, 3) uint8, upright. face: in its pixels. square: of it, what models see that work on a
-    square. size: side of that square in the model, pixels. name: of the file, for messages.
+    image: (H, W, 3) uint8, upright. face: in its pixels. square: what models see of it that make pictures.
+    size: of those pictures, (height, width) or the side of a square. name: of the file, for messages.
     view: what is shown: a name in `VIEWS`; None: as the codec does. limit: of the frames' longer side,
     pixels; 0 is none; None: the codec's own.
     """
@@ -48,7 +49,7 @@ class Sitter:
     image: np.ndarray
     face: Face
     square: Crop
-    size: int
+    size: Size
     name: str = "portrait"
     view: str | None = None
     limit: int | None = None
@@ -133,11 +134,11 @@ class Codec(Protocol):
     moves: bool
     """Whether latents are motion, so that motion can be read from them."""
 
-    def latent_shape(self, size: int) -> tuple[int, int, int]:
-        """(c, h, w) of a model whose picture has this side."""
+    def latent_shape(self, size: Size) -> tuple[int, int, int]:
+        """(c, h, w) of a model whose picture has this size."""
 
-    def held(self, frames: int, size: int, width: int) -> float:
-        """Bytes that decoding so many frames at once holds, about. width: of a number."""
+    def held(self, frames: int, size: Size, width: int) -> float:
+        """Bytes that decoding so many frames at once holds, about. width: bytes of a number."""
 
     def encode(self, video: Tensor) -> Tensor:
         """Video (b, f, 3, H, W) in [-1, 1] to latents (b, latents_of(f), c, h, w)."""

@@ -19,6 +19,7 @@ from ..errors import InputError
 from ..heads.face_map import CHANNELS, SIDE, face_map, numbers_of
 from ..heads.motion import HeadMotion
 from ..heads.track import track
+from ..media.image import Size
 from .codec import EvenInTime, Sitter
 from .drawn import DrawnPortrait
 from .unshuffle import HUB_OPTIONS
@@ -53,11 +54,11 @@ class FaceMotion(ModelMixin, ConfigMixin, EvenInTime):
         codec = cls.from_config(cls.load_config(folder, **hub))
         return codec.to(options.get("torch_dtype") or torch.float32).eval()
 
-    def latent_shape(self, size: int) -> tuple[int, int, int]:
+    def latent_shape(self, size: Size) -> tuple[int, int, int]:
         """(4, 32, 32), whatever the picture's size."""
         return CHANNELS, SIDE, SIDE
 
-    def held(self, frames: int, size: int, width: int) -> float:
+    def held(self, frames: int, size: Size, width: int) -> float:
         """Bytes that drawing holds, about: frames are drawn one by one, as bytes."""
         return DRAWING
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..heads.motion import HeadMotion
+from ..media.image import Size, height_width
 from ..regions.shapes import REGIONS, SOFT_REGIONS
 from .codec import EvenInTime, Sitter, no_motion
 
@@ -29,13 +30,15 @@ class PixelCodec(EvenInTime, ABC):
     def decode(self, latents: Tensor, chunk: int = 8) -> Tensor:
         """See `Codec`."""
 
-    def latent_shape(self, size: int) -> tuple[int, int, int]:
-        """(c, h, w) of a model whose picture has this side."""
-        return self.channels, size // self.stride[1], size // self.stride[2]
+    def latent_shape(self, size: Size) -> tuple[int, int, int]:
+        """(c, h, w) of a model whose picture has this size."""
+        h, w = height_width(size)
+        return self.channels, h // self.stride[1], w // self.stride[2]
 
-    def held(self, frames: int, size: int, width: int) -> float:
-        """Bytes that decoding so many frames at once holds, about. width: of a number."""
-        return frames * 3 * size**2 * width
+    def held(self, frames: int, size: Size, width: int) -> float:
+        """Bytes that decoding so many frames at once holds, about. width: bytes of a number."""
+        h, w = height_width(size)
+        return frames * 3 * h * w * width
 
     def stream(
         self, latents: Tensor, chunk: int, still: Tensor | None = None, free: Tensor | None = None
@@ -52,15 +55,16 @@ class PixelCodec(EvenInTime, ABC):
             yield video
 
     def bound(self, sitter: Sitter) -> SquarePortrait:
-        """The square of the portrait that the model sees. Raises: InputError for another view or size."""
+        """The part of the portrait that the model sees. Raises: InputError for another view or size."""
+        h, w = height_width(sitter.size)
         if sitter.view == "photo":
             raise InputError(
-                f"view photo: this model draws a square of {sitter.size} pixels; leave --view out, or take a "
+                f"view photo: this model draws the face alone, {w}x{h} pixels; leave --view out, or take a "
                 "model of heads, such as direct"
             )
-        if sitter.limit not in (None, sitter.size):
+        if sitter.limit not in (None, max(h, w)):
             raise InputError(
-                f"size {sitter.limit or 'own'}: this model draws {sitter.size} pixels; leave --size out, or "
+                f"size {sitter.limit or 'own'}: this model draws {w}x{h} pixels; leave --size out, or "
                 "take a model of heads, such as direct"
             )
         return SquarePortrait.of(sitter, self)
@@ -68,7 +72,7 @@ class PixelCodec(EvenInTime, ABC):
 
 @dataclass(frozen=True, eq=False)
 class SquarePortrait:
-    """A square of a photograph, which a pixel codec's models see and draw; see `codec.Bound`."""
+    """A part of a photograph, which a pixel codec's models see and draw; see `codec.Bound`."""
 
     picture: np.ndarray
     masks: Mapping[str, Tensor]
@@ -80,11 +84,11 @@ class SquarePortrait:
 
     @classmethod
     def of(cls, sitter: Sitter, codec: PixelCodec | None = None) -> SquarePortrait:
-        """Cut the square and mark its regions, soft ones where the face's landmarks are known."""
-        size = sitter.size
+        """Cut it and mark its regions, soft ones where the face's landmarks are known."""
+        size = height_width(sitter.size)
         points = sitter.face.points().moved(sitter.square, size)
         shapes = {**REGIONS, **(SOFT_REGIONS if points.contours else {})}
-        masks = {region: shape([points], (size, size)) for region, shape in shapes.items()}
+        masks = {region: shape([points], size) for region, shape in shapes.items()}
         return cls(sitter.square.apply(sitter.image, size), masks, sitter, codec)
 
     @property
@@ -93,24 +97,24 @@ class SquarePortrait:
         return self.picture.shape[0], self.picture.shape[1]
 
     def place(self) -> str:
-        """In words, which square of the picture the model sees."""
+        """In words, which part of the picture the model sees."""
         h, w = self.sitter.image.shape[:2]
-        square, side = self.sitter.square, round(self.sitter.square.side)
-        x0, y0 = max(0.0, square.x), max(0.0, square.y)
-        x1, y1 = min(float(w), square.x + square.side), min(float(h), square.y + square.side)
-        beyond = 1 - max(0.0, x1 - x0) * max(0.0, y1 - y0) / square.side**2
-        return (
-            f"the model sees {side} x {side} pixels from ({round(square.x)}, {round(square.y)}) of {w} x {h}"
-            + (f", {beyond:.0%} of them beyond the picture" if beyond >= 0.005 else "")
+        left, top, right, bottom = self.seen_part()
+        wide, high = right - left, bottom - top
+        size, start = f"{round(wide)} x {round(high)}", f"({round(left)}, {round(top)})"
+        x0, y0 = max(0.0, left), max(0.0, top)
+        x1, y1 = min(float(w), right), min(float(h), bottom)
+        beyond = 1 - max(0.0, x1 - x0) * max(0.0, y1 - y0) / (wide * high)
+        return f"the model sees {size} pixels from {start} of {w} x {h}" + (
+            f", {beyond:.0%} of them beyond the picture" if beyond >= 0.005 else ""
         )
 
     def seen_part(self) -> tuple[float, float, float, float]:
-        """The square's corners in the photograph."""
-        square = self.sitter.square
-        return square.x, square.y, square.x + square.side, square.y + square.side
+        """Its corners in the photograph."""
+        return self.sitter.square.seen(self.sitter.size)
 
     def sketch(self) -> tuple[str, np.ndarray]:
-        """The square."""
+        """The picture."""
         return "what the model sees", self.picture
 
     def record(self) -> dict[str, object]:

@@ -38,7 +38,7 @@ class ParallelControl(nn.Module):
         token_width: int,
         signals: Iterable[str],
         config: BranchConfig | None = None,
-        side: int = 0,
+        grid: tuple[int, int] | None = None,
     ) -> None:
         """Make a layer with one branch for each signal.
 
@@ -47,11 +47,11 @@ class ParallelControl(nn.Module):
             token_width: d of the signals' and the identity's tokens.
             signals: names of the signals.
             config: hyper-parameters of the branches.
-            side: rows of the square grid, to add learned features of its positions to z' (`Places`); 0: none.
+            grid: (h, w), to add learned features of its positions to z' (`Places`); None: no features.
         """
         super().__init__()
         self.pre = nn.LayerNorm(channels)
-        self.places = Places(side, channels) if side else None
+        self.places = Places(grid, channels) if grid else None
         config = config or BranchConfig()
         self.causal = config.causal
         self.branches = nn.ModuleDict({s: branch_of(channels, token_width, config) for s in signals})

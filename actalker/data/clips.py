@@ -1,6 +1,6 @@
 """Shards of real clips to training samples of pictures: which window, which reference frame, which gates.
 
-Letters: f frames of a window, s side of the model's picture, t side of a driving crop.
+Letters: f frames of a window, H W the model's picture, t side of a driving crop.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor
 from ..control.gates import Gates, draw_gates
 from ..faces.crop import Crop, canonical_crop
 from ..faces.face import Face
+from ..media.image import Size, height_width
 from ..regions.shapes import REGIONS
 from ..signals.motion import motion_buckets
 from ..signals.samples import ClipWindow
@@ -30,8 +31,8 @@ from .shards import Clip
 class ClipDataConfig(ClipSetConfig):
     """How training windows are cut from prepared clips."""
 
-    size: int = 128
-    """Side of the model's picture, pixels."""
+    size: Size = 128
+    """Height and width of the model's picture, pixels, or the side of a square."""
 
     driver_size: int = 128
     """Side of the driving face's crop, pixels."""
@@ -71,10 +72,10 @@ class ClipDataset(ClipSet[Sample]):
         scale = pictures[0].shape[0] / features["mouth"].shape[0]  # decoded frames may be smaller
         scheme = meta["features"].get("scheme")
         faces = {k: _face(features, scheme, k, scale) for k in wanted}
-        square = canonical_crop(faces[reference])
+        square, size = canonical_crop(faces[reference]), height_width(config.size)
         driving = Crop(*(float(v) * scale for v in features["crop"]))
-        points = [faces[k].points().moved(square, config.size) for k in (reference, *rows)]
-        masks = {name: REGIONS[name](points, (config.size,) * 2) >= 0.5 for name in ("face", "mouth")}
+        points = [faces[k].points().moved(square, size) for k in (reference, *rows)]
+        masks = {name: REGIONS[name](points, size) >= 0.5 for name in ("face", "mouth")}
         rate = Fraction(config.fps, stride)
         first = rows[0] // stride
         audio = None
@@ -99,8 +100,8 @@ class ClipDataset(ClipSet[Sample]):
         drawn = draw_gates(present, generator, config.all_open, fractional=0.0)
         gates = Gates({**dict.fromkeys(self.signals, 0.0), **drawn.pieces})
         return Sample(
-            portrait=_cut(pictures[reference], square, config.size),
-            frames=torch.stack([_cut(pictures[k], square, config.size) for k in rows]),
+            portrait=_cut(pictures[reference], square, size),
+            frames=torch.stack([_cut(pictures[k], square, size) for k in rows]),
             arrays={name: signal.arrays for name, signal in has.items()},
             gates=torch.from_numpy(np.stack([gates.values(s, config.frames, rate) for s in self.signals])),
             face=masks["face"].to(torch.uint8),
@@ -148,6 +149,6 @@ def _motion(features: dict[str, np.ndarray], scheme: str | None, rows: Sequence[
     return float(head), float(expression)
 
 
-def _cut(picture: np.ndarray, square: Crop, size: int) -> Tensor:
-    """(3, size, size) uint8."""
+def _cut(picture: np.ndarray, square: Crop, size: Size) -> Tensor:
+    """(3, H, W) uint8."""
     return torch.from_numpy(square.apply(picture, size).copy()).permute(2, 0, 1)

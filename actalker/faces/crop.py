@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from ..media.image import Size, height_width
 from .face import Face
 
 EYES_AT, MOUTH_AT = 0.42, 0.68
@@ -19,38 +20,66 @@ EYES_AT, MOUTH_AT = 0.42, 0.68
 
 @dataclass(frozen=True)
 class Crop:
-    """A square in a picture's pixels: its left top corner and its side. It may reach beyond the picture."""
+    """A square in a picture's pixels: its left top corner and its side. It may reach beyond the picture.
+
+    Cuts need not be square: the square fills their shorter side, and along the longer one what lies beside it
+    is seen as well, evenly on both sides.
+    """
 
     x: float
     y: float
     side: float
 
-    def apply(self, image: np.ndarray, size: int) -> np.ndarray:
-        """Cut (h, w, 3) uint8 to (size, size, 3) uint8: antialiased, the border's pixels repeated outside."""
+    def seen(self, size: Size) -> tuple[float, float, float, float]:
+        """x0, y0, x1, y1 in the picture's pixels of what a cut of this size shows."""
+        beside, above = self._margins(size)
+        x1, y1 = self.x + self.side + beside, self.y + self.side + above
+        return self.x - beside, self.y - above, x1, y1
+
+    def _margins(self, size: Size) -> tuple[float, float]:
+        """What a cut of this size shows on each side of the square, and above and below it."""
+        height, width = height_width(size)
+        short = min(height, width)
+        return self.side * (width - short) / short / 2, self.side * (height - short) / short / 2
+
+    def apply(self, image: np.ndarray, size: Size) -> np.ndarray:
+        """Cut (h, w, 3) uint8 to a picture of this size, uint8: antialiased, the border's pixels repeated
+        outside.
+        """
         h, w = image.shape[:2]
-        reach = self.side / size  # pixels beside the square that the filter sees
-        x0, y0 = int(np.floor(self.x - reach)), int(np.floor(self.y - reach))
-        x1, y1 = int(np.ceil(self.x + self.side + reach)), int(np.ceil(self.y + self.side + reach))
+        height, width = height_width(size)
+        reach = self.side / min(height, width)  # pixels beside the cut that the filter sees
+        (left, top, right, bottom), (beside, above) = self.seen(size), self._margins(size)
+        x0, y0 = int(np.floor(left - reach)), int(np.floor(top - reach))
+        x1, y1 = int(np.ceil(right + reach)), int(np.ceil(bottom + reach))
         rows, columns = np.clip(np.arange(y0, y1), 0, h - 1), np.clip(np.arange(x0, x1), 0, w - 1)
         inside = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         part = Image.fromarray(np.pad(inside, (_repeats(rows), _repeats(columns), (0, 0)), mode="edge"))
-        left, top = self.x - x0, self.y - y0
-        box = (left, top, left + self.side, top + self.side)
-        return np.array(part.resize((size, size), Image.Resampling.BILINEAR, box=box))
+        left, top = left - x0, top - y0
+        box = (left, top, left + self.side + 2 * beside, top + self.side + 2 * above)
+        return np.array(part.resize((width, height), Image.Resampling.BILINEAR, box=box))
 
-    def to_crop(self, points: np.ndarray, size: int) -> np.ndarray:
+    def to_crop(self, points: np.ndarray, size: Size) -> np.ndarray:
         """Points (..., 2) in the picture to pixels of the cut."""
-        return (np.asarray(points, float) - (self.x, self.y)) * (size / self.side)
+        return (np.asarray(points, float) - self.seen(size)[:2]) * (min(height_width(size)) / self.side)
 
-    def from_crop(self, points: np.ndarray, size: int) -> np.ndarray:
+    def from_crop(self, points: np.ndarray, size: Size) -> np.ndarray:
         """Points (..., 2) in the cut's pixels to the picture."""
-        return np.asarray(points, float) * (self.side / size) + (self.x, self.y)
+        return np.asarray(points, float) * (self.side / min(height_width(size))) + self.seen(size)[:2]
 
 
 def _repeats(places: np.ndarray) -> tuple[int, int]:
     """How often the first and the last of rising places stand there once more."""
     first = int(np.count_nonzero(places == places[0])) - 1
     return first, int(np.count_nonzero(places == places[-1])) - 1 if places[0] != places[-1] else 0
+
+
+def centred_crop(shape: tuple[int, ...], size: Size) -> Crop:
+    """The crop whose cut of this size is the largest in the middle of a picture (h, w, ...)."""
+    height, width = height_width(size)
+    short = min(height, width)
+    side = min(shape[0] * short / height, shape[1] * short / width)
+    return Crop((shape[1] - side) / 2, (shape[0] - side) / 2, side)
 
 
 def canonical_crop(face: Face) -> Crop:

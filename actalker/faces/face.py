@@ -10,19 +10,21 @@ from typing import Protocol
 
 import numpy as np
 
+from ..media.image import Size, height_width
+
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1
 
 
 class Square(Protocol):
-    """A square cut of a picture, in its pixels."""
+    """A square in a picture, around which cuts are taken (`Crop`)."""
 
     @property
-    def x(self) -> float: ...
-    @property
-    def y(self) -> float: ...
-    @property
-    def side(self) -> float: ...
+    def side(self) -> float:
+        """In the picture's pixels."""
+
+    def seen(self, size: Size) -> Box:
+        """What a cut of this size shows, in the picture's pixels."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,12 @@ class FacePoints:
         """Distance from the middle of the eyes to the mouth: the unit of margins around a face."""
         return float(np.hypot(self.mouth[0] - self.eyes[0], self.mouth[1] - self.eyes[1]))
 
-    def moved(self, square: Square, size: int) -> FacePoints:
-        """The same points in the pixels of a square cut that is `size` pixels wide."""
-        k = size / square.side
+    def moved(self, square: Square, size: Size) -> FacePoints:
+        """The same points in the pixels of a cut of this size."""
+        k, (left, top, _, _) = min(height_width(size)) / square.side, square.seen(size)
 
         def at(point: Point) -> Point:
-            return (point[0] - square.x) * k, (point[1] - square.y) * k
+            return (point[0] - left) * k, (point[1] - top) * k
 
         def box(b: Box) -> Box:
             return *at((b[0], b[1])), *at((b[2], b[3]))
@@ -67,9 +69,9 @@ class FacePoints:
             mouth=at(self.mouth),
             lips=box(self.lips),
             chin=at(self.chin),
-            brow_y=(self.brow_y - square.y) * k,
+            brow_y=(self.brow_y - top) * k,
             box=box(self.box),
-            contours={name: (line - (square.x, square.y)) * k for name, line in self.contours.items()},
+            contours={name: (line - (left, top)) * k for name, line in self.contours.items()},
         )
 
 

@@ -23,6 +23,14 @@ AVIF = {b"avif", b"avis"}  # brands of ISO's file format for pictures (HEIF) by 
 HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 END = b"\xff\xd9"  # of a JPEG
 
+Size = int | tuple[int, int]
+"""Of a picture: (height, width) in pixels, or the side of a square."""
+
+
+def height_width(size: Size) -> tuple[int, int]:
+    """(height, width) of a size; a plain number is the side of a square."""
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
+
 
 def read_image(path: str | Path) -> np.ndarray:
     """Read a picture by its content, whatever its name: (h, w, 3) uint8, RGB, upright.

@@ -57,7 +57,7 @@ class ClipInputs:
         self.pixels = self._pixels(bound.picture) if self.reference is None else self.head
 
     def _pixels(self, picture: np.ndarray) -> Tensor:
-        """(s, s, 3) uint8 to (1, 3, s, s) in [-1, 1], as the network takes it."""
+        """(h, w, 3) uint8 to (1, 3, h, w) in [-1, 1], as the network takes it."""
         image = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None]
         return (image.to(self.device).float() / 127.5 - 1).to(self.model.network.dtype)
 

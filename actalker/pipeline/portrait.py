@@ -12,21 +12,21 @@ from torch import Tensor
 from ..codecs.codec import Bound, Codec, Sitter
 from ..codecs.pixels import SquarePortrait
 from ..errors import InputError
-from ..faces.crop import Crop, canonical_crop
+from ..faces.crop import Crop, canonical_crop, centred_crop
 from ..faces.face import Face
 from ..faces.find import find_upright
 from ..faces.upright import LIES
-from ..media.image import read_image
+from ..media.image import Size, read_image
 from ..signals.objects import checked_picture
 
 
 @dataclass
 class Portrait:
-    """A portrait. bound: the codec that knows it. head: (s, s, 3) uint8, its face in the canonical square:
-    who it is.
+    """A portrait. bound: the codec that knows it. head: (h, w, 3) uint8, its face at its canonical place: who
+    it is.
 
-    image: the given one, set upright by `turns` quarter turns counter-clockwise. crop: the square of it
-    that a model sees whose codec makes pictures. finder: who found the face.
+    image: the picture, set upright by `turns` quarter turns counter-clockwise. crop: what a model sees of it
+    whose codec makes pictures. finder: who found the face.
     """
 
     bound: Bound
@@ -55,7 +55,7 @@ class Portrait:
 
 def read_portrait(
     source: str | Path | np.ndarray,
-    size: int,
+    size: Size,
     crop: str = "face",
     face_model: Path | None = None,
     face_index: int | None = None,
@@ -67,8 +67,8 @@ def read_portrait(
 
     Args:
         source: a file or an RGB array (h, w, 3) uint8.
-        size: side of the square that models of pictures see.
-        crop: `face` cuts the canonical square; `none` takes the largest centred square as it is.
+        size: (height, width) of what models of pictures see, or a square's side.
+        crop: `face` cuts the face at its canonical place; `none` takes the largest cut in the middle.
         face_index: which face, largest first, when there are several.
         codec: the model's; None: the square alone is seen.
         view, limit: what is shown, and how large (`Sitter`).
@@ -82,8 +82,7 @@ def read_portrait(
     if crop == "none":
         if codec is not None and codec.moves:
             raise InputError("crop none: this model moves the head in the photograph; give --view photo")
-        side = min(image.shape[:2])
-        square = Crop((image.shape[1] - side) / 2, (image.shape[0] - side) / 2, side)
+        square = centred_crop(image.shape, size)
     sitter = Sitter(image, face, square, size, name, view, limit)
     bound: Bound = SquarePortrait.of(sitter) if codec is None else codec.bound(sitter)
     return Portrait(bound, head.apply(image, size), image, square, face, found.finder, found.turns)

@@ -10,12 +10,13 @@ from models import SMALL, small_model, some_conditions
 from actalker.backbones.attach import cross_attentions
 from actalker.backbones.unet import ControlUNet
 from actalker.control.pass_ import Pass
+from actalker.media.image import height_width
 from actalker.pipeline.model.model import TalkingHeadModel
 
 
 def noisy(model, b=1, f=4, seed=1):
-    side = model.config.size // 8
-    return torch.randn(b, f, 192, side, side, generator=torch.Generator().manual_seed(seed))
+    h, w = (n // 8 for n in height_width(model.config.size))
+    return torch.randn(b, f, 192, h, w, generator=torch.Generator().manual_seed(seed))
 
 
 def run(model, conditions, b=1, f=4):

@@ -15,15 +15,15 @@ from actalker.errors import InputError
 def test_tokens_and_planes_get_the_same_features_place_by_place():
     """Against a loop over frames, rows and columns."""
     torch.manual_seed(0)
-    places, frames = Places(3, 5, 0.5), torch.randn(4, 5, 3, 3)
+    places, frames = Places((3, 4), 5, 0.5), torch.randn(4, 5, 3, 4)
     expected = frames.clone()
     for f in range(4):
         for row in range(3):
-            for column in range(3):
-                expected[f, :, row, column] += places.features[3 * row + column]
+            for column in range(4):
+                expected[f, :, row, column] += places.features[4 * row + column]
     torch.testing.assert_close(places.planes(frames), expected)
-    flat = frames.permute(0, 2, 3, 1).reshape(2, 2 * 9, 5)  # two items of two frames
-    given = expected.permute(0, 2, 3, 1).reshape(2, 2 * 9, 5)
+    flat = frames.permute(0, 2, 3, 1).reshape(2, 2 * 12, 5)  # two items of two frames
+    given = expected.permute(0, 2, 3, 1).reshape(2, 2 * 12, 5)
     torch.testing.assert_close(places.tokens(flat), given)
 
 
@@ -52,7 +52,7 @@ def test_every_control_layer_has_the_places_of_its_own_grid():
     assert len({count for count, _ in seen}) > 1 and made.network.places.features.shape[0] == 16 * 16
 
 
-@pytest.mark.parametrize("size", [None, 30, 7])
+@pytest.mark.parametrize("size", [None, 30, 7, (32, 30)])
 def test_a_size_that_the_levels_do_not_divide_is_told(size):
     with pytest.raises(InputError, match="placed: sample_size"):
         ControlUNet(**MOTION["denoiser_args"], placed=True, sample_size=size)

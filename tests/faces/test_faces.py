@@ -13,8 +13,9 @@ from skimage.transform import rotate
 
 from actalker.errors import InputError
 from actalker.faces import find
-from actalker.faces.crop import EYES_AT, MOUTH_AT, Crop, canonical_crop
+from actalker.faces.crop import EYES_AT, MOUTH_AT, Crop, canonical_crop, centred_crop
 from actalker.faces.face import Face
+from actalker.regions.shapes import REGIONS
 
 # MediaPipe's points of the photograph, in its pixels
 EYES, MOUTH = (225.1, 103.2), (223.2, 143.8)
@@ -153,6 +154,53 @@ def test_the_canonical_crop_puts_eyes_and_mouth_where_they_belong():
     points = face.points().moved(crop, 100)
     assert points.eyes[1] == pytest.approx(100 * EYES_AT, abs=0.5)
     assert points.mouth[1] == pytest.approx(100 * MOUTH_AT, abs=0.5)
+
+
+SIZES = [(96, 160), (160, 96), (64, 64), (50, 75)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_cut_that_is_not_square_shows_the_square_and_what_is_beside_it(size):
+    """Its middle is the square's own cut; what is beyond it is the picture's, at the same scale."""
+    crop = Crop(140.5, 61.25, 130.0)
+    (h, w), short = size, min(size)
+    cut, square = crop.apply(astronaut(), size), crop.apply(astronaut(), short)
+    assert cut.shape == (h, w, 3)
+    above, beside = (h - short) // 2, (w - short) // 2
+    if (h - short) % 2 == 0 == (w - short) % 2:
+        middle = cut[above : above + short, beside : beside + short].astype(int)
+        assert np.abs(middle - square).max() <= 1
+    x0, y0, x1, y1 = crop.seen(size)
+    whole = Image.fromarray(astronaut()).resize((w, h), Image.Resampling.BILINEAR, box=(x0, y0, x1, y1))
+    assert np.abs(np.asarray(whole, int) - cut).max() <= 1  # it lies within the photograph
+    points = np.array([[150.0, 70.0], [200.0, 110.0]])
+    np.testing.assert_allclose(crop.from_crop(crop.to_crop(points, size), size), points)
+    np.testing.assert_allclose(
+        crop.to_crop(np.array([[x0, y0], [x1, y1]]), size), [[0, 0], [w, h]], atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("shape", [(480, 640), (640, 480), (100, 1000), (333, 222)])
+def test_the_cut_in_the_middle_is_as_large_as_the_picture_allows(size, shape):
+    x0, y0, x1, y1 = centred_crop(shape, size).seen(size)
+    assert (x1 - x0) / (y1 - y0) == pytest.approx(size[1] / size[0])
+    assert min(x0, y0) == pytest.approx(0, abs=1e-9) and max(x0, y0) >= 0
+    assert (x0 + x1, y0 + y1) == pytest.approx(shape[::-1])
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_points_and_regions_of_a_cut_are_those_of_the_square_moved(size):
+    face = find.find_faces(astronaut(), "cascade")
+    crop, (h, w), short = canonical_crop(face), size, min(size)
+    ours, square = (face.points().moved(crop, n) for n in (size, short))
+    shift = np.array([(w - short) / 2, (h - short) / 2])
+    np.testing.assert_allclose(ours.mouth, square.mouth + shift)
+    assert ours.brow_y == pytest.approx(square.brow_y + shift[1])
+    x, y = shift.astype(int)
+    if (shift % 1 == 0).all():
+        masks = [REGIONS["mouth"]([points], n) for points, n in ((ours, size), (square, (short, short)))]
+        assert masks[0][y : y + short, x : x + short].equal(masks[1])
 
 
 def test_a_crop_of_the_whole_picture_is_the_picture():

@@ -6,33 +6,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from models import small_model, some_conditions
+from models import Fourfold, small_model, some_conditions
 
 from actalker import InputError, TalkingHeadPipeline
 from actalker.codecs import CODECS
-from actalker.codecs.unshuffle import PixelUnshuffle
 from actalker.diffusion.noise import exploding
 from actalker.diffusion.objective import ObjectiveConfig, denoising_loss
 from actalker.pipeline.generate import generate
 from actalker.pipeline.model.memory import LATENTS, Arrangement
 from actalker.pipeline.options import RunOptions
 from actalker.pipeline.sampling_plan import sampling_plan
-
-
-class Fourfold(PixelUnshuffle):
-    """Four frames' folded pixels are one latent frame's channels; the last stands for those after it."""
-
-    def __init__(self, stride: int = 4) -> None:
-        super().__init__(stride)
-        self.stride, self.channels = (4, stride, stride), 4 * self.channels
-
-    def encode(self, video):
-        lacking = -video.shape[1] % 4
-        whole = torch.cat([video, video[:, -1:].expand(-1, lacking, -1, -1, -1)], dim=1)
-        return super().encode(whole).unflatten(1, (-1, 4)).flatten(2, 3)
-
-    def decode(self, latents, chunk=8):
-        return super().decode(latents.unflatten(2, (4, -1)).flatten(1, 2))
 
 
 @pytest.fixture(scope="module")

@@ -117,9 +117,9 @@ def needed(
     size, config = one.dtype.itemsize, model.config
     f = config.window if not frames else min(model.codec.latents_of(frames), config.window)
     b = passes if one.together else 1
-    side = model.codec.latent_shape(config.size)[1]
+    _, h, w = model.codec.latent_shape(config.size)
     maps = SLICED_MAPS if one.sliced else MAPS
-    features = maps * b * f * side**2 * model.network.width * size
+    features = maps * b * f * h * w * model.network.width * size
     weights = {name: _weights(part) * size for name, part in model.parts()}
     resident = sum(weights.values())
     if one.offload == "block":

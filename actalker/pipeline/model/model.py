@@ -26,6 +26,7 @@ from ...control.scanning import Scanning
 from ...diffusion.noise import NoiseConfig
 from ...diffusion.precondition import Precondition, PreconditionConfig
 from ...errors import InputError, one_of
+from ...media.image import Size, height_width
 from ...signals.encoders import NONE, make_encoder
 from ...signals.offloaded import weights_here
 from ...signals.signal import IDENTITY, SIGNALS
@@ -66,8 +67,8 @@ class SamplingConfig(NoiseConfig):
 class ModelConfig:
     """Everything that makes a model but its weights; `config.json` of a model folder."""
 
-    size: int = 128
-    """Side of the square picture, pixels."""
+    size: Size = 128
+    """Height and width of the picture, pixels; a plain number is the side of a square."""
 
     fps: int = 25
     """Frames a second that the model was trained at."""
@@ -104,7 +105,8 @@ class ModelConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return asdict(self)
+        h, w = height_width(self.size)
+        return {**asdict(self), "size": h if h == w else [h, w]}
 
     def __post_init__(self) -> None:
         for each in fields(self):  # `null` in a config, where settings are meant, is none
@@ -112,8 +114,9 @@ class ModelConfig:
                 object.__setattr__(self, each.name, ())
             elif getattr(self, each.name) is None and each.default_factory is not MISSING:
                 object.__setattr__(self, each.name, each.default_factory())
+        object.__setattr__(self, "size", height_width(self.size))
         object.__setattr__(self, "denoiser_args", current(self.denoiser_args))
-        if not 0 <= self.overlap < self.window or self.size < 8 or self.fps < 1:
+        if not 0 <= self.overlap < self.window or min(height_width(self.size)) < 8 or self.fps < 1:
             raise InputError(
                 f"model settings: window {self.window}, overlap {self.overlap}, size {self.size}, "
                 f"fps {self.fps}; a window is longer than its overlap, a side at least 8 pixels"
