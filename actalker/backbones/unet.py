@@ -40,8 +40,8 @@ class ControlUNet(SpatioTemporalNetwork):
     smaller. Channels and grids are those behind it.
 
     placed: whether every place of the grid has learned features of its own (`Places`), behind conv_in and in
-    each control layer; for latents of sample_size ((h, w) or a side) where a place always means the same. A base's weights then
-    do not begin as the base. branch_gated: as in `BranchConfig`.
+    each control layer; for latents of sample_size, (h, w) or a side, where a place always means the same. A
+    base's weights then do not begin as the base.
 
     adapters: signals enter every cross-attention too (`DecoupledAttention`), starting at zero.
     adapter_scale: factor on what they add there; 1.25 in the release.
