@@ -1,4 +1,4 @@
-"""A photograph without the line of one colour that many have along their edges."""
+"""The part of a photograph inside the line of one colour that many photographs have along their edges."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ STEP = 0.4  # of that, how much is the step at its edge at least
 
 
 def inner(image: np.ndarray) -> tuple[int, int, int, int]:
-    """x0, y0, x1, y1 in whole pixels: the part of (h, w, 3) uint8 that is the picture itself.
+    """The box of an image (h, w, 3) uint8 without lines along its edges: x0, y0, x1, y1 in whole pixels.
 
-    A line stays where it is when a head moves; were it moved, it would become a bar.
+    Such a line must stay where it is when the head moves; moved with it, it would become a bar.
     """
     grey = image.mean(-1)
     sides = (grey.T, grey, grey.T[::-1], grey[::-1])
@@ -23,14 +23,14 @@ def inner(image: np.ndarray) -> tuple[int, int, int, int]:
 
 
 def _line(rows: np.ndarray) -> int:
-    """How many of the first rows (h, w) are such a line: what ends in a step along the most of its length."""
+    """How many of the first rows of a grey image (h, w) are a line; it ends in a step along most columns."""
     deep = min(round(DEEP * len(rows)) + 3, len(rows) // 4)
-    apart = np.median(np.abs(rows[: deep + 1] - rows[deep]), axis=1)
+    contrast = np.median(np.abs(rows[: deep + 1] - rows[deep]), axis=1)
     even = max(UNIFORM, 0.25 * float(rows[deep].std()))
-    if deep < 1 or rows[0].std() > even or apart[0] < APART:
+    if deep < 1 or rows[0].std() > even or contrast[0] < APART:
         return 0
     steps = np.median(np.abs(np.diff(rows[: deep + 1], axis=0)), axis=1)
-    wide = 1 + int(steps.argmax())
-    if steps.max() < STEP * apart[0]:
+    width = 1 + int(steps.argmax())
+    if steps.max() < STEP * contrast[0]:
         return 0
-    return wide + int(wide < deep and apart[wide] > 0.2 * apart[0])
+    return width + int(width < deep and contrast[width] > 0.2 * contrast[0])

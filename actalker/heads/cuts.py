@@ -1,4 +1,4 @@
-"""Where a video is cut: the picture and the face in it change at once, or the face jumps.
+"""The cuts of a video: the picture and the face in it change at once, or the face jumps.
 
 Letters: f frames, s side of a thumbnail.
 """
@@ -13,28 +13,27 @@ from ..faces.face import Face
 SIDE = 24  # s, pixels
 UNLIKE = 0.15  # one minus the correlation of two thumbnails, from which a picture counts as another one
 STILL = 0.03  # of the face's size: a face that moves by less has not jumped
-OTHER = (
-    0.02  # of it, of the bony landmarks: faces whose shapes differ by more are two (of real pairs 97 in 100)
-)
+# of the face's size: bony landmarks that differ by more are those of two people (true of 97 in 100 pairs)
+OTHER = 0.02
 JUMP, LEAP = 0.12, 0.5  # of the face's size: a step that stands alone, and one that is too long for any head
 ALONE = 4.0  # times as long as the steps before and after
 GROWN = 1.5  # times as large, or as small
-ABSENT = 1.0  # seconds without a face, after which it is another piece
+ABSENT = 1.0  # seconds without a face, after which another shot begins
 SPAN = 3.0  # of a face's size, in the mean distance of these landmarks from their middle
 BONY = (33, 133, 362, 263, 168, 6, 1, 2, 98, 327)  # landmarks that hardly move in a face: eyes' corners, nose
 
 
 def thumbnail(picture: np.ndarray) -> np.ndarray:
-    """A picture (h, w, 3) uint8 in few pixels, (s, s) float32."""
+    """A picture (h, w, 3) uint8 as a small grey one (s, s) float32, to compare scenes by."""
     small = Image.fromarray(picture).resize((4 * SIDE, 4 * SIDE), Image.Resampling.NEAREST)
     return np.asarray(small.resize((SIDE, SIDE), Image.Resampling.BOX).convert("L"), np.float32)
 
 
 def shots(times: np.ndarray, faces: tuple[Face | None, ...], changed: np.ndarray) -> np.ndarray:
-    """The number of the piece without a cut that each frame belongs to, (f,) int, from 0 on.
+    """The number of each frame's shot, (f,) int from 0 on: a shot has no cut inside.
 
-    changed (f,): whether a frame's picture is another one than the frame's before (`other_picture`). A frame
-    without a face belongs to the piece before it.
+    times (f,): seconds. faces: with landmarks of MediaPipe. changed (f,) bool: whether a frame shows another
+    scene than the frame before (`other_picture`). A frame without a face belongs to the shot before it.
     """
     rows = np.flatnonzero([face is not None for face in faces])
     cut = np.zeros(len(faces), bool)
@@ -61,7 +60,7 @@ def shots(times: np.ndarray, faces: tuple[Face | None, ...], changed: np.ndarray
 
 
 def other_picture(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether two thumbnails are of different scenes. A flash or a fade changes their light only."""
+    """Whether two thumbnails (s, s) show different scenes; a flash or a fade changes only their light."""
     a, b = a - a.mean(), b - b.mean()
     both = float(np.sqrt((a**2).sum() * (b**2).sum()))
     return both > 1e-3 and 1 - float((a * b).sum()) / both > UNLIKE

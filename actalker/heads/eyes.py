@@ -1,4 +1,4 @@
-"""Eyes and lips of a fitted head as landmarks show them: where the eyes look, and openings in cm."""
+"""Eyes and lips of a fitted head as landmarks show them: gaze, and the openings of lips and lids."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ SIDES = ("sclera_r", "sclera_l")  # the eyeballs of the image's left and right e
 def ball(
     model: HeadModel, identity: np.ndarray, side: int, offset: np.ndarray | None = None
 ) -> tuple[np.ndarray, float]:
-    """Centre (3,) in head space and radius, cm, of the eyeball on the image's left (0) or right (1)."""
+    """Centre (3,) in head space and radius, cm, of the eyeball on the image's left (side 0) or right (1).
+
+    offset (n, 3): of the vertices (`HeadFit.offset`), or None.
+    """
     rows = slice(*model.part_range(SIDES[side]))
     vertices = model.shape(identity, np.zeros(0), rows)
     low, high = vertices.min(0), vertices.max(0)
@@ -28,9 +31,12 @@ def ball(
 def gaze_of(
     points: np.ndarray, camera: Camera, R: np.ndarray, T: np.ndarray, balls: list[tuple[np.ndarray, float]]
 ) -> tuple[np.ndarray, float]:
-    """Where the eyes look, (2, 2): degrees to the image's right and down, relative to the head, of the
-    image's left and right eye; and the irises' radius as an angle at the ball's middle, degrees. points (478,
-    2): pixels."""
+    """The gaze of both eyes, and the radius of their irises.
+
+    points (478, 2): landmarks, pixels. balls: centre and radius of the image's left and right eyeball.
+    Returns (2, 2) degrees to the image's right and down, relative to the head, of each eye; and the radius as
+    an angle at the eyeball's middle, degrees.
+    """
     looks, sizes = [], []
     for first, (centre, radius) in zip(IRISES, balls, strict=True):
         there = to_camera(np.asarray(centre, np.float64), R, T)
@@ -46,7 +52,7 @@ def gaze_of(
 
 
 def look(coefficients: np.ndarray, gaze: np.ndarray) -> np.ndarray:
-    """Coefficients (..., 53 or 54) whose eyeLook go with gaze (..., 2)."""
+    """Coefficients (..., 53 or 54) whose eyeLook shapes follow a gaze (..., 2), degrees right and down."""
     out = coefficients.copy()
     x, y = np.moveaxis(np.asarray(gaze) / LOOK, -1, 0)
     for name, value in (("Out_L", x), ("In_R", x), ("In_L", -x), ("Out_R", -x)):
@@ -57,14 +63,14 @@ def look(coefficients: np.ndarray, gaze: np.ndarray) -> np.ndarray:
     return out
 
 
-def apart(
+def openings(
     points: np.ndarray, camera: Camera, R: np.ndarray, T: np.ndarray, skin: np.ndarray
 ) -> tuple[float, np.ndarray]:
-    """How far the inner lips of points (478, 2) are apart in the middle, cm, and the lids, (2,) of the
-    image's left and right eye: share of the eye's width, less what is left when they are shut.
+    """How far lips and lids are open, measured along the head's up.
 
-    Both along the head's up. skin (468, 3): where the landmarks are, head space. Small gaps of lips are taken
-    for none.
+    points (478, 2): landmarks, pixels. skin (468, 3): the landmarks of the fitted head, head space.
+    Returns the gap between the middles of the inner lips, cm, where small gaps count as none; and the
+    openings (2,) of the image's left and right eye, as shares of the eye's width, 0 where the lids are shut.
     """
     pairs = np.array([LIP_MIDDLES, *LIDS])
     places = skin[pairs].mean(1)

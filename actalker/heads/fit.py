@@ -1,5 +1,4 @@
-"""The head in one picture: pose, who it is, what its face does, where it looks, from the picture's
-landmarks."""
+"""The head in one picture, fitted to its landmarks: pose, identity, expression and gaze."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ from ..faces.face import Face
 from ..faces.landmarker import human_score, look_closer
 from .basis import basis_of, camera_of, expectation, inside, left_over, unit_of
 from .camera import Camera, angles, pivot_of, to_camera
-from .eyes import apart, ball, gaze_of, look
+from .eyes import ball, gaze_of, look, openings
 from .landmarks import COUNT, LIP_MIDDLES, MESH
 from .model import INDEX, HeadModel, head_model
 from .motion import HeadMotion
@@ -21,13 +20,13 @@ from .solve import Problem, start
 
 LARGEST_ERROR, DOUBTFUL_ERROR = 0.03, 0.02  # of the eyes' distance
 LARGEST_YAW, DOUBTFUL_YAW = 45.0, 30.0  # degrees
-HUMAN = 0.55  # the detector's score of what is taken for a human face
+HUMAN = 0.55  # the detector's score from which on a face counts as human
 NO_HUMAN = (
     "{name}: a human face was looked for, and what was found is hardly one (score {score:.2f} of 1); "
     "give a picture of a human face seen from the front"
 )
-SMALL = 0.2  # of the picture's longer side: faces below are looked at again
-MOST_CUT = 0.15  # share of the landmarks beyond the border
+SMALL = 0.2  # of the picture's longer side: smaller faces are read a second time, closer
+MOST_CUT = 0.15  # share of the landmarks beyond the border that can be drawn
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,11 +34,12 @@ class HeadFit:
     """A head in a picture.
 
     camera: of the picture's pixels. identity (m,) float32: standard deviations of the model's modes.
-    coefficients (54,) float32: the portrait's own expression, `HeadMotion`'s reading. R (3, 3), T (3,): to
-    camera space. offset (n, 3) float32: what the linear model leaves over, cm, head space. gaze (2, 2):
-    degrees to the image's right and down, relative to the head, of the image's left and right eye. iris:
-    radius as an angle at the eyeball's middle, degrees. error: mean distance of the skin's landmarks from the
-    linear model's, share of the eyes' distance. points (478, 2): the landmarks, pixels.
+    coefficients (54,) float32: the portrait's expression, as an absolute `HeadMotion` has it. R (3, 3), T
+    (3,): from head space to camera space. offset (n, 3) float32: displacement of the vertices that the linear
+    model misses, cm, head space. gaze (2, 2): degrees to the image's right and down, relative to the head, of
+    the image's left and right eye. iris: its radius as an angle at the eyeball's middle, degrees. error: mean
+    distance of the skin's landmarks from the linear model's, as a share of the eyes' distance. points (478,
+    2): the landmarks, pixels.
     """
 
     camera: Camera
@@ -55,23 +55,26 @@ class HeadFit:
 
     @property
     def pose(self) -> np.ndarray:
-        """Yaw, pitch, roll in degrees, and the pivot's x, y, z in camera space, cm: (6,)."""
+        """The pose (6,): yaw, pitch, roll in degrees, then x, y, z of the pivot in camera space, cm."""
         return np.concatenate([angles(self.R), pivot_of(self.R, self.T)])
 
     @property
     def motion(self) -> HeadMotion:
-        """The fit as a track of one frame, absolute."""
+        """The fit as an absolute motion of one frame."""
         return HeadMotion(
-            np.zeros(1),
-            self.coefficients[None],
-            self.pose[None],
-            self.gaze.mean(0)[None],
-            np.ones(1),
-            np.zeros(1, int),
+            times=np.zeros(1),
+            coefficients=self.coefficients[None],
+            pose=self.pose[None],
+            gaze=self.gaze.mean(0)[None],
+            confidence=np.ones(1),
+            shot=np.zeros(1, int),
         )
 
     def vertices(self, model: HeadModel | None = None) -> np.ndarray:
-        """The mesh (n, 3) float32 in head space, on the picture's landmarks."""
+        """The vertices (n, 3) float32, head space, of the mesh that lies on the picture's landmarks.
+
+        model: None for the one that ships.
+        """
         return (model or head_model()).shape(self.identity, self.coefficients) + self.offset
 
 
@@ -82,14 +85,14 @@ def fit_head(
     identity: np.ndarray | None = None,
     model: HeadModel | None = None,
 ) -> HeadFit:
-    """The head of a picture.
+    """Fits the head model to the landmarks of one picture.
 
     Args:
-        points: (478, 2) pixels of MediaPipe's landmarks, or the 68 of ibug, which tell less: no gaze.
-        size: the picture's height and width: landmarks beyond its border were guessed and count less.
+        points: (478, 2) MediaPipe's landmarks, pixels; or the 68 of Multi-PIE, which do not show the gaze.
+        size: the picture's height and width; landmarks beyond its border are guesses and count less.
         scores: (52,) MediaPipe's blendshapes, or None.
-        identity: of this person, if it is known.
-        model: another than the one that ships.
+        identity: (m,) this person's identity where it is known; it is kept.
+        model: None for the one that ships.
     """
     model = model or head_model()
     points = np.asarray(points, np.float64)
@@ -97,33 +100,35 @@ def fit_head(
     camera, seen = camera_of(points), points[:MESH] if whole else points
     basis = inside(basis_of(model, whole), seen, size)
     expected = expectation(basis, scores)
-    problem = Problem(basis, seen, camera, unit_of(points), expected, identity is not None)
+    problem = Problem(
+        basis, seen, camera, unit=unit_of(points), expected=expected, identity_fixed=identity is not None
+    )
     first = start(basis, seen, camera, expected)
     if identity is not None:
         first = replace(first, identity=np.asarray(identity, np.float64))
-    found = problem.solve(first)
+    head = problem.solve(first)
     gaze, iris = np.zeros((2, 2)), 24.0
     if whole:
-        balls = [ball(model, found.identity, side) for side in (0, 1)]
-        gaze, iris = gaze_of(points, camera, found.R, found.T, balls)
+        balls = [ball(model, head.identity, side) for side in (0, 1)]
+        gaze, iris = gaze_of(points, camera, head.R, head.T, balls)
         expected = look(expected, gaze.mean(0))  # the lids go with the eyes
-        found = replace(problem, expected=expected).solve(found)
-    missed, left = left_over(basis, seen, camera, found)
+        head = replace(problem, expected=expected).solve(head)
+    missed, left = left_over(basis, seen, camera, head)
     offset = smooth_offset(model, left) if whole else np.zeros_like(model.neutral)
     if not whole:
-        at = model.at_landmarks(model.shape(found.identity, found.coefficients)).astype(np.float64)
-        points = camera.project(to_camera(at, found.R, found.T))
+        at = model.at_landmarks(model.shape(head.identity, head.coefficients)).astype(np.float64)
+        points = camera.project(to_camera(at, head.R, head.T))
         points[list(LIP_MIDDLES)] = seen[[62, 66]]
-    coefficients = np.append(found.coefficients, 0.0)
-    skin = basis_of(model).at(found.identity, found.coefficients)
-    opening, _ = apart(points, camera, found.R, found.T, skin)
+    coefficients = np.append(head.coefficients, 0.0)
+    skin = basis_of(model).at(head.identity, head.coefficients)
+    opening, _ = openings(points, camera, head.R, head.T, skin)
     coefficients[INDEX["mouthClose"]] = model.closing(coefficients, opening)
     return HeadFit(
         camera=camera,
-        identity=found.identity.astype(np.float32),
+        identity=head.identity.astype(np.float32),
         coefficients=coefficients.astype(np.float32),
-        R=found.R,
-        T=found.T,
+        R=head.R,
+        T=head.T,
         offset=offset,
         gaze=gaze,
         iris=iris,
@@ -133,11 +138,10 @@ def fit_head(
 
 
 def fit_face(face: Face, image: np.ndarray, name: str = "portrait") -> HeadFit:
-    """The head of an upright face that was found in a picture (h, w, 3) uint8. Doubts are told by
-    `check_fit`.
+    """Fits the head model to an upright face of a picture (h, w, 3) uint8; `check_fit` says what is doubtful.
 
-    Landmarks of a face that is small in the picture are several % of the eyes' distance off: it is looked at
-    again.
+    A face that is small in the picture is read a second time, closer: its landmarks are off by several % of
+    the eyes' distance. name: of the picture, for messages.
     Raises: InputError where the face has no landmarks, or is hardly a human one.
     """
     if face.landmarks is None:
@@ -155,10 +159,10 @@ def fit_face(face: Face, image: np.ndarray, name: str = "portrait") -> HeadFit:
 
 
 def check_fit(fit: HeadFit, image: np.ndarray, name: str = "portrait") -> list[str]:
-    """What is doubtful about a fit to a picture (h, w, 3), for the user.
+    """Messages for the user about what is doubtful in a fit to a picture (h, w, 3).
 
-    Raises: InputError for a fit that cannot be drawn: not on the landmarks, turned too far, cut by the
-    border.
+    name: of the picture, for messages. Raises: InputError for a fit that cannot be drawn, because it misses
+    the landmarks, is turned too far, or is cut by the picture's border.
     """
     h, w = image.shape[:2]
     skin = fit.points[:MESH]

@@ -1,6 +1,6 @@
-"""MediaPipe's 478 points by what they mark, and the lesser 68 of Multi-PIE.
+"""Indices of MediaPipe's 478 landmarks: lips, lids, irises and the face's oval.
 
-Left and right are the image's. The person's left eye, `_L` in the model's names, is the right one.
+Left and right are the image's: the person's left eye, `_L` in the model's names, is on the image's right.
 """
 
 from __future__ import annotations
@@ -31,5 +31,5 @@ LIP_MIDDLES = (13, 14)  # inner edges of the upper and the lower lip
 
 
 def eyes_distance(points: np.ndarray) -> np.ndarray:
-    """Between the outer corners of the eyes (...,), in the unit of points (..., 478, 2 or 3)."""
+    """The distance (...,) between the eyes' outer corners, in the unit of points (..., 478, 2 or 3)."""
     return np.linalg.norm(points[..., CORNERS[0], :] - points[..., CORNERS[1], :], axis=-1)

@@ -1,7 +1,7 @@
-"""The head model: a mesh of a head that is linear in who it is and in what the face does.
+"""The head model: a mesh of a head that is linear in a person's identity and in the face's expression.
 
-ICT-FaceKit, light model (Li et al. 2020, MIT), in the compact form that `actalker.heads.make` writes.
-Letters: n vertices, m identity modes, t triangles.
+It is the light model of ICT-FaceKit (Li et al. 2020, MIT), in the compact form that `actalker.heads.make`
+writes. Letters: n vertices, m identity modes, t triangles.
 """
 
 from __future__ import annotations
@@ -44,8 +44,7 @@ INDEX = {name: k for k, name in enumerate(COEFFICIENTS)}
 
 
 def ours(name: str) -> tuple[str, ...]:
-    """The coefficients that a name of ARKit or MediaPipe (eyeBlinkLeft, browInnerUp) stands for; () for
-    none."""
+    """Our coefficients for a name of ARKit or MediaPipe (eyeBlinkLeft, browInnerUp); () for none."""
     for side in ("Left", "Right"):
         if name.endswith(side) and name not in SINGLE:
             name = f"{name.removesuffix(side)}_{side[0]}"
@@ -54,16 +53,18 @@ def ours(name: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, eq=False)
 class HeadModel:
-    """neutral (n, 3) float32, head space, cm: the mean head, nothing moved.
+    """The mean head and the displacements that identity and expression add to it, in head space, cm.
 
-    shapes (53, n, 3) float32: what each coefficient of 1 moves. mouthClose is all zero: the model's own
-    undoes an open jaw and wrecks a closed one; the lips are closed by drawing. No shape moves the eyeballs:
-    gaze turns them. identities (m, n, 3) float32: what one standard deviation of each mode moves.
-    triangles (t, 3) int32, counter-clockwise seen from outside. part (n,) uint8: number of each vertex's
-    part, in `parts`. uv (n, 2) float32: the face's own map, in [0, 1] for the face (the neck in [1, 2], and
-    so on). landmark_vertices (478, 3) int32, landmark_weights (478, 3) float32: MediaPipe's points on the
-    mesh; the ten of the irises lie on eyes that look ahead. landmark_spread (478,) float32, cm: how surely.
-    ibug68 (68,) int32: the vertices of the 68 points of Multi-PIE.
+    neutral (n, 3) float32: the mean head at rest. shapes (53, n, 3) float32: displacement by a coefficient
+    of 1. That of mouthClose is all zero, for the published one undoes an open jaw and wrecks a closed one;
+    drawing closes the lips instead. No shape moves the eyeballs: gaze turns them. identities (m, n, 3)
+    float32: displacement by one standard deviation of each mode.
+    triangles (t, 3) int32: counter-clockwise seen from outside. part (n,) uint8: index of each vertex's part
+    in `parts`. uv (n, 2) float32: texture coordinates, in [0, 1] for the face (in [1, 2] for the neck, and so
+    on). landmark_vertices (478, 3) int32, landmark_weights (478, 3) float32: MediaPipe's points on the mesh,
+    each as a weighted mean of three vertices; the ten of the irises lie on eyes that look ahead.
+    landmark_spread (478,) float32: how far pictures disagree about a point's place, cm. ibug68 (68,) int32:
+    the vertices of the 68 points of Multi-PIE. names, index: the coefficients' names and their order.
     """
 
     neutral: np.ndarray
@@ -81,13 +82,16 @@ class HeadModel:
     index: dict[str, int] = field(default_factory=lambda: INDEX)
 
     def part_range(self, name: str) -> tuple[int, int]:
-        """First vertex of a part, and the first after it."""
+        """The range of a part's vertices: the first one, and the first after them."""
         k = self.parts.index(name)
         first, stop = np.searchsorted(self.part, [k, k + 1])
         return int(first), int(stop)
 
     def coefficients(self, **named: float) -> np.ndarray:
-        """A vector (54,) float32 from names; one without _L or _R sets both sides. Raises: KeyError."""
+        """Coefficients (54,) float32 by name, the others 0; a name without _L or _R sets both sides.
+
+        Raises: KeyError for a name that no coefficient has.
+        """
         values = np.zeros(len(self.names), np.float32)
         for name, value in named.items():
             keys = [key for key in (name, f"{name}_L", f"{name}_R") if key in self.index]
@@ -99,36 +103,42 @@ class HeadModel:
     def shape(
         self, identity: np.ndarray, coefficients: np.ndarray, rows: slice | np.ndarray = slice(None)
     ) -> np.ndarray:
-        """Vertices (n, 3) float32, or only `rows` of them, from identity (up to m,) and coefficients (53 or
-        54,)."""
+        """The vertices (n, 3) float32 of a head, or only `rows` of them.
+
+        identity: (up to m,) standard deviations of the modes. coefficients: (53 or 54,).
+        """
         vertices = self.neutral[rows].copy()
         for basis, values in ((self.identities, identity), (self.shapes, coefficients[: len(self.shapes)])):
             vertices += np.tensordot(np.asarray(values, np.float32), basis[: len(values), rows], 1)
         return vertices
 
     def at_landmarks(self, values: np.ndarray) -> np.ndarray:
-        """Values (..., n, k) of the vertices at the landmarks (..., 478, k)."""
+        """Values of the vertices (..., n, k), interpolated at the landmarks (..., 478, k)."""
         return (values[..., self.landmark_vertices, :] * self.landmark_weights[:, :, None]).sum(-2)
 
     def gap(self, coefficients: np.ndarray) -> np.ndarray:
-        """By how many cm coefficients (..., 54) part the middle of the inner lips, before mouthClose; may be
-        negative."""
+        """The gap (...,) between the middles of the inner lips, cm, without mouthClose.
+
+        coefficients: (..., 54). It is negative where the lips would lie over each other.
+        """
         return coefficients[..., : len(self.shapes)] @ _gaps(self)
 
     def opening(self, coefficients: np.ndarray) -> np.ndarray:
-        """Cm between the inner lips in the middle (...,) that coefficients (..., 54) ask for: `gap` - CLOSE
-        mouthClose."""
-        asked = self.gap(coefficients) - CLOSE * coefficients[..., self.index["mouthClose"]]
-        return np.maximum(asked, 0)
+        """The opening (...,) between the middles of the inner lips, cm >= 0: `gap` - CLOSE mouthClose.
+
+        coefficients: (..., 54).
+        """
+        gap = self.gap(coefficients) - CLOSE * coefficients[..., self.index["mouthClose"]]
+        return np.maximum(gap, 0)
 
     def closing(self, coefficients: np.ndarray, opening: np.ndarray | float) -> np.ndarray:
-        """The mouthClose (...,) with which coefficients (..., 54) open the lips by so many cm (...,)."""
+        """The mouthClose (...,) that gives the lips an `opening` (...,), cm, with coefficients (..., 54)."""
         return (self.gap(coefficients) - opening) / CLOSE
 
 
 @lru_cache(maxsize=2)
 def _gaps(model: HeadModel) -> np.ndarray:
-    """(53,) cm of the inner lips' gap a coefficient, between the places of landmarks 13 and 14."""
+    """How far a coefficient of 1 parts the landmarks 13 and 14 of the inner lips, cm: (53,)."""
     upper, lower = (
         (model.shapes[:, model.landmark_vertices[k]] * model.landmark_weights[k, :, None]).sum(1)
         for k in (13, 14)
@@ -146,13 +156,13 @@ def from_scores(scores: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def head_model() -> HeadModel:
-    """The model that comes with this package; read once, 60 MB in memory."""
+    """The model that comes with this package: 60 MB in memory, read once."""
     with np.load(SHIPPED) as data:
         return unpack(dict(data))
 
 
 def unpack(data: dict[str, np.ndarray]) -> HeadModel:
-    """The model from the arrays of its file: expressions sparse, numbers of half precision."""
+    """The model from the arrays of its file, in which shapes are sparse and in half precision."""
     neutral = data["neutral"]
     shapes = np.zeros((len(COEFFICIENTS) - 1, *neutral.shape), np.float32)
     start = data["shape_start"]

@@ -1,4 +1,4 @@
-"""A head's motion: what the face does, how the head is turned, where the eyes look, frame by frame.
+"""A head's motion, frame by frame: the face's expression, the head's pose and where the eyes look.
 
 Letters: f frames.
 """
@@ -6,7 +6,7 @@ Letters: f frames.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -14,25 +14,25 @@ from .model import COEFFICIENTS
 
 POSE = ("yaw", "pitch", "roll", "x", "y", "z")
 BLINKS = [COEFFICIENTS.index(f"eyeBlink_{side}") for side in "LR"]
-LEAST_OPEN = 0.2  # of a person's open eye, that lids of a rest are taken to be
+LEAST_OPEN = 0.2  # of a person's open eye: a rest's lids count as open by this at least
 
 
 @dataclass(frozen=True, eq=False)
 class HeadMotion:
-    """A track of a head.
+    """The motion of a head over f frames.
 
-    times (f,): seconds, growing. coefficients (f, 54): `COEFFICIENTS`. pose (f, 6): yaw, pitch and roll in
-    degrees, and the pivot's x, y, z in the camera's axes, cm (`camera`). gaze (f, 2): degrees to the image's
-    right and down, relative to the head, both eyes together. confidence (f,) in [0, 1]: 0 where no face is
-    there. shot (f,): number of the piece without a cut.
+    times (f,): seconds, not decreasing. coefficients (f, 54): expressions, in the order of `COEFFICIENTS`.
+    pose (f, 6): yaw, pitch, roll in degrees, then x, y, z of the pivot in the camera's axes, cm (`camera`).
+    gaze (f, 2): degrees to the image's right and down, relative to the head, one for both eyes.
+    confidence (f,) in [0, 1]: 0 where the frame shows no face. shot (f,): number of the shot, which has no
+    cut inside.
 
-    One class, two readings: a track of a video is **absolute**; what moves a portrait is **relative**
-    (`relative`): differences, all zero where nothing moves. Coefficients that drawing takes in a sense of
-    its own: mouthClose takes `model.CLOSE` cm from the opening of the lips that the others make, and may be
-    negative; eyeBlink is the share by which the open lid is closed, of the person's open eye where motion is
-    absolute, of the rest's or the portrait's own where it is relative: 1 is shut in both; eyeLook goes with
-    gaze.
-    Raises: ValueError where shapes or numbers are none.
+    A motion is **absolute** when it is the track of a video, and **relative** when it moves a portrait: then
+    it holds differences, all zero where nothing moves (`relative`). Three coefficients have a meaning of
+    their own. mouthClose takes `model.CLOSE` cm from the opening that the other coefficients give the lips,
+    and may be negative. eyeBlink is the share by which a lid closes: of the person's open eye in an absolute
+    motion, of the rest's or the portrait's own in a relative one; 1 is shut in both. eyeLook follows gaze.
+    Raises: ValueError where an array has another shape, is not finite, or times go back.
     """
 
     times: np.ndarray
@@ -67,38 +67,29 @@ class HeadMotion:
         return HeadMotion(**{one.name: getattr(self, one.name)[part] for one in fields(self)})
 
     def relative(self, rest: HeadMotion) -> HeadMotion:
-        """The same motion as differences from a rest of one frame."""
+        """This absolute motion as differences from `rest`, a motion of one frame. Raises: ValueError."""
         if len(rest) != 1:
             raise ValueError(f"the rest has {len(rest)} frames; one is needed")
         change = self.coefficients - rest.coefficients
         change[:, BLINKS] /= _open(rest)
-        return HeadMotion(
-            self.times,
-            change,
-            self.pose - rest.pose,
-            self.gaze - rest.gaze,
-            self.confidence,
-            self.shot,
-        )
+        return replace(self, coefficients=change, pose=self.pose - rest.pose, gaze=self.gaze - rest.gaze)
 
     def absolute(self, rest: HeadMotion) -> HeadMotion:
-        """The inverse of `relative`: relative motion of somebody whose own is `rest`, of one frame."""
+        """This relative motion as that of a person at `rest`, of one frame: the inverse of `relative`."""
         change = self.coefficients.copy()
         change[:, BLINKS] *= _open(rest)
-        return HeadMotion(
-            self.times,
-            rest.coefficients + change,
-            rest.pose + self.pose,
-            rest.gaze + self.gaze,
-            self.confidence,
-            self.shot,
+        return replace(
+            self,
+            coefficients=rest.coefficients + change,
+            pose=rest.pose + self.pose,
+            gaze=rest.gaze + self.gaze,
         )
 
     def at(self, times: np.ndarray) -> HeadMotion:
-        """The motion at other times (k,), in straight lines between frames of one shot, where both show a
-        face.
+        """The motion at other times (k,), seconds.
 
-        Elsewhere, and before the first and after the last frame, it is the nearest frame's.
+        It is interpolated linearly between two frames that belong to one shot and both show a face.
+        Elsewhere, and before the first and after the last frame, the nearest frame's is taken.
         """
         times = np.asarray(times, np.float64)
         right = np.clip(np.searchsorted(self.times, times, side="right"), 1, max(1, len(self) - 1))
@@ -116,22 +107,22 @@ class HeadMotion:
 
         nearest = np.where(share < 0.5, left, right)
         return HeadMotion(
-            times,
-            mix(self.coefficients),
-            mix(self.pose),
-            mix(self.gaze),
-            mix(self.confidence),
-            self.shot[nearest],
+            times=times,
+            coefficients=mix(self.coefficients),
+            pose=mix(self.pose),
+            gaze=mix(self.gaze),
+            confidence=mix(self.confidence),
+            shot=self.shot[nearest],
         )
 
 
 def joined(pieces: Sequence[HeadMotion]) -> HeadMotion:
-    """Pieces of one track, in their order, as one."""
+    """One motion out of the pieces of a track, in their order."""
     return HeadMotion(
         **{one.name: np.concatenate([getattr(p, one.name) for p in pieces]) for one in fields(HeadMotion)}
     )
 
 
 def _open(rest: HeadMotion) -> np.ndarray:
-    """(1, 2) how far the lids of a rest are open, of the person's open eye."""
+    """How far the lids of a rest are open, as a share of the person's open eye: (1, 2)."""
     return np.maximum(1 - rest.coefficients[:, BLINKS], LEAST_OPEN)

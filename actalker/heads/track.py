@@ -1,4 +1,4 @@
-"""A head through a video: its motion at the frames' own times, and who it is, once for the whole video.
+"""The track of a head through a video: its motion at the frames' own times, and one identity for all frames.
 
 Letters: f frames.
 """
@@ -19,7 +19,7 @@ from ..faces.upright import face_angle
 from .basis import basis_of, camera_of, expectation, inside, left_over, unit_of
 from .camera import FLIP, PIVOT, Camera, angles, rotation, to_camera
 from .cuts import other_picture, shots, thumbnail
-from .eyes import apart, ball, gaze_of, look
+from .eyes import ball, gaze_of, look, openings
 from .fit import HUMAN, NO_HUMAN
 from .landmarks import MESH
 from .model import INDEX, HeadModel, head_model
@@ -28,13 +28,13 @@ from .smooth import ANGLE, COEFFICIENT, DEPTH, GAZE, LIDS, OPENING, PLACE, smoot
 from .solve import MOST, Basis, Problem, Solution, start
 from .zips import smoothstep
 
-NEAR = 0.5  # of the face's longer side: a face is the one before if its middle moved by less
-ASKED_FOR_UP = 3  # first faces that are asked which way up they are
+NEAR = 0.5  # of the face's longer side: a face is still the same one if its middle moved by less
+ASKED_FOR_UP = 3  # first faces whose upright direction is looked for
 KNOWN_FROM = 8  # frames that the identity is fitted to
-FIRST_STEPS, STEPS = 12, 4  # of a frame's fit: of the first frame, and of one that begins at the frame before
-OPEN = 0.9  # quantile of the lids' opening that is the person's open eye
-WINK = (0.45, 0.75)  # lids that differ by more, of the open eye, are meant to
-HIDES = 30.0  # degrees of yaw from which on an eye is not believed at all
+FIRST_STEPS, STEPS = 12, 4  # of the fit of a shot's first frame, and of one that starts at the frame before
+OPEN = 0.9  # quantile of the lids' opening that counts as the person's open eye
+WINK = (0.45, 0.75)  # of the open eye: lids whose openings differ by more wink
+HIDES = 30.0  # degrees of yaw from which on the far eye does not count at all
 WIDEST = -0.3  # eyeBlink of lids that are further open than that
 SURE, LOST = 0.015, 0.06  # error, of the eyes' distance, of a fit that is trusted, and of one that is not
 LEAST_SURE = 0.05  # confidence of a face that is there
@@ -47,8 +47,11 @@ NO_FACE = (
 
 @dataclass(frozen=True, eq=False)
 class Frames:
-    """What was seen in a video: times (f,) in seconds, the faces, whether a picture is another one than that
-    before (f,), the pictures' height and width."""
+    """The faces of a video. times (f,): seconds. faces: one a frame, with landmarks, or None.
+
+    changed (f,) bool: whether a frame shows another scene than the one before. size: height and width of the
+    frames, pixels, after they were turned upright.
+    """
 
     times: np.ndarray
     faces: tuple[Face | None, ...]
@@ -59,13 +62,15 @@ class Frames:
 def track(
     frames: Iterable[tuple[float, np.ndarray]], name: str = "video", model: Path | None = None
 ) -> tuple[HeadMotion, np.ndarray]:
-    """The motion of the largest face of a video, absolute, and its identity (m,).
+    """The absolute motion of the largest face of a video, and its identity (m,).
 
     Args:
-        frames: second and picture (h, w, 3) uint8 of every frame, in order (`media.video.timed_frames`).
+        frames: time in seconds and picture (h, w, 3) uint8 of every frame, in order
+            (`media.video.timed_frames`).
         name: of the video, for messages.
         model: MediaPipe's face_landmarker.task, instead of the one in this package.
-    Where no face is found, confidence is 0 and the numbers lie on a line between those around. After a cut
+
+    In frames without a face confidence is 0, and numbers are interpolated from the frames around. After a cut
     `shot` grows by one.
     Raises: InputError where no frame shows a face, or MediaPipe cannot run.
     """
@@ -78,10 +83,10 @@ def track(
 def watch(
     frames: Iterable[tuple[float, np.ndarray]], name: str = "video", model: Path | None = None
 ) -> Frames:
-    """The face in every frame, upright: the largest at first and after a cut, then the one that is where it
-    was.
+    """Finds one face in every frame and turns it upright.
 
-    Raises: as `track` does.
+    It takes the largest face at first and after a cut, then the face at the same place. Arguments as in
+    `track`. Raises: InputError where MediaPipe cannot run, or the face is hardly a human one.
     """
     path = face_model(model)
     if (reason := landmarker_refuses(path)) is not None:
@@ -116,12 +121,12 @@ def watch(
 
 
 def _small(face: Face) -> Face:
-    """The same face in half the memory: a long video has many."""
+    """The same face in half the memory, for a long video has many."""
     return replace(face, landmarks=_points(face).astype(np.float32))
 
 
 def _turned(face: Face, width: int) -> Face:
-    """A face of a picture that is turned by a quarter counter-clockwise."""
+    """A face after its picture, `width` pixels wide, is turned by a quarter counter-clockwise."""
     x, y = _points(face).T
     x0, y0, x1, y1 = face.box
     return replace(face, box=(y0, width - x1, y1, width - x0), landmarks=np.stack([y, width - x], 1))
@@ -129,9 +134,12 @@ def _turned(face: Face, width: int) -> Face:
 
 @dataclass(frozen=True, eq=False)
 class Readings:
-    """Of every frame: coefficients (f, 53); angles (f, 3), degrees; place (f, 3) of `FACE` in camera space,
-    cm; gaze (f, 2), degrees; lids (f, 2) as `eyes.apart` has them; opening (f, 1) of the lips, cm; error (f,
-    1)."""
+    """The numbers of every frame's fit.
+
+    coefficients (f, 53); angles (f, 3): yaw, pitch, roll, degrees; place (f, 3): of `FACE` in camera space,
+    cm; gaze (f, 2), degrees; lids (f, 2) and opening (f, 1): as `eyes.openings` gives them; error (f, 1): as
+    in `HeadFit`.
+    """
 
     coefficients: np.ndarray
     angles: np.ndarray
@@ -142,7 +150,7 @@ class Readings:
     error: np.ndarray
 
     def each(self, change: Callable[[str, np.ndarray], np.ndarray]) -> Readings:
-        """The readings with every array changed."""
+        """The readings with each array replaced by `change` of its name and itself."""
         return Readings(**{one.name: change(one.name, getattr(self, one.name)) for one in fields(self)})
 
 
@@ -157,7 +165,7 @@ NOISE: dict[str, float | np.ndarray] = {
 
 
 def fit_track(seen: Frames) -> tuple[HeadMotion, np.ndarray]:
-    """The motion and the identity of a face that was found in one frame at least."""
+    """The absolute motion and the identity (m,) of a face that at least one frame shows."""
     model = head_model()
     shot = shots(seen.times, seen.faces, seen.changed)
     there = np.array([face is not None for face in seen.faces])
@@ -179,79 +187,99 @@ def fit_track(seen: Frames) -> tuple[HeadMotion, np.ndarray]:
         camera = _camera(np.stack([_points(seen.faces[k]) for k in part]))
         last: Solution | None = None
         for k in part:
-            last = _read(basis, seen.faces[k], seen.size, camera, balls, last, readings, int(k))
+            problem = _problem(basis, seen.faces[k], seen.size, camera)
+            first = last or start(basis, problem.points, camera, problem.expected)
+            head = problem.solve(first, STEPS if last else FIRST_STEPS)
+            last = _read(problem, head, _points(seen.faces[k]), balls, into=readings, k=int(k))
     readings = readings.each(lambda name, values: _filled(seen.times, values, there, shot))
     return _motion(model, seen.times, readings, there, shot), identity
 
 
 def _points(face: Face | None) -> np.ndarray:
+    """The landmarks (478, 2), pixels, of a face that is there."""
     assert face is not None and face.landmarks is not None
     return face.landmarks
 
 
 def _camera(points: np.ndarray) -> Camera:
-    """One camera for points (f, 478, 2): the middle one of the frames' own."""
+    """One camera for points (f, 478, 2), pixels: the median of the frames' own."""
     cameras = [camera_of(one) for one in points]
     focal, x, y = np.median([(one.focal, one.cx, one.cy) for one in cameras], 0)
     return Camera(float(focal), float(x), float(y))
 
 
+def _problem(basis: Basis, face: Face | None, size: tuple[int, int], camera: Camera | None = None) -> Problem:
+    """The fit of a face in a picture of a height and width: with a camera of its own, all is fitted.
+
+    With the `camera` of a shot, `basis` is the person's, and the identity stays.
+    """
+    points = _points(face)
+    skin = points[:MESH]
+    return Problem(
+        inside(basis, skin, size),
+        skin,
+        camera or camera_of(points),
+        unit=unit_of(points),
+        expected=expectation(basis, face.expression if face else None),
+        identity_fixed=camera is not None,
+    )
+
+
 def _person(model: HeadModel, seen: Frames, rows: np.ndarray) -> tuple[np.ndarray, Basis]:
-    """The identity (m,) of the face in some frames, and the person's own basis: what the fits of these frames
-    leave over on average belongs to the person."""
+    """The identity (m,) of the face in some frames, and a basis whose neutral head is this person's.
+
+    What the fits of these frames leave over on average belongs to the person.
+    """
     chosen = np.unique(rows[np.linspace(0, len(rows) - 1, KNOWN_FROM).round().astype(int)])
     basis = basis_of(model)
-    problems, told = [], []
+    solved, information = [], []
     for k in chosen:
-        face = seen.faces[k]
-        points = _points(face)
-        skin = points[:MESH]
-        expected = expectation(basis, face.expression if face else None)
-        problem = Problem(inside(basis, skin, seen.size), skin, camera_of(points), unit_of(points), expected)
-        found = problem.solve(start(basis, skin, problem.camera, expected))
-        problems.append((problem, found))
-        told.append(problem.told(found))
-    trust = len(told) ** -0.5  # landmarks err alike in every frame
-    matrix = trust * sum(one for one, _ in told) + np.eye(len(basis.identities))
-    identity = np.clip(np.linalg.solve(matrix, trust * sum(one for _, one in told)), -MOST, MOST)
+        problem = _problem(basis, seen.faces[k], seen.size)
+        head = problem.solve(start(basis, problem.points, problem.camera, problem.expected))
+        solved.append((problem, head))
+        information.append(problem.identity_information(head))
+    trust = len(information) ** -0.5  # landmarks err alike in every frame
+    matrix = trust * sum(one for one, _ in information) + np.eye(len(basis.identities))
+    vector = trust * sum(one for _, one in information)
+    identity = np.clip(np.linalg.solve(matrix, vector), -MOST, MOST)
     left = []
-    for problem, found in problems:
-        found = replace(problem, known=True).solve(replace(found, identity=identity))
-        left.append(left_over(problem.basis, problem.points, problem.camera, found)[1])
-    own = basis.neutral + np.tensordot(identity, basis.identities, 1) + np.mean(left, 0)
-    return identity.astype(np.float32), replace(basis, neutral=own, identities=basis.identities[:0])
+    for problem, head in solved:
+        head = replace(problem, identity_fixed=True).solve(replace(head, identity=identity))
+        left.append(left_over(problem.basis, problem.points, problem.camera, head)[1])
+    neutral = basis.neutral + np.tensordot(identity, basis.identities, 1) + np.mean(left, 0)
+    return identity.astype(np.float32), replace(basis, neutral=neutral, identities=basis.identities[:0])
 
 
 def _read(
-    basis: Basis,
-    face: Face | None,
-    size: tuple[int, int],
-    camera: Camera,
+    problem: Problem,
+    head: Solution,
+    points: np.ndarray,
     balls: list[tuple[np.ndarray, float]],
-    last: Solution | None,
     into: Readings,
     k: int,
 ) -> Solution:
-    """Fits frame k, from the frame before on, and writes what it reads."""
-    points = _points(face)
-    skin = points[:MESH]
-    expected = expectation(basis, face.expression if face else None)
-    problem = Problem(inside(basis, skin, size), skin, camera, unit_of(points), expected, known=True)
-    found = problem.solve(last or start(basis, skin, camera, expected), STEPS if last else FIRST_STEPS)
-    gaze = gaze_of(points, camera, found.R, found.T, balls)[0].mean(0)
-    found = replace(problem, expected=look(expected, gaze)).solve(found, STEPS)
-    missed, _ = left_over(basis, skin, camera, found)
-    into.opening[k], into.lids[k] = apart(
-        points, camera, found.R, found.T, basis.at(found.identity, found.coefficients)
-    )
-    into.coefficients[k], into.angles[k], into.gaze[k] = found.coefficients, angles(found.R), gaze
-    into.place[k] = to_camera(FACE, found.R, found.T)
+    """Writes the numbers of frame k to row k of `into`; returns its solution.
+
+    head: solves the problem without the gaze. points (478, 2): the frame's landmarks, pixels. balls: the
+    image's left and right eyeball, as `eyes.ball` gives them.
+    """
+    basis, camera = problem.basis, problem.camera
+    gaze = gaze_of(points, camera, head.R, head.T, balls)[0].mean(0)
+    head = replace(problem, expected=look(problem.expected, gaze)).solve(head, STEPS)
+    missed, _ = left_over(basis, problem.points, camera, head)
+    skin = basis.at(head.identity, head.coefficients)
+    into.opening[k], into.lids[k] = openings(points, camera, head.R, head.T, skin)
+    into.coefficients[k], into.angles[k], into.gaze[k] = head.coefficients, angles(head.R), gaze
+    into.place[k] = to_camera(FACE, head.R, head.T)
     into.error[k] = np.linalg.norm(missed, axis=1).mean() / problem.unit
-    return found
+    return head
 
 
 def _filled(times: np.ndarray, values: np.ndarray, there: np.ndarray, shot: np.ndarray) -> np.ndarray:
-    """Values (f, k) with the frames that show no face on lines between those of their shot that do."""
+    """Values (f, k) in which frames without a face are interpolated from those of their shot with one.
+
+    there (f,) bool: frames that show a face. shot (f,): their numbers.
+    """
     out = values.copy()
     for number in np.unique(shot[there]):
         known, rows = there & (shot == number), shot == number
@@ -261,9 +289,9 @@ def _filled(times: np.ndarray, values: np.ndarray, there: np.ndarray, shot: np.n
 
 
 def _together(lids: np.ndarray, yaw: np.ndarray) -> np.ndarray:
-    """Openings of the lids (f, 2), the image's left and right, as people have them: alike, but for winks.
+    """Openings of the lids (f, 2), the image's left and right, made alike except in winks, as people's are.
 
-    The eye that a turned head shows less of is read worse, and counts less.
+    The eye that a turned head hides is read worse, and counts less. yaw: (f,), degrees.
     """
     right = 0.5 - 0.5 * np.clip(yaw / HIDES, -1, 1)
     mean = (1 - right) * lids[:, 0] + right * lids[:, 1]
@@ -274,6 +302,7 @@ def _together(lids: np.ndarray, yaw: np.ndarray) -> np.ndarray:
 def _motion(
     model: HeadModel, times: np.ndarray, readings: Readings, there: np.ndarray, shot: np.ndarray
 ) -> HeadMotion:
+    """The absolute motion out of the frames' readings: smoothed, with lids and lips from their openings."""
     open_lids = np.maximum(np.quantile(readings.lids[there], OPEN, axis=0), 1e-3)
     shares = readings.each(lambda name, values: values / open_lids if name == "lids" else values)
     error = shares.error[:, 0]
