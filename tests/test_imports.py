@@ -46,6 +46,7 @@ NEED_LIGHTNING = (
 NEED_COMPILERS = (
     "_kernels",
     "_adjoint",
+    "kernels.instructions",
     "kernels.matrix",
     "kernels.memory",
     "kernels.vector",

@@ -1,4 +1,4 @@
-"""What a backend of a scan is, and what it is asked to do.
+"""What a backend of a scan is, and the calls that it computes.
 
 Letters: b batch, l length, d channels, n state size, g groups, s sequences, h heads, p channels of a head;
 r rows, e channels of a group, k rows with a result.
@@ -17,15 +17,15 @@ from ..errors import InputError, one_of
 
 @dataclass(frozen=True)
 class ScanCall:
-    """The arguments of `selective_scan`, checked.
+    """A call of `selective_scan`, with checked arguments.
 
     | u, delta  | A      | B, C         | D, delta_bias | lengths     | state     |
     |-----------|--------|--------------|---------------|-------------|-----------|
     | (b, l, d) | (d, n) | (b, l, g, n) | (d,)          | (s,), int64 | (s, d, n) |
 
-    A backend gives y (b, l, d) in the dtype of u and the states behind the last steps (s, d, n), None where
-    the call has no state. Without lengths every item is a sequence, s = b; with them b is 1, and they lie on
-    the device of u.
+    A backend returns y (b, l, d) in the dtype of u, and the states behind the last steps (s, d, n), or None
+    where the call has no state. Without lengths every item is a sequence, s = b; with them b is 1, and they
+    lie on the device of u.
     """
 
     u: Tensor
@@ -43,14 +43,15 @@ class ScanCall:
 
 @dataclass(frozen=True)
 class GroupedCall:
-    """`selective_scan` and `ordered_scan` as kernels see them, channels by groups.
+    """A call of `selective_scan` or `ordered_scan` with channels by groups, as kernels read it.
 
     | u, delta     | A         | B, C         | D, delta_bias | lengths | state        |
     |--------------|-----------|--------------|---------------|---------|--------------|
     | (b, r, g, e) | (g, e, n) | (b, r, g, n) | (g, e)        | (s,)    | (s, g, e, n) |
 
-    Kernels give y (b, r, g, e) and the states behind the last steps (s, g, e, n), None where the call has no
-    state. With an order (g, l), b is 1, u (1, r, 1, e), and y (1, results, 1, e), the sum over groups.
+    Kernels return y (b, r, g, e), and the states behind the last steps (s, g, e, n), or None where the call
+    has no state. With an order (g, l), b is 1, u is (1, r, 1, e), and y is the sum over groups,
+    (1, results, 1, e).
     """
 
     u: Tensor
@@ -70,15 +71,15 @@ class GroupedCall:
 
 @dataclass(frozen=True)
 class SsdCall:
-    """The arguments of `ssd_scan`, checked; dt are the step sizes themselves, behind the softplus.
+    """A call of `ssd_scan`, with checked arguments; dt are the final step sizes, after the softplus.
 
     | x            | dt        | A, D | B, C         | lengths     | state        |
     |--------------|-----------|------|--------------|-------------|--------------|
     | (b, l, h, p) | (b, l, h) | (h,) | (b, l, g, n) | (s,), int64 | (s, h, p, n) |
 
-    dt, A, D and state are float32, or float64 for float64. A backend gives y (b, l, h, p) in the dtype of x
-    and the states behind the last steps (s, h, p, n), None where the call has no state; lengths as in
-    `ScanCall`.
+    dt, A, D and state are float32, or float64 for float64. A backend returns y (b, l, h, p) in the dtype of
+    x, and the states behind the last steps (s, h, p, n), or None where the call has no state; lengths are as
+    in `ScanCall`.
     """
 
     x: Tensor
@@ -120,7 +121,7 @@ class Backend(Generic[Call]):
 def pick_backend(
     name: str, u: Tensor, backends: Mapping[str, Backend[Call]], streams: bool = False
 ) -> Backend[Call]:
-    """The backend of this name, or for `auto` the first that can run on u.
+    """The backend of this name, or for "auto" the first of them that can run on u.
 
     streams: whether the call starts from states or asks for the last ones.
     Raises: InputError with the reason and the remedy if the named one cannot run.

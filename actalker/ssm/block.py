@@ -7,7 +7,8 @@ channels, n state size, h heads, p channels of a head, q taps of the convolution
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ from .ssd.scan import ssd_scan
 
 
 class ScanState(NamedTuple):
-    """What a block with one direction remembers of the steps before, sequence by sequence.
+    """What a block with one direction carries from the steps before to those to come, by sequence.
 
     scan: the state of the scan, (s, e, n), or (s, h, p, n) with one decay a head, in float32.
     tail: the last steps before the convolution, (s, q - 1, e); None in a block without one.
@@ -46,7 +47,7 @@ class SelectiveBlock(nn.Module):
     """
 
     backend = "auto"
-    """Of `selective_scan`."""
+    """The backend of `selective_scan`."""
 
     def __init__(self, inner: int, state_size: int = 16, conv: int = 0, directions: int = 2) -> None:
         """inner: e. conv: taps of a causal convolution in front of each scan; 0: none. directions: 2, or 1
@@ -80,59 +81,71 @@ class SelectiveBlock(nn.Module):
         """Scan the tokens in every direction's order.
 
         Args:
-            tokens: (r, e); none but the first `results` may stand at several steps.
+            tokens: (r, e); the first k stand at one step of every order, the others may stand at several.
             order: (g, l) int64, the token of each step, forward and backward, sequence behind sequence.
             lengths: (s,) steps of each sequence.
-            results: k, tokens that are changed; the others are read and dropped.
-            state: what the scan starts from; None: zeros. With one direction only.
-            return_state: whether the last state is wanted. With one direction only.
-        Returns: the directions' sum for the first k tokens, (k, e), and that state, None unless wanted.
+            results: k, how many tokens have a result; the others are only read.
+            state: the state before the first steps; None: zeros. Only with one direction.
+            return_state: return the state behind the last steps. Only with one direction.
+        Returns: the sum over directions for the first k tokens, (k, e), and the last state or None.
         Raises: InputError for a state where there are two directions.
         """
-        goes_on = check_directions(self.directions, state, return_state)
-        begin = None if state is None else state.scan
-        if self.conv is None:
-            delta, A, B, C, D, bias = self.selected(joint_linear(self.select, tokens))
-            y, last = ordered_scan(
-                tokens.float(),
-                delta,
-                A,
-                B,
-                C,
-                D,
-                bias,
-                order=order,
-                lengths=lengths,
-                results=results,
-                delta_softplus=True,
-                state=None if begin is None else begin[:, None],
-                return_state=goes_on,
-                backend=self.backend,
+        check_directions(self.directions, state, return_state)
+        if self.conv is not None:
+            steps, tail = tokens_in_order(
+                tokens, order, self.conv, lengths=lengths, state=state, return_state=return_state
             )
-            last, tail = None if last is None else last[:, 0], None
-        else:
-            steps, tail = tokens_in_order(tokens, order, self.conv, lengths, state, return_state)
-            delta, A, B, C, D, bias = self.selected(per_direction_linear(self.select, steps))
-            y, last = selective_scan(
-                steps.float().flatten(1)[None],
-                delta.flatten(1)[None],
-                A.flatten(0, 1),
-                B[None],
-                C[None],
-                D.flatten(),
-                bias.flatten(),
-                delta_softplus=True,
-                lengths=lengths,
-                state=begin,
-                return_state=goes_on,
-                backend=self.backend,
-            )
-            y = sum_over_orders(y[0].unflatten(1, (self.directions, -1)), order, len(tokens), results)
-        return y.to(tokens.dtype), None if last is None else ScanState(last, tail)
+            y, last = self.scan_steps(steps, lengths, None if state is None else state.scan, return_state)
+            y = sum_over_orders(y, order, len(tokens), results)
+            return y.to(tokens.dtype), None if last is None else ScanState(last, tail)
+        delta, A, B, C, D, bias = self.selected(joint_linear(self.select, tokens))
+        y, last = ordered_scan(
+            tokens.float(),
+            delta,
+            A,
+            B,
+            C,
+            D=D,
+            delta_bias=bias,
+            order=order,
+            lengths=lengths,
+            results=results,
+            delta_softplus=True,
+            state=None if state is None else state.scan[:, None],
+            return_state=return_state,
+            backend=self.backend,
+        )
+        return y.to(tokens.dtype), None if last is None else ScanState(last[:, 0], None)
+
+    def scan_steps(
+        self, steps: Tensor, lengths: Tensor, state: Tensor | None, return_state: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """Scan the steps of every order, (l, g, e), each direction with its own parameters.
+
+        Returns: y (l, g, e), and the scan's state (s, e, n), or None if not asked for.
+        """
+        delta, A, B, C, D, bias = self.selected(per_direction_linear(self.select, steps))
+        y, last = selective_scan(
+            steps.float().flatten(1)[None],
+            delta.flatten(1)[None],
+            A.flatten(0, 1),
+            B[None],
+            C[None],
+            D=D.flatten(),
+            delta_bias=bias.flatten(),
+            delta_softplus=True,
+            lengths=lengths,
+            state=state,
+            return_state=return_state,
+            backend=self.backend,
+        )
+        return y[0].unflatten(1, (self.directions, -1)), last
 
     def selected(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """The scan's other arguments from the output of `select`, (·, g, rank + 2 n): delta (·, g, e),
-        A (g, e, n), B, C (·, g, n), D, bias (g, e), in float32, for a state decays over thousands of steps.
+        """The scan's arguments beside its input, from the output of `select`, (·, g, rank + 2 n).
+
+        Returns: delta (·, g, e), A (g, e, n), B, C (·, g, n), D and bias (g, e), all in float32, since
+        a state decays over thousands of steps.
         """
         low, B, C = rows.split([self.rank, self.state_size, self.state_size], dim=-1)
         weights = (-self.log_decay.float().exp(), self.skip.float(), self.step_bias.float())
@@ -141,10 +154,13 @@ class SelectiveBlock(nn.Module):
 
 
 class SsdBlock(nn.Module):
-    """The same block with one decay a head (Mamba-2): cheaper a state, so that it can have more of them."""
+    """A `SelectiveBlock` with one decay a head (Mamba-2).
+
+    A state costs less time, so that a block can have more of them.
+    """
 
     backend = "auto"
-    """Of `ssd_scan`."""
+    """The backend of `ssd_scan`."""
 
     def __init__(
         self, inner: int, state_size: int = 64, head_size: int = 64, conv: int = 0, directions: int = 2
@@ -174,8 +190,10 @@ class SsdBlock(nn.Module):
         return_state: bool = False,
     ) -> tuple[Tensor, ScanState | None]:
         """As `SelectiveBlock.forward`."""
-        goes_on = check_directions(self.directions, state, return_state)
-        steps, tail = tokens_in_order(tokens, order, self.conv, lengths, state, return_state)
+        check_directions(self.directions, state, return_state)
+        steps, tail = tokens_in_order(
+            tokens, order, self.conv, lengths=lengths, state=state, return_state=return_state
+        )
         rows = per_direction_linear(self.select, steps)
         dt, B, C = rows.split([self.heads, self.state_size, self.state_size], dim=-1)
         y, last = ssd_scan(
@@ -184,12 +202,12 @@ class SsdBlock(nn.Module):
             -self.log_decay.float().exp(),
             B[None].float(),
             C[None].float(),
-            self.skip.float(),
-            self.step_bias.float(),
+            D=self.skip.float(),
+            dt_bias=self.step_bias.float(),
             dt_softplus=True,
             lengths=lengths,
             state=None if state is None else state.scan,
-            return_state=goes_on,
+            return_state=return_state,
             backend=self.backend,
         )
         y = y[0].flatten(1).unflatten(1, (self.directions, -1))
@@ -198,7 +216,7 @@ class SsdBlock(nn.Module):
 
 
 class CausalConv(nn.Module):
-    """One short convolution a direction, and a SiLU; it starts as almost the identity."""
+    """A short causal convolution for each direction, then a SiLU; initialised near the identity."""
 
     def __init__(self, channels: int, taps: int, directions: int = 2) -> None:
         """Raises: InputError for one tap, which would be no convolution."""
@@ -210,18 +228,17 @@ class CausalConv(nn.Module):
         self.weight, self.bias = nn.Parameter(weight), nn.Parameter(torch.zeros(directions, channels))
 
     def forward(self, x: Tensor, direction: int, lengths: Tensor, tail: Tensor | None = None) -> Tensor:
-        """The steps (l, e) of one direction, 0 or 1, to (l, e); tail: as in `causal_conv`."""
+        """Convolve the steps (l, e) of one direction, 0 or 1; lengths and tail are as in `causal_conv`."""
         return causal_conv(x, self.weight[direction], self.bias[direction], lengths, tail, silu=True)
 
 
-def check_directions(directions: int, state: ScanState | None, return_state: bool) -> bool:
-    """Whether a block hands on a state. Raises: InputError where it also scans backwards."""
+def check_directions(directions: int, state: ScanState | None, return_state: bool) -> None:
+    """Raise InputError where a block that also scans backwards is called with a state or asked for one."""
     if directions > 1 and (return_state or state is not None):
         raise InputError(
             "state: a scan in both directions needs the frames to come; "
             "give the branch `directions: forward`, or scan the clip as a whole"
         )
-    return return_state
 
 
 def tokens_in_order(
@@ -232,9 +249,10 @@ def tokens_in_order(
     state: ScanState | None,
     return_state: bool,
 ) -> tuple[Tensor, Tensor | None]:
-    """The tokens at the steps of every order, (l, g, e), behind the convolution if there is one.
+    """The tokens at the steps of every order, after the convolution if there is one.
 
-    Beside them the convolution's tail for the frames to come, (s, q - 1, e), None unless wanted.
+    Returns: (l, g, e), and the convolution's tail for the frames to come, (s, q - 1, e), or None if not asked
+    for.
     """
     steps = tokens[order]  # (g, l, e)
     if conv is None:
@@ -246,7 +264,7 @@ def tokens_in_order(
 
 
 def joint_linear(layers: nn.ModuleList, x: Tensor) -> Tensor:
-    """Every direction's layer on the same rows, (r, ·) -> (r, g, ·)."""
+    """Apply every direction's layer to the same rows, (r, ·) -> (r, g, ·)."""
     if not untouched(layers):
         return torch.stack([layer(x) for layer in layers], 1)
     weight, bias = (torch.cat([getattr(layer, k) for layer in layers]) for k in ("weight", "bias"))
@@ -254,18 +272,18 @@ def joint_linear(layers: nn.ModuleList, x: Tensor) -> Tensor:
 
 
 def per_direction_linear(layers: nn.ModuleList, x: Tensor) -> Tensor:
-    """Each direction's layer on rows of its own, (r, g, ·) -> (r, g, ·)."""
+    """Apply each direction's layer to that direction's rows, (r, g, ·) -> (r, g, ·)."""
     if not untouched(layers):
         return torch.stack([layer(x[:, k]) for k, layer in enumerate(layers)], 1)
-    weight = torch.stack([layer.weight.t() for layer in layers])  # type: ignore[operator, union-attr]
+    weight = torch.stack([layer.weight.t() for layer in layers])
     y = torch.bmm(x.transpose(0, 1), weight.to(x.dtype)).transpose(0, 1)
     if layers[0].bias is None:
         return y
-    return y + torch.stack([layer.bias for layer in layers]).to(y.dtype)  # type: ignore[misc]
+    return y + torch.stack([layer.bias for layer in layers]).to(y.dtype)
 
 
-def untouched(layers: nn.ModuleList) -> bool:
-    """Whether layers are plain Linears, so that their weights may be read past their `forward`.
+def untouched(layers: nn.ModuleList) -> TypeGuard[Sequence[nn.Linear]]:
+    """Whether layers are plain Linears, so that their weights may be used without calling `forward`.
 
     Adapters and quantisation put another class in a Linear's place; casting, offloading and parametrisation
     put hooks, a `forward` of the instance or tensors of another class.
@@ -289,12 +307,12 @@ PLAIN = (nn.Parameter, Tensor)
 
 
 def is_traced(t: Tensor) -> bool:
-    """Whether PyTorch has put a tensor in another's place to record a graph."""
+    """Whether t stands for another tensor while PyTorch records a graph."""
     return torch.compiler.is_compiling() and not is_traceable_wrapper_subclass(t)
 
 
 def selectors(inner: int, low: int, state_size: int, directions: int) -> nn.ModuleList:
-    """Each direction's projection to `low` numbers for the step sizes, B and C."""
+    """Each direction's projection of `inner` channels to `low` numbers for the step sizes, B and C."""
     select = [nn.Linear(inner, low + 2 * state_size) for _ in range(directions)]
     for layer in select:
         nn.init.zeros_(layer.bias[:low])
@@ -303,6 +321,6 @@ def selectors(inner: int, low: int, state_size: int, directions: int) -> nn.Modu
 
 
 def starting_steps(count: int) -> Tensor:
-    """Step sizes log-uniform in [0.3, 1], before the softplus."""
+    """`count` random biases whose softplus, the step size, is log-uniform in [0.3, 1]."""
     steps = torch.exp((torch.rand(count) - 1) * math.log(1 / 0.3))
     return steps + torch.log(-torch.expm1(-steps))  # inverse of softplus

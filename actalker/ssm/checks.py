@@ -1,4 +1,4 @@
-"""What scans refuse: wrong kinds of numbers, shapes that do not fit, lengths that do not add up."""
+"""Checks of a scan's arguments: the kind of numbers, shapes that fit, lengths that add up."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def check_shapes(shapes: Shapes, because: str) -> None:
 def checked_state(
     state: Tensor | None, sequences: int, shape: tuple[int, ...], wanted: bool, like: Tensor
 ) -> Tensor | None:
-    """The states that a call of so many sequences starts from, (s, *shape): zeros like `like` where none are
-    given and the last ones are wanted, None where nothing is.
+    """The states that a call of `sequences` sequences starts from, (s, *shape), or None.
 
-    Raises: InputError for another shape.
+    Where no state is passed but the last ones are `wanted`, zeros of the dtype and device of `like`.
+    Raises: InputError for a state of another shape.
     """
     needed = (sequences, *shape)
     if state is not None and state.shape != needed:
@@ -47,7 +47,10 @@ def checked_state(
 
 
 def checked_lengths(lengths: Tensor | Sequence[int] | None, u: Tensor) -> Tensor | None:
-    """The lengths as int64 (s,) on the device of u (1, l, ...). Raises: InputError if they do not fit u."""
+    """The lengths as int64 (s,) on the device of u (1, l, ...); None stays None.
+
+    Raises: InputError if they are not whole numbers from 0 whose sum is l.
+    """
     if lengths is None:
         return None
     b, l = u.shape[:2]
@@ -62,5 +65,5 @@ def checked_lengths(lengths: Tensor | Sequence[int] | None, u: Tensor) -> Tensor
 
 
 def can_look(t: Tensor) -> bool:
-    """Whether values can be checked: reading them would synchronise an accelerator, a compiler has none."""
+    """Whether values can be read for a check: that makes an accelerator wait, a compiler has none."""
     return t.device.type == "cpu" and not torch.compiler.is_compiling()

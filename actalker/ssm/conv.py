@@ -35,7 +35,7 @@ def causal_conv(
             and the weights are.
         lengths: steps of each sequence, of sum l.
         tail: the steps before each sequence's first; None: zeros.
-        silu: whether y · sigmoid(y) is wanted, computed before y is rounded to the dtype of x.
+        silu: return y · sigmoid(y), computed before y is rounded to the dtype of x.
     Returns: (l, e) in the dtype of x. On CUDA by the `causal_conv1d` package, where it runs and there is no
         tail.
     Raises: InputError for complex and whole numbers.
@@ -44,11 +44,11 @@ def causal_conv(
     if x.is_cuda and tail is None and package_refuses(x, weight.shape[1]) is None:
         return conv_package(x, weight, bias, lengths, silu)
     dtype = torch.promote_types(x.dtype, torch.float32)
-    wide, weight, bias = (t.to(dtype) for t in (x, weight, bias))
+    exact, weight, bias = (t.to(dtype) for t in (x, weight, bias))
     (rank, owner), q = rank_and_owner(x, lengths), weight.shape[1]
-    before = wide.new_zeros(1, x.shape[1]) if tail is None else tail.flatten(0, 1).to(dtype)
-    table = torch.cat([before, wide])
-    y = bias + wide * weight[:, -1]
+    before = exact.new_zeros(1, x.shape[1]) if tail is None else tail.flatten(0, 1).to(dtype)
+    table = torch.cat([before, exact])
+    y = bias + exact * weight[:, -1]
     at = torch.arange(len(x), device=x.device) + len(before)
     for back in range(1, q):
         outside = owner * (q - 1) + (q - 1 + rank - back) if tail is not None else torch.zeros_like(at)
@@ -57,25 +57,28 @@ def causal_conv(
 
 
 def last_steps(x: Tensor, lengths: Tensor, taps: int, tail: Tensor | None = None) -> Tensor:
-    """The `tail` that a continuation of the sequences starts from: their last q - 1 steps, (s, q - 1, e)."""
+    """The last q - 1 steps of each sequence, (s, q - 1, e): the `tail` from which `causal_conv` continues it.
+
+    x: (l, e); lengths: (s,); taps: q; tail: the steps before each sequence, as in `causal_conv`.
+    """
     s, e, before = len(lengths), x.shape[1], taps - 1
     earlier = x.new_zeros(s, before, e) if tail is None else tail.to(x.dtype)
     table = torch.cat([earlier.flatten(0, 1), x])
     first = lengths.cumsum(0) - lengths + s * before
     rank = lengths[:, None] - before + torch.arange(before, device=x.device)  # (s, q - 1)
-    own = torch.arange(s, device=x.device)[:, None] * before + before + rank
-    return table[torch.where(rank >= 0, first[:, None] + rank, own)]
+    within_tail = torch.arange(s, device=x.device)[:, None] * before + before + rank
+    return table[torch.where(rank >= 0, first[:, None] + rank, within_tail)]
 
 
 def rank_and_owner(x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Of every step its place in its sequence, and the sequence's number, (l,) each."""
+    """For every step its index within its sequence, and the number of that sequence, (l,) each."""
     steps = torch.arange(len(x), device=x.device)
     owner = torch.repeat_interleave(torch.arange(len(lengths), device=x.device), lengths, output_size=len(x))
     return steps - (lengths.cumsum(0) - lengths)[owner], owner
 
 
 def package_refuses(x: Tensor, taps: int) -> str | None:
-    """Why `causal_conv1d` cannot do this, or None."""
+    """Why the package `causal_conv1d` cannot convolve x (l, e) with that many taps, or None."""
     if x.dtype == torch.float64:
         return "the package knows no float64"
     if not 2 <= taps <= 4 or x.shape[1] % 8:
@@ -86,7 +89,7 @@ def package_refuses(x: Tensor, taps: int) -> str | None:
 @constant
 @cache
 def trial(device: torch.device) -> str | None:
-    """Why the package fails on this device, or None: two short sequences."""
+    """Why the package fails on this device, or None: it is tried on two short sequences."""
 
     def run() -> Tensor:
         x = torch.arange(40.0, device=device).view(5, 8)
@@ -98,8 +101,10 @@ def trial(device: torch.device) -> str | None:
 
 
 def conv_package(x: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor, silu: bool = False) -> Tensor:
-    """`causal_conv` by the package, channels last, sequences kept apart by their numbers. It sums in float32
-    too, and takes float32 weights beside an x of half precision."""
+    """`causal_conv` without a tail by the package `causal_conv1d`, which sums in float32 too.
+
+    It takes float32 weights beside an x of half precision; sequences are told apart by their numbers.
+    """
     _, owner = rank_and_owner(x, lengths)
     conv = import_module("causal_conv1d").causal_conv1d_fn
     y = conv(

@@ -1,4 +1,4 @@
-"""Sequences of different lengths, packed one behind another, around a recurrence that knows none of it.
+"""Sequences of different lengths, packed one behind another, for recurrences that know only one sequence.
 
 Letters: b batch, l length, g groups, e channels of a group, s sequences; r rows, k rows with a result.
 """
@@ -18,7 +18,7 @@ step; fresh (l,) bool or None: steps that forget what was before; state (b, ...)
 
 
 def starts_of(lengths: Tensor, l: int, reverse: bool = False) -> Tensor:
-    """Where sequences of a pack of l steps start, in the order of the scan: (l,) bool."""
+    """Which of the l steps of a pack start a sequence, in the order of the scan: (l,) bool."""
     ends = lengths.cumsum(0)
     at = ends - 1 if reverse else ends - lengths
     # an empty sequence starts nothing; scatter, for a selection would synchronise an accelerator
@@ -34,11 +34,11 @@ def scan_pack(
     reverse: bool,
     state: Tensor | None,
 ) -> Result:
-    """A recurrence over packs, in either direction.
+    """Run a recurrence over packs, in either direction.
 
     Args:
         parts: (b, l, ...) each, what the recurrence reads at each step.
-        zeros: (b, ...), shaped like a state.
+        zeros: (b, ...), a state of zeros.
         lengths: (s,) of the one item's sequences; None: every item is a sequence.
         reverse: from each sequence's last step to its first.
         state: (s, ...) what the sequences start from; None: from zeros, all at once.
@@ -60,7 +60,12 @@ def scan_pack(
 def scan_sequences_in_turn(
     recurrence: Recurrence, turned: list[Tensor], states: Tensor, lengths: list[int], reverse: bool
 ) -> tuple[Tensor, Tensor]:
-    """Sequence after sequence of a pack, each from its own state; a reversed pack starts with its last."""
+    """Run a recurrence over each sequence of a pack, from that sequence's own state.
+
+    turned: what it reads at each step, (1, l, ...), in the order of the scan: a reversed pack starts with its
+    last sequence.
+    Returns: y (1, l, ...), and the states behind the last steps (s, ...).
+    """
     out, final, at = [], [], 0
     for k in reversed(range(len(lengths))) if reverse else range(len(lengths)):
         state = states[k : k + 1]
@@ -73,10 +78,10 @@ def scan_sequences_in_turn(
 
 
 def sum_over_orders(steps: Tensor, order: Tensor, rows: int, results: int) -> Tensor:
-    """What stands at the steps of g orders, (l, g, e), summed in the first `results` of r rows, (k, e).
+    """Bring values at the steps of g orders, (l, g, e), back to rows and sum them over orders: (k, e).
 
-    Rows from there on may stand at several steps; what stands there is dropped.
+    Only the first k = `results` of `rows` rows are returned; the others may stand at several steps.
     """
-    own = torch.arange(len(order), device=order.device)[:, None]
+    group = torch.arange(len(order), device=order.device)[:, None]
     out = steps.new_zeros(rows, *steps.shape[1:])
-    return out.index_put((order, own.expand_as(order)), steps.transpose(0, 1))[:results].sum(1)
+    return out.index_put((order, group.expand_as(order)), steps.transpose(0, 1))[:results].sum(1)

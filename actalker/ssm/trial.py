@@ -1,4 +1,4 @@
-"""Trial calls of foreign kernels: built for another PyTorch or another GPU they import well and then fail."""
+"""Trial calls of kernels from other packages: built for another PyTorch or GPU, they import and then fail."""
 
 from __future__ import annotations
 
@@ -15,13 +15,19 @@ MAMBA_INSTALL = "install it beside a CUDA build of PyTorch: pip install --no-bui
 
 
 def constant(function: _F) -> _F:
-    """`torch.compiler.assume_constant_result`, which imports torch's whole compiler to set this mark."""
-    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    """Mark a function whose result a compiled graph may take as a constant.
+
+    As `torch.compiler.assume_constant_result` does, which imports torch's whole compiler to set the mark.
+    """
+    function.__dict__["_dynamo_marked_constant"] = True
     return function
 
 
 def why_no_kernels(package: str, error: Exception, remedy: str) -> str:
-    """Why a module of kernels does not import: the package is absent, lacks one that it needs, or fails."""
+    """Why a module of kernels does not import, in one line that ends with the remedy.
+
+    package: what it needs: it is absent, lacks a package that it needs itself, or fails with `error`.
+    """
     if importlib.util.find_spec(package) is None:
         return f"{package} is absent; {remedy}"
     if isinstance(error, ModuleNotFoundError) and error.name is not None:
@@ -30,7 +36,7 @@ def why_no_kernels(package: str, error: Exception, remedy: str) -> str:
 
 
 def package_refuses(u: Tensor) -> str | None:
-    """Why the `mamba-ssm` package takes no such tensor, or None."""
+    """Why the `mamba-ssm` package cannot scan u, or None."""
     if u.device.type != "cuda":
         return f"the input is on {u.device.type}, the package needs CUDA"
     if u.dtype == torch.float64:
@@ -39,7 +45,7 @@ def package_refuses(u: Tensor) -> str | None:
 
 
 def failure(name: str, run: Callable[[], Tensor], expected: Tensor, remedy: str) -> str | None:
-    """Why the kernels called `name` are not usable, or None: they raise, or give other numbers."""
+    """Why the kernels called `name` cannot be used, or None: `run` raises or does not give `expected`."""
     try:
         y = run().cpu().float()
     except Exception as error:  # whatever a foreign binary raises
@@ -50,5 +56,5 @@ def failure(name: str, run: Callable[[], Tensor], expected: Tensor, remedy: str)
 
 
 def eight_steps(states: int) -> Tensor:
-    """y (8,) of a channel with u = B = C = 1, A = -1 and steps of 0.1, summed over so many equal states."""
+    """y (8,) of a channel with u = B = C = 1, A = -1, steps of 0.1 and `states` equal states."""
     return states * 0.1 * torch.exp(-0.1 * torch.arange(8.0)).cumsum(0)

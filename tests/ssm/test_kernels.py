@@ -24,16 +24,17 @@ numba = pytest.importorskip("numba", reason="the kernels need numba: pip install
 def vector():
     """Apply a vector function to a float32 array in place."""
     from actalker.ssm.kernels import vector as v
+    from actalker.ssm.kernels.arguments import LANES, SIZE
 
     def over(function):
         @numba.njit(error_model="numpy")
         def run(address, vectors):
             for i in range(vectors):
-                v.store(address + i * v.SIZE, function(v.load(address + i * v.SIZE)))
+                v.store(address + i * SIZE, function(v.load(address + i * SIZE)))
 
         def apply(x):
-            y = np.resize(x.astype(np.float32), -(-len(x) // v.LANES) * v.LANES)
-            run(y.ctypes.data, len(y) // v.LANES)
+            y = np.resize(x.astype(np.float32), -(-len(x) // LANES) * LANES)
+            run(y.ctypes.data, len(y) // LANES)
             return y[: len(x)]
 
         return apply

@@ -6,8 +6,9 @@ called left, right, out, source, target is an address; all sizes are bytes.
 
 from __future__ import annotations
 
+from .arguments import LANES, SIZE
 from .memory import fill_zero
-from .vector import LANES, SIZE, fma, kernel, load, load_number, one, spread, store, tiny
+from .vector import Vector, fma, kernel, load, load_number, one, spread, store, tiny
 
 CHUNK = 32
 ROW = CHUNK // LANES  # vectors of a row of steps
@@ -15,18 +16,20 @@ STEPS = ROW * SIZE  # its bytes
 
 
 @kernel
-def by_fours(count):
+def by_fours(count: int) -> int:
+    """A count rounded up to a multiple of four."""
     return (count + 3) // 4 * 4
 
 
 @kernel
-def normal(x):
-    """x of at least 0; less than 1e-31 becomes 0: numbers below 1e-38 take a hundred times as long."""
+def normal(x: Vector) -> Vector:
+    """x, not negative, with 0 for what is below 1e-31: numbers below 1e-38 take a hundred times as long."""
     return (x + tiny()) - tiny()
 
 
 @kernel
-def store_rows(at, line, y0, y1, y2, y3):
+def store_rows(at: int, line: int, y0: Vector, y1: Vector, y2: Vector, y3: Vector) -> None:
+    """Write four vectors, one below the other in rows of `line` bytes."""
     store(at, y0)
     store(at + line, y1)
     store(at + 2 * line, y2)
@@ -34,20 +37,24 @@ def store_rows(at, line, y0, y1, y2, y3):
 
 
 @kernel
-def multiply(rows, terms, wide, left, row, term, right, line, out):
-    """out_r += Σ_k left_rk right_k for `rows` rows, by fours, of `wide` vectors.
+def multiply(
+    rows: int, terms: int, width: int, left: int, row: int, term: int, right: int, line: int, out: int
+) -> None:
+    """out_r += Σ_k left_rk right_k: add a product to `rows` rows, a multiple of four, of `width` vectors.
 
-    row, term: the ways from row to row and from term to term of left, which is read number by number; line:
-    from row to row of right and of out.
+    Args:
+        terms: how many k are summed.
+        row, term: bytes from row to row and from term to term of left, which is read number by number.
+        line: bytes from row to row of right and of out.
     """
     for r in range(0, rows, 4):
         l_0, o_0 = left + r * row, out + r * line
         o_1, o_2, o_3 = o_0 + line, o_0 + 2 * line, o_0 + 3 * line
         v = 0
-        while v < wide:
+        while v < width:
             o, m = v * SIZE, right + v * SIZE
             y00, y10, y20, y30 = load(o_0 + o), load(o_1 + o), load(o_2 + o), load(o_3 + o)
-            if v + 4 <= wide:
+            if v + 4 <= width:
                 p, q, z = o + SIZE, o + 2 * SIZE, o + 3 * SIZE
                 y01, y11, y21, y31 = load(o_0 + p), load(o_1 + p), load(o_2 + p), load(o_3 + p)
                 y02, y12, y22, y32 = load(o_0 + q), load(o_1 + q), load(o_2 + q), load(o_3 + q)
@@ -64,7 +71,7 @@ def multiply(rows, terms, wide, left, row, term, right, line, out):
                 store_rows(o_0 + q, line, y02, y12, y22, y32)
                 store_rows(o_0 + z, line, y03, y13, y23, y33)
                 v += 4
-            elif v + 2 <= wide:
+            elif v + 2 <= width:
                 p = o + SIZE
                 y01, y11, y21, y31 = load(o_0 + p), load(o_1 + p), load(o_2 + p), load(o_3 + p)
                 for k in range(terms):
@@ -85,33 +92,35 @@ def multiply(rows, terms, wide, left, row, term, right, line, out):
 
 
 @kernel
-def product(rows, terms, wide, left, row, term, right, line, out):
-    """`multiply` on zeros."""
-    fill_zero(out, rows * wide)
-    multiply(rows, terms, wide, left, row, term, right, line, out)
+def product(
+    rows: int, terms: int, width: int, left: int, row: int, term: int, right: int, line: int, out: int
+) -> None:
+    """out = left right: `multiply` into zeros, with the same arguments."""
+    fill_zero(out, rows * width)
+    multiply(rows, terms, width, left, row, term, right, line, out)
 
 
 @kernel
-def scale_rows(rows, wide, by, out):
-    """Each row of `wide` vectors by its own vector."""
+def scale_rows(rows: int, width: int, by: int, out: int) -> None:
+    """Multiply each row of `width` vectors by a vector of its own; by: the address of the first of them."""
     for k in range(rows):
         factor = load(by + k * SIZE)
-        for v in range(wide):
-            o = out + (k * wide + v) * SIZE
+        for v in range(width):
+            o = out + (k * width + v) * SIZE
             store(o, load(o) * factor)
 
 
 @kernel
-def turn(rows, columns, line, source, target):
-    """Numbers of `rows` rows of `line` bytes to `columns` rows of the chunk's steps."""
+def turn(rows: int, columns: int, line: int, source: int, target: int) -> None:
+    """Transpose: numbers of `rows` rows of `line` bytes to `columns` rows of the chunk's steps."""
     for k in range(rows):
         for j in range(columns):
             store(target + j * STEPS + k * 4, load_number(source + k * line + j * 4))
 
 
 @kernel
-def set_units(units):
-    """The unit matrix of a chunk's steps."""
+def set_units(units: int) -> None:
+    """Write the unit matrix over a chunk's steps."""
     store(units, one())
     number = load_number(units)
     fill_zero(units, CHUNK * ROW)

@@ -27,7 +27,7 @@ def why_no_numba() -> str | None:
 
 @cache
 def try_numba() -> str | None:
-    """As `why_no_numba`."""
+    """`why_no_numba`, tried once in a process."""
     try:
         from . import matrix  # noqa: F401
     except Exception as error:  # a numba that does not fit its numpy raises more than ImportError

@@ -14,6 +14,7 @@ WORTH_THREADS = 2**18  # states in all, below which handing out the work takes l
 
 @cache
 def pool() -> ThreadPoolExecutor:
+    """The threads that all scans of this process share, one for each CPU."""
     return ThreadPoolExecutor(os.cpu_count(), "scan")
 
 
@@ -22,9 +23,12 @@ if hasattr(os, "register_at_fork"):
 
 
 def share_jobs(work: Callable[[int, int], None], jobs: int, states: int, stride: int = 1) -> None:
-    """Call work(first, last) for all jobs, over as many threads as PyTorch uses; the kernels hold no lock.
+    """Call work(first, last) for all jobs, over as many threads as PyTorch uses; kernels hold no lock.
 
-    stride: neighbours that one thread does one after another.
+    Args:
+        jobs: their number.
+        states: states that all jobs compute; few of them are left to this thread.
+        stride: neighbouring jobs that one thread does one after another.
     """
     threads = min(torch.get_num_threads(), jobs // stride)
     if threads <= 1 or states < WORTH_THREADS:

@@ -1,37 +1,68 @@
 """Vectors of 16 float32 inside numba, for the CPU kernels.
 
 numba's own loops come out scalar there (index checks, aliasing, no vector exponential: 4 to 6 times slower).
-So the kernels work on addresses and on `V`, one LLVM vector, which the compiler splits where the CPU has
-shorter ones.
-Needs numba at import.
+So the kernels work on addresses and on `V`, one LLVM vector. This module gives the functions that kernels
+call; `instructions` writes what they consist of. Needs numba at import.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar, cast
 
 from llvmlite import ir
 from numba import extending, njit
 from numba.core import cgutils, types
-from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.core.cpu import CPUContext
+from numba.core.datamodel import DataModelManager
+from numba.core.typing import BaseContext as TypingContext
+from numba.core.typing.templates import AbstractTemplate, Signature, infer_global, signature
 from numba.extending import lower_builtin, models, register_model
 
-from .arguments import LANES, SIZE
+from .arguments import LANES
+from .instructions import (
+    FLOAT,
+    FLOATS,
+    INT,
+    LN2,
+    constant,
+    emit_exp2,
+    emit_fma,
+    emit_load,
+    emit_load_half,
+    emit_pointer,
+    emit_softplus,
+    emit_spread,
+    emit_store,
+    emit_store_half,
+    emit_sums,
+    integers,
+)
 
-LOG2E, LN2 = 1.4426950408889634, 0.6931471805599453
+Emit = Callable[[CPUContext, ir.IRBuilder, Signature, Sequence[ir.Value]], ir.Value]
+"""Writes the instructions of a call into the kernel that is being compiled."""
+Intrinsic = tuple[Signature, Emit]
+"""The types of a function that kernels call, and what emits it."""
 
-intrinsic: Any = extending.intrinsic  # its type hints describe the Python call, not the kernel's
-FLOAT, INT = ir.FloatType(), ir.IntType(32)
-FLOATS, INTS = ir.VectorType(FLOAT, LANES), ir.VectorType(INT, LANES)
-HALVES = ir.VectorType(ir.IntType(16), LANES)
+# numba's own type hints describe a call from Python; a kernel calls it without the typing context
+intrinsic = cast(Callable[[Callable[..., Intrinsic]], Callable[..., Any]], extending.intrinsic)
+
+
+class Vector(Protocol):
+    """Sixteen float32 in a register, as kernels see them."""
+
+    def __add__(self, other: Vector) -> Vector: ...
+    def __sub__(self, other: Vector) -> Vector: ...
+    def __mul__(self, other: Vector) -> Vector: ...
 
 
 class VectorType(types.Type):
+    """The type of `Vector` in numba."""
+
     def __init__(self) -> None:
         super().__init__(name="float32x16")
 
@@ -41,7 +72,9 @@ V = VectorType()
 
 @register_model(VectorType)
 class VectorModel(models.PrimitiveModel):
-    def __init__(self, manager: Any, fe_type: Any) -> None:
+    """How numba holds a vector: as one LLVM vector."""
+
+    def __init__(self, manager: DataModelManager, fe_type: types.Type) -> None:
         super().__init__(manager, fe_type, FLOATS)
 
 
@@ -53,8 +86,11 @@ def sources() -> str:
     return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 
-def kernel(function: Callable[..., Any]) -> Any:
-    """Compile when first called; keep the result on disk where that is possible."""
+Function = TypeVar("Function", bound=Callable[..., object])
+
+
+def kernel(function: Function) -> Function:
+    """Compile a function when it is first called; keep the result on disk where that is possible."""
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
     # numba's cache notices edits of a kernel's own file; with this in the name, of what it calls too
     function.__qualname__ += "_" + sources()
@@ -64,27 +100,18 @@ def kernel(function: Callable[..., Any]) -> Any:
         return njit(**options)(function)
 
 
-# ---- the vector's arithmetic, as LLVM instructions
-
-
-def constant(x: float) -> ir.Constant:
-    return ir.Constant(FLOATS, [x] * LANES)
-
-
-def integers(values: list[int]) -> ir.Constant:
-    return ir.Constant(ir.VectorType(INT, len(values)), values)
-
-
-def operation(symbol: Any, instruction: str) -> None:
+def operation(symbol: Callable[..., object], instruction: str) -> None:
     """Let the Python operator work on two vectors."""
 
     @infer_global(symbol)
     class Typing(AbstractTemplate):
-        def generic(self, args: Any, kws: Any) -> Any:
+        def generic(self, args: Sequence[types.Type], kws: object) -> Signature | None:
             return signature(V, V, V) if tuple(args) == (V, V) else None
 
     @lower_builtin(symbol, V, V)
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    def lower(
+        context: CPUContext, builder: ir.IRBuilder, sig: Signature, args: Sequence[ir.Value]
+    ) -> ir.Value:
         return getattr(builder, instruction)(*args, flags=("contract", "nsz"))
 
 
@@ -93,134 +120,25 @@ operation(operator.sub, "fsub")
 operation(operator.mul, "fmul")
 
 
-def emit_call(builder: Any, name: str, *args: Any) -> Any:
-    kind = ir.FunctionType(FLOATS, [x.type for x in args])
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
-
-
-def emit_fma(builder: Any, x: Any, y: Any, z: Any) -> Any:
-    return emit_call(builder, "llvm.fmuladd.v16f32", x, y, z)  # llvm.fma: a library call on older CPUs
-
-
-def emit_polynomial(builder: Any, x: Any, coefficients: tuple[float, ...]) -> Any:
-    """Horner's rule, highest power first."""
-    y = constant(coefficients[0])
-    for c in coefficients[1:]:
-        y = emit_fma(builder, y, x, constant(c))
-    return y
-
-
-def emit_exp2(context: Any, builder: Any, x: Any) -> Any:
-    """2^x within 2e-7; where it is below 1e-38 that or 0, above the largest float inf; NaN stays NaN."""
-    # from the nearest whole number: so the error shrinks with x, and a slow decay compounds none
-    best = (0.0013300264330902145, 0.009669708463637385, 0.055505599941115556, 0.2402228160658189, LN2, 1.0)
-    if "+avx512dq" in context.codegen().magic_tuple()[2]:  # what numba compiles for here
-        mask, usual, nearest = ir.Constant(ir.IntType(16), -1), INT(4), INT(8)
-        rest = emit_call(builder, "llvm.x86.avx512.mask.reduce.ps.512", x, nearest, x, mask, usual)
-        y, whole = emit_polynomial(builder, rest, best), builder.fsub(x, rest)  # y 2^whole:
-        return emit_call(builder, "llvm.x86.avx512.mask.scalef.ps.512", y, whole, y, mask, usual)
-    for bound, beyond in ((-126.0, "<"), (128.0, ">")):
-        x = builder.select(builder.fcmp_ordered(beyond, x, constant(bound)), constant(bound), x)
-    magic = constant(1.5 * 2**23)  # adding it leaves the nearest whole number in the low bits
-    whole = builder.fadd(x, magic)
-    rest = builder.fsub(x, builder.fsub(whole, magic))  # in [-1/2, 1/2]
-    y = emit_polynomial(builder, rest, best)
-    exponent = builder.shl(builder.bitcast(whole, INTS), integers([23] * LANES))
-    return builder.bitcast(builder.add(builder.bitcast(y, INTS), exponent), FLOATS)
-
-
-def emit_softplus(context: Any, builder: Any, x: Any) -> tuple[Any, Any]:
-    """log(1 + e^x) and its derivative, the sigmoid; log1p(e) = 2 artanh(e / (e + 2)) loses no digits."""
-    zero, one = constant(0.0), constant(1.0)
-    negative = builder.fcmp_ordered("<", x, zero)
-    falling = builder.select(negative, x, builder.fsub(zero, x))  # -|x|
-    e = emit_exp2(context, builder, builder.fmul(falling, constant(LOG2E)))
-    s = builder.fdiv(e, builder.fadd(e, constant(2.0)))
-    series = emit_polynomial(builder, builder.fmul(s, s), tuple(2 / k for k in (13, 11, 9, 7, 5, 3, 1)))
-    sigmoid = builder.fdiv(builder.select(negative, e, one), builder.fadd(e, one))
-    return emit_fma(builder, series, s, builder.select(negative, zero, x)), sigmoid
-
-
-def emit_pointer(builder: Any, address: Any, kind: Any) -> Any:
-    return builder.inttoptr(address, kind.as_pointer())
-
-
-def emit_load(builder: Any, address: Any, kind: Any) -> Any:
-    value = builder.load(emit_pointer(builder, address, kind))
-    value.align = 4
-    return value
-
-
-def emit_store(builder: Any, address: Any, value: Any) -> None:
-    builder.store(value, emit_pointer(builder, address, value.type)).align = 4
-
-
-def emit_load_half(builder: Any, address: Any) -> Any:
-    """Sixteen bfloat16 as float32: the upper halves of the words."""
-    halves = builder.load(emit_pointer(builder, address, HALVES))
-    halves.align = 2
-    return builder.bitcast(builder.shl(builder.zext(halves, INTS), integers([16] * LANES)), FLOATS)
-
-
-def emit_store_half(builder: Any, address: Any, value: Any) -> None:
-    """Sixteen float32 as bfloat16, rounded to the nearest and to even; NaN stays NaN."""
-    bits = builder.bitcast(value, INTS)
-    odd = builder.and_(builder.lshr(bits, integers([16] * LANES)), integers([1] * LANES))
-    rounded = builder.add(builder.add(bits, odd), integers([0x7FFF] * LANES))
-    broken = builder.fcmp_unordered("uno", value, value)
-    rounded = builder.select(broken, integers([0x7FC00000] * LANES), rounded)
-    halves = builder.trunc(builder.lshr(rounded, integers([16] * LANES)), HALVES)
-    builder.store(halves, emit_pointer(builder, address, HALVES)).align = 2
-
-
-def emit_spread(builder: Any, x: Any) -> Any:
-    first = builder.insert_element(ir.Constant(FLOATS, ir.Undefined), x, ir.Constant(INT, 0))
-    return builder.shuffle_vector(first, first, integers([0] * LANES))
-
-
-def emit_sums(builder: Any, address: Any) -> Any:
-    """Lane i of the result is the sum of the i-th of 16 vectors: halves are folded and paired, four times."""
-    vectors = [
-        emit_load(builder, builder.add(address, ir.Constant(address.type, i * SIZE)), FLOATS)
-        for i in range(LANES)
-    ]
-    fold = LANES // 2
-    while fold:
-        low = [
-            lane + side
-            for start in range(0, LANES, 2 * fold)
-            for side in (0, LANES)
-            for lane in range(start, start + fold)
-        ]
-        high = [lane + fold for lane in low]
-        pairs = zip(vectors[:fold], vectors[fold:], strict=True)
-        vectors = [
-            builder.fadd(
-                builder.shuffle_vector(x, y, integers(low)), builder.shuffle_vector(x, y, integers(high))
-            )
-            for x, y in pairs
-        ]
-        fold //= 2
-    return vectors[0]
-
-
-# ---- the same as functions that kernels call
-
-
 @intrinsic
-def load(typing: Any, address: Any) -> Any:
+def load(typing: TypingContext, address: types.Type) -> Intrinsic:
+    """The sixteen float32 at an address."""
     return V(types.int64), lambda context, builder, sig, args: emit_load(builder, args[0], FLOATS)
 
 
 @intrinsic
-def load_half(typing: Any, address: Any) -> Any:
-    """Sixteen bfloat16."""
+def load_half(typing: TypingContext, address: types.Type) -> Intrinsic:
+    """The sixteen bfloat16 at an address, as float32."""
     return V(types.int64), lambda context, builder, sig, args: emit_load_half(builder, args[0])
 
 
 @intrinsic
-def store_half(typing: Any, address: Any, value: Any) -> Any:
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+def store_half(typing: TypingContext, address: types.Type, value: types.Type) -> Intrinsic:
+    """Write sixteen float32 to an address as bfloat16."""
+
+    def generate(
+        context: CPUContext, builder: ir.IRBuilder, sig: Signature, args: Sequence[ir.Value]
+    ) -> ir.Value:
         emit_store_half(builder, *args)
         return context.get_dummy_value()
 
@@ -228,37 +146,44 @@ def store_half(typing: Any, address: Any, value: Any) -> Any:
 
 
 @intrinsic
-def load_number(typing: Any, address: Any) -> Any:
+def load_number(typing: TypingContext, address: types.Type) -> Intrinsic:
+    """The float32 at an address."""
     return types.float32(types.int64), lambda context, builder, sig, args: emit_load(builder, args[0], FLOAT)
 
 
 @intrinsic
-def load_index(typing: Any, address: Any) -> Any:
+def load_index(typing: TypingContext, address: types.Type) -> Intrinsic:
+    """The int64 at an address."""
     return types.int64(types.int64), lambda context, builder, sig, args: builder.load(
         emit_pointer(builder, args[0], ir.IntType(64))
     )
 
 
 @intrinsic
-def spread(typing: Any, address: Any) -> Any:
-    """The number at the address in all lanes."""
+def spread(typing: TypingContext, address: types.Type) -> Intrinsic:
+    """The float32 at an address in all lanes."""
 
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    def generate(
+        context: CPUContext, builder: ir.IRBuilder, sig: Signature, args: Sequence[ir.Value]
+    ) -> ir.Value:
         return emit_spread(builder, emit_load(builder, args[0], FLOAT))
 
     return V(types.int64), generate
 
 
 @intrinsic
-def sums(typing: Any, address: Any) -> Any:
+def sums(typing: TypingContext, address: types.Type) -> Intrinsic:
+    """The sums of the 16 vectors from an address on: lane i holds that of vector i."""
     return V(types.int64), lambda context, builder, sig, args: emit_sums(builder, args[0])
 
 
 @intrinsic
-def total(typing: Any, x: Any) -> Any:
-    """The sum over the lanes, in halves."""
+def total(typing: TypingContext, x: types.Type) -> Intrinsic:
+    """The sum over the lanes of x, a number; halves are added four times."""
 
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    def generate(
+        context: CPUContext, builder: ir.IRBuilder, sig: Signature, args: Sequence[ir.Value]
+    ) -> ir.Value:
         x, fold = args[0], LANES // 2
         while fold:
             low, high = integers(list(range(fold))), integers(list(range(fold, 2 * fold)))
@@ -270,8 +195,12 @@ def total(typing: Any, x: Any) -> Any:
 
 
 @intrinsic
-def store(typing: Any, address: Any, value: Any) -> Any:
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+def store(typing: TypingContext, address: types.Type, value: types.Type) -> Intrinsic:
+    """Write a vector or a number to an address."""
+
+    def generate(
+        context: CPUContext, builder: ir.IRBuilder, sig: Signature, args: Sequence[ir.Value]
+    ) -> ir.Value:
         emit_store(builder, *args)
         return context.get_dummy_value()
 
@@ -279,10 +208,12 @@ def store(typing: Any, address: Any, value: Any) -> Any:
 
 
 @intrinsic
-def prefetch(typing: Any, address: Any) -> Any:
-    """Ask for the cache line at the address, which may be nobody's."""
+def prefetch(typing: TypingContext, address: types.Type) -> Intrinsic:
+    """Ask for the cache line at an address, which need not be valid."""
 
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    def generate(
+        context: CPUContext, builder: ir.IRBuilder, sig: Signature, args: Sequence[ir.Value]
+    ) -> ir.Value:
         pointer, bits = emit_pointer(builder, args[0], ir.IntType(8)), [INT(0), INT(3), INT(1)]
         kind = ir.FunctionType(ir.VoidType(), [pointer.type, INT, INT, INT])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
@@ -293,40 +224,48 @@ def prefetch(typing: Any, address: Any) -> Any:
 
 
 @intrinsic
-def zero(typing: Any) -> Any:
+def zero(typing: TypingContext) -> Intrinsic:
+    """Zeros."""
     return V(), lambda context, builder, sig, args: constant(0.0)
 
 
 @intrinsic
-def one(typing: Any) -> Any:
+def one(typing: TypingContext) -> Intrinsic:
+    """Ones."""
     return V(), lambda context, builder, sig, args: constant(1.0)
 
 
 @intrinsic
-def tiny(typing: Any) -> Any:
+def tiny(typing: TypingContext) -> Intrinsic:
+    """2^-80 in every lane: far below 1, and far above the numbers that slow CPUs down."""
     return V(), lambda context, builder, sig, args: constant(2.0**-80)
 
 
 @intrinsic
-def ln2(typing: Any) -> Any:
+def ln2(typing: TypingContext) -> Intrinsic:
+    """The natural logarithm of 2 in every lane."""
     return V(), lambda context, builder, sig, args: constant(LN2)
 
 
 @intrinsic
-def fma(typing: Any, x: Any, y: Any, z: Any) -> Any:
+def fma(typing: TypingContext, x: types.Type, y: types.Type, z: types.Type) -> Intrinsic:
+    """x y + z."""
     return V(V, V, V), lambda context, builder, sig, args: emit_fma(builder, *args)
 
 
 @intrinsic
-def exp2(typing: Any, x: Any) -> Any:
+def exp2(typing: TypingContext, x: types.Type) -> Intrinsic:
+    """2^x, as `emit_exp2`."""
     return V(V), lambda context, builder, sig, args: emit_exp2(context, builder, *args)
 
 
 @intrinsic
-def softplus(typing: Any, x: Any) -> Any:
+def softplus(typing: TypingContext, x: types.Type) -> Intrinsic:
+    """log(1 + e^x)."""
     return V(V), lambda context, builder, sig, args: emit_softplus(context, builder, *args)[0]
 
 
 @intrinsic
-def sigmoid(typing: Any, x: Any) -> Any:
+def sigmoid(typing: TypingContext, x: types.Type) -> Intrinsic:
+    """1 / (1 + e^-x)."""
     return V(V), lambda context, builder, sig, args: emit_softplus(context, builder, *args)[1]

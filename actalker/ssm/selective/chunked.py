@@ -11,15 +11,15 @@ chunk, j chunks, p pieces (the chunks of all items, p = b j).
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..context import Context
 from .reference import scan_reference
 
-# States held at once; longer sequences go span by span. CPUs want them in cache, GPUs want few, wide steps.
+# States in memory at once; longer sequences go span by span. CPUs want them in cache, GPUs few, wide steps.
 SPAN_STATES = {"cpu": 2**21}
 SPAN_STATES_ELSEWHERE = 2**26
 
@@ -32,15 +32,16 @@ def scan_chunked(
     Differentiable twice; the second time by the slow loop.
     Source: Gu & Dao 2023, section 3.3.2 (a work-efficient scan that recomputes its states in the backward).
     """
-    return ChunkedScan.apply(u, delta, A, B, C, fresh, state)
+    inputs = (u, delta, A, B, C)
+    return ChunkedScan.apply(*inputs, fresh, state)
 
 
 class ChunkedScan(torch.autograd.Function):
-    """Keeps one state a chunk; the backward computes decays and states again, span by span from the end."""
+    """The scan by chunks. It saves one state a chunk; the backward computes decays and states again."""
 
     @staticmethod
     def forward(
-        ctx: Any,
+        ctx: Context,
         u: Tensor,
         delta: Tensor,
         A: Tensor,
@@ -49,19 +50,23 @@ class ChunkedScan(torch.autograd.Function):
         fresh: Tensor | None,
         state: Tensor,
     ) -> tuple[Tensor, Tensor]:
+        """y and the last state, with the arguments and shapes of `scan_reference`, A behind delta."""
         groups = B.shape[2]
         rate, h = by_group(A, groups), by_group(state, groups)
         y, starts = [], []
         for span in spans(u, A):
-            out, start, h = forward_span(rate, h, goes_on(span, fresh, u), *in_chunks(span, u, delta, B, C))
+            pieces = in_chunks(span, (u, delta), (B, C))
+            out, start, h = forward_span(rate, h, goes_on(span, fresh, u), pieces)
             y.append(out[:, : span.stop - span.start])
             starts.append(start)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(u, delta, A, B, C, fresh, state, *starts)
+        inputs = (u, delta, A, B, C, fresh, state)
+        ctx.save_for_backward(*inputs, *starts)
         return torch.cat(y, 1), from_groups(h)
 
     @staticmethod
-    def backward(ctx: Any, dy: Tensor | None, dfinal: Tensor | None) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Context, dy: Tensor | None, dfinal: Tensor | None) -> tuple[Tensor | None, ...]:
+        """The gradients of the arguments of `forward`, span by span from the end."""
         u, delta, A, B, C, fresh, state, *starts = ctx.saved_tensors
         dy = torch.zeros_like(u) if dy is None else dy
         dfinal = torch.zeros_like(state) if dfinal is None else dfinal
@@ -74,10 +79,10 @@ class ChunkedScan(torch.autograd.Function):
         drate = torch.zeros_like(rate)
         parts = []
         for span, start in zip(reversed(spans(u, A)), reversed(starts), strict=True):
-            pieces = in_chunks(span, u, delta, B, C, dy)
+            pieces = in_chunks(span, (u, delta, dy), (B, C))
             with torch.autocast(u.device.type, enabled=False):  # the caller's may be on again
                 *grads, drate_part, dstate = backward_span(
-                    rate, start, dstate, goes_on(span, fresh, u), *pieces
+                    rate, start, dstate, goes_on(span, fresh, u), pieces
                 )
             drate += drate_part
             parts.append([t[:, : span.stop - span.start] for t in grads])
@@ -88,11 +93,15 @@ class ChunkedScan(torch.autograd.Function):
 def differentiable_backward(
     needed: tuple[bool, ...], grads: tuple[Tensor, Tensor], fresh: Tensor | None, inputs: tuple[Tensor, ...]
 ) -> tuple[Tensor | None, ...]:
-    """The same gradients, through the slow loop, as a graph that can be differentiated again."""
+    """The gradients through `scan_reference`, as a graph that can be differentiated again.
+
+    needed: which arguments of `ChunkedScan.forward` need one. grads: of y and of the last state.
+    inputs: u, delta, A, B, C, state.
+    """
     u, delta, A, B, C, state = (t.view_as(t) for t in inputs)  # aliases: delta may come from u
     tensors = (u, delta, A, B, C, None, state)
     wanted = [t for t, need in zip(tensors, needed, strict=True) if need and t is not None]
-    out = scan_reference(A, u, delta, B, C, fresh, state)
+    out = scan_reference(A, u, delta, B, C, fresh=fresh, state=state)
     gradients = iter(torch.autograd.grad(out, wanted, grads, create_graph=True))
     return tuple(next(gradients) if need else None for need in needed)
 
@@ -108,31 +117,35 @@ def from_groups(h: Tensor) -> Tensor:
 
 
 def spans(u: Tensor, A: Tensor) -> list[slice]:
-    """The stretches of time that are worked on at once."""
+    """The spans of steps that are worked on one after another, so that their states fit into memory."""
     b, l, _ = u.shape
     count = math.ceil(b * l * A.numel() / SPAN_STATES.get(u.device.type, SPAN_STATES_ELSEWHERE))
     size = math.ceil(l / count)
     return [slice(t, min(t + size, l)) for t in range(0, l, size)]
 
 
-def in_chunks(span: slice, u: Tensor, delta: Tensor, B: Tensor, C: Tensor, *dy: Tensor) -> tuple[Tensor, ...]:
-    """Cut one span into chunks, steps first: (k, p, g, w) for u, delta, dy and (k, p, g, n) for B, C."""
+def in_chunks(span: slice, rows: tuple[Tensor, ...], weights: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
+    """Cut a span of rows (b, l, d), and of B and C (b, l, g, n), into chunks with the steps first.
+
+    Returns: (k, p, g, w) for each of the rows, then (k, p, g, n) for B and C.
+    """
     chunk = chunk_of(span)
-    rows = (t[:, span].unflatten(2, (B.shape[2], -1)) for t in (u, delta, *dy))
+    B, C = weights
+    grouped = (t[:, span].unflatten(2, (B.shape[2], -1)) for t in rows)
     out = []
-    for t in (*rows, B[:, span], C[:, span]):
+    for t in (*grouped, B[:, span], C[:, span]):
         t = F.pad(t, (0, 0, 0, 0, 0, -t.shape[1] % chunk))  # steps of size 0 leave the state alone
         out.append(t.unflatten(1, (-1, chunk)).movedim(2, 0).flatten(1, 2))
     return tuple(out)
 
 
 def chunk_of(span: slice) -> int:
-    """Steps of a chunk: k + j steps are walked, least where k = j."""
+    """Steps of a chunk. The scan takes k + j steps one after another, fewest where k = j."""
     return max(1, round(math.sqrt(span.stop - span.start)))
 
 
 def goes_on(span: slice, fresh: Tensor | None, like: Tensor) -> Tensor | None:
-    """1 where a step remembers what was before it and 0 where not: (k, p, 1, 1, 1), for one item."""
+    """1 where a step keeps the state before it and 0 where it is fresh: (k, p, 1, 1, 1), for one item."""
     if fresh is None:
         return None
     chunk = chunk_of(span)
@@ -141,7 +154,7 @@ def goes_on(span: slice, fresh: Tensor | None, like: Tensor) -> Tensor | None:
 
 
 def decays(rate: Tensor, delta: Tensor, on: Tensor | None) -> Tensor:
-    """What is left of a state after each step, (k, p, g, n, w)."""
+    """The factor of each step on the state before it, (k, p, g, n, w)."""
     decay = (delta[..., None, :] * rate).exp_()
     return decay if on is None else decay.mul_(on)
 
@@ -152,9 +165,13 @@ def whole(t: Tensor, b: int) -> Tensor:
 
 
 def forward_span(
-    rate: Tensor, state: Tensor, on: Tensor | None, u: Tensor, delta: Tensor, B: Tensor, C: Tensor
+    rate: Tensor, state: Tensor, on: Tensor | None, pieces: tuple[Tensor, ...]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns y (b, k j, d), the state entering every chunk (b, j, g, n, w), the state after the span."""
+    """Scan a span. pieces: u, delta, B, C in chunks. on: of `goes_on`.
+
+    Returns: y (b, k j, d), the state before every chunk (b, j, g, n, w), and the state after the span.
+    """
+    u, delta, B, C = pieces
     b = state.shape[0]
     decay = decays(rate, delta, on)
     drive = delta * u
@@ -171,13 +188,16 @@ def forward_span(
 
 
 def decay_of_chunks(delta: Tensor, rate: Tensor, on: Tensor | None) -> Tensor:
-    """What is left of a state after a whole chunk, (p, g, n, w)."""
+    """The factor of each chunk on the state before it, (p, g, n, w)."""
     decay = torch.exp(delta.sum(0)[..., None, :] * rate)
     return decay if on is None else decay * on.amin(0)
 
 
 def carry(state: Tensor, decay: Tensor, add: Tensor) -> tuple[Tensor, Tensor]:
-    """From chunk to chunk: the state before each, (b, j, g, n, w), and after the last, (b, g, n, w)."""
+    """Go from chunk to chunk: state -> decay state + add.
+
+    Returns: the state before each chunk, (b, j, g, n, w), and after the last, (b, g, n, w).
+    """
     decay, add = (t.unflatten(0, (len(state), -1)) for t in (decay, add))
     before = torch.empty_like(add)
     for j in range(add.shape[1]):
@@ -187,17 +207,14 @@ def carry(state: Tensor, decay: Tensor, add: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def backward_span(
-    rate: Tensor,
-    start: Tensor,
-    dstate: Tensor,
-    on: Tensor | None,
-    u: Tensor,
-    delta: Tensor,
-    dy: Tensor,
-    B: Tensor,
-    C: Tensor,
+    rate: Tensor, start: Tensor, dstate: Tensor, on: Tensor | None, pieces: tuple[Tensor, ...]
 ) -> tuple[Tensor, ...]:
-    """Returns du, ddelta (b, k j, d), dB, dC (b, k j, g, n), drate (g, n, w) and dstate before the span."""
+    """The gradients of a span from that of the state behind it.
+
+    start: the state before every chunk. pieces: u, delta, dy, B, C in chunks.
+    Returns: du, ddelta (b, k j, d), dB, dC (b, k j, g, n), drate (g, n, w), and dstate before the span.
+    """
+    u, delta, dy, B, C = pieces
     b, groups, steps = len(start), len(rate), range(len(u))
     decay = decays(rate, delta, on)
     drive = delta * u

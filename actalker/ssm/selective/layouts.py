@@ -1,4 +1,4 @@
-"""A call of the selective scan as each backend takes it: the recurrence alone, by groups, or rows gathered.
+"""Brings a call of the selective scan into the form of a backend: a recurrence, groups, or gathered rows.
 
 Letters: b batch, l length, d channels, g groups, n state size, s sequences; r rows, e channels of a group,
 k rows with a result.
@@ -18,7 +18,7 @@ from ..packs import Recurrence, scan_pack, sum_over_orders
 
 
 def scan_by_recurrence(recurrence: Recurrence, call: ScanCall) -> Result:
-    """A call by a recurrence whose parts are u, delta (b, l, d), B, C (b, l, g, n), behind A (d, n)."""
+    """Compute a call by a recurrence that takes A (d, n), u, delta (b, l, d), B and C (b, l, g, n)."""
     dtype = torch.promote_types(call.u.dtype, torch.float32)
     A, u, delta, B, C = (t.to(dtype) for t in (call.A, call.u, call.delta, call.B, call.C))
     if call.delta_bias is not None:
@@ -27,14 +27,21 @@ def scan_by_recurrence(recurrence: Recurrence, call: ScanCall) -> Result:
         delta = F.softplus(delta)
     state = None if call.state is None else call.state.to(dtype)
     zeros = u.new_zeros(len(u), *A.shape)
-    y, last = scan_pack(partial(recurrence, A), (u, delta, B, C), zeros, call.lengths, call.reverse, state)
+    y, last = scan_pack(
+        partial(recurrence, A),
+        (u, delta, B, C),
+        zeros,
+        lengths=call.lengths,
+        reverse=call.reverse,
+        state=state,
+    )
     if call.D is not None:
         y = y + call.D.to(dtype) * u
     return y.to(call.u.dtype), last
 
 
 def call_by_groups(scan: GroupedScan, call: ScanCall) -> Result:
-    """A call by kernels that see channels by groups."""
+    """Compute a call by kernels that take channels by groups."""
     groups, lengths = call.B.shape[2], call.lengths
     if lengths is None:
         lengths = torch.full(call.u.shape[:1], call.u.shape[1], device=call.u.device)
@@ -63,13 +70,13 @@ def call_by_groups(scan: GroupedScan, call: ScanCall) -> Result:
 
 
 def scan_after_gathering(scan: Callable[[ScanCall], Result], call: GroupedCall, order: Tensor) -> Result:
-    """A call with an order (g, l) by a scan that knows packs alone, once the steps are gathered.
+    """Compute a call with an order (g, l) by a scan of packs, after gathering the rows of each step.
 
-    The channels of all groups stand side by side then.
+    The channels of all groups stand side by side in the pack.
     """
     u, sizes = call.u[0, :, 0], call.A.shape[:2]
-    own = torch.arange(len(order), device=order.device)[:, None]
-    delta, B, C = (t[0][order, own].transpose(0, 1)[None] for t in (call.delta, call.B, call.C))
+    group = torch.arange(len(order), device=order.device)[:, None]
+    delta, B, C = (t[0][order, group].transpose(0, 1)[None] for t in (call.delta, call.B, call.C))
     y, last = scan(
         ScanCall(
             u=u[order].transpose(0, 1)[None].flatten(2),

@@ -1,7 +1,7 @@
-"""Adapter to the CUDA kernels of the `mamba-ssm` package, found by trying them.
+"""Adapter to the CUDA kernels of the `mamba-ssm` package, which are tried before they are used.
 
-The package itself is never imported: without its compiled module that fails, with it that takes seconds and
-pulls in a language-model library. The compiled module `selective_scan_cuda` stands alone.
+Only the compiled module `selective_scan_cuda` is imported, never the package: without the module that fails,
+and with it that takes seconds and imports a library of language models.
 
 Letters: b batch, l length, d channels, g groups, n state size.
 """
@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..backends import Result, ScanCall
+from ..context import Context
 from ..trial import MAMBA_INSTALL, constant, eight_steps, failure, package_refuses
 
 
@@ -33,13 +33,14 @@ def trial(device: torch.device) -> str | None:
         u, B = torch.ones(1, 4, 8, device=device), torch.ones(1, 1, 2, 8, device=device)
         A = -torch.ones(4, 2, device=device)
         kernel = import_module("selective_scan_cuda")
-        return kernel.fwd(u, u * 0.1, A, B, B, None, None, None, False)[0][0, 0]
+        D = gate = bias = None
+        return kernel.fwd(*(u, u * 0.1, A, B, B, D, gate, bias), False)[0][0, 0]
 
     return failure("selective_scan_cuda of mamba-ssm", run, eight_steps(2), MAMBA_INSTALL)
 
 
 def scan_mamba(call: ScanCall) -> Result:
-    """A call without states: (b, l, d) in the dtype of u, and None."""
+    """Compute a call without states: (b, l, d) in the dtype of u, and None."""
     u, lengths = call.u, call.lengths
     inputs = [u, *(t.to(u.dtype) for t in (call.delta, call.B, call.C))]
     if lengths is not None:
@@ -67,15 +68,16 @@ def steps_between_gaps(lengths: Tensor, l: int) -> Tensor:
 
 def with_gaps(t: Tensor, lengths: Tensor, fill: float) -> Tensor:
     """A pack (1, l, ...) with a step of `fill` between neighbouring sequences, (1, l + s - 1, ...)."""
-    wide = t.new_full((1, t.shape[1] + max(0, len(lengths) - 1), *t.shape[2:]), fill)
-    return wide.index_copy(1, steps_between_gaps(lengths, t.shape[1]), t)
+    padded = t.new_full((1, t.shape[1] + max(0, len(lengths) - 1), *t.shape[2:]), fill)
+    return padded.index_copy(1, steps_between_gaps(lengths, t.shape[1]), t)
 
 
 class PackageScan(torch.autograd.Function):
     """The package's kernels, channels first, without its Python layer."""
 
     @staticmethod
-    def forward(ctx: Any, softplus: bool, *inputs: Tensor | None) -> Tensor:
+    def forward(ctx: Context, softplus: bool, *inputs: Tensor | None) -> Tensor:
+        """y (b, d, l) of u, delta, A, B, C, D and the bias; u, delta (b, d, l), B, C (b, g, n, l)."""
         *tensors, D, bias = (None if t is None else t.contiguous() for t in inputs)
         gate = None
         y, states, *_ = import_module("selective_scan_cuda").fwd(*tensors, D, gate, bias, softplus)
@@ -84,12 +86,12 @@ class PackageScan(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Context, dy: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradients of the arguments of `forward` from that of y."""
         *tensors, D, bias, states = ctx.saved_tensors
         gate = output = gate_gradient = None
-        grads = import_module("selective_scan_cuda").bwd(
-            *tensors, D, gate, bias, dy.contiguous(), states, output, gate_gradient, ctx.softplus, False
-        )
+        before, after = (*tensors, D, gate, bias), (states, output, gate_gradient, ctx.softplus, False)
+        grads = import_module("selective_scan_cuda").bwd(*before, dy.contiguous(), *after)
         inputs = (*tensors, D, bias)
         wanted = [None if t is None else grad.to(t.dtype) for grad, t in zip(grads, inputs, strict=False)]
         return (None, *wanted)

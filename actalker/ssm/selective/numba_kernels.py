@@ -3,7 +3,7 @@
 Sixteen channels stand side by side in a vector, a block. A block goes through CHUNK steps with its states in
 the L1 cache, then the next block through the same steps, then all of them through the next chunk. The
 forward keeps one state in CHUNK, the backward computes the others again. A reversed scan walks backwards from
-a sequence's own last step; one with an order reads and writes the rows that this names.
+a sequence's last step; one with an order reads and writes the rows that this names.
 
 Letters: l length, r rows, d channels, g groups, n state size, s sequence, t step in the order of the scan,
 k step in a chunk, i state. x_0 is where an item's rows of x start, x_t the row of a step, x_k scratch with
@@ -15,9 +15,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..kernels.arguments import FIRST_CHUNK, ITEM, LANES, LENGTH, SIZE, START
+import numpy as np
+
+from ..kernels.arguments import FIRST_CHUNK, ITEM, LANES, LENGTH, SIZE, START, Rows
 from ..kernels.memory import copy_vectors, fill_zero, read, write
 from ..kernels.vector import (
+    Vector,
     exp2,
     fma,
     kernel,
@@ -39,7 +42,10 @@ CHUNK = 64
 
 
 class Plan(NamedTuple):
-    """Sizes and switches of a call. A job is a part of a group of a sequence; parts share out channels."""
+    """Sizes and switches of a call. A job is a part of a group of a sequence.
+
+    parts: into how many jobs the channels of a group are divided.
+    """
 
     d: int  # a whole number of blocks a group
     n: int
@@ -52,10 +58,11 @@ class Plan(NamedTuple):
 
 
 @kernel
-def job_of(job, plan):
-    """A job's sequence, group, part, and blocks: their number, and the first byte in a row and in a group.
+def job_of(job: int, plan: Plan) -> tuple[int, int, int, int, int, int]:
+    """The sequence, group and part of job number `job`, the number of its blocks, and its first byte in a row
+    and in a group.
 
-    Groups are next to each other: in an order they add to the same rows, one after another.
+    The groups of a part are neighbours: in an order they add to the same rows, one after another.
     """
     group, part = job % plan.groups, job // plan.groups % plan.parts
     blocks = plan.d // plan.groups // LANES
@@ -65,37 +72,61 @@ def job_of(job, plan):
 
 
 @kernel
-def chunks_of(l):
+def chunks_of(l: int) -> int:
+    """How many chunks l steps have."""
     return (l + CHUNK - 1) // CHUNK
 
 
 @kernel
-def row_of(t, place, order, plan):
-    """The row of a step among those of its item; order: where the group's rows are named, or 0."""
+def row_of(t: int, place: np.ndarray, order: int, plan: Plan) -> int:
+    """The row of step t among those of its item; order: the address of the group's row numbers, or 0."""
     if order:
         return load_index(order + (place[START] + t) * 8)
     return place[START] + (place[LENGTH] - 1 - t if plan.reverse else t)
 
 
 @kernel
-def start_of(rows, place, group):
-    """Where a group's part of an item's rows starts."""
+def start_of(rows: Rows, place: np.ndarray, group: int) -> int:
+    """The address at which a group's part of an item's rows starts."""
     return rows.at + place[ITEM] * rows.item + group * rows.group
 
 
 @kernel
-def put(address, value, half, more):
-    """Write, or add to what is there."""
+def put(address: int, value: Vector, half: bool, more: int) -> None:
+    """Write sixteen numbers to a row; with `more`, add them to what is there."""
     write(address, value + read(address, half) if more else value, half)
 
 
 @kernel
-def scan_forward(jobs, places, plan, order, u, delta, B, C, y, A, D, bias, states, begin, final, scratch):
-    """Write y, the state before every chunk to `states` unless 0, and the states behind the last steps.
+def scan_forward(
+    jobs: tuple[int, int],
+    places: np.ndarray,
+    plan: Plan,
+    order: Rows,
+    u: Rows,
+    delta: Rows,
+    B: Rows,
+    C: Rows,
+    y: Rows,
+    A: int,
+    D: int,
+    bias: int,
+    states: int,
+    initial: int,
+    final: int,
+    scratch: int,
+) -> None:
+    """Write y, the states behind the last steps to `final`, and the state before every chunk to `states`.
 
-    order: (g, l) rows, int64, or at 0; with it y is the sum over groups. Addresses: A (d / 16, n, 16), times
-    log2(e); D, bias (d,) or 0; states (chunks, d / 16, n, 16) or 0; begin, final (s, d / 16, n, 16), begin or
-    0; scratch, n vectors a block of the largest job. jobs: the first and the last + 1.
+    Args:
+        jobs: the first and the last + 1.
+        order: (g, l), the rows' numbers, int64, or at 0 for none; with it y is the sum over groups.
+        A: (d / 16, n, 16), times log2(e).
+        D, bias: (d,), or 0 for none.
+        states: (chunks, d / 16, n, 16), or 0 where they are not wanted.
+        initial: (s, d / 16, n, 16), the states before the first steps, or 0 for zeros.
+        final: (s, d / 16, n, 16).
+        scratch: n vectors for each block of the largest job.
     """
     n, half = plan.n, plan.half
     bundle, row = n * SIZE, plan.d * 4  # the states of a block, a row of channels
@@ -109,8 +140,8 @@ def scan_forward(jobs, places, plan, order, u, delta, B, C, y, A, D, bias, state
             start_of(y, place, group),
         )
         B_0, C_0 = start_of(B, place, group), start_of(C, place, group)
-        own = (s * row + column) * n  # of the sequence's states
-        copy_vectors(begin + own if begin else 0, scratch, blocks * n)
+        offset = (s * row + column) * n  # of the sequence's states
+        copy_vectors(initial + offset if initial else 0, scratch, blocks * n)
         for chunk in range(chunks_of(length)):
             for block in range(blocks):
                 o, h = column + block * SIZE, scratch + block * bundle
@@ -138,40 +169,45 @@ def scan_forward(jobs, places, plan, order, u, delta, B, C, y, A, D, bias, state
                         out = fma(state, spread(C_t + i * 4), out)
                     if at < plan.results:
                         put(y_t, out, half, more)
-        copy_vectors(scratch, final + own, blocks * n)
+        copy_vectors(scratch, final + offset, blocks * n)
 
 
 @kernel
 def scan_backward(
-    jobs,
-    places,
-    plan,
-    order,
-    u,
-    delta,
-    B,
-    C,
-    dy,
-    du,
-    ddelta,
-    dB,
-    dC,
-    A,
-    D,
-    bias,
-    states,
-    dfinal,
-    dA,
-    dD,
-    dbias,
-    dbegin,
-    scratch,
-):
-    """Write every gradient; with an order, those of rows without a result are zero before.
+    jobs: tuple[int, int],
+    places: np.ndarray,
+    plan: Plan,
+    order: Rows,
+    u: Rows,
+    delta: Rows,
+    B: Rows,
+    C: Rows,
+    dy: Rows,
+    du: Rows,
+    ddelta: Rows,
+    dB: Rows,
+    dC: Rows,
+    A: int,
+    D: int,
+    bias: int,
+    states: int,
+    dfinal: int,
+    dA: int,
+    dD: int,
+    dbias: int,
+    dinitial: int,
+    scratch: int,
+) -> None:
+    """Write every gradient; with an order, those of rows without a result must be zero beforehand.
 
-    dB, dC: (b, r, groups, parts, n), to be summed over parts. Addresses: dfinal (s, d / 16, n, 16) or 0, of
-    the states behind the last steps; dbegin likewise, of those before the first; dA (s, d / 16, n, 16), dD,
-    dbias (s, d), to be summed over s; scratch, `backward_vectors` vectors. The rest as in `scan_forward`.
+    Args:
+        dB, dC: (b, r, groups, parts, n), still to be summed over parts.
+        states: (chunks, d / 16, n, 16), the state before every chunk.
+        dfinal: (s, d / 16, n, 16), the gradient of the states behind the last steps, or 0 for none.
+        dA: (s, d / 16, n, 16), still to be summed over sequences, as are dD and dbias, (s, d).
+        dinitial: (s, d / 16, n, 16), the gradient of the states before the first steps.
+        scratch: `backward_vectors` vectors.
+        the others: as in `scan_forward`.
     """
     n, half = plan.n, plan.half
     bundle, row = n * SIZE, plan.d * 4
@@ -193,9 +229,9 @@ def scan_backward(
         du_0, ddelta_0 = start_of(du, place, group), start_of(ddelta, place, group)
         B_0, C_0 = start_of(B, place, group), start_of(C, place, group)
         dB_0, dC_0 = start_of(dB, place, group) + share, start_of(dC, place, group) + share
-        own = (s * row + column) * n
-        copy_vectors(dfinal + own if dfinal else 0, dh_block, blocks * n)
-        fill_zero(dA + own, blocks * n)
+        offset = (s * row + column) * n
+        copy_vectors(dfinal + offset if dfinal else 0, dh_block, blocks * n)
+        fill_zero(dA + offset, blocks * n)
         fill_zero(dD + s * row + column, blocks)
         fill_zero(dbias + s * row + column, blocks)
         for chunk in range(chunks_of(length) - 1, -1, -1):
@@ -279,9 +315,9 @@ def scan_backward(
                         number_B, number_C = number_B + load_number(dB_t), number_C + load_number(dC_t)
                     store(dB_t, number_B)
                     store(dC_t, number_C)
-        copy_vectors(dh_block, dbegin + own, blocks * n)
+        copy_vectors(dh_block, dinitial + offset, blocks * n)
 
 
 def backward_vectors(n: int, blocks: int) -> int:
-    """Vectors of scratch that `scan_backward` needs for a job of so many blocks."""
+    """Vectors of scratch that `scan_backward` needs for a job of `blocks` blocks."""
     return CHUNK * (4 * n + 3) + n + blocks * n

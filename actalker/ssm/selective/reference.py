@@ -1,4 +1,4 @@
-"""The recurrence as the paper writes it, one step at a time: the truth in tests, in float64, and slow.
+"""The recurrence as the paper writes it, one step at a time: slow, and in float64 the reference of the tests.
 
 Letters, as in the Mamba paper: b batch, l length, d channels, g groups, n state size.
 """
@@ -18,7 +18,8 @@ def scan_reference(
     |--------|-----------|--------------|------------|-----------|-----------|
     | (d, n) | (b, l, d) | (b, l, g, n) | (l,), bool | (b, d, n) | (b, l, d) |
 
-    l is at least 1, all tensors of one dtype; fresh may be None. Returns y and the last state.
+    l is at least 1, all tensors of one dtype; fresh may be None.
+    Returns: y and the last state.
     """
     share = u.shape[2] // B.shape[2]  # channels that read one group
     h, y = state, []

@@ -1,4 +1,4 @@
-"""The selective scan: one meaning, several backends that give the same numbers.
+"""The selective scan: one definition, several backends that give the same numbers.
 
 Letters in this folder, as in the Mamba paper: b batch, l length, d channels, n state size, g groups,
 s sequences; r rows, e channels of a group, k rows with a result.
@@ -67,20 +67,20 @@ def selective_scan(
             lengths one behind another, each of which starts anew. None: every item is a sequence, s = b.
         reverse: run from each sequence's last step to its first.
         state: h before the first step of each sequence; None: zeros.
-        return_state: whether the states behind the last steps are wanted. A sequence scanned in pieces, each
-            from the state that the piece before it gave, gives what it gives in one.
+        return_state: return the states behind the last steps. A sequence scanned in pieces, each from the
+            last state of the piece before it, has the same result as scanned in one.
         backend: a name in `BACKENDS`, or "auto" for the fastest that can run this call.
-    Returns: y in the dtype of u, and the states behind the last steps (s, d, n), None unless wanted.
+    Returns: y in the dtype of u, and the states behind the last steps (s, d, n) or None.
     Raises: InputError on complex and whole numbers, shapes that do not fit, lengths that do not add up, and
         if the named backend cannot run this call, with the reason and the remedy.
     Source: Gu & Dao 2023, algorithm 2; `mamba_ssm.selective_scan_fn`, there channels first.
     """
     named = {"u": u, "delta": delta, "A": A, "B": B, "C": C, "D": D, "delta_bias": delta_bias}
     check_real("scan", named | {"state": state})
-    B, C = checked_groups(u, delta, A, B, C, D, delta_bias)
+    B, C = checked_groups(u, delta, A, B=B, C=C, D=D, delta_bias=delta_bias)
     chosen = pick_backend(backend, u, BACKENDS, streams=return_state or state is not None)
     sizes = checked_lengths(lengths, u)
-    begin = checked_state(state, len(u) if sizes is None else len(sizes), tuple(A.shape), return_state, A)
+    initial = checked_state(state, len(u) if sizes is None else len(sizes), tuple(A.shape), return_state, A)
     call = ScanCall(
         u=u,
         delta=delta,
@@ -92,7 +92,7 @@ def selective_scan(
         delta_softplus=delta_softplus,
         lengths=sizes,
         reverse=reverse,
-        state=begin,
+        state=initial,
     )
     y, last = call_backend(chosen, call)
     return y, last if return_state else None
@@ -129,12 +129,12 @@ def ordered_scan(
             stand at several steps or at none, but not in two sequences.
         state: h before the first step of each sequence; None: zeros.
         delta_softplus, return_state, backend: as in `selective_scan`.
-    Returns: y in the dtype of u, and the states behind the last steps (s, g, e, n), None unless wanted.
+    Returns: y in the dtype of u, and the states behind the last steps (s, g, e, n) or None.
     Raises: InputError, as `selective_scan`.
     """
     named = {"u": u, "delta": delta, "A": A, "B": B, "C": C, "D": D, "delta_bias": delta_bias}
     check_real("scan", named | {"state": state})
-    check_ordered(u, delta, A, B, C, D, delta_bias, order)
+    check_ordered(u, delta, A, B=B, C=C, D=D, delta_bias=delta_bias, order=order)
     check_rows(order, len(u), results)
     chosen = pick_backend(backend, u, BACKENDS, streams=return_state or state is not None)
     sizes = checked_lengths(lengths, order[:1])
@@ -154,17 +154,22 @@ def ordered_scan(
         results=results,
         state=checked_state(state, len(sizes), tuple(A.shape), return_state, A),
     )
-    kernels = chosen.ordered if order.numel() else None
-    with torch.autocast(u.device.type, enabled=False):
-        if kernels is not None:
-            y, last = kernels(call)
-        else:
-            y, last = scan_after_gathering(partial(call_backend, chosen), call, order)
+    y, last = call_in_order(chosen, call)
     return y[0, :, 0], last if return_state else None
 
 
+def call_in_order(backend: Backend[ScanCall], call: GroupedCall) -> Result:
+    """Run a backend on a call with an order: its own kernels, or its scan of packs over gathered rows."""
+    assert call.order is not None
+    kernels = backend.ordered if call.order.numel() else None
+    with torch.autocast(call.u.device.type, enabled=False):
+        if kernels is not None:
+            return kernels(call)
+        return scan_after_gathering(partial(call_backend, backend), call, call.order)
+
+
 def call_backend(backend: Backend[ScanCall], call: ScanCall) -> Result:
-    """Runs a backend. Empty inputs and autocast are handled here, so backends need not."""
+    """Run a backend. Empty inputs and autocast are handled here, so backends need not."""
     u = call.u
     if not u.numel():  # nothing to scan: empty, with gradients that are 0 and not None
         inputs = (call.delta, call.A, call.B, call.C, call.D, call.delta_bias, call.state)
@@ -238,8 +243,9 @@ def check_ordered(
 
 
 def check_rows(order: Tensor, rows: int, results: int) -> None:
-    """Raise InputError where the orders (g, l) name rows that do not exist, or do not visit each of the first
-    `results` rows once."""
+    """Raise InputError where orders (g, l) name rows that do not exist, or visit another number of the first
+    `results` rows than there are.
+    """
     looks = can_look(order)
     visited = (order < results).sum(1).tolist() if looks else [results]
     if results > rows or any(count != results for count in visited):

@@ -28,13 +28,14 @@ def softplus(x):
 
 @triton.jit
 def sigmoid(x):
+    """1 / (1 + e^-x), without overflow."""
     e = tl.exp(-tl.abs(x))
     return tl.where(x < 0, e, 1.0) / (1 + e)
 
 
 @triton.jit
 def row_of(t, start, length, order, ORDERED: tl.constexpr, REVERSE: tl.constexpr):
-    """The row of a step; order: of the program's group."""
+    """The row of step t of a sequence; order: the address of the row numbers of the program's group."""
     if ORDERED:
         return tl.load(order + start + t)
     return start + (length - 1 - t if REVERSE else t)
@@ -42,13 +43,16 @@ def row_of(t, start, length, order, ORDERED: tl.constexpr, REVERSE: tl.constexpr
 
 @triton.jit
 def mask_if(condition, mask):
-    """The mask, or nothing; Triton's interpreter knows no "and" of one value with many."""
+    """The mask where the condition holds, else nothing.
+
+    Triton's interpreter has no "and" of one value with many.
+    """
     return tl.where(condition, mask, mask ^ mask)
 
 
 @triton.jit
 def put(address, value, once, inside, ORDERED: tl.constexpr):
-    """Write; in an order, add to rows that may stand at several steps."""
+    """Write a value; in an order, add it to rows that may stand at several steps."""
     if ORDERED:
         tl.store(address, value, mask=mask_if(once, inside))
         tl.atomic_add(address, value, mask=mask_if(once == 0, inside))
@@ -69,7 +73,7 @@ def scan_forward(
     places,
     y,
     states,
-    begin,
+    initial,
     final,
     u_row,
     u_group,
@@ -86,7 +90,7 @@ def scan_forward(
     n,
     HAS_D: tl.constexpr,
     HAS_BIAS: tl.constexpr,
-    HAS_BEGIN: tl.constexpr,
+    HAS_INITIAL: tl.constexpr,
     ORDERED: tl.constexpr,
     SOFTPLUS: tl.constexpr,
     REVERSE: tl.constexpr,
@@ -95,30 +99,38 @@ def scan_forward(
     BD: tl.constexpr,
     BN: tl.constexpr,
 ):
-    """order: (g, l) the row of each step. places: (s, 3) first row or step, length and first chunk of each
-    sequence. states: (chunks, d, n), the state before every chunk; begin, final: (s, d, n). y (results, d).
-    All float32, but for u, delta, y of one type."""
+    """Write y (results, d), the last states, and, with KEEP, the state before every chunk.
+
+    All tensors are float32, but for u, delta and y, which are of one type.
+
+    Args:
+        order: (g, l), the row of each step.
+        places: (s, 3), first row or step, length and first chunk of each sequence.
+        states: (chunks, d, n), the state before every chunk.
+        initial, final: (s, d, n), the states before the first steps and behind the last ones.
+        u_row, u_group: numbers from row to row and from group to group of u; the same of delta, B and C.
+    """
     s, block = tl.program_id(0), tl.program_id(1)
     per_group = tl.cdiv(e, BD)
     group = block // per_group
-    own = (block % per_group) * BD + tl.arange(0, BD)
-    inside = own < e
-    channel = group * e + own
+    lane = (block % per_group) * BD + tl.arange(0, BD)
+    inside = lane < e
+    channel = group * e + lane
     state = tl.arange(0, BN)
     real = state < n
     both = inside[:, None] & real[None, :]
     at = channel[:, None] * n + state[None, :]
     d = groups * e
     start, length, chunk = tl.load(places + s * 3), tl.load(places + s * 3 + 1), tl.load(places + s * 3 + 2)
-    u_0, delta_0 = u + group * u_group + own, delta + group * delta_group + own
+    u_0, delta_0 = u + group * u_group + lane, delta + group * delta_group + lane
     B_0, C_0 = B + group * B_group + state, C + group * C_group + state
     rows = order
     if ORDERED:
         rows = order + group * l
     rate = tl.load(A + at, mask=both, other=0.0)
     h = tl.zeros((BD, BN), tl.float32)
-    if HAS_BEGIN:
-        h = tl.load(begin + s * d * n + at, mask=both, other=0.0)
+    if HAS_INITIAL:
+        h = tl.load(initial + s * d * n + at, mask=both, other=0.0)
     shift = tl.zeros((BD,), tl.float32)
     skip = tl.zeros((BD,), tl.float32)
     if HAS_BIAS:
@@ -164,7 +176,7 @@ def scan_backward(
     dC,
     dD,
     dbias,
-    dbegin,
+    dinitial,
     u_row,
     u_group,
     delta_row,
@@ -188,14 +200,20 @@ def scan_backward(
     BD: tl.constexpr,
     BN: tl.constexpr,
 ):
-    """past: (s, blocks, CHUNK, BD, BN), where the states of a chunk are kept once they are computed again.
-    To be summed: dA (s, d, n), dD, dbias (s, d) over s; dB, dC (rows, groups, blocks, n) over blocks."""
+    """Write every gradient.
+
+    Args:
+        past: (s, blocks, CHUNK, BD, BN), scratch for the states of a chunk, which are computed again.
+        dA, dD, dbias: (s, d, n), (s, d) and (s, d), still to be summed over sequences.
+        dB, dC: (rows, groups, blocks, n), still to be summed over blocks.
+        the others: as in `scan_forward`.
+    """
     s, block = tl.program_id(0), tl.program_id(1)
     per_group = tl.cdiv(e, BD)
     group, part = block // per_group, block % per_group
-    own = part * BD + tl.arange(0, BD)
-    inside = own < e
-    channel = group * e + own
+    lane = part * BD + tl.arange(0, BD)
+    inside = lane < e
+    channel = group * e + lane
     state = tl.arange(0, BN)
     real = state < n
     both = inside[:, None] & real[None, :]
@@ -204,7 +222,7 @@ def scan_backward(
     room = past + (s * tl.num_programs(1) + block) * CHUNK * BD * BN
     d = groups * e
     start, length, chunk = tl.load(places + s * 3), tl.load(places + s * 3 + 1), tl.load(places + s * 3 + 2)
-    u_0, delta_0 = u + group * u_group + own, delta + group * delta_group + own
+    u_0, delta_0 = u + group * u_group + lane, delta + group * delta_group + lane
     B_0, C_0 = B + group * B_group + state, C + group * C_group + state
     rows = order
     if ORDERED:
@@ -273,4 +291,4 @@ def scan_backward(
     tl.store(dA + s * d * n + at, dA_sum, mask=both)
     tl.store(dD + s * d + channel, dD_sum, mask=inside)
     tl.store(dbias + s * d + channel, dbias_sum, mask=inside)
-    tl.store(dbegin + s * d * n + at, dh, mask=both)
+    tl.store(dinitial + s * d * n + at, dh, mask=both)

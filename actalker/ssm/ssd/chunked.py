@@ -22,9 +22,9 @@ def ssd_chunked(
     |--------------|-----------|--------------|------------|--------------|--------------|
     | (b, l, h, p) | (b, l, h) | (b, l, g, n) | (l,), bool | (b, h, p, n) | (b, l, h, p) |
 
-    l is at least 1, rate at most 0, all tensors of one dtype; fresh may be None. Returns y and the last
-    state.
-    Any number of times differentiable.
+    l is at least 1, rate at most 0, all tensors of one dtype; fresh may be None.
+    Differentiable any number of times.
+    Returns: y and the last state.
     Source: Dao & Gu 2024, section 6 and listing 1.
     """
     b, l, heads, _ = drive.shape
@@ -33,9 +33,9 @@ def ssd_chunked(
     fill = -l % chunk
 
     def chunks(t: Tensor) -> Tensor:
-        """(b, l, x, ...) -> (b, j, x, q, ...), with steps behind the end that change nothing."""
-        wide = F.pad(t, (0, 0) * (t.ndim - 2) + (0, fill))
-        return wide.unflatten(1, (-1, chunk)).transpose(2, 3)
+        """(b, l, x, ...) -> (b, j, x, q, ...), padded by steps that change nothing."""
+        padded = F.pad(t, (0, 0) * (t.ndim - 2) + (0, fill))
+        return padded.unflatten(1, (-1, chunk)).transpose(2, 3)
 
     x, rate_ = chunks(drive), chunks(rate)  # (b, j, h, q, p), (b, j, h, q)
     B_, C_ = chunks(B), chunks(C)  # (b, j, g, q, n)

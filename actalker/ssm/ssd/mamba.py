@@ -1,4 +1,4 @@
-"""Adapter to the CUDA kernels with one decay a head of the `mamba-ssm` package, found by trying them.
+"""Adapter to the CUDA kernels with one decay a head of the `mamba-ssm` package, tried before they are used.
 
 Letters: b batch, l length, h heads, p channels of a head, n state size, g groups, s sequences.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,17 +35,23 @@ def trial(device: torch.device) -> str | None:
 
 
 def ssd_mamba(call: SsdCall) -> Result:
-    """As `SsdCall` says."""
+    """Compute a call by the package: y and the last states, as `SsdCall` says."""
     scan = import_module("mamba_ssm.ops.triton.ssd_combined").mamba_chunk_scan_combined
     x, A, D = call.x, call.A, call.D
 
-    def recurrence(x: Tensor, dt: Tensor, B: Tensor, C: Tensor, fresh: Tensor | None, state: Tensor) -> Any:
+    def recurrence(
+        x: Tensor, dt: Tensor, B: Tensor, C: Tensor, fresh: Tensor | None, state: Tensor
+    ) -> tuple[Tensor, Tensor]:
         sequence = None if fresh is None else fresh.cumsum(0).to(torch.int32).expand(1, -1).contiguous()
-        begin = None if fresh is not None else state
+        initial = None if fresh is not None else state
         inputs = (t.contiguous() for t in (x, dt, A, B.to(x.dtype), C.to(x.dtype)))
-        return scan(*inputs, chunk_size=64, initial_states=begin, seq_idx=sequence, return_final_states=True)
+        return scan(
+            *inputs, chunk_size=64, initial_states=initial, seq_idx=sequence, return_final_states=True
+        )
 
     zeros = call.dt.new_zeros(len(x), *x.shape[2:], call.B.shape[3])
     parts = (x, call.dt, call.B, call.C)
-    y, last = scan_pack(recurrence, parts, zeros, call.lengths, call.reverse, call.state)
+    y, last = scan_pack(
+        recurrence, parts, zeros, lengths=call.lengths, reverse=call.reverse, state=call.state
+    )
     return (y if D is None else y + D[:, None].to(y.dtype) * x).to(x.dtype), last

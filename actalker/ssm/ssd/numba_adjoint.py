@@ -13,7 +13,9 @@ and of the logarithm of the decay of a step k, all that passes over it:
 
 from __future__ import annotations
 
-from ..kernels.arguments import FIRST_CHUNK, LANES, LENGTH, SIZE
+import numpy as np
+
+from ..kernels.arguments import FIRST_CHUNK, LANES, LENGTH, SIZE, Rows
 from ..kernels.matrix import (
     CHUNK,
     ROW,
@@ -28,6 +30,7 @@ from ..kernels.matrix import (
 )
 from ..kernels.memory import copy_vectors, fill_zero, read, write
 from ..kernels.vector import (
+    Vector,
     fma,
     kernel,
     load,
@@ -39,12 +42,15 @@ from ..kernels.vector import (
     total,
     zero,
 )
-from .numba_kernels import decays, drives, gather, job_of, row_of, start_of
+from .numba_kernels import Plan, decays, drives, gather, job_of, row_of, start_of
 
 
 @kernel
-def off_sums(rows, off, by, B_T, sums):
-    """Scale the columns of `off` (rows, steps), add it to `sums`; returns Σ_i B_i off_i, one row of steps."""
+def off_sums(rows: int, off: int, by: int, B_T: int, sums: int) -> tuple[Vector, Vector]:
+    """Scale the columns of `off` (rows, steps) by a row of steps at `by`, and add the result to `sums`.
+
+    Returns: Σ_i B_i off_i, one row of steps.
+    """
     by0, by1 = load(by), load(by + SIZE)
     f0, f1 = zero(), zero()
     for i in range(rows):
@@ -58,34 +64,40 @@ def off_sums(rows, off, by, B_T, sums):
 
 @kernel
 def scan_backward(
-    jobs,
-    places,
-    plan,
-    x,
-    dt,
-    decay,
-    B,
-    C,
-    dy,
-    dx,
-    ddt,
-    drate,
-    dB,
-    dC,
-    D,
-    states,
-    dfinal,
-    dD,
-    dbegin,
-    scratch,
-):
-    """Write every gradient; that of dt without what goes through the decay, whose logarithm is `rate`.
+    jobs: tuple[int, int],
+    places: np.ndarray,
+    plan: Plan,
+    x: Rows,
+    dt: Rows,
+    decay: Rows,
+    B: Rows,
+    C: Rows,
+    dy: Rows,
+    dx: Rows,
+    ddt: Rows,
+    drate: Rows,
+    dB: Rows,
+    dC: Rows,
+    D: int,
+    states: int,
+    dfinal: int,
+    dD: int,
+    dinitial: int,
+    scratch: int,
+) -> None:
+    """Write every gradient; that of dt leaves out the decay, whose logarithm `rate` has its own.
 
-    dB, dC: (b, l, groups, parts, n), to be summed over parts. Addresses: dfinal (s, heads, n, wide, 16) or 0;
-    dbegin likewise; dD (s, heads, 16); scratch, `backward_vectors` vectors. The rest as in `scan_forward`.
+    Args:
+        dB, dC: (b, l, groups, parts, n), still to be summed over parts.
+        states: (chunks, heads, n, width, 16), the state before every chunk.
+        dfinal: (s, heads, n, width, 16), the gradient of the last states, or 0 for none.
+        dinitial: of that shape, the gradient of the states before the first steps.
+        dD: (s, heads, 16), still to be summed over sequences and lanes.
+        scratch: `backward_vectors` vectors.
+        the others: as in `scan_forward`.
     """
-    n, wide, half, rows = plan.n, plan.wide, plan.half, by_fours(plan.n)
-    line, size, kept_size, channels = wide * SIZE, rows * wide * SIZE, plan.n * wide * SIZE, wide * LANES
+    n, width, half, rows = plan.n, plan.width, plan.half, by_fours(plan.n)
+    line, size, saved_size, channels = width * SIZE, rows * width * SIZE, plan.n * width * SIZE, width * LANES
     C_k = scratch
     B_k, C_T, B_T = C_k + rows * STEPS, C_k + 2 * rows * STEPS, C_k + 3 * rows * STEPS
     dC_T, dB_T, off = C_k + 4 * rows * STEPS, C_k + 5 * rows * STEPS, C_k + 6 * rows * STEPS
@@ -112,8 +124,8 @@ def scan_backward(
         dB_0, dC_0 = start_of(dB, place) + column, start_of(dC, place) + column
         for head in range(first, last):
             dS = dS_head + (head - first) * size
-            fill_zero(dS, rows * wide)
-            copy_vectors(dfinal + (s * plan.heads + head) * kept_size if dfinal else 0, dS, n * wide)
+            fill_zero(dS, rows * width)
+            copy_vectors(dfinal + (s * plan.heads + head) * saved_size if dfinal else 0, dS, n * width)
         fill_zero(dD + (s * plan.heads + first) * SIZE, last - first)
         for chunk in range((length + CHUNK - 1) // CHUNK - 1, -1, -1):
             t_0 = chunk * CHUNK
@@ -130,13 +142,13 @@ def scan_backward(
                 fill_zero(E_T, 2 * ROW)
             for head in range(first, last):
                 dS = dS_head + (head - first) * size
-                kept = states + ((place[FIRST_CHUNK] + chunk) * plan.heads + head) * kept_size
-                fill_zero(S + n * line, (rows - n) * wide)
-                copy_vectors(kept, S, n * wide)
+                saved = states + ((place[FIRST_CHUNK] + chunk) * plan.heads + head) * saved_size
+                fill_zero(S + n * line, (rows - n) * width)
+                copy_vectors(saved, S, n * width)
                 o = head * line >> 1 if half else head * line
                 left = decays(t_0, steps, length, plan, decay_0 + head * 4, decay.step, E, w)
-                drives(t_0, steps, length, wide, plan, x_0 + o, x.step, dt_0 + head * 4, dt.step, x_k)
-                drives(t_0, steps, length, wide, plan, dy_0 + o, dy.step, 0, 0, dy_k)
+                drives(t_0, steps, length, width, plan, x_0 + o, x.step, dt_0 + head * 4, dt.step, x_k)
+                drives(t_0, steps, length, width, plan, dy_0 + o, dy.step, 0, 0, dy_k)
                 turn(steps, channels, line, x_k, x_T)
                 turn(steps, channels, line, dy_k, dy_T)
                 turn(steps, 1, SIZE, E, E_T)
@@ -146,7 +158,7 @@ def scan_backward(
                 l0, l1 = zero(), zero()
                 for k in range(steps):
                     at = row_of(t_0 + k, length, plan)
-                    for v in range(wide):
+                    for v in range(width):
                         prefetch(dx_0 + at * dx.step + o + (v * SIZE >> 1 if half else v * SIZE))
                     a = spread(decay_0 + head * 4 + at * decay.step)
                     m = k * STEPS
@@ -162,23 +174,23 @@ def scan_backward(
                     store(K + m + SIZE, g1 * m1)
                 fill_zero(GL + steps * STEPS, (fours - steps) * ROW)
                 # what the chunk left behind, and what it found
-                product(fours, rows, wide, B_k, rows * 4, 4, dS, line, dx_k)
-                scale_rows(fours, wide, w, dx_k)
+                product(fours, rows, width, B_k, rows * 4, 4, dS, line, dx_k)
+                scale_rows(fours, width, w, dx_k)
                 for k in range(0, fours, 4):
                     at = GL + k * STEPS + k * 4
-                    multiply(4, fours - k, wide, at, 4, STEPS, dy_k + k * line, line, dx_k + k * line)
+                    multiply(4, fours - k, width, at, 4, STEPS, dy_k + k * line, line, dx_k + k * line)
                 product(rows, channels, ROW, dS, line, 4, x_T, STEPS, off)
                 f0, f1 = off_sums(rows, off, w_T, B_T, dB_T)
                 product(rows, channels, ROW, S, line, 4, dy_T, STEPS, off)
                 e0, e1 = off_sums(rows, off, E_T, C_T, dC_T)
                 whole = zero()
-                for i in range(rows * wide):
+                for i in range(rows * width):
                     d = load(dS + i * SIZE)
                     whole = fma(load(S + i * SIZE), d, whole)
                     store(dS + i * SIZE, d * left)
                 whole = whole * left
-                scale_rows(fours, wide, E, dy_k)
-                multiply(rows, fours, wide, C_k, 4, rows * 4, dy_k, line, dS)
+                scale_rows(fours, width, E, dy_k)
+                multiply(rows, fours, width, C_k, 4, rows * 4, dy_k, line, dS)
                 # step by step
                 skip = spread(D + head * 4) if D else zero()
                 dD_at = dD + (s * plan.heads + head) * SIZE
@@ -195,10 +207,10 @@ def scan_backward(
                     b0, b1 = c0, c1
                     store(drate_0 + at * drate.step + head * 4, total(sum_))
                     step, dt_sum = spread(dt_0 + at * dt.step + head * 4), zero()
-                    for v in range(wide):
+                    for v in range(width):
                         p = o + ((v * SIZE) >> 1 if half else v * SIZE)
                         x_t, dy_t = read(x_0 + at * x.step + p, half), read(dy_0 + at * dy.step + p, half)
-                        d = load(dx_k + (k * wide + v) * SIZE)
+                        d = load(dx_k + (k * width + v) * SIZE)
                         write(dx_0 + at * dx.step + p, fma(d, step, skip * dy_t), half)
                         dt_sum, dD_sum = fma(d, x_t, dt_sum), fma(dy_t, x_t, dD_sum)
                     store(ddt_0 + at * ddt.step + head * 4, total(dt_sum))
@@ -212,19 +224,19 @@ def scan_backward(
                     store(dB_0 + at * dB.step + i * 4, load_number(dB_T + i * STEPS + k * 4))
                     store(dC_0 + at * dC.step + i * 4, load_number(dC_T + i * STEPS + k * 4))
         for head in range(first, last):
-            own = (s * plan.heads + head) * kept_size
-            copy_vectors(dS_head + (head - first) * size, dbegin + own, n * wide)
+            offset = (s * plan.heads + head) * saved_size
+            copy_vectors(dS_head + (head - first) * size, dinitial + offset, n * width)
 
 
-def backward_vectors(n: int, wide: int, heads: int) -> int:
-    """Vectors of scratch that `scan_backward` needs for a job of so many heads."""
+def backward_vectors(n: int, width: int, heads: int) -> int:
+    """Vectors of scratch that `scan_backward` needs for a job of `heads` heads."""
     rows = -(-n // 4) * 4
     squares, steps = 6 * CHUNK * ROW, 2 * CHUNK + 2 * ROW
     return (
         7 * rows * ROW
         + squares
         + steps
-        + 3 * CHUNK * wide
-        + 2 * wide * LANES * ROW
-        + (heads + 1) * rows * wide
+        + 3 * CHUNK * width
+        + 2 * width * LANES * ROW
+        + (heads + 1) * rows * width
     )

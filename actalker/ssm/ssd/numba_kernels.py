@@ -1,9 +1,9 @@
 """CPU kernels of the scan with one decay a head (Mamba-2). Needs numba at import: only `numba.py` does it.
 
-CHUNK steps are matrix products, blocks of four rows by four vectors in registers; a state of n rows of `wide`
-vectors goes from chunk to chunk. A chunk's rows of B and C are copied side by side, once for all heads of a
-job, with zeros behind the last step and up to `rows`, n rounded up to fours. Within a chunk
-(Dao & Gu 2024, section 6, S the state before it, a the decays):
+CHUNK steps are matrix products, blocks of four rows by four vectors in registers; a state of n rows of
+`width` vectors goes from chunk to chunk. A chunk's rows of B and C are copied side by side, once for all
+heads of a job, with zeros behind the last step and up to `rows`, n rounded up to a multiple of four. Within a
+chunk (Dao & Gu 2024, section 6, S the state before it, a the decays):
 
     y_t = E_t C_t S + Σ_{s≤t} G_ts L_ts x_s,   E_t = a_0 .. a_t,   G = C Bᵀ,   L_ts = a_{s+1} .. a_t
     S'  = E_last S + Σ_s w_s B_sᵀ x_s,         w_s = a_{s+1} .. a_last
@@ -18,7 +18,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..kernels.arguments import FIRST_CHUNK, ITEM, LENGTH, SIZE, START
+import numpy as np
+
+from ..kernels.arguments import FIRST_CHUNK, ITEM, LENGTH, SIZE, START, Rows
 from ..kernels.matrix import (
     CHUNK,
     ROW,
@@ -32,6 +34,7 @@ from ..kernels.matrix import (
 )
 from ..kernels.memory import copy_vectors, fill_zero, read, write
 from ..kernels.vector import (
+    Vector,
     fma,
     kernel,
     load,
@@ -45,10 +48,13 @@ from ..kernels.vector import (
 
 
 class Plan(NamedTuple):
-    """Sizes and switches of a call. A job is a part of the heads of a group of a sequence."""
+    """Sizes and switches of a call. A job is a part of the heads of a group of a sequence.
+
+    parts: into how many jobs the heads of a group are divided.
+    """
 
     heads: int
-    wide: int  # vectors of a head
+    width: int  # vectors of a head
     n: int
     groups: int
     parts: int
@@ -57,19 +63,20 @@ class Plan(NamedTuple):
 
 
 @kernel
-def row_of(t, length, plan):
+def row_of(t: int, length: int, plan: Plan) -> int:
+    """The row of step t in a sequence of `length` steps."""
     return length - 1 - t if plan.reverse else t
 
 
 @kernel
-def start_of(rows, place):
-    """Where a sequence's rows start."""
+def start_of(rows: Rows, place: np.ndarray) -> int:
+    """The address at which a sequence's rows start; place: its row of `places_of`."""
     return rows.at + place[ITEM] * rows.item + place[START] * rows.step
 
 
 @kernel
-def job_of(job, plan):
-    """A job's sequence, group, part, and its heads from the first to the last + 1."""
+def job_of(job: int, plan: Plan) -> tuple[int, int, int, int, int]:
+    """The sequence, group and part of job number `job`, and its heads from the first to the last + 1."""
     part, group = job % plan.parts, job // plan.parts % plan.groups
     share = plan.heads // plan.groups
     first, last = share * part // plan.parts, share * (part + 1) // plan.parts
@@ -77,8 +84,13 @@ def job_of(job, plan):
 
 
 @kernel
-def gather(t_0, steps, length, plan, B_0, B_step, turned, side):
-    """A chunk's rows of B (or C): `side` with one a step, `turned`, unless 0, with one a state."""
+def gather(
+    t_0: int, steps: int, length: int, plan: Plan, B_0: int, B_step: int, turned: int, side: int
+) -> None:
+    """Copy a chunk's rows of B (or C), which lie B_step bytes apart from B_0 on.
+
+    side: where they go with one row a step. turned: where they go with one row a state; 0: nowhere.
+    """
     states = by_fours(plan.n)
     if steps < CHUNK or states > plan.n:
         fill_zero(side, ROW * states)
@@ -93,8 +105,13 @@ def gather(t_0, steps, length, plan, B_0, B_step, turned, side):
 
 
 @kernel
-def decays(t_0, steps, length, plan, decay_0, decay_step, E, w):
-    """E_k and w_k, in all lanes; returns what is left of a state behind the chunk."""
+def decays(
+    t_0: int, steps: int, length: int, plan: Plan, decay_0: int, decay_step: int, E: int, w: int
+) -> Vector:
+    """Write E_k and w_k of a chunk's steps, each in all lanes of a vector.
+
+    Returns: the product of the chunk's decays, by which a state goes through the chunk.
+    """
     e = one()
     for k in range(steps):
         e = normal(e * spread(decay_0 + row_of(t_0 + k, length, plan) * decay_step))
@@ -110,29 +127,60 @@ def decays(t_0, steps, length, plan, decay_0, decay_step, E, w):
 
 
 @kernel
-def drives(t_0, steps, length, wide, plan, x_0, x_step, dt_0, dt_step, x_k):
-    """dt x of a chunk's steps, zeros up to fours."""
+def drives(
+    t_0: int,
+    steps: int,
+    length: int,
+    width: int,
+    plan: Plan,
+    x_0: int,
+    x_step: int,
+    dt_0: int,
+    dt_step: int,
+    x_k: int,
+) -> None:
+    """Write dt x of a chunk's steps to x_k, x alone where dt_0 is 0, and zeros up to a multiple of four."""
     for k in range(steps):
         at = row_of(t_0 + k, length, plan)
         step = spread(dt_0 + at * dt_step) if dt_0 else one()
-        for v in range(wide):
-            p, next_ = v * SIZE, (v + wide) * SIZE
+        for v in range(width):
+            p, next_ = v * SIZE, (v + width) * SIZE
             o = x_0 + at * x_step
-            store(x_k + k * wide * SIZE + p, read(o + (p >> 1 if plan.half else p), plan.half) * step)
+            store(x_k + k * width * SIZE + p, read(o + (p >> 1 if plan.half else p), plan.half) * step)
             prefetch(o + (next_ >> 1 if plan.half else next_))  # the next head's
-    fill_zero(x_k + steps * wide * SIZE, (by_fours(steps) - steps) * wide)
+    fill_zero(x_k + steps * width * SIZE, (by_fours(steps) - steps) * width)
 
 
 @kernel
-def scan_forward(jobs, places, plan, x, dt, decay, B, C, y, D, states, begin, final, scratch):
-    """Write y, the state before every chunk to `states` unless 0, and the states behind the last steps.
+def scan_forward(
+    jobs: tuple[int, int],
+    places: np.ndarray,
+    plan: Plan,
+    x: Rows,
+    dt: Rows,
+    decay: Rows,
+    B: Rows,
+    C: Rows,
+    y: Rows,
+    D: int,
+    states: int,
+    initial: int,
+    final: int,
+    scratch: int,
+) -> None:
+    """Write y, the states behind the last steps to `final`, and the state before every chunk to `states`.
 
-    dt, decay: rows of one number a head. Addresses: D (heads,) or 0; states (chunks, heads, n, wide, 16) or
-    0; begin, final (s, heads, n, wide, 16), begin or 0; scratch, `forward_vectors`. jobs: the first and the
-    last + 1.
+    Args:
+        jobs: the first and the last + 1.
+        dt, decay: rows of one number a head.
+        D: (heads,), or 0 for none.
+        states: (chunks, heads, n, width, 16), or 0 where they are not wanted.
+        initial: (s, heads, n, width, 16), the states before the first steps, or 0 for zeros.
+        final: (s, heads, n, width, 16).
+        scratch: `forward_vectors` vectors.
     """
-    n, wide, half, rows = plan.n, plan.wide, plan.half, by_fours(plan.n)
-    line, size, kept_size = wide * SIZE, rows * wide * SIZE, plan.n * wide * SIZE
+    n, width, half, rows = plan.n, plan.width, plan.half, by_fours(plan.n)
+    line, size, saved_size = width * SIZE, rows * width * SIZE, plan.n * width * SIZE
     C_k = scratch
     B_k, B_T = C_k + rows * STEPS, C_k + 2 * rows * STEPS
     G = B_T + rows * STEPS
@@ -151,8 +199,8 @@ def scan_forward(jobs, places, plan, x, dt, decay, B, C, y, D, states, begin, fi
         B_0, C_0 = start_of(B, place) + group * n * 4, start_of(C, place) + group * n * 4
         for head in range(first, last):
             S = S_head + (head - first) * size
-            fill_zero(S, rows * wide)
-            copy_vectors(begin + (s * plan.heads + head) * kept_size if begin else 0, S, n * wide)
+            fill_zero(S, rows * width)
+            copy_vectors(initial + (s * plan.heads + head) * saved_size if initial else 0, S, n * width)
         for chunk in range((length + CHUNK - 1) // CHUNK):
             t_0 = chunk * CHUNK
             steps = min(CHUNK, length - t_0)
@@ -163,15 +211,15 @@ def scan_forward(jobs, places, plan, x, dt, decay, B, C, y, D, states, begin, fi
             for head in range(first, last):
                 S = S_head + (head - first) * size
                 if states:
-                    kept = states + ((place[FIRST_CHUNK] + chunk) * plan.heads + head) * kept_size
-                    copy_vectors(S, kept, n * wide)
+                    saved = states + ((place[FIRST_CHUNK] + chunk) * plan.heads + head) * saved_size
+                    copy_vectors(S, saved, n * width)
                 o = head * line >> 1 if half else head * line
                 left = decays(t_0, steps, length, plan, decay_0 + head * 4, decay.step, E, w)
-                drives(t_0, steps, length, wide, plan, x_0 + o, x.step, dt_0 + head * 4, dt.step, x_k)
+                drives(t_0, steps, length, width, plan, x_0 + o, x.step, dt_0 + head * 4, dt.step, x_k)
                 l0, l1 = zero(), zero()
                 for k in range(steps):
                     at = row_of(t_0 + k, length, plan)
-                    for v in range(wide):
+                    for v in range(width):
                         prefetch(y_0 + at * y.step + o + (v * SIZE >> 1 if half else v * SIZE))
                     a = spread(decay_0 + head * 4 + at * decay.step)
                     m = k * STEPS
@@ -180,27 +228,27 @@ def scan_forward(jobs, places, plan, x, dt, decay, B, C, y, D, states, begin, fi
                     store(GL + m, l0 * load(G + m))
                     store(GL + m + SIZE, l1 * load(G + m + SIZE))
                 fill_zero(GL + steps * STEPS, (fours - steps) * ROW)
-                product(fours, rows, wide, C_k, rows * 4, 4, S, line, y_k)
-                scale_rows(fours, wide, E, y_k)
+                product(fours, rows, width, C_k, rows * 4, 4, S, line, y_k)
+                scale_rows(fours, width, E, y_k)
                 for k in range(0, fours, 4):
-                    multiply(4, k + 4, wide, GL + k * STEPS, STEPS, 4, x_k, line, y_k + k * line)
+                    multiply(4, k + 4, width, GL + k * STEPS, STEPS, 4, x_k, line, y_k + k * line)
                 skip = spread(D + head * 4) if D else zero()
                 for k in range(steps):
                     at = row_of(t_0 + k, length, plan)
-                    for v in range(wide):
+                    for v in range(width):
                         p = o + ((v * SIZE) >> 1 if half else v * SIZE)
                         added = skip * read(x_0 + at * x.step + p, half)
-                        write(y_0 + at * y.step + p, load(y_k + (k * wide + v) * SIZE) + added, half)
-                scale_rows(fours, wide, w, x_k)
-                for i in range(rows * wide):
+                        write(y_0 + at * y.step + p, load(y_k + (k * width + v) * SIZE) + added, half)
+                scale_rows(fours, width, w, x_k)
+                for i in range(rows * width):
                     store(S + i * SIZE, load(S + i * SIZE) * left)
-                multiply(rows, fours, wide, B_k, 4, rows * 4, x_k, line, S)
+                multiply(rows, fours, width, B_k, 4, rows * 4, x_k, line, S)
         for head in range(first, last):
-            own = (s * plan.heads + head) * kept_size
-            copy_vectors(S_head + (head - first) * size, final + own, n * wide)
+            offset = (s * plan.heads + head) * saved_size
+            copy_vectors(S_head + (head - first) * size, final + offset, n * width)
 
 
-def forward_vectors(n: int, wide: int, heads: int) -> int:
-    """Vectors of scratch that `scan_forward` needs for a job of so many heads."""
+def forward_vectors(n: int, width: int, heads: int) -> int:
+    """Vectors of scratch that `scan_forward` needs for a job of `heads` heads."""
     rows = -(-n // 4) * 4
-    return 3 * rows * ROW + 3 * CHUNK * ROW + 2 * CHUNK + 2 * CHUNK * wide + heads * rows * wide
+    return 3 * rows * ROW + 3 * CHUNK * ROW + 2 * CHUNK + 2 * CHUNK * width + heads * rows * width

@@ -1,4 +1,4 @@
-"""The recurrence with one decay a head, one step at a time: the truth in tests, and slow.
+"""The recurrence with one decay a head, one step at a time: slow, and the reference of the tests.
 
 Letters: b batch, l length, h heads, p channels of a head, n state size, g groups.
 """
@@ -18,8 +18,8 @@ def ssd_reference(
     |--------------|-----------|--------------|------------|--------------|--------------|
     | (b, l, h, p) | (b, l, h) | (b, l, g, n) | (l,), bool | (b, h, p, n) | (b, l, h, p) |
 
-    l is at least 1, rate at most 0, all tensors of one dtype; fresh may be None. Returns y and the last
-    state.
+    l is at least 1, rate at most 0, all tensors of one dtype; fresh may be None.
+    Returns: y and the last state.
     """
     share = drive.shape[2] // B.shape[2]
     h, y = state, []

@@ -1,4 +1,4 @@
-"""The scan with one decay a head (Mamba-2's state-space duality): one meaning, several backends.
+"""The scan with one decay a head (Mamba-2's state-space duality): one definition, several backends.
 
 Letters: b batch, l length, h heads, p channels of a head, n state size, g groups, s sequences.
 """
@@ -23,13 +23,15 @@ from .reference import ssd_reference
 
 
 def ssd_by_recurrence(recurrence: Recurrence, call: SsdCall) -> Result:
-    """A call by a recurrence whose parts are dt x (b, l, h, p), dt A (b, l, h), B and C (b, l, g, n)."""
+    """Compute a call by a recurrence over dt x (b, l, h, p), dt A (b, l, h), B and C (b, l, g, n)."""
     x, dt, D = call.x, call.dt, call.D
-    wide = x.to(dt.dtype)
+    exact = x.to(dt.dtype)
     zeros = dt.new_zeros(len(x), *x.shape[2:], call.B.shape[3])
-    parts = (wide * dt[..., None], dt * call.A, call.B.to(dt.dtype), call.C.to(dt.dtype))
-    y, last = scan_pack(recurrence, parts, zeros, call.lengths, call.reverse, call.state)
-    return (y if D is None else y + D[:, None] * wide).to(x.dtype), last
+    parts = (exact * dt[..., None], dt * call.A, call.B.to(dt.dtype), call.C.to(dt.dtype))
+    y, last = scan_pack(
+        recurrence, parts, zeros, lengths=call.lengths, reverse=call.reverse, state=call.state
+    )
+    return (y if D is None else y + D[:, None] * exact).to(x.dtype), last
 
 
 SSD_BACKENDS: dict[str, Backend[SsdCall]] = {  # fastest first: `auto` takes the first that can run
@@ -69,26 +71,27 @@ def ssd_scan(
         state: h before the first step of each sequence; None: zeros.
         lengths, reverse, return_state: as in `selective_scan`.
         backend: a name in `SSD_BACKENDS`, or "auto" for the fastest that can run this call.
-    Returns: y in the dtype of x, and the states behind the last steps (s, h, p, n), None unless wanted.
+    Returns: y in the dtype of x, and the states behind the last steps (s, h, p, n) or None.
     Raises: InputError, as `selective_scan`.
     Source: Dao & Gu 2024, equation 16; `mamba_ssm.mamba_chunk_scan_combined`.
     """
     named = {"x": x, "dt": dt, "A": A, "B": B, "C": C, "D": D, "dt_bias": dt_bias, "state": state}
     check_real("scan", named)
     chosen = pick_backend(backend, x, SSD_BACKENDS, streams=return_state or state is not None)
-    B, C = checked_groups(x, dt, A, B, C, D, dt_bias)
+    B, C = checked_groups(x, dt, A, B=B, C=C, D=D, dt_bias=dt_bias)
     sizes = checked_lengths(lengths, x)
     sequences, shape = len(x) if sizes is None else len(sizes), (*x.shape[2:], B.shape[3])
-    begin = checked_state(state, sequences, shape, return_state, x)
+    initial = checked_state(state, sequences, shape, return_state, x)
     if not x.numel():  # nothing to scan: empty, with gradients that are 0 and not None
-        sums = [t.sum() for t in (dt, A, B, C, D, dt_bias, begin) if t is not None]
-        return x * torch.stack(sums).sum().to(x.dtype), begin if return_state else None
+        sums = [t.sum() for t in (dt, A, B, C, D, dt_bias, initial) if t is not None]
+        return x * torch.stack(sums).sum().to(x.dtype), initial if return_state else None
     with torch.autocast(x.device.type, enabled=False):
         dtype = torch.promote_types(x.dtype, torch.float32)
         steps = dt.to(dtype) if dt_bias is None else dt.to(dtype) + dt_bias.to(dtype)
         steps = F.softplus(steps) if dt_softplus else steps
-        D, begin = (None if t is None else t.to(dtype) for t in (D, begin))
-        y, last = chosen.run(SsdCall(x, steps, A.to(dtype), B, C, D, sizes, reverse, begin))
+        D, initial = (None if t is None else t.to(dtype) for t in (D, initial))
+        call = SsdCall(x, steps, A.to(dtype), B, C, D=D, lengths=sizes, reverse=reverse, state=initial)
+        y, last = chosen.run(call)
     return y, last if return_state else None
 
 
