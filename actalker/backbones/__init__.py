@@ -1,4 +1,4 @@
-"""Networks that denoise, with control layers at their sites."""
+"""Denoising networks, with the control layers attached to them."""
 
 from collections.abc import Callable
 

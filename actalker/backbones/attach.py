@@ -1,10 +1,11 @@
-"""Hang control layers on a network without copying its source.
+"""Attach control layers to a network of diffusers without copying its source.
 
-A hook on a module asks the network for what follows it; the forward pass reaches it through a scope that the
-network's own `forward` opens around each call. Nothing is left behind on a module: a layer that runs outside
-a scope (a recomputation under another pass, say) raises, instead of reading some other pass's conditions.
+A forward hook on a module calls a method of the network, which replaces the module's output.
+The hook gets the current `Pass` from a scope that the network's `forward` opens around each call.
+No conditions are stored on modules, so a layer that runs outside a scope, such as one recomputed alone,
+raises instead of reading the conditions of another pass.
 
-Hooks hold names alone, neither networks nor layers: the copy of a network, its pickle and its replica on
+Hooks store names, neither networks nor layers, so that a copy of a network, its pickle and its replica on
 another device use their own layers.
 """
 
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from diffusers.models.transformers.transformer_temporal import TransformerSpatioTemporalModel
 from torch import nn
@@ -22,12 +23,17 @@ from torch.utils.checkpoint import checkpoint
 
 from ..control.pass_ import Pass
 
+if TYPE_CHECKING:
+    from diffusers.models.attention_processor import Attention
+
+    from .base import SpatioTemporalNetwork
+
 _scope: ContextVar[tuple[nn.Module, Pass] | None] = ContextVar("control_scope", default=None)
 
 
 @contextmanager
 def control_scope(network: nn.Module, pass_: Pass) -> Iterator[None]:
-    """Inside, the hooks of `network` see this pass; scopes of other networks may nest."""
+    """Let the hooks of `network` use this pass inside the context; scopes of other networks may nest."""
     token = _scope.set((network, pass_))
     try:
         yield
@@ -36,9 +42,9 @@ def control_scope(network: nn.Module, pass_: Pass) -> Iterator[None]:
 
 
 def in_scope(scope_id: str) -> tuple[nn.Module, Pass]:
-    """The network of this `scope_id` that is in a forward pass, and that pass.
+    """Return the network with this `scope_id` that is in a forward pass, and its pass.
 
-    Raises: RuntimeError outside one.
+    Raises: RuntimeError outside such a pass.
     """
     current = _scope.get()
     if current is None or current[0].scope_id != scope_id:
@@ -49,11 +55,11 @@ def in_scope(scope_id: str) -> tuple[nn.Module, Pass]:
     return current
 
 
-def checkpointed(module: nn.Module, *args: Any) -> Any:
-    """torch's checkpointing, in whose recomputation the forward pass is there again."""
+def checkpointed(module: nn.Module, *args: object) -> object:
+    """Run a module with torch's gradient checkpointing, and recompute it in the same scope."""
     scope = _scope.get()
 
-    def run(*inputs: Any) -> Any:
+    def run(*inputs: object) -> object:
         token = _scope.set(scope)
         try:
             return module(*inputs)
@@ -65,20 +71,20 @@ def checkpointed(module: nn.Module, *args: Any) -> Any:
 
 @dataclass(frozen=True)
 class SiteHook:
-    """A forward hook: the network's method `method` makes the output of a module anew."""
+    """A forward hook that replaces a module's output by `network.method(output, pass, *arguments)`."""
 
     scope_id: str
     method: str
-    arguments: tuple[Any, ...]
+    arguments: tuple[object, ...]
 
-    def __call__(self, _: nn.Module, __: Any, output: Any) -> Any:
+    def __call__(self, _: nn.Module, __: object, output: object) -> object:
         network, pass_ = in_scope(self.scope_id)
         return getattr(network, self.method)(output, pass_, *self.arguments)
 
 
 @dataclass(frozen=True)
 class CurrentPass:
-    """What a `DecoupledAttention` calls for the forward pass that its network is in."""
+    """A function without arguments that returns the pass that the network is computing."""
 
     scope_id: str
 
@@ -86,14 +92,14 @@ class CurrentPass:
         return in_scope(self.scope_id)[1]
 
 
-def attach(network: Any, site: nn.Module, method: str, *arguments: Any) -> None:
-    """After every call of `site`, replace its output by `network.method(output, pass, *arguments)`."""
+def attach(network: SpatioTemporalNetwork, site: nn.Module, method: str, *arguments: object) -> None:
+    """Replace the output of each call of `site` by `network.method(output, pass, *arguments)`."""
     site.register_forward_hook(SiteHook(network.scope_id, method, arguments))
 
 
-def cross_attentions(network: nn.Module) -> list[tuple[Any, bool]]:
-    """Every cross-attention, and whether it is one in space; in the order of the release's adapters."""
-    attentions: list[tuple[Any, bool]] = []
+def cross_attentions(network: nn.Module) -> list[tuple[Attention, bool]]:
+    """Return all cross-attentions, and whether each is spatial, in the order of the release's adapters."""
+    attentions: list[tuple[Attention, bool]] = []
     for site in network.modules():
         if isinstance(site, TransformerSpatioTemporalModel):
             attentions += [(block.attn2, True) for block in site.transformer_blocks]

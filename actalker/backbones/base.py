@@ -1,12 +1,12 @@
-"""What our networks share: diffusers' spatio-temporal UNet, its conventions, and how additions to it begin.
+"""The base class of the networks: diffusers' spatio-temporal UNet, with additions that it does not have.
 
 Letters: b batch, f frames, c channels, h w latent size, m identity tokens, d token width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence, Set
+from typing import TYPE_CHECKING, ClassVar
 from uuid import uuid4
 
 import torch
@@ -21,39 +21,41 @@ from ..control.pass_ import States
 from ..errors import InputError
 from .attach import checkpointed
 from .denoiser import Estimate
-from .fresh import base_place, begin_fresh
+from .fresh import Device, base_place, begin_fresh
 from .older import current
 
-SCALARS = ("fps", "head_motion", "expression_motion")  # in the order of SVD's added embeddings
+if TYPE_CHECKING:
+    from diffusers.models.attention_processor import AttentionProcessor
+
+SCALARS = ("fps", "head_motion", "expression_motion")  # in the order of SVD's added time embeddings
 
 
 class SpatioTemporalNetwork(UNetSpatioTemporalConditionModel):
-    """diffusers' UNet with additions that begin fresh where a folder of weights does not hold them.
+    """SVD's UNet as diffusers has it, `UNetSpatioTemporalConditionModel`, with additional modules.
 
-    `from_pretrained` opens folders of the class itself and of a plain `UNetSpatioTemporalConditionModel`.
-    What the latter lacks begins as in a new network, drawn with torch's seed (`torch.initial_seed()`), so
-    that the same seed gives the same network; diffusers' log names it. Weights of the base that are missing
-    raise InputError.
+    `from_pretrained` opens folders of the class itself and of the plain UNet. Additions that a folder does
+    not hold get the weights of a new network, drawn with torch's seed (`torch.initial_seed()`): the same seed
+    gives the same network. diffusers' log names them. Missing weights of the base raise InputError.
     """
 
     ADDITIONS: ClassVar[tuple[str, ...]] = ()
-    """How the names of weights begin that the plain UNet does not have."""
+    """Prefixes of the names of weights that the plain UNet does not have."""
 
     ignore_for_config: ClassVar[list[str]] = ["base"]
-    """Arguments that diffusers stores under names of their own."""
+    """Arguments of `__init__` that diffusers does not store by name; it stores their items."""
 
     scope_id: str
-    """By which hooks know their network; copies share it."""
+    """Key by which the hooks find their network; copies share it."""
 
-    def __init__(self, **base: Any) -> None:
-        """base: settings of `UNetSpatioTemporalConditionModel`, by name."""
+    def __init__(self, **base: object) -> None:
+        """Make a network; base: settings of `UNetSpatioTemporalConditionModel`, by name."""
         with base_place():
             super().__init__(**base)
         self.scope_id = uuid4().hex
 
     @staticmethod
     def _get_init_keys(input_class: type) -> set[str]:
-        """diffusers' step that asks for the names of a class's settings: those of the base are among them."""
+        """Return the names of a class's settings, those of the base among them (a step of diffusers)."""
         base = UNetSpatioTemporalConditionModel
         return base._get_init_keys(input_class) | base._get_init_keys(base)
 
@@ -63,22 +65,24 @@ class SpatioTemporalNetwork(UNetSpatioTemporalConditionModel):
         return self.config.block_out_channels[0]
 
     def undivided(self) -> list[str]:
-        """Classes of modules that read the weights inside them past their `forward`."""
+        """Return names of module classes that read weights of their submodules without calling them."""
         return [MaskedBranch.__name__]
 
     def slice_layers(self) -> None:
-        """Feed-forward layers run frame by frame."""
+        """Run feed-forward layers frame by frame from now on, which is slower and takes less memory."""
         self.enable_forward_chunking(1, 0)
 
     def control_sites(self) -> list[TransformerSpatioTemporalModel]:
-        """The spatio-temporal transformers, in the order of the network: 16 at SVD's size."""
+        """Return the spatio-temporal transformers in the order of registration: 16 at SVD's size."""
         return [m for m in self.modules() if isinstance(m, TransformerSpatioTemporalModel)]
 
-    def enable_gradient_checkpointing(self, gradient_checkpointing_func: Any = None) -> None:
-        """Recompute features in the backward pass; control layers then see the pass's own conditions."""
+    def enable_gradient_checkpointing(
+        self, gradient_checkpointing_func: Callable[..., object] | None = None
+    ) -> None:
+        """Recompute features in the backward pass, control layers under the conditions of their own pass."""
         super().enable_gradient_checkpointing(gradient_checkpointing_func or checkpointed)
 
-    def forward(  # type: ignore[override]
+    def forward(
         self,
         sample: Tensor,
         timestep: Tensor | float,
@@ -86,18 +90,19 @@ class SpatioTemporalNetwork(UNetSpatioTemporalConditionModel):
         return_dict: bool = True,
         states: States | None = None,
     ) -> Estimate | tuple[Tensor]:
-        """One pass.
+        """Compute the raw output F(c_in x; c_noise, conditions) of one batch.
 
         Args:
-            sample: (b, f, c, h, w), already scaled; without the reference, which is joined here.
+            sample: (b, f, c, h, w) scaled noisy latents; the reference's latents are concatenated here.
             timestep: (b,) or scalar, c_noise of the noise level.
             conditions: of the same b and f.
-            return_dict: False gives a plain tuple of the raw output.
-            states: of the scans, `.states` of the pass over the frames before; {} where a clip begins; None:
-                the frames are a clip as a whole.
-        Raises: InputError for conditions that lack something that the network reads, and for states where
-            branches scan in both directions.
-        Returns: the raw output, `.sample` or `.output`, and `.states` for the frames to come.
+            return_dict: whether to return an `Estimate`; False returns a tuple of the raw output,
+                as diffusers' models do.
+            states: states of the scans, `Estimate.states` of the pass over the previous frames; {} at the
+                beginning of a clip; None for frames that are a whole clip.
+        Returns: the raw output (b, f, c, h, w), and the states for the next frames.
+        Raises: InputError for conditions without a part that the network reads, and for states where branches
+            scan in both directions.
         """
         conditions.check_has(references=("portrait",), maps=self.maps(), scalars=SCALARS)
         estimate = self.estimate(sample, timestep, conditions, states)
@@ -106,55 +111,67 @@ class SpatioTemporalNetwork(UNetSpatioTemporalConditionModel):
     def estimate(
         self, sample: Tensor, timestep: Tensor | float, conditions: Conditions, states: States | None = None
     ) -> Estimate:
-        """As `forward`."""
+        """Compute the raw output, as `forward` does, of conditions that are checked. Subclasses define it."""
         raise NotImplementedError
 
     def maps(self) -> Sequence[str]:
-        """Names of the maps that conditions need; none unless a network says so."""
+        """Return the names of the maps that the conditions must hold; none here."""
         return ()
 
     def base(
         self, sample: Tensor, timestep: Tensor | float, identity: Tensor, scalars: Mapping[str, Tensor]
     ) -> Tensor:
-        """The UNet's own pass, (b, f, 2c, h, w) with identity (b, m, d) and `SCALARS`, hooks included."""
+        """Run the UNet itself, with its hooks, inside a control scope.
+
+        Args:
+            sample: (b, f, 2c, h, w), the scaled noisy latents and the reference's.
+            timestep: c_noise.
+            identity: (b, m, d), the context of the cross-attentions.
+            scalars: name -> (b,), with the names in `SCALARS`.
+        """
         added = torch.stack([scalars[name].to(sample.dtype) for name in SCALARS], dim=1)
         return super().forward(sample, timestep, identity, added, return_dict=False)[0]
 
-    def set_attn_processor(self, processor: Any) -> None:
-        """As in diffusers; processors that hold signals' weights must be among the new ones.
+    def set_attn_processor(self, processor: AttentionProcessor | dict[str, AttentionProcessor]) -> None:
+        """Set the attention processors, as in diffusers; those with signals' weights must be among them.
 
-        Raises: InputError where they would be dropped.
+        Raises: InputError where a processor with signals' weights would be dropped.
         """
         self._keep_adapters("set_attn_processor", processor)
         super().set_attn_processor(processor)
 
     def set_default_attn_processor(self) -> None:
-        """As in diffusers. Raises: InputError where signals' weights would be dropped."""
+        """Set diffusers' default processors. Raises InputError where signals' weights would be dropped."""
         self._keep_adapters("set_default_attn_processor", None)
         super().set_default_attn_processor()
 
-    def set_use_memory_efficient_attention_xformers(self, valid: bool, attention_op: Any = None) -> None:
-        """As in diffusers. Raises: InputError where signals' weights would be dropped."""
+    def set_use_memory_efficient_attention_xformers(
+        self, valid: bool, attention_op: Callable[..., Tensor] | None = None
+    ) -> None:
+        """Switch xformers' attention. Raises InputError where signals' weights would be dropped."""
         self._keep_adapters("memory efficient attention", None)
         super().set_use_memory_efficient_attention_xformers(valid, attention_op)
 
     def set_use_npu_flash_attention(self, valid: bool) -> None:
-        """As in diffusers. Raises: InputError where signals' weights would be dropped."""
+        """Switch the NPU's flash attention. Raises InputError where signals' weights would be dropped."""
         self._keep_adapters("NPU flash attention", None)
         super().set_use_npu_flash_attention(valid)
 
-    def set_use_xla_flash_attention(self, *args: Any, **options: Any) -> None:
-        """As in diffusers. Raises: InputError where signals' weights would be dropped."""
+    def set_use_xla_flash_attention(self, *args: object, **options: object) -> None:
+        """Switch XLA's flash attention. Raises InputError where signals' weights would be dropped."""
         self._keep_adapters("XLA flash attention", None)
         super().set_use_xla_flash_attention(*args, **options)
 
-    def _keep_adapters(self, what: str, processor: Any) -> None:
-        """Raise InputError unless all processors with weights stay, or others with weights replace them."""
+    def _keep_adapters(self, what: str, processor: object) -> None:
+        """Raise InputError unless each processor with signals' weights stays or gets a successor with some.
+
+        what: the call, for the message. processor: the new ones by name; anything else has no weights.
+        """
         new = processor if isinstance(processor, Mapping) else {}
         lost = [
             name
-            for name, held in self.attn_processors.items()
-            if isinstance(held, DecoupledAttention) and not isinstance(new.get(name), DecoupledAttention)
+            for name, old in self.attn_processors.items()
+            if isinstance(old, DecoupledAttention) and not isinstance(new.get(name), DecoupledAttention)
         ]
         if lost:
             raise InputError(
@@ -164,14 +181,25 @@ class SpatioTemporalNetwork(UNetSpatioTemporalConditionModel):
             )
 
     @classmethod
-    def extract_init_dict(cls, config_dict: Mapping[str, Any], **options: Any) -> Any:
-        """diffusers' step of `from_config` that chooses settings; those of older versions are looked at."""
+    def extract_init_dict(
+        cls, config_dict: Mapping[str, object], **options: object
+    ) -> tuple[dict[str, object], ...]:
+        """Choose the settings in a config, after renaming those of older versions (a step of diffusers)."""
         return super().extract_init_dict(current(config_dict), **options)
 
     @classmethod
-    def _load_pretrained_model(cls, model: Any, *args: Any, **options: Any) -> Any:
-        """diffusers' step of `from_pretrained` that fills the weights, and behind it those that it lacks."""
-        loaded = super()._load_pretrained_model(model, *args, **options)
+    def _load_pretrained_model(
+        cls,
+        model: SpatioTemporalNetwork,
+        *args: object,
+        device_map: Mapping[str, Device] | None = None,
+        offload_folder: str | None = None,
+        **options: object,
+    ) -> tuple[object, ...]:
+        """Fill the weights, as diffusers' step of `from_pretrained` does, and draw missing additions."""
+        loaded = super()._load_pretrained_model(
+            model, *args, device_map=device_map, offload_folder=offload_folder, **options
+        )
         _, missing, _, mismatched, *_ = loaded
         lost = sorted(key for key in missing if not cls._is_addition(key))
         if lost:
@@ -181,13 +209,15 @@ class SpatioTemporalNetwork(UNetSpatioTemporalConditionModel):
             )
         keys = {*missing, *(key for key, *_ in mismatched)}
         if keys:
-            begin_fresh(model, keys, not all(map(cls._is_addition, keys)), options)
+            whole = not all(map(cls._is_addition, keys))
+            begin_fresh(model, keys, whole, device_map or {}, offload_folder)
             model.fit_additions(keys)
         return loaded
 
     @classmethod
     def _is_addition(cls, key: str) -> bool:
+        """Return whether a weight of this name is none of the plain UNet's."""
         return key.startswith(cls.ADDITIONS) or ".processor." in key
 
     def fit_additions(self, keys: Set[str]) -> None:
-        """Change those of the fresh weights under `keys` that depend on the base's: here none."""
+        """Set the additions under `keys` whose initial weights depend on the base's; here there are none."""

@@ -1,4 +1,4 @@
-"""What a backbone is to the rest: a network from scaled noisy latents to a raw estimate.
+"""The interface of a backbone: a network from scaled noisy latents to a raw estimate.
 
 Letters: b batch, f frames, c h w a latent's channels and size.
 """
@@ -6,7 +6,7 @@ Letters: b batch, f frames, c h w a latent's channels and size.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,68 +16,80 @@ from ..control.pass_ import States
 
 
 class Estimate(NamedTuple):
-    """A network's raw output, (b, f, c, h, w), and the states of its scans behind the last frame, None unless
-    the pass was given states to go on from."""
+    """The result of one forward pass of a network.
+
+    output: (b, f, c, h, w), the raw output F of Karras et al. 2022, eq. 7.
+    states: the states of the scans after the last frame, for the pass over the next frames; None unless the
+        pass got states itself.
+    """
 
     output: Tensor
     states: States | None = None
 
     @property
     def sample(self) -> Tensor:
-        """The raw output, as diffusers' networks call it."""
+        """The raw output under the name that diffusers' networks use."""
         return self.output
 
 
 class Network(Protocol):
-    """F(c_in·x; c_noise, conditions) of Karras et al. 2022, eq. 7: a module by diffusers' conventions.
+    """A denoising network, F(c_in x; c_noise, conditions) of Karras et al. 2022, eq. 7.
 
-    This is all that sampling, training and the memory plan ask of one; a new backbone needs no more.
+    Implementations are modules by diffusers' conventions. Sampling, training and the memory plan use only the
+    members below, so a new backbone needs no others.
     """
 
     def __call__(self, sample: Tensor, timestep: Tensor, conditions: Conditions) -> Estimate:
-        """The raw output for scaled noisy latents (b, f, c, h, w) at c_noise (b,), under conditions of the
-        same b."""
+        """Compute the raw output for one batch.
+
+        Args:
+            sample: (b, f, c, h, w) scaled noisy latents, c_in x.
+            timestep: (b,) noise levels as the network takes them, c_noise.
+            conditions: of the same b and f.
+        """
         ...
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of weights and features."""
+        """Dtype of the weights and the features."""
         ...
 
     @property
     def width(self) -> int:
-        """Channels of the features on the finest grid, by which memory is estimated; 0 without features."""
+        """Channels of the features on the finest grid, for the memory estimate; 0 without features."""
         ...
 
     def blocks(self) -> list[nn.Module]:
-        """The parts that hold nearly all weights, each used through its own forward: what is sharded."""
+        """Return the modules to shard: they hold nearly all weights, and each runs through its `forward`."""
         ...
 
     def branches(self) -> list[nn.Module]:
-        """The signals' branches (`control.branch.Branch`) in all layers."""
+        """Return the signals' branches (`control.branch.Branch`) of all layers."""
         ...
 
     def undivided(self) -> list[str]:
-        """Names of classes of modules that read the weights inside them past their `forward`: where weights
-        wait elsewhere, those of such a module come together."""
+        """Return names of module classes that read weights of their submodules without calling them.
+
+        Where weights are offloaded or sharded, those of such a module are moved as one.
+        """
         ...
 
     def slice_layers(self) -> None:
-        """Run feed-forward layers in pieces from here on: slower, in less memory."""
+        """Run feed-forward layers in pieces from now on, which is slower and takes less memory."""
         ...
 
     def enable_gradient_checkpointing(self) -> None:
         """Recompute features in the backward pass instead of keeping them."""
         ...
 
-    def enable_group_offload(self, onload_device: torch.device, **options: Any) -> None:
-        """Let weights wait elsewhere in groups (diffusers)."""
+    def enable_group_offload(self, onload_device: torch.device, **options: object) -> None:
+        """Keep weights off the device, and load them group by group; options as in diffusers."""
         ...
 
     def compile(self) -> None:
-        """Compile its forward (torch)."""
+        """Compile the forward pass, as `nn.Module.compile` does."""
         ...
 
     def modules(self) -> Iterator[nn.Module]:
-        """As `nn.Module.modules`; what else every module has is used too."""
+        """Return all submodules; the other members of `nn.Module` are used too."""
         ...

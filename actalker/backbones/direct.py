@@ -1,4 +1,4 @@
-"""A denoiser without a network: the motion that signals bring is the answer.
+"""A denoiser without a network: its estimate is the motion that the signals themselves contain.
 
 Letters: b batch, f frames.
 """
@@ -16,12 +16,12 @@ from .denoiser import Estimate
 
 
 class Direct(ModelMixin, ConfigMixin):
-    """The sum of the open signals' motion, each times its gate and inside its region: the paper's rule
-    without learning.
+    """x_0 = Σ_s g_s M_s x_s: the sum of the signals' own motion, weighted by gates and regions.
 
-    Its tokens are numbers of a head's relative motion, (b, f, 1, 62) (`signals.motion.MotionNumbers`); its
-    estimate is the clean latents of `FaceMotion` themselves (`PreconditionConfig.prediction` sample). It
-    is the floor that a trained model has to keep.
+    Each open signal's tokens are numbers of a head's relative motion
+    (`signals.motion_numbers.MotionNumbers`), and x_s is that motion as latents of `FaceMotion`.
+    The output is the clean latents themselves, so `PreconditionConfig.prediction` is `sample`.
+    A trained model should do no worse than this.
     """
 
     config_name = "config.json"
@@ -34,25 +34,33 @@ class Direct(ModelMixin, ConfigMixin):
     width = 0
 
     def blocks(self) -> list[nn.Module]:
-        """None, nor are there branches or layers."""
+        """Return no modules: there are no weights to shard."""
         return []
 
     def branches(self) -> list[nn.Module]:
+        """Return no branches."""
         return []
 
     def undivided(self) -> list[str]:
+        """Return no classes."""
         return []
 
     def slice_layers(self) -> None:
-        """Nothing: there are no layers."""
+        """Do nothing: there are no layers."""
 
     def forward(self, sample: Tensor, timestep: Tensor | float, conditions: Conditions) -> Estimate:
-        """One call. sample: (b, f, 4, 32, 32), of which only the shape is used."""
+        """Compute the clean latents (b, f, 4, 32, 32).
+
+        Args:
+            sample: (b, f, 4, 32, 32), of which only shape, dtype and device are used.
+            timestep: ignored.
+            conditions: tokens (b, f, 1, 62); gates; regions on the face's map, (b, f, 32, 32).
+        """
         total = torch.zeros_like(sample)
         for name in conditions.open:
             maps = torch.einsum(
                 "bfk,kcxy->bfcxy", conditions.tokens[name][:, :, 0].to(self.basis), self.basis
             )
-            acts = conditions.gates[name][..., None, None] * conditions.regions[name]
-            total = total + acts[:, :, None].to(sample) * maps.to(sample)
+            weight = conditions.gates[name][..., None, None] * conditions.regions[name]
+            total = total + weight[:, :, None].to(sample) * maps.to(sample)
         return Estimate(total)

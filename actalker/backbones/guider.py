@@ -1,4 +1,4 @@
-"""The location guider: where face and mouth are, added to the network's first features.
+"""The location guider: masks of face and mouth, as features that are added to the network's first ones.
 
 Letters: b batch, f frames, r masks, H W picture size, h w the latent grid, c channels.
 """
@@ -13,12 +13,14 @@ from ..regions.grid import to_grid
 
 
 class LocationGuider(nn.Module):
-    """Region masks and the grid's coordinates to features (ACTalker, figure 2: `Location Guider`).
+    """Features of where face and mouth are (ACTalker, figure 2: `Location Guider`).
 
-    The last layer starts at zero, so that a pretrained network is unchanged at step 0.
+    Two convolutions over the masks and the coordinates of the latent grid, so that it takes latents of any
+    size. The last one starts at zero, so that a pretrained network is unchanged at step 0.
     """
 
     def __init__(self, masks: int, channels: int, hidden: int = 32) -> None:
+        """Make a guider for r = `masks` masks and features of `channels` (c)."""
         super().__init__()
         self.masks = masks
         self.conv_in = nn.Conv2d(masks + 2, hidden, 3, padding=1)
@@ -28,7 +30,7 @@ class LocationGuider(nn.Module):
         nn.init.zeros_(self.conv_out.bias)
 
     def forward(self, location: Tensor, size: tuple[int, int]) -> Tensor:
-        """Masks (b, f, r, H, W) in [0, 1] -> (b·f, c, h, w) on the latent grid."""
+        """Compute features (b·f, c, h, w) of masks (b, f, r, H, W) in [0, 1]; size: (h, w) of the grid."""
         h, w = size
         masks = to_grid(location.flatten(0, 1), size)  # (b·f, r, h, w)
         rows = torch.linspace(-1, 1, h, device=masks.device, dtype=masks.dtype)[:, None].expand(h, w)
@@ -38,14 +40,22 @@ class LocationGuider(nn.Module):
 
 
 class ReleasedGuider(nn.Module):
-    """The release's `pose_guider`: a drawn mask in pixels to features on the latent grid.
+    """The release's `pose_guider`: features of a mask that is drawn as a picture.
 
-    Pairs of convolutions, the second of each halves the grid, each followed by SiLU.
+    Pairs of convolutions, each followed by SiLU; the second of a pair halves the grid. The last convolution
+    starts at random, since its weights come from a checkpoint.
     """
 
     def __init__(
         self, channels: int = 320, blocks: tuple[int, ...] = (16, 32, 96, 256), pictures: int = 3
     ) -> None:
+        """Make a guider.
+
+        Args:
+            channels: c of the features.
+            blocks: channels of the first convolution and behind each pair.
+            pictures: channels of the picture.
+        """
         super().__init__()
         self.conv_in = nn.Conv2d(pictures, blocks[0], 3, padding=1)
         pairs: list[nn.Module] = []
@@ -56,7 +66,7 @@ class ReleasedGuider(nn.Module):
         self.conv_out = nn.Conv2d(blocks[-1], channels, 3, padding=1)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """(b, 3, f, H, W) to (b, c, f, H/8, W/8)."""
+        """Compute features (b, c, f, H/8, W/8) of pictures (b, 3, f, H, W)."""
         b = pictures.shape[0]
         z = F.silu(self.conv_in(pictures.transpose(1, 2).flatten(0, 1)))
         for block in self.blocks:

@@ -1,15 +1,17 @@
-"""Settings of networks as older versions wrote them, in model folders, checkpoints and configs."""
+"""Read the settings of networks that older versions wrote to model folders, checkpoints and configs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import InputError
 
-IDLE = {"centre": "zero", "flow_scale": 0.0, "detail_width": 0}  # at these values they did nothing
-GONE = (*IDLE, "stride")  # the stride did nothing by itself
-BRANCH = {  # what now stands in `branch`, by its older name
+Value = TypeVar("Value")
+# values at which settings that are gone had no effect
+IDLE: dict[str, object] = {"centre": "zero", "flow_scale": 0.0, "detail_width": 0}
+GONE = (*IDLE, "stride")  # the stride had no effect by itself
+BRANCH = {  # older name -> name in `BranchConfig`
     "expand": "expand",
     "state_size": "state_size",
     "scan_scope": "scan_scope",
@@ -22,10 +24,10 @@ BRANCH = {  # what now stands in `branch`, by its older name
 }
 
 
-def without_gone(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a network, or around one, without those of older versions that did nothing.
+def without_gone(settings: Mapping[str, Value]) -> dict[str, Value]:
+    """Return settings without those that were removed since and had no effect.
 
-    Raises: InputError where one of them did something: such models warped the portrait's pixels.
+    Raises: InputError where one of them had an effect: such models warped the portrait's pixels.
     """
     for name, idle in IDLE.items():
         if settings.get(name, idle) != idle:
@@ -37,9 +39,9 @@ def without_gone(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def current(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a network under the names of today.
+    """Return the settings of a network under today's names.
 
-    Raises: InputError as `without_gone`.
+    Raises: InputError as `without_gone` does.
     """
     plain = without_gone(settings)
     branch = {new: plain.pop(old) for old, new in BRANCH.items() if old in plain}

@@ -1,5 +1,7 @@
-"""SVD's UNet as ACTalker's released code extends it: a layer in every spatio-temporal transformer of the
-down and up blocks, between its spatial and its temporal part, and two more contexts in every cross-attention.
+"""SVD's UNet as ACTalker's released code extends it.
+
+Each spatio-temporal transformer of the down and up blocks has a control layer between its spatial and its
+temporal part, and each cross-attention has two more contexts, audio and motion.
 
 Letters: b batch, f frames, c channels, h w latent size, m identity tokens, n tokens, d token width.
 """
@@ -8,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Set
 from dataclasses import replace
-from typing import Any
 
 import torch
 from diffusers.configuration_utils import register_to_config
@@ -29,16 +30,17 @@ ADAPTER_SCALE = 1.25
 
 
 class ReleasedUNet(SpatioTemporalNetwork):
-    """The release's network; keys of its weights are the release's own.
+    """The release's network, with the release's names of weights.
 
-    Its control layers take the place of features, so that, unlike a `ControlUNet`, it is not SVD's UNet
-    before it has been trained.
+    Its control layers replace features instead of adding to them. So, unlike a `ControlUNet`, it does not
+    compute what SVD computes before it is trained.
     """
 
     ADDITIONS = ("guider.",)
 
     @classmethod
     def _is_addition(cls, key: str) -> bool:
+        """Return whether a weight of this name is none of the plain UNet's."""
         return ".mamba_blocks." in key or super()._is_addition(key)
 
     @register_to_config
@@ -46,11 +48,14 @@ class ReleasedUNet(SpatioTemporalNetwork):
         self,
         guider_blocks: tuple[int, ...] | None = None,
         reference_scale: float = 1.0,
-        **base: Any,
+        **base: object,
     ) -> None:
-        """guider_blocks: channels of the location guider's pairs; None: it has none.
-        reference_scale: factor on the reference's latents, which SVD takes unscaled.
-        base: settings of diffusers' UNet.
+        """Make a network.
+
+        Args:
+            guider_blocks: channels of the location guider (`ReleasedGuider`); None leaves it out.
+            reference_scale: factor on the reference's latents, which SVD takes unscaled.
+            base: settings of diffusers' UNet.
         """
         super().__init__(**base)
         token_width = self.config.cross_attention_dim
@@ -81,14 +86,14 @@ class ReleasedUNet(SpatioTemporalNetwork):
             attach(self, self.conv_in, "_guided")
 
     def control_sites(self) -> list[TransformerSpatioTemporalModel]:
-        """The transformers of the down and up blocks, in order: 15 at SVD's size."""
+        """Return the transformers of the down and up blocks in their order: 15 at SVD's size."""
         blocks = [*self.down_blocks, *self.up_blocks]
         return [
             m for block in blocks for m in block.modules() if isinstance(m, TransformerSpatioTemporalModel)
         ]
 
     def fit_additions(self, keys: Set[str]) -> None:
-        """Signals attend as the identity does, until they are trained or loaded."""
+        """Copy the identity's key and value weights to the adapters under `keys`, as the release does."""
         names = {module: name for name, module in self.named_modules()}
         for attention, _ in cross_attentions(self):
             processor = attention.processor
@@ -98,28 +103,31 @@ class ReleasedUNet(SpatioTemporalNetwork):
                         layer.load_state_dict(source.state_dict())
 
     def blocks(self) -> list[nn.Module]:
-        """The parts that hold nearly all weights, each used through its own forward: what is sharded."""
+        """Return the modules to shard: the blocks of the UNet, control layers included."""
         return [*self.down_blocks, self.mid_block, *self.up_blocks]
 
     def maps(self) -> tuple[str, ...]:
-        """The face: where signals act that are given no region, and what the guider is shown."""
+        """Return `face`: the region of signals without one, and the guider's input."""
         return ("face",)
 
     def branches(self) -> list[nn.Module]:
-        """None: the release's layers scan for themselves."""
+        """Return no branches: the release's layers contain their scans."""
         return []
 
     def estimate(
         self, sample: Tensor, timestep: Tensor | float, conditions: Conditions, states: States | None = None
     ) -> Estimate:
-        """As `forward`. A signal without tokens, or closed, is not computed."""
+        """Compute the raw output; arguments and result as of `forward`.
+
+        A signal without tokens or with a closed gate selects no token. One without a region has the face.
+        """
         b, f = sample.shape[:2]
         reference = conditions.reference[:, None].expand(-1, f, -1, -1, -1).to(sample.dtype)
-        nothing = sample.new_zeros(b, f, 1, conditions.identity.shape[-1])
+        zeros = sample.new_zeros(b, f, 1, conditions.identity.shape[-1])
         tokens, regions, gates = {}, {}, {}
         for name in SIGNALS:
             gate = conditions.gates.get(name, sample.new_zeros(b, f)).to(sample.dtype)
-            tokens[name] = conditions.tokens.get(name, nothing).to(gate)
+            tokens[name] = conditions.tokens.get(name, zeros).to(gate)
             region = conditions.regions.get(name, conditions.maps["face"]).to(gate)
             regions[name], gates[name] = region * (gate > 0).to(gate)[..., None, None], gate
         both = replace(
@@ -134,28 +142,30 @@ class ReleasedUNet(SpatioTemporalNetwork):
         return Estimate(self.denoise(joined, timestep, pass_), pass_.next_states)
 
     def denoise(self, sample: Tensor, timestep: Tensor | float, pass_: Pass) -> Tensor:
-        """One pass on the release's own inputs: (b, f, c, h, w) to (b, f, c', h, w).
+        """Run the network on the release's own inputs, (b, f, 2c, h, w) to (b, f, c, h, w).
 
         Args:
-            sample: scaled latents, with the reference joined to each frame.
+            sample: scaled latents, concatenated with the reference's at each frame.
             timestep: c_noise of the noise level.
-            pass_: conditions of both signals; what is said of one whose gate is closed does not count.
+            pass_: conditions of both signals; those of a signal with a closed gate have no effect.
         """
         with control_scope(self, pass_):
             return self.base(sample, timestep, pass_.identity[:, 0], pass_.conditions.scalars)
 
     def _replaced(self, hidden: Tensor, pass_: Pass, name: str) -> Tensor:
-        """A spatial block's output (b·f, t, c), replaced by that of the control layer of this name."""
+        """Replace a spatial block's output (b·f, t, c) by that of the control layer of this name."""
         count, gates = hidden.shape[1], pass_.conditions.gates
         return self.get_submodule(name)(
             hidden,
-            {s: pass_.tokens(s).flatten(0, 1) for s in SIGNALS},
-            pass_.identity.flatten(0, 1),
-            {s: pass_.mask(s, count).flatten(0, 1).int() == 1 for s in SIGNALS},
-            {s: gates[s].flatten() for s in SIGNALS},
+            tokens={s: pass_.tokens(s).flatten(0, 1) for s in SIGNALS},
+            identity=pass_.identity.flatten(0, 1),
+            # truncated as in the release, so a partly covered token at the border is not selected
+            selected={s: pass_.mask(s, count).flatten(0, 1).int() == 1 for s in SIGNALS},
+            gates={s: gates[s].flatten() for s in SIGNALS},
         )
 
     def _guided(self, features: Tensor, pass_: Pass) -> Tensor:
+        """Add the location guider's features of the face's mask to those of conv_in, (b·f, c, h, w)."""
         assert self.guider is not None
         face = pass_.conditions.maps["face"].to(features.dtype)
         drawn = face[:, None].expand(-1, 3, -1, -1, -1)  # (b, 3, f, H, W)

@@ -27,30 +27,20 @@ from .base import SpatioTemporalNetwork
 from .denoiser import Estimate
 from .guider import LocationGuider
 
-GUIDING = ("face", "mouth")  # maps, in the order of the guider's weights
+GUIDING = ("face", "mouth")  # maps that the guider reads, in the order of its weights
 
 
 class ControlUNet(SpatioTemporalNetwork):
-    """SVD's UNet at any size, with one `ParallelControl` behind every spatio-temporal transformer.
+    """SVD's UNet of any size, with a `ParallelControl` behind each spatio-temporal transformer.
 
-    The base network's state-dict keys stay as in diffusers; the additions are `control.*`, `guider.*` and
-    `places.*`. Input channels: the noisy latent and the reference latent side by side.
+    In ACTalker (figure 2) each block is: spatial convolution, temporal convolution, spatial attention,
+    temporal attention, control layer; the spatial attention reads the identity tokens in place of SVD's CLIP
+    tokens. The input channels are the noisy latents and the reference's latents, concatenated.
 
-    patch: latent positions along each side that the network takes as one, as channels: the grid is that much
-    smaller. Channels and grids are those behind it.
-
-    placed: whether every place of the grid has learned features of its own (`Places`), behind conv_in and in
-    each control layer; for latents of sample_size, (h, w) or a side, where a place always means the same. A
-    base's weights then do not begin as the base.
-
-    adapters: signals enter every cross-attention too (`DecoupledAttention`), starting at zero.
-    adapter_scale: factor on what they add there; 1.25 in the release.
-    reference_scale: factor on the reference's latents where they are joined; SVD takes them unscaled,
-    1 / 0.18215.
-
-    Layers over time begin as nothing (`still_in_time`).
-
-    `from_pretrained` takes SVD's own UNet folder too: see `SpatioTemporalNetwork`.
+    The base's weights keep their names of diffusers; the additions are `control.*`, `guider.*`, `places.*`.
+    `from_pretrained` also takes SVD's own UNet folder (`SpatioTemporalNetwork`); control layers, guider and
+    adapters start at zero, so the network then computes what SVD computes, unless it is `placed`. A network
+    without pretrained weights starts without exchange between frames (`still_in_time`).
     """
 
     ADDITIONS = ("control.", "guider.", "places.")
@@ -60,7 +50,7 @@ class ControlUNet(SpatioTemporalNetwork):
         self,
         signals: tuple[str, ...] = tuple(SIGNALS),
         token_width: int = 1024,
-        branch: Mapping[str, Any] | None = None,
+        branch: Mapping[str, object] | None = None,
         guided: bool = True,
         adapters: bool = False,
         adapter_scale: float = 1.25,
@@ -69,9 +59,25 @@ class ControlUNet(SpatioTemporalNetwork):
         placed: bool = False,
         **base: Any,
     ) -> None:
-        """signals: names of those that have branches. token_width: d of their tokens, and of identity's.
-        branch: settings of the branches by name (`BranchConfig`). guided: whether the network is shown where
-        face and mouth are (`LocationGuider`). base: settings of diffusers' UNet.
+        """Make a network.
+
+        Args:
+            signals: names of the signals that get branches.
+            token_width: d of the signals' and the identity's tokens.
+            branch: settings of the branches by name (`BranchConfig`).
+            guided: whether masks of face and mouth are added to the first features (`LocationGuider`).
+            adapters: whether signals also enter each cross-attention (`DecoupledAttention`).
+            adapter_scale: factor on what the adapters add; 1.25 in the release.
+            reference_scale: factor on the reference's latents. SVD takes them unscaled, so its weights need
+                1 / 0.18215.
+            patch: side of the squares of latent positions that are folded into channels before the network,
+                and unfolded behind it: its grid is smaller by this factor on each side.
+            placed: whether each position of the grid has learned features (`Places`), behind conv_in and in
+                each control layer; for latents of `sample_size`, (h, w) or a side, in which a position always
+                means the same.
+            base: settings of diffusers' UNet; grids and channels are those behind the patches.
+        Raises: InputError for unknown settings of branches, and, with `placed`, for a sample_size that
+            does not give whole grids at every level.
         """
         super().__init__(**base)
         still_in_time(self)
@@ -85,7 +91,9 @@ class ControlUNet(SpatioTemporalNetwork):
             attach(self, site, "_controlled", k)
         for attention, spatial in cross_attentions(self) if adapters else ():
             channels, current = attention.to_k.out_features, CurrentPass(self.scope_id)
-            processor = DecoupledAttention(channels, token_width, spatial, current, signals, adapter_scale)
+            processor = DecoupledAttention(
+                channels, token_width, spatial, current, signals=signals, scale=adapter_scale
+            )
             for values in processor.to_v_ip.parameters():
                 nn.init.zeros_(values)
             attention.set_processor(processor)
@@ -97,36 +105,38 @@ class ControlUNet(SpatioTemporalNetwork):
             attach(self, self.conv_in, "_placed")
 
     def blocks(self) -> list[nn.Module]:
-        """The parts that hold nearly all weights, each used through its own forward: what is sharded."""
+        """Return the modules to shard: blocks of the UNet, and the control layers."""
         return [*self.down_blocks, self.mid_block, *self.up_blocks, *self.control]
 
     def maps(self) -> tuple[str, ...]:
-        """Those that the location guider reads."""
+        """Return the names of the maps that the location guider reads."""
         return () if self.guider is None else GUIDING
 
     def branches(self) -> list[nn.Module]:
-        """The branches of all control layers."""
+        """Return the branches of all control layers."""
         layers = [layer for layer in self.control if isinstance(layer, ParallelControl)]
         return [branch for layer in layers for branch in layer.branches.children()]
 
     def _controlled(self, output: Any, pass_: Pass, k: int) -> Any:
-        """A transformer's output, tuple or dataclass of (b·f, c, h, w), behind control layer k."""
+        """Apply control layer k to a transformer's output, a tuple or a dataclass of (b·f, c, h, w)."""
         hidden = output[0] if isinstance(output, tuple) else output.sample
         z = hidden.unflatten(0, (-1, pass_.frames)).permute(0, 1, 3, 4, 2)  # (b, f, h, w, c)
         z = self.control[k](z, pass_, site=k)
         return (z.permute(0, 1, 4, 2, 3).flatten(0, 1),)
 
     def _guided(self, features: Tensor, pass_: Pass) -> Tensor:
+        """Add the location guider's features to those of conv_in, (b·f, c, h, w)."""
         assert self.guider is not None
         masks = torch.stack([pass_.conditions.maps[name] for name in GUIDING], dim=2)
         return features + self.guider(masks.to(features.dtype), features.shape[-2:])
 
     def _placed(self, features: Tensor, _: Pass) -> Tensor:
+        """Add each position's learned features to those of conv_in, (b·f, c, h, w)."""
         assert self.places is not None
         return self.places.planes(features)
 
     def _grids(self, patch: int) -> dict[nn.Module, tuple[int, int]]:
-        """(h, w) of the tokens of each control site, and of conv_in, for latents of `sample_size`."""
+        """Return the grid (h, w) of each control site, and of conv_in, for latents of `sample_size`."""
         size, last = self.config.sample_size, len(self.down_blocks) - 1
         folds = patch * 2**last
         if not size or any(n % folds for n in height_width(size)):
@@ -140,7 +150,7 @@ class ControlUNet(SpatioTemporalNetwork):
     def estimate(
         self, sample: Tensor, timestep: Tensor | float, conditions: Conditions, states: States | None = None
     ) -> Estimate:
-        """As `forward`."""
+        """Compute the raw output; arguments and result as of `forward`."""
         f, patch = sample.shape[1], self.config.patch
         if patch > 1:
             sample = nn.functional.pixel_unshuffle(sample, patch)
@@ -160,8 +170,9 @@ class ControlUNet(SpatioTemporalNetwork):
 
 
 def still_in_time(network: nn.Module) -> None:
-    """Layers over time begin as nothing: a fresh network sees each frame for itself, and can learn frames
-    first (as SVD began, Blattmann et al. 2023).
+    """Set the last weights of all temporal layers to zero, so that a new network treats each frame alone.
+
+    It can then learn single frames first, as SVD did (Blattmann et al. 2023).
     """
     for name, part in network.named_modules():
         last = name.endswith((".temporal_res_block.conv2", ".time_pos_embed.linear_2"))
