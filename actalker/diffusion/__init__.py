@@ -1,4 +1,4 @@
-"""Noise and its reverse: noise levels, preconditioning, objective, samplers, guidance, windows."""
+"""Diffusion: noise levels, preconditioning, training objective, samplers, guidance, windows of long clips."""
 
 from .guidance import guided, passes
 from .noise import NoiseConfig

@@ -1,4 +1,4 @@
-"""The training objective: noise levels, noise, region weights, the weighted error.
+"""The training objective: the denoising error, weighted by noise level and by region of the face.
 
 Letters: b batch, f frames, c h w a latent's channels and size, H W picture size, σ noise level.
 """
@@ -18,33 +18,39 @@ from .precondition import Precondition
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    """What is drawn and how errors are weighed."""
+    """The distribution of noise levels and noise, and the weights of errors by region."""
 
     p_mean: float = 0.7
-    """Mean of ln σ (SVD's fine-tuning range: 0.7); of flow matching, whose t is then logit-normal, the
-    logarithm of the shift."""
+    """Mean of ln σ; 0.7 as SVD was fine-tuned. In flow matching, where t is then logit-normal, the logarithm
+    of the shift."""
 
     p_std: float = 1.6
     """Standard deviation of ln σ."""
 
     shared_noise: float = 0.0
-    """Share in [0, 1) of the noise's variance that all frames of a clip have in common (Ge et al. 2023)."""
+    """Share in [0, 1) of the noise's variance that is the same in all frames of a clip (Ge et al. 2023)."""
 
     noise_offset: float = 0.0
-    """Standard deviation of noise that a clip's channel has in common everywhere (ACTalker: 0.05)."""
+    """Standard deviation of a number added to each channel of a clip's noise (0.05 in ACTalker's release)."""
 
     region_weight: float = 0.0
-    """Extra weight of errors inside the face."""
+    """Additional weight of errors inside the face."""
 
     mouth_weight: float = 0.0
-    """Extra weight of errors inside the mouth, which is small and moves fast."""
+    """Additional weight of errors inside the mouth, which is small and moves fast."""
 
 
 @dataclass(frozen=True)
 class Losses:
-    """total: what is minimised. mouth, upper, rest: plain errors by region. by_item, sigma: (b,).
+    """The denoising error of one batch, and its parts.
 
-    clean: the estimate, and noisy: what it was made of, (b, f, c, h, w).
+    total: scalar, the loss to minimise: the mean of by_item.
+    mouth, upper, rest: scalars, mean squared errors without weights in the mouth, in the face beside
+        the mouth, and outside the face.
+    by_item: (b,) weighted error of each clip, detached.
+    sigma: (b,) its noise level.
+    clean: (b, f, c, h, w) the clean estimate.
+    noisy: (b, f, c, h, w) the noisy latents that it was made from.
     """
 
     total: Tensor
@@ -58,7 +64,7 @@ class Losses:
 
 
 def by_noise_level(losses: Losses, config: ObjectiveConfig) -> dict[str, Tensor]:
-    """Mean loss of the items in each third of the noise levels: `low`, `middle`, `high`, as far as drawn."""
+    """Return the mean loss in each third of the noise levels, `low`, `middle`, `high`, for those drawn."""
     edge = 0.4307 * config.p_std  # a third of a normal distribution lies on either side of it
     height = losses.sigma.log() - config.p_mean
     thirds = {"low": height < -edge, "middle": height.abs() <= edge, "high": height > edge}
@@ -72,11 +78,17 @@ def denoising_loss(
     config: ObjectiveConfig,
     generator: torch.Generator,
 ) -> Losses:
-    """The denoising error of one batch (Karras et al. 2022, eq. 8), with its parts.
+    """Compute the denoising error of one batch, E λ(σ) (D(x_0 + n; σ) - x_0)² (Karras et al. 2022, eq. 8).
+
+    ACTalker's eq. 8 has the plain error of the noise estimate. Here errors count alike at every noise level,
+    and more inside the face and the mouth, by the config's weights.
 
     Args:
-        latents: (b, f, c, h, w) clean.
-        conditions: with maps of `face` and `mouth`.
+        denoiser: D, the network with its preconditioning.
+        latents: (b, f, c, h, w), x_0.
+        conditions: of the same clips, with the maps `face` and `mouth`.
+        config: distribution of the noise, and weights.
+        generator: source of noise levels and noise, on the CPU.
     """
     sigma = log_normal(latents.shape[0], config.p_mean, config.p_std, generator).to(latents)
     noise = clip_noise(latents, config.shared_noise, generator, config.noise_offset)
@@ -94,4 +106,13 @@ def denoising_loss(
         in_mouth, in_upper, in_rest = (
             (error * m).sum() / m.sum().clamp(min=1e-6) for m in (mouth, upper, rest)
         )
-    return Losses(total, in_mouth, in_upper, in_rest, by_item.detach(), sigma, clean, noisy)
+    return Losses(
+        total,
+        mouth=in_mouth,
+        upper=in_upper,
+        rest=in_rest,
+        by_item=by_item.detach(),
+        sigma=sigma,
+        clean=clean,
+        noisy=noisy,
+    )

@@ -1,7 +1,7 @@
-"""The denoiser around a network: what the network is fed with, and how its output is read.
+"""Preconditioning: the denoiser D around a network F, with scaled inputs and outputs (Karras et al. 2022).
 
-Letters: b batch, f frames, c h w a latent's channels and size, σ noise level, x_0 clean latents, n unit
-noise.
+Letters: b batch, f frames, c h w a latent's channels and size, σ noise level, x_0 clean latents,
+n unit noise.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from .noise import Path, exploding, noised, straight
 
 
 class Factors(NamedTuple):
-    """D = c_skip x + c_out F(c_in x; c_noise), Karras et al. 2022, eq. 7; each is shaped as σ."""
+    """The factors of D = c_skip x + c_out F(c_in x; c_noise) (Karras et al. 2022, eq. 7),
+    each shaped as σ."""
 
     c_skip: Tensor
     c_out: Tensor
@@ -29,7 +30,8 @@ class Factors(NamedTuple):
 
 
 def edm(sigma: Tensor, sigma_data: float) -> Factors:
-    """Inputs and outputs of the network have unit variance (Karras et al. 2022, table 1)."""
+    """Factors of EDM, where the network's input and target have unit variance (Karras et al.
+    2022, table 1)."""
     total = (sigma**2 + sigma_data**2).sqrt()
     return Factors(
         c_skip=sigma_data**2 / total**2,
@@ -40,19 +42,23 @@ def edm(sigma: Tensor, sigma_data: float) -> Factors:
 
 
 def v(sigma: Tensor, sigma_data: float) -> Factors:
-    """As `edm`, the output's sign turned: at sigma_data 1 v (Salimans & Ho 2022) as SVD was trained."""
+    """Factors of `edm` with the output's sign turned: v-prediction for sigma_data 1, as SVD was trained.
+
+    v = a n - s x_0 with a = 1 / √(1 + σ²), s = σ a (Salimans & Ho 2022).
+    """
     factors = edm(sigma, sigma_data)
     return factors._replace(c_out=-factors.c_out)
 
 
 def sample(sigma: Tensor, sigma_data: float) -> Factors:
-    """The output is x_0 itself; inputs as `edm`'s."""
+    """Factors for a network whose output is x_0 itself; its inputs are scaled as by `edm`."""
     return edm(sigma, sigma_data)._replace(c_skip=torch.zeros_like(sigma), c_out=torch.ones_like(sigma))
 
 
 def flow(sigma: Tensor, sigma_data: float) -> Factors:
-    """The output is the velocity n - x_0 of x = (1 - t) x_0 + t n (Lipman et al. 2023), so x_0 = x - t F; the
-    network is told t in [0, 1]. sigma_data plays no part.
+    """Factors of flow matching: the output is the velocity n - x_0 (Lipman et al. 2023).
+
+    Of x = (1 - t) x_0 + t n follows x_0 = x - t F. c_noise is t in [0, 1]; sigma_data has no effect.
     """
     _, t = straight(sigma)
     one = torch.ones_like(sigma)
@@ -61,7 +67,10 @@ def flow(sigma: Tensor, sigma_data: float) -> Factors:
 
 @dataclass(frozen=True)
 class Parametrisation:
-    """How latents are noised, and the factors of (σ, sigma_data) that go with it."""
+    """A path from clean latents to noise, and the factors for what a network predicts on it.
+
+    factors: (σ, sigma_data) -> `Factors`.
+    """
 
     path: Path
     factors: Callable[[Tensor, float], Factors]
@@ -77,46 +86,55 @@ PARAMETRISATIONS = {
 
 @dataclass(frozen=True)
 class PreconditionConfig:
-    """What a network's output is, and how loud its latents are."""
+    """What a network predicts, and the scale of its latents."""
 
     sigma_data: float = 1.0
     """Standard deviation of the latents; 1 for SVD."""
 
     prediction: Literal["edm", "v", "sample", "flow"] = "edm"
-    """What the network's output is, a name in `PARAMETRISATIONS`: `edm`; `v`, as SVD was trained; `sample`,
-    the clean latents themselves; `flow`, the velocity of flow matching."""
+    """What the network predicts, a name in `PARAMETRISATIONS`: `edm`; `v`, as SVD was trained; `sample`, the
+    clean latents; `flow`, the velocity of flow matching."""
 
 
 class Precondition:
-    """The denoiser D(x; σ, conditions) around a network F.
+    """The denoiser D(x; σ, conditions) around a network F (Karras et al. 2022, eq. 7).
 
-    D = c_skip x + c_out F(c_in x; c_noise, conditions)
+        D = c_skip x + c_out F(c_in x; c_noise, conditions)
+
+    path: how clean latents become noisy on the way that the network was trained for.
     """
 
     def __init__(self, network: Network, config: PreconditionConfig | None = None) -> None:
+        """Wrap a network. Raises InputError for a prediction that is no name in `PARAMETRISATIONS`."""
         self.network, self.config = network, config or PreconditionConfig()
         name = one_of(self.config.prediction, PARAMETRISATIONS, "prediction")
         self.parametrisation = PARAMETRISATIONS[name]
         self.path = self.parametrisation.path
 
     def factors(self, sigma: Tensor) -> Factors:
-        """c_skip, c_out, c_in and c_noise, each shaped as sigma."""
+        """Return c_skip, c_out, c_in and c_noise, each shaped as sigma."""
         return self.parametrisation.factors(sigma, self.config.sigma_data)
 
     def noised(self, clean: Tensor, unit: Tensor, sigma: Tensor) -> Tensor:
-        """Clean latents (b, f, c, h, w) with unit noise of that shape at noise level sigma (b,)."""
+        """Mix clean latents (b, f, c, h, w) and unit noise of that shape at noise level sigma (b,)."""
         return noised(self.path, clean, unit, sigma)
 
     def __call__(self, x: Tensor, sigma: Tensor, conditions: Conditions) -> Tensor:
-        """The clean estimate of noisy latents x (b, f, c, h, w), as `noised` makes them, at noise level
-        sigma (b,).
+        """Estimate the clean latents of noisy ones.
+
+        Args:
+            x: (b, f, c, h, w), as `noised` makes them.
+            sigma: (b,) noise levels.
+            conditions: of the same b and f.
+        Returns: (b, f, c, h, w), the mean of what x may be without its noise.
         """
-        wide = torch.promote_types(x.dtype, torch.float32)  # factors of three digits would be seen
-        factors = self.factors(sigma.to(x.device, wide))
+        precise = torch.promote_types(x.dtype, torch.float32)  # factors in bfloat16 would leave visible noise
+        factors = self.factors(sigma.to(x.device, precise))
         c_skip, c_out, c_in = (factor.view(-1, 1, 1, 1, 1) for factor in factors[:3])
         output = self.network((c_in * x).to(x), factors.c_noise.to(x), conditions).output
         return (c_skip * x + c_out * output).to(x)
 
     def weight(self, sigma: Tensor) -> Tensor:
-        """λ(σ) = 1 / c_out²: every noise level counts alike (Karras et al. 2022, eq. 8)."""
+        """Return the loss weight λ(σ) = 1 / c_out², (b,): all levels count alike (Karras et al.
+        2022, eq. 8)."""
         return 1 / self.factors(sigma).c_out ** 2

@@ -1,6 +1,7 @@
-"""Attention that is kept over steps (pyramid attention broadcast, Zhao et al. 2024), by diffusers' hooks.
+"""Pyramid attention broadcast (Zhao et al. 2024): attention outputs are reused over several steps.
 
-From step to step of a window the outputs of attention change little; every few steps they are made anew.
+They change little from step to step of a window, so computing them at every few steps saves time. The hooks
+are diffusers'.
 """
 
 from __future__ import annotations
@@ -17,15 +18,20 @@ from ..backbones.denoiser import Network
 from ..control.conditions import Conditions
 from .guidance import Denoise
 
-ALWAYS = (0, 2)  # steps are not told apart by their noise level: each is number 1
+ALWAYS = (0, 2)  # diffusers reuses within a range of timesteps; each of our calls is timestep 1
 
 
 @contextmanager
 def reused(denoise: Denoise, network: Network, every: int) -> Iterator[Denoise]:
-    """Inside, the outputs of the network's attentions are made anew in every `every`-th call only.
+    """Yield a denoiser whose network computes its attentions at every `every`-th call only.
 
-    A noise level that does not fall begins another window, in which everything is made anew. Calls of one
-    window follow one another, each with all of its guidance passes as one batch.
+    A noise level that does not fall marks the beginning of another window, where all are computed.
+    The calls of a window have to follow one another, each with all its passes of guidance as one batch.
+
+    Args:
+        denoise: the guided denoiser that calls the network.
+        network: the network; its hooks are removed at the end of the context.
+        every: steps from one computation to the next; 1 changes nothing.
     """
     if every == 1:
         yield denoise
@@ -64,5 +70,6 @@ def reused(denoise: Denoise, network: Network, every: int) -> Iterator[Denoise]:
 
 
 def _is_hooked(module: nn.Module) -> bool:
+    """Return whether a module's attention is reused."""
     registry = getattr(module, "_diffusers_hook", None)
     return registry is not None and registry.get_hook(_PYRAMID_ATTENTION_BROADCAST_HOOK) is not None

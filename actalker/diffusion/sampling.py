@@ -1,4 +1,4 @@
-"""The reverse process: samplers over any denoiser D(x; σ), and what may look on at each step.
+"""The reverse process: samplers for any denoiser D(x; σ), and observers of their steps.
 
 Letters: b batch, f frames, c h w a latent's channels and size, σ noise level, D a clean estimate.
 """
@@ -16,29 +16,32 @@ from torch import Tensor
 from .noise import Path, exploding, noised
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
-"""(x (b, f, c, h, w), σ, a number) -> the clean estimate, shaped as x."""
+"""(x (b, f, c, h, w), σ, a scalar tensor) -> the clean estimate, shaped as x."""
 
 After = Callable[[int, Tensor], Tensor]
-"""(number of a step, the latents after it) -> those that sampling goes on with."""
+"""(number of a step, the latents after it) -> the latents that sampling continues with."""
 
 Fresh = Callable[[int], Tensor]
-"""k -> the k-th draw of unit noise, shaped as x; 0 is what x starts from."""
+"""k -> the k-th draw of unit noise, shaped as x; draw 0 is the noise that x starts from."""
 
 
 def unchanged(step: int, x: Tensor) -> Tensor:
-    """The latents as they are."""
+    """Return the latents as they are: the `After` that does nothing."""
     return x
 
 
 def no_fresh(draw: int) -> Tensor:
-    """For samplers that add no noise. Raises: ValueError for those that do."""
+    """Raise ValueError: the `Fresh` for samplers that add no noise."""
     raise ValueError("this sampler adds noise at every step: give it `fresh`")
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a sampler works in. path: how x is noised. after: sees every step, and may change x. fresh: more
-    unit noise, for samplers that add some.
+    """What a sampler uses beside denoiser, latents and noise levels.
+
+    path: how x is made of clean latents and noise.
+    after: called after each step; it may replace the latents.
+    fresh: source of noise for samplers that add some.
     """
 
     path: Path = exploding
@@ -47,21 +50,29 @@ class Context:
 
 
 Sampler = Callable[[Denoise, Tensor, Tensor, Context], Tensor]
-"""From noisy latents x (b, f, c, h, w) at the first of the noise levels sigmas (steps + 1,) to latents at the
-last, with one denoiser call a step. sigmas fall and lie on the CPU; on the path `straight` the first may
-be ∞.
+"""(denoise, x, sigmas, context) -> latents at the last noise level, with one denoiser call a step.
+
+x: (b, f, c, h, w), noisy at the first level. sigmas: (steps + 1,) noise levels, falling, on the CPU; on the
+path `straight` the first may be ∞.
 """
 
 
 def euler_step(x: Tensor, clean: Tensor, now: Tensor, then: Tensor) -> Tensor:
-    """From the noise factor `now` to `then`: dx/ds = (x - D) / s (Karras et al. 2022, algorithm 1), which
-    holds on both paths, with s = σ on `exploding` and s = t on `straight`.
+    """Take one Euler step of dx/ds = (x - D) / s (Karras et al. 2022, algorithm 1).
+
+    The equation holds on both paths, with the noise's factor s = σ on `exploding` and s = t on `straight`.
+
+    Args:
+        x: latents at the noise factor `now`.
+        clean: D, their clean estimate.
+        now: s before the step.
+        then: s after it.
     """
     return x + (x - clean) / now * (then - now)
 
 
 def euler(denoise: Denoise, x: Tensor, sigmas: Tensor, context: Context = Context()) -> Tensor:
-    """Euler's method along the path; arguments as `Sampler`'s."""
+    """Sample by Euler's method (Karras et al. 2022, algorithm 1); arguments as of `Sampler`."""
     _, noise = context.path(sigmas)
     for k, sigma in enumerate(sigmas[:-1]):
         x = context.after(k, euler_step(x, denoise(x, sigma), noise[k], noise[k + 1]))
@@ -69,12 +80,14 @@ def euler(denoise: Denoise, x: Tensor, sigmas: Tensor, context: Context = Contex
 
 
 def dpm2(denoise: Denoise, x: Tensor, sigmas: Tensor, context: Context = Context()) -> Tensor:
-    """DPM-Solver++(2M), second order in ln σ (Lu et al. 2022, algorithm 2); arguments as `Sampler`'s.
+    """Sample by DPM-Solver++(2M), of second order in ln σ (Lu et al. 2022, algorithm 2);
+    arguments as `Sampler`.
 
         x' = (s'/s) x + a' (1 - σ'/σ) (D + (D - D_before) h / 2h_before)
 
-    a, s: factors of signal and noise. h = ln σ/σ', of this step and the one before. The first step and that
-    to σ = 0 are of first order, as is the second where the first came from σ = ∞.
+    a and s are the factors of signal and noise, ' marks the next level, and h = ln σ/σ' is the length of this
+    step, h_before of the one before. The first step and the one to σ = 0 are of first order, as is the second
+    step where the first came from σ = ∞.
     """
     signal, noise = context.path(sigmas)
     before = None
@@ -89,10 +102,12 @@ def dpm2(denoise: Denoise, x: Tensor, sigmas: Tensor, context: Context = Context
 
 
 def consistency(denoise: Denoise, x: Tensor, sigmas: Tensor, context: Context = Context()) -> Tensor:
-    """Few steps of a distilled model, each to its estimate with fresh noise (Song et al. 2023, algorithm 1);
-    arguments as `Sampler`'s. The last level is the lowest of the distillation, where the estimate is x.
+    """Sample a consistency model in a few steps (Song et al. 2023, algorithm 1); arguments as of `Sampler`.
 
         x' = a' (D + √(σ'² - σ_last²) n)
+
+    Each step goes to the clean estimate and adds fresh noise n. The last level is the lowest of the model's
+    distillation, where its estimate is x itself.
     """
     signal, _ = context.path(sigmas)
     for k, (now, then) in enumerate(pairwise(sigmas)):
@@ -109,10 +124,12 @@ SAMPLERS: dict[str, Sampler] = {"euler": euler, "dpm2": dpm2, "consistency": con
 
 @dataclass(frozen=True)
 class StepEnd:
-    """What is known when latents have taken a step.
+    """What an observer is called with after a step.
 
-    window, step: numbers from 0. sigma: the noise level that the step came from, a number. frames: numbers
-    in the clip of these latent frames. latents: (1, f, c, h, w) float32, noisy until the last step.
+    window, step: their numbers, from 0.
+    sigma: scalar, the noise level before the step.
+    frames: numbers of these latent frames in the clip.
+    latents: (1, f, c, h, w) float32 after the step, noisy until the last one.
     """
 
     window: int
@@ -123,13 +140,13 @@ class StepEnd:
 
 
 class Observer:
-    """Told of every step. It may change the latents, and may end the sampling; this one does neither."""
+    """Called after each step. It may replace the latents and may end sampling; this one does neither."""
 
     stopped = False
-    """Whether sampling ends here: what there is, is given out."""
+    """Whether sampling ends here; the latents are then returned as they are."""
 
     def step_end(self, end: StepEnd) -> Tensor:
-        """The latents that sampling goes on with."""
+        """Return the latents that sampling continues with."""
         return end.latents
 
 
@@ -137,9 +154,13 @@ class Observer:
 class Sampling:
     """How a clip is sampled.
 
-    sigmas: (steps + 1,) noise levels, falling (`NoiseConfig.sigmas`). window: frames denoised at once.
-    overlap: frames that windows share which follow one another. shift: frames by which shifted windows move
-    on at every step. path: of the denoiser (`Precondition.path`). observer: told of every step.
+    sigmas: (steps + 1,) noise levels, falling (`NoiseConfig.sigmas`).
+    window: latent frames denoised at once.
+    overlap: latent frames that consecutive windows share.
+    shift: latent frames by which shifted windows move at each step (`shifted.sample_shifted`).
+    sampler: a function in `SAMPLERS`.
+    path: of the denoiser (`Precondition.path`).
+    observer: called after each step.
     """
 
     sigmas: Tensor
@@ -152,14 +173,14 @@ class Sampling:
 
 
 class Known(NamedTuple):
-    """Latents that are already decided, (b, f, c, h, w), and where, (b, f, 1, 1, 1) in {0, 1}."""
+    """Latents (b, f, c, h, w) that are already decided, and where they are: (b, f, 1, 1, 1) in {0, 1}."""
 
     latents: Tensor
     where: Tensor
 
 
 class _Stopped(Exception):
-    """The observer has ended the sampling at these latents."""
+    """Raised when the observer ends sampling, with the latents as they are."""
 
     def __init__(self, latents: Tensor) -> None:
         self.latents = latents
@@ -168,13 +189,15 @@ class _Stopped(Exception):
 def sample(
     denoise: Denoise, fresh: Fresh, how: Sampling, known: Known | None = None, place: tuple[int, int] = (0, 0)
 ) -> Tensor:
-    """Clean latents (b, f, c, h, w) of one window.
+    """Sample the clean latents (b, f, c, h, w) of one window.
 
     Args:
-        denoise: (x (b, f, c, h, w), σ (b,)) -> clean estimate.
+        denoise: (x (b, f, c, h, w), σ (b,)) -> the clean estimate.
         fresh: k -> the k-th draw of unit noise (b, f, c, h, w).
-        known: at every step they stand in the noisy latents at their noise level, so the rest fits to them.
-        place: what the observer is told: the window's number, its first frame.
+        how: noise levels, sampler, path and observer.
+        known: latents that are decided. At each step they replace the sampled ones, noised to the step's
+            level, so that the rest is sampled to fit them.
+        place: number and first frame of the window, for the observer.
     """
     unit, (window, first) = fresh(0), place
 

@@ -1,6 +1,6 @@
-"""Long clips in windows that stand elsewhere at every step: no frame has its neighbours always on one side.
+"""Long clips in windows that move at every step, so that no frame is at a window's edge throughout.
 
-Source: ACTalker's released code (windows of 25 frames, 7 frames further at every step).
+Source: ACTalker's released code, with windows of 25 frames that move by 7 frames at each step.
 
 Letters: f frames of a window, c h w a latent's channels and size.
 """
@@ -24,7 +24,9 @@ from .windows import bind
 
 
 def shifted_windows(frames: int, window: int, offset: int) -> list[list[int]]:
-    """The frames of each window on a circle of all frames, from `offset` on; the last may meet the first.
+    """List the frames of each window on the circle of all frames, from `offset` on.
+
+    Where the window does not divide the frames, the last window overlaps the first.
 
     >>> shifted_windows(10, 4, 3)
     [[3, 4, 5, 6], [7, 8, 9, 0], [1, 2, 3, 4]]
@@ -42,11 +44,13 @@ def sample_shifted(
     noise: FrameNoise,
     how: Sampling,
 ) -> Iterator[Tensor]:
-    """Latents of a clip, piece by piece (1, k, c, h, w), in order; arguments as `windows.sample_windows`.
+    """Sample a clip, and yield its latents in order, in pieces (1, k, c, h, w).
 
-    All frames take a step of Euler's method before any takes the next; what is not being worked on lies in
-    a file. Where two windows meet, the frame is the mean of both. Where the observer stops, frames stay as
-    the last whole step left them.
+    All windows take one step of Euler's method before any takes the next. The latents lie in a file,
+    so memory does not grow with the clip. A frame in two windows becomes their mean. If the observer ends
+    sampling, the latents are those after the last step that all windows took.
+
+    Args: as of `windows.sample_windows`.
     """
     _, levels = how.path(how.sigmas)
     blocks = [(first, min(first + how.window, frames)) for first in range(0, frames, how.window)]
@@ -67,7 +71,7 @@ def sample_shifted(
                 then.write(places, how.observer.step_end(StepEnd(number, k, sigma, places, x)))
                 if how.observer.stopped:
                     break
-            if number == len(plan) - 1:  # a step that was stopped on its way is left out
+            if number == len(plan) - 1:  # a step that was stopped half-way does not count
                 now, then = then, now
             if how.observer.stopped:
                 break
@@ -76,7 +80,7 @@ def sample_shifted(
 
 
 def runs(places: list[int]) -> list[tuple[int, int]]:
-    """Stretches of frames that follow one another: first and last-plus-one.
+    """Split frames into stretches of consecutive ones, each as (first, last + 1).
 
     >>> runs([7, 8, 9, 0, 1])
     [(7, 10), (0, 2)]
@@ -87,9 +91,11 @@ def runs(places: list[int]) -> list[tuple[int, int]]:
 
 
 class LatentFile:
-    """Latents by frame, float32, in a file without a name: memory stays as it is, however long the clip."""
+    """Latents in a temporary file, float32 by frame, so that a long clip takes no memory.
+    A context manager."""
 
     def __init__(self, shape: tuple[int, int, int]) -> None:
+        """Open an empty file for latent frames of this shape, (c, h, w)."""
         self.shape, self.file = shape, tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
         self.size = int(np.prod(shape)) * 4
 
@@ -100,7 +106,7 @@ class LatentFile:
         self.file.close()
 
     def write(self, frames: Sequence[int], latents: Tensor) -> None:
-        """Keep latents (1, f, c, h, w) as those of these frames."""
+        """Store latents (1, f, c, h, w) under these frames' numbers. Raises InputError on a full disk."""
         rows = latents[0].float().cpu().numpy()
         try:
             for frame, row in zip(frames, rows, strict=True):
@@ -113,9 +119,9 @@ class LatentFile:
             ) from None
 
     def read(self, frames: Sequence[int]) -> Tensor:
-        """Latents (1, f, c, h, w) of these frames."""
-        out = np.empty((len(frames), *self.shape), dtype=np.float32)
-        for row, frame in zip(out, frames, strict=True):
+        """Return the latents (1, f, c, h, w) of these frames."""
+        latents = np.empty((len(frames), *self.shape), dtype=np.float32)
+        for row, frame in zip(latents, frames, strict=True):
             self.file.seek(frame * self.size)
             row[...] = np.frombuffer(self.file.read(self.size), dtype=np.float32).reshape(self.shape)
-        return torch.from_numpy(out)[None]
+        return torch.from_numpy(latents)[None]

@@ -1,4 +1,4 @@
-"""Long clips as overlapping windows: memory does not grow with the length, and no seam shows.
+"""Long clips in overlapping windows, so that memory does not grow with the length and no seam shows.
 
 Letters: b batch, f frames, c h w a latent's channels and size.
 """
@@ -19,9 +19,9 @@ WINDOWS = ("overlapping", "shifted")
 
 
 def windows(frames: int, window: int, overlap: int) -> list[tuple[int, int]]:
-    """First and last-plus-one frame of each window.
+    """List the windows of a clip, each as (first, last + 1).
 
-    Neighbours share at least `overlap` frames; the last window is as long as the others.
+    Neighbours share `overlap` frames; the last window shares more, so that it is as long as the others.
 
     >>> windows(30, 14, 4)
     [(0, 14), (10, 24), (16, 30)]
@@ -33,7 +33,10 @@ def windows(frames: int, window: int, overlap: int) -> list[tuple[int, int]]:
 
 
 def bind(denoise: Denoise, conditions: Conditions) -> Callable[[Tensor, Tensor], Tensor]:
-    """The denoiser under one window's conditions, float32 for samplers whatever the conditions' dtype is."""
+    """Return the denoiser under one window's conditions.
+
+    It computes in the conditions' dtype, and returns float32, since a sampler sums many small steps.
+    """
 
     def bound(x: Tensor, sigma: Tensor) -> Tensor:
         return denoise(x.to(conditions.reference), sigma, conditions).float()
@@ -48,17 +51,21 @@ def sample_windows(
     noise: FrameNoise,
     how: Sampling,
 ) -> Iterator[Tensor]:
-    """Latents of a clip, piece by piece (1, k, c, h, w), in order; together `frames` of them.
+    """Sample a clip, and yield its `frames` latents in order, in pieces (1, k, c, h, w).
 
-    The first half of what a window shares with the one before is held at that window's result while it is
-    sampled, and the second half is blended over, so that neither content nor noise jumps.
+    Of the frames that a window shares with the one before, the first half stays at that window's result
+    while the window is sampled, and all are then blended from one window to the next. So neither content
+    nor noise jumps.
 
     Args:
         denoise: the guided denoiser.
-        conditions: of frames start to stop, (1, f, ...).
-    Where `how.observer` stops, the window at hand is the last, as it stands.
+        conditions: (start, stop) -> conditions (1, f, ...) of frames start .. stop - 1.
+        frames: latent frames of the clip.
+        noise: unit noise by frame.
+        how: noise levels, sampler, window and overlap. If its observer ends sampling, the current window is
+            the last, as it is.
     """
-    ahead: Tensor | None = None  # frames that the next window shares, not yet given out
+    ahead: Tensor | None = None  # frames that the next window shares, not yet yielded
     plan = windows(frames, how.window, how.overlap)
     for number, (first, stop) in enumerate(plan):
         window = conditions(first, stop)
@@ -80,7 +87,7 @@ def sample_windows(
 
 
 def _known(ahead: Tensor, frames: int) -> Known:
-    """The frames that a window shares with the one before, of which it keeps the first half."""
+    """Return the shared frames' latents as `Known` of a window of `frames`, the first half being fixed."""
     shared = ahead.shape[1]
     latents = ahead.new_zeros(1, frames, *ahead.shape[2:])
     latents[:, :shared] = ahead
@@ -90,7 +97,7 @@ def _known(ahead: Tensor, frames: int) -> Known:
 
 
 def _blend(latents: Tensor, ahead: Tensor) -> None:
-    """Go over from the window before to this one, in place, in the frames that they share."""
+    """Blend the shared frames linearly from the window before to this one, in place."""
     shared = ahead.shape[1]
     share = torch.linspace(0, 1, shared + 2, device=latents.device)[1:-1].view(1, -1, 1, 1, 1)
     latents[:, :shared] = ahead + share * (latents[:, :shared] - ahead)
