@@ -1,4 +1,4 @@
-"""What denoisers work on: latents of pictures, or of motion, and how they become frames."""
+"""Codecs: latents of pictures or of motion, and how frames are made of them."""
 
 from .autoencoder import TemporalAutoencoder
 from .codec import Bound, Codec, Sitter

@@ -1,4 +1,4 @@
-"""SVD's variational autoencoder with the temporal decoder, behind the codec interface.
+"""SVD's variational autoencoder with its temporal decoder, as a codec.
 
 Letters: b batch, f frames, H W picture size, c h w the latent's channels and size.
 """
@@ -13,11 +13,11 @@ from torch import Tensor
 from ..media.image import Size, height_width
 from .pixels import PixelCodec
 
-DECODED_MAPS = 7  # of the decoder's finest level, for each frame that is decoded at once
+DECODED_MAPS = 7  # feature maps of the decoder's finest level that a frame takes while it is decoded
 
 
 class TemporalAutoencoder(AutoencoderKLTemporalDecoder, PixelCodec):
-    """diffusers' `AutoencoderKLTemporalDecoder` as a codec; folders of SVD's VAE load unchanged."""
+    """diffusers' `AutoencoderKLTemporalDecoder` as a `Codec`; folders of SVD's VAE load unchanged."""
 
     @register_to_config
     def __init__(
@@ -32,6 +32,11 @@ class TemporalAutoencoder(AutoencoderKLTemporalDecoder, PixelCodec):
         scaling_factor: float = 0.18215,
         force_upcast: bool = True,
     ) -> None:
+        """Make an autoencoder; arguments as of diffusers' class.
+
+        Each entry of block_out_channels but the first halves the grid, so the stride is 2^(entries - 1);
+        8 for SVD. scaling_factor multiplies latents, so that they have about unit variance.
+        """
         super().__init__(
             in_channels=in_channels,
             out_channels=out_channels,
@@ -48,22 +53,24 @@ class TemporalAutoencoder(AutoencoderKLTemporalDecoder, PixelCodec):
         self.stride = (1, side, side)
 
     def held(self, frames: int, size: Size, width: int) -> float:
-        """Bytes that decoding so many frames at once holds, about. width: bytes of a number."""
+        """Return about how many bytes it takes to decode so many frames at once; arguments as of `Codec`."""
         h, w = height_width(size)
         return DECODED_MAPS * frames * h * w * self.config.block_out_channels[0] * width
 
-    # diffusers names its own methods encode and decode, with other shapes: they stay reachable through
-    # that class.
-    def encode(self, video: Tensor) -> Tensor:  # type: ignore[override]
-        """Video (b, f, 3, H, W) in [-1, 1] to scaled latents (b, f, c, h, w): the mode of the posterior."""
+    # diffusers' own encode and decode, with other shapes, stay reachable through that class
+    def encode(self, video: Tensor) -> Tensor:
+        """Encode video (b, f, 3, H, W) in [-1, 1] to scaled latents (b, f, c, h, w), the posterior's mode."""
         frames = video.flatten(0, 1)
         latents = torch.cat(
             [super(TemporalAutoencoder, self).encode(x).latent_dist.mode() for x in frames.split(8)]
         )
         return latents.unflatten(0, video.shape[:2]) * self.config.scaling_factor
 
-    def decode(self, latents: Tensor, chunk: int = 8) -> Tensor:  # type: ignore[override]
-        """Scaled latents to video in [-1, 1]; `chunk` frames share the decoder's temporal layers."""
+    def decode(self, latents: Tensor, chunk: int = 8) -> Tensor:
+        """Decode scaled latents (b, f, c, h, w) to video (b, f, 3, H, W) in [-1, 1].
+
+        chunk: frames decoded at once. The decoder's temporal layers see these frames together, and no others.
+        """
         clips = []
         for clip in latents / self.config.scaling_factor:
             parts = [

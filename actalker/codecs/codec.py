@@ -1,5 +1,4 @@
-"""What a denoiser works on, behind one interface: latents, and the portrait that they are turned into
-frames with.
+"""The interface of codecs: from video to the latents of a denoiser, and from latents to frames.
 
 Letters: b batch, f frames, H W picture size, c h w the latent's channels and size.
 """
@@ -19,31 +18,37 @@ from ..faces.face import Face
 from ..heads.motion import HeadMotion
 from ..media.image import Size
 
-VIEWS = ("photo", "face")
+VIEWS = ("photo", "face")  # the whole photograph, or the square around the face
 
 
 class EvenInTime:
-    """Latent frames that cover `stride[0]` video frames each, the last of a clip the rest; see `Codec`."""
+    """The time axis of codecs whose latent frames cover `stride[0]` video frames each.
+
+    The last latent frame of a clip may cover fewer.
+    """
 
     stride: tuple[int, int, int]
 
     def latents_of(self, frames: int) -> int:
-        """Latent frames of a video of so many frames."""
+        """Return the number of latent frames of a video of so many frames."""
         return -(-frames // self.stride[0])
 
     def frames_of(self, latents: int) -> int:
-        """Video frames that so many latent frames cover."""
+        """Return how many video frames so many latent frames cover at the most."""
         return latents * self.stride[0]
 
 
 @dataclass(frozen=True, eq=False)
 class Sitter:
-    """A portrait, as a codec is bound to it.
+    """A portrait and how it is to be shown, for `Codec.bound`.
 
-    image: (H, W, 3) uint8, upright. face: in its pixels. square: what models see of it that make pictures.
-    size: of those pictures, (height, width) or the side of a square. name: of the file, for messages.
-    view: what is shown: a name in `VIEWS`; None: as the codec does. limit: of the frames' longer side,
-    pixels; 0 is none; None: the codec's own.
+    image: (H, W, 3) uint8, upright.
+    face: the face, in pixels of the image.
+    square: the part of the image that models see whose latents are pictures.
+    size: of those pictures, (height, width) or the side of a square, in pixels.
+    name: of the file, for messages.
+    view: the part that the frames show, a name in `VIEWS`; None leaves it to the codec.
+    limit: of the frames' longer side, in pixels; 0 is no limit, None the codec's own.
     """
 
     image: np.ndarray
@@ -56,112 +61,126 @@ class Sitter:
 
 
 class Bound(Protocol):
-    """A codec that knows its clip's portrait."""
+    """A codec that is bound to the portrait of one clip."""
 
     @property
     def size(self) -> tuple[int, int]:
-        """(h, w) of the frames that it decodes."""
+        """Size (h, w) of the decoded frames."""
 
     @property
     def picture(self) -> np.ndarray:
-        """(h, w, 3) uint8, what is seen of the portrait."""
+        """The part of the portrait that the frames show, (h, w, 3) uint8."""
 
     @property
     def masks(self) -> Mapping[str, Tensor]:
-        """Region -> (h, w) in [0, 1], where a signal may act, on what the network is told of places."""
+        """Region -> mask (h, w) in [0, 1]: on the picture, or on the face's map where latents are motion."""
 
     @property
     def reference(self) -> Tensor | None:
-        """(1, c, h, w), what the network is told of the portrait; None: the picture's latent
-        (`Codec.encode`).
-        """
+        """The network's reference of the portrait, (1, c, h, w); None for the picture's latent."""
 
     @property
     def facts(self) -> tuple[str, ...]:
-        """What was found and decides the result, a line each."""
+        """What was measured in the portrait and decides the result, one line each."""
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What frames that were made cannot show as it was asked, a line each."""
+        """Where the frames drawn so far fall short of the motion asked for, one line each."""
 
     def place(self) -> str:
-        """In words, which part of the photograph is seen."""
+        """Return, in words, which part of the photograph the frames show."""
 
     def seen_part(self) -> tuple[float, float, float, float]:
-        """That part, x0, y0, x1, y1 in the photograph's pixels."""
+        """Return that part as x0, y0, x1, y1 in the photograph's pixels."""
 
     def sketch(self) -> tuple[str, np.ndarray]:
-        """A title, and a picture (h, w, 3) uint8 that shows people what was found in the portrait."""
+        """Return a title and a picture (h, w, 3) uint8 that shows how the portrait was understood."""
 
     def record(self) -> dict[str, object]:
-        """For the sidecar: where in the photograph that is."""
+        """Return the part of the photograph and what else the sidecar says of the portrait."""
 
     def carried(self, mask: np.ndarray) -> Tensor:
-        """A mask (H, W) in [0, 1] over the photograph, where `masks` lie."""
+        """Return a mask (H, W) in [0, 1] over the photograph as a mask of the kind in `masks`."""
 
     def shown(self, mask: Tensor) -> np.ndarray:
-        """The inverse for people: a mask of `masks` over `picture`, (h, w) in [0, 1]."""
+        """Return a mask of the kind in `masks` as (h, w) in [0, 1] over `picture`, to be looked at."""
 
     def stream(
         self, latents: Tensor, chunk: int, still: Tensor | None = None, free: Tensor | None = None
     ) -> Iterator[Tensor]:
-        """As `Codec.stream`."""
+        """Yield the frames of latents; arguments as of `Codec.stream`."""
 
     def motion(self, latents: Tensor, start: int, fps: float) -> HeadMotion:
-        """The motion that latents (1, f, c, h, w) hold, absolute. Raises: InputError where they hold
-        pictures.
+        """Return the absolute motion in latents (1, f, c, h, w).
+
+        Args:
+            latents: clean ones.
+            start: number of the first frame in the clip.
+            fps: frames a second, for the times of the motion.
+        Raises: InputError for latents of pictures.
         """
 
 
 class Codec(Protocol):
-    """Latents and frames. Members: `PixelUnshuffle`, `TemporalAutoencoder` (SVD), `FaceMotion` (heads).
+    """From video to latents and back.
 
-    The first two make pictures of latents alone; `FaceMotion` needs the portrait that it is bound to.
+    `PixelUnshuffle` and `TemporalAutoencoder` (SVD) have latents of pictures, which they decode alone;
+    `FaceMotion` has latents of a head's motion, and draws frames of the portrait that it is bound to.
     """
 
     stride: tuple[int, int, int]
-    """Video frames, rows and columns of pixels that a latent position covers, at the most."""
+    """The most video frames, and the rows and columns of pixels, that one latent position covers."""
 
     def latents_of(self, frames: int) -> int:
-        """Latent frames of a video of so many frames."""
+        """Return the number of latent frames of a video of so many frames."""
 
     def frames_of(self, latents: int) -> int:
-        """Video frames that the first so many latent frames of a clip cover; 0 cover 0."""
+        """Return how many video frames the first so many latent frames of a clip cover; 0 cover 0."""
 
     channels: int
-    """Channels of a latent."""
+    """Number of channels of a latent, c."""
 
     moves: bool
-    """Whether latents are motion, so that motion can be read from them."""
+    """Whether latents are motion, so that `Bound.motion` can read it."""
 
     def latent_shape(self, size: Size) -> tuple[int, int, int]:
-        """(c, h, w) of a model whose picture has this size."""
+        """Return the shape (c, h, w) of a latent frame for pictures of this size."""
 
     def held(self, frames: int, size: Size, width: int) -> float:
-        """Bytes that decoding so many frames at once holds, about. width: bytes of a number."""
+        """Return about how many bytes it takes to decode frames, for the memory plan.
+
+        Args:
+            frames: decoded at once.
+            size: of a frame, (height, width) or a side.
+            width: bytes of a number.
+        """
 
     def encode(self, video: Tensor) -> Tensor:
-        """Video (b, f, 3, H, W) in [-1, 1] to latents (b, latents_of(f), c, h, w)."""
+        """Encode video (b, f, 3, H, W) in [-1, 1] to latents (b, latents_of(f), c, h, w)."""
 
     def decode(self, latents: Tensor, chunk: int = 8) -> Tensor:
-        """Latents (b, f, c, h, w) to video (b, frames_of(f), 3, H, W), `chunk` frames at once so that memory
-        does not grow with the length.
+        """Decode latents (b, f, c, h, w) to video (b, frames_of(f), 3, H, W) in [-1, 1].
+
+        chunk: frames decoded at once, so that memory does not grow with the length.
         """
 
     def stream(
         self, latents: Tensor, chunk: int, still: Tensor | None = None, free: Tensor | None = None
     ) -> Iterator[Tensor]:
-        """Latents (1, f, c, h, w) to frames (k, 3, H, W), floats in [-1, 1] or uint8, a few at a time, in
-        order; `chunk` frames at once.
+        """Decode latents, and yield their frames in order, a few at a time: (k, 3, H, W).
 
-        still, free: (1, c, h, w) the portrait's latent and (frames, H, W) in [0, 1]: where this is 0, the
-        portrait stands.
+        Args:
+            latents: (1, f, c, h, w).
+            chunk: frames decoded at once.
+            still: (1, c, h, w), the portrait's latent; needed with `free`.
+            free: (frames, H, W) in [0, 1], where the picture may move; the portrait shows where it is 0.
+        Returns: floats in [-1, 1], or uint8.
         """
 
     def bound(self, sitter: Sitter) -> Bound:
-        """The codec of a clip with this portrait. Raises: InputError for portraits that it cannot use."""
+        """Bind the codec to a clip's portrait. Raises InputError for a portrait that it cannot use."""
 
 
 def no_motion() -> InputError:
-    """What is said where motion is asked of a codec whose latents are pictures."""
+    """Return the error of `Bound.motion` for codecs whose latents are pictures."""
     return InputError("this model makes pictures and knows no motion; take a model of heads, such as direct")

@@ -1,4 +1,4 @@
-"""Pixels folded into channels: the codec of `tiny`, exact and without weights.
+"""Pixels folded into channels: an exact codec without weights.
 
 Letters: b batch, f frames, H W picture size.
 """
@@ -6,7 +6,6 @@ Letters: b batch, f frames, H W picture size.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
@@ -21,25 +20,29 @@ HUB_OPTIONS = ("subfolder", "revision", "cache_dir", "force_download", "local_fi
 
 
 class PixelUnshuffle(ModelMixin, ConfigMixin, PixelCodec):
-    """Squares of `stride` x `stride` pixels become channels; the inverse gives them back, bit for bit."""
+    """A codec that folds squares of `stride` x `stride` pixels into channels; decoding is exact."""
 
     config_name = "config.json"
 
     @register_to_config
     def __init__(self, stride: int = 8) -> None:
+        """Make a codec; stride: side of the squares in pixels."""
         super().__init__()
         self.stride, self.channels = (1, stride, stride), 3 * stride**2
         self.register_buffer("place", torch.empty(0), persistent=False)  # tells its device and dtype
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, **options: Any) -> PixelUnshuffle:
-        """As any diffusers model from a folder or hub id; there is a config alone and no file of weights."""
+    def from_pretrained(cls, folder: str | Path, **options: object) -> PixelUnshuffle:
+        """Open a folder or hub id, which holds a config and no weights; options as of diffusers' models."""
         hub = {name: options[name] for name in HUB_OPTIONS if name in options}
         codec = cls.from_config(cls.load_config(folder, **hub))
         return codec.to(options.get("torch_dtype") or torch.float32).eval()
 
     def encode(self, video: Tensor) -> Tensor:
-        """(b, f, 3, H, W) in [-1, 1] -> (b, f, 3·stride², H/stride, W/stride)."""
+        """Fold video (b, f, 3, H, W) in [-1, 1] to (b, f, 3·stride², H/stride, W/stride).
+
+        Raises: InputError for sides that the stride does not divide.
+        """
         side = self.stride[1]
         if video.shape[-1] % side or video.shape[-2] % side:
             raise InputError(
@@ -48,5 +51,5 @@ class PixelUnshuffle(ModelMixin, ConfigMixin, PixelCodec):
         return F.pixel_unshuffle(video, side)
 
     def decode(self, latents: Tensor, chunk: int = 8) -> Tensor:
-        """The inverse of `encode`; clamped to [-1, 1]."""
+        """Unfold latents, the inverse of `encode`, clamped to [-1, 1]; chunk has no effect."""
         return F.pixel_shuffle(latents, self.stride[1]).clamp(-1, 1)
