@@ -1,4 +1,4 @@
-"""A portrait whose head moves: the whole photograph, drawn frame by frame."""
+"""A portrait whose head moves: the whole photograph is drawn again, frame by frame."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from .turning import limited
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """A frame.
+    """One drawn frame.
 
-    frame (H, W, 3) uint8: the whole photograph with the head moved; outside of `box` (x0, y0, x1, y1), and
-    wherever nothing is seen to move, the photograph's own bytes. pose (6,): what was drawn, relative as it
-    was asked. damped: by how many degrees the turn fell short of what was asked, because the photograph does
-    not show more.
+    frame (H, W, 3) uint8: the photograph with its head moved. Outside of `box` (x0, y0, x1, y1, pixels), and
+    wherever nothing visibly moves, it has the photograph's own bytes. pose (6,): the relative pose that was
+    drawn. damped: degrees by which its turn falls short of the pose that was asked for, because the
+    photograph does not show more of the head.
     """
 
     frame: np.ndarray
@@ -44,19 +44,17 @@ class Drawn:
 
     @property
     def field(self) -> np.ndarray:
-        """(h, w, 2) over `box`: from a pixel to its place in the photograph, pixels right and down."""
+        """The way from each pixel of `box` to its place in the photograph: (h, w, 2) pixels right, down."""
         return self._origin.field
 
     @property
     def known(self) -> np.ndarray:
-        """(h, w) in [0, 1] over `box`: how far a pixel is the photograph's own at that place."""
+        """How far each pixel of `box` is the photograph's own at the place of `field`, (h, w) in [0, 1]."""
         return self._origin.known
 
     @cached_property
     def regions(self) -> dict[str, np.ndarray]:
-        """`mouth`, `upper` (eyes and brows) and `face`, (h, w) in [0, 1] over `box`, as they lie in the
-        frame.
-        """
+        """Masks (h, w) in [0, 1] over `box` of the moved face: `mouth`, `upper` (eyes and brows), `face`."""
         rig, layer = self._face.rig, self._layer
         there = to_camera(layer.vertices, layer.rotation, layer.translation)
         places = self._face.fit.camera.project(there)
@@ -71,11 +69,11 @@ class Drawn:
 
 
 class HeadPortrait:
-    """A portrait made ready once.
+    """A portrait that is prepared once and then drawn in any pose and expression.
 
     image (H, W, 3) uint8, of any size; fit: the head in it, in the same pixels; outline (H, W) in [0, 1]: the
-    person (`outline.person_outline`). outlined: whether the outline held the face; where not, a soft ellipse
-    stands for it. Raises: ValueError where the outline is not the image's size.
+    person (`outline.person_outline`). The attribute `outlined` says whether the outline covers the face; if
+    not, a soft ellipse replaces it. Raises: ValueError for another dtype, or an outline of another size.
     """
 
     def __init__(self, image: np.ndarray, fit: HeadFit, outline: np.ndarray) -> None:
@@ -86,26 +84,31 @@ class HeadPortrait:
                 f"the outline has shape {outline.shape}; the image's {image.shape[:2]} is needed"
             )
         self.image, self.fit = np.ascontiguousarray(image), fit
-        self._own = fit.pose
+        self._pose = fit.pose
         face = self._face = PortraitFace(self.image, fit, outline)
-        rest = Pose(fit.R, fit.T, float(self._own[2]))
         self._scene = Scene(
-            self.image, outline, fit.camera, rest, face.rest, face.places, face.depths, face.opening
+            self.image,
+            outline,
+            fit.camera,
+            Pose(fit.R, fit.T, float(self._pose[2])),
+            rest=face.rest,
+            places=face.places,
+            depths=face.depths,
+            opening=face.opening,
         )
         self.outlined = self._scene.outlined
 
     @property
     def box(self) -> tuple[int, int, int, int]:
-        """x0, y0, x1, y1 in pixels: outside nothing ever changes."""
+        """x0, y0, x1, y1 in pixels: outside of it no frame ever differs from the photograph."""
         return self._scene.box
 
     def draw(self, coefficients: np.ndarray, pose: np.ndarray, gaze: np.ndarray) -> Drawn:
-        """One frame of a relative motion, `HeadMotion`'s reading: all zero gives the photograph, byte for
-        byte.
+        """Draws one frame of a relative motion (`HeadMotion`); all zero gives the photograph's own bytes.
 
-        coefficients (54,); pose (6,): yaw, pitch, roll in degrees, the pivot's x, y, z in cm; gaze (2,) in
-        degrees. Turns beyond what the photograph shows are damped (`turning.limited`). Raises: ValueError
-        where shapes or numbers are none.
+        coefficients (54,); pose (6,): yaw, pitch, roll in degrees, then x, y, z of the pivot in cm; gaze (2,)
+        in degrees. Turns beyond what the photograph shows are damped (`turning.limited`). Raises: ValueError
+        where an argument has another shape or is not finite.
         """
         for name, values, count in (
             ("coefficients", coefficients, len(COEFFICIENTS)),
@@ -114,11 +117,20 @@ class HeadPortrait:
         ):
             if np.shape(values) != (count,) or not np.isfinite(values).all():
                 raise ValueError(f"{name}: {count} finite numbers are needed, not {np.array(values)!r:.80}")
-        drawn = limited(self._own, np.asarray(pose, np.float64))
-        there = self._own + drawn
+        drawn = limited(self._pose, np.asarray(pose, np.float64))
+        there = self._pose + drawn
         R = rotation(*there[:3])
         T = shift_of(R, there[3:])
         layer = self._face.draw(coefficients, gaze, R, T)
         frame, sources = self._scene.draw(layer, Pose(R, T, float(there[2])))
         damped = float(np.abs(np.asarray(pose, np.float64)[:3] - drawn[:3]).max())
-        return Drawn(frame, self.box, drawn, damped, self._face, self._scene, layer, sources)
+        return Drawn(
+            frame=frame,
+            box=self.box,
+            pose=drawn,
+            damped=damped,
+            _face=self._face,
+            _scene=self._scene,
+            _layer=layer,
+            _sources=sources,
+        )

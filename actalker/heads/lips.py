@@ -1,4 +1,4 @@
-"""The lips' zip: their opening set exactly, closed lips meeting along their whole line."""
+"""The lips: their opening is set exactly, and closed lips meet along their whole line."""
 
 from __future__ import annotations
 
@@ -19,8 +19,12 @@ LENS = np.sqrt(np.clip(1 - np.linspace(-1, 1, COLUMNS) ** 2, 0, 1))
 
 @dataclass(frozen=True, eq=False)
 class Lips:
-    """zip: the rims where the lips touch. away (n,): cm along the opened lips to them, 9 far from the mouth.
-    jaw (n, 3): what jawOpen = 1 moves; jaw_gap: by how much it opens the lips' middle, cm."""
+    """The lips of a mesh of n vertices.
+
+    zip: the rims at which the lips touch. away (n,): distance of a vertex from them on opened lips, cm; 9
+    far from the mouth. jaw (n, 3): displacement by jawOpen = 1; jaw_gap: cm by which it opens the lips'
+    middle.
+    """
 
     zip: Zip
     away: np.ndarray
@@ -31,16 +35,18 @@ class Lips:
     def of(
         cls, N: np.ndarray, jaw: np.ndarray, triangles: np.ndarray, face: np.ndarray, walls: np.ndarray
     ) -> Lips:
-        """Of the neutral head N (n, 3); face, walls (n,): its skin and the mouth's inside; triangles of the
-        skin.
+        """The lips of the neutral head N (n, 3).
+
+        jaw (n, 3): displacement by jawOpen = 1. triangles (t, 3): of the skin. face, walls (n,) bool: the
+        vertices of the skin and of the mouth's inside.
         """
         opened = N + 0.5 * jaw
         pairs, times = np.unique(_edges(triangles), axis=0, return_counts=True)
         hole = np.unique(pairs[times == 1])
         hole = hole[(np.abs(N[hole, 0]) < 2.5) & (np.abs(N[hole, 1] + 3.4) < 0.8) & (N[hole, 2] > 9)]
         ring = np.full(len(N), 99)
-        found = rings(triangles, hole, 12)
-        ring[: len(found)] = found
+        from_hole = rings(triangles, hole, 12)
+        ring[: len(from_hole)] = from_hole
         goes = jaw[:, 1] < -1.6
         upper, lower = (
             _across(N, np.flatnonzero(face & (ring == k) & (goes == below)))
@@ -49,25 +55,27 @@ class Lips:
         near = np.flatnonzero(
             (face | walls) & (np.abs(N[:, 0]) < 4.5) & (np.abs(N[:, 1] + 3.6) < 3.4) & (N[:, 2] > 7.0)
         )
-        made = Zip.around(upper, lower, opened, near, goes[near], REACH, 1.0, LOWER)
+        rims = Zip.around(
+            upper, lower, opened, near, low=goes[near], reach=REACH, beside=1.0, lower_share=LOWER
+        )
         away = np.full(len(N), 9.0, np.float32)
         away[near] = np.where(
             goes[near], *(cKDTree(dense(opened[rim])).query(opened[near])[0] for rim in (lower, upper))
         )
-        first = cls(made, away, jaw.astype(np.float32), 1.0)
+        first = cls(rims, away, jaw.astype(np.float32), 1.0)
         gain = first.middle(opened) - first.middle(N)
-        return cls(made, away, first.jaw, 2 * gain)
+        return cls(rims, away, first.jaw, 2 * gain)
 
     def middle(self, V: np.ndarray) -> float:
-        """The gap in the middle, cm; negative where lips lie over each other."""
+        """The gap in the middle of the lips, cm, of vertices V (n, 3); negative where they overlap."""
         return float(self.zip.columns(V)[1][MIDDLE, 0].mean())
 
     def set(self, V: np.ndarray, opening: float, open_jaw: float = 0.0) -> None:
-        """Move the lips so that their gap in the middle is `opening` cm >= 0 and nowhere negative, in place.
+        """Moves the lips of V (n, 3), in place, so that the gap in their middle is `opening` cm >= 0.
 
-        The line keeps its form: the gap shrinks everywhere in the same ratio, or grows as a lens. open_jaw:
-        how much of jawOpen there is to take back where much has to be closed, so that the chin is not
-        squeezed.
+        The gap is nowhere negative and keeps its form: it shrinks everywhere in the same ratio, or grows by
+        the form of a lens. open_jaw: the jawOpen in V. Where much has to be closed it is taken back, so that
+        the chin is not squeezed.
         """
         middle = self.middle(V)
         if middle - opening > JAW and open_jaw > 0:
@@ -89,4 +97,5 @@ def _edges(triangles: np.ndarray) -> np.ndarray:
 
 
 def _across(N: np.ndarray, rim: np.ndarray) -> np.ndarray:
+    """The vertices of a rim, from the image's left to its right."""
     return rim[np.argsort(N[rim, 0])]

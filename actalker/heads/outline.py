@@ -1,4 +1,4 @@
-"""Where the person is in a picture, by MediaPipe's selfie segmenter, which comes with this package."""
+"""The outline of the person in a picture, by MediaPipe's selfie segmenter, which comes with this package."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from ..faces.face import Box
 from ..faces.landmarker import landmarker_refuses, silently
 
 SHIPPED = Path(__file__).parents[1] / "assets" / "selfie_segmenter" / "selfie_segmentation.tflite"
-SIDE = 256  # pixels that the network sees
-CLOSER = 4.0  # sides of the second look, in the face's
-SMALL = 0.6  # of the picture's longer side: the second look is made where its side is at most this
-EDGE = 0.2  # of half its side: at its border the second look fades into the first
+SIDE = 256  # pixels of the network's input
+CLOSER = 4.0  # side of the second, closer crop, in sides of the face's box
+SMALL = 0.6  # of the picture's longer side: a larger crop would tell no more than the whole picture
+EDGE = 0.2  # of half the crop's side: over this its outline fades into that of the whole picture
 
 
 def person_outline(image: np.ndarray, face: Box | None = None) -> np.ndarray:
-    """How much each pixel of a picture (h, w, 3) uint8 is of a person, (h, w) float32 in [0, 1].
+    """The share of each pixel of a picture (h, w, 3) uint8 that a person covers, (h, w) float32 in [0, 1].
 
-    face: x0, y0, x1, y1 in pixels. Around one that is small in the picture the network looks a second time,
-    closer. Raises: InputError where MediaPipe does not run.
+    face: x0, y0, x1, y1 in pixels, or None. If it is small in the picture, a crop around it is segmented a
+    second time. Raises: InputError where MediaPipe does not run.
     """
     h, w = image.shape[:2]
     outline = _seen(image)
@@ -46,7 +46,7 @@ def person_outline(image: np.ndarray, face: Box | None = None) -> np.ndarray:
 
 
 def _seen(image: np.ndarray) -> np.ndarray:
-    """The network's answer to a picture, at the picture's size."""
+    """The network's outline of a picture (h, w, 3) uint8: (h, w) float32 in [0, 1]."""
     import mediapipe
 
     h, w = image.shape[:2]
@@ -59,7 +59,8 @@ def _seen(image: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def _segmenter() -> Any:
+def _segmenter() -> Any:  # an ImageSegmenter of MediaPipe, which has no types
+    """MediaPipe's segmenter, loaded once."""
     if (reason := landmarker_refuses(None)) is not None:
         raise InputError(f"the person's outline: {reason}")
     from mediapipe.tasks.python import BaseOptions

@@ -1,7 +1,7 @@
-"""Targets of the articulators for each phone of the IPA that the engines of speech say.
+"""Targets of the articulators for each phone of the IPA that the speech engines produce.
 
-From phonetics, then checked against the lips of people who talk: how far they open, spread, round and close
-at each class of phones.
+They come from phonetics, and were checked against the lips of people who talk: how far lips open, spread,
+round and close in each class of phones.
 """
 
 from __future__ import annotations

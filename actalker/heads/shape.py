@@ -1,4 +1,4 @@
-"""The mesh of a portrait's face for any coefficients: shapes, then lids, lips and tongue exactly."""
+"""The mesh of a portrait's face for any coefficients: linear shapes, then exact lids, lips and tongue."""
 
 from __future__ import annotations
 
@@ -14,27 +14,30 @@ JAW, TONGUE = INDEX["jawOpen"], INDEX["tongueOut"]
 
 
 class FaceShape:
-    """base: (n, 3) head space, the person without expression. own: (54,) the portrait's own coefficients."""
+    """The face of one person. base (n, 3): the vertices without expression, head space, cm.
+
+    portrait (54,): the coefficients of the portrait's own expression.
+    """
 
     def __init__(self, rig: Rig, fit: HeadFit, base: np.ndarray) -> None:
-        self.rig, self.base, self.own = rig, base, fit.coefficients
+        self.rig, self.base, self.portrait = rig, base, fit.coefficients
         self.rest = base
-        self.held: np.ndarray | None = None
+        self.stiff: np.ndarray | None = None
 
     def hold(self, share: np.ndarray, rest: np.ndarray) -> None:
-        """From now on skin moves less, by `share` (n,), from where it is in the portrait, `rest` (n, 3)."""
-        self.held, self.rest = share[:, None], rest
+        """From now on vertices move less by `share` (n,) from their places in the portrait, `rest` (n, 3)."""
+        self.stiff, self.rest = share[:, None], rest
 
     def __call__(self, coefficients: np.ndarray) -> np.ndarray:
-        """Vertices (n, 3), head space, of relative coefficients (54,)."""
-        rig, own = self.rig, self.own
-        asked = own + coefficients
+        """The vertices (n, 3), head space, cm, for relative coefficients (54,)."""
+        rig, portrait = self.rig, self.portrait
+        asked = portrait + coefficients
         linear = asked.copy()
-        linear[list(BLINKS)] = own[list(BLINKS)]
+        linear[list(BLINKS)] = portrait[list(BLINKS)]
         on = np.flatnonzero(np.abs(linear[: len(rig.shapes)]) > 1e-4)
         V = self.base + np.tensordot(linear[on].astype(np.float32), rig.shapes[on], 1)
-        if self.held is not None:
-            V += self.held * (self.rest - V)
+        if self.stiff is not None:
+            V += self.stiff * (self.rest - V)
         for lids, k in zip(rig.lids, BLINKS, strict=True):
             share = self.lid_share(coefficients, k)
             if abs(share) > 1e-4:
@@ -45,12 +48,16 @@ class FaceShape:
         return V
 
     def lid_share(self, coefficients: np.ndarray, blink: int) -> float:
-        """By which share of the portrait's own opening an eye shuts; below 0 it opens wider."""
+        """The share of the portrait's own opening by which a lid shuts; below 0 it opens wider.
+
+        blink: one of BLINKS, the index of the eye's coefficient.
+        """
         return float(np.clip(coefficients[blink], -0.6, 1.0))
 
     def _tongue(self, V: np.ndarray, out: float) -> None:
-        """The model has no shape for it: the tip goes up to between the teeth, and from there beyond them;
-        in place.
+        """Puts the tongue out, in place: `out` up to 0.5 lifts its tip behind the teeth, more pushes it out.
+
+        The model has no shape for it.
         """
         rig = self.rig
         tongue = np.flatnonzero(rig.is_part("tongue"))

@@ -1,10 +1,10 @@
-"""Takes: a head's motion in the columns that Epic's app Live Link Face writes for a phone's ARKit, as CSV.
+"""Takes: a head's motion as the CSV file that Epic's app Live Link Face writes from a phone's ARKit.
 
-52 blendshapes of ARKit, then nine rotations in radians. Two of ours are one column there (browInnerUp,
-cheekPuff), and a head's place is not written. Against recordings of the app: eyes that look to the person's
-left have a negative yaw, eyes that look down a positive pitch, and the head's rotations have the same signs,
-by Unreal's own conversion from ARKit (yaw to the person's right, pitch down, roll clockwise as the camera
-sees it).
+Its columns are 52 blendshapes of ARKit, then nine rotations in radians. browInnerUp and cheekPuff are one
+column there and two coefficients here. The head's place is not in the file. Signs were checked against
+recordings of the app: eyes that look to the person's left have a negative yaw, eyes that look down a positive
+pitch, and so does the head, by Unreal's conversion from ARKit (yaw to the person's right, pitch down, roll
+clockwise as the camera sees it).
 """
 
 from __future__ import annotations
@@ -43,16 +43,17 @@ TIME, COUNT = "Timecode", "BlendshapeCount"
 SIGNS = np.array([-1.0, 1.0, 1.0])  # of our yaw, pitch and roll there
 CLOCK = 60  # frames of the timecode's second, as the app counts them
 CLOCKS = (24, 25, 30, CLOCK)
-FINE = 1000  # parts of such a frame that are written
+FINE = 1000  # parts of such a frame that the timecode's decimals count
 CODE = re.compile(r"(\d+):(\d\d):(\d\d)[:;](\d\d(?:\.\d+)?)")
 MOST, MOST_TURN = 2.0, 3.2  # of a coefficient, which exceeds 1 by little; radians
 HELP = "give a take of Live Link Face (.csv)"
 
 
 def write_take(path: str | Path, motion: HeadMotion) -> None:
-    """Write a motion. A frame without a face has a count of 0 and no numbers, as in the app's own files.
+    """Writes a motion as a take.
 
-    Numbers below 0 stay (mouthClose that opens the lips further, lids that are wider than usual).
+    A frame without a face has a count of 0 and no numbers, as in the app's own files. Negative coefficients
+    are written as they are: mouthClose that opens the lips further, lids that are wider open than usual.
     """
     with open(path, "w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
@@ -65,7 +66,7 @@ def write_take(path: str | Path, motion: HeadMotion) -> None:
 
 
 def _numbers(motion: HeadMotion) -> np.ndarray:
-    """(f, 61) in the columns' order and signs."""
+    """The numbers (f, 61) of a motion in the order and with the signs of the columns."""
     keys = [[INDEX[key] for key in ours(name[0].lower() + name[1:])] for name in SHAPES]
     shapes = np.stack([motion.coefficients[:, key].mean(1) for key in keys], 1)
     yaw, pitch = -np.radians(motion.gaze[:, 0]), np.radians(motion.gaze[:, 1])
@@ -83,11 +84,11 @@ def _code(time: float) -> str:
 
 
 def read_take(path: str | Path) -> HeadMotion:
-    """The motion of a take of Live Link Face, absolute; times count from its first row, the head's place is
-    0.
+    """Reads a take of Live Link Face as an absolute motion.
 
-    Frames without numbers have no confidence and lie on a line between their neighbours.
-    Raises: InputError for what is no such file: the line says what is missing, and in which row.
+    Times count from its first row; the head's place is 0. Frames without numbers have confidence 0 and are
+    interpolated linearly from their neighbours. Raises: InputError for another kind of file; the message says
+    what is wrong, and in which row.
     """
     path = check_readable(path, "take")
     try:
@@ -113,6 +114,7 @@ def read_take(path: str | Path) -> HeadMotion:
 
 
 def _number(path: Path, row: int, name: str, cell: str) -> float:
+    """The number in a cell of column `name`. Raises: InputError where it is none or out of range."""
     limit = MOST if name in SHAPES else MOST_TURN
     try:
         value = float(cell)
@@ -125,16 +127,19 @@ def _number(path: Path, row: int, name: str, cell: str) -> float:
 
 
 def _clock(path: Path, codes: list[str]) -> np.ndarray:
-    """Seconds (f,) from the first row on, of timecodes. A second has 24, 25, 30 or 60 frames: the fewest that
-    hold all numbers of frames there are, if the seconds change; else 60."""
+    """Timecodes HH:MM:SS:FF as seconds (f,) from the first row on. Raises: InputError.
+
+    A second has 24, 25, 30 or 60 frames: the fewest that the largest number of a frame allows, if the take
+    is longer than a second; else 60.
+    """
     parts = []
     for k, code in enumerate(codes):
-        found = CODE.fullmatch(code.strip())
-        if found is None:
+        match = CODE.fullmatch(code.strip())
+        if match is None:
             raise InputError(
                 f"{path}: the timecode of frame {k + 1} is {code[:30]!r}, not HH:MM:SS:FF; {HELP}"
             )
-        parts.append([float(part) for part in found.groups()])
+        parts.append([float(part) for part in match.groups()])
     hours, minutes, seconds, frames = np.array(parts).T
     whole = 3600 * hours + 60 * minutes + seconds
     turned = len(np.unique(whole)) > 2  # a whole second at least is seen
@@ -151,6 +156,7 @@ def _clock(path: Path, codes: list[str]) -> np.ndarray:
 
 
 def _motion(path: Path, times: np.ndarray, numbers: np.ndarray) -> HeadMotion:
+    """The motion of numbers (f, 61), NaN where a frame shows no face, at times (f,), seconds."""
     seen = ~np.isnan(numbers[:, 0])
     if not seen.any():
         raise InputError(f"{path}: shows a face in none of its {len(times)} frames; {HELP}")

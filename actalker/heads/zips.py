@@ -1,6 +1,7 @@
-"""Two rims of skin that meet: the gap between them measured in columns and set exactly, in place.
+"""A zip: two rims of skin, lips or lids, whose gap is measured in columns and set exactly.
 
-Columns run across, gaps along the head's up. A correction moves the rims and fades out over the skin around.
+Columns stand side by side across the rims; gaps are measured along the head's up. A correction moves the rims
+and fades out over the skin around.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 COLUMNS = 41
-TURNS = 8  # a rim's vertices move by what the gap is at their own x: this often until all columns are right
+TURNS = 8  # corrections at most until all columns are right: each moves a rim by the error at its vertices' x
 
 
 @dataclass(frozen=True, eq=False)
 class Zip:
-    """upper, lower: the rims' vertices from the image's left to its right. moved (m,): what a correction
-    moves, by `falls` (m,) of it, those with `low` (m,) along with the lower rim. lower_share: of a
-    correction, what the lower rim takes.
+    """Two rims and the skin that moves with them.
+
+    upper, lower: indices of the rims' vertices, from the image's left to its right. moved (m,): indices of
+    the vertices that a correction moves; falls (m,) in [0, 1]: by which share of it; low (m,) bool: whether
+    with the lower rim. lower_share: the share of a correction that the lower rim takes.
     """
 
     upper: np.ndarray
@@ -33,9 +36,11 @@ class Zip:
         cls, upper: np.ndarray, lower: np.ndarray, N: np.ndarray, near: np.ndarray, low: np.ndarray,
         reach: tuple[float, float], beside: float, lower_share: float,
     ) -> Zip:  # fmt: skip
-        """A zip that moves the vertices `near` (k,) of N (n, 3), which has its rims parted: whole within
-        reach[0] cm of their rim, not at all from reach[1] on nor `beside` cm past its ends. low (k,): whose
-        rim is the lower.
+        """The zip of two rims that moves the vertices `near` (k,) around them.
+
+        N (n, 3): the mesh with its rims parted. low (k,) bool: vertices that move with the lower rim. reach:
+        cm from the rim up to which vertices move fully, and from which on not at all. beside: cm past the
+        rims' ends where motion ends too.
         """
         away = np.where(low, *(cKDTree(dense(N[rim])).query(N[near])[0] for rim in (lower, upper)))
         ends = min(N[upper[0], 0], N[lower[0], 0]), max(N[upper[-1], 0], N[lower[-1], 0])
@@ -45,18 +50,26 @@ class Zip:
         falls[np.isin(near, rims)] = 1
         low = np.where(np.isin(near, rims), np.isin(near, lower), low)
         keep = falls > 1e-3
-        return cls(upper, lower, near[keep], falls[keep].astype(np.float32), low[keep], lower_share)
+        return cls(
+            upper,
+            lower,
+            moved=near[keep],
+            falls=falls[keep].astype(np.float32),
+            low=low[keep],
+            lower_share=lower_share,
+        )
 
     def columns(self, V: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """x (COLUMNS,) of the columns and the gap (COLUMNS, 2) there in y and z, cm, of vertices V (n, 3)."""
+        """The x (COLUMNS,) of the columns and their gaps (COLUMNS, 2) in y and z, cm, in vertices V."""
         U, L = forward(V[self.upper]), forward(V[self.lower])
         x = between(U, L)
         gap = [np.interp(x, U[:, 0], U[:, k]) - np.interp(x, L[:, 0], L[:, k]) for k in (1, 2)]
         return x, np.stack(gap, 1)
 
     def correct(self, V: np.ndarray, x: np.ndarray, wanted: np.ndarray, together: np.ndarray) -> None:
-        """Bring the gap in columns at x (COLUMNS,) to `wanted`, and the rims nearer by `together` in z; in
-        place.
+        """Sets the gap in y of the columns at x (COLUMNS,) to `wanted` (COLUMNS,), cm; changes V in place.
+
+        together (COLUMNS,): cm by which the rims come nearer in z.
         """
         U, L = forward(V[self.upper]), forward(V[self.lower])
         total = np.zeros(len(x))
@@ -74,7 +87,7 @@ class Zip:
 
 
 def rings(triangles: np.ndarray, start: np.ndarray, count: int) -> np.ndarray:
-    """By how many edges every vertex (n,) is away from the vertices `start`; `count` from there on."""
+    """How many edges each vertex (n,) is away from the vertices `start`, at most `count`."""
     away = np.full(int(triangles.max()) + 1, count)
     away[start] = 0
     for k in range(1, count):
@@ -84,24 +97,24 @@ def rings(triangles: np.ndarray, start: np.ndarray, count: int) -> np.ndarray:
 
 
 def forward(line: np.ndarray) -> np.ndarray:
-    """A rim (k, 3) in float64 whose x always rises: a pucker can fold its ends."""
+    """A rim (k, 3) in float64 with x made to increase, for a pucker can fold its ends."""
     line = line.astype(np.float64)
     line[:, 0] = np.maximum.accumulate(line[:, 0]) + 1e-7 * np.arange(len(line))
     return line
 
 
 def between(U: np.ndarray, L: np.ndarray) -> np.ndarray:
-    """x (COLUMNS,) where two rims lie over each other."""
+    """The x (COLUMNS,) of columns across the part where two rims (k, 3) lie over each other."""
     return np.linspace(max(U[0, 0], L[0, 0]), min(U[-1, 0], L[-1, 0]), COLUMNS)
 
 
 def dense(line: np.ndarray, times: int = 8) -> np.ndarray:
-    """A line of points (k, 3) with more of them between."""
+    """A line of points (k, 3) with `times` as many, interpolated between them."""
     t = np.linspace(0, len(line) - 1, (len(line) - 1) * times + 1)
     return np.stack([np.interp(t, np.arange(len(line)), line[:, k]) for k in range(3)], 1)
 
 
 def smoothstep(x: np.ndarray, low: float, high: float) -> np.ndarray:
-    """0 below low, 1 above high, smooth between (low > high turns it round)."""
+    """0 below low, 1 above high, a smooth cubic between; with low > high it falls instead."""
     t = np.clip((x - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)

@@ -237,7 +237,7 @@ def test_glasses_are_seen_and_stay_where_they_are():
     )
     image[bridge] = 20
     worn = PortraitFace(image, fit, np.ones((SIZE, SIZE), np.float32))
-    assert worn.form.held is not None and face().form.held is None
+    assert worn.form.stiff is not None and face().form.stiff is None
     brows = {"browInnerUp": 0.8, "browOuterUp": 0.8, "browDown": -0.3}
     nose = np.linalg.norm(worn.rig.neutral - worn.rig.neutral[worn.rig.ibug68[27]], axis=1) < 0.6
     moved = [np.abs(drawn(own, **brows).vertices - own.rest)[nose].max() for own in (worn, face())]
