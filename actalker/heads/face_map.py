@@ -1,14 +1,13 @@
-"""The face's own map: which place says what of a head's motion, and the numbers that a map holds.
+"""The face map: a head's motion laid out as an image that a network can denoise, and back to numbers.
 
-The head model's uv lays the face out flat. On 32 x 32 places of it, three channels hold how far the skin
-moves (the head's axes), a fourth has cells for the head's pose, gaze and tongue. A map is read by
-projecting it on what the coefficients can say, which averages errors away: skin that touches, such as
-lips, is far apart on the map, and its movement cannot be read off place by place.
+The head model's uv coordinates lay the face out flat. On a grid of 32 x 32 places of it, three channels hold
+how far the skin moves (in the head's axes), and a fourth has cells for the head's pose, gaze and tongue. A
+map is read by projecting it on the maps of all numbers (least squares), which averages errors away. It cannot
+be read place by place: skin that touches, such as the lips', lies far apart on the map.
 
-Numbers are (..., 62): `COEFFICIENTS`, then yaw, pitch, roll, x, y, z, then gaze to the right and down, as
-a relative `HeadMotion` has them. Maps are (..., 4, 32, 32). Regions are exact: what the mouth's numbers
-move is laid out inside the mouth's region alone, and everything else outside it, so that a masked map is
-read as masked numbers.
+Numbers are (..., 62): `COEFFICIENTS`, then yaw, pitch, roll, x, y, z, then gaze to the right and down, as a
+relative `HeadMotion` has them. Maps are (..., 4, 32, 32). Regions are exact: the mouth's numbers change the
+map inside the mouth's region only, all others outside only, so a masked map is read as masked numbers.
 """
 
 from __future__ import annotations
@@ -28,10 +27,12 @@ from .motion import POSE, HeadMotion
 SIDE, CHANNELS = 32, 4
 GAZE = ("gaze right", "gaze down")
 NUMBERS = (*COEFFICIENTS, *POSE, *GAZE)
-ENERGY = 12.0  # length of the map of a coefficient of 1: a blink counts as much as a jaw, five times larger
-RIDGE = 2e-6  # of a coefficient's own energy: what it takes from a number is below 0.0004 of it
+ENERGY = (
+    12.0  # norm of the map of a coefficient of 1: so a blink counts as much as a jaw, which moves 5 x more
+)
+RIDGE = 2e-6  # of a coefficient's own energy: it shrinks a number by less than 0.0004 of it
 CLOSING = 1.0  # cm from the lips' line at which the lips' closing has fallen to 1 / e
-MOUTH = ("jaw", "mouth", "cheekPuff", "tongue")  # how names begin that act in the mouth's region
+MOUTH = ("jaw", "mouth", "cheekPuff", "tongue")  # beginnings of names that act in the mouth's region
 FOLLOWS = "eyeLook"  # these follow from the gaze
 # rows and columns: below the nose down to the chin and the throat under it, cheek to cheek
 MOUTH_ROWS, MOUTH_COLUMNS = slice(15, 30), slice(4, 28)
@@ -48,7 +49,7 @@ CELLS = {  # rows, columns and the value of 1 degree or cm; both halves of a fac
     "gaze down": (slice(9, 11), OVER_EYES, 0.15),
     "tongueOut": (slice(17, 21), (slice(14, 18),), 2.0),
 }
-GROUPS = (  # what is told of a place: how much each of these moves it
+GROUPS = (  # channels of `places`: how much each of these moves a place
     ("jaw",),
     ("mouthPucker", "mouthFunnel"),
     ("mouthSmile", "mouthStretch", "mouthDimple", "mouthFrown"),
@@ -64,13 +65,13 @@ TURNED = ("yaw", "roll", "x", "gaze right")  # numbers that a mirror turns to th
 
 @dataclass(frozen=True, eq=False)
 class Places:
-    """basis (62, 4, 32, 32) float32: the map of each number's 1. reader (62, 4096) float32: a map to its
-    numbers.
+    """The face map of a head model.
 
-    regions: name -> (32, 32) float32 in [0, 1]. places (20, 32, 32) float32, about [-2, 2]: where on the
-    face a place is (x, y, z of the neutral face), how much each of `GROUPS` moves it, and the cells.
-    rows, share: (v,) vertices of the model that lie on the map, and (v, 1024), sparse, how each lies
-    between the places.
+    basis (62, 4, 32, 32) float32: the map of each number at 1. reader (62, 4096) float32: the matrix from a
+    flat map to its numbers. regions: masks (32, 32) float32 in [0, 1] by name. places (20, 32, 32) float32,
+    about [-2, 2]: a description of each place, namely x, y, z on the neutral face, how much each of `GROUPS`
+    moves it, and the cells of the fourth channel. rows (v,): indices of the model's vertices on the map.
+    share (v, 1024), sparse: bilinear weights of the places around each of these vertices.
     """
 
     basis: np.ndarray
@@ -81,8 +82,9 @@ class Places:
     share: sparse.csr_matrix
 
     def gathered(self, values: np.ndarray) -> np.ndarray:
-        """Values (v,) at `rows` as a map (32, 32): their mean around each place, the nearest one's where
-        none lies.
+        """Values (v,) at the vertices `rows` as a map (32, 32).
+
+        A place has the mean of the vertices around it, or, where there are none, the nearest place's value.
         """
         weight = np.asarray(self.share.sum(0)).ravel()
         mean = (self.share.T @ values / np.maximum(weight, 1e-9)).reshape(SIDE, SIDE)
@@ -94,7 +96,7 @@ class Places:
 
 @lru_cache(maxsize=1)
 def face_map() -> Places:
-    """The map of the model that comes with this package; made once, in a fraction of a second."""
+    """The face map of the head model that comes with this package; built once, in a fraction of a second."""
     model = head_model()
     face = slice(*model.part_range("face"))
     rows = np.flatnonzero(model.uv[face, 0] <= 1) + face.start
@@ -117,28 +119,31 @@ def face_map() -> Places:
     reader = np.zeros((len(NUMBERS), flat.shape[1]))
     reader[used] = np.linalg.solve(gram + RIDGE * np.diag(np.diag(gram)), flat)
     return Places(
-        basis.astype(np.float32),
-        reader.astype(np.float32),
-        _regions(mouth),
-        _told(_spread(share, model.neutral[rows]), basis),
-        rows,
-        share,
+        basis=basis.astype(np.float32),
+        reader=reader.astype(np.float32),
+        regions=_regions(mouth),
+        places=_descriptions(_spread(share, model.neutral[rows]), basis),
+        rows=rows,
+        share=share,
     )
 
 
 @lru_cache(maxsize=1)
 def weights() -> np.ndarray:
-    """How much each number counts, (62,) float64: the length of its map over that of a coefficient's."""
+    """The weight of each number, (62,) float64: the norm of its map over that of a coefficient's."""
     return np.linalg.norm(face_map().basis.reshape(len(NUMBERS), -1).astype(np.float64), axis=1) / ENERGY
 
 
 def numbers_of(motion: HeadMotion) -> np.ndarray:
-    """A relative motion as numbers (f, 62) float32."""
+    """The numbers (f, 62) float32 of a relative motion."""
     return np.concatenate([motion.coefficients, motion.pose, motion.gaze], 1).astype(np.float32)
 
 
 def motion_of(numbers: np.ndarray, times: np.ndarray) -> HeadMotion:
-    """The inverse of `numbers_of`, for numbers that a map was read to: eyeLook follows the gaze."""
+    """The relative motion of numbers (f, 62) at times (f,), seconds: the inverse of `numbers_of`.
+
+    A map does not hold the eyeLook coefficients; here they follow the gaze.
+    """
     names, pose = len(COEFFICIENTS), len(POSE)
     gaze = numbers[:, names + pose :]
     f = len(numbers)
@@ -153,20 +158,21 @@ def motion_of(numbers: np.ndarray, times: np.ndarray) -> HeadMotion:
 
 
 def mirrored(numbers: np.ndarray) -> np.ndarray:
-    """Numbers (..., 62) of a head that does the same in a mirror."""
+    """The numbers (..., 62) of the same motion seen in a mirror."""
     columns, signs = _mirror()
     return numbers[..., columns] * signs
 
 
 @lru_cache(maxsize=1)
 def _mirror() -> tuple[np.ndarray, np.ndarray]:
-    """Which number of a head each one of its mirror image is, and the sign that it has there, (62,)."""
+    """For each number of a mirrored head, the index of the head's own number and its sign: (62,) each."""
     columns = [NUMBERS.index(_other_side(name)) for name in NUMBERS]
     signs = [-1.0 if name in TURNED else 1.0 for name in NUMBERS]
     return np.array(columns), np.array(signs, np.float32)
 
 
 def _other_side(name: str) -> str:
+    """The name of the number on the other side of the face, or the name itself."""
     for one, other in (("_L", "_R"), ("_R", "_L"), ("Left", "Right"), ("Right", "Left")):
         if name.endswith(one):
             return name.removesuffix(one) + other
@@ -174,7 +180,7 @@ def _other_side(name: str) -> str:
 
 
 def _share(uv: np.ndarray) -> sparse.csr_matrix:
-    """How points (v, 2) of the map, in [0, 1], v upwards, lie between its places: (v, 1024), bilinear."""
+    """Bilinear weights (v, 1024) of the map's places at uv coordinates (v, 2) in [0, 1], v upwards."""
     x, y = uv[:, 0] * SIDE - 0.5, (1 - uv[:, 1]) * SIDE - 0.5
     j, i = (np.clip(np.floor(v).astype(int), 0, SIDE - 2) for v in (x, y))
     right, down = np.clip(x - j, 0, 1), np.clip(y - i, 0, 1)
@@ -186,6 +192,7 @@ def _share(uv: np.ndarray) -> sparse.csr_matrix:
 
 
 def _spread(share: sparse.csr_matrix, values: np.ndarray) -> np.ndarray:
+    """Smooth maps (k, 32, 32) that give values (v, k) at the vertices: least squares with a small slope."""
     step = sparse.diags_array([np.ones(SIDE - 1), -np.ones(SIDE - 1)], offsets=[0, 1], shape=(SIDE - 1, SIDE))
     one = sparse.eye_array(SIDE)
     steps = sparse.vstack([sparse.kron(one, step), sparse.kron(step, one)])
@@ -195,7 +202,7 @@ def _spread(share: sparse.csr_matrix, values: np.ndarray) -> np.ndarray:
 
 
 def _closing(model: HeadModel, rows: np.ndarray) -> np.ndarray:
-    """How lips close, (v, 3): the upper one down, the lower one up, most at the middle of their line."""
+    """The displacement (v, 3) of closing lips: the upper one down, the lower one up, most in the middle."""
     at, marks = model.neutral[rows], model.at_landmarks(model.neutral)
     line, (left, right) = (marks[13] + marks[14]) / 2, (marks[61], marks[291])
     along = (at[:, 0] - line[0]) / (abs(right[0] - left[0]) / 2)
@@ -209,7 +216,7 @@ def _closing(model: HeadModel, rows: np.ndarray) -> np.ndarray:
 
 
 def _regions(mouth: np.ndarray) -> dict[str, np.ndarray]:
-    """Mouth and upper part the map between them; soft ones fade inwards."""
+    """The regions by name: "mouth" (32, 32) and "upper" divide the map; soft ones fade inwards."""
     whole = np.ones_like(mouth)
     hard = {"mouth": mouth, "upper": 1 - mouth, "face": whole, "frame": whole}
     blurred = gaussian_filter(mouth, SOFT, mode="nearest")
@@ -217,7 +224,8 @@ def _regions(mouth: np.ndarray) -> dict[str, np.ndarray]:
     return hard | soft
 
 
-def _told(neutral: np.ndarray, basis: np.ndarray) -> np.ndarray:
+def _descriptions(neutral: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    """The channels `places` (20, 32, 32) of a map, from the neutral face (3, 32, 32) and the basis."""
     place = (neutral - neutral.mean((1, 2), keepdims=True)) / neutral.std((1, 2), keepdims=True)
     much = np.sqrt((basis[:, :3] ** 2).sum(1))
     groups = [
