@@ -1,4 +1,4 @@
-"""Video of a high dynamic range or a wide gamut to the pictures that an SDR display shows.
+"""Converts video of a high dynamic range (HDR) or a wide gamut to pictures for an SDR display.
 
 Letters: h w rows and columns. Linear light is in units of SDR's white.
 """
@@ -29,7 +29,7 @@ TO_709[DCI_P3] = TO_709[DISPLAY_P3]  # files say so and mean D65
 
 @dataclass(frozen=True)
 class Colours:
-    """How a video's numbers mean light. primaries, transfer: of ITU-T H.273."""
+    """What light the numbers of a video stand for. primaries, transfer: numbers of ITU-T H.273."""
 
     primaries: int
     transfer: int
@@ -45,11 +45,11 @@ class Colours:
         return self.hdr or self.primaries in TO_709
 
     def to_sdr(self, picture: np.ndarray) -> np.ndarray:
-        """(h, w, 3) uint16, RGB of full range, to (h, w, 3) uint8 for an SDR display.
+        """Convert (h, w, 3) uint16, RGB of full range, to (h, w, 3) uint8 for an SDR display.
 
-        HDR: SDR's white is at 203 cd/m² (ITU-R BT.2408) and tones up to four fifths of it stay; what is
-        brighter, up to 1000 cd/m², is pressed into what is left by the brightest of the three channels, so
-        that hues stay.
+        HDR: SDR's white is at 203 cd/m² (ITU-R BT.2408), and tones up to four fifths of it stay. Brighter
+        ones, up to 1000 cd/m², are compressed into the rest; all channels are scaled by the brightest of the
+        three, so that hues stay.
         """
         light = _light(self.transfer)[picture]
         if self.transfer == HLG:  # scene light to display light (BT.2100, the OOTF)
@@ -66,7 +66,7 @@ class Colours:
 
 
 def _pressed(light: np.ndarray) -> np.ndarray:
-    """Light up to PEAK / WHITE pressed into [0, 1]: as it is below KNEE, smooth there, 1 at the peak."""
+    """Compress light up to PEAK / WHITE into [0, 1]: unchanged below KNEE, smooth there, 1 at the peak."""
     most = (PEAK / WHITE - KNEE) / (1 - KNEE)
     over = np.clip((light - KNEE) / (1 - KNEE), 0, most)
     return np.where(light > KNEE, KNEE + (1 - KNEE) * over * (1 + over / most**2) / (1 + over), light)
@@ -74,7 +74,7 @@ def _pressed(light: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=3)
 def _light(transfer: int) -> np.ndarray:
-    """(65536,) float32: a code to linear light; HLG's is the scene's, with 1 at its peak."""
+    """The linear light of each 16-bit code, (65536,) float32; HLG's is the scene's, with 1 at its peak."""
     code = np.arange(65536) / 65535
     if transfer == PQ:  # SMPTE ST 2084
         root = code ** (1 / 78.84375)
@@ -89,5 +89,5 @@ def _light(transfer: int) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _codes() -> np.ndarray:
-    """(65536,) uint8: linear light of 16 bit to the code of an SDR display."""
+    """The code of an SDR display for each 16-bit step of linear light, (65536,) uint8."""
     return np.round((np.arange(65536) / 65535) ** (1 / GAMMA) * 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Media files opened and decoded by PyAV, whose errors become one line that names the file and the fix.
+"""Opens and decodes media files by PyAV, whose errors become one line that names the file and the fix.
 
 Only plain files on disk are opened: a playlist cannot make the reader fetch from elsewhere.
 """
@@ -8,11 +8,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import cast, overload
 
 import av
+from av import AudioFrame, VideoFrame
+from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.frame import Frame
+from av.stream import Stream
+from av.video.stream import VideoStream
 
 from ..errors import InputError
 from ..provenance import check_readable
@@ -30,7 +36,7 @@ FIX = {
 
 @contextmanager
 def open_media(path: str | Path, what: str) -> Iterator[InputContainer]:
-    """Open a media file for reading. what: `sound` or `video`, for messages.
+    """Open a media file for reading; what: `sound` or `video`, for messages.
 
     Raises: InputError for files that are not there, empty or no media, and for FFmpeg's errors in the block.
     """
@@ -55,8 +61,16 @@ def open_media(path: str | Path, what: str) -> Iterator[InputContainer]:
             raise InputError(f"{path}: the {what} cannot be decoded ({reason(error)}); {FIX[what]}") from None
 
 
-def decoded(container: InputContainer, stream: Any, path: str | Path) -> Iterator[Any]:
-    """The stream's frames in order. Damaged packets are left out, with one warning.
+@overload
+def decoded(container: InputContainer, stream: VideoStream, path: str | Path) -> Iterator[VideoFrame]: ...
+@overload
+def decoded(container: InputContainer, stream: AudioStream, path: str | Path) -> Iterator[AudioFrame]: ...
+
+
+def decoded(
+    container: InputContainer, stream: VideoStream | AudioStream, path: str | Path
+) -> Iterator[VideoFrame | AudioFrame]:
+    """The frames of a stream in order. Damaged packets are left out, with one warning.
 
     Raises: InputError when more packets are damaged than whole.
     """
@@ -71,7 +85,7 @@ def decoded(container: InputContainer, stream: Any, path: str | Path) -> Iterato
         if packet is None:
             break
         try:
-            frames = packet.decode()
+            frames = cast("list[VideoFrame | AudioFrame]", packet.decode())
         except av.FFmpegError:
             bad += 1
             continue
@@ -86,11 +100,16 @@ def decoded(container: InputContainer, stream: Any, path: str | Path) -> Iterato
         log.warning("%s: %d damaged packets were left out", path, bad)
 
 
-def is_cover(stream: Any) -> bool:
-    """Whether a video stream is the picture on a record's sleeve."""
+def time_base(source: Frame | Stream) -> Fraction:
+    """Seconds of one tick of the clock of a frame or stream that has times."""
+    return cast(Fraction, source.time_base)
+
+
+def is_cover(stream: VideoStream) -> bool:
+    """Whether a video stream is a cover picture of a sound file, not a video."""
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
 def reason(error: BaseException) -> str:
-    """What FFmpeg says, in a few words."""
+    """FFmpeg's message of an error, in a few words of lower case."""
     return str(getattr(error, "strerror", None) or error).lower()[:120]

@@ -1,4 +1,4 @@
-"""Folders of media files: what is in them, whatever links lead where, without what systems leave behind."""
+"""Lists the media files in a folder: through links, without what operating systems leave behind."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ DEEPEST = 3  # links to folders on the way to a file
 
 
 def is_hidden(path: Path) -> bool:
-    """Whether a name is that of no media of the user: it is hidden, or a system left it behind.
+    """Whether a path is hidden, or a system left it behind: not one of the user's media.
 
-    `._clip.mp4` is what macOS writes beside `clip.mp4` on other systems' disks: no video.
+    macOS writes `._clip.mp4` beside `clip.mp4` on other systems' disks, which is no video.
     """
     return path.name.startswith(".") or path.name.lower() in LEFT_BEHIND
 
 
 def files_below(folder: Path, without: Path | None = None) -> Iterator[Path]:
-    """Every file below a folder, in order, hidden ones left out; what is no folder counts as a file.
+    """Every file below a folder in order of names, without hidden ones; what is no folder counts as a file.
 
     Links to folders are followed, but never to a folder that is being walked already (a loop), and no more
     than `DEEPEST` in a row: folders that all link to each other have more ways through them than files.
@@ -80,36 +80,40 @@ def _below(
 
 
 def video_files(folder: Path, without: Path | None = None) -> list[Path]:
-    """The videos below a folder, by their endings, in order. A link that leads nowhere counts, so that it is
-    named by whatever reads it. without: a folder that is not walked.
+    """The videos below a folder, by their endings, in order of names.
+
+    A link that leads nowhere counts, so that whoever reads it names it in an error.
+    without: a folder that is not walked.
     """
     return [path for path in files_below(folder, without) if path.suffix.lower() in VIDEO_ENDINGS]
 
 
 def picture_files(folder: str | Path, without: Path | None = None) -> list[Path]:
-    """The pictures below a folder, by their endings, in order. without: a folder that is not walked.
+    """The pictures below a folder, by their endings, in order of names.
+
+    without: a folder that is not walked.
 
     Raises: InputError if there are none.
     """
-    found = [p for p in files_below(Path(folder), without) if p.suffix.lower() in PICTURE_ENDINGS]
-    if not found:
+    pictures = [p for p in files_below(Path(folder), without) if p.suffix.lower() in PICTURE_ENDINGS]
+    if not pictures:
         raise InputError(
             f"{folder}: no pictures in it; give a folder of portraits ({', '.join(PICTURE_ENDINGS)})"
         )
-    return found
+    return pictures
 
 
 def by_stem(paths: Iterable[Path], folder: Path) -> dict[str, Path]:
-    """Files by their names below `folder` without ending, by which files of two folders are paired.
+    """Files by their names below `folder` without ending, so that the files of two folders can be paired.
 
-    The two ways to write an accented letter (macOS has its own) are one name.
+    Both Unicode forms of an accented letter (macOS has its own) count as one name.
     Raises: InputError that names two files of one name.
     """
-    found: dict[str, Path] = {}
+    named: dict[str, Path] = {}
     for path in paths:
         stem = unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
-        if stem in found:
-            one, two = (p.relative_to(folder).as_posix() for p in (found[stem], path))
+        if stem in named:
+            one, two = (p.relative_to(folder).as_posix() for p in (named[stem], path))
             raise InputError(f"{folder}: {one} and {two} have one name; rename or remove one of them")
-        found[stem] = path
-    return found
+        named[stem] = path
+    return named

@@ -1,7 +1,7 @@
-"""What the headers of uncompressed sound files say, and headers that were written before the sound was known.
+"""Reads the headers of uncompressed sound files, and repairs sizes that were written before they were known.
 
 A pipe, a server or a recorder that was stopped cannot go back: its sizes are placeholders. FFmpeg refuses
-some of them; `mended` opens such a file with the sizes that it has.
+some of them; `mended` opens such a file with its true sizes.
 """
 
 from __future__ import annotations
@@ -11,22 +11,23 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from ..errors import InputError
 from ..provenance import check_readable
 
 HUGE = {4: 0x7F000000, 8: 1 << 61}  # bytes: a size of 4 or 8 bytes that says more was not counted
-ROUND = (10**8, 1 << 24)  # bytes: nor were whole multiples, with or without a header
+ROUND = (10**8, 1 << 24)  # bytes: nor were whole multiples of these, with or without a header
 SLACK = 64  # bytes of header
 W64 = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
 
 
 @dataclass
 class Header:
-    """seconds: of sound, by the size in the header, 0 where all of it is there. samples: by the fact chunk of
-    a WAV. None: it does not say.
+    """What the header of a sound file says; None where it does not.
 
+    seconds: length of the sound by the size in the header, 0 where the file holds all of it.
+    samples: their number, by the fact chunk of a WAV.
     patches: place in the file -> bytes that belong there instead of a placeholder that FFmpeg refuses.
     """
 
@@ -37,105 +38,112 @@ class Header:
 
 @dataclass(frozen=True)
 class _Chunk:
+    """A chunk of a file; start and place: where its content and its size are."""
+
     name: bytes
-    size: int  # of its content, as told
-    begin: int  # of its content
-    place: int  # of the size
+    size: int  # of its content, by the file
+    start: int
+    place: int
 
 
 def read_header(path: str | Path) -> Header:
-    """The header of a WAV (RIFF, RF64, W64), AIFF, AU or CAF; one that says nothing for other files."""
+    """The header of a WAV (RIFF, RF64, W64), AIFF, AU or CAF; an empty `Header` for other files."""
     with open(path, "rb") as file:
-        start, end = file.read(16), file.seek(0, 2)
-        if start[:4] in (b"RIFF", b"RF64", b"BW64") and end > 12:
-            return _riff(file, start, end)
-        if start == W64:
+        head, end = file.read(16), file.seek(0, 2)
+        if head[:4] in (b"RIFF", b"RF64", b"BW64") and end > 12:
+            return _riff(file, head, end)
+        if head == W64:
             return _w64(file, end)
-        if start[:4] == b"FORM":
+        if head[:4] == b"FORM":
             return _aiff(file, end)
-        if start[:4] == b"caff":
+        if head[:4] == b"caff":
             return _caf(file, end)
-        if start[:4] == b".snd" and start[8:12] == bytes(4):  # 0 where -1 means not known
+        if head[:4] == b".snd" and head[8:12] == bytes(4):  # 0 where -1 means not known
             return Header(patches={8: b"\xff" * 4})
     return Header()
 
 
-def mended(path: str | Path) -> BinaryIO | None:
-    """The file with its own sizes instead of placeholders; None where nothing is to be mended."""
+def mended(path: str | Path) -> io.FileIO | None:
+    """The file, opened, with its true sizes instead of placeholders; None where none must be replaced."""
     patches = read_header(path).patches
-    return _Patched(path, patches) if patches else None  # type: ignore[return-value]
+    return _Patched(path, patches) if patches else None
 
 
 class _Patched(io.FileIO):
-    """A file with other bytes at a few places."""
+    """A file that reads other bytes at a few places."""
 
     def __init__(self, path: str | Path, patches: dict[int, bytes]) -> None:
         super().__init__(path)
         self.patches = patches
 
     def read(self, size: int | None = -1) -> bytes:
-        begin = self.tell()
+        start = self.tell()
         data = bytearray(super().read(-1 if size is None else size))
         for place, value in self.patches.items():
-            low, high = max(place, begin), min(place + len(value), begin + len(data))
+            low, high = max(place, start), min(place + len(value), start + len(data))
             if low < high:
-                data[low - begin : high - begin] = value[low - place : high - place]
+                data[low - start : high - start] = value[low - place : high - place]
         return bytes(data)
 
 
-def _chunks(file: BinaryIO, begin: int, head: int, order: str, pad: int) -> Iterator[_Chunk]:
-    """Chunks from `begin` on: a name of `head` bytes, a size, a content that ends at a multiple of `pad`."""
-    wide = 4 if head == 4 and pad == 2 else 8
-    own = head + wide if head == 16 else 0  # W64 counts the chunk's head
-    file.seek(begin)
-    while len(read := file.read(head + wide)) == head + wide:
+def _chunks(
+    file: BinaryIO, start: int, head: int, order: Literal["little", "big"], pad: int
+) -> Iterator[_Chunk]:
+    """Chunks from `start` on: a name of `head` bytes, a size, a content that ends at a multiple of `pad`."""
+    width = 4 if head == 4 and pad == 2 else 8  # bytes of the size
+    counted = head + width if head == 16 else 0  # W64 counts the chunk's head
+    file.seek(start)
+    while len(read := file.read(head + width)) == head + width:
         here = file.tell()
-        size = int.from_bytes(read[head:], order) - own  # type: ignore[arg-type]
-        yield _Chunk(read[:4], size, here, here - wide)
+        size = int.from_bytes(read[head:], order) - counted
+        yield _Chunk(read[:4], size, here, here - width)
         if size < 0 or size > HUGE[8]:
             return
         file.seek(here + size + (-size) % pad)
 
 
-def _guessed(size: int, wide: int) -> bool:
-    """Whether a size was written before it was known."""
-    return size <= 0 or size >= HUGE[wide] or any((size + SLACK) % unit <= 2 * SLACK for unit in ROUND)
+def _is_placeholder(size: int, width: int) -> bool:
+    """Whether a size of `width` bytes was written before it was known."""
+    return size <= 0 or size >= HUGE[width] or any((size + SLACK) % unit <= 2 * SLACK for unit in ROUND)
 
 
-def _told(begin: int, size: int, rate: float, end: int) -> float | None:
-    """Seconds of `size` bytes at `rate`; 0 where the file holds them all: rates in headers may be wrong."""
-    if begin + size <= end:
+def _seconds(start: int, size: int, rate: float, end: int) -> float | None:
+    """Seconds of `size` bytes from `start` on, `rate` of them a second; None where the rate is not known.
+
+    0 where the file, which ends at `end`, holds them all: rates in headers may be wrong.
+    """
+    if start + size <= end:
         return 0.0
     return size / rate if rate else None
 
 
 def refuse_swapped(path: str | Path) -> None:
-    """Raise InputError for RIFX, a WAV with its bytes the other way round: FFmpeg gives noise for it."""
+    """Raise InputError for RIFX, a WAV whose numbers are big-endian: FFmpeg decodes it to noise."""
     check_readable(path, "sound")
     with open(path, "rb") as file:
         if file.read(4) == b"RIFX":
             raise InputError(f"{path}: is a big-endian WAV (RIFX), which cannot be decoded; export it as WAV")
 
 
-def _riff(file: BinaryIO, start: bytes, end: int) -> Header:
-    """WAV; beyond 4 GB its sizes lie in a chunk ds64."""
+def _riff(file: BinaryIO, head: bytes, end: int) -> Header:
+    """WAV; beyond 4 GB its sizes lie in a chunk ds64. head: the file's first 16 bytes."""
     out, rate, long = Header(), 0, None
-    whole, wide, place = int.from_bytes(start[4:8], "little"), 4, 0
+    whole, width, place = int.from_bytes(head[4:8], "little"), 4, 0
     for chunk in _chunks(file, 12, 4, "little", 2):
         content = file.read(24) if chunk.name in (b"ds64", b"fmt ", b"fact") else b""
-        if chunk.name == b"ds64" and start[:4] != b"RIFF":
+        if chunk.name == b"ds64" and head[:4] != b"RIFF":
             whole, long = (int.from_bytes(content[k : k + 8], "little") for k in (0, 8))
-            place, wide = chunk.begin, 8
+            place, width = chunk.start, 8
         elif chunk.name == b"fmt ":
             rate = int.from_bytes(content[8:12], "little")  # bytes a second
         elif chunk.name == b"fact":
             out.samples = int.from_bytes(content[:4], "little")
         elif chunk.name == b"data":
             size = chunk.size if long is None or chunk.size < HUGE[4] else long
-            if not _guessed(size, wide) and whole + SLACK >= chunk.begin + size:
-                out.seconds = _told(chunk.begin, size, rate, end)
-            elif wide == 8 and _guessed(size, wide):
-                sizes = [end - 8, end - chunk.begin, 0]  # of the file, of the sound, samples
+            if not _is_placeholder(size, width) and whole + SLACK >= chunk.start + size:
+                out.seconds = _seconds(chunk.start, size, rate, end)
+            elif width == 8 and _is_placeholder(size, width):
+                sizes = [end - 8, end - chunk.start, 0]  # of the file, of the sound, samples
                 out.patches = {place: b"".join(value.to_bytes(8, "little") for value in sizes)}
             break
     return out
@@ -148,31 +156,31 @@ def _w64(file: BinaryIO, end: int) -> Header:
         if chunk.name == b"fmt ":
             rate = int.from_bytes(file.read(12)[8:], "little")
         elif chunk.name == b"data":
-            if not _guessed(chunk.size, 8):
-                out.seconds = _told(chunk.begin, chunk.size, rate, end)
+            if not _is_placeholder(chunk.size, 8):
+                out.seconds = _seconds(chunk.start, chunk.size, rate, end)
             else:
-                told = end - chunk.begin + 24
-                out.patches = {16: end.to_bytes(8, "little"), chunk.place: told.to_bytes(8, "little")}
+                size = end - chunk.start + 24
+                out.patches = {16: end.to_bytes(8, "little"), chunk.place: size.to_bytes(8, "little")}
             break
     return out
 
 
 def _aiff(file: BinaryIO, end: int) -> Header:
-    """AIFF and AIFC; FFmpeg reads on to the end where no frames are told."""
+    """AIFF and AIFC; FFmpeg reads on to the end where the header counts no frames."""
     patches = {}
     for chunk in _chunks(file, 12, 4, "big", 2):
         if chunk.name == b"COMM" and int.from_bytes(file.read(6)[2:], "big") >= HUGE[4]:
-            patches[chunk.begin + 2] = bytes(4)
+            patches[chunk.start + 2] = bytes(4)
         elif chunk.name == b"SSND":
             if chunk.size == 0 or chunk.size >= HUGE[4]:
                 patches |= {4: (end - 8).to_bytes(4, "big")} if end < 1 << 32 else {}
-                patches[chunk.place] = min(end - chunk.begin, 0xFFFFFFFF).to_bytes(4, "big")
+                patches[chunk.place] = min(end - chunk.start, 0xFFFFFFFF).to_bytes(4, "big")
             break
     return Header(patches=patches)
 
 
 def _caf(file: BinaryIO, end: int) -> Header:
-    """Apple's CAF: sizes of 8 bytes; -1 is not known."""
+    """Apple's CAF: sizes of 8 bytes; -1 means not known."""
     out, rate = Header(), 0.0
     for chunk in _chunks(file, 8, 4, "big", 1):
         if chunk.name == b"desc":
@@ -180,20 +188,21 @@ def _caf(file: BinaryIO, end: int) -> Header:
         elif chunk.name == b"data":
             if chunk.size >= HUGE[8] and chunk.size != (1 << 64) - 1:
                 out.patches = {chunk.place: b"\xff" * 8}
-            elif not _guessed(chunk.size, 8):
-                out.seconds = _told(chunk.begin, chunk.size, rate, end)
+            elif not _is_placeholder(chunk.size, 8):
+                out.seconds = _seconds(chunk.start, chunk.size, rate, end)
             break
     return out
 
 
 def _caf_rate(content: bytes) -> float:
-    """Bytes a second of a CAF's `desc`; 0 for packets of changing size."""
+    """Bytes a second by the chunk `desc` of a CAF; 0 for packets of changing size."""
     rate, _, _, size, frames = struct.unpack(">d4sIII", content)
     return rate * size / frames if frames else 0.0
 
 
 def vorbis_end(path: str | Path) -> int | None:
-    """Samples of an Ogg Vorbis by the clock of its last page; None for other files, several tracks, chains.
+    """How many samples an Ogg Vorbis has, by the clock of its last page; None for other files, several tracks
+    and chained streams.
 
     FFmpeg counts them wrongly where long and short blocks meet.
     """

@@ -1,4 +1,4 @@
-"""Pictures: any file that a camera or a program writes to an upright RGB array of 8 bit, and PNG back."""
+"""Pictures: reads any common file as an upright RGB array of 8 bit, and writes PNG."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def read_image(path: str | Path) -> np.ndarray:
 
 
 def decode_image(file: IO[bytes], path: str | Path) -> np.ndarray:
-    """`read_image` of an open file; `path` names it in errors."""
+    """`read_image` of an open file; path: its name in errors."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of size and odd metadata: both are dealt with here
         try:
@@ -64,22 +64,24 @@ def decode_image(file: IO[bytes], path: str | Path) -> np.ndarray:
 
 
 def write_png(path: str | Path, array: np.ndarray, overwrite: bool = True, says: str | None = None) -> None:
-    """Write (h, w, 3) or (h, w) uint8 as PNG; the file appears when it is whole. says: its comment, if
-    any.
+    """Write (h, w, 3) or (h, w) uint8 as PNG; the file appears when it is whole.
+
+    says: the comment in its metadata; None: it has none.
+    Raises: InputError for another array, or where the file cannot be written.
     """
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,)):
         raise InputError(f"{path}: a PNG takes (h, w, 3) or (h, w) uint8, not {array.shape} {array.dtype}")
     with whole_file(path, overwrite) as work:
-        told = PngImagePlugin.PngInfo()
+        info = PngImagePlugin.PngInfo()
         if says is not None:
-            told.add_text("Comment", says)
-        Image.fromarray(np.ascontiguousarray(array)).save(work, format="PNG", pnginfo=told)
+            info.add_text("Comment", says)
+        Image.fromarray(np.ascontiguousarray(array)).save(work, format="PNG", pnginfo=info)
 
 
 def flat_rgb(picture: Image.Image, name: str | Path, profile: bytes | None = None) -> np.ndarray:
-    """A picture of any kind that Pillow has as (h, w, 3) uint8: 8 bit, sRGB, alpha over white.
+    """A picture of any of Pillow's modes as (h, w, 3) uint8: 8 bit, sRGB, alpha over white.
 
-    profile: of its colours, where they are not sRGB's.
+    name: of the picture, for errors. profile: the ICC profile of its colours; None: they are sRGB's.
     """
     if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
         picture = _to_8_bit(name, picture)
@@ -92,6 +94,7 @@ def flat_rgb(picture: Image.Image, name: str | Path, profile: bytes | None = Non
 
 
 def _decode(path: str | Path, file: IO[bytes]) -> np.ndarray:
+    """`decode_image`, with Pillow's own errors."""
     head = file.read(4096)
     file.seek(0)
     if _coded_as(head) == "HEIC":
@@ -114,7 +117,7 @@ def _decode(path: str | Path, file: IO[bytes]) -> np.ndarray:
 
 
 def is_still(path: str | Path) -> bool:
-    """Whether a file that readers of video open as well holds one picture: AVIF, HEIC, GIF, PNG, WebP."""
+    """Whether a file that FFmpeg may open as video holds one picture: AVIF, HEIC, GIF, PNG or WebP."""
     try:
         with open(path, "rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -128,7 +131,7 @@ def is_still(path: str | Path) -> bool:
 
 
 def _coded_as(head: bytes) -> str | None:
-    """AVIF or HEIC by all brands that a file's first box names; None for others."""
+    """ "AVIF" or "HEIC", by all the brands in a file's first box; None for other files."""
     if head[4:8] != b"ftyp":
         return None
     box = head[: int.from_bytes(head[:4], "big")]
@@ -139,6 +142,7 @@ def _coded_as(head: bytes) -> str | None:
 
 
 def _heic(path: str | Path, file: IO[bytes]) -> Image.Image:
+    """A HEIC picture by pillow-heif. Raises: InputError where that is not installed."""
     try:
         heif = need("heif", "pillow_heif")
     except InputError as error:
@@ -147,7 +151,7 @@ def _heic(path: str | Path, file: IO[bytes]) -> Image.Image:
 
 
 def _whole_jpeg(file: IO[bytes]) -> IO[bytes]:
-    """The JPEG with its end mark where that alone is missing: no pixel hangs on what is put in its place.
+    """The JPEG with its end mark, where only that is missing: no pixel depends on it.
 
     A JPEG that lacks more stays as it is, and is refused as damaged when it is decoded.
     """
@@ -166,15 +170,15 @@ def _whole_jpeg(file: IO[bytes]) -> IO[bytes]:
 
 
 def _to_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
-    """The picture in sRGB, where its colour profile is another that can be read."""
+    """The picture in sRGB; unchanged where its colour profile cannot be read."""
     mode, alpha = picture.mode, None
     if mode in ("RGBA", "LA"):
         alpha, picture = picture.getchannel("A"), picture.convert(mode[:-1])
     elif mode not in ("RGB", "L", "CMYK"):
         return picture
     try:
-        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        changed = ImageCms.profileToProfile(picture, own, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        changed = ImageCms.profileToProfile(picture, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
     except (ImageCms.PyCMSError, OSError, ValueError):  # damaged, or of another number of channels
         changed = None
     picture = picture if changed is None else changed
@@ -185,6 +189,7 @@ def _to_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
 
 
 def _shrink_while_decoding(path: str | Path, picture: Image.Image) -> None:
+    """Let a JPEG be decoded at 1/2, 1/4 or 1/8 of its size. Raises: InputError where that is not enough."""
     w, h = picture.size
     # a progressive JPEG is held whole as coefficients before any scaling
     if isinstance(picture, JpegImagePlugin.JpegImageFile) and not picture.info.get("progressive"):
@@ -200,7 +205,7 @@ def _shrink_while_decoding(path: str | Path, picture: Image.Image) -> None:
 
 
 def _to_8_bit(path: str | Path, picture: Image.Image) -> Image.Image:
-    """Grey of 16 bit to 8: 65535 is white."""
+    """Grey of 16 bit as 8 bit; 65535 is white."""
     if picture.mode == "F":
         raise InputError(f"{path}: the picture holds decimal numbers; save it as PNG with 8 bit")
     values = np.clip(np.asarray(picture).astype(np.float32), 0, 65535)

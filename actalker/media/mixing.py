@@ -1,6 +1,6 @@
-"""Channels to one or two: averaged, and heard where an average would cancel them.
+"""Mixes channels to one or two: their average, or the loudest where they cancel each other.
 
-Letters: c channels, n samples, w channels that are wanted, s seconds of the sound.
+Letters: c channels, n samples, w channels of the mix, s seconds of the sound.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ SURROUND = {  # left and right from FL FR FC LFE and the pairs behind (ITU-R BS.
 CANCELLED = 1 / 4  # of the power that channels with nothing in common would have
 SPEECH = 4000  # Hz: differences over a period of it show speech, no offset and little hum
 FADE = 100  # from one way of mixing to the next: 1 / FADE of a second
-NEAR = 1 / 4  # of the loudest channel's power: one that has more is kept to
-SAID = 1 / 100  # of the loudest second's power: what is said
+NEAR = 1 / 4  # of the loudest channel's power: a channel with more is not left for it
+SAID = 1 / 100  # of the loudest second's power: quieter seconds are not in the warning
 
 
-def mix_weights(own: int, wanted: int) -> np.ndarray:
-    """Weights (w, c) from a sound's channels to 1 or 2, the sum of each row 1."""
-    if wanted == own <= 2:
-        weights = np.eye(own)
-    elif wanted == 2 and own in SURROUND:
-        weights = np.array(SURROUND[own])
+def mix_weights(channels: int, wanted: int) -> np.ndarray:
+    """Weights (w, c) that mix c = `channels` to w = `wanted`, 1 or 2; each row has the sum 1."""
+    if wanted == channels <= 2:
+        weights = np.eye(channels)
+    elif wanted == 2 and channels in SURROUND:
+        weights = np.array(SURROUND[channels])
     else:
-        weights = np.ones((wanted, own))
+        weights = np.ones((wanted, channels))
     return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 class Mix:
-    """How a sound's channels (c, n) become `wanted` ones: weights that may change from second to second.
+    """How a sound's channels (c, n) are mixed to `wanted` ones, by weights that may change every second.
 
-    Usually `mix_weights`. Where channels cancel each other (opposite polarity: a wrongly wired microphone),
-    what would be left of them is less than a quarter of the power that channels with nothing in common give:
-    there the loudest is heard alone. Said in one line.
+    Usually `mix_weights`. Channels can cancel each other (opposite polarity: a wrongly wired microphone): the
+    mix then has less than a quarter of the power of a mix of independent channels. In such seconds the
+    loudest channel is heard alone, with one warning.
     """
 
     def __init__(self, samples: np.ndarray, rate: int, wanted: int, name: str) -> None:
@@ -53,11 +53,13 @@ class Mix:
         heard = np.flatnonzero(lost & (power > SAID * power.max(initial=0)))
         if heard.size:
             end = min(int(heard[-1]) + 1, samples.shape[1] / rate)
-            told = "%s: its channels cancel each other between %d and %.4g s; there the louder one is heard"
-            log.warning(told, name, heard[0], end)
+            message = (
+                "%s: its channels cancel each other between %d and %.4g s; there the louder one is heard"
+            )
+            log.warning(message, name, heard[0], end)
 
     def __call__(self, block: np.ndarray, start: int) -> np.ndarray:
-        """Samples start .. start + k, (c, k) float32, mixed: (w, k) float32."""
+        """Mix the samples from `start` on, (c, k) float32, to (w, k) float32."""
         if len(self.weights) == 1:
             return self.weights[0] @ block
         out = np.empty((self.weights.shape[1], block.shape[1]), np.float32)
@@ -78,7 +80,7 @@ class Mix:
 def _by_second(
     samples: np.ndarray, rate: int, usual: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each second: weights (s, w, c), power of the loudest channel (s,), whether channels cancel (s,)."""
+    """For each second: weights (s, w, c), power of the loudest channel (s,), whether channels cancel (s,)."""
     step = max(1, rate // SPEECH)
     seconds = max(1, -(-samples.shape[1] // rate))
     alone = np.zeros((seconds, *usual.shape))  # power of each channel that a mix takes
@@ -99,9 +101,8 @@ def _by_second(
         if not known.size:
             continue
         nearest = known[np.maximum(np.searchsorted(known, np.arange(seconds), side="right") - 1, 0)]
-        usually = int(
-            alone[:, row].sum(axis=0).argmax()
-        )  # one channel throughout, unless another is far louder
+        # one channel throughout, unless another is far louder
+        usually = int(alone[:, row].sum(axis=0).argmax())
         for k in np.flatnonzero(lost[nearest, row]):
             power = alone[nearest[k], row]
             channel = usually if power[usually] > NEAR * power.max() else int(power.argmax())

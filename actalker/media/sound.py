@@ -1,4 +1,4 @@
-"""Sound: any track that PyAV reads to float samples, mixed and resampled block by block.
+"""Sound: reads any track that PyAV decodes as float samples, and mixes and resamples it block by block.
 
 Letters: c channels, n samples.
 """
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
 import soxr
+from av import AudioFrame
 
 from ..errors import InputError
-from .container import decoded, open_media
+from .container import decoded, open_media, time_base
 from .headers import read_header, refuse_swapped, vorbis_end
 from .mixing import Mix
 from .store import BLOCK, Store, to_full_scale
@@ -34,9 +34,10 @@ LARGEST = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True, eq=False)
 class Sound:
-    """samples: (c, n) float32 in [-1, 1], maybe on disk (np.memmap). rate: samples a second.
-    name: what it is called where something is said of it, the file for one that was read.
+    """Samples of sound at a constant rate.
 
+    samples: (c, n) float32 in [-1, 1], maybe on disk (np.memmap). rate: samples a second.
+    name: of the sound, for messages: the path of a file that was read.
     Raises: InputError for samples of another shape, no channel, more than 64, and a rate below 1.
     """
 
@@ -54,11 +55,14 @@ class Sound:
 
     @property
     def duration(self) -> Fraction:
-        """Seconds, exact."""
+        """The length in seconds, exact."""
         return Fraction(self.samples.shape[1], self.rate)
 
     def cut(self, start: Fraction, stop: Fraction) -> Sound:
-        """The part from start to stop seconds, without a copy; what lies outside the sound is left out."""
+        """The part from start to stop seconds, without a copy and clipped to the sound.
+
+        Raises: InputError where nothing is left.
+        """
         first, last = (min(max(round(t * self.rate), 0), self.samples.shape[1]) for t in (start, stop))
         if last <= first:
             raise InputError(
@@ -68,7 +72,7 @@ class Sound:
         return Sound(self.samples[:, first:last], self.rate, self.name)
 
     def check(self) -> None:
-        """Raises: InputError for samples that are not numbers, and less than a frame of them."""
+        """Raise InputError for samples that are not numbers, and for less than a frame of sound (40 ms)."""
         if self.duration < SHORTEST:
             raise InputError(f"sound of {1000 * float(self.duration):g} ms: give at least 40 ms")
         for start in range(0, self.samples.shape[1], BLOCK):
@@ -78,9 +82,10 @@ class Sound:
                 raise InputError(f"sound: has samples that are not numbers (NaN or infinite) at {at:.2f} s")
 
     def mono(self, rate: int = 16000) -> np.ndarray:
-        """All channels averaged, at `rate`: (n,) float32, n = round(duration * rate); maybe its own.
+        """The average of all channels at `rate`, (n,) float32, n = round(duration * rate).
 
-        Where the channels cancel each other, the louder one (`mixing.Mix`).
+        Where channels cancel each other, the louder one is taken (`mixing.Mix`). The result may share memory
+        with `samples`.
         """
         if rate == self.rate and len(self.samples) == 1:
             return self.samples[0]
@@ -113,15 +118,16 @@ class Sound:
 
     @cached_property
     def _mono(self) -> Mix:
+        """The mix to one channel; it looks at all samples, so it is made once."""
         return Mix(self.samples, self.rate, 1, self.name)
 
 
 def read_sound(path: str | Path, limit: Fraction | None = None, start: Fraction = Fraction(0)) -> Sound:
     """Read the sound track of a sound or video file: the default one, or the first that decodes.
 
-    Padding of the encoder is left out as the container says; gaps between packets are silence; in a video
+    Padding of the encoder is left out as the container says; gaps between packets become silence; in a video
     the sound starts with the picture. Sound beyond full scale is scaled down, or cut to it where it is a few
-    samples (`to_full_scale`). Memory stays flat for hours.
+    samples (`to_full_scale`). Memory does not grow with the length of the sound.
 
     Args:
         limit: seconds; what comes later is not read.
@@ -133,21 +139,21 @@ def read_sound(path: str | Path, limit: Fraction | None = None, start: Fraction 
     with open_media(path, "sound") as container, Store() as store:
         stream = sound_track(container, path)
         zero = picture_start(container, path)
-        frames, told = decoded(container, stream, path), None
+        frames, declared = decoded(container, stream, path), None
         if container.format.name == "ogg" and stream.codec_context.name == "vorbis":
-            told = vorbis_end(path)
-        if told is not None:  # FFmpeg's own cuts at either end are wrong by some blocks
+            declared = vorbis_end(path)
+        if declared is not None:  # FFmpeg's own cuts at either end are wrong by some blocks
             stream.codec_context.flags2 |= av.codec.context.Flags2.skip_manual
-            next(frames, None)  # what a first block makes without one before it
-        track = _Track(path, frames, zero, container.format.name, told)
+            next(frames, None)  # the first block is not sound yet: the codec needs one before it
+        track = _Track(path, frames, zero, container.format.name, declared)
         first = round(start * track.rate)
         most = None if limit is None else round(limit * track.rate)
         peak = 0.0
         for block in track:
-            kept = block[:, max(0, first - track.begin) :]
-            if kept.shape[1]:
-                peak = max(peak, float(np.abs(kept).max()))
-                store.write(kept)
+            part = block[:, max(0, first - track.start) :]
+            if part.shape[1]:
+                peak = max(peak, float(np.abs(part).max()))
+                store.write(part)
             if most is not None and store.length >= most:
                 break
         else:
@@ -159,32 +165,41 @@ def read_sound(path: str | Path, limit: Fraction | None = None, start: Fraction 
             f"{path}: its sound ends at {ends:.2f} s; start before that, not at {float(start):g} s"
         )
     if samples.shape[1] < SHORTEST * track.rate:
-        found = (
+        amount = (
             f"{1000 * samples.shape[1] / track.rate:.3g} ms of sound" if samples.size else "no sound in it"
         )
         after = f" after {float(start):g} s" if start else ""
         only = "only " if samples.size else ""
-        raise InputError(f"{path}: {only}{found}{after}; give at least {1000 * SHORTEST} ms")
+        raise InputError(f"{path}: {only}{amount}{after}; give at least {1000 * SHORTEST} ms")
     if peak > 1:
         to_full_scale(samples, path)
     return Sound(samples, track.rate, str(path))
 
 
 class _Track:
-    """Decoded frames as blocks (c, n) in their places from `zero` on: gaps filled, paddings cut.
+    """Decoded frames as blocks of samples (c, n) at their times: gaps are filled, paddings are cut.
 
-    zero: seconds on the file's clock of the first sample; None: where the sound begins. kind: of container;
-    the times of `UNTIMED` ones are those of a reader that takes the first frame's rate for all.
-    rate, channels: of the first frame; later ones that differ are brought to it, with one warning.
-    told: samples of the whole track, where it is known.
-    begin, end: place of the block that was given last. decoded: samples, those before zero too.
+    Args:
+        zero: seconds on the file's clock of the first sample; None: where the sound begins.
+        kind: name of the container's format. The times in `UNTIMED` ones are not of the file: the reader
+            computes them by the first frame's rate.
+        declared: samples of the whole track, where the file says how many.
+    Attributes:
+        rate, channels: of the first frame; later frames that differ are converted, with one warning.
+        start, end: first sample of the last block that was yielded, and the one behind it.
+        decoded: how many samples were decoded, those before zero too.
     """
 
     def __init__(
-        self, path: str | Path, frames: Iterator[Any], zero: Fraction | None, kind: str, told: int | None
+        self,
+        path: str | Path,
+        frames: Iterator[AudioFrame],
+        zero: Fraction | None,
+        kind: str,
+        declared: int | None,
     ) -> None:
-        self.path, self.zero, self.kind, self.told = path, zero, kind, told
-        self.begin = self.end = self.decoded = 0
+        self.path, self.zero, self.kind, self.declared = path, zero, kind, declared
+        self.start = self.end = self.decoded = 0
         first = next(frames, None)
         if first is None:
             raise InputError(f"{path}: no sound in it; give at least {1000 * SHORTEST} ms")
@@ -209,7 +224,7 @@ class _Track:
                 )
             self.decoded += block.shape[1]
             if frame.pts is not None and (self.kind not in UNTIMED or self.end == 0):
-                now = frame.pts * frame.time_base
+                now = frame.pts * time_base(frame)
                 self.zero = now if self.zero is None else self.zero
                 ahead = round((now - self.zero) * self.rate) - self.end
                 largest = LARGEST_GAP * self.rate
@@ -221,8 +236,8 @@ class _Track:
                         yield self._at_end(np.zeros((self.channels, min(BLOCK, ahead - k)), np.float32))
             yield self._at_end(block)
 
-    def _packed(self, frame: Any) -> Any:
-        """The frame in a form that PyAV reads: from 8 planes on it reads past the last, and dies."""
+    def _packed(self, frame: AudioFrame) -> AudioFrame:
+        """The frame in a format that PyAV reads: with 8 planes or more it reads past the last and crashes."""
         form = frame.format
         if not form.is_planar or self.channels < 8:
             return frame
@@ -231,52 +246,54 @@ class _Track:
         (packed,) = self.packers[form.name].resample(frame)
         return packed
 
-    def _counted(self, frame: Any) -> int | None:
-        """How many samples of the last frame are sound: the rest fills a block of the codec."""
+    def _counted(self, frame: AudioFrame) -> int | None:
+        """How many samples of the last frame are sound, the rest being padding; None: all of them."""
         exact = self.kind.startswith("mov") and frame.time_base == Fraction(1, self.rate)
         if exact and 0 < (frame.duration or 0) < frame.samples:
-            return frame.duration  # MP4 tells; in Ogg FFmpeg has cut the frame already, and this is less
-        told = self.told or read_header(self.path).samples  # of ADPCM and other codecs with blocks
-        inside = told is not None and self.decoded < told < self.decoded + frame.samples
-        return told - self.decoded if told is not None and inside else None
+            return frame.duration  # MP4 says so; in Ogg FFmpeg has cut the frame already, and this is less
+        declared = self.declared or read_header(self.path).samples  # of ADPCM and other codecs with blocks
+        inside = declared is not None and self.decoded < declared < self.decoded + frame.samples
+        return declared - self.decoded if declared is not None and inside else None
 
     def _at_end(self, block: np.ndarray) -> np.ndarray:
-        self.begin, self.end = self.end, self.end + block.shape[1]
+        """The block, counted as the next one of the track."""
+        self.start, self.end = self.end, self.end + block.shape[1]
         return block
 
-    def _alike(self, first: Any, frames: Iterator[Any]) -> Iterator[Any]:
-        """All frames with the rate and channels of the first."""
+    def _alike(self, first: AudioFrame, frames: Iterator[AudioFrame]) -> Iterator[AudioFrame]:
+        """All frames, converted to the rate and channels of the first."""
         yield first
         form = now = (self.rate, self.layout.name)
-        change, said = None, False
+        change: av.AudioResampler | None = None
+        warned = False
         for frame in frames:
             kind = (frame.sample_rate, frame.layout.name)
             if kind != now:
                 yield from [] if change is None else change.resample(None)
                 change = None if kind == form else av.AudioResampler("flt", self.layout, self.rate)
                 now = kind
-                if not said:
-                    told = "%s: changes its rate or channels at %.2f s; brought to those of its beginning"
-                    log.warning(told, self.path, self.end / self.rate)
-                said = True
+                if not warned:
+                    message = "%s: changes its rate or channels at %.2f s; brought to those of its beginning"
+                    log.warning(message, self.path, self.end / self.rate)
+                warned = True
             yield from [frame] if change is None else change.resample(frame)
         yield from [] if change is None else change.resample(None)
 
 
-def _with_last(frames: Iterable[Any]) -> Iterator[tuple[Any, bool]]:
+def _with_last(frames: Iterable[AudioFrame]) -> Iterator[tuple[AudioFrame, bool]]:
     """Every frame, and whether it is the last."""
-    held = None
+    previous = None
     for frame in frames:
-        if held is not None:
-            yield held, False
-        held = frame
-    if held is not None:
-        yield held, True
+        if previous is not None:
+            yield previous, False
+        previous = frame
+    if previous is not None:
+        yield previous, True
 
 
-def _floats(frame: Any) -> np.ndarray:
-    """A decoded frame's samples, (c, n) float32, full scale 1."""
-    raw = frame.to_ndarray()
+def _floats(frame: AudioFrame) -> np.ndarray:
+    """The samples of a decoded frame, (c, n) float32, with a full scale of 1."""
+    raw: np.ndarray = frame.to_ndarray()
     if not frame.format.is_planar:
         raw = raw.reshape(-1, frame.layout.nb_channels).T
     if raw.dtype == np.uint8:

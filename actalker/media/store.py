@@ -1,4 +1,4 @@
-"""Decoded samples: in memory while they are few, on disk when they are many; and their full scale.
+"""Stores decoded samples, in memory while they are few and on disk when they are many; sets their full scale.
 
 Letters: c channels, n samples.
 """
@@ -14,17 +14,17 @@ import numpy as np
 from ..errors import InputError
 
 log = logging.getLogger("actalker")
-IN_MEMORY = 64 << 20  # bytes of samples held in memory; longer sound lies in a temporary file
+IN_MEMORY = 64 << 20  # bytes of samples in memory at most; longer sound lies in a temporary file
 BLOCK = 1 << 18  # samples worked on at once
 FEW = 1000  # one sample in so many beyond full scale is a click, more are a track with another scale
-LEAST = 8  # clicks that are a few, however short the sound
+LEAST = 8  # so many clicks count as a few, however short the sound
 FAR = 4.0  # a sample so many times beyond all but a few others is no part of the sound
 WHOLE = (2.0**15, 2.0**23, 2.0**31)  # full scales of whole numbers: 16, 24 and 32 bits
 STEPS = 16  # of the histogram, per octave
 
 
 class Store:
-    """Samples that arrive in blocks: in memory while they are few, then in a file without a name."""
+    """Collects samples that arrive in blocks: in memory while they are few, then in a file without a name."""
 
     def __init__(self) -> None:
         self.length = 0
@@ -39,7 +39,7 @@ class Store:
             self._file.close()  # a memory map of it lives on
 
     def write(self, block: np.ndarray) -> None:
-        """Append (c, n)."""
+        """Append a block (c, n)."""
         self.length += block.shape[1]
         self._parts.append(np.ascontiguousarray(block.T, dtype=np.float32))
         if self._file is None and self.length * block.shape[0] * 4 <= IN_MEMORY:
@@ -64,12 +64,12 @@ class Store:
 
 
 def to_full_scale(samples: np.ndarray, name: object) -> None:
-    """Bring samples (c, n) into [-1, 1], in place: all of them finite, some beyond it.
+    """Bring finite samples (c, n), some of them beyond [-1, 1], into it, in place.
 
     A few samples beyond full scale, clicks and the overshoots of lossy codecs, are cut to it. A track that is
     beyond it as a whole is scaled down: whole numbers as those of 16, 24 or 32 bits, others by the largest
-    sample that is not far (`FAR`) beyond all but a few of the rest. One line says what was done where it can
-    be heard.
+    sample that is not far (`FAR`) beyond all but a few of the rest. A change that can be heard is logged in
+    one line, with the sound's `name`.
     """
     blocks = [samples[:, k : k + BLOCK] for k in range(0, samples.shape[1], BLOCK)]
     sizes = np.zeros(STEPS * 130, np.int64)  # how many samples between 2^(k / STEPS) and the next
@@ -88,8 +88,8 @@ def to_full_scale(samples: np.ndarray, name: object) -> None:
         far = int(above[min(int(STEPS * np.log2(scale)) + STEPS, len(above) - 1)])
         if scale > 2 and scale <= WHOLE[-1] and all(_whole(block, scale) for block in blocks):
             scale = next(full for full in WHOLE if full >= min(scale, peak))
-            told = "%s: its samples are whole numbers beyond full scale, read as %d-bit ones"
-            log.warning(told, name, round(np.log2(scale)) + 1)
+            message = "%s: its samples are whole numbers beyond full scale, read as %d-bit ones"
+            log.warning(message, name, round(np.log2(scale)) + 1)
         elif scale > 2:
             log.warning("%s: its samples go up to %.4g, scaled down to full scale", name, scale)
     if far and peak > 2 * scale:
@@ -100,4 +100,5 @@ def to_full_scale(samples: np.ndarray, name: object) -> None:
 
 
 def _whole(block: np.ndarray, scale: float) -> bool:
+    """Whether all samples up to `scale` are whole numbers."""
     return bool(((block == np.rint(block)) | (np.abs(block) > scale)).all())

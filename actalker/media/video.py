@@ -1,4 +1,4 @@
-"""Video: what a file holds, and its frames, upright, streaming, at their own times or at a constant rate."""
+"""Video: describes a file, and reads its frames, upright, at their own times or at a constant rate."""
 
 from __future__ import annotations
 
@@ -8,26 +8,32 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import av
 import numpy as np
+from av import Packet, VideoFrame
+from av.container import InputContainer
+from av.sidedata.sidedata import SideData
+from av.video.codeccontext import VideoCodecContext
+from av.video.stream import VideoStream
 
 from ..errors import InputError
 from ..timeline import Interval, frame_count, frame_time
 from .colour import BT2020_MATRIX, UNKNOWN, Colours
-from .container import FIX, decoded, is_cover, open_media
+from .container import FIX, decoded, is_cover, open_media, time_base
 
 MOST_PIXELS = 64 << 20  # of one frame
-NEAR = Fraction(2)  # seconds that are decoded sooner than sought
-EARLY = Fraction(1, 20)  # seconds; a picture that stays for long is held until this before the next one
+NEAR = Fraction(2)  # seconds that are decoded faster than they are sought
+EARLY = Fraction(1, 20)  # seconds before a picture begins at which it may stand for a moment
 DOLBY = ("dvh1", "dvhe")  # HEVC whose colours only Dolby Vision's decoders know, where it names no others
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """width, height: upright, square pixels. fps: mean. duration: seconds.
+    """What a video file holds.
 
+    width, height: in pixels, upright and with square pixels. fps: the mean. duration: in seconds.
     mirrored, rotation: what a player does with the stored picture: left and right change places, then it is
     turned by 0, 90, 180 or 270 degrees clockwise.
     """
@@ -43,7 +49,7 @@ class VideoInfo:
 
 
 def probe(path: str | Path) -> VideoInfo:
-    """What a video file holds, counted from its packets: headers are often missing or wrong.
+    """Describe a video file by counting its packets: headers are often missing or wrong.
 
     Raises: InputError for files without a video track, or without frames.
     """
@@ -63,7 +69,7 @@ def probe(path: str | Path) -> VideoInfo:
         for packet in _packets(container, stream):
             start = packet.pts if packet.pts is not None else packet.dts
             times.append((start, packet.duration or 0))
-        unit, count = stream.time_base, len(times)
+        unit, count = time_base(stream), len(times)
         known = [(start, length) for start, length in times if start is not None]
         duration = step * count
         if known and len(known) == count:
@@ -73,7 +79,16 @@ def probe(path: str | Path) -> VideoInfo:
     declared = stream.average_rate
     if declared and abs(float(declared / rate) - 1) < 1e-3:
         rate = declared  # time stamps are rounded to the container's clock, this is not
-    return VideoInfo(width, height, count, rate, duration, mirrored, turned, sound)
+    return VideoInfo(
+        width=width,
+        height=height,
+        frames=count,
+        fps=rate,
+        duration=duration,
+        mirrored=mirrored,
+        rotation=turned,
+        has_sound=sound,
+    )
 
 
 def picture_start(path: str | Path) -> Fraction:
@@ -87,7 +102,7 @@ def picture_start(path: str | Path) -> Fraction:
             raise InputError(f"{path}: has no frames; export it again as MP4 (H.264)")
         if first.pts is None or container.start_time is None:
             return Fraction(0)
-        return max(first.pts * first.time_base - Fraction(container.start_time, av.time_base), Fraction(0))
+        return max(first.pts * time_base(first) - Fraction(container.start_time, av.time_base), Fraction(0))
 
 
 def read_frames(
@@ -104,12 +119,12 @@ def read_frames(
             the start (`EARLY` seconds before it begins at most), and there are frame_count(duration, fps) of
             them: variable rates are fine.
         size: scale down so that the longer side has at most this many pixels.
-        limit: frames given at most.
+        limit: the most frames to read.
         span: the part of the video that is read, exact; the reader seeks to it. Without `fps` its first
             frame is the one shown at span.start.
-    HDR (PQ, HLG) and wide gamuts become what an SDR display shows (`Colours.to_sdr`).
-    Raises: InputError for files without a video track, at once; for damaged ones, and ones that end before
-        the span starts, when it comes to that.
+    HDR (PQ, HLG) and wide gamuts are converted for an SDR display (`Colours.to_sdr`).
+    Raises: InputError at once for files without a video track; while reading, for damaged files and ones that
+        end before the span starts.
     """
     with open_media(path, "video") as container:
         _video_stream(container, path)
@@ -121,10 +136,9 @@ def read_frames(
 
 
 def timed_frames(path: str | Path, size: int | None = None) -> Iterator[tuple[Fraction, np.ndarray]]:
-    """Every frame of a video and the second at which it begins, the first at 0; `read_frames` says how they
-    look.
+    """Every frame of a video, and the second at which it begins, the first at 0.
 
-    Raises: as `read_frames` does.
+    Frames and errors are as in `read_frames`.
     """
     with open_media(path, "video") as container:
         _video_stream(container, path)
@@ -135,20 +149,21 @@ def _spanned(
     path: str | Path, size: int | None, span: Interval
 ) -> Iterator[tuple[Fraction, Fraction, np.ndarray]]:
     """The frames shown in a span, and the one after it; their starts count from the span's."""
-    held: tuple[Fraction, Fraction, np.ndarray] | None = None
-    for begin, length, picture in _timed_frames(path, size, span.start):
-        start = begin - span.start
-        if held is not None and start > 0:
-            yield held
-        held = start, length, picture
-        if span.stop is not None and begin >= span.stop:
+    previous: tuple[Fraction, Fraction, np.ndarray] | None = None
+    for time, length, picture in _timed_frames(path, size, span.start):
+        start = time - span.start
+        if previous is not None and start > 0:
+            yield previous
+        previous = start, length, picture
+        if span.stop is not None and time >= span.stop:
             break
-    if held is None or held[0] + held[1] <= 0:
+    if previous is None or previous[0] + previous[1] <= 0:
         raise InputError(f"{path}: ends before {float(span.start):g} s; give times inside the video")
-    yield held
+    yield previous
 
 
 def _limited(pictures: Iterator[np.ndarray], limit: int | None) -> Iterator[np.ndarray]:
+    """The first `limit` pictures, without asking for one more."""
     for k, picture in enumerate(pictures):
         if limit is not None and k >= limit:
             return
@@ -160,11 +175,11 @@ def _limited(pictures: Iterator[np.ndarray], limit: int | None) -> Iterator[np.n
 def _at_constant_rate(
     frames: Iterator[tuple[Fraction, Fraction, np.ndarray]], fps: Fraction, stop: Fraction | None = None
 ) -> Iterator[np.ndarray]:
-    """Frames nearest to k / fps, k = 0 .. frame_count(end, fps) - 1; the end is at `stop` at the latest.
+    """The frames nearest to k / fps, for k from 0 to frame_count(end, fps) - 1, the end being at most `stop`.
 
-    Holds two or three pictures at any rates.
+    At most two or three pictures are in memory, whatever the rates.
     """
-    chosen: deque[np.ndarray] = deque()  # of moments that count if the video goes on long enough
+    chosen: deque[np.ndarray] = deque()  # for moments that are shown if the video goes on long enough
     before: tuple[Fraction, np.ndarray] | None = None
     k, end = 0, Fraction(0)
     for start, length, picture in frames:
@@ -175,7 +190,7 @@ def _at_constant_rate(
                 yield chosen.popleft()
                 k += 1
         before, end = (start, picture), max(end, start + length)
-    assert before is not None  # no frames at all are told before
+    assert before is not None  # a video without frames has raised already
     for j in range(frame_count(end if stop is None else min(end, stop), fps) - k):
         yield chosen[j] if j < len(chosen) else before[1]
 
@@ -198,7 +213,7 @@ def _timed_frames(
                 h, w = _upright_size(frame, stream, path)
                 scale = 1.0 if size is None else min(1.0, size / max(h, w))
                 target = max(1, round(h * scale)), max(1, round(w * scale))
-            time = last + step if frame.pts is None else frame.pts * frame.time_base
+            time = last + step if frame.pts is None else frame.pts * time_base(frame)
             zero = time if zero is None else zero
             start = max(time - zero, last)
             length = frame.duration * frame.time_base if frame.duration and frame.time_base else step
@@ -208,10 +223,13 @@ def _timed_frames(
             raise InputError(f"{path}: has no frames; export it again as MP4 (H.264)")
 
 
-def _seek(container: Any, stream: Any, path: str | Path, since: Fraction) -> Fraction | None:
-    """Go to a key frame at or before `since`, if the file can. Returns the first frame's time if it went.
+def _seek(
+    container: InputContainer, stream: VideoStream, path: str | Path, since: Fraction
+) -> Fraction | None:
+    """Seek to a key frame at or before `since`, if the file can.
 
-    Indexes lie: where the frame that comes first after the jump is too late, nothing is left out.
+    Indexes may be wrong: where the first frame after the jump is too late, nothing is skipped.
+    Returns: the time of the file's first frame if frames were skipped, else None.
     """
     if since < NEAR:
         return None
@@ -220,8 +238,8 @@ def _seek(container: Any, stream: Any, path: str | Path, since: Fraction) -> Fra
         first = next(decoded(trial, track, path), None)
         if first is None or first.pts is None:
             return None
-        zero = first.pts * first.time_base
-        goal = math.floor((zero + since) / track.time_base)
+        zero = first.pts * time_base(first)
+        goal = math.floor((zero + since) / time_base(track))
         try:
             trial.seek(goal, stream=track, backward=True)
             there = next(decoded(trial, track, path), None)
@@ -233,16 +251,21 @@ def _seek(container: Any, stream: Any, path: str | Path, since: Fraction) -> Fra
     return zero
 
 
-def _picture(frame: Any, upright: tuple[int, int], tags: tuple[int, int, int]) -> np.ndarray:
-    """tags: of the container, for what the frame does not say of its colours."""
+def _picture(frame: VideoFrame, upright: tuple[int, int], tags: tuple[int, int, int]) -> np.ndarray:
+    """A frame as (h, w, 3) uint8 RGB of the size `upright` = (h, w), turned as a player shows it.
+
+    tags: the container's colour tags, for those that the frame does not have.
+    """
     aside, over, down = _turn(frame)
     h, w = upright[::-1] if aside else upright
-    own = [tag if found in UNKNOWN else found for found, tag in zip(_tags(frame), tags, strict=True)]
-    colours = Colours(own[0], own[1])
+    both = zip(_tags(frame), tags, strict=True)
+    primaries, transfer, matrix = (default if tag in UNKNOWN else tag for tag, default in both)
+    colours = Colours(primaries, transfer)
+    picture: np.ndarray
     if colours.converted:
-        matrix = BT2020_MATRIX if colours.hdr and own[2] in UNKNOWN else own[2]
-        changes = {"format": "rgb48le", "src_colorspace": matrix}
-        picture = colours.to_sdr(frame.reformat(w, h, interpolation="AREA", **changes).to_ndarray())
+        matrix = BT2020_MATRIX if colours.hdr and matrix in UNKNOWN else matrix
+        deep = frame.reformat(w, h, "rgb48le", src_colorspace=matrix, interpolation="AREA")
+        picture = colours.to_sdr(deep.to_ndarray())
     else:
         picture = frame.reformat(w, h, "rgb24", interpolation="AREA").to_ndarray()
     if aside:
@@ -250,15 +273,17 @@ def _picture(frame: Any, upright: tuple[int, int], tags: tuple[int, int, int]) -
     return np.ascontiguousarray(picture[:: -1 if down else 1, :: -1 if over else 1])
 
 
-def _tags(source: Any) -> tuple[int, int, int]:
-    """Primaries, transfer and matrix of a frame or a decoder, by their numbers in ITU-T H.273."""
+def _tags(source: VideoFrame | VideoCodecContext) -> tuple[int, int, int]:
+    """The colour tags of a frame or a decoder: primaries, transfer and matrix, numbers of ITU-T H.273."""
     return int(source.color_primaries), int(source.color_trc), int(source.colorspace)
 
 
-def _turn(frame: Any) -> tuple[bool, bool, bool]:
-    """How a player brings a frame upright: whether it swaps rows and columns, then mirrors left and right,
-    then up and down; a display matrix takes (x, y) to (ax + cy, bx + dy)."""
-    for data in frame.side_data:
+def _turn(frame: VideoFrame) -> tuple[bool, bool, bool]:
+    """How a player brings a frame upright, by its display matrix, which takes (x, y) to (ax + cy, bx + dy).
+
+    Returns: whether rows and columns are swapped, then whether left and right are, then up and down.
+    """
+    for data in cast("Iterator[SideData]", frame.side_data):
         if data.type.name == "DISPLAYMATRIX":
             a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()
             if abs(b) + abs(c) > abs(a) + abs(d):
@@ -267,8 +292,8 @@ def _turn(frame: Any) -> tuple[bool, bool, bool]:
     return False, False, False
 
 
-def _upright_size(frame: Any, stream: Any, path: str | Path) -> tuple[int, int]:
-    """(h, w) as a player shows the frame: turned, and with square pixels."""
+def _upright_size(frame: VideoFrame, stream: VideoStream, path: str | Path) -> tuple[int, int]:
+    """The size (h, w) at which a player shows the frame: turned, and with square pixels."""
     shape = Fraction(stream.sample_aspect_ratio or 1)
     h, w = frame.height, frame.width
     w = round(w * shape) if Fraction(1, 4) <= shape <= 4 else w
@@ -277,7 +302,8 @@ def _upright_size(frame: Any, stream: Any, path: str | Path) -> tuple[int, int]:
     return (w, h) if _turn(frame)[0] else (h, w)
 
 
-def _video_stream(container: Any, path: str | Path) -> Any:
+def _video_stream(container: InputContainer, path: str | Path) -> VideoStream:
+    """The first video stream that is no cover picture. Raises: InputError where it cannot be shown."""
     for stream in container.streams.video:
         if is_cover(stream):
             continue
@@ -288,16 +314,17 @@ def _video_stream(container: Any, path: str | Path) -> Any:
                 f"{path}: is Dolby Vision without a picture that others can show; export it as SDR or HLG"
             )
         return stream
-    found = "holds only sound" if container.streams.audio else "has no video track"
-    raise InputError(f"{path}: {found}; give a video of a face")
+    lack = "holds only sound" if container.streams.audio else "has no video track"
+    raise InputError(f"{path}: {lack}; give a video of a face")
 
 
-def _usual_step(stream: Any) -> Fraction:
-    """Seconds from frame to frame where the file does not say."""
+def _usual_step(stream: VideoStream) -> Fraction:
+    """Seconds from frame to frame, for frames whose duration the file does not say."""
     return 1 / Fraction(stream.average_rate or stream.guessed_rate or 25)
 
 
-def _packets(container: Any, stream: Any) -> Iterator[Any]:
+def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
+    """The packets of a stream that hold frames to be shown."""
     packets = container.demux(stream)
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Frames and sound to an MP4 (H.264 + AAC), streaming; the file appears when it is whole."""
+"""Writes frames and sound as MP4 (H.264 + AAC), frame by frame; the file appears when it is whole."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BITS = 96000  # a second and channel: speech is transparent well below
 
 
 class VideoWriter:
-    """Write frames one by one; the sound goes along and ends exactly with the last frame.
+    """Writes frames one by one; the sound goes along and ends exactly with the last frame.
 
     >>> with VideoWriter("clip.mp4", Fraction(25), (128, 128), sound) as video:        # doctest: +SKIP
     ...     for frame in frames:
@@ -37,7 +37,7 @@ class VideoWriter:
         sound: cut, or padded with silence, to frames / fps seconds. None: no sound track.
         crf: quality of H.264, 0 (lossless) to 51; 16 shows no difference to the eye.
         threads: of the encoder; 0 is one for every core. The file's bytes depend on their number.
-        says: what the file's comment says, which players and ffprobe show; None: it has none.
+        says: the file's comment, which players and ffprobe show; None: it has none.
         preset: x264's, `ultrafast` to `veryslow`: how long it looks for a smaller file of this quality.
     Raises: InputError when the file exists and may not be overwritten, or cannot be written.
     """
@@ -103,6 +103,7 @@ class VideoWriter:
                 self._track.write_until(self.frames / self.fps)
 
     def _open_video(self, container: OutputContainer) -> VideoStream:
+        """Add the video stream, H.264 in BT.709."""
         # mbtree reads past small frames: with it the same frames give one of several files
         options = {"crf": str(self.crf), "preset": self.preset, "x264-params": "mbtree=0"}
         stream = container.add_stream("libx264", rate=self.fps, options=options)
@@ -115,6 +116,7 @@ class VideoWriter:
         return stream
 
     def _finish(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Write what the encoders still hold, unless the block has failed with an exception of this kind."""
         if kind is not None:
             return
         if self.frames == 0:
@@ -125,7 +127,7 @@ class VideoWriter:
 
 
 class _SoundTrack:
-    """The sound's way into a container, as far as the picture has come; silence where it has ended."""
+    """Writes sound into a container, as far as the picture has come; silence where the sound has ended."""
 
     def __init__(self, container: OutputContainer, sound: Sound) -> None:
         self.rate = sound.rate if sound.rate in AAC_RATES else 48000
@@ -139,7 +141,7 @@ class _SoundTrack:
         self.stream.codec_context.bit_rate = BITS * channels
 
     def write_until(self, time: Fraction) -> None:
-        """Write what lies before `time` seconds."""
+        """Write the sound before `time` seconds that is not written yet."""
         wanted = round(time * self.rate) - self.written
         while self.ready.shape[1] < wanted:
             silence = np.zeros((self.ready.shape[0], wanted - self.ready.shape[1]), dtype=np.float32)
@@ -152,12 +154,13 @@ class _SoundTrack:
             self.written += wanted
 
     def close(self) -> None:
-        """Write what the encoder holds back."""
+        """Write the samples that the encoder still holds."""
         self.container.mux(self.stream.encode(None))
 
 
 @contextmanager
 def _named_errors(path: Path) -> Iterator[None]:
+    """Turn FFmpeg's errors in the block into InputErrors that name the path."""
     try:
         yield
     except av.FFmpegError as error:
