@@ -19,6 +19,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from .errors import InputError
 from .provenance import check_readable
@@ -32,6 +33,7 @@ REASONS = {  # words of torch's messages, which advise to run the program: what 
 }
 FETCH = "fetch the model again"
 COUNTER = "num_batches_tracked"  # of batch norms: of no use once trained, and absent from old files
+DRAWS = (Tensor.normal_, Tensor.uniform_)
 SHOWN = 3  # weights that a line about many names
 Weights = dict[str, Tensor]
 M = TypeVar("M", bound=nn.Module)
@@ -165,12 +167,30 @@ def with_counters(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> W
     return {**{name: value for name, value in zeros.items() if name not in weights}, **weights}
 
 
+class _NoDraws(TorchFunctionMode):
+    """Leaves out `torch.nn.init` and random numbers on the meta device, which compute nothing there but take
+    time and load torch's compiler."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., object],
+        types: object,
+        args: tuple = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
+        draws = func in DRAWS or getattr(func, "__module__", None) == nn.init.__name__
+        tensor = args[0] if args else (kwargs or {}).get("tensor")
+        if draws and isinstance(tensor, Tensor) and tensor.is_meta:
+            return tensor
+        return func(*args, **(kwargs or {}))
+
+
 def undrawn(build: Callable[[], M]) -> M:
     """A module whose parameters have no values yet (they lie on the meta device): none is drawn at random.
     Its buffers have theirs, since `__init__` computes some that no file holds."""
     from accelerate import init_empty_weights
 
-    with init_empty_weights(include_buffers=False):
+    with init_empty_weights(include_buffers=False), _NoDraws():
         return build()
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from ..errors import InputError
 from ..provenance import check_folder, check_writable, made_by, make_folder
 from .options import new_parser, parse
+from .quick import import_quickly
 
 SPEECH = Path(__file__).parent.parent / "assets" / "speech.flac"
 BASE = "a woman talks to the viewer"
@@ -67,6 +68,7 @@ def demo(
         for path in (portrait, driver, gates):
             check_writable(path, overwrite)
     # what is wrong is told before torch is imported
+    import_quickly("actalker.pipeline.talking_head")
     from skimage.data import astronaut
 
     from ..evaluation.figures import CAPTION, PANEL, side_by_side

@@ -12,6 +12,7 @@ from pathlib import Path
 from ..errors import InputError
 from ..provenance import check_readable, check_writable, made_by
 from .options import new_parser, parse
+from .quick import import_quickly
 
 log = logging.getLogger("actalker")
 SIZE = 256  # side of the square by which faces are found to stand; a head model draws at any size
@@ -63,6 +64,7 @@ def run(argv: Sequence[str]) -> int:
     check_readable(options.portrait, "picture")
     check_writable(out, options.overwrite)
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    import_quickly("actalker.pipeline.looks")
     from ..codecs.codec import VIEWS
     from ..codecs.face_motion import FaceMotion
     from ..errors import one_of

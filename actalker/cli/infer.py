@@ -15,6 +15,7 @@ from ..provenance import check_readable
 from ..signals.signal import SIGNALS, check_driven
 from .like import Like, like_of
 from .options import new_parser, pairs, parse
+from .quick import import_quickly
 from .run_options import add_run_options, add_signals, run_options
 
 
@@ -124,6 +125,8 @@ def prepare(settings: Mapping[str, Any], like: Like | None = None) -> tuple[Any,
     check_driven(name for name in SIGNALS if settings[name] is not None)
     check_name(settings["model"])
     options = run_options(settings)
+    if not settings["compile"]:
+        import_quickly("actalker.pipeline.talking_head")
     from ..pipeline.talking_head import TalkingHeadPipeline
 
     pipeline = TalkingHeadPipeline.from_pretrained(

@@ -12,6 +12,7 @@ map inside the mouth's region only, all others outside only, so a masked map is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -101,6 +102,7 @@ def face_map() -> Places:
     face = slice(*model.part_range("face"))
     rows = np.flatnonzero(model.uv[face, 0] <= 1) + face.start
     share = _share(model.uv[rows])
+    spread = _spreading(share)
     mouth = np.zeros((SIDE, SIDE), np.float32)
     mouth[MOUTH_ROWS, MOUTH_COLUMNS] = 1
     basis = np.zeros((len(NUMBERS), CHANNELS, SIDE, SIDE))
@@ -108,7 +110,7 @@ def face_map() -> Places:
     moves["mouthClose"] = _closing(model, rows)
     for name, move in moves.items():
         if not name.startswith(FOLLOWS):
-            laid = _spread(share, move) * (mouth if name.startswith(MOUTH) else 1 - mouth)
+            laid = spread(move) * (mouth if name.startswith(MOUTH) else 1 - mouth)
             basis[INDEX[name], :3] = laid * ENERGY / np.linalg.norm(laid)
     for name, (rows_of, columns, value) in CELLS.items():
         for part in columns:
@@ -122,7 +124,7 @@ def face_map() -> Places:
         basis=basis.astype(np.float32),
         reader=reader.astype(np.float32),
         regions=_regions(mouth),
-        places=_descriptions(_spread(share, model.neutral[rows]), basis),
+        places=_descriptions(spread(model.neutral[rows]), basis),
         rows=rows,
         share=share,
     )
@@ -191,14 +193,20 @@ def _share(uv: np.ndarray) -> sparse.csr_matrix:
     return sparse.csr_matrix((weights.ravel(), (at, columns.ravel())), shape=(len(uv), SIDE * SIDE))
 
 
-def _spread(share: sparse.csr_matrix, values: np.ndarray) -> np.ndarray:
-    """Smooth maps (k, 32, 32) that give values (v, k) at the vertices: least squares with a small slope."""
+def _spreading(share: sparse.csr_matrix) -> Callable[[np.ndarray], np.ndarray]:
+    """The function from values (v, k) at vertices to smooth maps (k, 32, 32) that give them back: least squares
+    with a small slope."""
     step = sparse.diags_array([np.ones(SIDE - 1), -np.ones(SIDE - 1)], offsets=[0, 1], shape=(SIDE - 1, SIDE))
     one = sparse.eye_array(SIDE)
     steps = sparse.vstack([sparse.kron(one, step), sparse.kron(step, one)])
     system = share.T @ share + 1e-3 * steps.T @ steps + 1e-8 * sparse.eye_array(SIDE * SIDE)
-    maps = splu(sparse.csc_array(system)).solve(np.asarray(share.T @ values.astype(np.float64)))
-    return maps.T.reshape(-1, SIDE, SIDE)
+    factors = splu(sparse.csc_array(system))
+
+    def spread(values: np.ndarray) -> np.ndarray:
+        maps = factors.solve(np.asarray(share.T @ values.astype(np.float64)))
+        return maps.T.reshape(-1, SIDE, SIDE)
+
+    return spread
 
 
 def _closing(model: HeadModel, rows: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..signals.signal import SIGNALS
 from .arguments import LOAD, SAVE, named
 from .model.find import find_model
-from .model.folder import check_files, load_model, save_model
+from .model.folder import COMPONENT, check_files, load_model, save_model
 from .model.memory import Arrangement, arrange, parse_budget, settle
 from .model.model import TalkingHeadModel
 from .placement import PlacedPipeline, pick_device, pick_dtype
@@ -30,7 +30,9 @@ class StoredPipeline(PlacedPipeline):
     ) -> None:
         """model: its one component. name, files: where it comes from, and the hashes of its files."""
         super().__init__()
-        self.register_modules(model=model)
+        # as `register_modules`, which would load torch's compiler to see whether the model is a compiled one
+        self.register_to_config(model=COMPONENT)
+        self.model = model
         self.register_to_config(name=name, files=dict(files or {}), _name_or_path=name)
         self.name, self.hashes = name, dict(files or {})
         self.arrangement = Arrangement(model.network.dtype)

@@ -28,6 +28,7 @@ from .model import ModelConfig, TalkingHeadModel
 from .parts import STEMS, read_weights, write_weights
 from .references import refer, write_references
 
+COMPONENT = ("actalker.pipeline.model", "TalkingHeadModel")  # by which diffusers knows a pipeline's one part
 CONFIG, INDEX, ENTRY = "config.json", "model_index.json", "pipeline.py"
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
@@ -120,7 +121,7 @@ def write_index(folder: Path) -> None:
     index = {
         "_class_name": [Path(ENTRY).stem, "TalkingHeadPipeline"],
         "_diffusers_version": __version__,
-        "model": ["actalker.pipeline.model", "TalkingHeadModel"],
+        "model": list(COMPONENT),
         "files": {p.relative_to(folder).as_posix(): file_hash(p) for p in files},
     }
     (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n")
