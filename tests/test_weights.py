@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 from pipeline_files import small_model
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from actalker.errors import InputError
 from actalker.evaluation.facial import identity_net
@@ -18,7 +19,7 @@ from actalker.evaluation.perceptual import LPIPS, lpips_net
 from actalker.signals.resnet import IdentityNet
 from actalker.signals.syncnet import SyncNet, load_syncnet
 from actalker.training.export import export
-from actalker.weights import read_tensors, read_torch
+from actalker.weights import read_tensors, read_torch, undrawn
 
 
 def saved(path: Path, held: object, new: bool = False) -> Path:
@@ -101,3 +102,20 @@ def test_other_files_are_one_line_and_nothing_of_them_runs(tmp_path, monkeypatch
     assert line.startswith(f"{path}: ") and re.search(says, line), line
     assert "weights_only" not in line and "\n" not in line and len(line) < 250 + len(str(path))
     assert os.listdir(tmp_path) == ["file.pth"]
+
+
+def test_a_module_is_built_without_drawing_its_weights():
+    """No random number is drawn, and torch's compiler, which draws on the meta device, is not asked."""
+    before = torch.random.get_rng_state()
+    calls = []
+
+    class Watch(TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            calls.append(func)
+            return func(*args, **(kwargs or {}))
+
+    with Watch():
+        module = undrawn(lambda: nn.Sequential(nn.Linear(3, 4), nn.Embedding(5, 2), nn.Conv1d(2, 3, 1)))
+    assert all(p.is_meta for p in module.parameters())
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert not {Tensor.normal_, Tensor.uniform_, nn.init.normal_, nn.init.uniform_} & set(calls)

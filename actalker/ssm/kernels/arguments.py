@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 LANES = 16  # numbers of a vector; also best on CPUs with shorter ones: more independent work in flight
@@ -23,6 +24,11 @@ class Rows(NamedTuple):
     item: int
     step: int
     group: int
+
+
+def is_plain(t: Tensor) -> bool:
+    """Whether a tensor has values in main memory now: it is no stand-in, and nothing is being compiled."""
+    return type(t) is Tensor and t.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def rows(t: Tensor) -> Rows:

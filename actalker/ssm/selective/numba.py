@@ -22,6 +22,7 @@ from ..kernels.arguments import (
     address,
     chunks_in,
     in_blocks,
+    is_plain,
     out_of_blocks,
     places_of,
     rows,
@@ -63,7 +64,9 @@ def scan_numba(call: GroupedCall) -> Result:
     inputs = (u, delta, whole_vectors(call.A, 1), call.B.float(), call.C.float(), D, bias, initial)
     keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs)
     options = (call.order, call.lengths, call.delta_softplus, call.reverse, call.results)
-    y, last, _ = scan_forward(*inputs, *options, keep)
+    # at an operator's first call torch loads its compiler, which takes half a second
+    forward = scan_forward if keep or not is_plain(u) else _scan_forward
+    y, last, _ = forward(*inputs, *options, keep)
     if fill:
         y, last = y[..., :width], last[:, :, :width]
     return y.to(call.u.dtype), None if initial is None else last
@@ -76,10 +79,7 @@ ARGUMENTS = (
 )
 
 
-@torch.library.custom_op(
-    "actalker::scan_forward", mutates_args=(), schema=f"({ARGUMENTS}, bool keep) -> (Tensor, Tensor, Tensor)"
-)
-def scan_forward(
+def _scan_forward(
     u: Tensor,
     delta: Tensor,
     A: Tensor,
@@ -120,6 +120,14 @@ def scan_forward(
     share_jobs(work, len(lengths) * plan.groups * plan.parts, steps_of(u, order) * plan.d * plan.n, stride)
     states[chunks_in(places, kernels().CHUNK) :] = 0  # read by nobody, but the same in every run
     return y, out_of_blocks(end), states
+
+
+scan_forward = torch.library.custom_op(
+    "actalker::scan_forward",
+    _scan_forward,
+    mutates_args=(),
+    schema=f"({ARGUMENTS}, bool keep) -> (Tensor, Tensor, Tensor)",
+)
 
 
 @scan_forward.register_fake

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from ..backends import Result, SsdCall
 from ..context import Context
-from ..kernels.arguments import LANES, address, chunks_in, places_of, rows, scratch
+from ..kernels.arguments import LANES, address, chunks_in, is_plain, places_of, rows, scratch
 from ..kernels.support import numba_refuses
 from ..kernels.threads import share_jobs
 
@@ -46,7 +46,9 @@ def ssd_numba(call: SsdCall) -> Result:
     inputs = (padded, dt, dt * call.A, call.B.float(), call.C.float(), call.D, initial)
     sizes = torch.full(x.shape[:1], x.shape[1]) if call.lengths is None else call.lengths
     keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs)
-    y, last, _ = ssd_forward(*inputs, sizes, call.reverse, keep)
+    # at an operator's first call torch loads its compiler, which takes half a second
+    forward = ssd_forward if keep or not is_plain(x) else _ssd_forward
+    y, last, _ = forward(*inputs, sizes, call.reverse, keep)
     y = y[..., :p].to(x.dtype)
     return y, None if initial is None else last[..., :p].transpose(2, 3)
 
@@ -57,10 +59,7 @@ ARGUMENTS = (
 )
 
 
-@torch.library.custom_op(
-    "actalker::ssd_forward", mutates_args=(), schema=f"({ARGUMENTS}, bool keep) -> (Tensor, Tensor, Tensor)"
-)
-def ssd_forward(
+def _ssd_forward(
     x: Tensor,
     dt: Tensor,
     rate: Tensor,
@@ -99,6 +98,14 @@ def ssd_forward(
     share_jobs(work, len(lengths) * plan.groups * plan.parts, x.numel() * plan.n)
     states[chunks_in(places, kernels().CHUNK) :] = 0  # read by nobody, but the same in every run
     return y, final, states
+
+
+ssd_forward = torch.library.custom_op(
+    "actalker::ssd_forward",
+    _ssd_forward,
+    mutates_args=(),
+    schema=f"({ARGUMENTS}, bool keep) -> (Tensor, Tensor, Tensor)",
+)
 
 
 @ssd_forward.register_fake

@@ -1,0 +1,44 @@
+"""CPU time until a model is there, in a new process: for the program, and for Python's own imports.
+
+    python benchmarks/start.py [--model tiny] [--repeats 5]
+
+The program leaves out what no clip uses (`actalker.cli.quick`). Each line is the median of processes that take
+turns; 0.5 is the target.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+
+QUICK = "from actalker.cli import quick; quick.Process.whole = True; quick.import_quickly('actalker.pipeline.talking_head')"
+TIMED = """
+import time
+start = time.process_time()
+{imports}
+from actalker.pipeline import TalkingHeadPipeline
+TalkingHeadPipeline.from_pretrained({model!r})
+print(time.process_time() - start)
+"""
+
+
+def seconds(imports: str, model: str) -> float:
+    """CPU seconds of one process."""
+    code = TIMED.format(imports=imports, model=model)
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    return float(out.split()[-1])
+
+
+def main() -> None:
+    """Print both and their ratio."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    options.add_argument("--model", default="tiny")
+    options.add_argument("--repeats", type=int, default=5)
+    args = options.parse_args()
+    pairs = [(seconds(QUICK, args.model), seconds("", args.model)) for _ in range(args.repeats)]
+    quick, usual = (statistics.median(column) for column in zip(*pairs, strict=True))
+    print(f"program {quick:.2f} s, Python {usual:.2f} s, ratio {quick / usual:.2f}")
+
+
+if __name__ == "__main__":
+    main()
