@@ -2,8 +2,8 @@
 
     python benchmarks/start.py [--model tiny] [--repeats 5]
 
-The program leaves out what no clip uses (`actalker.cli.quick`). Each line is the median of processes that take
-turns; 0.5 is the target.
+The program leaves out what no clip uses (`actalker.cli.quick`). Medians of processes that take turns; the
+target is 0.5.
 """
 
 import argparse
@@ -11,7 +11,11 @@ import statistics
 import subprocess
 import sys
 
-QUICK = "from actalker.cli import quick; quick.Process.whole = True; quick.import_quickly('actalker.pipeline.talking_head')"
+QUICK = """
+from actalker.cli import quick
+quick.Process.whole = True
+quick.import_quickly("actalker.pipeline.talking_head")
+"""
 TIMED = """
 import time
 start = time.process_time()
