@@ -194,8 +194,10 @@ def _share(uv: np.ndarray) -> sparse.csr_matrix:
 
 
 def _spreading(share: sparse.csr_matrix) -> Callable[[np.ndarray], np.ndarray]:
-    """The function from values (v, k) at vertices to smooth maps (k, 32, 32) that give them back: least squares
-    with a small slope."""
+    """The function from values (v, k) at vertices to smooth maps (k, 32, 32) that give them back.
+
+    It solves least squares with a small weight on the maps' slopes.
+    """
     step = sparse.diags_array([np.ones(SIDE - 1), -np.ones(SIDE - 1)], offsets=[0, 1], shape=(SIDE - 1, SIDE))
     one = sparse.eye_array(SIDE)
     steps = sparse.vstack([sparse.kron(one, step), sparse.kron(step, one)])
