@@ -1,4 +1,4 @@
-"""A portrait's eyeballs: their colours beyond what the lids leave open, and how they turn."""
+"""A portrait's eyeballs: their colours, also where the lids hide them, and how they turn."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from scipy.ndimage import gaussian_filter
 from .camera import FLIP, Camera, rotation, to_camera
 from .kernels import bilinear
 
-STEP = 0.05  # radians from the iris' middle a row of an eye's map
+STEP = 0.05  # radians a row of an eye's map, from the iris' middle outwards
 ROWS, COLUMNS = 30, 48
-SPREADS = (1.0, 2.0, 4.0, 8.0)  # rows over which what is known of the white spreads
+SPREADS = (1.0, 2.0, 4.0, 8.0)  # rows over which known colours of the white spread
 
 
 def direction(gaze: np.ndarray) -> np.ndarray:
-    """Unit vector (3,), head space, of degrees to the image's right and down."""
+    """The unit vector (3,), head space, of a gaze (2,), degrees to the image's right and down."""
     x, y = np.radians(gaze)
     return np.array([np.sin(x) * np.cos(y), -np.sin(y), np.cos(x) * np.cos(y)])
 
 
 def axes(gaze: np.ndarray) -> np.ndarray:
-    """(3, 3): where an eye looks, and two axes across that, head space."""
+    """An eye's axes, the rows of (3, 3), head space: the direction of a gaze (2,), and two across it."""
     z = direction(gaze)
     x = np.cross([0.0, 1.0, 0.0], z)
     x /= np.linalg.norm(x)
@@ -37,10 +37,12 @@ def seen_map(
     T: np.ndarray,
     gaze: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What a photograph shows of an eyeball on a map around its iris: colours (ROWS, COLUMNS, 3), by the
-    angle from the iris' middle and around it, and where they are known (ROWS, COLUMNS).
+    """The colours of an eyeball that a photograph shows, as a map around the iris.
 
-    crop (h, w, 3) from pixel `corner` on; shown (h, w) in [0, 1]: where it shows this eyeball.
+    crop (h, w, 3): of the photograph, from its pixel `corner` on; shown (h, w) in [0, 1]: where it shows this
+    eyeball; ball: centre and radius; gaze (2,): where the photographed eye looks.
+    Returns colours (ROWS, COLUMNS, 3), by the angle from the iris' middle and the angle around it, and a mask
+    (ROWS, COLUMNS) of those that are known.
     """
     away = STEP * (np.arange(ROWS) + 0.5)[:, None]
     round_ = 2 * np.pi * np.arange(COLUMNS)[None] / COLUMNS
@@ -58,8 +60,11 @@ def seen_map(
 def whole_map(
     colours: np.ndarray, known: np.ndarray, iris: float, white: np.ndarray, light: np.ndarray
 ) -> np.ndarray:
-    """A map (ROWS, COLUMNS, 3) without gaps: the iris goes on around its middle, the white spreads from what
-    is seen of it and ends in `white`; a plain eye where nothing is known. iris: radius, degrees.
+    """An eyeball's map (ROWS, COLUMNS, 3) without gaps, from colours that are `known` only in parts.
+
+    The iris is completed from its other directions; the white spreads from where it is known and fades to the
+    colour `white` (3,). Where nothing is known, it is a plain eye. iris: radius, degrees. light (3,): white
+    in this portrait's light.
     """
     radius = np.radians(iris)
     middle = STEP * (np.arange(ROWS) + 0.5)
@@ -82,8 +87,8 @@ def whole_map(
         outer = share * there / np.maximum(near, 1e-4)[..., None] + (1 - share) * outer
     out[~inner] = outer[~inner]
     soft = gaussian_filter(known.astype(np.float32), 1.0, mode=("nearest", "wrap"))
-    own = np.clip((soft - 0.5) / 0.4, 0, 1)[..., None] * known[..., None]
-    return np.ascontiguousarray(own * colours + (1 - own) * out, np.float32)
+    share = np.clip((soft - 0.5) / 0.4, 0, 1)[..., None] * known[..., None]
+    return np.ascontiguousarray(share * colours + (1 - share) * out, np.float32)
 
 
 def parameters(
@@ -91,11 +96,13 @@ def parameters(
     camera: Camera,
     R: np.ndarray,
     T: np.ndarray,
-    own: np.ndarray,
+    gaze: np.ndarray,
     moved: np.ndarray,
 ) -> np.ndarray:
-    """(37,) what `kernels.paint` needs of one eye: R, T the portrait's pose, own (2,) its gaze, moved (2,)
-    degrees by which it turns now.
+    """The numbers (37,) float32 of one eye that `kernels.paint` takes.
+
+    ball: centre and radius. R, T: the portrait's pose. gaze (2,): where the portrait's eye looks, degrees.
+    moved (2,): degrees by which it turns from there.
     """
     centre, radius = ball
     turned = rotation(float(moved[0]), float(moved[1]), 0.0)
@@ -103,6 +110,6 @@ def parameters(
     return np.concatenate(
         [
             centre, [radius], turned.T.ravel(), (FLIP @ R).ravel(), there,
-            [camera.focal, camera.cx, camera.cy], axes(own).ravel(),
+            [camera.focal, camera.cx, camera.cy], axes(gaze).ravel(),
         ]
     ).astype(np.float32)  # fmt: skip

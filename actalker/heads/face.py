@@ -226,7 +226,7 @@ class PortraitFace:
         still = self._still(V, gaze, shares, turned)
         values = self._values(V, places, shares, still, turned)
         eyes = [
-            parameters(ball, camera=fit.camera, R=fit.R, T=fit.T, own=portrait_gaze, moved=gaze)
+            parameters(ball, camera=fit.camera, R=fit.R, T=fit.T, gaze=portrait_gaze, moved=gaze)
             for ball, portrait_gaze in zip(self.balls, fit.gaze, strict=True)
         ]
         alpha, colour, source, weight, kind = kernels.paint(

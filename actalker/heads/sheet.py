@@ -1,9 +1,9 @@
 """The sheet: hair, ears, neck and shoulders of a photograph as a soft surface that follows the head.
 
-Nodes of a square grid over the head's box carry a place in the head's axes: on the face that of the mesh,
-beside it that of an ellipsoid. At the person's outline a turned head shows other hair than before, not less:
-there the nodes go with the ellipsoid's outline. Down the neck the motion fades to shoulders that follow a
-little, and to rest; where the person is cut by the photograph's border nothing is drawn in from beyond it.
+Each node of a square grid over the head's box has a point in head space: on the face one of the mesh, beside
+it one of an ellipsoid. At the person's outline a turned head shows other hair than before, not less; there
+the nodes follow the ellipsoid's outline. Down the neck the motion fades: shoulders follow a little, the trunk
+rests. Where the photograph's border cuts the person, nothing is drawn in from beyond it.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ RADII = np.array([8.0, 11.5, 9.5])
 CHIN, BROW = np.array([0.0, -9.5, 9.0]), np.array([0.0, 6.0, 10.7])
 UP, ASIDE, DOWN = 22.0, 22.0, 36.0  # cm from the centre that the box reaches
 CELL = 0.6  # cm a cell of the grid
-TEMPLES = 3.5, 7.0  # y, cm in head space: up to here the mesh's edge can be the head's
-RAYS = 72  # directions in which the face's edge is followed
+TEMPLES = 3.5, 7.0  # y, cm in head space: above, the mesh's edge is no edge of the head
+RAYS = 72  # directions in which the face's edge is measured
 SHARP = 9.0  # how narrow a direction is: 9 takes in about 27 degrees to either side
-PAD = 12  # cells around the box: what moves reaches none of the grid's edges
-SHOULDERS = 0.3  # of the pivot's way
+PAD = 12  # cells around the box, so that no motion reaches the grid's edges
+SHOULDERS = 0.3  # share of the pivot's motion that shoulders follow
 MIDDLE = 0.6, 2.2  # cm from the face's edge in the photograph: from its sides to its middle
-EYES = 3.1, 3.6, 2.8, 2.0  # |x|, y, radii, cm in head space: what is the face's middle wherever it lies
-MOUTH = 0.0, -3.7, 3.6, 2.8
-EVEN = 2.0  # cells over which what was pushed is evened
-EAR = 0.6  # of the way of the face's edge, what an ear beside it goes along
-STEEP = 0.8  # cm a cm: how fast what is beside the face goes back
-LEAST = 0.35  # of a cell's width that is left when the face comes against the hair
+EYES = 3.1, 3.6, 2.8, 2.0  # |x|, y, radii, cm in head space: always part of the face's middle
+MOUTH = 0.0, -3.7, 3.6, 2.8  # likewise
+EVEN = 2.0  # cells over which pushed nodes are smoothed
+EAR = 0.6  # share of the motion of the face's edge that an ear beside it follows
+STEEP = 0.8  # cm a cm: how fast the surface beside the face falls back
+LEAST = 0.35  # of a cell's width: the least that is left where the face pushes the hair
 
 
 @dataclass(frozen=True)
 class Pose:
-    """A head's R (3, 3), T (3,) and its roll in degrees."""
+    """The pose of a head: R (3, 3) and T (3,) to camera space, and its roll in degrees."""
 
     R: np.ndarray
     T: np.ndarray
@@ -46,16 +46,19 @@ class Pose:
 
 
 def smooth(x: np.ndarray, low: float, high: float) -> np.ndarray:
-    """0 below low, 1 above high, without corners between."""
+    """0 below low, 1 above high, a smooth cubic between."""
     t = np.clip((x - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
 
 
 class Sheet:
-    """The grid over a photograph and `PAD` cells around its box, made ready once.
+    """The grid over a photograph, with `PAD` cells around its box, prepared once for all poses.
 
-    person (h, w) in [0, 1]: the outline. inside: the part of the photograph that may move. rest (n, 3),
-    places (n, 2), depths (n,): the face's vertices at rest as `FaceLayer` has them.
+    person (h, w) in [0, 1]: the outline. inside: the part of the photograph that may move. pose: of the
+    photographed head. rest (n, 3), places (n, 2), depths (n,): the face's vertices at rest, as in
+    `FaceLayer`. Attributes: box, x0, y0, x1, y1 in pixels; scale, pixels a cm; step, pixels a cell; shape,
+    rows r and columns c of the nodes; nodes (r, c, 2), pixels; middle (r, c, 1) in [0, 1], how far a node
+    belongs to the face's middle.
     """
 
     def __init__(
@@ -85,7 +88,7 @@ class Sheet:
         self._border(person, inside)
 
     def _depth(self, places: np.ndarray, depths: np.ndarray) -> None:
-        """Where the nodes lie: `points` (r, c, 3) head space, and how far a node is face, `face` (r, c)."""
+        """Sets the nodes' `points` (r, c, 3) in head space, how far they are `face` (r, c), and `middle`."""
         camera, pose = self.camera, self.pose
         ray = np.concatenate(
             [(self.nodes - (camera.cx, camera.cy)) / camera.focal, np.ones((*self.shape, 1))], -1
@@ -116,12 +119,14 @@ class Sheet:
         within = distance_transform_edt(weight > 0.45) * self.step / self.scale
         x, y, front = np.abs(points[..., 0]), points[..., 1], smooth(points[..., 2], 2.0, 5.0)
         eyes, mouth = ((np.hypot((x - a) / c, (y - b) / d)) for a, b, c, d in (EYES, MOUTH))
-        held = (1 - smooth(np.minimum(eyes, mouth), 0.7, 1.0)) * front
-        self.middle = np.maximum(smooth(within, *MIDDLE), held)[..., None].astype(np.float32)
+        features = (1 - smooth(np.minimum(eyes, mouth), 0.7, 1.0)) * front
+        self.middle = np.maximum(smooth(within, *MIDDLE), features)[..., None].astype(np.float32)
 
     def _shares(self, person: np.ndarray, rest: np.ndarray, places: np.ndarray) -> None:
-        """How far a node goes with the head, with its outline, with the shoulders, with the face's
-        expression.
+        """Sets how far each node follows the head, its outline, the shoulders and the face's expression.
+
+        follow, outer, body (r, c): shares of the head's motion, of its outline's, of the shoulders'. near,
+        near_weight (r c, 4): the face's vertices whose displacement a node follows, and their weights.
         """
         camera, pose = self.camera, self.pose
         h, w = person.shape
@@ -136,10 +141,10 @@ class Sheet:
         self.follow = (1 - smooth(below, -0.1, 0.95)) * aside
         self.body = SHOULDERS * (1 - smooth(below, 0.5, 1.5)) * (1 - self.follow)
         at = np.rint(self.nodes).astype(int)
-        held = person[np.clip(at[..., 1], 0, h - 1), np.clip(at[..., 0], 0, w - 1)]
-        held = np.maximum(held, self.face)
+        inner = person[np.clip(at[..., 1], 0, h - 1), np.clip(at[..., 0], 0, w - 1)]
+        inner = np.maximum(inner, self.face)
         cell = self.step / self.scale
-        within, beyond = (distance_transform_edt(mask) * cell for mask in (held > 0.5, held <= 0.5))
+        within, beyond = (distance_transform_edt(mask) * cell for mask in (inner > 0.5, inner <= 0.5))
         self.outer = (np.exp(-((within / 2.2) ** 2)) * (1 - self.face)).astype(np.float32)
         self.outer = gaussian_filter(self.outer, 1.0)
         fade = 1 - smooth(beyond, 1.5, 11.0)
@@ -158,10 +163,11 @@ class Sheet:
         self.near, self.near_weight = front[near].astype(np.int32), weight.astype(np.float32)
 
     def _rim(self, person: np.ndarray, within: np.ndarray, places: np.ndarray) -> None:
-        """`rim` (r, c, 1): how far a node is the face's own edge before the ground; it goes with the mesh's.
-        `ear` (r, c, 1): how far it is an ear or short hair, which that edge takes along as it moves inwards.
+        """Sets how far each node is the face's own edge before the ground, or an ear beside it.
 
-        places (m, 2): of the face's vertices. within (r, c): cm from a node to the person's edge.
+        rim (r, c, 1): share of the mesh's edge, with which the node moves. ear (r, c, 1): share of an ear or
+        of short hair, which the edge takes along as it moves inwards. places (m, 2): pixels of the vertices
+        that may be the edge. within (r, c): cm from a node to the person's edge.
         """
         middle = self.camera.project(to_camera(CENTRE, self.pose.R, self.pose.T))
         self.reach = _reach(places - middle)
@@ -170,8 +176,7 @@ class Sheet:
         way = np.stack([np.cos(angles), np.sin(angles)], -1)[:, None]
         at = np.rint(middle + way * (self.reach[:, None] + along)[..., None]).astype(int)
         x, y = (np.clip(at[..., k], 0, person.shape[1 - k] - 1) for k in (0, 1))
-        held = person[y, x]
-        over = np.cumprod(held > 0.5, 1).sum(1) * 0.25  # cm of the person beyond the mesh
+        over = np.cumprod(person[y, x] > 0.5, 1).sum(1) * 0.25  # cm of the person beyond the mesh
         over = gaussian_filter(over, 1.5, mode="wrap")
         bare, ear = 1 - smooth(over, 0.8, 2.0), EAR * (1 - smooth(over, 2.0, 4.5))
         offset = self.nodes - middle
@@ -183,12 +188,14 @@ class Sheet:
         self.rim, self.ear = (gaussian_filter(rim, 1.0)[..., None].astype(np.float32) for rim in rims)
 
     def _along(self, values: np.ndarray) -> np.ndarray:
-        """Values (RAYS,) of the directions from the head's middle, at the nodes (r, c)."""
+        """Values (RAYS,) by direction from the head's middle, interpolated at the nodes: (r, c)."""
         return values[self.ray] * (1 - self.ray_share) + values[(self.ray + 1) % RAYS] * self.ray_share
 
     def _border(self, person: np.ndarray, inside: Box) -> None:
-        """`kept` (4, r, c): shares of a motion from the left, top, right, bottom border inwards, 0 where the
-        person is cut; `free` (r, c, 1): share of any motion, 0 at sides of the box that lie inside the
+        """Sets where the photograph's border and the box stop motion.
+
+        inwards (4, r, c): share of a motion away from the left, top, right and bottom border, 0 where the
+        border cuts the person. free (r, c, 1): share of any motion, 0 at sides of the box that lie inside the
         photograph.
         """
         left, top, right, low = inside
@@ -199,7 +206,7 @@ class Sheet:
         inner = [distance for distance, within in sides if within]
         free = smooth(np.min([*inner, np.full(x.shape, np.inf)], 0) / reach, 0.0, 1.0)
         self.free = free[..., None].astype(np.float32)
-        kept = []
+        inwards = []
         for edge, along, distance in (
             (person[:, left : left + 3].max(1), y, x - left),
             (person[top : top + 3].max(0), x, y - top),
@@ -210,12 +217,13 @@ class Sheet:
             cut = smooth(
                 np.interp(along.ravel(), np.arange(len(cut)) + 0.5, cut).reshape(along.shape), 0.0, 0.3
             )
-            kept.append(1 - cut * (1 - smooth(distance / reach, 0.0, 1.0)))
-        self.kept = np.array(kept, np.float32)
+            inwards.append(1 - cut * (1 - smooth(distance / reach, 0.0, 1.0)))
+        self.inwards = np.array(inwards, np.float32)
 
     def moved(self, pose: Pose, shift: np.ndarray) -> np.ndarray:
-        """Where the nodes go, (r, c, 2) pixels, for a pose; shift (n, 3) head space: what the face's vertices
-        moved.
+        """The nodes (r, c, 2), pixels, after the head moved to a pose.
+
+        shift (n, 3): displacement of the face's vertices by its expression, head space, cm.
         """
         near = (shift[self.near] * self.near_weight[..., None]).sum(1).reshape(self.points.shape)
         surface = self.camera.project(to_camera(self.points + near, pose.R, pose.T))
@@ -227,23 +235,20 @@ class Sheet:
         before, after = (self.camera.project(pivot_of(p.R, p.T)) for p in (self.pose, pose))
         way += self.body[..., None] * (after - before)
         way = gaussian_filter(way, (0.8, 0.8, 0))
-        way[..., 0] = np.where(way[..., 0] > 0, self.kept[0], self.kept[2]) * way[..., 0]
-        way[..., 1] = np.where(way[..., 1] > 0, self.kept[1], self.kept[3]) * way[..., 1]
+        way[..., 0] = np.where(way[..., 0] > 0, self.inwards[0], self.inwards[2]) * way[..., 0]
+        way[..., 1] = np.where(way[..., 1] > 0, self.inwards[1], self.inwards[3]) * way[..., 1]
         moved = (self.nodes + way * self.free).astype(np.float32)
         at = (self.camera.project(to_camera(CENTRE, pose.R, pose.T)) - self.nodes[0, 0]) / self.step
         column, row = np.clip(np.rint(at), 0, (self.shape[1] - 1, self.shape[0] - 1)).astype(int)
         least = LEAST * self.step
         _ordered(moved[..., 0], column, least)
         _ordered(moved[..., 1].T, row, least)
-        for axis in (
-            0,
-            1,
-        ):  # rows that were pushed one by one would stand like stairs; a mean keeps the order
+        for axis in (0, 1):  # rows pushed one by one would stand like stairs; a mean keeps their order
             moved[..., axis] = gaussian_filter1d(moved[..., axis], EVEN, axis=axis)
         return moved
 
     def _outline(self, pose: Pose) -> np.ndarray:
-        """Where nodes go that are the head's outline: the ellipsoid's limb scaled to them."""
+        """The nodes (r, c, 2) moved with the head's outline: the ellipsoid's limb, scaled to reach them."""
         turned = np.radians(pose.roll - self.pose.roll)
         c, s = np.cos(turned), np.sin(turned)
         places, limbs, distances = [], [], []
@@ -258,8 +263,9 @@ class Sheet:
         return places[1] + after * (limbs[1] / limbs[0]) * (distances[0] / distances[1])
 
     def _edge(self, pose: Pose, shift: np.ndarray, most: float) -> np.ndarray:
-        """Where nodes go that are the face's own edge: with the farthest of the mesh in their direction, at
-        most so many times as far from the middle.
+        """The nodes (r, c, 2) moved with the face's own edge: the mesh's farthest point in their direction.
+
+        most: the largest factor by which their distance from the head's middle may grow.
         """
         turned = np.radians(pose.roll - self.pose.roll)
         c, s = np.cos(turned), np.sin(turned)
@@ -270,12 +276,12 @@ class Sheet:
         return new + (self.nodes - old) @ np.array([[c, s], [-s, c]]) * self._along(grown)[..., None]
 
     def sources(self, pose: Pose, shift: np.ndarray) -> np.ndarray:
-        """What the grid's places show: (r, c, 2) pixels of the photograph."""
+        """The photograph's pixels (r, c, 2) that the sheet shows at the grid's nodes; as in `moved`."""
         return inverse(self.nodes, self.moved(pose, shift), self.step)
 
 
 def _reach(offsets: np.ndarray) -> np.ndarray:
-    """How far points (m, 2) reach from the origin in `RAYS` directions, without steps as they move."""
+    """How far points (m, 2) reach in each of RAYS directions, (RAYS,); it changes smoothly with them."""
     angles = 2 * np.pi * np.arange(RAYS) / RAYS
     along = offsets @ np.stack([np.cos(angles), np.sin(angles)])
     far = np.linalg.norm(offsets, axis=1)[:, None]
@@ -285,18 +291,19 @@ def _reach(offsets: np.ndarray) -> np.ndarray:
 
 
 def _ordered(places: np.ndarray, start: int, least: float) -> None:
-    """Keep rows (r, c) in their order, in place: from column `start` outwards each at least `least` beyond
-    the one before, so that a face which comes against the hair pushes it and nothing folds.
+    """Keeps the values of rows (r, c) in order, in place, so that a face pushes the hair and nothing folds.
+
+    From column `start` outwards each value is at least `least` beyond the one before.
     """
     steps = (np.arange(places.shape[1]) - start) * places.dtype.type(least)
-    apart = places - steps
-    right, left = apart[:, start:], apart[:, start::-1]
+    slack = places - steps
+    right, left = slack[:, start:], slack[:, start::-1]
     places[:, start:] += np.maximum.accumulate(right, 1) - right
     places[:, start::-1] += np.minimum.accumulate(left, 1) - left
 
 
 def _box(middle: np.ndarray, scale: float, pose: Pose, inside: Box) -> Box:
-    """What may change, as far as it lies inside."""
+    """The box around the head that may change, clipped to `inside`: x0, y0, x1, y1 in pixels."""
     down = (FLIP @ pose.R)[:2, 1] * -1
     down = down / max(float(np.linalg.norm(down)), 1e-6)
     side = np.array([-down[1], down[0]])

@@ -1,8 +1,8 @@
-"""python -m actalker.heads.make ICT-FACEKIT PORTRAITS [--out head.npz]
+"""python -m actalker.heads.make ICT-FACEKIT PORTRAITS... [--out head.npz]
 
-Writes the head model's file from ICT-FaceKit's folder (https://github.com/ICT-VGL/ICT-FaceKit, or a bare copy
-of its repository) and a folder of portraits, on which the places of the landmarks are corrected. Half a
-minute.
+Writes the head model's file, in half a minute, from the folder of ICT-FaceKit
+(https://github.com/ICT-VGL/ICT-FaceKit, or a bare copy of its repository) and from portraits, which correct
+the places of the landmarks.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from .places import from_pictures, from_portraits, with_irises
 
 
 def main() -> None:
+    """Reads the command line, makes the model and writes its file."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -43,15 +44,16 @@ def main() -> None:
 
 def _faces(portraits: list[Path]) -> list[tuple[Face, tuple[int, int]]]:
     """The largest face of each portrait that shows one, and the portrait's height and width."""
-    found = []
+    faces = []
     for path in portraits:
         image = read_image(path)
-        if faces := find_by_landmarker(image):
-            found.append((max(faces, key=lambda face: face.area), image.shape[:2]))
-    return found
+        if detected := find_by_landmarker(image):
+            faces.append((max(detected, key=lambda face: face.area), image.shape[:2]))
+    return faces
 
 
 def _landmarks(model: HeadModel) -> dict[str, np.ndarray]:
+    """The arrays of the model's file that place MediaPipe's landmarks."""
     return {
         "landmark_vertices": model.landmark_vertices.astype(np.uint16),
         "landmark_weights": model.landmark_weights,

@@ -1,7 +1,7 @@
-"""ICT-FaceKit's light model out of its OBJ files, in a compact form.
+"""Converts ICT-FaceKit's light model from its OBJ files to a compact form.
 
-Left out: what nothing here draws (lacrimal fluid, eye blend, eye occlusion, the inner ball with the iris) and
-the second and third molars.
+Parts that are never drawn are left out: lacrimal fluid, eye blend, eye occlusion, the inner ball with the
+iris, and the second and third molars.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ...errors import InputError
 from ..model import COEFFICIENTS
 
 MODES = 30  # of 100: the fit gains little from more
-LEAST = 2e-3  # cm that a vertex moves by, or the expression leaves it out
+LEAST = 2e-3  # cm: an expression leaves out vertices that it moves by less
 # fmt: off
 PARTS = (  # name, vertices and polygons in the published files (their README), half-open
     ("face", (0, 9409), (0, 9230)),
@@ -60,17 +60,18 @@ class Published:
         return shown.stdout
 
     def vertices(self, name: str) -> np.ndarray:
-        """(26719, 3) float32, cm."""
+        """The vertices (26719, 3) float32, cm, of one of the OBJ files."""
         return _numbers(self.read(name), b"v ", 3)
 
 
 def _numbers(text: bytes, start: bytes, columns: int) -> np.ndarray:
+    """The numbers (k, columns) float32 of all lines of an OBJ file that begin with `start`."""
     rows = [line.split()[1 : 1 + columns] for line in text.split(b"\n") if line.startswith(start)]
     return np.array(rows, np.float32)
 
 
 def convert(published: Published) -> dict[str, np.ndarray]:
-    """The arrays of the model's file, without the places of MediaPipe's landmarks."""
+    """The arrays of the model's file (`model.unpack`), without the places of MediaPipe's landmarks."""
     text = published.read("generic_neutral_mesh.obj")
     neutral = _numbers(text, b"v ", 3)
     keep = np.concatenate([np.arange(*vertices) for _, vertices, _ in PARTS])
@@ -107,8 +108,11 @@ def convert(published: Published) -> dict[str, np.ndarray]:
 
 
 def _surface(text: bytes, new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Triangles (t, 3) of the kept vertices, in the order of the parts, and every vertex' place on the map
-    (v, 2): at a seam, the place in the first tile."""
+    """The surface of the parts: triangles (t, 3), in the parts' order, and uv coordinates (v, 2).
+
+    new (v,): the index in the compact model of every published vertex. At a seam a vertex has the coordinates
+    in the first tile.
+    """
     places = _numbers(text, b"vt ", 2)
     polygons = [
         [tuple(int(number) - 1 for number in corner.split(b"/")[:2]) for corner in line.split()[1:]]
@@ -117,8 +121,8 @@ def _surface(text: bytes, new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     ]
     uv = np.full((len(new), 2), np.inf, np.float32)
     triangles = []
-    for _, _, (begin, end) in PARTS:
-        for polygon in polygons[begin:end]:
+    for _, _, (first, stop) in PARTS:
+        for polygon in polygons[first:stop]:
             corners = [vertex for vertex, _ in polygon]
             for vertex, place in polygon:
                 uv[vertex] = min(tuple(uv[vertex]), tuple(places[place]))

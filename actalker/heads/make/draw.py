@@ -1,4 +1,4 @@
-"""Plain pictures of the model itself, for a landmarker to look at: flat colours, one light, a z-buffer."""
+"""Plain pictures of the head model for a landmarker to read: flat colours, one light, a z-buffer."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ WHITE, IRIS, PUPIL = (0.90, 0.88, 0.86), (0.32, 0.21, 0.12), (0.03, 0.03, 0.03)
 TEETH, INSIDE, GROUND = (0.86, 0.83, 0.76), (0.35, 0.13, 0.12), (0.45, 0.5, 0.55)
 IRIS_ANGLE, PUPIL_ANGLE = 24.0, 10.0  # degrees from the eyeball's front
 BROW = 0.4  # cm: half a brow's height
-LIGHT = np.array([0.25, -0.45, -0.86])  # towards it, camera axes
+LIGHT = np.array([0.25, -0.45, -0.86])  # direction towards the light, camera axes
 
 
 def colours(model: HeadModel) -> np.ndarray:
-    """Plain colours of the vertices (n, 3) in [0, 1]."""
+    """The vertices' colours (n, 3) in [0, 1]: skin, lips, brows, eyes, teeth and the mouth's inside."""
     v, marks = model.neutral, model.neutral[model.ibug68]
     colour = np.tile(np.array(SKIN, np.float32), (len(v), 1))
     front = (np.arange(len(v)) < model.part_range("face")[1]) & (v[:, 2] > 6)
@@ -50,8 +50,11 @@ def draw(
     side: int,
     colour: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A picture (s, s, 3) uint8 of a head without lashes, which of its pixels show the face's skin (s, s),
-    and where each lies on the neutral mesh (s, s, 3)."""
+    """A picture of a head without lashes.
+
+    vertices (n, 3): head space; colour (n, 3) in [0, 1]; side: s, pixels. Returns the picture (s, s, 3)
+    uint8, a mask (s, s) of the face's skin, and each pixel's point on the neutral mesh (s, s, 3), cm.
+    """
     there = to_camera(vertices, R, T).astype(np.float32)
     triangles = model.triangles[(model.triangles < model.part_range("lash_l")[0]).all(1)]
     raster = rasterise(camera.project(there), there[:, 2], triangles, (0, 0, side, side))

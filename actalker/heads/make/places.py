@@ -1,9 +1,8 @@
-"""Where MediaPipe's 478 landmarks lie on the mesh.
+"""The places of MediaPipe's 478 landmarks on the mesh.
 
-First from pictures of the model itself: heads of random identity, pose and expression are drawn, the
-landmarker reads them, each point names the place on the skin under it, and of all its places the one in their
-middle is kept. Then from portraits: the head is fitted, and the points move by what is left over on average.
-Letters: r pictures.
+First they are read from pictures of the model itself: heads of random identity, pose and expression are
+drawn, the landmarker reads them, and a landmark's place is the one in the middle of all skin points under it.
+Then portraits correct them: the head is fitted, and the places move by the fits' average residual.
 """
 
 from __future__ import annotations
@@ -26,21 +25,15 @@ PICTURES, SIDE = 120, 384
 YAWS, PITCHES = (-25, -12, 0, 12, 25), (-12, 0, 12)  # degrees
 CENTRE = np.array([0.0, -1.5, 2.0])  # of the face, head space
 AWAY = 95.0  # cm
-FAR = 6.0  # pixels: a landmark further from the skin names no place
-ROUNDS, SHIFT = 2, 0.8  # of shifting on portraits, and by how much of what is left over
-MOUTH, LOWER = (
-    2.6,
-    0.5,
-)  # cm: vertices of the lips lie so near to their middle; a jaw moves the lower one by more
-COLUMN, EVEN = (
-    0.08,
-    0.04,
-)  # cm: width of a column in which a lip's end is looked for, and what counts as its end
+FAR = 6.0  # pixels: a landmark further from the skin does not count
+ROUNDS, SHIFT = 2, 0.8  # rounds of correction by portraits, and the share of the residual that each applies
+MOUTH, LOWER = 2.6, 0.5  # cm from the lips' middle to their vertices; a jaw moves the lower lip's by more
+COLUMN, EVEN = 0.08, 0.04  # cm: width of the columns in which a lip's end is looked for; tolerance of its end
 CANDIDATES = 12  # triangles that a point is projected on
 
 
 def from_pictures(model: HeadModel) -> HeadModel:
-    """The model with places of the landmarks that its own pictures show."""
+    """The model with its landmarks of the skin where the landmarker sees them in pictures of the model."""
     random, colour = np.random.default_rng(0), colours(model)
     turns = [(yaw, pitch) for yaw in YAWS for pitch in PITCHES]
     seen: list[list[np.ndarray]] = [[] for _ in range(MESH)]
@@ -55,7 +48,7 @@ def from_pictures(model: HeadModel) -> HeadModel:
         T = np.array([0, 0, AWAY]) - to_camera(CENTRE, R, np.zeros(3))
         vertices = model.shape(identity, model.coefficients(**smile))
         camera = Camera(2.2 * SIDE, SIDE / 2, SIDE / 2)
-        picture, skin, place = draw(model, vertices, R, T, camera, SIDE, colour)
+        picture, skin, place = draw(model, vertices, R, T, camera, side=SIDE, colour=colour)
         faces = find_by_landmarker(picture)
         if not faces or faces[0].landmarks is None:
             continue
@@ -67,9 +60,9 @@ def from_pictures(model: HeadModel) -> HeadModel:
                 seen[l].append(at[l])
     middle, spread = np.zeros((MESH, 3)), np.zeros(MESH)
     for l, places in enumerate(seen):
-        apart = np.linalg.norm(np.array(places)[:, None] - np.array(places), axis=2)
-        best = apart.sum(1).argmin()
-        middle[l], spread[l] = places[best], np.median(apart[best])
+        distances = np.linalg.norm(np.array(places)[:, None] - np.array(places), axis=2)
+        best = distances.sum(1).argmin()
+        middle[l], spread[l] = places[best], np.median(distances[best])
     for lip, upper in ((INNER_UPPER, True), (INNER_LOWER, False)):
         rim = _rim(model, upper)
         for l in lip:
@@ -78,9 +71,9 @@ def from_pictures(model: HeadModel) -> HeadModel:
 
 
 def _rim(model: HeadModel, upper: bool) -> np.ndarray:
-    """The line (k, 3) along which a lip ends when the mouth is open, on the neutral mesh, by growing x.
+    """The line (k, 3) on the neutral mesh along which a lip of an open mouth ends, by growing x.
 
-    Of the landmarks that a landmarker finds on drawn lips, those of the upper one lie on its front.
+    On drawn lips the landmarker puts the upper lip's inner landmarks on its front; this line replaces them.
     """
     opened = model.shape(np.zeros(0), model.coefficients(jawOpen=0.3))
     middle = model.neutral[model.ibug68[[62, 66]]].mean(0)  # between the lips
@@ -99,9 +92,10 @@ def _rim(model: HeadModel, upper: bool) -> np.ndarray:
 
 
 def from_portraits(model: HeadModel, portraits: Iterable[tuple[Face, tuple[int, int]]]) -> HeadModel:
-    """The model with its landmarks shifted by what fits of portraits leave over.
+    """The model with its landmarks shifted by the median residual of fits to portraits.
 
-    The inner lips stay: what is left over there is the lips' opening.
+    portraits: the face, and the picture's height and width. The inner lips stay: their residual is the lips'
+    opening.
     """
     portraits = list(portraits)
     moved = np.setdiff1d(np.arange(MESH), INNER_LIPS)
@@ -112,8 +106,8 @@ def from_portraits(model: HeadModel, portraits: Iterable[tuple[Face, tuple[int, 
             fit = fit_head(face.landmarks, size, face.expression, model=model)
             h = model.at_landmarks(model.shape(fit.identity, fit.coefficients))[:MESH].astype(np.float64)
             there = to_camera(h, fit.R, fit.T)
-            apart = (face.landmarks[:MESH] - fit.camera.project(there)) * there[:, 2:] / fit.camera.focal
-            left.append(np.concatenate([apart, np.zeros((MESH, 1))], 1) @ (FLIP @ fit.R))
+            missed = (face.landmarks[:MESH] - fit.camera.project(there)) * there[:, 2:] / fit.camera.focal
+            left.append(np.concatenate([missed, np.zeros((MESH, 1))], 1) @ (FLIP @ fit.R))
         shift = np.median(left, 0)
         places = model.at_landmarks(model.neutral)[:MESH] + SHIFT * shift
         model = _placed(model, places[moved], moved, model.landmark_spread[moved])
@@ -121,8 +115,10 @@ def from_portraits(model: HeadModel, portraits: Iterable[tuple[Face, tuple[int, 
 
 
 def _placed(model: HeadModel, places: np.ndarray, landmarks: np.ndarray, spread: np.ndarray) -> HeadModel:
-    """The model with landmarks (k,) of the skin at the places of the neutral mesh that are nearest to (k,
-    3)."""
+    """The model with `landmarks` (k,) moved to the points of the neutral skin nearest to `places` (k, 3).
+
+    spread (k,): their `landmark_spread`.
+    """
     vertices, weights = model.landmark_vertices.copy(), model.landmark_weights.copy()
     spreads = model.landmark_spread.copy()
     skin = model.triangles[(model.triangles < model.part_range("face")[1]).all(1)]
@@ -132,25 +128,24 @@ def _placed(model: HeadModel, places: np.ndarray, landmarks: np.ndarray, spread:
 
 
 def with_irises(model: HeadModel) -> HeadModel:
-    """The model with the irises' landmarks: the front of each eyeball and four points on the edge of its
-    iris."""
+    """The model with the landmarks of the irises: the front of each eyeball, four points on its iris' edge."""
     vertices, weights = model.landmark_vertices.copy(), model.landmark_weights.copy()
     edge = np.radians(IRIS_ANGLE)
     to = np.array([(0, 0), (1, 0), (0, 1), (-1, 0), (0, -1)]) * np.sin(edge)
     ahead = np.concatenate([to, np.sqrt(1 - (to**2).sum(1, keepdims=True))], 1)
     for first, part in zip(IRISES, ("sclera_r", "sclera_l"), strict=True):
-        begin, end = model.part_range(part)
-        ball = model.neutral[begin:end]
+        start, stop = model.part_range(part)
+        ball = model.neutral[start:stop]
         low, high = ball.min(0), ball.max(0)
         rows = slice(first, first + 5)
         places = (low + high) / 2 + ahead * (high - low)[:2].mean() / 2
-        triangles = model.triangles[((model.triangles >= begin) & (model.triangles < end)).all(1)]
+        triangles = model.triangles[((model.triangles >= start) & (model.triangles < stop)).all(1)]
         vertices[rows], weights[rows] = _nearest(model.neutral, triangles, places)
     return replace(model, landmark_vertices=vertices, landmark_weights=weights)
 
 
 def _nearest(mesh: np.ndarray, triangles: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices (k, 3) and weights (k, 3) of the points of a mesh that are nearest to places (k, 3)."""
+    """The points of a mesh nearest to places (k, 3), as vertices (k, 3) and their weights (k, 3)."""
     near = cKDTree(mesh[triangles].mean(1)).query(places, CANDIDATES)[1]
     vertices, weights = np.zeros((len(places), 3), np.int32), np.zeros((len(places), 3), np.float32)
     for k, place in enumerate(places):
@@ -161,6 +156,6 @@ def _nearest(mesh: np.ndarray, triangles: np.ndarray, places: np.ndarray) -> tup
             u, v = np.linalg.lstsq(edges, place - corners[0], rcond=None)[0]
             weight = np.clip([1 - u - v, u, v], 0, 1)
             weight /= weight.sum()
-            if (apart := float(np.linalg.norm(weight @ corners - place))) < least:
-                least, vertices[k], weights[k] = apart, t, weight
+            if (distance := float(np.linalg.norm(weight @ corners - place))) < least:
+                least, vertices[k], weights[k] = distance, t, weight
     return vertices, weights
