@@ -128,7 +128,7 @@ def _placed(model: HeadModel, places: np.ndarray, landmarks: np.ndarray, spread:
 
 
 def with_irises(model: HeadModel) -> HeadModel:
-    """The model with the landmarks of the irises: the front of each eyeball, four points on its iris' edge."""
+    """The model with landmarks of the irises: the front of each eyeball, four points on the iris' edge."""
     vertices, weights = model.landmark_vertices.copy(), model.landmark_weights.copy()
     edge = np.radians(IRIS_ANGLE)
     to = np.array([(0, 0), (1, 0), (0, 1), (-1, 0), (0, -1)]) * np.sin(edge)
