@@ -252,5 +252,10 @@ def _parse_pieces(text: str, schedule: str) -> list[tuple[Fraction, Fraction | N
 def _format(pieces: Sequence[Piece]) -> str:
     """Write pieces as the command line takes them."""
     if len(pieces) == 1:
-        return f"{pieces[0].value:.17g}"
-    return ",".join(f"{piece.value:.17g}@{format_interval(piece.start, piece.stop)}" for piece in pieces)
+        return _number(pieces[0].value)
+    return ",".join(f"{_number(piece.value)}@{format_interval(piece.start, piece.stop)}" for piece in pieces)
+
+
+def _number(value: float) -> str:
+    """Write a number so short that reading it gives the same."""
+    return str(int(value)) if value == int(value) else repr(float(value))

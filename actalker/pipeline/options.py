@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from numbers import Real
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..control.gates import Gates
 from ..errors import InputError, kind_of, one_of, whole
@@ -112,6 +114,12 @@ class RunOptions:
             self.start(name)
         self.rate, self.seconds, self.limit, self.opening, self.scales, self.acting  # noqa: B018 - checked here
 
+    def record(self) -> dict[str, object]:
+        """The options as plain values, as JSON has them: `RunOptions(**record)` makes the same clip."""
+        plain = {option.name: _plain(getattr(self, option.name)) for option in fields(self)}
+        schedules = (text.partition("=") for text in str(self.opening).split())
+        return {**plain, "gates": {name: schedule for name, _, schedule in schedules}}
+
     @property
     def rate(self) -> Fraction:
         """Generated frames a second."""
@@ -168,6 +176,15 @@ class RunOptions:
     def start(self, signal: str) -> Fraction:
         """Seconds of a signal's input that are left out."""
         return parse_seconds(str(self.starts.get(signal, 0)))
+
+
+def _plain(value: object) -> object:
+    """A value as JSON has it; exact times and paths as text."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, (Fraction, Path)):
+        return str(value)
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _within(value: Any, most: float) -> bool:

@@ -61,8 +61,10 @@ def test_one_thing_is_changed_and_the_rest_stays(first):
     one, two = record(first), record(other)
     assert two["gates"] == {**one["gates"], "audio": 0.5}
     assert two["settings"]["gate"] == ["audio=0.5", "expression=0@0-0.1"]
-    assert {k: v for k, v in two.items() if k not in ("gates", "settings", "scores")} == {
-        k: v for k, v in one.items() if k not in ("gates", "settings", "scores")
+    assert two["options"] == {**one["options"], "gates": {**one["options"]["gates"], "audio": "0.5"}}
+    apart = ("gates", "options", "settings", "scores")
+    assert {k: v for k, v in two.items() if k not in apart} == {
+        k: v for k, v in one.items() if k not in apart
     }
     assert (frames(other) != frames(first)).any()
     assert record(again(first, "--seed", "6", out="c.mp4"))["seed"] == 6

@@ -110,6 +110,7 @@ def sidecar(pipeline: TalkingHeadPipeline, request: Request, settings: dict[str,
     files |= {f"region {name}": str(choice) for name, choice in choices.items() if isinstance(choice, Path)}
     return {
         "settings": settings,
+        "options": request.options.record(),
         **asdict(request.sampling),
         "fps": str(request.fps),
         "frames": request.frames,
