@@ -10,6 +10,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from pipeline_files import SMALL, small_config
 from torch import nn
 
@@ -87,6 +88,31 @@ def test_a_model_without_it_learns_is_kept_and_makes_clips(lacks, made, tmp_path
     if lacks in values:
         with pytest.raises(InputError, match=f"--{lacks}: this model takes none; it takes "):
             pipe(made / "face.png", **{lacks: values[lacks]}, duration=0.16)
+
+
+@pytest.mark.parametrize("lacks", [*THREE, IDENTITY])
+def test_a_model_without_it_is_exported_and_its_gates_ablated(lacks, made, tmp_path):
+    """From a training's checkpoint, by the commands: a row for each gate that the model has."""
+    config = small_config(**{lacks: {"kind": "none"}})
+    module = trained(config, puppets(tuple(s for s in THREE if s != lacks)))
+    module.trainer = trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    trainer.strategy.connect(module)
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    assert main(["export", str(tmp_path / "last.ckpt"), str(tmp_path / "model")]) == 0
+    assert load_model(tmp_path / "model").signals == module.model.signals
+    values = {
+        "audio": made / "speech.wav",
+        "expression": made / "driver.mp4",
+        "text": "a face | 0-0.1: smiles",
+    }
+    words = ["--model", tmp_path / "model", "--portraits", made / "face.png", "--out", tmp_path / "page"]
+    for name in module.model.signals:
+        words += [f"--{name}", values[name]]
+    words += ["--preset", "gates", "--duration", "0.12"]
+    assert main(["ablate", *map(str, words)]) == 0
+    page = (tmp_path / "page" / "ablation.md").read_text()
+    for name in THREE:
+        assert (f"\n| {name} | " in page) == (name != lacks), name
 
 
 def test_clips_with_other_signals_than_the_models_are_refused():
