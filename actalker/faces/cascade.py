@@ -1,34 +1,38 @@
-"""scikit-image's cascade of local binary patterns: a box for upright frontal faces, always at hand.
+"""The face finder that is always there: scikit-image's cascade of local binary patterns.
 
-The detector answers many times around a face and now and then where there is none, and what it takes for
-a face's size hangs on the size of the picture. It is asked about the picture and its mirror image at
-several sizes; answers that agree are averaged, and a group counts only when enough of them agree.
-A picture in which none is confirmed is asked about again, continued beyond its border: a face that the border
-cuts is not seen otherwise.
+It gives boxes of upright frontal faces. The cascade answers many times around a face, now and then where
+there is none, and the face size it gives depends on the size of the picture. So it runs on the picture and
+its mirror image at several sizes; answers that agree are averaged, and a group counts only if enough of them
+agree. If no face is confirmed, it runs again on the picture extended beyond its border, which shows faces
+that the border cuts.
 
-Many answers that agree may still be of a cheek, of eyes and nose alone, or of a sleeve. `confirm.py` looks
-around each for eyes, nose and mouth at their places: that gives the face's true size, or none.
+Even answers that agree may be of a cheek, of eyes and nose alone, or of a sleeve. `confirm.py` searches
+around each of them for eyes, nose and mouth at their places, which gives the true size of the face, or no
+face at all.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from .confirm import search
 from .crop import EYES_AT, MOUTH_AT, canonical_crop
-from .face import EYES, MOUTH, Face
+from .face import EYES, MOUTH, Box, Face
+
+if TYPE_CHECKING:
+    from skimage.feature import Cascade
 
 LARGEST = 960  # pixels of the longer side: of larger pictures, whole blocks of pixels are averaged first
 SEEN = (120, 150, 190, 240)  # pixels of the longer side that the detector sees, one size after another
-BEYOND = 0.15  # of the shorter side, by which the picture is continued: its outermost pixels, repeated
+BEYOND = 0.15  # of the shorter side, by which the picture is extended: its outermost pixels, repeated
 LEAST_SHARE = 0.12  # of the shorter side: smaller faces are not looked for
 SCALES = 1.1
 LEAST_VOTES = 4
-MOST_GROUPS = 4  # that are looked at more closely, those with most votes first
+MOST_GROUPS = 4  # groups of answers that are confirmed, those with most votes first
 LEAST_SCORE, LEAST_LEAD = 2.0, 1.0  # of a face that is confirmed; its lead is over other sizes and places
 # from the middle of the detector's square to the sides of the face's box, in its width: medians over ten
 # faces whose landmarks are known
@@ -36,26 +40,26 @@ LEFT, TOP, RIGHT, BOTTOM = -0.44, -0.46, 0.47, 0.58
 
 
 def find_by_cascade(image: np.ndarray) -> list[Face]:
-    """All faces of (h, w, 3) uint8 that are sure, those that look most like one first."""
+    """All confirmed faces of (h, w, 3) uint8, those that look most like a face first."""
     picture = Image.fromarray(np.ascontiguousarray(image))
     shrink = max(1, max(picture.size) // LARGEST)
     grey = np.asarray(picture.reduce(shrink), np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
     for beyond in (0.0, BEYOND):
-        if found := _confirmed(grey, _faces(grey / 255, beyond)):
-            return [_face(square * shrink, score) for score, square in found]
+        if confirmed := _confirmed(grey, _faces(grey / 255, beyond)):
+            return [_face(square * shrink, score) for score, square in confirmed]
     return []
 
 
 def _confirmed(grey: np.ndarray, groups: list[Face]) -> list[tuple[float, np.ndarray]]:
-    """Score and canonical square (3,) of the faces that are seen around the groups of answers, each once."""
-    kept: list[tuple[float, np.ndarray]] = []
+    """The score and the canonical square (3,) of each face near one of the groups of answers."""
+    candidates: list[tuple[float, np.ndarray]] = []
     for group in sorted(groups, key=lambda face: -face.score)[:MOST_GROUPS]:
         near = canonical_crop(group)
-        found, score, lead = search(grey, np.array([near.x, near.y, near.side]))
-        if score >= LEAST_SCORE and lead >= LEAST_LEAD and _is_upright(grey, found, score):
-            kept.append((score, found))
+        square, score, lead = search(grey, np.array([near.x, near.y, near.side]))
+        if score >= LEAST_SCORE and lead >= LEAST_LEAD and _is_upright(grey, square, score):
+            candidates.append((score, square))
     faces: list[tuple[float, np.ndarray]] = []
-    for score, square in sorted(kept, key=lambda one: -one[0]):
+    for score, square in sorted(candidates, key=lambda one: -one[0]):
         others = [other for _, other in faces]
         if not any(_overlap(square, other) for other in others):
             faces.append((score, square))
@@ -63,7 +67,10 @@ def _confirmed(grey: np.ndarray, groups: list[Face]) -> list[tuple[float, np.nda
 
 
 def _is_upright(grey: np.ndarray, square: np.ndarray, score: float) -> bool:
-    """Whether it looks less like a face in the other quarter turns: on its head it has two eyes as well."""
+    """Whether the square looks less like a face in each of the other quarter turns.
+
+    A face that is upside down has two eyes as well.
+    """
     x, y, side = square
     left, top = max(0, int(x - side)), max(0, int(y - side))
     part = grey[top : int(np.ceil(y + 2 * side)), left : int(np.ceil(x + 2 * side))]
@@ -77,7 +84,7 @@ def _is_upright(grey: np.ndarray, square: np.ndarray, score: float) -> bool:
 
 
 def _overlap(square: np.ndarray, other: np.ndarray) -> bool:
-    """Whether the middle of the smaller one lies in the inner half of the larger one."""
+    """Whether the middle of the smaller square lies in the inner half of the larger one."""
     small, large = sorted((square, other), key=lambda one: one[2])
     apart = np.abs(small[:2] + small[2] / 2 - large[:2] - large[2] / 2)
     return bool(apart.max() < 0.25 * large[2])
@@ -94,7 +101,10 @@ def _face(square: np.ndarray, score: float) -> Face:
 
 
 def _faces(grey: np.ndarray, beyond: float) -> list[Face]:
-    """Faces of a picture (h, w) that is continued by a share of its shorter side; score: how many agree."""
+    """Groups of the cascade's answers to a picture (h, w) of 0 to 1, as faces; score: answers that agree.
+
+    beyond: share of the shorter side by which the picture is extended.
+    """
     from skimage.transform import resize
 
     h, w = grey.shape
@@ -111,21 +121,21 @@ def _faces(grey: np.ndarray, beyond: float) -> list[Face]:
         for mirrored in (False, True):
             for x, y, side in _answers(small[:, ::-1] if mirrored else small, least):
                 left = small.shape[1] - x - side if mirrored else x
-                middle = (left + side / 2 - edge, y + side / 2 - edge, side)
-                answers.append(tuple(v / scale for v in middle))  # type: ignore[arg-type]
+                middle = (left + side / 2 - edge, y + side / 2 - edge)
+                answers.append((middle[0] / scale, middle[1] / scale, side / scale))
     faces = []
     for group in _groups(np.array(answers).reshape(-1, 3)):
         if len(group) < LEAST_VOTES:
             continue
-        x, y, side = np.median(group, axis=0)
-        box = (x + LEFT * side, y + TOP * side, x + RIGHT * side, y + BOTTOM * side)
-        faces.append(Face(tuple(float(v) for v in box), score=float(len(group))))  # type: ignore[arg-type]
+        x, y, side = (float(value) for value in np.median(group, axis=0))
+        box: Box = (x + LEFT * side, y + TOP * side, x + RIGHT * side, y + BOTTOM * side)
+        faces.append(Face(box, score=float(len(group))))
     return faces
 
 
 def _answers(grey: np.ndarray, least: int) -> list[tuple[float, float, float]]:
-    """(x, y, side) of every window of at least so many pixels that the cascade takes for a face."""
-    found = _cascade().detect_multi_scale(
+    """x, y and side of every window that the cascade takes for a face; least: pixels of its side."""
+    windows = _cascade().detect_multi_scale(
         np.ascontiguousarray(grey),
         scale_factor=SCALES,
         step_ratio=1,
@@ -134,11 +144,11 @@ def _answers(grey: np.ndarray, least: int) -> list[tuple[float, float, float]]:
         min_neighbor_number=1,
         intersection_score_threshold=0.99,
     )
-    return [(d["c"], d["r"], d["width"]) for d in found]
+    return [(d["c"], d["r"], d["width"]) for d in windows]
 
 
 def _groups(answers: np.ndarray) -> list[np.ndarray]:
-    """Answers (k, 3: middle, side) that lie on one another, as connected groups, the largest first."""
+    """Connected groups of answers (k, 3: middle and side) that lie on one another, the largest first."""
     left = list(range(len(answers)))
     groups = []
     while left:
@@ -159,7 +169,8 @@ def _groups(answers: np.ndarray) -> list[np.ndarray]:
 
 
 @lru_cache(maxsize=1)
-def _cascade() -> Any:
+def _cascade() -> Cascade:
+    """The trained cascade, loaded once."""
     from skimage.data import lbp_frontal_face_cascade_filename
     from skimage.feature import Cascade
 

@@ -1,9 +1,9 @@
-"""Whether a window of a picture shows a face, and exactly where: a linear classifier of gradients.
+"""Tells whether a window of a picture shows a face, and exactly where, by a linear classifier of gradients.
 
 A cascade answers at eyes, cheeks and sleeves too, and does not know which of its answers holds the whole
-face. Around each of them squares of many sizes and places are looked at. Each square gets a score from its
-histograms of gradients (Dalal & Triggs 2005): what a pair of eyes, a nose and a mouth at their canonical
-places look like. The weights are fitted by `benchmarks/fit_faces.py` to portraits of people who do not exist.
+face. So squares of many sizes and places around each answer are scored by their histograms of gradients
+(Dalal & Triggs 2005): how much they look like a pair of eyes, a nose and a mouth at their canonical places.
+The weights are fitted by `benchmarks/fit_faces.py` to portraits of people who do not exist.
 
 Letters: k squares, d features. A square is x, y, side: the canonical one of `crop.py`, in pixels.
 """
@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 
 WEIGHTS = Path(__file__).parents[1] / "assets" / "face_gradients.npz"
-WINDOW, CELL, BINS = 36, 6, 18  # pixels a side that are looked at, and of a cell; directions
-CENTRE, PART = (0.5, 0.55), 0.66  # of the canonical square, that is looked at: forehead to chin
+WINDOW, CELL, BINS = 36, 6, 18  # pixels a side of the window that is scored, and of a cell; directions
+CENTRE, PART = (0.5, 0.55), 0.66  # of the canonical square: the window, from the forehead to the chin
 SMALL = 90  # pixels a side of the canonical square in the picture that windows are cut from
 SIZES = 1.12 ** np.arange(-5, 11)  # times the answer's; the cascade takes faces for smaller more often
 PLACES = np.arange(-2, 3) * 0.09  # sides from the answer's middle, in both directions
@@ -28,8 +28,7 @@ SAME_SIZE, SAME_PLACE = 1.35, 0.25  # squares that differ by less hold the same 
 def search(grey: np.ndarray, square: np.ndarray) -> tuple[np.ndarray, float, float]:
     """The face near a square (3,) of a picture (h, w) of 0 to 255.
 
-    Returns: its square (3,), its score, and by how much that is above the best square of another size or
-    place.
+    Returns: the square (3,) of the face, its score, and its lead over squares of other sizes or places.
     """
     x, y, side = square
     middle = np.array([x + CENTRE[0] * side, y + CENTRE[1] * side])
@@ -44,21 +43,21 @@ def search(grey: np.ndarray, square: np.ndarray) -> tuple[np.ndarray, float, flo
     best = tried[scores.argmax()]
     same = same_face(tried, best)
     weights = np.exp(scores[same] - scores.max())
-    found = np.average(tried[same], axis=0, weights=weights)
-    return found, float(scores.max()), float(scores.max() - scores[~same].max())
+    square = np.average(tried[same], axis=0, weights=weights)
+    return square, float(scores.max()), float(scores.max() - scores[~same].max())
 
 
 def same_face(squares: np.ndarray, square: np.ndarray) -> np.ndarray:
-    """(k,) which of the squares (k, 3) hold the face of a square (3,) at the same place."""
+    """Which of the squares (k, 3) show the face of one square (3,) at the same place and size: (k,) bool."""
     apart = squares[:, :2] + squares[:, 2:] / 2 - square[:2] - square[2] / 2
     sizes = np.maximum(squares[:, 2] / square[2], square[2] / squares[:, 2])
     return (sizes <= SAME_SIZE) & (np.hypot(*apart.T) <= SAME_PLACE * square[2])
 
 
 def score(grey: np.ndarray, squares: np.ndarray, scale: float = 1.0) -> np.ndarray:
-    """(k,) how much squares (k, 3) look like a face at its canonical place; 0 is even.
+    """How much squares (k, 3) look like a face at its canonical place: (k,), above 0 where a face is likely.
 
-    scale: by how much the picture (h, w) of 0 to 255 is made smaller first, which is quicker.
+    grey: (h, w) of 0 to 255. scale: by which the picture is shrunk first, which is faster.
     """
     weights, bias = _weights()
     picture = Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8))
@@ -68,14 +67,14 @@ def score(grey: np.ndarray, squares: np.ndarray, scale: float = 1.0) -> np.ndarr
 
 
 def windows(grey: np.ndarray, squares: np.ndarray) -> np.ndarray:
-    """The parts of squares (k, 3) of a picture (h, w) that are looked at: (k, WINDOW, WINDOW) float32."""
+    """The windows of squares (k, 3) of a picture (h, w): (k, WINDOW, WINDOW) float32."""
     pixels = np.clip(grey, 0, 255).astype(np.uint8)
     picture = Image.fromarray(pixels)
     return np.stack([_cut(picture, pixels, square) for square in squares])
 
 
 def _cut(picture: Image.Image, pixels: np.ndarray, square: np.ndarray) -> np.ndarray:
-    """The part of a square that is looked at, (WINDOW, WINDOW) float32; outside, the border repeats."""
+    """The window of a square, (WINDOW, WINDOW) float32; outside the picture its border repeats."""
     x, y, side = square
     half = PART * side / 2
     left, top = x + CENTRE[0] * side - half, y + CENTRE[1] * side - half
@@ -92,7 +91,7 @@ def _cut(picture: Image.Image, pixels: np.ndarray, square: np.ndarray) -> np.nda
 
 
 def gradients(cuts: np.ndarray) -> np.ndarray:
-    """Histograms of gradients (k, d) of cuts (k, WINDOW, WINDOW) of 0 to 255."""
+    """The histograms of gradients (k, d) of windows (k, WINDOW, WINDOW) of 0 to 255."""
     k, cells = len(cuts), WINDOW // CELL
     light = np.sqrt(cuts)
     down, right = np.zeros_like(light), np.zeros_like(light)
@@ -117,5 +116,6 @@ def gradients(cuts: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _weights() -> tuple[np.ndarray, float]:
-    with np.load(WEIGHTS) as held:
-        return held["weights"].astype(np.float32), float(held["bias"])
+    """The classifier's weights (d,) and bias."""
+    with np.load(WEIGHTS) as file:
+        return file["weights"].astype(np.float32), float(file["bias"])

@@ -1,8 +1,7 @@
-"""The square that a model sees: a face at its canonical place, and back.
+"""The square crop that a model sees, with the face at its canonical place.
 
-In the canonical crop's unit square (x right, y down) the middle of the eyes is at (0.5, 0.42) and the
-mouth at
-height 0.68, so that a face stands where the model has learnt it to stand.
+In the unit square of the canonical crop (x right, y down) the middle of the eyes is at (0.5, 0.42) and the
+mouth at height 0.68, so that a face stands where the model has learnt to expect it.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ EYES_AT, MOUTH_AT = 0.42, 0.68
 
 @dataclass(frozen=True)
 class Crop:
-    """A square in a picture's pixels: its left top corner and its side. It may reach beyond the picture.
+    """A square of a picture, in its pixels: left top corner and side. It may reach beyond the picture.
 
-    Cuts need not be square: the square fills their shorter side, and along the longer one what lies beside it
-    is seen as well, evenly on both sides.
+    Cuts need not be square: the square fills their shorter side; along the longer side they show what lies
+    beside the square, evenly on both sides.
     """
 
     x: float
@@ -31,20 +30,21 @@ class Crop:
     side: float
 
     def seen(self, size: Size) -> tuple[float, float, float, float]:
-        """x0, y0, x1, y1 in the picture's pixels of what a cut of this size shows."""
+        """The part of the picture that a cut of this size shows: x0, y0, x1, y1 in its pixels."""
         beside, above = self._margins(size)
         x1, y1 = self.x + self.side + beside, self.y + self.side + above
         return self.x - beside, self.y - above, x1, y1
 
     def _margins(self, size: Size) -> tuple[float, float]:
-        """What a cut of this size shows on each side of the square, and above and below it."""
+        """How far a cut of this size reaches beyond the square: to each side, and above and below it."""
         height, width = height_width(size)
         short = min(height, width)
         return self.side * (width - short) / short / 2, self.side * (height - short) / short / 2
 
     def apply(self, image: np.ndarray, size: Size) -> np.ndarray:
-        """Cut (h, w, 3) uint8 to a picture of this size, uint8: antialiased, the border's pixels repeated
-        outside.
+        """Cut (h, w, 3) uint8 to a picture of this size, uint8, antialiased.
+
+        Beyond the picture, the pixels of its border are repeated.
         """
         h, w = image.shape[:2]
         height, width = height_width(size)
@@ -60,16 +60,16 @@ class Crop:
         return np.array(part.resize((width, height), Image.Resampling.BILINEAR, box=box))
 
     def to_crop(self, points: np.ndarray, size: Size) -> np.ndarray:
-        """Points (..., 2) in the picture to pixels of the cut."""
+        """Points (..., 2) of the picture, in pixels of a cut of this size."""
         return (np.asarray(points, float) - self.seen(size)[:2]) * (min(height_width(size)) / self.side)
 
     def from_crop(self, points: np.ndarray, size: Size) -> np.ndarray:
-        """Points (..., 2) in the cut's pixels to the picture."""
+        """Points (..., 2) in pixels of a cut of this size, as points of the picture."""
         return np.asarray(points, float) * (self.side / min(height_width(size))) + self.seen(size)[:2]
 
 
 def _repeats(places: np.ndarray) -> tuple[int, int]:
-    """How often the first and the last of rising places stand there once more."""
+    """How often the first and the last of rising numbers are repeated."""
     first = int(np.count_nonzero(places == places[0])) - 1
     return first, int(np.count_nonzero(places == places[-1])) - 1 if places[0] != places[-1] else 0
 

@@ -21,10 +21,10 @@ class Square(Protocol):
 
     @property
     def side(self) -> float:
-        """In the picture's pixels."""
+        """Its width and height, in the picture's pixels."""
 
     def seen(self, size: Size) -> Box:
-        """What a cut of this size shows, in the picture's pixels."""
+        """The part of the picture that a cut of this size shows, in the picture's pixels."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class FacePoints:
 
 @dataclass(frozen=True)
 class Scheme:
-    """Which landmarks of a finder are what. Each entry: rows of the landmark array."""
+    """Which landmarks of a finder are which part of the face: rows of its landmark array."""
 
     eye_left: tuple[int, ...]
     eye_right: tuple[int, ...]
@@ -90,43 +90,9 @@ class Scheme:
 
 _MESH_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
 _MESH_OVAL = (
-    10,
-    338,
-    297,
-    332,
-    284,
-    251,
-    389,
-    356,
-    454,
-    323,
-    361,
-    288,
-    397,
-    365,
-    379,
-    378,
-    400,
-    377,
-    152,
-    148,
-    176,
-    149,
-    150,
-    136,
-    172,
-    58,
-    132,
-    93,
-    234,
-    127,
-    162,
-    21,
-    54,
-    103,
-    67,
-    109,
-)
+    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152,
+    148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
+)  # fmt: skip
 SCHEMES = {
     "mediapipe478": Scheme(
         eye_left=(33, 133),
@@ -151,13 +117,13 @@ SCHEMES = {
 
 @dataclass(frozen=True)
 class Face:
-    """A face that a finder found.
+    """A face in a picture, as a finder sees it.
 
     box: x0, y0, x1, y1 from the forehead to the chin, ear to ear. score: higher is surer.
     landmarks: (p, 2) of `scheme`, or None where the finder knows only the box.
-    pose: yaw, pitch and roll in degrees, or None where the finder does not know it; 0 looks into the camera,
-    as they grow, yaw turns to the image's right, pitch down and roll counter-clockwise.
-    expression: (52,) MediaPipe's blendshapes in [0, 1], or None.
+    pose: yaw, pitch and roll in degrees, 0 into the camera, or None where the finder does not know them. Yaw
+    grows to the image's right, pitch downwards and roll counter-clockwise.
+    expression: MediaPipe's blendshapes, (52,) in [0, 1], or None.
     """
 
     box: Box
@@ -169,21 +135,21 @@ class Face:
 
     @property
     def area(self) -> float:
-        """Of the box, square pixels."""
+        """The area of the box, in square pixels."""
         return max(0.0, self.box[2] - self.box[0]) * max(0.0, self.box[3] - self.box[1])
 
     @property
     def side(self) -> float:
-        """The longer side of the box, pixels."""
+        """The longer side of the box, in pixels."""
         return max(self.box[2] - self.box[0], self.box[3] - self.box[1])
 
     @property
     def middle(self) -> np.ndarray:
-        """Of the box, (2,) pixels."""
+        """The middle of the box, (2,) pixels."""
         return np.array([self.box[0] + self.box[2], self.box[1] + self.box[3]]) / 2
 
     def points(self) -> FacePoints:
-        """Its parts: from landmarks where they are known, else by the proportions of an upright face."""
+        """Where its parts are: by its landmarks, or without them by the proportions of an upright face."""
         if self.landmarks is None or self.scheme is None:
             return self._from_box()
         marks, scheme = np.asarray(self.landmarks, float), SCHEMES[self.scheme]
@@ -208,6 +174,7 @@ class Face:
         )
 
     def _from_box(self) -> FacePoints:
+        """The points by the proportions of an upright face in the box."""
         x0, y0, x1, y1 = self.box
         w, h, cx = x1 - x0, y1 - y0, (x0 + x1) / 2
 

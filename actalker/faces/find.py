@@ -1,4 +1,4 @@
-"""Finding the face in a picture, with the best finder that is at hand.
+"""Finds the face in a picture, with the best finder that can run.
 
 To add a finder: one file in this folder with `find(image, model) -> list[Face]` and
 `refuses(model) -> str | None`, one line in `FINDERS`.
@@ -28,7 +28,7 @@ MODEL_VARIABLE = "ACTALKER_FACE_MODEL"
 
 @dataclass(frozen=True)
 class Finder:
-    """A way to find faces."""
+    """A way to find faces, and whether it can run here."""
 
     find: Callable[[np.ndarray, Path | None], list[Face]]
     refuses: Callable[[Path | None], str | None]  # why it cannot run here, or None
@@ -37,8 +37,11 @@ class Finder:
 
 @dataclass(frozen=True)
 class Upright:
-    """A portrait (h, w, 3) uint8 with its face upright, who found it, and the quarter turns counter-clockwise
-    that it was turned by."""
+    """A portrait with its face upright.
+
+    image: (h, w, 3) uint8. finder: the name of the finder that found the face. turns: the quarter turns
+    counter-clockwise by which the portrait was turned.
+    """
 
     image: np.ndarray
     face: Face
@@ -70,9 +73,10 @@ def face_model(model: Path | None) -> Path:
 
 
 def choose_finder(name: str = "auto", model: Path | None = None) -> tuple[str, Path]:
-    """The finder that will run, and the landmarker's model file. Says once when `auto` is not the best one.
+    """The name of the finder that will run, and the landmarker's model file.
 
-    Raises: InputError when the named one, or the one whose model is given, cannot run.
+    A warning, once, where `auto` does not get the best finder.
+    Raises: InputError when the named finder, or the landmarker if `model` is set, cannot run.
     """
     path = face_model(model)
     if name == "auto":
@@ -89,6 +93,7 @@ def choose_finder(name: str = "auto", model: Path | None = None) -> tuple[str, P
 
 @lru_cache
 def _say_once(text: str) -> None:
+    """Log a warning once in a process."""
     log.warning(text)
 
 
@@ -103,9 +108,9 @@ def find_faces(
 
     Args:
         image: (h, w, 3) uint8 RGB.
-        finder: a name in `FINDERS`, or `auto` for the best that is at hand.
+        finder: a name in `FINDERS`, or `auto` for the best that can run.
         model: MediaPipe's face_landmarker.task, instead of the one in this package.
-        index: which face, the largest first; None takes the largest and says so when there are several.
+        index: which face, the largest first; None takes the largest, with a warning if there are several.
         name: of the picture, for messages.
     Raises: InputError when there is no face, or no such face, or the finder cannot run.
     """
@@ -139,12 +144,13 @@ def find_faces(
 def find_upright(
     image: np.ndarray, model: Path | None = None, index: int | None = None, name: str = "picture"
 ) -> Upright:
-    """The face of a portrait, and the portrait turned by quarters until the face is upright; says when it is.
+    """Find the face of a portrait, and turn the portrait by quarters until the face is upright.
 
-    A finder that knows no roll sees upright faces only, and finds none in a picture that lies on its side.
+    A warning says if it was turned. Only the landmarker measures roll: other finders see upright faces only,
+    and none in a picture that lies on its side.
 
-    Args: as `find_faces` has them; index counts the faces of the picture that is returned.
-    Raises: InputError as `find_faces`, or when the face is not upright and which way it lies is not sure.
+    Args: as in `find_faces`; index counts the faces of the picture that is returned.
+    Raises: InputError as `find_faces`, or when the face is not upright and its direction is not sure.
     """
     turns = 0
     finder, path = choose_finder("auto", model)
@@ -161,11 +167,12 @@ def find_upright(
             log.warning(
                 "%s: whether the face is upright is not sure; the picture is taken as it stands", name
             )
-    return Upright(image, find_faces(image, finder, path, index, name), finder, turns)
+    face = find_faces(image, finder, model=path, index=index, name=name)
+    return Upright(image, face, finder, turns)
 
 
 def finder_status() -> dict[str, str]:
-    """Each finder: `at hand`, or why not and what to type."""
+    """The status of each finder: `at hand`, or why it cannot run and what to type."""
     try:
         path = face_model(None)
     except InputError as error:  # nothing is looked for then

@@ -1,4 +1,4 @@
-"""MediaPipe's face landmarker: 478 points a face, from its model file, which comes with this package.
+"""The face finder of MediaPipe: 478 points a face. Its model file comes with this package.
 
 Source: Kartynnik et al. 2019 (face mesh), Grishchenko et al. 2020 (attention mesh).
 """
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
@@ -24,13 +24,16 @@ from ..errors import InputError
 from .face import SCHEMES, Face
 from .stderr import without_lines
 
+if TYPE_CHECKING:
+    from mediapipe.tasks.python.vision import FaceDetector, FaceLandmarker
+
 SHIPPED = Path(__file__).parents[1] / "assets" / "face_landmarker" / "face_landmarker.task"
-LARGEST = 1024  # pixels a side that the finder sees
+LARGEST = 1024  # pixels of the longer side at most: larger pictures are shrunk first
 MOST_FACES = 8
 LEAST_SCORE = 0.1  # of the first stage alone
-WARM_UP = 16  # looks before the first real one; each takes about a millisecond
-CLOSE = 2.5  # sides of the square in which a face is looked at again, in the longer side of its box
-NEAREST = 96  # pixels a side of the smallest part of a picture that is looked at by itself
+WARM_UP = 16  # calls before the first real one; each takes about a millisecond
+CLOSE = 2.5  # side of the square in which a face is searched again, in longer sides of its box
+NEAREST = 96  # pixels a side of the smallest part of a picture that is searched by itself
 APT = "apt-get install libegl1 libgles2 libgl1 libglib2.0-0"
 IS_NONE = "is not a face landmarker ({why}); give MediaPipe's face_landmarker.task"
 OWN_LINES = (  # of MediaPipe, absl and TensorFlow Lite, as they start
@@ -40,8 +43,19 @@ OWN_LINES = (  # of MediaPipe, absl and TensorFlow Lite, as they start
 _CREATION = threading.Lock()
 
 
+Task = TypeVar("Task", covariant=True)
+Options = TypeVar("Options", contravariant=True)
+
+
+class TaskKind(Protocol[Options, Task]):
+    """The class of one of MediaPipe's tasks."""
+
+    def create_from_options(self, options: Options) -> Task:
+        """Load the model and start its threads."""
+
+
 def landmarker_refuses(model: Path | None) -> str | None:
-    """Why the landmarker cannot run, or None."""
+    """Why the landmarker cannot run, or None; with which model file makes no difference."""
     return _missing()
 
 
@@ -59,13 +73,13 @@ def _missing() -> str | None:
 
 
 def libraries_missing() -> str | None:
-    """What `_missing` would say of the package and of the system's libraries, without the slow import."""
-    found = importlib.util.find_spec("mediapipe")
-    if found is None:
+    """Why the package or a library of the system is missing, or None, without the slow import."""
+    spec = importlib.util.find_spec("mediapipe")
+    if spec is None:
         return "mediapipe is absent; pip install mediapipe"
     try:
         importlib.import_module("cv2")
-        for folder in found.submodule_search_locations or ():
+        for folder in spec.submodule_search_locations or ():
             for library in Path(folder).glob("tasks/c/*mediapipe.*"):
                 ctypes.CDLL(str(library))  # the package itself loads it late
     except (ImportError, OSError) as error:
@@ -74,7 +88,7 @@ def libraries_missing() -> str | None:
 
 
 def _why(error: Exception) -> str:
-    """Why MediaPipe does not load: the library of the system that is missing, else the error itself."""
+    """Why MediaPipe does not load, in one line: the missing library of the system, else the error itself."""
     reason = " ".join(str(error).split())[:200]
     named = re.search(r"\blib[\w.-]+\.so[.\d]*", reason)
     if named is not None:
@@ -84,7 +98,7 @@ def _why(error: Exception) -> str:
 
 @contextmanager
 def _matplotlib_silent() -> Iterator[None]:
-    """MediaPipe imports matplotlib, which tells of its caches; nothing here draws with it."""
+    """Keep matplotlib from logging its caches; MediaPipe imports it, and nothing here draws with it."""
     log = logging.getLogger("matplotlib")
     before = log.level
     log.setLevel(logging.ERROR)
@@ -95,7 +109,7 @@ def _matplotlib_silent() -> Iterator[None]:
 
 
 def find_by_landmarker(image: np.ndarray, model: Path | None = None) -> list[Face]:
-    """All faces of (h, w, 3) uint8; where none is seen, faces that are small in the picture are looked for.
+    """All faces of (h, w, 3) uint8; where none is seen, faces that are small in the picture are searched.
 
     Raises: InputError when the file is no landmarker.
     """
@@ -114,11 +128,10 @@ def find_by_landmarker(image: np.ndarray, model: Path | None = None) -> list[Fac
 
 
 def look_closer(image: np.ndarray, face: Face, model: Path | None = None) -> Face | None:
-    """A face of (h, w, 3) uint8 as it is seen in a square around where it is about, or None where none is
-    seen there.
+    """Search a face of (h, w, 3) uint8 again in a square around it; None where no face is seen there.
 
-    It is as much as the landmarker needs, quicker than the whole picture, and better where the face is small
-    in it.
+    The square is as much as the landmarker needs. It is faster than the whole picture, and more exact where
+    the face is small.
     """
     part, left, top = _close(image, face)
     seen = [] if part.size == 0 else _look(part, model or SHIPPED, float(left), float(top))
@@ -126,14 +139,16 @@ def look_closer(image: np.ndarray, face: Face, model: Path | None = None) -> Fac
 
 
 def human_score(image: np.ndarray, face: Face, model: Path | None = None) -> float:
-    """How sure the first stage is of a face that was found in (h, w, 3) uint8, seen close: people, painted
-    and carved ones too, 0.7 and more; a cat 0.5."""
+    """How sure the first stage is of a face of (h, w, 3) uint8 in a square around it, 0 to 1.
+
+    People get 0.7 and more, painted and carved ones too; a cat gets 0.5.
+    """
     part, _, _ = _close(image, face)
     return 0.0 if part.size == 0 else detector_score(part, model)
 
 
 def _close(image: np.ndarray, face: Face) -> tuple[np.ndarray, int, int]:
-    """The square around a face as far as the picture reaches, and where it begins, x and y."""
+    """The square around a face as far as the picture reaches, and x and y of its left top corner."""
     h, w = image.shape[:2]
     (x, y), half = face.middle, CLOSE * face.side / 2
     left, top = max(0, round(x - half)), max(0, round(y - half))
@@ -142,7 +157,7 @@ def _close(image: np.ndarray, face: Face) -> tuple[np.ndarray, int, int]:
 
 
 def _starts(length: int, part: int) -> list[int]:
-    """Where parts begin that cover a length and overlap by half or more."""
+    """The starts of parts that cover a length and overlap by half or more."""
     count = max(1, -(-2 * (length - part) // part) + 1)
     return [round(k * (length - part) / max(1, count - 1)) for k in range(count)]
 
@@ -161,14 +176,12 @@ def _look(image: np.ndarray, model: Path, x: float, y: float) -> list[Face]:
 
     picture = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(seen))
     faces = []
-    found = landmarker.detect(picture)
-    parts = (found.face_landmarks, found.facial_transformation_matrixes, found.face_blendshapes)
+    result = landmarker.detect(picture)
+    parts = (result.face_landmarks, result.facial_transformation_matrixes, result.face_blendshapes)
     for marks, matrix, shapes in zip(*parts, strict=True):
         points = np.array([(mark.x * w + x, mark.y * h + y) for mark in marks])
-        low, high = (
-            points[list(SCHEMES["mediapipe478"].oval)].min(0),
-            points[list(SCHEMES["mediapipe478"].oval)].max(0),
-        )
+        oval = points[list(SCHEMES["mediapipe478"].oval)]
+        low, high = oval.min(0), oval.max(0)
         box = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
         pose = pose_of(np.asarray(matrix)[:3, :3])
         expression = np.array([shape.score for shape in shapes], np.float32)
@@ -177,7 +190,7 @@ def _look(image: np.ndarray, model: Path, x: float, y: float) -> list[Face]:
 
 
 def detector_score(image: np.ndarray, model: Path | None = None) -> float:
-    """How sure the landmarker's first stage is of its surest face in (h, w, 3) uint8; 0: it sees none."""
+    """How sure the first stage is of the surest face in (h, w, 3) uint8, 0 to 1; 0 where it sees none."""
     with _CREATION:
         detector = _detector(str(model or SHIPPED))
     import mediapipe
@@ -187,33 +200,36 @@ def detector_score(image: np.ndarray, model: Path | None = None) -> float:
 
 
 def pose_of(matrix: np.ndarray) -> tuple[float, float, float]:
-    """Yaw, pitch and roll in degrees of a rotation Rz(roll) Ry(yaw) Rx(pitch), x right, y up, z to the
-    camera.
+    """Yaw, pitch and roll in degrees of a matrix (3, 3), a scaled rotation Rz(roll) Ry(yaw) Rx(pitch).
+
+    Axes: x right, y up, z to the camera.
     """
     m = matrix / np.linalg.norm(matrix, axis=0)
     yaw = np.arctan2(-m[2, 0], np.hypot(m[0, 0], m[1, 0]))
     angles = np.degrees([yaw, np.arctan2(m[2, 1], m[2, 2]), np.arctan2(m[1, 0], m[0, 0])])
-    return tuple(float(angle) for angle in angles)  # type: ignore[return-value]
+    return float(angles[0]), float(angles[1]), float(angles[2])
 
 
 def _apart(faces: list[Face]) -> list[Face]:
-    """Each face once: the largest of those that overlap."""
-    kept: list[Face] = []
+    """The largest of the faces that overlap: each face once."""
+    separate: list[Face] = []
     for face in sorted(faces, key=lambda f: -f.area):
         middle = ((face.box[0] + face.box[2]) / 2, (face.box[1] + face.box[3]) / 2)
-        if not any(k.box[0] <= middle[0] <= k.box[2] and k.box[1] <= middle[1] <= k.box[3] for k in kept):
-            kept.append(face)
-    return kept
+        boxes = (other.box for other in separate)
+        if not any(x0 <= middle[0] <= x1 and y0 <= middle[1] <= y1 for x0, y0, x1, y1 in boxes):
+            separate.append(face)
+    return separate
 
 
-def _landmarker(model: str) -> Any:
+def _landmarker(model: str) -> FaceLandmarker:
     """The loaded model, one for all threads. Raises: InputError when the file is no landmarker."""
     with _CREATION:
         return _created(model)
 
 
 @lru_cache(maxsize=2)
-def _created(model: str) -> Any:
+def _created(model: str) -> FaceLandmarker:
+    """`_landmarker`, for one thread at a time."""
     if (reason := _missing()) is not None:
         raise InputError(reason)
     from mediapipe.tasks.python import BaseOptions
@@ -229,8 +245,8 @@ def _created(model: str) -> Any:
 
 
 @lru_cache(maxsize=2)
-def _detector(model: str) -> Any:
-    """The first stage alone, out of the landmarker's file."""
+def _detector(model: str) -> FaceDetector:
+    """The first stage alone, from the landmarker's file."""
     from mediapipe.tasks.python import BaseOptions
     from mediapipe.tasks.python.vision import FaceDetector, FaceDetectorOptions
 
@@ -240,10 +256,17 @@ def _detector(model: str) -> Any:
     return silently(FaceDetector, options, model, IS_NONE)
 
 
-def silently(kind: Any, options: Any, model: str, otherwise: str, call: str = "detect") -> Any:
-    """One of MediaPipe's tasks, made without its log lines.
+def silently(
+    kind: TaskKind[Options, Task], options: Options, model: str, otherwise: str, call: str = "detect"
+) -> Task:
+    """Create one of MediaPipe's tasks without its log lines.
 
-    otherwise: what to say where the model's file is not one for this task. call: the method that runs it.
+    Args:
+        kind: its class.
+        model: the path of its file, for messages.
+        otherwise: what to say where the file is not one for this task.
+        call: the method that runs the task on a picture.
+    Raises: InputError for such a file.
     """
     import mediapipe
 
@@ -251,8 +274,8 @@ def silently(kind: Any, options: Any, model: str, otherwise: str, call: str = "d
     try:
         with without_lines(OWN_LINES):
             task = kind.create_from_options(options)
-            # its threads say that they have begun, and once a process that an input is not aligned, which
-            # depends on where in memory a look's input falls
+            # its threads log that they have begun, and once in a process that an input is not aligned,
+            # which depends on where in memory an input lies
             for _ in range(WARM_UP):
                 getattr(task, call)(black)
     except (RuntimeError, ValueError, OSError) as error:

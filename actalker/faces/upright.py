@@ -1,9 +1,9 @@
-"""Which way is up for a face, by MediaPipe's landmarks and its detector.
+"""Measures which way is up for a face, by MediaPipe's landmarks and its detector.
 
-The landmarker fits an upright face to one that stands on its head as well, and then tells a small roll. So
-the face is looked at in all four quarter turns. Each look says where up is. The detector, which has learnt
-upright faces, is surest of the look at which the face is nearest to upright; looks that agree with that one
-are averaged.
+The landmarker also fits an upright face to one that stands on its head, with a small roll. So the face is
+measured in all four quarter turns of the picture. The detector, which has learnt upright faces, gives its
+best score to the turn in which the face is nearest to upright; measurements that agree with that one are
+averaged.
 
 Angles: degrees, counter-clockwise, of the face in the picture; 0 is upright.
 """
@@ -18,29 +18,29 @@ from PIL import Image
 from .face import Face
 from .landmarker import detector_score, find_by_landmarker
 
-LIES = {  # quarter turns counter-clockwise that set a face upright: how it lies, and what they are called
+LIES = {  # quarter turns counter-clockwise that set a face upright: how it lies, and words for the turns
     1: ("the face lies on its side", "by 90 degrees counter-clockwise"),
     2: ("the face is upside down", "by 180 degrees"),
     3: ("the face lies on its side", "by 90 degrees clockwise"),
 }
-AROUND = 2.0  # sides of the square that is looked at, in the larger side of the face's box
+AROUND = 2.0  # side of the square that is measured, in longer sides of the face's box
 SEEN = 384  # pixels of that square's side
-LARGEST = 1536  # pixels a side of a picture in which a face is looked for first
-AGREE = 40.0  # degrees: looks that differ by less mean the same up
-SURE = 0.05  # of the score, by which the best look is better than those that mean another up
+LARGEST = 1536  # pixels a side of the picture in which a face is searched first
+AGREE = 40.0  # degrees: measurements that differ by less mean the same direction
+SURE = 0.05  # lead of the best score over those of other directions, from which it is sure
 
 
 def face_angle(image: np.ndarray, face: Face, model: Path | None = None) -> tuple[float, bool]:
-    """By how much a face of a picture (h, w, 3) uint8 is turned, in (-180, 180], and whether that is sure.
+    """The angle by which a face of (h, w, 3) uint8 is turned, in (-180, 180], and whether it is sure.
 
-    face: of the landmarker, as the picture stands.
+    face: as the landmarker finds it in the picture.
     """
     part = _around(image, face)
     angles, scores = [], []
     for turn in range(4):
         turned = np.ascontiguousarray(np.rot90(part, turn))
         faces = find_by_landmarker(turned, model)
-        pose = max(faces, key=lambda found: found.area).pose if faces else None
+        pose = max(faces, key=lambda face: face.area).pose if faces else None
         if pose is not None:
             angles.append(pose[2] - 90 * turn)
             scores.append(detector_score(turned, model))
@@ -56,8 +56,9 @@ def face_angle(image: np.ndarray, face: Face, model: Path | None = None) -> tupl
 
 
 def upright(image: np.ndarray, model: Path | None = None) -> tuple[int, bool]:
-    """Quarter turns counter-clockwise (0 to 3) that set the largest face of (h, w, 3) uint8 upright, and
-    whether they are sure; (0, True) where no face is seen in any turn.
+    """The quarter turns counter-clockwise, 0 to 3, that set the largest face of (h, w, 3) uint8 upright.
+
+    Returns: the turns, and whether they are sure; (0, True) where no face is seen in any turn.
     """
     small = _smaller(image, LARGEST)
     for turn in range(4):
@@ -70,7 +71,7 @@ def upright(image: np.ndarray, model: Path | None = None) -> tuple[int, bool]:
 
 
 def _around(image: np.ndarray, face: Face) -> np.ndarray:
-    """The square around a face, as far as the picture reaches, small enough for a quick look."""
+    """The square around a face, as far as the picture reaches, with at most SEEN pixels a side."""
     h, w = image.shape[:2]
     x0, y0, x1, y1 = face.box
     half = AROUND * max(x1 - x0, y1 - y0) / 2
@@ -81,7 +82,7 @@ def _around(image: np.ndarray, face: Face) -> np.ndarray:
 
 
 def _smaller(image: np.ndarray, most: int) -> np.ndarray:
-    """The picture with at most so many pixels a side."""
+    """The picture, shrunk to at most `most` pixels a side."""
     h, w = image.shape[:2]
     if max(h, w) <= most:
         return np.ascontiguousarray(image)
@@ -90,5 +91,5 @@ def _smaller(image: np.ndarray, most: int) -> np.ndarray:
 
 
 def _wrapped(angle: float | np.ndarray) -> np.ndarray:
-    """The same angles in (-180, 180]."""
+    """Angles in degrees brought into (-180, 180]."""
     return 180 - (180 - np.asarray(angle)) % 360

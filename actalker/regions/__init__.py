@@ -1,1 +1,1 @@
-"""Where a signal may act: shapes from landmarks, masks, masks on a token grid."""
+"""Where a signal may act: shapes from landmarks, masks that users draw, masks on a token grid."""

@@ -1,4 +1,4 @@
-"""Which region a signal gets, and masks that users draw."""
+"""Chooses the region of each signal, and reads masks that users draw."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from ..media.image import read_image
 from .shapes import REGIONS, SOFT_REGIONS
 
 
-def region_for(signal: str, own: str, alone: bool, override: str | Path | None = None) -> str | Path:
+def region_for(signal: str, default: str, alone: bool, override: str | Path | None = None) -> str | Path:
     """Where a signal acts: the caller's choice, else the paper's rule (ACTalker, 3.4 and supplement B.2).
 
     Args:
-        signal: its name, for messages. own: the region that it has beside others.
-        alone: no other signal is open; it then gets the face.
+        signal: its name, for messages.
+        default: its region where other signals are open too.
+        alone: whether no other signal is open; it then gets the face.
+        override: the caller's choice, the name of a region or the path of a mask picture.
     Returns: the name of a region, or the path of a mask picture.
     Raises: InputError for a name that is neither.
     """
     if override is None:
-        return "face" if alone else own
+        return "face" if alone else default
     if isinstance(override, str) and is_region(override):
         return override
     if Path(override).suffix or Path(override).is_file():
@@ -33,12 +35,15 @@ def region_for(signal: str, own: str, alone: bool, override: str | Path | None =
 
 
 def is_region(choice: str | Path) -> bool:
-    """Whether it names a region, so that it is no mask picture."""
+    """Whether a choice is the name of a region, not the path of a mask picture."""
     return choice in REGIONS or choice in SOFT_REGIONS
 
 
 def mask_of(choice: str, known: Mapping[str, Tensor], signal: str) -> Tensor:
-    """The mask of a named region. Raises: InputError for a soft one of a face without landmarks."""
+    """The mask of a named region among the `known` ones.
+
+    signal: its name, for messages. Raises: InputError for a soft region of a face without landmarks.
+    """
     if choice not in known:
         raise InputError(
             f"region {signal}={choice}: needs landmarks, and this face has only a box; use "
@@ -48,10 +53,9 @@ def mask_of(choice: str, known: Mapping[str, Tensor], signal: str) -> Tensor:
 
 
 def read_mask(path: str | Path, size: tuple[int, int]) -> np.ndarray:
-    """A mask picture as (h, w) float32 in [0, 1], white inside, brought to `size` = (h, w) of the portrait.
+    """Read a mask picture as (h, w) float32 in [0, 1], white inside, at the portrait's `size` = (h, w).
 
-    Raises: InputError for unreadable pictures, another shape than the portrait's, and masks without an
-    inside.
+    Raises: InputError for pictures that cannot be read, of another shape than the portrait, or black.
     """
     picture = read_image(path)
     h, w = size

@@ -1,9 +1,9 @@
 """Regions of a face over a clip: rectangles as in the paper (ACTalker, supplement A.3), and tight soft ones.
 
-A region takes the face's points in the frames that are known (one portrait, or every frame of a clip) and the
-picture's size, and gives a mask (h, w) in [0, 1]. With a portrait alone the later motion is not known, so
-the rectangles are widened by how far a head usually moves. Margins are in units of the distance from the eyes
-to the mouth.
+A region is a function of the face's points, in one portrait or in every frame of a clip, and of the picture's
+size (h, w); it returns a mask (h, w) in [0, 1]. With a portrait alone the later motion is not known, so the
+rectangles are widened by how far a head usually moves. Margins are in units of the distance from the eyes to
+the mouth.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Shape = Callable[[Sequence[FacePoints], tuple[int, int]], Tensor]
 
 
 def _filled(box: Box, size: tuple[int, int]) -> Tensor:
-    """A rectangle as a mask: pixels that it covers partly hold their share."""
+    """A rectangle as a mask (h, w); a pixel that it covers in part gets that share."""
     h, w = size
     x0, y0, x1, y1 = box
 
@@ -37,12 +37,14 @@ def _filled(box: Box, size: tuple[int, int]) -> Tensor:
 
 
 def _around(boxes: Sequence[Box]) -> Box:
+    """The smallest box around all boxes."""
     rows = np.asarray(boxes)
     low, high = rows[:, :2].min(0), rows[:, 2:].max(0)
     return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
 
 def _mouth_box(points: Sequence[FacePoints]) -> Box:
+    """The rectangle of `mouth`."""
     unit = float(np.mean([p.scale for p in points]))
     reach = REACH * unit if len(points) == 1 else 0.0
     lips = _around([p.lips for p in points])
@@ -57,6 +59,7 @@ def _mouth_box(points: Sequence[FacePoints]) -> Box:
 
 
 def _face_box(points: Sequence[FacePoints]) -> Box:
+    """The face's part of `face`."""
     unit = float(np.mean([p.scale for p in points]))
     reach = REACH * unit if len(points) == 1 else 0.0
     x0, y0, x1, y1 = _around([p.box for p in points])
@@ -67,12 +70,12 @@ def _face_box(points: Sequence[FacePoints]) -> Box:
 
 
 def mouth(points: Sequence[FacePoints], size: tuple[int, int]) -> Tensor:
-    """The rectangle around the lips of every frame, down to the chin: the jaw moves with speech."""
+    """The rectangle around the lips of all frames, down to the chin, since the jaw moves with speech."""
     return _filled(_mouth_box(points), size)
 
 
 def face(points: Sequence[FacePoints], size: tuple[int, int]) -> Tensor:
-    """The rectangle around the face of every frame; it holds the mouth's."""
+    """The rectangle around the face of all frames, with the rectangle of the mouth."""
     return torch.maximum(_filled(_face_box(points), size), mouth(points, size))
 
 
@@ -87,7 +90,10 @@ def frame(points: Sequence[FacePoints], size: tuple[int, int]) -> Tensor:
 
 
 def _soft(points: Sequence[FacePoints], size: tuple[int, int], name: str, grow: float) -> Tensor:
-    """The union of an outline's convex hulls, grown by `grow` units, with an edge as wide as that."""
+    """The union of the convex hulls of an outline, grown by `grow` units, with a soft edge of that width.
+
+    name: of the outline, `lips` or `face`. Raises: InputError for a face without landmarks.
+    """
     from skimage.morphology import convex_hull_image
 
     if any(name not in p.contours for p in points):
@@ -110,12 +116,12 @@ def _soft(points: Sequence[FacePoints], size: tuple[int, int], name: str, grow: 
 
 
 def mouth_soft(points: Sequence[FacePoints], size: tuple[int, int]) -> Tensor:
-    """The lips' outline over the clip with a soft edge; needs landmarks."""
+    """The outline of the lips over the clip, with a soft edge; needs landmarks."""
     return _soft(points, size, "lips", 0.25)
 
 
 def face_soft(points: Sequence[FacePoints], size: tuple[int, int]) -> Tensor:
-    """The face's outline over the clip with a soft edge; needs landmarks."""
+    """The outline of the face over the clip, with a soft edge; needs landmarks."""
     return _soft(points, size, "face", 0.15)
 
 
