@@ -1,8 +1,8 @@
 """The head's kernels, compiled by numba; `plain` holds the same in numpy. Call them through `kernels`.
 
-One thread, no reduction whose order could change: the same bytes on every run. Letters: h, w the box's
-pixels, n vertices, t triangles, c channels. Pixel (i, j) of a box has its centre at x0 + j + .5, y0 + i +
-.5.
+One thread, and no sum that the compiler may rearrange (`FINITE`): the same bytes on every run. Letters: h, w
+the box's pixels, n vertices, t triangles, c channels. Pixel (i, j) of a box has its centre at x0 + j + .5,
+y0 + i + .5.
 """
 
 from __future__ import annotations
@@ -10,10 +10,14 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+# What the compiler may assume: numbers are finite. It may not reorder or fuse, as `fastmath=True` lets it: a
+# function that kernels call is compiled into each of them, differently, and which of its copies runs depends
+# on what came from numba's cache. The cache does not notice a change of this line.
+FINITE = {"nnan", "ninf"}
 EDGE = np.float32(-1e-5)  # a pixel's centre on the edge of two triangles belongs to one of them at least
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=FINITE)
 def span(value, growth, first, last):
     """The part of steps first to last over which value + step * growth is not below EDGE."""
     if growth > np.float32(1e-9):
@@ -23,7 +27,7 @@ def span(value, growth, first, last):
     return (first, last) if value >= EDGE else (np.float32(1), np.float32(0))
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=FINITE)
 def rasterise(places, nearness, triangles, x0, y0, cull, triangle, corner, near):
     """Nearest triangle (h, w), its first two corners' weights on screen (h, w, 2), 1 / depth (h, w); in
     place.
@@ -72,7 +76,7 @@ def rasterise(places, nearness, triangles, x0, y0, cull, triangle, corner, near)
                     corner[i, j, 1] = v + k * vx
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=FINITE)
 def interpolate(triangle, corner, near, triangles, nearness, values, out):
     """Vertices' values (n, c) at every pixel, right in perspective, into out (h, w, c)."""
     h, w = triangle.shape
@@ -90,7 +94,7 @@ def interpolate(triangle, corner, near, triangles, nearness, values, out):
                 out[i, j, k] = wa * values[a, k] + wb * values[b, k] + wc * values[c, k]
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=FINITE)
 def bilinear(image, places, out):
     """image (H, W, c) at places (m, 2), held at the border, into out (m, c)."""
     height, width, channels = image.shape
@@ -105,7 +109,7 @@ def bilinear(image, places, out):
             out[n, k] = top + a * (low - top)
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=FINITE)
 def normals(vertices, triangles, out):
     """Sum of the triangles' normals, weighted by area, at every vertex: not yet of unit length; into out (n,
     3).
@@ -129,7 +133,7 @@ def normals(vertices, triangles, out):
             out[v, 2] += nz
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=FINITE)
 def areas(places, triangles, out):
     """Area of every triangle on screen, negative where it faces the camera, into out (t,)."""
     for t in range(len(triangles)):
@@ -140,7 +144,7 @@ def areas(places, triangles, out):
         )
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=FINITE)
 def unstretched(places, triangles, areas, most, out):
     """Mean over a vertex' triangles of 1 where a triangle's area is at most `most` (t,) times its `areas`
     (t,) of before, falling to 0 at twice that; into out (n,), which holds 1 / the number of triangles.

@@ -7,6 +7,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from .compiled import FINITE
+
 ZERO, ONE, HALF = np.float32(0), np.float32(1), np.float32(0.5)
 STEP, TURN = np.float32(0.05), np.float32(2 * np.pi)  # of the eyes' maps: radians a row, all around
 CREASE, CREASE_WIDE = np.float32(0.3), np.float32(0.08)  # cm of the blink's drop where a shut lid folds
@@ -15,13 +17,13 @@ LINE = np.float32(0.15)  # cm, how wide the lashes' line is
 LASHES = np.float32(11.0)  # of a lower lid, from its middle to its end
 
 
-@numba.njit(cache=True, fastmath=True, inline="always")
+@numba.njit(cache=True, fastmath=FINITE, inline="always")
 def step(x, low, high):
     t = min(max((x - low) / (high - low), ZERO), ONE)
     return t * t * (np.float32(3) - np.float32(2) * t)
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=FINITE)
 def mask_at(masks, x, y, channel):
     """Bilinear read of one channel of masks (h, w, c) at x, y in its own pixels; 0 outside."""
     height, width = masks.shape[:2]
@@ -35,7 +37,7 @@ def mask_at(masks, x, y, channel):
     return top + a * (low - top)
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=FINITE)
 def cubic(t):
     """Weights of four neighbours at t in [0, 1) between the middle two (Keys, a = -1)."""
     s = ONE - t
@@ -43,7 +45,7 @@ def cubic(t):
     return a * t * s * s, ONE - b * t * t + c * t * t * t, ONE - b * s * s + c * s * s * s, a * s * t * t
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=FINITE)
 def photograph_at(image, x, y):
     """Bicubic read of image (H, W, 3) at x, y, held at the border: red, green, blue."""
     height, width = image.shape[:2]
@@ -69,7 +71,7 @@ def photograph_at(image, x, y):
     return min(max(r, ZERO), ONE), min(max(g, ZERO), ONE), min(max(b, ZERO), ONE)
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=FINITE)
 def shade(kind, reach, out):
     """Shadow of lips and lids on what lies in the opening, into out (h, w) in (0, 1]; reach in pixels: how
     deep it falls into the mouth, onto the eyes. It comes from above and, less, from all sides.
@@ -110,7 +112,7 @@ def shade(kind, reach, out):
             out[i, j] = above * (side + (ONE - side) * near)
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=FINITE)
 def paint(
     triangle,
     corner,
@@ -276,7 +278,7 @@ def paint(
             weight[i, j], alpha[i, j] = ww, al
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=FINITE)
 def soften(kind, near, source, x0, y0, colour, alpha, out, out_alpha, weight):
     """Edges between kinds and where skin hides skin, where what is shown has moved, and what is drawn of the
     mouth's inside (kind 1), blended with their neighbours (1 2 1 both ways): teeth would have steps.

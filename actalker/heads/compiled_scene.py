@@ -9,13 +9,15 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from .compiled import FINITE
+
 F = np.float32
 GRAIN = 6.0  # of 255: what differs more from the smooth colours is a thing, and is not shown twice
 OFF = 3.0  # by the time the head has moved a third of a cell the ground is filled
 SHARP = -1.0  # of the cubic that reads the photograph: as sharp as it is, as in `compiled_paint`
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=FINITE)
 def _at(grid, y, x, c):
     """grid (h, w, k) at a place in its own cells (centres at .5), bilinear, held at the edge."""
     h, w = grid.shape[:2]
@@ -29,7 +31,7 @@ def _at(grid, y, x, c):
     return top + (low - top) * a
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=FINITE)
 def fill(image, maps, step):
     """The picture where maps' share is 0, else smooth colours with the grain of a place beside.
 
@@ -63,7 +65,7 @@ def fill(image, maps, step):
     return out, share
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=FINITE)
 def inverse(nodes, moved, step):
     """What lies at the nodes (r, c, 2) of a square grid when they have moved: (r, c, 2) places of origin."""
     rows, columns = nodes.shape[:2]
@@ -100,7 +102,7 @@ def inverse(nodes, moved, step):
     return out
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=FINITE)
 def _cubic(picture, i, j, a, b):
     """RGB in 0 to 255 between pixels (i, j) and (i + 1, j + 1), at the share a down and b to the right
     (Keys).
@@ -136,7 +138,7 @@ def _cubic(picture, i, j, a, b):
     )
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=FINITE)
 def compose(
     frame,
     picture,
