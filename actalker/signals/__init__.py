@@ -1,4 +1,4 @@
-"""Driving signals: raw input at its own rate to tokens at the video's frame times."""
+"""Driving signals: encoders from input at its own rate to condition tokens at the video's frame times."""
 
 from ..extras import late
 

@@ -1,9 +1,9 @@
-"""Speech of one clip: a sound, read at the video's frame times. Letters: f frames, n samples."""
+"""The speech of one clip: open a sound, and encode it at the video's frame times."""
 
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -16,9 +16,9 @@ from .objects import SoundInput, as_sound
 
 
 def open_audio(value: SoundInput, context: SignalContext, start: Fraction) -> AudioInput:
-    """The sound from `start` seconds on, no longer than the clip.
+    """Open a sound from `start` seconds on, cut to the length of the clip where that is known.
 
-    Raises: InputError for what holds no sound, and a start behind its end.
+    Raises: InputError for an input without sound, and for a start after its end.
     """
     audio = as_sound(value)
     longest = None if context.seconds is None else max(context.seconds, SHORTEST)
@@ -34,34 +34,35 @@ def open_audio(value: SoundInput, context: SignalContext, start: Fraction) -> Au
 
 
 class AudioInput:
-    """A sound that is opened."""
+    """An opened sound; a `SignalInput`."""
 
     def __init__(self, sound: Sound, context: SignalContext, start: Fraction) -> None:
+        """Keep a sound that begins `start` seconds after its file does."""
         self.sound, self.context, self.start = sound, context, start
 
     @property
     def seconds(self) -> Fraction:
-        """Of the sound."""
+        """Length of the sound."""
         return self.sound.duration
 
     def feed(self, frames: int) -> AudioFeed:
-        """The sound; of a shorter clip the beginning counts, of a longer one silence follows."""
+        """Return the speech of a clip of so many frames, with silence after the end of the sound."""
         return AudioFeed(self)
 
 
 class AudioFeed(Feed):
-    """Speech as tokens."""
+    """The speech of a clip as tokens."""
 
     def __init__(self, opened: AudioInput) -> None:
+        """Mix the sound to one channel, and prepare the encoder's features of it."""
         self.context, self.sound = opened.context, opened.sound
         self.mono = opened.sound.mono(RATE)
-        source: Any = self.context.encoder.source
-        features: SpeechFeatures = source
+        features = cast("SpeechFeatures", self.context.encoder.source)
         self.read = features.reader(self.mono, self.context.fps)
         self.facts = [f"sound from {float(opened.start):g} s of its file on"] if opened.start else []
 
     def tokens(self, start: int, f: int) -> Tensor:
-        """Tokens (1, f, n, d) of frames start .. start + f."""
+        """Return the tokens (1, f, n, d) of frames start .. start + f - 1."""
         features = torch.from_numpy(self.read(f, start))[None]
         tokens: Tensor = self.context.encoder(features.to(self.context.device, self.context.dtype))
         return tokens

@@ -1,4 +1,4 @@
-"""What is wrong with a signal's input, said early and without torch."""
+"""Check the signals' inputs early and without torch."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from .script import parse_script
 
 
 def check_sound(path: str | Path, seconds: Fraction, fps: Fraction) -> None:
-    """Raises: InputError for a file without sound that can be read."""
+    """Raise InputError for a file without readable sound; arguments as of `Signal.check`."""
     read_sound(path, limit=max(seconds, SHORTEST))
 
 
 def check_video(path: str | Path, seconds: Fraction, fps: Fraction) -> None:
-    """Raises: InputError for a file that is no video."""
+    """Raise InputError for a file that is no video; arguments as of `Signal.check`."""
     probe(path)
 
 
 def check_script(text: str | Path, seconds: Fraction, fps: Fraction) -> None:
-    """Raises: InputError for what is no script, and one that ends after the clip."""
+    """Raise InputError for what is no script, and for one that ends after the clip."""
     length = max(seconds, frame_count(seconds, fps) / fps)
     parse_script(text, duration=length).check(length)

@@ -1,4 +1,4 @@
-"""Facial motion of a driving video to tokens, through a code too small to carry who it is.
+"""Encoder of the facial motion in crops of a driving video, through a code too small to carry identity.
 
 Letters: b batch, f frames, n tokens a frame, d width, k numbers of the code, s side of a crop in pixels.
 """
@@ -16,40 +16,39 @@ from .signal import repeat_null
 from .standardize import Standardize
 
 POSE = 6  # numbers of the code for the head's pose: three angles, two shifts, a scale
-EYES = (
-    0.25,
-    0.55,
-    0.14,
-    0.86,
-)  # top, bottom, left, right of the crop: lids, brows and gaze move by few pixels
-SEEN, PLACES = 64, 16  # sides of the pictures in which a face's way is looked for, and of the map it ends in
-LOUD = 3.0  # differences from the rest are small numbers
+EYES = (0.25, 0.55, 0.14, 0.86)  # top, bottom, left, right in the crop: lids, brows, gaze move by few pixels
+FLOW_SIDE, MAP_SIDE = 64, 16  # sides of the pictures for optical flow, and of the map of its means
+DIFFERENCE_GAIN = 3.0  # differences from the rest are small numbers
 
 
 @dataclass(frozen=True)
 class ExpressionConfig:
+    """Settings of `ExpressionEncoder`."""
+
     width: int = 64  # d of the tokens
     tokens: int = 2  # n tokens a frame
-    code: int = 24  # numbers for the face's motion: lids, brows, gaze, lips fit; a likeness does not
-    channels: tuple[int, ...] = (24, 48, 96, 128)  # of the whole face at half size, one stride of 2 each
-    eye_channels: tuple[int, ...] = (24, 48, 96)  # of the eyes at full size
-    flow_channels: tuple[int, ...] = (32, 48, 64)  # of where the face went, on 16 by 16 places
+    code: int = 24  # numbers for the face's motion: enough for lids, brows, gaze and lips, not for a likeness
+    channels: tuple[int, ...] = (24, 48, 96, 128)  # convolutions of stride 2 over the face at half size
+    eye_channels: tuple[int, ...] = (24, 48, 96)  # convolutions of stride 2 over the eyes at full size
+    flow_channels: tuple[int, ...] = (32, 48, 64)  # convolutions over the map of optical flow
     size: int = 128  # side of the crops, pixels
 
 
 class ExpressionEncoder(nn.Module):
-    """Face crops (b, f, 3, s, s) in [-1, 1] to tokens (b, f, n, d), by way of a code (b, f, code + 6).
+    """Encoder of face crops to tokens, by way of a code of k = `code` + 6 numbers a frame.
 
-    Motion is relative to a rest picture (b, 3, s, s) of the same face: at inference the driving video's first
-    frame. The tokens see the pictures only through the code, which has room for the head's pose (`POSE`)
-    beside the face's motion. The pose is read from the optical flow between rest and frame besides: how far a
-    head has turned is a matter of pixels. What else those maps tell of a face ends in the same few numbers.
+    Motion is relative to a picture of the same face at rest; at inference that is the driving video's first
+    frame with a face. The tokens depend on the pictures only through the code, whose size keeps identity out;
+    6 of its numbers are room for the head's pose (`POSE`). The pose is also read from the optical flow
+    between rest and frame, since a small turn moves the face by few pixels; what else the flow tells
+    of the face has to pass through the same code.
     """
 
     name = "expression"
-    reach = None  # one square serves a whole video: where the head is belongs to its motion
+    reach = None  # one square for the whole video, since the head's place belongs to its motion
 
-    def __init__(self, config: ExpressionConfig):
+    def __init__(self, config: ExpressionConfig) -> None:
+        """Make an encoder with new weights."""
         super().__init__()
         self.config = config
         side = config.size // 2
@@ -74,30 +73,32 @@ class ExpressionEncoder(nn.Module):
         self.null = nn.Parameter(0.02 * torch.randn(config.tokens, config.width))
 
     def forward(self, crops: Tensor, rest: Tensor) -> Tensor:
+        """Encode crops (b, f, 3, s, s) and a rest (b, 3, s, s), both in [-1, 1], to tokens (b, f, n, d)."""
         return self.tokens(self.read(crops, rest))
 
     def read(self, crops: Tensor, rest: Tensor) -> Tensor:
-        """The code (b, f, k) of crops' motion relative to a rest, before it becomes tokens."""
+        """Compute the code (b, f, k) of the motion from a rest (b, 3, s, s) to crops (b, f, 3, s, s)."""
         b, f = crops.shape[:2]
-        both = torch.cat([crops, LOUD * (crops - rest[:, None])], dim=2).flatten(0, 1)
+        both = torch.cat([crops, DIFFERENCE_GAIN * (crops - rest[:, None])], dim=2).flatten(0, 1)
         top, bottom, left, right = (round(v * self.config.size) for v in EYES)
         face = self.face(F.avg_pool2d(both, 2)).flatten(1)
         eyes = self.eyes(both[..., top:bottom, left:right]).flatten(1)
-        pose = self.pose(_where_it_went(crops, rest))
+        pose = self.pose(_flow_maps(crops, rest))
         code: Tensor = self.code(torch.cat([face, eyes], dim=1)) + pose
         return code.view(b, f, -1)
 
     def tokens(self, code: Tensor) -> Tensor:
-        """Tokens (b, f, n, d) of a code (b, f, k): also of one that was changed by hand."""
+        """Compute the tokens (b, f, n, d) of a code (b, f, k), which may have been edited."""
         z = self.project(code).unflatten(-1, (self.config.tokens, self.config.width))
         return self.norm(z)
 
     def absent(self, b: int, f: int) -> Tensor:
-        """Tokens of a clip without a driving video, (b, f, n, d)."""
+        """Return the tokens (b, f, n, d) of a clip without a driving video."""
         return repeat_null(self.null, b, f)
 
 
 def _convolutions(channels: tuple[int, ...]) -> nn.Sequential:
+    """Make convolutions of stride 2 over a picture and its difference from the rest, 6 channels."""
     layers: list[nn.Module] = []
     for before, after in zip((6, *channels), channels, strict=False):
         layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.GroupNorm(8, after), nn.SiLU()]
@@ -105,11 +106,11 @@ def _convolutions(channels: tuple[int, ...]) -> nn.Sequential:
 
 
 def _pose_reader(channels: tuple[int, ...], code: int) -> nn.Sequential:
-    """Maps (b·f, 4, 16, 16) to what the pose adds to the code (b·f, code), nothing at the start."""
+    """Make the net from flow maps (b·f, 4, 16, 16) to what they add to the code (b·f, k), at first zero."""
     layers: list[nn.Module] = []
     for k, (before, after) in enumerate(zip((4, *channels), channels, strict=False)):
         layers += [nn.Conv2d(before, after, 3, stride=2 if k else 1, padding=1), nn.SiLU()]
-    side = -(-PLACES // 2 ** (len(channels) - 1))
+    side = -(-MAP_SIDE // 2 ** (len(channels) - 1))
     last = nn.Linear(channels[-1], code)
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
@@ -118,67 +119,75 @@ def _pose_reader(channels: tuple[int, ...], code: int) -> nn.Sequential:
     )
 
 
-def _where_it_went(crops: Tensor, rest: Tensor) -> Tensor:
-    """Optical flow from the rest to every frame and its logarithmic contrast, (b·f, 4, 16, 16).
+def _flow_maps(crops: Tensor, rest: Tensor) -> Tensor:
+    """Compute the optical flow from the rest to each frame, and the logarithm of its contrast.
 
-    The flow is in 64ths of the crop's side; of a place it is the mean by contrast.
+    Returns: (b·f, 4, 16, 16), flow to the right and down in 64ths of the crop's side, averaged over each cell
+    with the contrast as weight, then the two contrasts.
     """
     b, f = crops.shape[:2]
     grey = torch.cat([rest[:, None], crops], 1).float().mean(2, keepdim=True).flatten(0, 1)
-    grey = F.adaptive_avg_pool2d(grey / 2, SEEN).unflatten(0, (b, f + 1))
+    grey = F.adaptive_avg_pool2d(grey / 2, FLOW_SIDE).unflatten(0, (b, f + 1))
     still, now = grey[:, :1].expand(-1, f, -1, -1, -1).flatten(0, 1), grey[:, 1:].flatten(0, 1)
     flow, contrast = optical_flow(still, now)
     weight = contrast.sum(1, keepdim=True) + 0.02
-    mean = F.adaptive_avg_pool2d(flow * weight, PLACES) / F.adaptive_avg_pool2d(weight, PLACES)
-    sure = (F.adaptive_avg_pool2d(contrast, PLACES) + 1e-3).log()
-    return torch.cat([mean, sure], 1).to(crops.dtype)
+    mean = F.adaptive_avg_pool2d(flow * weight, MAP_SIDE) / F.adaptive_avg_pool2d(weight, MAP_SIDE)
+    trust = (F.adaptive_avg_pool2d(contrast, MAP_SIDE) + 1e-3).log()
+    return torch.cat([mean, trust], 1).to(crops.dtype)
 
 
 @dataclass(frozen=True)
 class AugmentStrategy:
-    """How far a driving face's looks and frame are changed; 0 everywhere changes nothing."""
+    """How far `augment` changes a driving face's appearance and framing; all 0 changes nothing."""
 
     scale: float = 0.1
-    """Largest change of size, as a share of it."""
+    """Largest relative change of size."""
 
     shift: float = 0.06
     """Largest shift, as a share of half a side."""
 
     blur: float = 0.5
-    """Chance of a blur."""
+    """Chance that a clip is blurred."""
 
     grey: float = 0.5
-    """Chance of less colour."""
+    """Chance that a clip loses some or all of its colour."""
 
     contrast: float = 0.3
-    """Largest change of contrast, as a share of it."""
+    """Largest relative change of contrast."""
 
     colour: float = 0.2
-    """Largest change of a channel's gain."""
+    """Largest relative change of a colour channel's gain."""
 
     light: float = 0.25
-    """Largest change of a channel's level, of half the range."""
+    """Largest shift of a colour channel, as a share of half its range."""
 
     cover: float = 0.25
-    """Largest side of a patch that covers something, as a share of the picture."""
+    """Largest side of the patch that covers part of the picture, as a share of the picture's side."""
 
 
 def augment(crops: Tensor, generator: torch.Generator, config: AugmentStrategy | None = None) -> Tensor:
-    """Change how a face looks and is framed, not how it moves: what keeps identity out of the code.
+    """Change how a face looks and is framed, but not how it moves, so that the code does not learn identity.
 
-    Colour, contrast, grey, scale, shift, blur and one covered patch; drawn once a clip, the same for all its
-    frames (a change between frames would be motion). Never mirrored: left and right lids are different
-    motions. crops: (b, f, 3, s, s) in [-1, 1]; the result too.
+    Scale, shift, blur, grey, contrast, colour and a covering patch are drawn once a clip, the same for all
+    its frames, since a change between frames would be motion. Nothing is mirrored: left and right lids
+    are different motions.
+
+    Args:
+        crops: (b, f, 3, s, s) in [-1, 1].
+        generator: source of the draws.
+        config: how far to change; the defaults without one.
+    Returns: (b, f, 3, s, s) in [-1, 1].
     """
     by = config or AugmentStrategy()
     b, f, c, s, _ = crops.shape
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
+        """Draw (b, *shape) uniformly."""
         draw = torch.rand(b, *shape, generator=generator, device=generator.device)
         return (low + (high - low) * draw).to(crops)
 
     def share(chance: float, *shape: int) -> Tensor:
-        """0 but for so many clips, for them anything up to 1."""
+        """Draw (b, *shape) that is 0, or with this chance uniform in [0, 1]."""
         return (1 - uniform(0.0, 1.0, *shape) / max(chance, 1e-9)).clamp(0, 1)
 
     scale, shift = uniform(1 - by.scale, 1 + by.scale, 1), uniform(-by.shift, by.shift, 2)
@@ -192,13 +201,13 @@ def augment(crops: Tensor, generator: torch.Generator, config: AugmentStrategy |
     grey = out.mean(dim=2, keepdim=True)
     out = torch.lerp(out, grey.expand_as(out), share(by.grey, 1, 1, 1, 1))
     mean = out.mean(dim=(1, 2, 3, 4), keepdim=True)
-    out = (out - mean) * uniform(1 - by.contrast, 1 + by.contrast, 1, 1, 1, 1) + mean
-    gain, level = (uniform(m - d, m + d, 1, c, 1, 1) for m, d in ((1.0, by.colour), (0.0, by.light)))
+    out = (out - mean) * uniform(1 - by.contrast, 1 + by.contrast, *(1, 1, 1, 1)) + mean
+    gain, level = (uniform(m - d, m + d, *(1, c, 1, 1)) for m, d in ((1.0, by.colour), (0.0, by.light)))
     out = out * gain + level
 
     axis = torch.arange(s, device=crops.device) / s
-    corner, side = uniform(-0.2, 1.0, 2, 1), uniform(0.0, by.cover, 2, 1)  # often off the picture
+    corner, side = uniform(-0.2, 1.0, 2, 1), uniform(0.0, by.cover, 2, 1)  # often outside
     covered = (axis >= corner) & (axis < corner + side)  # (b, 2, s)
     patch = covered[:, 0, :, None] & covered[:, 1, None, :]
-    fill = uniform(-1.0, 1.0, 1, c, 1, 1)
+    fill = uniform(-1.0, 1.0, *(1, c, 1, 1))
     return torch.where(patch[:, None, None], fill, out).clamp(-1, 1)

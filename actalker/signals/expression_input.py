@@ -1,6 +1,6 @@
-"""What drives the face: a driving video, or a take of coefficients, as an encoder's tokens.
+"""The expression signal of one clip: open a driving video or a take of coefficients, and encode its motion.
 
-Letters: k frames.
+Letters: f frames of a range, k frames of the driver, n tokens a frame, d width.
 """
 
 from __future__ import annotations
@@ -29,14 +29,18 @@ from .liveliness import Liveliness, stress_of
 from .objects import VideoInput, as_frames
 
 log = logging.getLogger("actalker")
-TAKE = "take"  # what motion that is no file is called
-SUFFIX = ".csv"
+TAKE = "take"  # name of motion that is no file, in messages
+SUFFIX = ".csv"  # of takes
 
 
 @dataclass(frozen=True, eq=False)
 class Take:
-    """A head's absolute motion at the clip's frame times. first: seconds of it that are left out at its
-    beginning.
+    """A take: a recorded head's absolute motion, resampled to the clip's frame times.
+
+    name: for messages.
+    motion: one row for each frame that the clip uses.
+    fps: exact frames a second.
+    first: seconds of the take before its first frame here.
     """
 
     name: str
@@ -46,11 +50,11 @@ class Take:
 
     @property
     def frames(self) -> int:
-        """How many of them the clip uses."""
+        """Number of frames that the clip uses."""
         return len(self.motion)
 
     def seconds(self, k: int) -> float:
-        """When frame k is, by the take's own time."""
+        """Return the time of frame k in the take, in seconds."""
         return float(self.first + k / self.fps)
 
 
@@ -58,51 +62,57 @@ Performance = Film | Take
 
 
 def open_expression(value: VideoInput, context: SignalContext, start: Fraction) -> ExpressionInput:
-    """A driving video or a take, from `start` seconds on; as many frames of it as the clip uses.
+    """Open a driving video or a take from `start` seconds on, for as many frames as the clip uses.
 
-    Raises: InputError for what is neither, and a start behind its end.
+    Raises: InputError for what is neither, and for a start after its end.
     """
     longest = None if context.seconds is None else frame_count(context.seconds, context.fps)
     return ExpressionInput(open_performance(context, as_frames(value), longest, start), context)
 
 
 class ExpressionInput:
-    """A driving video or a take that is opened."""
+    """An opened driving video or take; a `SignalInput`."""
 
     def __init__(self, performance: Performance, context: SignalContext) -> None:
+        """Keep what is opened; its motion is not read yet."""
         self.performance, self.context = performance, context
 
     @property
     def seconds(self) -> Fraction:
-        """Of its frames that the clip uses."""
+        """Length of the frames that the clip uses."""
         return self.performance.frames / self.context.fps
 
     def feed(self, frames: int) -> MotionFeed:
-        """Its motion, relative to its rest. Raises: InputError where it shows no face."""
+        """Return the motion relative to its rest as a feed. Raises InputError where it shows no face."""
         return MotionFeed(perform(self.context, self.performance), frames, self.context.fps)
 
 
 class MotionFeed(Feed):
-    """A driver's motion as tokens. Its gate closes where the video shows no face, and where it ends."""
+    """A driver's motion as tokens. The gate closes where it shows no face, and where it ends."""
 
     def __init__(self, driver: Driver, frames: int, fps: Fraction) -> None:
+        """Make the feed of a clip of so many frames."""
         self.driver, self.frames, self.fps, self.facts = driver, frames, fps, driver.facts
 
     def tokens(self, start: int, f: int) -> Tensor:
-        """Tokens (1, f, n, d) of frames start .. start + f; the last one's behind the end."""
+        """Return the tokens (1, f, n, d) of frames start .. start + f - 1; after the end,
+        the last frame's."""
         rows = torch.arange(start, start + f).clamp(max=len(self.driver) - 1)
         return self.driver.tokens[rows][None]
 
     def shown(self, start: int, f: int) -> np.ndarray:
-        """`Driver.shown`."""
+        """Return how far the driver shows a face, (f,) in [0, 1] (`Driver.shown`)."""
         return self.driver.shown(start, f, self.frames, self.fps)
 
 
 def live(context: SignalContext, frames: int, feeds: Mapping[str, Feed]) -> MotionFeed | None:
-    """Blinks and small movements of a face that nobody drives: an expression signal of its own.
+    """Return blinks and small movements as the expression signal of a clip that nothing drives.
 
-    Its amount is `context.liveliness`; the head follows the stresses of the speech among `feeds`. None for
-    amount 0, and for models that are driven by pictures: they learnt no such motion.
+    Args:
+        context: `liveliness` is the amount.
+        frames: of the clip.
+        feeds: the other signals'; the head nods with the stresses of their speech.
+    Returns: None for amount 0, and for models that are driven by pictures, which have not learnt such motion.
     """
     if not context.liveliness or not reads_motion(context.encoder):
         return None
@@ -113,25 +123,32 @@ def live(context: SignalContext, frames: int, feeds: Mapping[str, Feed]) -> Moti
 
 def open_performance(
     context: SignalContext,
-    given: Path | HeadMotion | Iterable[np.ndarray],
+    source: Path | HeadMotion | Iterable[np.ndarray],
     limit: int | None,
     start: Fraction = Fraction(0),
 ) -> Performance:
-    """A driving video or a take, checked; `limit` frames of it at most.
+    """Open and check a driving video or a take.
 
-    start: seconds that are left out at its beginning. Raises: InputError for what is neither, for a take
-    where the model reads pictures, and for a start behind the end.
+    Args:
+        context: of the clip.
+        source: a file, an absolute motion, or frames (h, w, 3) uint8 at the clip's rate.
+        limit: the most frames that are used; None for all.
+        start: seconds to skip at the beginning.
+    Raises: InputError for what is neither, for a take where the model reads pictures, and for a start after
+        the end.
     """
     fps = context.fps
-    if not isinstance(given, HeadMotion) and not (isinstance(given, Path) and given.suffix.lower() == SUFFIX):
-        return open_film(given, fps, limit, start)
-    name = TAKE if isinstance(given, HeadMotion) else str(given)
+    if not isinstance(source, HeadMotion) and not (
+        isinstance(source, Path) and source.suffix.lower() == SUFFIX
+    ):
+        return open_film(source, fps, limit, start)
+    name = TAKE if isinstance(source, HeadMotion) else str(source)
     if not reads_motion(context.encoder):
         raise InputError(
             f"{name}: is a take of coefficients, and this model reads pictures of a face; give a driving "
             "video, or a model of heads, such as direct"
         )
-    motion = given if isinstance(given, HeadMotion) else read_take(given)
+    motion = source if isinstance(source, HeadMotion) else read_take(source)
     begins = motion.times[0]
     lasts = motion.times[-1] - motion.times[-2] if len(motion) > 1 else float(1 / fps)  # the last frame
     length = Fraction(float(motion.times[-1] - begins + lasts)).limit_denominator(10**6)
@@ -144,25 +161,28 @@ def open_performance(
 
 
 def reads_motion(encoder: nn.Module) -> bool:
-    """Whether an encoder is driven by the motion of a head, not by pictures of a face."""
+    """Return whether an encoder reads the motion of a head; else it reads pictures of a face."""
     return getattr(encoder, "reads", "crops") == "motion"
 
 
-def perform(context: SignalContext, given: Performance) -> Driver:
-    """The motion that drives the clip, relative to its rest. Raises: InputError where it shows no face."""
-    if isinstance(given, Film) and not reads_motion(context.encoder):
-        return drive(context, given)
-    if isinstance(given, Film):
-        film, rest = given, find_rest(given, context.face_model)
-        return Driver(lambda: _motion(context, film, _track(context, film), rest), [_fact(given, rest)])
-    seen = np.flatnonzero(given.motion.confidence > 0)
+def perform(context: SignalContext, performance: Performance) -> Driver:
+    """Return the motion that drives a clip, relative to its rest. Raises InputError
+    where it shows no face."""
+    if isinstance(performance, Film) and not reads_motion(context.encoder):
+        return drive(context, performance)
+    if isinstance(performance, Film):
+        film, rest = performance, find_rest(performance, context.face_model)
+        return Driver(lambda: _motion(context, film, _track(context, film), rest), [_fact(film, rest)])
+    take, seen = performance, np.flatnonzero(performance.motion.confidence > 0)
     if not len(seen):
-        raise InputError(f"{given.name}: no face in {given.frames} of its frames; give a take that has one")
+        raise InputError(f"{take.name}: no face in {take.frames} of its frames; give a take that has one")
     rest = int(seen[0])
-    return Driver(lambda: _motion(context, given, given.motion, rest), [_fact(given, rest)])
+    return Driver(lambda: _motion(context, take, take.motion, rest), [_fact(take, rest)])
 
 
 def _lively(context: SignalContext, frames: int, mono: np.ndarray | None) -> Motion:
+    """Encode the movements of an undriven face, with the stresses of speech (n,) at 16 kHz if
+    there is any."""
     stress, fps = None, context.fps
     if mono is not None:
         hops = first_steps(fps, frames, 0, RATE // HOP, Fraction(0))
@@ -172,48 +192,51 @@ def _lively(context: SignalContext, frames: int, mono: np.ndarray | None) -> Mot
     return Motion(context.encoder(rows, rows.new_ones(1, frames))[0], np.ones(frames, bool))
 
 
-def _fact(given: Performance, rest: int) -> str:
-    what = "driving video" if isinstance(given, Film) else "take"
-    fact = f"{what}: motion is relative to its face at {given.seconds(rest):.2f} s"
-    return fact + (f", the first that is seen after {given.seconds(0):.2f} s" if rest else "")
+def _fact(performance: Performance, rest: int) -> str:
+    """Say, for the plan, which frame motion is relative to."""
+    what = "driving video" if isinstance(performance, Film) else "take"
+    fact = f"{what}: motion is relative to its face at {performance.seconds(rest):.2f} s"
+    return fact + (f", the first that is seen after {performance.seconds(0):.2f} s" if rest else "")
 
 
 def _track(context: SignalContext, film: Film) -> HeadMotion:
-    """The track of a film's head."""
+    """Track the head in a driving video."""
     frames = ((film.seconds(k), frame) for k, frame in enumerate(film.read()))
     motion, _ = track(frames, film.name, context.face_model)
     return motion
 
 
-def _motion(context: SignalContext, given: Performance, motion: HeadMotion, rest: int) -> Motion:
-    """Tokens of a motion relative to frame `rest`, or the first after it that shows a face, and where
-    there is one.
+def _motion(context: SignalContext, performance: Performance, motion: HeadMotion, rest: int) -> Motion:
+    """Encode an absolute motion relative to frame `rest`, or the next one that shows a face.
+
+    Logs frames without a face, cuts, and a mouth that is open at the rest. Raises InputError for a motion
+    without a face.
     """
     present = motion.confidence > 0
     if not present.any():
         raise InputError(
-            f"{given.name}: no head could be followed in {given.frames} of its frames; give a video of one "
-            "face seen from the front"
+            f"{performance.name}: no head could be followed in {performance.frames} of its frames; give a "
+            "video of one face seen from the front"
         )
     if not present.all():
-        log.warning("%s: %s; its gate closes there", given.name, gaps(given, present))
+        log.warning("%s: %s; its gate closes there", performance.name, gaps(performance, present))
     seen = np.flatnonzero(present)
     rest = int(seen[seen >= rest][0] if seen[-1] >= rest else seen[-1])
     cuts = int(motion.shot[seen].max() - motion.shot[seen].min())
     if cuts:
         log.warning(
-            "%s: %d cuts; the head's place is relative to the first face after each", given.name, cuts
+            "%s: %d cuts; the head's place is relative to the first face after each", performance.name, cuts
         )
     calm = calm_mouth(motion, rest, present)
     if calm != rest:
         log.warning(
             "%s: its lips are apart at %.2f s; the mouth's motion is relative to %.2f s, where they meet",
-            given.name,
-            given.seconds(rest),
-            given.seconds(calm),
+            performance.name,
+            performance.seconds(rest),
+            performance.seconds(calm),
         )
     relative = relative_to(motion, rest, calm, present)
     numbers = torch.from_numpy(numbers_of(relative)).to(context.device)
     rows = torch.from_numpy(nearest(present)).to(context.device)
-    sure = torch.from_numpy(relative.confidence).to(numbers)
-    return Motion(context.encoder(numbers[rows][None], sure[rows][None])[0], present)
+    confidence = torch.from_numpy(relative.confidence).to(numbers)
+    return Motion(context.encoder(numbers[rows][None], confidence[rows][None])[0], present)

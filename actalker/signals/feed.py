@@ -1,4 +1,4 @@
-"""A signal of one clip: its input as it is opened, and as tokens at the video's frame times.
+"""The interface of a signal in one clip: its opened input, and its tokens at the video's frame times.
 
 Letters: b batch, f frames, n tokens a frame, d width.
 """
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -22,12 +22,16 @@ from .script import Phase
 
 @dataclass(frozen=True, eq=False)
 class SignalContext:
-    """What the clip and the model are to a signal that is opened.
+    """The clip and the model for which a signal's input is opened.
 
-    encoder: the signal's, of the model. device, dtype: of the model's features. fps: exact rate of the
-    frames. seconds: length of the clip; None while nothing has said it. face_model: MediaPipe's
-    face_landmarker.task, where it is not the one in the package. phrases: what scripts may ask for, where
-    the model was taught a fixed set. liveliness: in [0, 1], how much a face moves of itself. seed: of that.
+    encoder: the model's encoder of the signal.
+    device, dtype: of the model's features.
+    fps: exact frames a second.
+    seconds: length of the clip; None while it is not known.
+    face_model: path of MediaPipe's face_landmarker.task; None for the one in the package.
+    phrases: actions that the model has learnt, each as its wordings; empty for models that take any text.
+    liveliness: in [0, 1], how much an undriven face blinks and moves.
+    seed: of those movements.
     """
 
     encoder: nn.Module
@@ -42,41 +46,42 @@ class SignalContext:
 
 
 class SignalInput(Protocol):
-    """An input that is opened and checked; what takes long is done when its feed is asked for tokens."""
+    """An opened and checked input. Slow work is left to its feed, which does it when tokens are asked for."""
 
     @property
     def seconds(self) -> Fraction:
-        """How long a clip is that this input sets the length of."""
+        """Length of a clip that lasts as long as this input."""
 
     def feed(self, frames: int) -> Feed:
-        """The signal in a clip of so many frames."""
+        """Return the signal in a clip of so many frames."""
 
 
 class Feed(ABC):
-    """A signal of one clip."""
+    """A signal in one clip."""
 
     facts: Sequence[str] = ()
-    """What was found in the input and decides the result, a line each, for the plan."""
+    """What was measured in the input and decides the result, one line each, for the printed plan."""
 
     sound: Sound | None = None
-    """Sound that is written beside the frames."""
+    """Sound to write to the video file; None without."""
 
     mono: np.ndarray | None = None
-    """(n,) at 16 kHz, the same as one channel."""
+    """The same sound as one channel at 16 kHz, (samples,)."""
 
     phases: Sequence[Phase] = ()
-    """Stretches of time with words, for previews."""
+    """Stretches of time with text, for previews."""
 
     @abstractmethod
     def tokens(self, start: int, f: int) -> Tensor:
-        """Tokens (1, f, n, d) of frames start .. start + f."""
+        """Return the tokens (1, f, n, d) of frames start .. start + f - 1."""
 
     def shown(self, start: int, f: int) -> np.ndarray | None:
-        """How far the input holds the signal at frames start .. start + f, (f,) in [0, 1], which scales its
-        gate; None: everywhere.
+        """Return how far the input contains the signal at frames start .. start + f - 1, to scale its gate.
+
+        Returns: (f,) in [0, 1]; None for 1 everywhere.
         """
         return None
 
-    def record(self) -> dict[str, Any]:
-        """What a clip's sidecar says of it beside the settings."""
+    def record(self) -> dict[str, object]:
+        """Return what the clip's sidecar says of the signal beside the settings."""
         return {}

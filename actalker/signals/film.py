@@ -1,6 +1,6 @@
-"""A driving video as tokens of its face's motion, read when they are first asked for.
+"""A driving video for encoders that read pictures: find its face, crop it, and encode its motion.
 
-Letters: k frames, n tokens a frame, d width.
+Letters: f frames of a range, k frames of the video, n tokens a frame, d width, s side of a crop.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from fractions import Fraction
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol, cast
 
 import numpy as np
 import torch
@@ -29,19 +29,20 @@ from .feed import SignalContext
 from .objects import checked_picture
 
 log = logging.getLogger("actalker")
-DRIVER = "driving video"  # what frames that are no file are called
-FADE = Fraction(2, 5)  # seconds in which the gate closes where no face is, and before the video ends
-STRIDE = 5  # frames from look to look while no face has been found yet
-LIT = 0.97  # of the usual brightness: darker frames are within a fade, and are brightened
-SEEN = 0.2  # of the brightest frame of the next second: a darker one shows too little to be the rest
-MOST_GAPS = 5  # named in the warning
+DRIVER = "driving video"  # name of frames that are no file, in messages
+FADE = Fraction(2, 5)  # seconds in which the gate closes after the last face, and before the end
+STRIDE = 5  # frames from one search to the next until the first face is found
+LIT = 0.97  # of the usual brightness: darker frames belong to a fade, and are brightened
+SEEN = 0.2  # of the brightest frame of the next second: a darker one is no rest
+MOST_GAPS = 5  # stretches without a face that the warning names
 
 
 @dataclass(frozen=True, eq=False)
 class Motion:
-    """tokens: (k, n, d), at frames without a face those of the nearest one that has one.
+    """The motion of a driver as tokens.
 
-    present: (k,) bool, where a face was found.
+    tokens: (k, n, d); a frame without a face has those of the nearest frame with one.
+    present: (k,) bool, the frames that show a face.
     """
 
     tokens: Tensor
@@ -49,57 +50,83 @@ class Motion:
 
 
 class Driver:
-    """A driving video's motion, read when it is first asked for: a long one takes a while, and what a run
-    costs is said before.
+    """A driver's motion, which is read when it is first used.
 
-    facts: what decides how it is read, a line each, for the plan.
+    Reading takes a while for a long video, and the plan of a run is printed before.
     """
 
     def __init__(self, read: Callable[[], Motion], facts: Sequence[str] = ()) -> None:
+        """Make a driver; read: reads the motion. facts: what decides how, one line each, for the plan."""
         self._read, self.facts = read, tuple(facts)
 
     @cached_property
     def motion(self) -> Motion:
-        """What was read."""
+        """The motion, read at the first use."""
         with torch.no_grad():
-            made = self._read()
-        del self._read  # and the pictures that it may hold
-        return made
+            motion = self._read()
+        del self._read  # and with it the pictures that it may refer to
+        return motion
 
     @property
     def tokens(self) -> Tensor:
-        """(k, n, d)."""
+        """The motion's tokens, (k, n, d)."""
         return self.motion.tokens
 
     def __len__(self) -> int:
         return len(self.tokens)
 
     def shown(self, start: int, f: int, frames: int, fps: Fraction) -> np.ndarray:
-        """How far the video holds the face at frames start .. start + f of a clip of so many: (f,) in [0, 1].
+        """Return how far the video shows a face at frames start .. start + f - 1, (f,) in [0, 1].
 
-        1 wherever a face is found; where none is, it falls to 0 within FADE seconds from the last one and
-        rises to the next; a video that ends before the clip lets go within FADE seconds before its end.
+        It is 1 at frames with a face. Between faces it falls to 0 within FADE seconds of the last one, and
+        rises again towards the next. In a video shorter than the clip it falls to 0 at the video's end.
+
+        Args:
+            start: number of the first frame.
+            f: number of frames.
+            frames: of the clip.
+            fps: exact frames a second.
         """
         fade, at = float(FADE * fps), np.arange(start, start + f)
-        apart = _apart(self.motion.present)[at.clip(max=len(self) - 1)]
-        shown = np.clip(1 - apart / fade, 0, 1)
+        distance = _frames_to_a_face(self.motion.present)[at.clip(max=len(self) - 1)]
+        shown = np.clip(1 - distance / fade, 0, 1)
         if frames > len(self):
             shown = shown * np.clip((len(self) - at) / fade, 0, 1)
         return shown.astype(np.float32)
 
 
 class Timed(Protocol):
-    """Frames that have their own times."""
+    """A driver whose frames have times of their own."""
 
     def seconds(self, k: int) -> float:
-        """When frame k is shown."""
+        """Return the time of frame k in seconds."""
+
+
+class Crops(Protocol):
+    """Settings of an encoder that reads crops."""
+
+    size: int
+    """Side of the crops in pixels, s."""
+
+
+class CropEncoder(Protocol):
+    """An encoder that reads crops of a driving video's face."""
+
+    config: Crops
+    """Its settings."""
+
+    reach: float | None
+    """Side of each frame's square in the extent of the face's landmarks; None for one square a video."""
 
 
 @dataclass(frozen=True, eq=False)
 class Film:
-    """A driving video at the clip's rate: a file read from `start` seconds on, or its frames.
+    """A driving video at the clip's rate.
 
-    frames: how many of them the clip uses.
+    source: a file, or the frames (h, w, 3) uint8.
+    fps: exact frames a second.
+    start: seconds of the file before the first frame.
+    frames: number of frames that the clip uses.
     """
 
     source: str | Path | Sequence[np.ndarray]
@@ -109,11 +136,11 @@ class Film:
 
     @property
     def name(self) -> str:
-        """For messages."""
+        """Name for messages."""
         return str(self.source) if isinstance(self.source, (str, Path)) else DRIVER
 
     def read(self, stop: int | None = None) -> Iterator[np.ndarray]:
-        """Its first `stop` frames (all that the clip uses, if not given), in order."""
+        """Yield the first `stop` frames in order; all that the clip uses without `stop`."""
         stop = self.frames if stop is None else min(stop, self.frames)
         if isinstance(self.source, (str, Path)):
             span = Interval(self.start) if self.start else None
@@ -121,17 +148,22 @@ class Film:
         return iter(self.source[:stop])
 
     def seconds(self, k: int) -> float:
-        """When frame k is shown, by the video's own time."""
+        """Return the time of frame k in the video, in seconds."""
         return float(self.start + k / self.fps)
 
 
 def open_film(
     video: str | Path | Iterable[np.ndarray], fps: Fraction, limit: int | None, start: Fraction = Fraction(0)
 ) -> Film:
-    """A driving video, checked: a file, or as many of its frames at `fps` as the clip uses.
+    """Open and check a driving video.
 
-    start: seconds of the video that are left out at its beginning. Raises: InputError for files that are no
-    video, frames that are no pictures, none, and a start behind the end.
+    Args:
+        video: a file, or frames (h, w, 3) uint8 at `fps`.
+        fps: exact frames a second of the clip.
+        limit: the most frames that are used; None for all.
+        start: seconds to skip at the beginning.
+    Raises: InputError for files that are no video, frames that are no pictures, no frames, and a start after
+        the end.
     """
     if isinstance(video, (str, Path)):
         left = probe(video).duration - start
@@ -151,7 +183,7 @@ def open_film(
 
 
 def drive(context: SignalContext, film: Film) -> Driver:
-    """The motion of a driving video's face, relative to its rest. Raises: InputError where it shows none."""
+    """Return the motion of a driving video's face relative to its rest. Raises InputError for no face."""
     rest = find_rest(film, context.face_model)
     seconds = film.seconds(rest)
     fact = f"driving video: motion is relative to its face at {seconds:.2f} s"
@@ -161,7 +193,7 @@ def drive(context: SignalContext, film: Film) -> Driver:
 
 
 def find_rest(film: Film, face_model: Path | None = None) -> int:
-    """The first frame that shows a face, and is not darkened by a fade-in.
+    """Find the first frame that shows a face and is not darkened by a fade-in.
 
     Raises: InputError when no frame that the clip uses shows one.
     """
@@ -182,32 +214,33 @@ def find_rest(film: Film, face_model: Path | None = None) -> int:
 
 
 def _check_upright(film: Film, track: Track) -> None:
+    """Raise InputError for a video that lies on its side or upside down."""
     if track.turns:
         lies, back = LIES[track.turns]
         raise InputError(f"{film.name}: {lies}; turn the video {back} before it drives a portrait")
 
 
 def _after_fade(film: Film, first: int) -> int:
-    """The first frame from `first` on that is bright enough beside those of the second that follows."""
+    """Return the first frame, from `first` on, that is bright enough relative to the following second."""
     second = islice(film.read(first + 1 + round(film.fps)), first, None)
     light = np.array([frame.mean() for frame in second])
     return first + int((light >= SEEN * light.max()).argmax())
 
 
 def read_motion(context: SignalContext, film: Film, rest: int) -> Motion:
-    """Tokens of the motion of a driving video's face relative to frame `rest`, and where a face is found.
+    """Encode the motion of a driving video's face relative to frame `rest`.
 
-    Frames without one are told with their times.
+    Frames darkened by a fade are brightened. Stretches without a face are logged.
     """
-    encoder: Any = context.encoder
+    encoder = cast("CropEncoder", context.encoder)
     squares, present, light = follow(film, encoder.reach, context.face_model)
     usual = float(np.median(light[present]))
 
     def crops(start: int = 0) -> Iterator[np.ndarray]:
         frames = islice(zip(film.read(), squares, light, strict=False), start, None)
-        for frame, square, own in frames:
+        for frame, square, brightness in frames:
             crop = square.apply(frame, encoder.config.size)
-            yield crop if own >= LIT * usual else brightened(crop, usual / max(own, 1.0))
+            yield crop if brightness >= LIT * usual else brightened(crop, usual / max(brightness, 1.0))
 
     tokens = expression_tokens(context, crops(), next(crops(rest)))
     present = present[: len(tokens)]
@@ -219,12 +252,18 @@ def read_motion(context: SignalContext, film: Film, rest: int) -> Motion:
 def follow(
     film: Film, reach: float | None, face_model: Path | None = None
 ) -> tuple[list[Crop], np.ndarray, np.ndarray]:
-    """The square around the face in each frame, (k,) bool, whether a face was found there, and (k,) how light
-    the frame is, 0 to 255.
+    """Find the square around the face in each frame.
 
-    One square serves the whole video, so that head motion stays in the picture; with `reach` a square
-    follows the face (`Track.squares`). A finder that is slow looks at every SPARSE-th frame, and what it
-    finds holds for the nearest ones.
+    Without `reach` one square serves the whole video, so that the crops show the head's motion;
+    with it a square follows the face (`Track.squares`). A slow finder looks at every SPARSE-th frame only,
+    and its result holds for the nearest frames.
+
+    Args:
+        film: the driving video.
+        reach: side of a following square in the extent of the face's landmarks.
+        face_model: path of MediaPipe's face landmarker; None for the one in the package.
+    Returns: k squares; (k,) bool, the frames that show a face; (k,) mean brightness of each frame, 0 to 255.
+    Raises: InputError for a video without a face, or one that is not upright.
     """
     step = SPARSE if choose_finder("auto", face_model)[0] == "cascade" else 1
     at = np.unique([*range(0, film.frames, step), film.frames - 1])
@@ -258,17 +297,18 @@ def follow(
 
 
 def brightened(crop: np.ndarray, gain: float) -> np.ndarray:
-    """A crop (s, s, 3) uint8, so many times as bright."""
+    """Return a crop (s, s, 3) uint8 with its values multiplied by `gain`."""
     return np.clip(np.round(crop * np.float32(gain)), 0, 255).astype(np.uint8)
 
 
 def expression_tokens(context: SignalContext, crops: Iterator[np.ndarray], rest: np.ndarray) -> Tensor:
-    """Tokens (k, n, d) of a driving video's crops, read in blocks so that memory stays small.
+    """Encode crops (s, s, 3) uint8 to tokens (k, n, d), in blocks so that memory stays small.
 
     rest: the crop that motion is relative to.
     """
 
     def pixels(block: list[np.ndarray]) -> Tensor:
+        """Stack crops to (1, frames, 3, s, s) in [-1, 1]."""
         pictures = torch.from_numpy(np.stack(block)).permute(0, 3, 1, 2)[None].to(context.device)
         return (pictures.float() / 127.5 - 1).to(context.dtype)
 
@@ -279,7 +319,7 @@ def expression_tokens(context: SignalContext, crops: Iterator[np.ndarray], rest:
 
 
 def nearest(present: np.ndarray) -> np.ndarray:
-    """(k,) for each frame the nearest one that has a face, the earlier of two."""
+    """Return for each frame (k,) the nearest one with a face; of two, the earlier."""
     known = np.flatnonzero(present)
     after = np.searchsorted(known, np.arange(len(present))).clip(max=len(known) - 1)
     before = (after - 1).clip(min=0)
@@ -287,13 +327,13 @@ def nearest(present: np.ndarray) -> np.ndarray:
     return np.where(np.abs(known[after] - at) < np.abs(known[before] - at), known[after], known[before])
 
 
-def _apart(present: np.ndarray) -> np.ndarray:
-    """(k,) frames to the nearest one that has a face."""
+def _frames_to_a_face(present: np.ndarray) -> np.ndarray:
+    """Return for each frame (k,) the number of frames to the nearest one with a face."""
     return np.abs(nearest(present) - np.arange(len(present)))
 
 
 def gaps(film: Timed, present: np.ndarray) -> str:
-    """`no face at 0.00-0.48 s, 1.20-1.52 s`, by the video's own time."""
+    """Write where no face is, by the video's time: `no face at 0.00-0.48 s, 1.20-1.52 s`."""
     edges = np.flatnonzero(np.diff(np.concatenate([[True], present, [True]]).astype(np.int8)))
     spans = [f"{film.seconds(a):.2f}-{film.seconds(b):.2f} s" for a, b in edges.reshape(-1, 2)]
     more = f" and {len(spans) - MOST_GAPS} more times" if len(spans) > MOST_GAPS else ""

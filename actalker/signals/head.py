@@ -1,4 +1,4 @@
-"""The motion of a driver's head as tokens. Letters: b batch, f frames, n tokens a frame, d width."""
+"""Encoder of a driver's head motion. Letters: b batch, f frames, n tokens a frame, d width."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ..heads.face_map import MOUTH, NUMBERS
 from .signal import repeat_null
 from .standardize import Standardize
 
-MOST = 8.0  # usual deviations: what a driver does beyond them is not told
-# what has tokens of its own, and how many: the pose is learnt late where it shares them
+MOST = 8.0  # standard deviations at which a number is clamped
+# (name, tokens, which numbers): groups have their own tokens, since a pose that shares them is learnt late
 GROUPS = (
     ("mouth", 4, lambda name: name.startswith(MOUTH)),
     ("brow", 2, lambda name: name.startswith(("brow", "cheekSquint", "nose"))),
@@ -24,24 +24,24 @@ GROUPS = (
 
 @dataclass(frozen=True)
 class HeadConfig:
-    """tokens (b, f, 11, d), each group of numbers through two layers of its own."""
+    """Settings of `HeadEncoder`; its 11 tokens are fixed by `GROUPS`."""
 
     width: int = 64  # d of the tokens
-    hidden: int = 96  # of each group
+    hidden: int = 96  # width of the layers of each group
 
 
 class HeadEncoder(nn.Module):
-    """A head's motion relative to its rest, numbers (b, f, 62) (`heads.face_map`), and the confidence
-    (b, f) of each frame, to tokens (b, f, 11, d).
+    """Encoder of a head's motion relative to its rest, as numbers (`heads.face_map`), to 11 tokens a frame.
 
-    Numbers count by their usual deviation (`Standardize`): what a face does a little or seldom is learnt as
-    soon as what it does all the time.
+    Each number is divided by its standard deviation (`Standardize`), so that small and rare movements are
+    learnt as soon as frequent ones.
     """
 
     name = "expression"
-    reads = "motion"  # of a driving video or a take: a track of its head, not pictures of its face
+    reads = "motion"  # the track of a driver's head, not pictures of its face
 
     def __init__(self, config: HeadConfig | None = None) -> None:
+        """Make an encoder with new weights."""
         super().__init__()
         self.config = config = config or HeadConfig()
         self.usual = Standardize(1, len(NUMBERS))
@@ -59,15 +59,16 @@ class HeadEncoder(nn.Module):
         self.null = nn.Parameter(0.02 * torch.randn(sum(n for _, n, _ in GROUPS), config.width))
 
     def forward(self, numbers: Tensor, confidence: Tensor) -> Tensor:
-        usual: Tensor = self.usual(numbers[..., None, :].to(self.null))
-        loud = usual.squeeze(-2).clamp(-MOST, MOST)
-        sure = confidence[..., None].to(loud)
+        """Encode numbers (b, f, 62) and their confidence (b, f) in [0, 1] to tokens (b, f, 11, d)."""
+        standard: Tensor = self.usual(numbers[..., None, :].to(self.null))
+        standard = standard.squeeze(-2).clamp(-MOST, MOST)
+        confidence = confidence[..., None].to(standard)
         parts = [
-            layers(torch.cat([loud[..., getattr(self, f"rows_{group}")], sure], -1))
+            layers(torch.cat([standard[..., getattr(self, f"rows_{group}")], confidence], -1))
             for group, layers in self.groups.items()
         ]
         return torch.cat(parts, -1).unflatten(-1, (-1, self.config.width))
 
     def absent(self, b: int, f: int) -> Tensor:
-        """Tokens of a clip without a driving video."""
+        """Return the tokens (b, f, 11, d) of a clip without a driver."""
         return repeat_null(self.null, b, f)

@@ -1,4 +1,4 @@
-"""Who it is: a portrait to a few tokens. Letters: b batch, m tokens, d width, s side in pixels."""
+"""Encoder of the person in a portrait. Letters: b batch, m tokens, d width, s side in pixels."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ from .signal import repeat_null
 
 @dataclass(frozen=True)
 class IdentityConfig:
+    """Settings of `IdentityEncoder`."""
+
     width: int = 64  # d of the tokens
-    tokens: int = 4  # m tokens a portrait; the picture's detail comes in by the reference latent
-    channels: tuple[int, ...] = (24, 48, 96, 128)  # one stride of 2 each
-    size: int = 64  # the portrait is brought to this side first, pixels: one cost for all sizes
+    tokens: int = 4  # m tokens a portrait; the picture's detail enters by the reference's latents
+    channels: tuple[int, ...] = (24, 48, 96, 128)  # convolutions of stride 2
+    size: int = 64  # side in pixels to which a portrait is scaled first, so that all sizes cost the same
 
 
 class IdentityEncoder(nn.Module):
-    """A portrait (b, 3, s, s) in [-1, 1], of any side, to identity tokens (b, m, d)."""
+    """Encoder of a portrait of any size to a few identity tokens: convolutions, then one linear layer."""
 
     name = "identity"
 
-    def __init__(self, config: IdentityConfig):
+    def __init__(self, config: IdentityConfig) -> None:
+        """Make an encoder with new weights."""
         super().__init__()
         self.config = config
         layers: list[nn.Module] = []
@@ -41,9 +44,10 @@ class IdentityEncoder(nn.Module):
         self.null = nn.Parameter(0.02 * torch.randn(config.tokens, config.width))
 
     def forward(self, portrait: Tensor) -> Tensor:
+        """Encode portraits (b, 3, s, s) in [-1, 1] to tokens (b, m, d)."""
         small = F.interpolate(portrait, (self.config.size, self.config.size), mode="area")
         return self.norm(self.net(small).view(-1, self.config.tokens, self.config.width))
 
     def absent(self, b: int) -> Tensor:
-        """Tokens (b, m, d) that say nothing about who it is (for guidance)."""
+        """Return the tokens (b, m, d) of nobody, for guidance."""
         return repeat_null(self.null, b)

@@ -1,4 +1,4 @@
-"""How much a clip moves: the micro-conditions head motion and expression motion, as buckets 0 to 128.
+"""Measure how much a clip moves: SVD's micro-conditions of head and expression motion, as buckets 0 to 128.
 
 Letters: f frames, p landmarks.
 """
@@ -9,10 +9,10 @@ import numpy as np
 
 from ..errors import InputError, one_of
 
-BUCKETS = 128
-HEAD_SCALE, EXPRESSION_SCALE = 256, 1024  # buckets in a mean motion of one face diagonal (release)
+BUCKETS = 128  # the largest
+HEAD_SCALE, EXPRESSION_SCALE = 256, 1024  # buckets for a mean motion of one face diagonal, as in the release
 
-ANCHORS = {  # scheme: a point fixed to the skull, how many points count as the face
+ANCHORS = {  # scheme: a point fixed to the skull, the number of points that count as the face
     "mediapipe478": (1, 468),  # nose tip; without the ten points of the irises
     "ibug68": (30, 68),  # nose tip
     "released256": (80, 102),  # as in ACTalker's released code
@@ -20,12 +20,17 @@ ANCHORS = {  # scheme: a point fixed to the skull, how many points count as the 
 
 
 def motion_buckets(landmarks: np.ndarray, scheme: str = "mediapipe478") -> tuple[int, int]:
-    """(head, expression) buckets of a clip's landmarks (f, p, 2), in pixels, after ACTalker's released code.
+    """Return the (head, expression) buckets of a clip, 0 to 128, as ACTalker's released code defines them.
 
-    Head: mean distance of the anchor point to its mean over time. Expression: mean distance of the points,
-    taken relative to the anchor, to their means over time. Both as parts of the diagonal of the first frame's
-    landmarks, times 256 and 1024, truncated and kept within 0 .. 128. (Turning the head counts as expression
-    too: only its shift is removed.) Raises InputError for missing points, or a face without extent.
+    Head motion is the mean distance of the anchor point to its mean over time. Expression motion is the mean
+    distance of the points, relative to the anchor, to their means over time; a turn of the head counts as
+    expression too, since only its shift is removed. Both are divided by the diagonal of the first frame's
+    landmarks, multiplied by 256 and 1024, truncated and clipped.
+
+    Args:
+        landmarks: (f, p, 2) in pixels.
+        scheme: a name in `ANCHORS`.
+    Raises: InputError for missing points, and for a face without extent.
     """
     one_of(scheme, ANCHORS, "landmark scheme")
     anchor, count = ANCHORS[scheme]
@@ -44,21 +49,27 @@ def motion_buckets(landmarks: np.ndarray, scheme: str = "mediapipe478") -> tuple
 
 
 def _spread(points: np.ndarray) -> float:
-    """Mean distance to the mean over time; frames first, x and y last."""
+    """Return the mean distance of points (f, ..., 2) to their means over time."""
     return float(np.linalg.norm(points - points.mean(axis=0), axis=-1).mean())
 
 
 def _bucket(score: float) -> int:
+    """Truncate and clip a score to a bucket."""
     return int(min(max(score, 0), BUCKETS))
 
 
 def expression_variance(landmarks: np.ndarray, scheme: str = "mediapipe478") -> float:
-    """How much a face's parts move against one another: the coefficient of expression, before it is
-    normalised.
+    """Return how much the parts of a face move relative to one another, in squared sizes of the face.
 
-    Every frame is shifted and scaled to the mean and the size of the first (FantasyTalking, 2.1.6, names the
-    variance of landmarks; the alignment is ours), then the variance over time of each point, summed over x
-    and y, is averaged over the points, in squared sizes of the face. landmarks: (f, p, 2), pixels.
+    It is the variance of landmarks, from which FantasyTalking's motion intensity of the expression is made,
+    not yet normalised. The paper does not say how frames are aligned; here each is shifted by its mean
+    and divided by its size, so that the head's motion does not count. The variance over time of each point
+    is summed over x and y, and averaged over the points.
+
+    Args:
+        landmarks: (f, p, 2) in pixels.
+        scheme: a name in `ANCHORS`.
+    Raises: InputError for a frame whose landmarks are all one point.
     """
     one_of(scheme, ANCHORS, "landmark scheme")
     points = np.asarray(landmarks, dtype=np.float64)[:, : ANCHORS[scheme][1], :2]

@@ -1,4 +1,4 @@
-"""Weights that wait elsewhere (accelerate), fetched for code that reads them without a `forward`."""
+"""Load offloaded weights (accelerate) for code that reads them without calling their module."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 @contextmanager
 def weights_here(module: nn.Module) -> Iterator[None]:
-    """Inside, all weights of a module are where it runs."""
+    """Have all weights of a module on its device inside the context."""
     with ExitStack() as stack:
         if any(hasattr(part, "_hf_hook") for part in module.modules()):
             from accelerate.utils import align_module_device

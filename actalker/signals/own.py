@@ -1,4 +1,4 @@
-"""What a portrait does itself, as tokens: parted lips, a laugh, a turned head.
+"""Encoder of the expression and pose in the portrait itself: parted lips, a laugh, a turned head.
 
 Letters: b batch, m tokens, d width.
 """
@@ -16,21 +16,25 @@ from .signal import repeat_null
 
 @dataclass(frozen=True)
 class OwnMotionConfig:
+    """Settings of `OwnMotion`."""
+
     width: int = 64  # d of the tokens
-    tokens: int = 2  # m
-    hidden: int = 128
+    tokens: int = 2  # m tokens a portrait
+    hidden: int = 128  # width of the hidden layer
 
 
 class OwnMotion(nn.Module):
-    """The portrait's own motion, as the reference of `FaceMotion`'s portraits holds it in its last channels
-    (b, ·, 32, 32), to identity tokens (b, m, d).
+    """Encoder of the portrait's own motion to identity tokens.
+
+    The last channels of the reference of `FaceMotion`'s portraits hold that motion as latents.
     """
 
     name = "identity"
     reader: Tensor
-    reads = "reference"  # not the picture
+    reads = "reference"  # the network's reference, not the picture
 
     def __init__(self, config: OwnMotionConfig | None = None) -> None:
+        """Make an encoder with new weights."""
         super().__init__()
         self.config = config = config or OwnMotionConfig()
         self.register_buffer("reader", torch.from_numpy(face_map().reader), persistent=False)
@@ -43,10 +47,10 @@ class OwnMotion(nn.Module):
         self.null = nn.Parameter(0.02 * torch.randn(config.tokens, config.width))
 
     def forward(self, reference: Tensor) -> Tensor:
-        own = reference[:, -CHANNELS:].flatten(1).to(self.reader) @ self.reader.T
-        own = own.to(self.null)
-        return self.norm(self.net(own).view(-1, self.config.tokens, self.config.width))
+        """Encode references (b, ·, 32, 32) to tokens (b, m, d)."""
+        numbers = reference[:, -CHANNELS:].flatten(1).to(self.reader) @ self.reader.T
+        return self.norm(self.net(numbers.to(self.null)).view(-1, self.config.tokens, self.config.width))
 
     def absent(self, b: int) -> Tensor:
-        """Tokens (b, m, d) that say nothing of the portrait (for guidance)."""
+        """Return the tokens (b, m, d) of no portrait, for guidance."""
         return repeat_null(self.null, b)

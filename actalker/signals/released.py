@@ -50,8 +50,8 @@ class IdentityProjection(nn.Module):
 
 
 class MotionProjection(nn.Module):
-    """`vasa_linear`: an expression's vector (..., features) to what stands before the head pose in its
-    token."""
+    """`vasa_linear`: an expression's vector (..., features) to what stands before the head pose
+    in its token."""
 
     def __init__(self, features: int = 512, width: int = 1018) -> None:
         super().__init__()

@@ -1,8 +1,10 @@
-"""The table of driving signals: the one place that says what a signal is to the rest of the package.
+"""The table of driving signals, the one place that names them.
 
-A signal is added by a line in `SIGNALS`, from any file: what it may move, which encoders read it, how its
-input is opened, and what the command line says of it. Everything else asks this table. docs/extending.md
-adds one, step by step. Letters: b batch, f frames, n tokens a frame, d width.
+An entry says which part of the picture a signal may move, which encoders read it, how its input is opened,
+and what the command line says of it; everything else asks the table. To add a signal, put an entry
+into `SIGNALS` from any file; docs/extending.md shows how.
+
+Letters: b batch, f frames, n tokens a frame, d width.
 """
 
 from __future__ import annotations
@@ -22,19 +24,27 @@ HERE = __package__
 
 @dataclass(frozen=True)
 class Late:
-    """A class or function that is imported when it is used: `Late("my_package.body", "BodyEncoder")`."""
+    """A class or function that is imported when it is used, so that the table needs no torch.
+
+    >>> Late("fractions", "Fraction").load()
+    <class 'fractions.Fraction'>
+    """
 
     module: str
     name: str
 
     def load(self) -> Any:
-        """The object itself."""
+        """Import the module, and return its object of this name."""
         return getattr(importlib.import_module(self.module), self.name)
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of encoder: its class (`SignalEncoder`), which takes one argument, and the class of that."""
+    """A kind of encoder.
+
+    encoder: its class, a `SignalEncoder` made from one argument.
+    settings: the dataclass of that argument.
+    """
 
     encoder: Late
     settings: Late
@@ -42,27 +52,28 @@ class Kind:
 
 @dataclass(frozen=True)
 class Signal:
-    """A driving signal.
+    """A driving signal: its region, its encoders, and the functions that read its input.
 
-    region: mouth, upper, face or frame: where it acts beside others, unless the user says otherwise.
-    moves: face or frame: what can change while it is open alone; outside that the portrait stands still.
-    help: what it is, for `--help`.
-    input: what is given of it, in one or two words, for messages: `sound`.
-    encoders: kind -> encoder; the first is the usual one.
-    open: a function (value, `SignalContext`, start in seconds) -> `SignalInput`.
-    file: what kind of file its input is (`errors` name it), where it is always one.
-    start: help of the option that leaves out the beginning of its input; empty: there is no such option.
-    idle: a function (`SignalContext`, frames, other signals' feeds) -> `Feed` or None: what the signal is
-        where nothing is given of it.
+    region: where it acts beside other signals, unless the user says otherwise: mouth, upper, face or frame.
+    moves: the part that can change while it alone is open, face or frame; the rest
+        of the portrait stands still.
+    help: description for `--help`.
+    input: name of its input in messages, one or two words, such as `sound`.
+    encoders: kind -> encoder; the first kind is the default.
+    open: function (value, `SignalContext`, start in seconds) -> `SignalInput`.
+    file: kind of its input file, for the messages of `errors`; empty where the input may be something else.
+    start: help of the option that skips the beginning of its input; empty where there is no such option.
+    idle: function (`SignalContext`, frames, feeds of the other signals) -> `Feed` or None, the signal
+        of a clip without input for it.
     colour: red, green and blue, 0 to 255, of its curve in previews.
-    unpack: a function (arrays of a training batch, encoder, generator, `AugmentStrategy`) -> arrays as the
-        encoder takes them, changed at random where there is a generator; None: they are so already.
-    needs: attributes that its encoders have beside those of `SignalEncoder`.
-    check: a function (input, seconds and exact frames a second of the clip) that raises `InputError` for an
-        input that cannot be used, without torch; None: what is wrong shows when it is opened.
-    of_clip: a function (`ClipWindow`) -> `ClipSignal`: what a clip of real people shows of it, for training;
-        None: real clips have none of it.
-    still: its arrays in training samples that have no axis of time.
+    unpack: function (arrays of a training batch, encoder, generator or None, `AugmentStrategy`) -> arrays as
+        the encoder takes them, augmented where there is a generator; None where the arrays need no change.
+    needs: attributes that its encoders must have beside those of `SignalEncoder`.
+    check: function (input, seconds of the clip, its exact frames a second) that raises `InputError`
+        for an input that cannot be used, without torch; None leaves this to `open`.
+    of_clip: function (`ClipWindow`) -> `ClipSignal`, the signal in a clip of a real person, for training;
+        None where real clips do not have it.
+    still: names of its arrays in training samples that have no time axis.
     """
 
     region: str
@@ -83,6 +94,7 @@ class Signal:
 
 
 def _kind(module: str, encoder: str, settings: str) -> Kind:
+    """Return the kind of two classes in a module of this folder."""
     return Kind(Late(f"{HERE}.{module}", encoder), Late(f"{HERE}.{module}", settings))
 
 
@@ -142,7 +154,7 @@ SIGNALS: dict[str, Signal] = {
         still=("bytes",),
     ),
 }
-IDENTITY = "identity"  # who the portrait shows: tokens beside the signals', with an encoder and no gate
+IDENTITY = "identity"  # the person in the portrait: has an encoder and tokens, but no gate
 IDENTITY_ENCODERS: dict[str, Kind] = {
     "crop": _kind("identity", "IdentityEncoder", "IdentityConfig"),
     "released": _kind("released", "ReleasedIdentity", "ReleasedIdentityConfig"),
@@ -150,30 +162,30 @@ IDENTITY_ENCODERS: dict[str, Kind] = {
 }
 
 
-def check_driven(given: Iterable[str]) -> None:
-    """Raise InputError unless a signal is among those that are given."""
-    if SIGNALS.keys().isdisjoint(given):
+def check_driven(names: Iterable[str]) -> None:
+    """Raise InputError unless one of these names is a signal's."""
+    if SIGNALS.keys().isdisjoint(names):
         *others, last = (f"--{name}" for name in SIGNALS)
         raise InputError(f"no driving signal: give at least one of {', '.join(others)} and {last}")
 
 
 class SignalEncoder(Protocol):
-    """What every encoder here is, beside being an nn.Module.
+    """Interface of a signal's encoder, which is also an nn.Module.
 
-    Its `forward` turns that signal's input at the video's frame times (frame k is at k / fps seconds) into
-    tokens (b, f, n, d); a signal that a clip does not have gets `absent` tokens, with its gate closed.
+    `forward` encodes the signal's input at the video's frame times, frame k at k / fps seconds, to tokens
+    (b, f, n, d). A clip without the signal gets the tokens of `absent`, and its gate is closed.
     """
 
     name: str
-    """The signal's key in `SIGNALS`, gates, regions, guidance scales and file names."""
+    """The signal's name in `SIGNALS`, gates, regions, guidance scales and files."""
 
     null: Tensor
-    """Learned stand-in for the absent signal, (n, d)."""
+    """Learned tokens of the absent signal, (n, d)."""
 
     def absent(self, b: int, f: int) -> Tensor:
-        """Tokens (b, f, n, d) of the absent signal: `null` at every frame."""
+        """Return the tokens (b, f, n, d) of the absent signal: `null` at every frame."""
 
 
 def repeat_null(null: Tensor, *lead: int) -> Tensor:
-    """`null` (n, d) repeated over the leading axes: (*lead, n, d), a view."""
+    """Repeat tokens (n, d) over leading axes, (*lead, n, d), as a view."""
     return null.expand(*lead, *null.shape)

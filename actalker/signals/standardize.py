@@ -1,4 +1,4 @@
-"""Tokens brought to one scale, whatever an encoder makes of its signal.
+"""Standardise tokens: zero mean and unit variance over time, whatever scale an encoder's tokens have.
 
 Letters: b batch, f frames, n tokens a frame, d width.
 """
@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 
 class Standardize(nn.Module):
-    """Tokens (b, f, n, d) less their usual mean, over their usual deviation, each number for itself.
+    """(x - mean) / √(variance + ε) of tokens (b, f, n, d), with a running mean and variance of each number.
 
-    What varies between moments is a small part of a token; without this a control layer reads mostly what all
-    moments have in common. Mean and deviation are running ones, in training too, and get no gradient. They
-    change when a step is over (`settle`), by all that was seen in it: a step's parts may be seen one after
-    another, or on several processes.
+    What changes from frame to frame is a small part of a token; without this a control layer would read
+    mostly what all frames have in common. Unlike batch norm it uses the running statistics in training too,
+    without gradient. They change at the end of a step (`settle`), by all tokens of the step,
+    so that its parts may be computed one after another or on several processes.
     """
 
     mean: Tensor
@@ -25,16 +25,18 @@ class Standardize(nn.Module):
     seen: Tensor
 
     def __init__(self, n: int, d: int, momentum: float = 0.02) -> None:
+        """Make the statistics of n tokens of width d; momentum: share of a step in them, later on."""
         super().__init__()
         self.momentum = momentum
         self.register_buffer("mean", torch.zeros(n, d))
         self.register_buffer("variance", torch.ones(n, d))
         self.register_buffer("seen", torch.zeros((), dtype=torch.long))
-        # (3, n, d): number, sum and sum of squares of what was seen in this step, less the running mean. No
-        # buffer: processes would share the first one's
+        # (3, n, d): count, sum and sum of squares of this step's tokens less the running mean. No buffer:
+        # distributed training copies the first process's buffers to the others
         self.step: Tensor | None = None
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """Standardise tokens (b, f, n, d), same shape and dtype; in training also add them to the step's."""
         if self.training:
             with torch.no_grad():
                 rows = tokens.detach().float().flatten(0, 1) - self.mean
@@ -44,7 +46,7 @@ class Standardize(nn.Module):
 
     @torch.no_grad()
     def settle(self, gather: Callable[[Tensor], Tensor] = lambda part: part) -> None:
-        """Take in what was seen since the last time. gather: sums over processes."""
+        """Update the running statistics by the tokens since the last call; gather sums over processes."""
         if self.step is None:
             return
         count, total, squares = gather(self.step)

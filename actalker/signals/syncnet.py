@@ -36,8 +36,8 @@ SMALLEST = float(np.finfo(float).eps)
 
 @dataclass(frozen=True)
 class SyncScore:
-    """confidence: Sync-C, the median distance over all shifts less the smallest. distance: Sync-D, the
-    smallest.
+    """confidence: Sync-C, the median distance over all shifts less the smallest. distance:
+    Sync-D, the smallest.
 
     offset: frames by which the sound has to be shifted to fit best, positive when it comes too early.
     """
