@@ -93,8 +93,7 @@ def scan_order(counts: Tensor, n: int, m: int, layout: str, scope: str, causal: 
     `ends`: identity, all conditions, the selected tokens, all conditions again.
     `end`: the selected tokens, identity, all conditions; the order of the paper and of the release.
 
-    The steps are listed by kind, each kind in reading order, and then sorted by the stretch that they belong
-    to. The sort is stable, so that steps of one stretch keep the order of the list.
+    The steps are listed by kind, each kind in reading order, and sorted by stretch, stably.
 
     Args:
         counts: (b, f, h) number of selected tokens in each row of each frame.

@@ -1,8 +1,8 @@
-"""What a face does of itself where nobody tells it: blinks, small jumps of the eyes, a head that never quite
-rests, nods and brows with the stress of speech.
+"""Movements of a face that nothing drives: blinks, small eye jumps, a swaying head, nods
+with stressed speech.
 
-Every event is drawn from (seed, kind, number of its stretch of time), so that any frames can be asked for, in
-any pieces and order, hours into a clip, with the same result and no memory of what came before.
+Each event is a function of (seed, kind, number of its stretch of time). So any range of frames can
+be computed, in any order and hours into a clip, with the same result and without the frames before it.
 
 Letters: f frames.
 """
@@ -52,24 +52,35 @@ SAID = 0.15  # of the largest: quieter frames are pauses
 
 
 class Liveliness:
-    """Numbers of a face that is left to itself (`heads.face_map.NUMBERS`).
+    """The motion of an undriven face, as numbers (`heads.face_map.NUMBERS`).
 
-    fps: frames a second. seed: whose habits. amount: 0 to 1; 0 is no motion at all, exactly, 0.5 is usual;
-    it scales sizes, and a little how often things happen. Blinks are whole from WHOLE_FROM on.
-    Raises: ValueError for an amount outside 0 .. 1.
+    The sizes and rates are chosen, from what is known of blinks and gaze; none is fitted to data.
     """
 
     def __init__(self, fps: Fraction | float, seed: int, amount: float = 0.5) -> None:
+        """Choose a face's habits.
+
+        Args:
+            fps: frames a second.
+            seed: of the habits.
+            amount: 0 to 1, a factor on the size of movements and, a little, on how often they happen. 0 is
+                no motion at all, 0.5 is usual. Blinks close the lids fully from WHOLE_FROM on.
+        Raises: ValueError for an amount outside 0 to 1.
+        """
         if not 0 <= amount <= 1:
             raise ValueError(f"amount is {amount}; 0 to 1 is needed")
         self.fps, self.seed, self.amount = Fraction(fps), int(seed), float(amount)
         self._size, self._rate = 2 * self.amount, 0.7 + 0.6 * self.amount
 
     def numbers(self, start: int, frames: int, stress: np.ndarray | None = None) -> np.ndarray:
-        """Frames start .. start + frames, (frames, 62) float32 relative to the portrait; mouth numbers are 0.
+        """Return the motion of frames start .. start + frames - 1 relative to the portrait.
 
-        stress: (frames,) in [0, 1] of these frames (`stress_of`): nods and brows follow it at once.
-        Raises: ValueError where stress has another shape.
+        Args:
+            start: number of the first frame.
+            frames: f.
+            stress: (f,) in [0, 1] (`stress_of`), which nods and brows follow; None without speech.
+        Returns: (f, 62) float32; the mouth's numbers are 0.
+        Raises: ValueError for stress of another shape.
         """
         if stress is not None and np.shape(stress) != (frames,):
             raise ValueError(f"stress has shape {np.shape(stress)}; ({frames},) is needed")
@@ -99,21 +110,22 @@ class Liveliness:
         return out.astype(np.float32)
 
     def _draws(self, kind: int, stretch: int) -> np.random.Generator:
-        """The chance of a stretch of time, which may lie before the beginning."""
+        """Return the random generator of a stretch of time, whose number may be negative."""
         key = np.array([self.seed % 2**64, kind], np.uint64)
         counter = np.array([0, 0, 0, stretch % 2**64], np.uint64)
         return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
     def _seconds(self, kind: int) -> float:
+        """Return the length of a kind's stretches."""
         return STRETCH[kind] / self._rate
 
     def _stretches(self, kind: int, t: np.ndarray) -> range:
-        """Numbers of the stretches that times (f,) lie in, and of those before and after."""
+        """Return the numbers of the stretches that hold times (f,), and of one before and one after."""
         first, last = np.floor(t[[0, -1]] / self._seconds(kind)).astype(int)
         return range(int(first) - 1, int(last) + 2)
 
     def _blinked(self, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """How far blinks close the lids (f,), and where the eyes look anew since the last one (2, f)."""
+        """Return how far blinks close the lids (f,), and the gaze since the last blink (2, f), degrees."""
         events = np.concatenate([_blinks(self, k) for k in self._stretches(BLINK, t)])
         looks = _steps(t, events[:, 0], np.full(len(events), JUMP), events[:, 4:])
         lids = np.zeros(len(t))
@@ -124,7 +136,7 @@ class Liveliness:
         return lids, looks
 
     def _turned(self, t: np.ndarray) -> np.ndarray:
-        """Yaw, pitch and roll (3, f), degrees: the head's places, and its sway around them."""
+        """Return yaw, pitch and roll (3, f) in degrees: the head's changing pose, and its sway around it."""
         events = []
         for k in self._stretches(HEAD, t):
             draws = self._draws(HEAD, k)
@@ -144,19 +156,19 @@ class Liveliness:
         return turned
 
     def _looked(self, t: np.ndarray) -> np.ndarray:
-        """Where the eyes jump to, (2, f), degrees to the right and down."""
+        """Return the gaze after jumps of the eyes, (2, f), degrees to the right and down."""
         events = []
         for k in self._stretches(EYES, t):
             draws = self._draws(EYES, k)
-            wide = draws.random() < GLANCES
-            target = (WIDE if wide else LOOKS) * np.clip(draws.normal(size=2), -MOST, MOST)
-            target = target * (wide or draws.random() >= HOME)
+            glance = draws.random() < GLANCES
+            target = (WIDE if glance else LOOKS) * np.clip(draws.normal(size=2), -MOST, MOST)
+            target = target * (glance or draws.random() >= HOME)
             events.append([(k + draws.uniform(0.05, 0.9)) * self._seconds(EYES), JUMP, *target])
         rows = np.array(events)
         return _steps(t, rows[:, 0], rows[:, 1], rows[:, 2:])
 
     def _raised(self, t: np.ndarray) -> np.ndarray:
-        """How far the brows are up (f,), now and then."""
+        """Return how far the brows are raised (f,), now and then."""
         out = np.zeros(len(t))
         for k in self._stretches(BROWS, t):
             draws = self._draws(BROWS, k)
@@ -167,7 +179,7 @@ class Liveliness:
         return out
 
     def _stressed(self, t: np.ndarray, stress: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Degrees of nodding, and how far the brows go up (f,), with stress; now one, now both."""
+        """Return the nods in degrees and the raise of the brows, both (f,), that go with stress (f,)."""
         rows = np.array([self._draws(STRESS, k).random(2) for k in self._stretches(STRESS, t)])
         place = t / self._seconds(STRESS) - self._stretches(STRESS, t)[0]
         number = np.floor(place).astype(int)
@@ -178,8 +190,10 @@ class Liveliness:
 
 
 def _blinks(lively: Liveliness, stretch: int) -> np.ndarray:
-    """Of the blinks of a stretch, one a row: start, seconds that lids close, are shut, open, and where the
-    eyes look after it (2)."""
+    """Return the blinks of a stretch, (blinks, 6).
+
+    Columns: start, seconds of closing, of being shut and of opening, then the gaze after it, right and down.
+    """
     draws, seconds = lively._draws(BLINK, stretch), lively._seconds(BLINK)
     n = int(draws.integers(*BLINKS))
     parts = _wait((draws.permutation(n) + draws.random(n)) / n)  # short and long waits in every stretch
@@ -195,32 +209,41 @@ def _blinks(lively: Liveliness, stretch: int) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _quantiles() -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities and quantiles of the gamma distribution of shape SHAPE."""
     share = np.linspace(0.002, 0.998, 250)
     return share, gammaincinv(SHAPE, share)
 
 
 def _wait(share: np.ndarray) -> np.ndarray:
-    """Quantiles of the gamma distribution that intervals between blinks follow."""
+    """Return quantiles of the gamma distribution, which intervals between blinks follow."""
     return np.interp(share, *_quantiles())
 
 
 def _ease(share: np.ndarray) -> np.ndarray:
+    """Return smoothstep of a share: 0 below 0, 1 above 1, without a kink between."""
     s = np.clip(share, 0, 1)
     return s * s * (3 - 2 * s)
 
 
 def _steps(t: np.ndarray, starts: np.ndarray, lengths: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """What moves to targets (n, k) from growing starts (n,) on, in `lengths` (n,) seconds: (k, f)."""
+    """Return values (k, f) at times t (f,) that move to a new target (n, k) from each start (n,) on.
+
+    starts: ascending. lengths: (n,) seconds that each movement takes.
+    """
     last = np.clip(np.searchsorted(starts, t, side="right") - 1, 1, None)
     share = _ease((t - starts[last]) / lengths[last])
     return (targets[last - 1] + (targets[last] - targets[last - 1]) * share[:, None]).T
 
 
 def stress_of(loudness: np.ndarray, fps: Fraction | float) -> np.ndarray:
-    """Where speech is emphasised, (f,) in [0, 1], from the loudness (f,) of its frames (RMS, of any level).
+    """Return where speech is stressed, (f,) in [0, 1], from the loudness (f,) of its frames.
 
-    Stress is loudness beyond the mean of what was said in the last PAST seconds. A frame is read from these
-    and at most AHEAD after it, so that a stream that has both gives the same numbers.
+    Stress is loudness above the mean of the frames with speech in the last PAST seconds. A frame depends on
+    these and on at most AHEAD seconds after it, so a stream gives the same result as a file.
+
+    Args:
+        loudness: RMS in any unit.
+        fps: frames a second.
     """
     loud = np.asarray(loudness, np.float64)
     if len(loud) == 0:
@@ -237,6 +260,6 @@ def stress_of(loudness: np.ndarray, fps: Fraction | float) -> np.ndarray:
 
 
 def _smooth(values: np.ndarray, reach: int) -> np.ndarray:
-    """Values (f,) averaged with those up to `reach` frames away, nearer ones most."""
+    """Average values (f,) over `reach` frames to either side, with weights of Hann's window."""
     weights = np.hanning(2 * reach + 3)[1:-1]
     return np.convolve(np.pad(values, reach, mode="edge"), weights / weights.sum(), "valid")

@@ -1,4 +1,4 @@
-"""Pictures, frames and sound that are Python objects, as PIL, NumPy, torch, datasets and Gradio have them.
+"""Read pictures, frames and sound from Python objects: of PIL, NumPy, torch, Hugging Face datasets, Gradio.
 
 Letters: f frames, h w picture size, c channels, n samples.
 """
@@ -10,7 +10,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 import torch
@@ -23,20 +23,21 @@ from ..media.sound import Sound, read_sound
 
 PictureInput = str | os.PathLike[str] | Image.Image | np.ndarray | torch.Tensor | bytes | BinaryIO
 VideoInput = str | os.PathLike[str] | np.ndarray | torch.Tensor | HeadMotion | Iterable[PictureInput]
-SoundInput = str | os.PathLike[str] | Sound | tuple[Any, Any] | Mapping[str, Any] | bytes | BinaryIO
+SoundInput = str | os.PathLike[str] | Sound | tuple[object, object] | Mapping[str, object] | bytes | BinaryIO
 PICTURE = "a file's path, a PIL picture, or an array (h, w, 3), uint8 or floats in [0, 1]"
 FRAMES = "a file's path, or frames: PIL pictures or arrays (h, w, 3), uint8 or floats in [0, 1]"
 SOUND = "a file's path, a Sound, (array, rate), or {'array': ..., 'sampling_rate': ...}"
-LOUDEST = 16.0  # float samples beyond this are whole numbers that were never scaled
-DEPTHS = (1, 3, 4)  # channels of a picture: grey, RGB, with alpha
+LOUDEST = 16.0  # larger float samples are whole numbers that were never scaled
+DEPTHS = (1, 3, 4)  # numbers of channels of a picture: grey, RGB, RGB with alpha
 
 
 def as_picture(value: PictureInput, name: str = "portrait") -> Path | np.ndarray:
-    """A picture as (h, w, 3) uint8; a path stays one.
+    """Read a picture as (h, w, 3) uint8; a path is returned as a path.
 
     Args:
-        value: a path, a PIL picture, an open file or its bytes, or an array or tensor: (h, w), (h, w, c) or
-            (c, h, w) with 1, 3 or 4 channels, whole numbers up to 255 or floats in [0, 1]; a batch of one.
+        value: a path, a PIL picture, an open file or its bytes; or an array or tensor (h, w), (h, w, c) or
+            (c, h, w) with 1, 3 or 4 channels, whole numbers up to 255 or floats in [0, 1]; or a batch of one.
+        name: for messages.
     Raises: InputError for everything else.
     """
     if isinstance(value, (str, os.PathLike)):
@@ -53,11 +54,13 @@ def as_picture(value: PictureInput, name: str = "portrait") -> Path | np.ndarray
 
 
 def as_frames(value: VideoInput, name: str = "driving video") -> Path | HeadMotion | Iterator[np.ndarray]:
-    """A video as frames (h, w, 3) uint8, one by one; a path and the motion of a head stay what they are.
+    """Read a video as an iterator of frames (h, w, 3) uint8; a path and a head's motion are returned as such.
 
-    value: a path, an absolute `HeadMotion`, or frames as `as_picture` takes them: a list or another
-    iterable, an array or a tensor
-        (f, h, w, c) or (f, c, h, w), or a batch of one such.
+    Args:
+        value: a path; an absolute `HeadMotion`; or frames as `as_picture` takes them, in an iterable,
+            or in an array or tensor (f, h, w, c) or (f, c, h, w), or in a batch of one such.
+        name: for messages.
+    Raises: InputError for everything else, and, while it is read, for frames of different sizes.
     """
     if isinstance(value, (str, os.PathLike)):
         return _path(value, name)
@@ -72,15 +75,17 @@ def as_frames(value: VideoInput, name: str = "driving video") -> Path | HeadMoti
     return _frames(value, name)
 
 
-def as_sound(given: SoundInput, name: str = "audio") -> Path | Sound:
-    """A sound; a path stays one.
+def as_sound(sound: SoundInput, name: str = "audio") -> Path | Sound:
+    """Read a sound; a path is returned as a path.
 
-    given: a path, a `Sound`, an open file or its bytes, (array, rate) or Gradio's (rate, array), a row of
-        Hugging Face datasets, or a torchcodec decoder. Arrays and tensors are (n,), (c, n) or (n, c), floats
-        in [-1, 1] or whole numbers of their type's range.
-    Raises: InputError for everything else, and arrays without a rate.
+    Args:
+        sound: a path, a `Sound`, an open file or its bytes; (array, rate), or Gradio's (rate, array);
+            a row of Hugging Face datasets; or a decoder of torchcodec. Arrays and tensors are (n,), (c, n)
+            or (n, c), floats in [-1, 1] or whole numbers in their type's range.
+        name: for messages.
+    Raises: InputError for everything else, and for arrays without a rate.
     """
-    value: Any = given
+    value: object = sound
     if isinstance(value, Sound):
         return value
     if isinstance(value, (str, os.PathLike)):
@@ -88,8 +93,8 @@ def as_sound(given: SoundInput, name: str = "audio") -> Path | Sound:
     if isinstance(value, (bytes, bytearray)) or hasattr(value, "read"):
         return _spooled(_content(value, name), name)
     if hasattr(value, "get_all_samples"):  # torchcodec, and datasets' Audio
-        value = value.get_all_samples()
-        value = (value.data, value.sample_rate)
+        decoded = value.get_all_samples()
+        value = (decoded.data, decoded.sample_rate)
     if isinstance(value, Mapping):
         array = _first(value, "array", "raw", "waveform")
         rate = _first(value, "sampling_rate", "sample_rate", "rate")
@@ -111,7 +116,8 @@ def as_sound(given: SoundInput, name: str = "audio") -> Path | Sound:
     raise InputError(f"{name}: is {kind_of(value)}; give {SOUND}")
 
 
-def _samples(array: Any, rate: Any, name: str) -> Sound:
+def _samples(array: object, rate: object, name: str) -> Sound:
+    """Make a sound of an array (n,), (c, n) or (n, c) and its samples a second."""
     values = _numpy(array)
     if values.ndim == 3 and len(values) == 1:
         values = values[0]
@@ -135,7 +141,7 @@ def _samples(array: Any, rate: Any, name: str) -> Sound:
 
 
 def _spooled(content: bytes, name: str) -> Sound:
-    """The sound of a file that is in memory."""
+    """Read the sound in the bytes of a file, by way of a temporary file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "sound"
         path.write_bytes(content)
@@ -145,7 +151,8 @@ def _spooled(content: bytes, name: str) -> Sound:
             raise InputError(str(error).replace(str(path), name)) from None
 
 
-def _frames(value: Iterable[Any], name: str) -> Iterator[np.ndarray]:
+def _frames(value: Iterable[PictureInput], name: str) -> Iterator[np.ndarray]:
+    """Yield pictures as (h, w, 3) uint8. Raises InputError for paths, and for frames of different sizes."""
     first = None
     for k, frame in enumerate(value):
         picture = as_picture(frame, f"{name}, frame {k}")
@@ -162,13 +169,14 @@ def _frames(value: Iterable[Any], name: str) -> Iterator[np.ndarray]:
 
 
 def _path(value: str | os.PathLike[str], name: str) -> Path:
+    """Return a path. Raises InputError for the address of a web page."""
     if "://" in os.fspath(value):
         raise InputError(f"{name}: {os.fspath(value)} is an address; download it, and give the file")
     return Path(value)
 
 
 def _pixels(value: np.ndarray | torch.Tensor, name: str) -> np.ndarray:
-    """An array or tensor as (h, w, 3) uint8."""
+    """Read an array or tensor as (h, w, 3) uint8; argument as of `as_picture`."""
     array = _numpy(value)
     array = array[0] if array.ndim == 4 and len(array) == 1 else array
     array = array[..., None] if array.ndim == 2 else array
@@ -191,26 +199,29 @@ def _pixels(value: np.ndarray | torch.Tensor, name: str) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))
 
 
-def _numpy(value: Any) -> np.ndarray:
+def _numpy(value: object) -> np.ndarray:
+    """Return an array, a tensor or nested lists as an array."""
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu()
         return (value.float() if value.dtype in (torch.bfloat16, torch.float16) else value).numpy()
     return np.asarray(value)
 
 
-def _content(value: Any, name: str) -> bytes:
-    content = value if isinstance(value, (bytes, bytearray)) else value.read()
+def _content(value: object, name: str) -> bytes:
+    """Return the bytes of an open file, or the bytes themselves. Raises InputError for a file of text."""
+    content = value if isinstance(value, (bytes, bytearray)) else cast("BinaryIO", value).read()
     if not isinstance(content, (bytes, bytearray)):
         raise InputError(f"{name}: a file that was opened as text; open it with 'rb'")
     return bytes(content)
 
 
-def _first(values: Mapping[str, Any], *names: str) -> Any:
+def _first(values: Mapping[str, object], *names: str) -> object:
+    """Return the first value under these names that is not None, else None."""
     return next((values[name] for name in names if values.get(name) is not None), None)
 
 
 def checked_picture(array: np.ndarray, name: str) -> np.ndarray:
-    """The array itself. Raises: InputError unless it is (h, w, 3) uint8."""
+    """Return the array. Raises InputError unless it is (h, w, 3) uint8."""
     if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
         raise InputError(f"{name}: an array of {array.shape} {array.dtype}; give (h, w, 3) uint8, RGB")
     return array

@@ -1,7 +1,10 @@
-"""Where every part of a face went between two pictures: Lucas and Kanade's least squares, coarse to fine.
+"""Optical flow between two pictures of a face: least squares in windows (Lucas and Kanade 1981),
+coarse to fine.
 
-What a face looks like drops out of the flow, how far it moved remains, to a fraction of a pixel. Nothing is
-learnt. Letters: n pictures, s side in pixels.
+The flow says how far each part of a face moved, to a fraction of a pixel, and not what the face looks like.
+Nothing is learnt.
+
+Letters: n pictures, s side in pixels.
 """
 
 from __future__ import annotations
@@ -12,17 +15,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LEVELS = (4, 2, 1)  # how much smaller the pictures are in which motion is looked for, one after another
-STEPS = 2  # improvements in each
-WINDOW = 7  # pixels a side that are taken to move alike
-DAMPING = 0.02  # of the picture's mean contrast: without contrast there is no motion
+LEVELS = (4, 2, 1)  # factors by which the pictures are scaled down, one after another
+STEPS = 2  # improvements of the flow at each level
+WINDOW = 7  # side in pixels of the windows that are assumed to move as one
+DAMPING = 0.02  # λ over the picture's mean contrast: where there is no contrast the flow stays 0
 
 
 class OpticalFlow(NamedTuple):
-    """flow: (n, 2, s, s), pixels to the right and down from a place before to the same place of the face now.
+    """The flow between two pictures, and how far it can be trusted.
 
-    contrast: (n, 2, s, s), squared slopes to the right and down around it, over the picture's mean: how far
-    the flow can be trusted.
+    flow: (n, 2, s, s), pixels to the right and down from a position before to the same part of the face now.
+    contrast: (n, 2, s, s), squared slopes to the right and down in the window, over the picture's mean.
     """
 
     flow: Tensor
@@ -31,10 +34,10 @@ class OpticalFlow(NamedTuple):
 
 @torch.no_grad()
 def optical_flow(before: Tensor, now: Tensor) -> OpticalFlow:
-    """The motion between grey pictures (n, 1, s, s), s a multiple of 4 (Lucas and Kanade 1981).
+    """Compute the flow between grey pictures (n, 1, s, s), s a multiple of 4 (Lucas and Kanade 1981).
 
-    In every level the picture of now is moved back by the motion d that is known already, and a step e is
-    added that makes up best, over a window, for what is left, damped by λ:
+    At each level the picture of now is moved back by the flow d so far. A step e is added that best explains,
+    over a window, the difference that is left, damped by λ:
 
         (Σ ∇I ∇Iᵀ + λ) e = -Σ ∇I (now(x + d) - before(x)),    ∇I the mean of both pictures' slopes
     """
@@ -55,7 +58,7 @@ def optical_flow(before: Tensor, now: Tensor) -> OpticalFlow:
 
 
 def _step(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Motion from a to b, at most a pixel, (n, 2, ·, ·), and the windows' squared slopes."""
+    """Return the motion from a to b, (n, 2, ·, ·), at most one pixel, and the windows' squared slopes."""
     x, y = _slopes((a + b) / 2)
     t = b - a
     xx, xy, yy, xt, yt = _mean(torch.cat([x * x, x * y, y * y, x * t, y * t], 1), WINDOW).unbind(1)
@@ -67,16 +70,20 @@ def _step(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _slopes(picture: Tensor) -> tuple[Tensor, Tensor]:
-    wide = F.pad(picture, (1, 1, 1, 1), mode="replicate")
-    return (wide[..., 1:-1, 2:] - wide[..., 1:-1, :-2]) / 2, (wide[..., 2:, 1:-1] - wide[..., :-2, 1:-1]) / 2
+    """Return central differences to the right and down."""
+    padded = F.pad(picture, (1, 1, 1, 1), mode="replicate")
+    right, left = padded[..., 1:-1, 2:], padded[..., 1:-1, :-2]
+    below, above = padded[..., 2:, 1:-1], padded[..., :-2, 1:-1]
+    return (right - left) / 2, (below - above) / 2
 
 
 def _mean(maps: Tensor, side: int) -> Tensor:
+    """Average each position over a window of this side; edges are repeated."""
     return F.avg_pool2d(F.pad(maps, (side // 2,) * 4, mode="replicate"), side, stride=1)
 
 
 def _moved(picture: Tensor, flow: Tensor) -> Tensor:
-    """The picture read where the flow points."""
+    """Read the picture at each position plus its flow, bilinearly."""
     at = torch.arange(flow.shape[-1], device=flow.device) + 0.5
     still = torch.stack(torch.meshgrid(at, at, indexing="xy"))
     grid = ((still + flow) * (2 / len(at)) - 1).permute(0, 2, 3, 1)

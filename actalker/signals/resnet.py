@@ -1,7 +1,7 @@
-"""The residual networks of ACTalker's release that see faces: expression, head pose, identity.
+"""The residual networks of ACTalker's release that read faces: expression, head pose, identity.
 
-He et al. 2016, with group norms; Deng et al. 2019 (ArcFace) for the identity. Names of weights are those of
-the release's files, so that they load as they are.
+Expression and pose are ResNets (He et al. 2016) with group norms; identity is ArcFace (Deng et al. 2019). The
+weights have the names of the release's files, so that these load as they are.
 
 Letters: b batch, h w picture size, c channels.
 """
@@ -20,13 +20,14 @@ from torch.nn import functional as F
 
 from ..weights import load_frozen, read_tensors
 
-STAGES = (64, 128, 256, 512)
+STAGES = (64, 128, 256, 512)  # channels
 
 
 class Bottleneck(nn.Module):
-    """1 x 1, 3 x 3 (with the stride), 1 x 1, each behind a norm of one group."""
+    """ResNet's bottleneck: convolutions 1 x 1, 3 x 3 (with the stride), 1 x 1, with norms of one group."""
 
     def __init__(self, before: int, width: int, stride: int) -> None:
+        """Make a block from `before` channels to 4 · width."""
         super().__init__()
         after = 4 * width
         self.conv1 = nn.Conv2d(before, width, 1, bias=False)
@@ -42,6 +43,7 @@ class Bottleneck(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (b, before, h, w) to (b, 4 · width, h/stride, w/stride)."""
         y = F.relu(self.gn1(self.conv1(x)))
         y = F.relu(self.gn2(self.conv2(y)))
         y = self.gn3(self.conv3(y))
@@ -49,9 +51,10 @@ class Bottleneck(nn.Module):
 
 
 class ExpressionNet(nn.Module):
-    """ResNet-50: face crops (b, 3, h, w) in [0, 1], 256 pixels in the release, to expressions (b, 512)."""
+    """ResNet-50 that reads the expression of a face."""
 
     def __init__(self, depths: tuple[int, ...] = (3, 4, 6, 3), features: int = 512) -> None:
+        """Make a network; depths: blocks in each stage. features: of an expression."""
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.gn1 = nn.GroupNorm(1, 64)
@@ -65,6 +68,8 @@ class ExpressionNet(nn.Module):
         self.fc = nn.Linear(before, features)
 
     def forward(self, faces: Tensor) -> Tensor:
+        """Map face crops (b, 3, h, w) in [0, 1], of 256 pixels in the release,
+        to expressions (b, features)."""
         x = F.max_pool2d(F.relu(self.gn1(self.conv1(faces))), 3, 2, 1)
         for k in range(len(STAGES)):
             x = getattr(self, f"layer{k + 1}")(x)
@@ -72,9 +77,10 @@ class ExpressionNet(nn.Module):
 
 
 class PoseBlock(nn.Module):
-    """Two 3 x 3 convolutions behind norms of 32 groups."""
+    """ResNet's basic block: two 3 x 3 convolutions, the first with the stride, with norms of 32 groups."""
 
     def __init__(self, before: int, width: int, stride: int) -> None:
+        """Make a block from `before` channels to `width`."""
         super().__init__()
         self.conv1 = nn.Conv2d(before, width, 3, stride, 1, bias=False)
         self.bn1 = nn.GroupNorm(32, width)
@@ -87,18 +93,16 @@ class PoseBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (b, before, h, w) to (b, width, h/stride, w/stride)."""
         y = F.relu(self.bn1(self.conv1(x)))
         return F.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
 
 
 class PoseNet(nn.Module):
-    """ResNet-18: face crops (b, 3, h, w) in [-1, 1] to the head's rotation in degrees within ±180 and its
-    translation within ±2, (b, 6).
-
-    stem: side of the first kernel; 7 comes with a stride and a pooling, 3 with neither.
-    """
+    """ResNet-18 that reads the pose of a head."""
 
     def __init__(self, stem: int = 7) -> None:
+        """Make a network; stem: side of the first kernel, 7 with a stride and pooling, 3 without either."""
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, stem, 2 if stem > 3 else 1, stem // 2, bias=False)
         self.bn1 = nn.GroupNorm(32, 64)
@@ -114,6 +118,10 @@ class PoseNet(nn.Module):
         self.fc = nn.Linear(before, 6)
 
     def forward(self, faces: Tensor) -> Tensor:
+        """Map face crops (b, 3, h, w) in [-1, 1] to poses (b, 6).
+
+        Three rotations in degrees within ±180, then three translations within ±2.
+        """
         x = F.relu(self.bn1(self.conv1(faces)))
         x = F.max_pool2d(x, 3, 2, 1) if self.pooled else x
         for k in range(len(STAGES)):
@@ -123,9 +131,10 @@ class PoseNet(nn.Module):
 
 
 class IdentityBlock(nn.Module):
-    """ArcFace's: norm, 3 x 3, norm, PReLU, 3 x 3 (with the stride), norm."""
+    """ArcFace's block: norm, 3 x 3, norm, PReLU, 3 x 3 (with the stride), norm."""
 
     def __init__(self, before: int, width: int, stride: int) -> None:
+        """Make a block from `before` channels to `width`."""
         super().__init__()
         self.bn1 = nn.BatchNorm2d(before)
         self.conv1 = nn.Conv2d(before, width, 3, 1, 1, bias=False)
@@ -140,15 +149,17 @@ class IdentityBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (b, before, h, w) to (b, width, h/stride, w/stride)."""
         y = self.prelu(self.bn2(self.conv1(self.bn1(x))))
         y = self.bn3(self.conv2(y))
         return y + (x if self.downsample is None else self.downsample(x))
 
 
 class IdentityNet(nn.Module):
-    """insightface's IResNet: head crops (b, 3, 112, 112) in [-1, 1] to identities (b, 512) of length 1."""
+    """ArcFace's network as insightface has it (IResNet), which reads the identity of a face."""
 
     def __init__(self, depths: tuple[int, ...] = (3, 4, 14, 3)) -> None:
+        """Make a network; depths: blocks in each stage."""
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
@@ -163,6 +174,7 @@ class IdentityNet(nn.Module):
         self.features = nn.BatchNorm1d(512)
 
     def forward(self, heads: Tensor) -> Tensor:
+        """Map head crops (b, 3, 112, 112) in [-1, 1] to identities (b, 512) of length 1."""
         x = self.prelu(self.bn1(self.conv1(heads)))
         for k in range(len(STAGES)):
             x = getattr(self, f"layer{k + 1}")(x)
@@ -170,7 +182,7 @@ class IdentityNet(nn.Module):
 
 
 def depths_of(weights: Mapping[str, Tensor]) -> tuple[int, ...]:
-    """Blocks of each of a residual network's four stages, by its names."""
+    """Return the number of blocks in each of a residual network's four stages, from its weights' names."""
     counts = []
     for stage in range(1, 5):
         numbers = [int(m[1]) for key in weights if (m := re.match(rf"layer{stage}\.(\d+)\.", key))]
@@ -179,16 +191,13 @@ def depths_of(weights: Mapping[str, Tensor]) -> tuple[int, ...]:
 
 
 def load_identity(path: Path) -> nn.Module:
-    """ArcFace's network (insightface's backbone) with the weights of a file.
-
-    Raises: InputError for files that hold something else.
-    """
+    """Load ArcFace's network (insightface's backbone), frozen. Raises InputError for other files."""
     weights = read_tensors(path)
     return load_frozen(partial(IdentityNet, depths_of(weights)), weights, path)
 
 
 @torch.no_grad()
 def identity_vectors(network: nn.Module, heads: np.ndarray) -> Tensor:
-    """Unit vectors (f, 512) of who is seen in squares (f, 112, 112, 3) uint8 RGB."""
+    """Compute identities, unit vectors (f, 512), of head crops (f, 112, 112, 3) uint8 RGB."""
     pixels = torch.from_numpy(heads).permute(0, 3, 1, 2).float() / 127.5 - 1
     return torch.cat([network(block) for block in pixels.split(16)])

@@ -1,8 +1,8 @@
-"""Log-mel of speech less its running means: what a microphone and a voice add to every sound is taken out.
+"""Log-mel of speech less its running means, which removes what a microphone and a voice add to every sound.
 
-Level and the mean of each band are known from the sound up to LOOK_AHEAD hops after a frame, and from no
-other: live use hears what a file gives, bit for bit. Louder hops count more, silence not at all, and all
-means scale with the sound, so that its gain does not matter.
+The level and the mean of each band use the sound up to LOOK_AHEAD hops after a frame and nothing later,
+so live input gives the same features as a file, bit for bit. Louder hops count more in the means, and silence
+not at all. All means scale with the sound, so its gain does not matter.
 
 Letters: f frames, h hops of 10 ms (hop j is centred on sample 160 j).
 """
@@ -23,15 +23,15 @@ from .audible import RATE
 from .audio import HOP, SILENCE, WINDOW, SpeechReader, first_steps, mel_filters
 
 BANDS = 80  # up to 8 kHz
-LOOK_AHEAD = 24  # hops after a frame that it is read from, 240 ms; as many before it
+LOOK_AHEAD = 24  # hops (240 ms) in a frame's window after the frame, and before it
 CONTEXT = 2 * LOOK_AHEAD + 1
-LOWEST_BAND = 3  # loudness is that of bands from here on, 110 Hz: below lie rumble and hum
-MEMORY = 1000  # hops (ten seconds) after which a sound counts 1 / e in the means
-FLOOR = 6.0  # log10 of power below the level where there is nothing, 60 dB
+LOWEST_BAND = 3  # the first band, at 110 Hz, that counts as loudness: below are rumble and hum
+MEMORY = 1000  # hops (ten seconds) after which a hop's weight in the means is 1 / e
+FLOOR = 6.0  # log10 of power: 60 dB below the level counts as silence
 BLOCK = 1000  # hops read at once
 
-# what is known before anything is heard: mean and level of the training speech, log10 of power
-USUAL_LEVEL = -1.3  # of 23 dB below full scale
+# the prior before any sound: level and band means of the training speech, log10 of power
+USUAL_LEVEL = -1.3  # that of speech 23 dB below full scale
 USUAL_BANDS = np.array(
     [
         *(-1.9, -0.9, -0.3, 0.1, 0.4, 0.5, 0.3, 0, -0.1, -0.1, -0.1, -0.2, -0.4, -0.6, -0.8, -0.9),
@@ -41,15 +41,19 @@ USUAL_BANDS = np.array(
         *(-3.7, -3.9, -4.1, -4.2, -4.3, -4.4, -4.5, -4.6, -4.6, -4.7, -4.6, -4.6, -4.6, -4.7, -4.8, -5.3),
     ]
 )  # relative to the level
-EARLY = 8  # hops that the usual level counts as before sound is heard; as many hops of sound end it:
-ENOUGH = 60
-PRIOR = 50  # hops of the usual bands in their mean
+EARLY = 8  # weight of the usual level, in hops, before any sound
+ENOUGH = 60  # hops of sound after which the usual level has no weight
+PRIOR = 50  # weight of the usual bands, in hops, in their mean
 
 
 @dataclass(frozen=True)
 class Hops:
-    """Some hops of a sound. power: (h, BANDS) mel power. level: (h,) and bands: (h, BANDS), running means of
-    log10 of power after each."""
+    """Features of consecutive hops.
+
+    power: (h, BANDS) mel power.
+    level: (h,) running level after each hop, log10 of power.
+    bands: (h, BANDS) running means of log10 of power after each hop.
+    """
 
     power: np.ndarray
     level: np.ndarray
@@ -63,29 +67,32 @@ NAMES = tuple(field.name for field in fields(Hops))
 
 
 class SpeechStream:
-    """A sound that comes in pieces: samples go in, hops come out as soon as they are complete.
+    """Mel power and running means of a sound that comes in pieces.
 
-    Hop j is complete with sample 160 j + 199. However the sound is cut, hops are the same.
+    Hop j is returned as soon as sample 160 j + 199 has come. The result does not depend on how
+    the sound is cut.
     """
 
     def __init__(self) -> None:
-        self.held: np.ndarray | None = None  # samples of hops that are not complete
-        self.sums = np.zeros(2 + BANDS)  # of weights, their squares, and bands
-        self.heard = 0  # hops that were no silence
+        """Begin a sound."""
+        self.held: np.ndarray | None = None  # samples of incomplete hops
+        self.sums = np.zeros(2 + BANDS)  # weighted sums: of weights, their squares, and bands
+        self.heard = 0  # audible hops so far
 
     def push(self, samples: np.ndarray) -> Hops:
-        """samples: (n,) at 16 kHz, the next of the sound. Returns the hops that they complete."""
+        """Take the next samples (n,) of the sound, at 16 kHz, and return the hops that they complete."""
         if self.held is None and len(samples):
-            self.held = np.full(WINDOW // 2, samples[0], np.float64)  # a beginning is no step
+            self.held = np.full(WINDOW // 2, samples[0], np.float64)  # the beginning must not be a step
         before = np.zeros(0) if self.held is None else self.held
-        held = np.concatenate([before, np.asarray(samples, np.float64)])
-        count = max(0, (len(held) - WINDOW) // HOP + 1)
-        self.held = held[count * HOP :].copy() if len(held) else None
-        power = mel(held, count) if count else np.zeros((0, BANDS))
+        pending = np.concatenate([before, np.asarray(samples, np.float64)])
+        count = max(0, (len(pending) - WINDOW) // HOP + 1)
+        self.held = pending[count * HOP :].copy() if len(pending) else None
+        power = mel(pending, count) if count else np.zeros((0, BANDS))
         return Hops(power, *self._means(power))
 
     def _means(self, power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Level (h,) and bands (h, BANDS) after each hop; only audible hops change them."""
+        """Return level (h,) and bands (h, BANDS) after each hop of mel power; only audible
+        hops change them."""
         loudness = power[:, LOWEST_BAND:].mean(1)
         audible = loudness > 10**SILENCE
         heard, loudness = power[audible], loudness[audible]
@@ -93,8 +100,8 @@ class SpeechStream:
         logs = np.log10(np.maximum(heard, loudness[:, None] * 10**-FLOOR))
         parts = np.concatenate([weight, weight**2, weight * logs], 1)
         if len(parts):
-            keep = math.exp(-1 / MEMORY)
-            parts, _ = lfilter([1.0], [1.0, -keep], parts, axis=0, zi=keep * self.sums[None])
+            decay = math.exp(-1 / MEMORY)
+            parts, _ = lfilter([1.0], [1.0, -decay], parts, axis=0, zi=decay * self.sums[None])
         at = np.cumsum(audible)
         sums, count = np.concatenate([self.sums[None], parts])[at], self.heard + at
         if len(at):
@@ -102,16 +109,17 @@ class SpeechStream:
         return _running(sums, count)
 
     def copy(self) -> SpeechStream:
-        """A stream that goes on from here on its own."""
+        """Return a copy that continues from here on its own."""
         return copy.deepcopy(self)
 
 
 def _running(sums: np.ndarray, heard: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Level (h,) and bands (h, BANDS) by weighted sums (h, 2 + BANDS) and the count of audible hops (h,)."""
+    """Return level (h,) and bands (h, BANDS) from weighted sums (h, 2 + BANDS) and counts
+    of audible hops (h,)."""
     early = EARLY * np.maximum(1 - heard / ENOUGH, 0)
     usual = 10 ** (USUAL_LEVEL / 4)
     ratio = (sums[:, 1] + early * usual**2) / (sums[:, 0] + early * usual)
-    level = 4 * np.log10(ratio)  # the mean of what counts more when it is louder
+    level = 4 * np.log10(ratio)  # a mean in which louder hops count more
     prior = (PRIOR * ratio)[:, None]
     bands = sums[:, 2:] + prior * (level[:, None] + USUAL_BANDS)
     return level, bands / (sums[:, :1] + prior)
@@ -119,16 +127,18 @@ def _running(sums: np.ndarray, heard: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 @cache
 def _filters() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The triangles one behind the other: their bins, their weights, and where each begins."""
+    """Return the mel filters one after another: their bins, their weights, and where each begins."""
     filters = mel_filters(BANDS)
     band, bins = np.nonzero(filters.T)
     return bins, filters[bins, band], np.searchsorted(band, np.arange(BANDS))
 
 
 def mel(samples: np.ndarray, hops: int) -> np.ndarray:
-    """Mel power (h, BANDS) of windows that begin at samples 0, HOP, 2 HOP..., each without its offset.
+    """Return the mel power (h, BANDS) of windows that begin at samples 0, HOP, 2 HOP, ...,
+    each less its mean.
 
-    Row by row: `mel_power` of other ranges differs in the last bits, and hears 150 ms ahead.
+    Each row is computed alone, since `mel_power` gives other last bits in other ranges, and uses 150 ms
+    of the sound ahead.
     """
     windows = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[: hops * HOP : HOP]
     spectrum = np.fft.rfft(windows * (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)))
@@ -139,23 +149,25 @@ def mel(samples: np.ndarray, hops: int) -> np.ndarray:
 
 
 def levelled(log: np.ndarray, level: np.ndarray, bands: np.ndarray) -> np.ndarray:
-    """Log10 of power (..., h, BANDS) less a level (...) and bands (..., BANDS), float32 in [-2, 2].
+    """Subtract bands (..., BANDS) from log10 of power (..., h, BANDS); float32 in [-2, 2].
 
-    2 is 40 dB above a band's mean. What lies 60 dB below the level is as good as silence.
+    2 is 40 dB above a band's mean. Power below 60 dB under the level (...) counts as that.
     """
     log = np.maximum(log, (level - FLOOR)[..., None, None])
     return np.clip((log - bands[..., None, :]) / 2, -2, 2).astype(np.float32)
 
 
 class RunningReader:
-    """Windows (f, CONTEXT, BANDS) of ranges of a sound's frames; the stream is kept every ten seconds."""
+    """The `SpeechReader` of `RunningMel`: it keeps the stream's state every ten seconds of the sound."""
 
     def __init__(self, mono: np.ndarray, fps: Fraction) -> None:
+        """Begin reading a sound (n,) at 16 kHz. Raises InputError for several channels."""
         if mono.ndim != 1:
             raise InputError(f"sound of shape {mono.shape}: give one channel, (samples,), at {RATE} Hz")
-        self.mono, self.fps, self.kept = mono, fps, [SpeechStream()]
+        self.mono, self.fps, self.streams = mono, fps, [SpeechStream()]
 
     def __call__(self, frames: int, start: int = 0) -> np.ndarray:
+        """Return the windows of frames start .. start + frames - 1, (f, CONTEXT, BANDS)."""
         if frames < 1 or start < 0:
             raise InputError(f"frames {start} to {start + frames}: ask for at least one, from 0 on")
         centres = first_steps(self.fps, frames, start, RATE // HOP, Fraction(0))
@@ -168,13 +180,13 @@ class RunningReader:
         return levelled(windows, hops.level[at], hops.bands[at])
 
     def _hops(self, first: int, stop: int) -> Hops:
-        """Hops first .. stop."""
+        """Return hops first .. stop - 1."""
         block = first // BLOCK
-        while len(self.kept) <= block:
-            stream = self.kept[-1].copy()
-            stream.push(self._samples(len(self.kept) - 1, len(self.kept)))
-            self.kept.append(stream)
-        stream, parts = self.kept[block].copy(), []
+        while len(self.streams) <= block:
+            stream = self.streams[-1].copy()
+            stream.push(self._samples(len(self.streams) - 1, len(self.streams)))
+            self.streams.append(stream)
+        stream, parts = self.streams[block].copy(), []
         for k in range(block, (stop - 1) // BLOCK + 1):
             parts.append(stream.push(self._samples(k, k + 1)))
         cut = slice(first - block * BLOCK, stop - block * BLOCK)
@@ -182,23 +194,24 @@ class RunningReader:
         return Hops(power, level, bands)
 
     def _samples(self, first: int, stop: int) -> np.ndarray:
-        """What a stream is pushed for the blocks of hops first .. stop."""
-        begin, end = (k * BLOCK * HOP + (WINDOW // 2 - HOP) * (k > 0) for k in (first, stop))
-        samples = np.asarray(self.mono[begin:end], np.float64)
-        last = self.mono[-1] if len(self.mono) else 0.0  # an end is no step
-        return np.pad(samples, (0, end - begin - len(samples)), constant_values=last)
+        """Return the samples that complete the blocks of hops first .. stop - 1, repeating
+        the sound's last."""
+        low, high = (k * BLOCK * HOP + (WINDOW // 2 - HOP) * (k > 0) for k in (first, stop))
+        samples = np.asarray(self.mono[low:high], np.float64)
+        last = self.mono[-1] if len(self.mono) else 0.0  # the end must not be a step
+        return np.pad(samples, (0, high - low - len(samples)), constant_values=last)
 
 
 class RunningMel:
-    """Log-mel windows around each frame less running means, (f, CONTEXT, BANDS)."""
+    """`SpeechFeatures` of log-mel windows less running means around each frame, (f, CONTEXT, BANDS)."""
 
     form: tuple[int, ...] = (CONTEXT, BANDS)
 
     def reader(self, mono: np.ndarray, fps: Fraction) -> SpeechReader:
-        """Windows of ranges of a sound's frames, the same in every range."""
+        """Return the reader of a sound (n,) at 16 kHz; frame k is at k / fps seconds."""
         return RunningReader(mono, fps)
 
     def silence(self, frames: int) -> np.ndarray:
-        """Windows where there is no sound, and was none."""
+        """Return the windows of a sound that is silent from its beginning."""
         window = RunningReader(np.zeros(0), Fraction(25))(1)
         return np.repeat(window, frames, 0)

@@ -1,4 +1,4 @@
-"""Arrays of training samples: from clips of real people, and as encoders take them.
+"""The signals in training samples: made from clips of real people, and unpacked for the encoders.
 
 Letters: b batch, f frames, s side in pixels, K phases, L bytes of a phrase.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import cast
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..heads.articulation import ARTICULATORS
+from .audio import SpeechFeatures
 from .expression import AugmentStrategy, augment
 from .script import Script
 from .text import TextEncoder
@@ -23,11 +24,16 @@ from .text import TextEncoder
 
 @dataclass(frozen=True, eq=False)
 class ClipWindow:
-    """A window of a clip of real people.
+    """A window of a clip of a real person.
 
-    frames: how many. first: the number of the first in the clip, at `rate` frames a second. features:
-    (f, ...) what is read of its speech; None without. silence: the same of no sound. script: None without.
-    phases: rows for its phases. motion: its face's motion, as the encoder of expression takes it.
+    frames: f.
+    first: number of the first frame in the clip.
+    rate: exact frames a second.
+    features: (f, ...) features of the speech; None without sound.
+    silence: (f, ...) features of silence.
+    script: of the clip; None without.
+    phases: number of phases that the script's arrays have room for, K.
+    motion: arrays of the face's motion, as the expression's encoder takes them.
     """
 
     frames: int
@@ -42,10 +48,12 @@ class ClipWindow:
 
 @dataclass(frozen=True, eq=False)
 class ClipSignal:
-    """What a window shows of a signal.
+    """A signal in a window of a real clip.
 
-    arrays: what its encoder takes. present: whether the clip has it. shown: (f,) bool, where it does. asks:
-    whether it alone would ask for the whole motion that the window shows.
+    arrays: for its encoder.
+    present: whether the clip has the signal.
+    shown: (f,) bool, the frames that show it; None for all.
+    asks: whether the signal by itself accounts for all of the motion in the window.
     """
 
     arrays: Mapping[str, Tensor]
@@ -55,20 +63,22 @@ class ClipSignal:
 
 
 def speech_of_clip(window: ClipWindow) -> ClipSignal:
-    """The speech of a window; silence where it has none."""
+    """Return the speech of a window, or silence where it has none."""
     features = window.silence if window.features is None else window.features
     return ClipSignal({"features": torch.from_numpy(features)}, window.features is not None)
 
 
 def motion_of_clip(window: ClipWindow) -> ClipSignal:
-    """The motion of the face; it is not seen where its confidence is 0."""
+    """Return the face's motion in a window; it is not shown where its confidence is 0."""
     confidence = window.motion.get("confidence")
     return ClipSignal(window.motion, shown=None if confidence is None else confidence.numpy() > 0)
 
 
 def script_of_clip(window: ClipWindow) -> ClipSignal:
-    """The script. What a phase moved cannot be told from what the person did: it asks for nothing, and is
-    shown where no phase is.
+    """Return the script of a window.
+
+    What a phase moved cannot be separated from the person's other motion, so the script asks for nothing, and
+    counts as shown at frames outside all phases.
     """
     script = window.script or Script("-")
     text = TextEncoder.tokenize(script, window.rate, window.frames, window.first, phases=window.phases)
@@ -86,9 +96,16 @@ def unpack_speech(
     generator: torch.Generator | None,
     strategy: AugmentStrategy,
 ) -> dict[str, Tensor]:
-    """Speech in float32. Raises: InputError where the encoder reads another form of it."""
+    """Return the features of speech in float32.
+
+    Args:
+        arrays: one array (b, f, ...), features of speech or articulators.
+        encoder: of the model.
+        generator, strategy: ignored; speech is not augmented here.
+    Raises: InputError for features of another shape than the encoder reads.
+    """
     ((name, speech),) = arrays.items()
-    source: Any = encoder.source
+    source = cast("SpeechFeatures", encoder.source)
     size, form = tuple(speech.shape[2:]), tuple(source.form)
     if size != form and not (size == (len(ARTICULATORS),) and hasattr(encoder, "articulators")):
         raise InputError(
@@ -104,8 +121,14 @@ def unpack_motion(
     generator: torch.Generator | None,
     strategy: AugmentStrategy,
 ) -> dict[str, Tensor]:
-    """Crops of a driver's face in [-1, 1], changed as the strategy says where a generator is given; numbers
-    of a head's motion stay as they are.
+    """Return crops of a driver's face in [-1, 1], augmented where there is a generator.
+
+    Args:
+        arrays: `crops` (b, f, 3, s, s) and `rest` (b, 3, s, s), 0 to 255; or numbers of a head's motion,
+            which are returned as they are.
+        encoder: ignored.
+        generator: source of the augmentation's draws; None changes nothing.
+        strategy: how far to augment.
     """
     if "crops" not in arrays:
         return dict(arrays)

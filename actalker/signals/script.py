@@ -1,8 +1,9 @@
-"""A script: what the face does, and when. Base text for the whole clip, phases for stretches of it.
+"""Scripts: what the face does, and when. A base text for the whole clip, and phases for stretches of it.
 
     a woman speaks calmly | 0-1.2: smiles | 1.2-2.5: raises brows, then nods
 
 or a YAML file with `base:` and `phases: [{start, end, text}, ...]`. Times are exact seconds.
+It is the structured prompt of ActAvatar, P = {P_base, {P_k, T_k}}.
 """
 
 from __future__ import annotations
@@ -13,14 +14,13 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 from ..errors import InputError, one_of
 
 _NUMBER = r"[0-9]{1,20}/[0-9]{1,20}|[0-9]{1,9}(?:\.[0-9]{0,20})?|\.[0-9]{1,20}"
 _INTERVAL = re.compile(rf"\s*(?P<start>{_NUMBER})\s*s?\s*[-\u2013]\s*(?:(?P<stop>{_NUMBER})\s*s?)?\s*")
 _THEN = re.compile(r",\s*then\s+", re.IGNORECASE)
-_TIME_LIKE = re.compile(  # meant as a time, well written or not: `-1-2`, `0,5-1`, `0 to 1.2 sec`, `1.2-end`
+_TIME_LIKE = re.compile(  # meant as a time, even if ill-formed: `-1-2`, `0,5-1`, `0 to 1.2 sec`, `1.2-end`
     r"[\s0-9./\u2013-]*[0-9][\s0-9./s\u2013-]*"
     r"|\s*[(\[]?\s*(?:from\s+)?[0-9][0-9.,/]*\s*(?:m?s|secs?|seconds?)?\s*"
     r"(?:to|until|[~\u2010-\u2015\u2212\u2192-])\s*(?:[0-9][0-9.,/]*\s*(?:m?s|secs?|seconds?)?|end)?\s*[)\]]?\s*",
@@ -31,9 +31,9 @@ _LIMIT = 1 << 20  # characters: a script is written by hand
 
 
 def parse_interval(text: str) -> tuple[Fraction, Fraction | None]:
-    """Read START-STOP or START- (open end), in seconds: `0-1.2`, `1.2 - 2s`, `1001/240-5`.
+    """Read START-STOP, or START- with an open end, in exact seconds: `0-1.2`, `1.2 - 2s`, `1001/240-5`.
 
-    Raises InputError for what is no such time, negative, or does not end after its start.
+    Raises InputError for anything else, for negative times, and for an end that is not after the start.
 
     >>> parse_interval("0.5-1.2")
     (Fraction(1, 2), Fraction(6, 5))
@@ -58,7 +58,7 @@ def parse_interval(text: str) -> tuple[Fraction, Fraction | None]:
 
 
 def format_seconds(value: Fraction) -> str:
-    """The shortest exact way to write a time: a decimal where there is one, else a fraction."""
+    """Write a time exactly: as a decimal number where that is possible, else as a fraction."""
     rest = value.denominator
     for prime in (2, 5):
         while rest % prime == 0:
@@ -71,18 +71,22 @@ def format_seconds(value: Fraction) -> str:
 
 
 def format_interval(start: Fraction, stop: Fraction | None) -> str:
-    """What `parse_interval` reads: "0-1.2", "1.2-"."""
+    """Write an interval as `parse_interval` reads it: `0-1.2`, `1.2-`."""
     return f"{format_seconds(start)}-{'' if stop is None else format_seconds(stop)}"
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of time, [start, stop) in exact seconds, with its own text."""
+    """A stretch of time, [start, stop) in exact seconds, with its own text; (P_k, T_k) of ActAvatar.
+
+    where: its place in the user's script, for messages.
+    Raises: InputError for an empty text, one with `|`, and times that are negative or not ascending.
+    """
 
     text: str
     start: Fraction
     stop: Fraction
-    where: str = field(default="phase", compare=False)  # its place in the user's script, for messages
+    where: str = field(default="phase", compare=False)
 
     def __post_init__(self) -> None:
         if not self.text.strip() or "|" in self.text:
@@ -97,7 +101,7 @@ class Phase:
             )
 
     def steps(self) -> list[Phase]:
-        """The phase cut at ", then ": equal, consecutive parts of its time, one text each.
+        """Split the phase at ", then " into consecutive phases of equal length.
 
         >>> [str(step) for step in Phase("nods, then smiles", Fraction(1), Fraction(2)).steps()]
         ['1-1.5: nods', '1.5-2: smiles']
@@ -115,7 +119,10 @@ class Phase:
 
 @dataclass(frozen=True)
 class Script:
-    """Base text (may be empty) and phases, in the order written; they may overlap or leave gaps."""
+    """A base text, which may be empty, and phases in the order written, which may overlap or leave gaps.
+
+    Raises: InputError for a script without any text, and for a base text that looks like a phase.
+    """
 
     base: str
     phases: tuple[Phase, ...] = ()
@@ -132,11 +139,11 @@ class Script:
 
     @property
     def steps(self) -> list[Phase]:
-        """All phases, cut at their ", then ": what the text encoder reads."""
+        """All phases split at ", then ", as the text encoder reads them."""
         return [step for phase in self.phases for step in phase.steps()]
 
     def check(self, duration: Fraction) -> None:
-        """Raise InputError if a phase ends after the clip does (duration in seconds)."""
+        """Raise InputError if a phase ends after the clip, which lasts `duration` seconds."""
         for phase in self.phases:
             if phase.stop > duration:
                 raise InputError(
@@ -146,9 +153,10 @@ class Script:
                 )
 
     def unknown(self, phrases: Sequence[Sequence[str]]) -> list[str]:
-        """One line for each step that asks for nothing in `phrases`, with the nearest of them.
+        """Return a message for each step that contains no known phrase, with the nearest known ones.
 
-        phrases: what is known, the wordings of one action together; a step may say more words around one.
+        phrases: known actions, each as its wordings; empty for none to compare with. A step may have other
+            words around a wording.
         """
         known = {plain_words(wording): wording for wordings in phrases for wording in wordings}
         lines = []
@@ -158,10 +166,10 @@ class Script:
                 continue
             near = [known[wording] for wording in get_close_matches(said, known, n=3, cutoff=0.6)]
             few = [wordings[0] for wordings in phrases]
-            told = f"nearest: {_quoted(near)}" if near else f"it knows {_quoted(few)}"
+            advice = f"nearest: {_quoted(near)}" if near else f"it knows {_quoted(few)}"
             lines.append(
                 f"{step.where}: '{step.text[:60]}' is no phrase that this model has learnt, and may do "
-                f"nothing; {told}"
+                f"nothing; {advice}"
             )
         return lines
 
@@ -170,10 +178,13 @@ class Script:
 
 
 def parse_script(source: str | Path, duration: Fraction | None = None) -> Script:
-    """Read a script from its text, or from a YAML file (a Path, or text that ends in .yaml or .yml).
+    """Read a script from its text, or from a YAML file.
 
-    duration: of the clip, in seconds; with it, phases may have an open end (`1.2-: nods`) and are checked
-    against it. Raises InputError with the place: the column in the text, or the entry in the file.
+    Args:
+        source: the text; or a Path, or text that ends in .yaml or .yml.
+        duration: seconds of the clip. With it phases may have an open end, `1.2-: nods`, and must not end
+            after the clip.
+    Raises: InputError that names the column in the text, or the entry in the file.
     """
     named = isinstance(source, Path) or ("|" not in source and re.search(r"\S\.ya?ml\s*$", source))
     path = Path(str(source).strip()) if named else None
@@ -198,11 +209,12 @@ def parse_script(source: str | Path, duration: Fraction | None = None) -> Script
 
 
 def _tidy(text: str) -> str:
+    """Return the text with single spaces between its words."""
     return " ".join(text.split())
 
 
 def plain_words(text: str) -> str:
-    """Words alone, in lower case; whose it is ("the", "her") does not count.
+    """Return the words in lower case, without punctuation, articles and possessives.
 
     >>> plain_words("Raises her eyebrows!")
     'raises eyebrows'
@@ -211,16 +223,18 @@ def plain_words(text: str) -> str:
 
 
 def _quoted(texts: Sequence[str]) -> str:
+    """Write texts in quotation marks, with commas between."""
     return ", ".join(f"'{text}'" for text in texts)
 
 
 def _is_phase(text: str) -> bool:
+    """Return whether a text begins with what is meant as a time, and a colon."""
     head, colon, _ = text.partition(":")
     return bool(colon and _TIME_LIKE.fullmatch(head))
 
 
 def _from_text(text: str) -> tuple[str, list[tuple[str, str, str]]]:
-    """Base and (where, time, text) of each phase, as written."""
+    """Split a script's text into its base and (place for messages, time, text) of each phase."""
     if len(text) > _LIMIT:
         raise InputError(f"the script has {len(text)} characters; at most {_LIMIT} are read")
     base, entries, column = "", [], 1
@@ -242,12 +256,12 @@ def _from_text(text: str) -> tuple[str, list[tuple[str, str, str]]]:
 
 
 def _from_file(path: Path) -> tuple[str, list[tuple[str, str, str]]]:
-    """The same from a YAML file; every value is taken as text, so 1.2 stays exactly 6/5."""
+    """Read base and phases, as `_from_text`, from YAML; values are read as text, so 1.2 is exactly 6/5."""
     import yaml
 
     try:
         raw = path.read_text(encoding="utf-8")
-        content: Any = yaml.load(raw[:_LIMIT], Loader=yaml.BaseLoader)
+        content: object = yaml.load(raw[:_LIMIT], Loader=yaml.BaseLoader)
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise InputError(
             f"{path}: cannot be read as text ({error}); give a YAML file with base: and phases:"

@@ -1,8 +1,9 @@
-"""Speech to what the mouth does: articulators by a convolutional net, and their tokens.
+"""Encoder of speech by way of articulators: a convolutional net estimates them, and they become tokens.
 
-The net learns from synthetic speech, where the articulators are known; a network that draws learns from true
-articulators through `speak`. Articulators are means of what may be: a likely closure is half a closure.
-Whoever draws them sharpens them, once: `speak` here, `heads.articulation.mouth` there.
+The net learns from synthetic speech, whose articulators are known. A denoiser learns from true articulators,
+by `SpeechEncoder.speak`. The net's estimates are means: a likely closure of the lips is a closure
+by half. They are
+sharpened once, where they are used: by `speak` here, and by `heads.articulation.mouth` for drawn heads.
 
 Letters: b batch, f frames, h hops, m bands, n tokens a frame, d width.
 """
@@ -19,42 +20,45 @@ from .running import RunningMel
 from .signal import repeat_null
 from .standardize import Standardize
 
-STRIDE = 4  # hops from one output of the net to the next, at 25 frames a second
-SIGNED = "width"  # the articulator in [-1, 1]
-WIDEST = 1.15  # what jaw and lips reach in stressed vowels
+STRIDE = 4  # hops from one output of the net to the next: a frame at 25 frames a second
+SIGNED = "width"  # the one articulator in [-1, 1]; the others begin at 0
+WIDEST = 1.15  # of jaw and lips, in stressed vowels
 CLOSURES = tuple(ARTICULATORS.index(name) for name in ("close", "tuck"))
 
 
 @dataclass(frozen=True)
 class SpeechConfig:
-    """The net is fixed; tokens are for a network that draws."""
+    """Settings of `SpeechEncoder`'s tokens; the net that listens has none."""
 
     width: int = 64  # d of the tokens
     tokens: int = 4  # n tokens a frame
-    hidden: int = 64  # numbers between the articulators and their tokens
+    hidden: int = 64  # width of the layer between articulators and tokens
 
 
 class Residual(nn.Module):
-    """(b, c, l) plus what a convolution over three places finds, (b, c, l - 2 dilation)."""
+    """A residual block over time: a dilated convolution of three taps, without padding."""
 
     def __init__(self, width: int, dilation: int) -> None:
+        """Make a block of `width` channels."""
         super().__init__()
         self.dilation = dilation
         convolution = nn.Conv1d(width, width, 3, dilation=dilation)
         self.change = nn.Sequential(nn.Dropout(0.1), convolution, nn.BatchNorm1d(width), nn.SiLU())
 
     def forward(self, z: Tensor) -> Tensor:
-        kept: Tensor = z[..., self.dilation : -self.dilation]
-        return kept + self.change(z)
+        """Map (b, c, l) to (b, c, l - 2 dilation)."""
+        inner: Tensor = z[..., self.dilation : -self.dilation]
+        return inner + self.change(z)
 
 
 class Listener(nn.Module):
-    """Features (b, h, m) to articulators and phones, an output for every STRIDE hops.
+    """Convolutional net from features of speech to articulators and phones, one output each STRIDE hops.
 
-    Each output sees CONTEXT hops and nothing else: a window gives exactly what a sequence does.
+    No layer pads, so an output depends on CONTEXT hops alone, and a window gives what a sequence does.
     """
 
     def __init__(self, bands: int) -> None:
+        """Make a net with new weights; bands: m."""
         super().__init__()
         self.net = nn.Sequential(
             *(nn.Conv1d(bands, 96, 5), nn.BatchNorm1d(96), nn.SiLU()),
@@ -63,22 +67,24 @@ class Listener(nn.Module):
             *(Residual(128, dilation) for dilation in (1, 2, 1)),
         )
         self.articulators = nn.Conv1d(128, len(ARTICULATORS), 1)
-        self.phones = nn.Conv1d(128, len(PHONES), 1)  # of use in training alone
+        self.phones = nn.Conv1d(128, len(PHONES), 1)  # an auxiliary target of training
 
     def train(self, mode: bool = True) -> Listener:
-        """A net that is frozen is not trained: its means and deviations of batches stay as well."""
+        """Set the mode; a frozen net stays in evaluation mode, so that its batch statistics stay too."""
         return super().train(mode and any(p.requires_grad for p in self.parameters()))
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Articulators (b, l, 9) before `bounded`, and logits of PHONES (b, l, p), of
-        l = (h - CONTEXT) // STRIDE + 1 outputs.
+        """Estimate articulators and phones from features (b, h, m).
+
+        Returns: articulators (b, l, 9) before `bounded`, and logits of PHONES (b, l, phones), with
+            l = (h - CONTEXT) // STRIDE + 1.
         """
         z = self.net(features.transpose(1, 2))  # (b, 128, l)
         return self.articulators(z).transpose(1, 2), self.phones(z).transpose(1, 2)
 
 
 def bounded(raw: Tensor) -> Tensor:
-    """Numbers (..., 9) as articulators in their ranges."""
+    """Map numbers (..., 9) to the ranges of the articulators: (0, 1), (-1, 1), or (0, WIDEST)."""
     parts = []
     for k, name in enumerate(ARTICULATORS):
         value = raw[..., k]
@@ -90,11 +96,12 @@ def bounded(raw: Tensor) -> Tensor:
 
 
 class SpeechEncoder(nn.Module):
-    """Windows of speech (b, f, CONTEXT, BANDS), or articulators (b, f, 9), to tokens (b, f, n, d)."""
+    """Encoder of windows of speech (`RunningMel`), or of known articulators, to tokens."""
 
     name = "audio"
 
     def __init__(self, config: SpeechConfig) -> None:
+        """Make an encoder with new weights."""
         super().__init__()
         self.config, self.source = config, RunningMel()
         self.listen = Listener(self.source.form[1])
@@ -107,12 +114,13 @@ class SpeechEncoder(nn.Module):
         self.null = nn.Parameter(0.02 * torch.randn(config.tokens, config.width))
 
     def articulators(self, features: Tensor) -> Tensor:
-        """Windows (b, f, CONTEXT, BANDS) to articulators (b, f, 9) as they are likely: not sharpened."""
+        """Estimate the articulators (b, f, 9) of windows (b, f, CONTEXT, BANDS); they are not sharpened."""
         raw, _ = self.listen(features.flatten(0, 1))  # (b·f, 1, 9)
         return bounded(raw[:, 0]).unflatten(0, features.shape[:2])
 
     def speak(self, articulators: Tensor) -> Tensor:
-        """Articulators (b, f, 9) as `articulators` or `heads.articulation.at_frames` give them, to tokens."""
+        """Encode articulators (b, f, 9), of `articulators` or `heads.articulation.at_frames`, to (b,
+        f, n, d)."""
         values = list(articulators.unbind(-1))
         for k in CLOSURES:
             values[k] = sharpened(values[k])
@@ -120,18 +128,19 @@ class SpeechEncoder(nn.Module):
         return self.norm(tokens.unflatten(-1, (self.config.tokens, self.config.width)))
 
     def forward(self, speech: Tensor) -> Tensor:
+        """Encode windows (b, f, CONTEXT, BANDS) or articulators (b, f, 9) to tokens (b, f, n, d)."""
         return self.speak(self.articulators(speech) if speech.ndim == 4 else speech)
 
     def absent(self, b: int, f: int) -> Tensor:
-        """Tokens of a clip without sound, (b, f, n, d)."""
+        """Return the tokens (b, f, n, d) of a clip without sound."""
         return repeat_null(self.null, b, f)
 
 
 def sharpened(share: Tensor) -> Tensor:
-    """As `heads.articulation.sharpened`."""
+    """Map a mean closure to a closure, as `heads.articulation.sharpened`, on tensors."""
     return ((share - 0.15) / 0.30).clamp(0, 1)
 
 
 def at_outputs(features: Tensor) -> Tensor:
-    """Sequences of features (b, h, m) in windows (b, l, CONTEXT, m), those of the net's outputs."""
+    """Return the windows (b, l, CONTEXT, m) of features (b, h, m) that belong to the net's outputs."""
     return features.unfold(1, RunningMel.form[0], STRIDE).transpose(2, 3)

@@ -1,15 +1,15 @@
-"""SyncNet: how well lips follow speech, and by how many frames they are late.
+"""SyncNet (Chung & Zisserman 2016): how well lips follow speech, and by how many frames they are late.
 
-The network, its crops and its search are those of the field's reference (Chung & Zisserman 2016, version 2
-of its weights), so that its weight file loads by its own names. 25 frames a second, 16 kHz.
+The network, its crops and its search are those of the field's reference with version 2 of its weights, whose
+file loads by its own names. Video has 25 frames a second, sound 16 kHz.
 
-Letters: f frames, k windows of five frames, n samples, t steps of 10 ms.
+Letters: f frames, k windows of five frames, n samples, t steps of 10 ms, d width of a vector.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,24 +22,25 @@ from ..errors import InputError
 from ..weights import fill, read_torch, undrawn
 
 RATE, FPS, SIDE = 16000, 25, 224
-WINDOW = 5  # frames of a window
-STEPS = 20  # steps of sound of a window
-SEARCH = 15  # frames to either side
-BATCH = 16
-WIDTH = 1024
-CROP = 0.4  # margin of the crop, in half sizes of the face
-OUTSIDE = 110  # grey of what the crop holds beyond the picture
-SMOOTHED = 13  # frames whose median is a frame's box
+WINDOW = 5  # frames in a window
+STEPS = 20  # steps of sound in a window
+SEARCH = 15  # frames by which the sound is shifted to either side
+BATCH = 16  # windows computed at once
+WIDTH = 1024  # d
+CROP = 0.4  # margin of the crop in half sizes of the face
+OUTSIDE = 110  # grey value outside the picture
+SMOOTHED = 13  # frames whose median gives a frame's box
 FRAME, HOP, FFT, FILTERS, CEPSTRA, LIFTER, EMPHASIS = 400, 160, 512, 26, 13, 22, 0.97
 SMALLEST = float(np.finfo(float).eps)
 
 
 @dataclass(frozen=True)
 class SyncScore:
-    """confidence: Sync-C, the median distance over all shifts less the smallest. distance:
-    Sync-D, the smallest.
+    """The synchrony of a clip.
 
-    offset: frames by which the sound has to be shifted to fit best, positive when it comes too early.
+    confidence: Sync-C, the median distance over all shifts less the smallest one; higher is better.
+    distance: Sync-D, the smallest distance; lower is better.
+    offset: frames by which to shift the sound for the best fit, positive where it comes too early.
     """
 
     confidence: float
@@ -47,8 +48,15 @@ class SyncScore:
     offset: int
 
 
-def _cnn(kind: type[nn.Module], norm: type[nn.Module], layers: list[tuple]) -> nn.Sequential:  # type: ignore[type-arg]
-    """Convolution, norm, ReLU for each layer (in, out, kernel, stride, padding, pooling or None)."""
+Extent = int | tuple[int, ...]
+Layer = tuple[int, int, Extent, Extent, Extent, tuple[Extent, Extent, Extent] | None]
+"""Channels in and out, kernel, stride, padding; kernel, stride and padding of the pooling, or None."""
+
+
+def _cnn(
+    kind: Callable[..., nn.Module], norm: Callable[[int], nn.Module], layers: Sequence[Layer]
+) -> nn.Sequential:
+    """Make a convolution, a norm, a ReLU and, where it has one, a pooling for each layer."""
     pool = nn.MaxPool2d if kind is nn.Conv2d else nn.MaxPool3d
     parts: list[nn.Module] = []
     for before, after, kernel, stride, padding, pooling in layers:
@@ -60,13 +68,16 @@ def _cnn(kind: type[nn.Module], norm: type[nn.Module], layers: list[tuple]) -> n
 
 
 def _head() -> nn.Sequential:
+    """Make the linear layers behind one of the convolutional nets."""
     return nn.Sequential(nn.Linear(512, 512), nn.BatchNorm1d(512), nn.ReLU(), nn.Linear(512, WIDTH))
 
 
 class SyncNet(nn.Module):
-    """Windows of a mouth and of its sound to vectors that are near when they belong together."""
+    """Two networks, for windows of a mouth and of sound, whose vectors are close for windows
+    that belong together."""
 
     def __init__(self) -> None:
+        """Make the networks with new weights."""
         super().__init__()
         self.netcnnaud = _cnn(
             nn.Conv2d,
@@ -95,19 +106,17 @@ class SyncNet(nn.Module):
         )
 
     def lips(self, windows: Tensor) -> Tensor:
-        """(k, 3, 5, 224, 224) blue, green, red from 0 to 255 -> (k, 1024)."""
+        """Map windows of crops (k, 3, 5, 224, 224), blue, green and red from 0 to 255,
+        to vectors (k, 1024)."""
         return self.netfclip(self.netcnnlip(windows).flatten(1))
 
     def sound(self, windows: Tensor) -> Tensor:
-        """(k, 1, 13, 20) cepstra -> (k, 1024)."""
+        """Map windows of cepstra (k, 1, 13, 20) to vectors (k, 1024)."""
         return self.netfcaud(self.netcnnaud(windows).flatten(1))
 
 
 def load_syncnet(path: str | Path) -> SyncNet:
-    """The network with the weights of a file such as `syncnet_v2.model`.
-
-    Raises: InputError when it holds no such weights.
-    """
+    """Load the network, frozen, from a file such as `syncnet_v2.model`. Raises InputError for other files."""
     weights, net = read_torch(path, "SyncNet file", "give syncnet_v2.model"), undrawn(SyncNet)
     try:
         fill(net, weights, path)
@@ -119,9 +128,10 @@ def load_syncnet(path: str | Path) -> SyncNet:
 
 @torch.no_grad()
 def sync_score(net: SyncNet, crops: np.ndarray, mono: np.ndarray) -> SyncScore:
-    """How well a clip's lips follow its sound.
+    """Measure how well a clip's lips follow its sound (Sync-C, Sync-D).
 
     Args:
+        net: the network (`load_syncnet`).
         crops: (f, 224, 224, 3) uint8 RGB at 25 frames a second, cut by `sync_crops`.
         mono: (n,) float in [-1, 1] at 16 kHz.
     Raises: InputError for clips shorter than six frames.
@@ -142,7 +152,7 @@ def sync_score(net: SyncNet, crops: np.ndarray, mono: np.ndarray) -> SyncScore:
 
 
 def best_shift(seen: Tensor, heard: Tensor) -> SyncScore:
-    """The score of vectors (k, d) of lips and sound: distances at every shift, averaged over windows."""
+    """Return the score of vectors (k, d) of lips and of sound, from their mean distance at each shift."""
     k = len(seen)
     padded = torch.nn.functional.pad(heard, (0, 0, SEARCH, SEARCH))
     shifted = torch.stack([padded[s : s + k] for s in range(2 * SEARCH + 1)])  # (shifts, k, d)
@@ -153,13 +163,13 @@ def best_shift(seen: Tensor, heard: Tensor) -> SyncScore:
 
 
 def sync_crops(frames: Iterable[np.ndarray], boxes: np.ndarray) -> np.ndarray:
-    """The pictures that the network sees of a face.
+    """Cut the crops of a face that the network reads.
 
     Args:
         frames: (h, w, 3) uint8 RGB each, at 25 frames a second.
         boxes: (f, 4) the face in each frame: left, top, right, bottom in pixels.
     Returns: (f, 224, 224, 3) uint8, grey 110 outside the picture, as the reference cuts them.
-    Raises: InputError for clips that are shorter than its median of boxes can be taken of.
+    Raises: InputError for clips that are too short for the median of boxes.
     """
     if len(boxes) <= SMOOTHED // 2:
         raise InputError(
@@ -170,7 +180,7 @@ def sync_crops(frames: Iterable[np.ndarray], boxes: np.ndarray) -> np.ndarray:
 
 
 def _cut(frame: np.ndarray, x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
-    """A rectangle of a frame at the network's size: bilinear between pixels' centres, not antialiased."""
+    """Cut a rectangle of a frame, scaled to the network's size, bilinearly and without antialiasing."""
     h, w = frame.shape[:2]
     part = np.full((max(1, y1 - y0), max(1, x1 - x0), 3), OUTSIDE, np.uint8)
     inside = frame[max(0, y0) : max(0, y1), max(0, x0) : max(0, x1)]
@@ -182,25 +192,23 @@ def _cut(frame: np.ndarray, x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
 
 
 def sync_boxes(boxes: np.ndarray) -> np.ndarray:
-    """The squares (f, 4: left, top, right, bottom; int) that the network sees around faces (f, 4).
+    """Return the squares (f, 4) that the network reads around faces (f, 4): left, top, right, bottom, int.
 
-    Medians over 13 frames, zeros beyond both ends, and whole pixels, all as the reference has them.
+    As in the reference, boxes are medians over 13 frames, with zeros beyond both ends, in whole pixels.
     """
     size = np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]) / 2
     rows = ((boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2, size)
     padded = np.pad(np.stack(rows), ((0, 0), (SMOOTHED // 2, SMOOTHED // 2)))
     x, y, half = np.median(np.lib.stride_tricks.sliding_window_view(padded, SMOOTHED, axis=1), axis=2)
     aside, below = half * (1 + CROP), half * (1 + 2 * CROP)
-    edge = np.floor(below)  # the reference rounds in a picture that is wider by so much
+    edge = np.floor(below)  # the reference pads the picture by so much before it rounds
     x, y = x + edge, y + edge
     edges = np.floor(np.stack([x - aside, y - half, x + aside, y + below], axis=1)) - edge[:, None]
     return edges.astype(int)
 
 
 def mfcc(samples: np.ndarray) -> np.ndarray:
-    """Mel-frequency cepstra (t, 13) of samples (n,) at 16 kHz, as the package python_speech_features
-    makes them.
-    """
+    """Return mel-frequency cepstra (t, 13) of samples (n,) at 16 kHz, as python_speech_features does."""
     emphasised = np.append(samples[:1], samples[1:] - EMPHASIS * samples[:-1]).astype(np.float64)
     count = 1 if len(emphasised) <= FRAME else 1 + math.ceil((len(emphasised) - FRAME) / HOP)
     padded = np.pad(emphasised, (0, max(0, (count - 1) * HOP + FRAME - len(emphasised))))
@@ -215,7 +223,7 @@ def mfcc(samples: np.ndarray) -> np.ndarray:
 
 
 def _filters() -> np.ndarray:
-    """Triangles on whole bins of the spectrum, (filters, bins)."""
+    """Return triangular mel filters on whole bins of the spectrum, (filters, bins)."""
     top = 2595 * np.log10(1 + RATE / 2 / 700)
     hertz = 700 * (10 ** (np.linspace(0, top, FILTERS + 2) / 2595) - 1)
     bins = np.floor((FFT + 1) * hertz / RATE).astype(int)

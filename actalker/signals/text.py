@@ -1,4 +1,4 @@
-"""A script to tokens: every phrase encoded on its own, placed on the frames where it holds.
+"""Encoder of a script: each phrase is encoded alone, and placed on the frames of its phase.
 
 Letters: b batch, f frames, n tokens a frame, d width, K phases, L bytes a phrase, r phrases of the batch.
 """
@@ -9,7 +9,7 @@ import logging
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,20 +22,25 @@ from .script import Script
 from .signal import repeat_null
 from .standardize import Standardize
 
-PAD, EOS, OFFSET = 0, 1, 3  # ByT5's ids: byte + 3; 2 is its unknown, never needed for bytes
-SWINGS = (0.5, 1.0, 2.0, 4.0)  # Hz: what is asked for may go to and fro, as a nod does
-LENGTH = 64  # bytes of a phrase with its end mark; longer ones are cut, with a warning
+PAD, EOS, OFFSET = 0, 1, 3  # ByT5's ids: byte + 3; its 2, unknown, is not needed for bytes
+SWINGS = (0.5, 1.0, 2.0, 4.0)  # Hz of waves in a phase, for actions that go to and fro, such as a nod
+LENGTH = 64  # bytes of a phrase and its end mark; longer ones are cut, with a warning
 
 
 class TextInput(NamedTuple):
-    """A script as arrays: row 0 of `bytes` is the base text, row k phase k."""
+    """A script as arrays.
 
-    bytes: np.ndarray  # (K + 1, L) int64
-    timing: np.ndarray  # (f, K, 4) float32: inside, seconds since its start, to its end, progress 0..1
+    bytes: (K + 1, L) int64 ids; row 0 is the base text, row k phase k.
+    timing: (f, K, 4) float32, for each frame and phase: 1 inside the phase, seconds since its start,
+        seconds to its end, progress in [0, 1]; zeros outside.
+    """
+
+    bytes: np.ndarray
+    timing: np.ndarray
 
 
 def phrase_bytes(text: str) -> np.ndarray:
-    """Ids (L,) of a phrase; case and spacing do not matter. Empty text is all padding.
+    """Return the ids (L,) of a phrase, without regard to case and spacing; an empty text is all padding.
 
     >>> phrase_bytes("No")[:4]
     array([113, 114,   1,   0])
@@ -53,43 +58,59 @@ def phrase_bytes(text: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class TextConfig:
+    """Settings of `TextEncoder`."""
+
     width: int = 64  # d of the tokens and of the transformer
-    layers: int = 2  # word order within a phrase
-    heads: int = 4
-    buckets: int = 2048  # hashed byte triples: whole words at once, so that few phrases are learned fast
-    phases: int = 8  # phase embeddings (AVATAR's K is open; 8 is our choice); later phases reuse them
+    layers: int = 2  # of the transformer, which reads the order of words
+    heads: int = 4  # of its attention
+    buckets: int = 2048  # embeddings of hashed byte triples, by which a few phrases are learnt fast
+    phases: int = 8  # phase embeddings e_k; ActAvatar names no number; later phases reuse them
 
 
 class MixingLayer(nn.TransformerEncoderLayer):
-    """PyTorch's layer, norm first, whose short way past its own layers' `forward` is left to plain ones: it
-    knows neither quantisation nor adapters."""
+    """PyTorch's transformer layer, whose fast path serves plain linear layers only.
 
-    def forward(self, src: Tensor, *args: Any, **options: Any) -> Tensor:  # type: ignore[override]
+    That path reads the weights of its linear layers without calling them, so quantised layers and adapters
+    would have no effect; for these the slow path is taken here.
+    """
+
+    def forward(
+        self,
+        src: Tensor,
+        src_mask: Tensor | None = None,
+        src_key_padding_mask: Tensor | None = None,
+        is_causal: bool = False,
+    ) -> Tensor:
+        """Map tokens (r, L, d), as PyTorch's layer does."""
         if type(self.linear1) is nn.Linear and type(self.linear2) is nn.Linear:
-            return super().forward(src, *args, **options)
-        mask, padding = options.get("src_mask"), options.get("src_key_padding_mask")
-        x = src + self._sa_block(self.norm1(src), mask, padding)
+            return super().forward(src, src_mask, src_key_padding_mask, is_causal)
+        x = src + self._sa_block(self.norm1(src), src_mask, src_key_padding_mask)
         return x + self._ff_block(self.norm2(x))
 
 
 class TextEncoder(nn.Module):
-    """Phrases (b, K + 1, L) and timing (b, f, K, 4) to tokens (b, f, 2, d).
+    """Encoder of a script to two tokens a frame.
 
-    Token 0 is the base text, the same at every frame. Token 1 is the sum over the phases that hold at the
-    frame of text + e_k + what they mean at this moment of the phase (e_k the phase embedding of ActAvatar's
-    phase-aware attention, zero at first), or the learned `no_phase` where none holds. What a text means at a
-    moment is not the sum of the two: a nod goes down and up where a smile stays. A frame outside a phase
-    never feels that phase's text.
+    Token 0 is the base text, the same at every frame. Token 1 is
+
+        Σ_k (t_k + e_k + MLP(t_k + e_k, moment))    over the phases k that hold at the frame
+
+    with the phrase's vector t_k and the phase embedding e_k of ActAvatar's phase-aware cross-attention,
+    zero at first; it is a learned vector where no phase holds. The MLP reads text and moment together,
+    since a text
+    means something else at each moment: a nod goes down and up, a smile stays. A phase has no effect
+    on frames outside it.
     """
 
     name = "text"
 
-    def __init__(self, config: TextConfig):
+    def __init__(self, config: TextConfig) -> None:
+        """Make an encoder with new weights."""
         super().__init__()
         self.config = config
         d = config.width
         self.embed = nn.Embedding(256 + OFFSET, d)
-        self.place = nn.Parameter(0.5 * torch.randn(LENGTH, d))  # large enough that order counts
+        self.place = nn.Parameter(0.5 * torch.randn(LENGTH, d))  # large enough for the order to matter
         layer = MixingLayer(
             d, config.heads, 2 * d, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
         )
@@ -106,11 +127,19 @@ class TextEncoder(nn.Module):
     def tokenize(
         script: Script, fps: Fraction, frames: int, start: int = 0, phases: int | None = None
     ) -> TextInput:
-        """The script at frames start .. start + frames; frame k is at k / fps seconds, exactly.
+        """Return the script's arrays at frames start .. start + frames - 1; frame k is at exactly k / fps s.
 
-        Every phase of the script has a row, also those outside these frames, so that a frame's tokens do not
-        depend on the range it is read in. phases: pad to this many (a batch needs one K); InputError if the
-        script has more.
+        Each phase has a row, also one outside these frames, so that a frame's tokens do not depend
+        on the range that it is read in.
+
+        Args:
+            script: text with times.
+            fps: exact frames a second.
+            frames: f.
+            start: number of the first frame.
+            phases: K, to which phases are padded, since a batch needs one K; None
+                for the script's own number.
+        Raises: InputError for a script with more than `phases` phases.
         """
         steps = script.steps
         if phases is not None and len(steps) > phases:
@@ -122,7 +151,7 @@ class TextEncoder(nn.Module):
         rate = Fraction(fps)
         timing = np.zeros((frames, len(steps) + len(empty), 4), dtype=np.float32)
         for slot, step in enumerate(steps):
-            first = max(math.ceil(step.start * rate), start)  # frames first .. last - 1 hold it
+            first = max(math.ceil(step.start * rate), start)  # the step holds at frames first .. last - 1
             last = min(math.ceil(step.stop * rate), start + frames)
             since = np.arange(first, last) / float(rate) - float(step.start)
             length = float(step.stop - step.start)
@@ -131,22 +160,24 @@ class TextEncoder(nn.Module):
         return TextInput(np.stack(rows + empty), timing)
 
     def encode(self, ids: Tensor) -> Tensor:
-        """Phrases (r, L) to vectors (r, d), each from its own bytes alone; zeros for an empty phrase."""
-        held = ids != PAD  # (r, L)
-        ids = F.pad(ids[held.any(1)], (0, 2), value=PAD)  # filled rows, with room for triples
-        own = held[held.any(1)]
-        z = self.embed(ids[:, :-2]) + self.place[: own.shape[1]]
-        with weights_here(self.mix):  # PyTorch's layer reads those of its own layers
-            z = self.mix(z, src_key_padding_mask=~own)
-        weight = (own / own.sum(1, keepdim=True))[..., None].to(z)  # mean over the phrase's bytes
+        """Encode phrases (r, L) to vectors (r, d), each from its own bytes alone; an empty
+        phrase to zeros."""
+        filled = ids != PAD  # (r, L)
+        ids = F.pad(ids[filled.any(1)], (0, 2), value=PAD)  # rows with text, with room for triples
+        present = filled[filled.any(1)]
+        z = self.embed(ids[:, :-2]) + self.place[: present.shape[1]]
+        with weights_here(self.mix):  # PyTorch's layer reads the weights of its own layers
+            z = self.mix(z, src_key_padding_mask=~present)
+        weight = (present / present.sum(1, keepdim=True))[..., None].to(z)  # mean over the phrase's bytes
         hashed = (ids[:, :-2] * 961 + ids[:, 1:-1] * 31 + ids[:, 2:]) % self.config.buckets
         pooled = torch.cat([(z * weight).sum(1), (self.triples(hashed) * weight).sum(1)], dim=-1)
         joined = self.join(pooled)  # under autocast: its own dtype
-        out = joined.new_zeros(held.shape[0], joined.shape[-1])
-        out[held.any(1)] = joined
-        return out
+        vectors = joined.new_zeros(filled.shape[0], joined.shape[-1])
+        vectors[filled.any(1)] = joined
+        return vectors
 
     def forward(self, bytes: Tensor, timing: Tensor) -> Tensor:
+        """Encode ids (b, K + 1, L) and timing (b, f, K, 4) to tokens (b, f, 2, d)."""
         b, rows, _ = bytes.shape
         holds = torch.cat([timing.new_ones(b, 1), (timing[..., 0] > 0).any(1).to(timing)], 1)  # at any frame
         bytes = torch.where(holds[..., None] > 0, bytes, PAD)
@@ -156,17 +187,18 @@ class TextEncoder(nn.Module):
         e = self.phase[torch.arange(rows - 1, device=bytes.device) % self.config.phases]
         said = (phrases[:, 1:] + e)[:, None].expand(-1, timing.shape[1], -1, -1)  # (b, f, K, d)
         said = said + self.time(torch.cat([said, moments(timing).to(said)], dim=-1))
-        now = torch.where(inside, said, 0).sum(2)  # chosen, not multiplied: exact
+        now = torch.where(inside, said, 0).sum(2)  # not a product with 0, so that NaN outside stays out
         now = torch.where(inside.any(2), now, self.no_phase)
         return self.norm(torch.stack([base, now], dim=2))
 
     def absent(self, b: int, f: int) -> Tensor:
-        """Tokens of a clip without a script, (b, f, 2, d)."""
+        """Return the tokens (b, f, 2, d) of a clip without a script."""
         return repeat_null(self.null, b, f)
 
 
 def moments(timing: Tensor) -> Tensor:
-    """Where in its phase a frame is: times, and waves of SWINGS from both ends, (..., 4) to (..., 20)."""
+    """Return features (..., 20) of timing (..., 4): times, and waves of SWINGS from both ends
+    of the phase."""
     times = timing[..., 1:3]  # since the start, to the end, seconds
     turns = 2 * math.pi * times[..., None] * torch.tensor(SWINGS, device=timing.device)
     waves = torch.cat([turns.sin(), turns.cos()], dim=-1).flatten(-2)

@@ -1,11 +1,10 @@
-"""A script of one clip: phrases on the frames where they hold. Letters: f frames."""
+"""The script of one clip: open it, and encode it. Letters: f frames, n tokens a frame, d width."""
 
 from __future__ import annotations
 
 import logging
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,19 +16,21 @@ from .script import Script, parse_script
 from .text import TextEncoder
 
 log = logging.getLogger("actalker")
-MOST_PHRASES = 200  # of a script: every window reads all of them
+MOST_PHRASES = 200  # of a script, since every window reads all of them
 
 
 def open_text(value: str | Path | Script, context: SignalContext, start: Fraction) -> ScriptInput:
-    """The script, checked against the clip's length; it sets the length where nothing else does.
+    """Open a script, and check it against the clip's length, if that is known.
 
-    Raises: InputError for what is no script, one that ends after the clip, one without phases in a clip
-    without a length, and too many phrases. Phrases that the model was not taught are logged.
+    Phrases that the model has not learnt are logged.
+
+    Raises: InputError for what is no script, for one that ends after the clip, for one without phases where
+        nothing else sets the clip's length, and for too many phrases.
     """
     if not isinstance(value, (str, Path, Script)):
         raise InputError(f"text: is {kind_of(value)}; give a script, or a YAML file's path")
     seconds, fps = context.seconds, context.fps
-    # whole frames may end a little before the sound does, and a phase may last as long as either
+    # whole frames may end a little after the sound or before it; a phase may last as long as either
     length = None if seconds is None else max(seconds, frame_count(seconds, fps) / fps)
     script = value if isinstance(value, Script) else parse_script(value, duration=length)
     if length is None and not script.phases:
@@ -44,35 +45,37 @@ def open_text(value: str | Path | Script, context: SignalContext, start: Fractio
 
 
 class ScriptInput:
-    """A script that is opened."""
+    """An opened script; a `SignalInput`."""
 
     def __init__(self, script: Script, context: SignalContext) -> None:
+        """Keep the script."""
         self.script, self.context = script, context
 
     @property
     def seconds(self) -> Fraction:
-        """The end of its last phase."""
+        """End of the last phase."""
         return max(phase.stop for phase in self.script.phases)
 
     def feed(self, frames: int) -> ScriptFeed:
-        """The script in a clip of so many frames."""
+        """Return the script in a clip of so many frames."""
         return ScriptFeed(self.script, self.context)
 
 
 class ScriptFeed(Feed):
-    """A script as tokens."""
+    """The script of a clip as tokens."""
 
     def __init__(self, script: Script, context: SignalContext) -> None:
+        """Keep the script."""
         self.script, self.context, self.phases = script, context, script.phases
 
     def tokens(self, start: int, f: int) -> Tensor:
-        """Tokens (1, f, n, d) of frames start .. start + f."""
+        """Return the tokens (1, f, n, d) of frames start .. start + f - 1."""
         text = TextEncoder.tokenize(self.script, self.context.fps, f, start)
-        # seconds stay float32: moments count
+        # timing stays float32: in half precision seconds are too coarse
         phrases, timing = (torch.from_numpy(a)[None].to(self.context.device) for a in text)
         tokens: Tensor = self.context.encoder(phrases, timing)
         return tokens
 
-    def record(self) -> dict[str, Any]:
-        """The script as text."""
+    def record(self) -> dict[str, object]:
+        """Return the script as text, for the sidecar."""
         return {"script": str(self.script)}
