@@ -63,8 +63,8 @@ class Drawn:
         values = interpolate(raster, rig.triangles, there[:, 2], shares)
         x0, y0, x1, y1 = self.box
         whole = np.zeros((y1 - y0, x1 - x0, 3), np.float32)
-        here, there = overlap(sized(self.box), sized(layer.box))
-        whole[here] = values[there]
+        part, face = overlap(sized(self.box), sized(layer.box))
+        whole[part] = values[face]
         return {name: whole[..., k] for k, name in enumerate(("mouth", "upper", "face"))}
 
 

@@ -83,7 +83,7 @@ class PortraitFace:
         lash = self._lashes(view)
         masks = np.dstack([self._masks(), shown.mask])
         self._eyes(view, masks)
-        self.inside = inside_colours(rig, view, self.visible, light=self.light, tint=self.tint, own=shown)
+        self.inside = inside_colours(rig, view, self.visible, light=self.light, tint=self.tint, teeth=shown)
         lip = lip_colour(rig, view, self.visible)
         self.seam, self.glow = SEAM * lip, GLOW * lip
         skin = rig.kind == SKIN

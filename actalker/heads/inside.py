@@ -1,4 +1,4 @@
-"""The inside of a portrait's mouth: teeth, gums, tongue and walls in the portrait's own light."""
+"""The inside of a portrait's mouth: the colours of teeth, gums, tongue and walls in the portrait's light."""
 
 from __future__ import annotations
 
@@ -22,24 +22,28 @@ ABOVE = np.array([0.0, 0.7, 0.71])  # where the tongue's light comes from
 
 
 def own_inside(rig: Rig, view: View, shown: np.ndarray) -> np.ndarray:
-    """(n,) in [0, 1]: where the photograph's inside of the mouth is what the mesh has there: upper teeth on
-    upper teeth. shown (h, w): `OwnTeeth.mask`.
+    """How far the photograph's own pixels may colour each vertex, (n,) in [0, 1].
+
+    Outside the mouth that is 1. Inside it, only upper teeth of the mesh may have the photograph's pixels, and
+    only where it shows upper teeth. shown (h, w): `OwnTeeth.mask`.
     """
-    own = smoothstep(kernels.bilinear(shown[..., None], view.places)[:, 0], 0.2, 0.5)
-    return np.where(rig.kind == MOUTH, own * rig.is_part("teeth_upper"), 1).astype(np.float32)
+    shows_teeth = smoothstep(kernels.bilinear(shown[..., None], view.places)[:, 0], 0.2, 0.5)
+    return np.where(rig.kind == MOUTH, shows_teeth * rig.is_part("teeth_upper"), 1).astype(np.float32)
 
 
 def inside_colours(
-    rig: Rig, view: View, visible: np.ndarray, light: np.ndarray, tint: float, own: OwnTeeth
+    rig: Rig, view: View, visible: np.ndarray, light: np.ndarray, tint: float, teeth: OwnTeeth
 ) -> np.ndarray:
-    """(n, 3) before depth darkens them. light (3,): white in this portrait's light. tint: 1, or 0 for a grey
-    picture. own: the photograph's teeth.
+    """The colours (n, 3) of the mouth's inside before depth darkens them; 0 elsewhere.
+
+    visible (n,): as of `View.visibility`. light (3,): white in this portrait's light. tint: 1, or 0 for a
+    grey picture. teeth: what the photograph shows of them.
     """
     lip = lip_colour(rig, view, visible)
     white = (light + GREYER * (light.mean() - light)) * coloured(TOOTH, tint)
-    if own.white is not None and own.white.mean() > 0.6 * white.mean():
-        hue = own.white / own.white.mean() if own.mask.any() else white / white.mean()
-        white = own.white.mean() * 1.1 * hue
+    if teeth.white is not None and teeth.white.mean() > 0.6 * white.mean():
+        hue = teeth.white / teeth.white.mean() if teeth.mask.any() else white / white.mean()
+        white = teeth.white.mean() * 1.1 * hue
     hue = lip / max(lip.mean(), 1e-3)
     pink = light.mean() * (0.5 + 0.5 * hue)  # as grey as the portrait is
     gum = 0.5 * lip + 0.5 * pink * coloured((0.78, 0.56, 0.55), tint)
@@ -48,9 +52,8 @@ def inside_colours(
     colours[tooth] = (np.clip(white, 0, 0.97) * tone(rig, tint))[tooth]
     gums = rig.is_part("gums")
     N = rig.neutral[gums]
-    near = smoothstep(N[:, 2], 8.8, 10.2) * smoothstep(
-        np.abs(N[:, 0]), 2.2, 0.9
-    )  # to the lips and the middle
+    # to the lips and the middle
+    near = smoothstep(N[:, 2], 8.8, 10.2) * smoothstep(np.abs(N[:, 0]), 2.2, 0.9)
     colours[gums] = gum * (0.3 + 0.7 * near * (1 - 0.4 * smoothstep(N[:, 1], -2.5, -1.8)))[:, None]
     tongue = rig.is_part("tongue")
     flesh = np.minimum(0.65 * lip + 0.45 * pink * coloured((0.75, 0.5, 0.5), tint), 0.95)
@@ -64,18 +67,17 @@ def inside_colours(
 
 
 def lip_colour(rig: Rig, view: View, visible: np.ndarray) -> np.ndarray:
-    """Mean colour (3,) of the lips."""
+    """The mean colour (3,) of the lips, or a usual one where none are visible."""
     lips = rig.is_part("face") & (rig.lips.away < 0.9) & (rig.lips.away > 0.15) & (visible > 0.8)
-    return (
-        kernels.bilinear(view.blurred, view.places[lips]).mean(0)
-        if lips.any()
-        else np.array([0.6, 0.35, 0.33])
-    )
+    if not lips.any():
+        return np.array([0.6, 0.35, 0.33])
+    return kernels.bilinear(view.blurred, view.places[lips]).mean(0)
 
 
 def darkness(rig: Rig, V: np.ndarray, tint: float) -> np.ndarray:
-    """(n, 3) how much light comes to the vertices V (n, 3): less behind the lips; of red, in a picture with
-    colours (tint 1), the most.
+    """The share of light (n, 3), RGB, that reaches the vertices V (n, 3): less and less behind the lips.
+
+    In a picture with colours (tint 1) red light reaches deepest.
     """
     lips = V[rig.lips.zip.upper[15:26], 2].mean()
     thin = 1 + tint * (np.array(TINT) - 1)
@@ -85,11 +87,11 @@ def darkness(rig: Rig, V: np.ndarray, tint: float) -> np.ndarray:
 
 
 def forward(rig: Rig, V: np.ndarray) -> float:
-    """Cm that the upper lip stands before the upper teeth, and at least FORWARD."""
+    """How far the upper lip stands before the upper teeth, cm; FORWARD at least. V: (n, 3)."""
     lips, teeth = V[rig.lips.zip.upper[15:26], 2].mean(), V[rig.is_part("teeth_upper"), 2].max()
     return float(max(lips - teeth, FORWARD))
 
 
 def coloured(colour: tuple[float, float, float], tint: float) -> np.ndarray:
-    """A colour (3,), made grey where the picture is (tint 0)."""
+    """A colour (3,) as it is (tint 1), or as a grey of the same mean (tint 0)."""
     return np.mean(colour) + tint * (np.array(colour) - np.mean(colour))

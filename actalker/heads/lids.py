@@ -1,6 +1,6 @@
-"""An eye's lids: their opening set exactly along all columns, by the blink's own shape, the rest by a zip.
+"""The lids of an eye: their opening is set exactly in all columns, first by the blink's shape, then by a zip.
 
-The holes of the mesh are not the visible edges: those lie three edges out.
+The rims of the mesh's holes are not the visible edges of the lids: those lie three mesh edges further out.
 """
 
 from __future__ import annotations
@@ -13,18 +13,23 @@ from scipy.spatial import cKDTree
 from .zips import COLUMNS, Zip, dense, forward, rings, smoothstep
 
 RING = 3  # edges from the eye's hole to the visible edges of the lids
-LOWER = 0.25  # share of what the blink's shape leaves over that the lower lid takes
-REACH = (0.12, 0.75)  # cm of skin over which it fades
-MOST = 1.35  # of the blink's shape: the most that a column is given
-TURNS = 3
+LOWER = 0.25  # share of the zip's correction that the lower lid takes
+REACH = (0.12, 0.75)  # cm of skin over which the correction fades
+MOST = 1.35  # of the blink's shape: the most that a column gets
+TURNS = 3  # Newton steps
 
 
 @dataclass(frozen=True, eq=False)
 class Lids:
-    """index: of the eye's blink. zip: the visible edges. moved (m,): what the blink moves, `shape` (m, 3) by
-    how much, edges: the same of both edges. skin (n,): how much a vertex is the upper lid's skin, which only
-    a shut eye shows. drop (n,): cm by which the blink lowers it. above, below (n,): cm to the upper and the
-    lower edge. across (n,): -1 to 1 over the eye.
+    """The lids of one eye, on a mesh of n vertices.
+
+    index: of the eye's blink among the coefficients. zip: the lids' visible edges. moved (m,): indices of the
+    vertices that the blink moves; shape (m, 3): its displacement of them, edges: of the upper and the lower
+    edge. skin (n,) in [0, 1]: how far a vertex is the upper lid's skin, which only a shut eye shows. drop
+    (n,): cm by which the blink lowers a vertex. above, below (n,): cm to the upper and the lower edge. across
+    (n,): -1 to 1 from one corner of the eye to the other. near (k,): indices of the vertices around the eye.
+    over, under (n,) in [0, 1]: above the eye; below it, where the lashes of a shut eye lie. hidden (n,) in
+    [0, 1]: where a shut eye does not show what the photograph does.
     """
 
     index: int
@@ -52,12 +57,14 @@ class Lids:
         hole: np.ndarray,
         face: np.ndarray,
     ) -> Lids:
-        """Of the neutral head N (n, 3); blink (n, 3): its shape; hole: the vertices round the mesh' hole;
-        face (n,).
+        """The lids around one hole of the neutral head N (n, 3).
+
+        blink (n, 3), index: displacement by the eye's blink, and its coefficient. triangles (t, 3): of the
+        skin. hole: indices of the vertices around the mesh's hole. face (n,) bool: the face's skin.
         """
         ring = np.full(len(N), 99)
-        found = rings(triangles, hole, 8)
-        ring[: len(found)] = found
+        from_hole = rings(triangles, hole, 8)
+        ring[: len(from_hole)] = from_hole
         loop = np.flatnonzero(face & (ring == RING))
         left, right = loop[N[loop, 0].argmin()], loop[N[loop, 0].argmax()]
         line = np.interp(N[loop, 0], [N[left, 0], N[right, 0]], [N[left, 1], N[right, 1]])
@@ -80,7 +87,7 @@ class Lids:
         half = (N[right, 0] - N[left, 0]) / 2
         return cls(
             index=index,
-            zip=Zip.around(upper, lower, N, near, low, REACH, 0.4, LOWER),
+            zip=Zip.around(upper, lower, N, near, low=low, reach=REACH, beside=0.4, lower_share=LOWER),
             moved=moved,
             shape=blink[moved].astype(np.float64),
             edges=(blink[upper].astype(np.float64), blink[lower].astype(np.float64)),
@@ -98,12 +105,13 @@ class Lids:
         )
 
     def opening(self, V: np.ndarray) -> np.ndarray:
-        """(COLUMNS,) cm, negative where the lids lie over each other."""
+        """The opening (COLUMNS,) of vertices V (n, 3), cm; negative where the lids overlap."""
         return self.zip.columns(V)[1][:, 0]
 
     def shut(self, V: np.ndarray, share: float) -> None:
-        """Close the opening by `share` of what it is (1: shut along the whole line; below 0: wider), in
-        place.
+        """Closes the opening of V (n, 3) by a share of it, in place.
+
+        A share of 1 shuts the eye along its whole line; below 0 it opens wider.
         """
         wanted = np.maximum(self.opening(V), 0) * (1 - share)
         rims = (self.zip.upper, self.zip.lower)
@@ -112,6 +120,7 @@ class Lids:
         more = np.zeros(COLUMNS)
 
         def gap(more: np.ndarray) -> np.ndarray:
+            """The opening (COLUMNS,) after so much more of the blink's shape in every column."""
             up, down = (
                 forward(edge + np.interp(self.across[rim], t, more)[:, None] * move)
                 for edge, rim, move in zip((U, L), rims, self.edges, strict=True)

@@ -1,4 +1,4 @@
-"""The head's kernels in numpy, for machines without numba: the same answers, slowly. See `compiled`."""
+"""The head's kernels in numpy, for machines without numba: the same results, slowly. See `kernels`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,22 @@ import numpy as np
 EDGE = np.float32(-1e-5)
 
 
-def rasterise(places, nearness, triangles, x0, y0, cull, triangle, corner, near):
+def rasterise(
+    places: np.ndarray,
+    nearness: np.ndarray,
+    triangles: np.ndarray,
+    x0: int,
+    y0: int,
+    cull: np.ndarray,
+    triangle: np.ndarray,
+    corner: np.ndarray,
+    near: np.ndarray,
+) -> None:
+    """Draws triangles (t, 3) into the arrays `triangle`, `corner` and `near` of a `kernels.Raster`.
+
+    x0, y0: where its box begins. places (n, 2): the vertices, pixels; nearness (n,): 1 / depth; cull (t,)
+    bool: skip it if it shows its back.
+    """
     h, w = triangle.shape
     shifted = places - np.array([x0, y0], np.float32)
     for t, (pa, pb, pc) in enumerate(shifted[triangles]):
@@ -36,7 +51,16 @@ def rasterise(places, nearness, triangles, x0, y0, cull, triangle, corner, near)
         corner[block][wins] = np.stack([u, v], 2)[wins]
 
 
-def interpolate(triangle, corner, near, triangles, nearness, values, out):
+def interpolate(
+    triangle: np.ndarray,
+    corner: np.ndarray,
+    near: np.ndarray,
+    triangles: np.ndarray,
+    nearness: np.ndarray,
+    values: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Writes vertices' values (n, c) at a raster's pixels into out (h, w, c), correct in perspective."""
     i, j = np.nonzero(triangle >= 0)
     t = triangles[triangle[i, j]]
     u, v = corner[i, j].T
@@ -44,7 +68,8 @@ def interpolate(triangle, corner, near, triangles, nearness, values, out):
     out[i, j] = (weights[..., None] * values[t]).sum(1)
 
 
-def bilinear(image, places, out):
+def bilinear(image: np.ndarray, places: np.ndarray, out: np.ndarray) -> None:
+    """Reads an image (H, W, c) at places (m, 2), pixels, clamped to the border, into out (m, c)."""
     height, width = image.shape[:2]
     x = np.clip(places[:, 0] - np.float32(0.5), 0, width - 1)
     y = np.clip(places[:, 1] - np.float32(0.5), 0, height - 1)
@@ -55,20 +80,28 @@ def bilinear(image, places, out):
     out[:] = top + a * (low - top)
 
 
-def normals(vertices, triangles, out):
+def normals(vertices: np.ndarray, triangles: np.ndarray, out: np.ndarray) -> None:
+    """Adds the triangles' normals, weighted by area, to their vertices in out (n, 3): not of unit length."""
     a, b, c = (vertices[triangles[:, k]] for k in range(3))
     n = np.cross(b - a, c - a)
     for k in range(3):
         np.add.at(out, triangles[:, k], n)
 
 
-def areas(places, triangles, out):
+def areas(places: np.ndarray, triangles: np.ndarray, out: np.ndarray) -> None:
+    """Writes the triangles' areas on screen, negative where they face the camera, into out (t,)."""
     a, b, c = (places[triangles[:, k]] for k in range(3))
     (x1, y1), (x2, y2) = (b - a).T, (c - a).T
     out[:] = 0.5 * (x1 * y2 - x2 * y1)
 
 
-def unstretched(places, triangles, areas, most, out):
+def unstretched(
+    places: np.ndarray, triangles: np.ndarray, areas: np.ndarray, most: np.ndarray, out: np.ndarray
+) -> None:
+    """Multiplies out (n,) by the number of triangles at each vertex that have not stretched.
+
+    See `kernels.unstretched`. areas (t,): of the triangles before; most (t,): times that they may have grown.
+    """
     a, b, c = (places[triangles[:, k]] for k in range(3))
     (x1, y1), (x2, y2) = (b - a).T, (c - a).T
     s = np.clip(0.5 * (x1 * y2 - x2 * y1) / np.minimum(areas, np.float32(-1e-3)) / most - 1, 0, 1)

@@ -1,4 +1,4 @@
-"""The colours of a frame's pixels in numpy, for machines without numba. See `compiled_paint`."""
+"""The colours of a frame's pixels in numpy, for machines without numba. See `kernels.paint`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from .zips import smoothstep
 STEP, CREASE, CREASE_WIDE, LASHES, LINE, FOLD = 0.05, 0.3, 0.08, 11.0, 0.15, 0.3  # as in `compiled_paint`
 
 
-def mask_at(masks, x, y, channel):
+def mask_at(masks: np.ndarray, x: np.ndarray, y: np.ndarray, channel: int) -> np.ndarray:
+    """One channel of masks (h, w, c), read bilinearly at x, y (m,) in its own pixels: (m,), 0 outside."""
     height, width = masks.shape[:2]
     out = np.zeros((len(x), 1), np.float32)
     bilinear(masks[..., channel : channel + 1], np.stack([x, y], 1), out)
@@ -18,7 +19,8 @@ def mask_at(masks, x, y, channel):
     return np.where((x < 0) | (y < 0) | (x >= width - 1) | (y >= height - 1), 0, out[:, 0])
 
 
-def cubic(t):
+def cubic(t: np.ndarray) -> np.ndarray:
+    """Weights (4, m) of four neighbours at t (m,) in [0, 1) between the middle two (Keys, a = -1)."""
     a, s = -1.0, 1 - t
     return np.stack(
         [
@@ -30,7 +32,8 @@ def cubic(t):
     )
 
 
-def photograph_at(image, x, y):
+def photograph_at(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """An image (H, W, 3) in [0, 1], read by the cubic at x, y (m,), clamped to the border: (m, 3)."""
     height, width = image.shape[:2]
     x, y = np.clip(x - 0.5, 0, width - 1), np.clip(y - 0.5, 0, height - 1)
     j, i = x.astype(int), y.astype(int)
@@ -43,8 +46,8 @@ def photograph_at(image, x, y):
     return np.clip(out, 0, 1)
 
 
-def _run(inside):
-    """(h, w): how many pixels in a row, from the top of a column on, are inside up to here."""
+def _run(inside: np.ndarray) -> np.ndarray:
+    """The length (h, w) of the run of `inside` (h, w) bool that ends at each pixel, down its column."""
     out = np.zeros(inside.shape, np.float32)
     count = np.zeros(inside.shape[1], np.float32)
     for i, row in enumerate(inside):
@@ -53,7 +56,8 @@ def _run(inside):
     return out
 
 
-def shade(kind, reach, out):
+def shade(kind: np.ndarray, reach: np.ndarray, out: np.ndarray) -> None:
+    """Writes the shadow of lips and lids into out (h, w), which is 1; see `kernels.shade`."""
     whole = (kind > 0) & (kind < 255)
     beside = np.minimum(_run(whole[::-1])[::-1], _run(whole.T).T)
     beside = np.minimum(beside, _run(whole.T[::-1])[::-1].T)
@@ -65,43 +69,48 @@ def shade(kind, reach, out):
 
 
 def paint(
-    triangle,
-    corner,
-    near,
-    triangles,
-    kinds,
-    nearness,
-    values,
-    x0,
-    y0,
-    image,
-    masks,
-    mx,
-    my,
-    eyes,
-    tables,
-    still,
-    shadow,
-    grain,
-    cheek,
-    lash,
-    alpha,
-    colour,
-    source,
-    weight,
-    kind,
-):
+    triangle: np.ndarray,
+    corner: np.ndarray,
+    near: np.ndarray,
+    triangles: np.ndarray,
+    kinds: np.ndarray,
+    nearness: np.ndarray,
+    values: np.ndarray,
+    x0: int,
+    y0: int,
+    image: np.ndarray,
+    masks: np.ndarray,
+    mx: np.float32,
+    my: np.float32,
+    eyes: np.ndarray,
+    tables: np.ndarray,
+    still: np.ndarray,
+    shadow: np.ndarray,
+    grain: np.ndarray,
+    cheek: np.ndarray,
+    lash: np.ndarray,
+    alpha: np.ndarray,
+    colour: np.ndarray,
+    source: np.ndarray,
+    weight: np.ndarray,
+    kind: np.ndarray,
+) -> None:
+    """Writes alpha, colour, source and weight of a `FaceLayer`; see `kernels.paint` and its `Paint`.
+
+    triangle, corner, near: of the raster. nearness (n,): 1 / depth. x0, y0: where its box begins; mx, my:
+    where the masks begin. shadow (h, w): as of `shade`.
+    """
     i, j = np.nonzero(triangle >= 0)
     t = triangle[i, j]
     rows = triangles[t]
     u, w = corner[i, j].T
-    shares = np.stack([u, w, 1 - u - w], 1) * nearness[rows] / near[i, j][:, None]
-    v = (shares[..., None] * values[rows]).sum(1)
+    corners = np.stack([u, w, 1 - u - w], 1) * nearness[rows] / near[i, j][:, None]
+    v = (corners[..., None] * values[rows]).sum(1)
     what = kinds[t]
     here = np.stack([j + x0, i + y0], 1) + np.float32(0.5)
     tone = v[:, 6:9].copy()
     place = v[:, :2] / np.where(what >= 2, 1, v[:, 2])[:, None]
-    own, keep, cover = v[:, 3].copy(), v[:, 4].copy(), np.ones(len(t), np.float32)
+    share, keep, cover = v[:, 3].copy(), v[:, 4].copy(), np.ones(len(t), np.float32)
     for e in (0, 1):
         at = what == 2 + e
         p = eyes[e]
@@ -114,7 +123,7 @@ def paint(
         place[at] = (p[22:24] + far[:, None] * c[:, :2]) / depth[:, None] * p[25] + p[26:28]
         loose, tight = (mask_at(masks, place[at, 0] - mx, place[at, 1] - my, k) for k in (2, 3))
         s = still[1 + e]
-        own[at] = smoothstep(loose * s + tight * (1 - s), 0.35, 0.8) * smoothstep(-c[:, 2], 0.1, 0.3)
+        share[at] = smoothstep(loose * s + tight * (1 - s), 0.35, 0.8) * smoothstep(-c[:, 2], 0.1, 0.3)
         rows, columns = tables.shape[1:3]
         row = np.clip(np.arccos(np.clip(before @ p[28:31], -1, 1)) / STEP - 0.5, 0, rows - 1.001)
         around = np.arctan2(before @ p[34:37], before @ p[31:34]) / (2 * np.pi) * columns % columns
@@ -126,28 +135,29 @@ def paint(
     at = what == 1
     loose, tight = (mask_at(masks, place[at, 0] - mx, place[at, 1] - my, k) for k in (0, 1))
     teeth = mask_at(masks, place[at, 0] - mx, place[at, 1] - my, 4)
-    own[at] *= smoothstep(np.where(v[at, 9] > 0.5, teeth, 0), 0.3, 0.7)
-    own[at] *= smoothstep(loose * still[0] + tight * (1 - still[0]), 0.35, 0.75)
+    share[at] *= smoothstep(np.where(v[at, 9] > 0.5, teeth, 0), 0.3, 0.7)
+    share[at] *= smoothstep(loose * still[0] + tight * (1 - still[0]), 0.35, 0.75)
     tone[at] *= shadow[i[at], j[at]][:, None]
     at = what == 0
     cover[at] = smoothstep(v[at, 5], 0, 1)
-    at &= (v[:, 9] > 0.3) & (own < 0.95)
+    at &= (v[:, 9] > 0.3) & (share < 0.95)
     tone[at] += photograph_at(grain, place[at, 0] + cheek[0], place[at, 1] + cheek[1]) - 0.5
     gap = np.linalg.norm(place - here, axis=1)
-    own = np.maximum(own, keep * (1 - smoothstep(gap, 0.02, 0.25)))[:, None]
+    share = np.maximum(share, keep * (1 - smoothstep(gap, 0.02, 0.25)))[:, None]
     seen = photograph_at(image, place[:, 0], place[:, 1])
     seen = np.where((gap <= 0.02)[:, None], image[i + y0, j + x0], seen)
-    shown = own * seen + (1 - own) * tone
+    shown = share * seen + (1 - share) * tone
     lids = (what == 0) & (v[:, 13] + v[:, 14] > 0.004)
-    shown[lids], kept = _lids(shown[lids], v[lids], lash)
-    own[lids] *= kept
+    shown[lids], left = _lids(shown[lids], v[lids], lash)
+    share[lids] *= left
     colour[i, j] = shown
-    source[i, j], weight[i, j], alpha[i, j] = place, own[:, 0], cover
+    source[i, j], weight[i, j], alpha[i, j] = place, share[:, 0], cover
 
 
-def _lids(shown, v, lash):
-    """Colours (m, 3) of shut lids with crease, lit bow and lashes; what is left (m, 1) of the photograph's
-    share.
+def _lids(shown: np.ndarray, v: np.ndarray, lash: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Colours `shown` (m, 3) of shut lids with crease, lit bow and lashes added.
+
+    v (m, 15): the values at the pixels. Also returns the factor (m, 1) of the photograph's share.
     """
     lit = 0.06 * np.exp(-(((v[:, 10] - 0.62) / 0.22) ** 2)) - 0.08 * np.exp(
         -(((v[:, 10] - CREASE) / CREASE_WIDE) ** 2)
@@ -164,12 +174,29 @@ def _lids(shown, v, lash):
     dark = np.where(v[:, 14] > 0, np.maximum(dark, below), dark)
     dark = (dark * smoothstep(np.abs(v[:, 12]), 1.05, 0.75))[:, None]
     lit = (v[:, 13] * lit)[:, None]
-    kept = (1 - dark) * (1 - np.minimum(12 * np.abs(lit), 1))
+    left = (1 - dark) * (1 - np.minimum(12 * np.abs(lit), 1))
     shown = shown * (1 + lit)
-    return shown + dark * (lash[:3] - shown), kept
+    return shown + dark * (lash[:3] - shown), left
 
 
-def soften(kind, near, source, x0, y0, colour, alpha, out, out_alpha, weight):
+def soften(
+    kind: np.ndarray,
+    near: np.ndarray,
+    source: np.ndarray,
+    x0: int,
+    y0: int,
+    colour: np.ndarray,
+    alpha: np.ndarray,
+    out: np.ndarray,
+    out_alpha: np.ndarray,
+    weight: np.ndarray,
+) -> None:
+    """Blends pixels at edges with their neighbours (1 2 1 both ways).
+
+    It reads colour and alpha and writes out and out_alpha, which begin as copies of them. Edges are borders
+    between kinds, and skin before skin, where what they show has moved; the painted pixels of the mouth's
+    inside are blended too.
+    """
     h, w = kind.shape
     middle = kind[1:-1, 1:-1]
     edge = np.zeros(middle.shape, bool)

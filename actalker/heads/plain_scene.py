@@ -1,6 +1,6 @@
-"""The scene's kernels in numpy, for machines without numba; `compiled_scene` says what each one does.
+"""The scene's kernels in numpy, for machines without numba. See `kernels` and `compiled_scene`.
 
-`layers` also says, on request, where each pixel of a frame comes from.
+`layers` and `cover` also serve `scene.Scene.origin`, which says where each pixel of a frame comes from.
 """
 
 from __future__ import annotations
@@ -8,10 +8,12 @@ from __future__ import annotations
 import numpy as np
 
 F = np.float32
+Box = tuple[int, int, int, int]
+Part = tuple[slice, slice]  # rows, columns
 
 
-def _at(grid, y, x):
-    """grid (h, w, k) at places of its own cells (...,), bilinear, held at the edge: (..., k)."""
+def _at(grid: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """A grid (h, w, k), read bilinearly at places (...,) in its own cells, clamped to the edge: (..., k)."""
     h, w = grid.shape[:2]
     v, u = np.clip(y - F(0.5), F(0), F(h - 1)), np.clip(x - F(0.5), F(0), F(w - 1))
     i, j = np.minimum(v.astype(int), max(h - 2, 0)), np.minimum(u.astype(int), max(w - 2, 0))
@@ -22,8 +24,8 @@ def _at(grid, y, x):
     return top + (low - top) * a
 
 
-def _cubic(image, y, x):
-    """image (h, w, k) in 0 to 255 at places (...,), by the cubic of `compiled_scene`: (..., k)."""
+def _cubic(image: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """An image (h, w, k) in [0, 255], read at places (...,) by the cubic of `compiled_scene`: (..., k)."""
     h, w = image.shape[:2]
     v, u = np.clip(y - F(0.5), F(0), F(h - 1)), np.clip(x - F(0.5), F(0), F(w - 1))
     i, j = np.minimum(v.astype(int), max(h - 2, 0)), np.minimum(u.astype(int), max(w - 2, 0))
@@ -37,14 +39,16 @@ def _cubic(image, y, x):
     return np.clip(out, 0, 255)
 
 
-def _weights(t):
+def _weights(t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The cubic's weights of four neighbours at t in [0, 1) between the middle two (Keys, a = -1)."""
     k, s = F(-1), F(1) - t
     first, last = k * t * s * s, k * s * t * t
     second = F(1) - (k + F(3)) * t * t + (k + F(2)) * t * t * t
     return first, second, F(1) - first - second - last, last
 
 
-def fill(image, maps, step):
+def fill(image: np.ndarray, maps: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
+    """The filled image (h, w, 3) uint8 and the fill's share (h, w); see `kernels.fill`."""
     h, w = image.shape[:2]
     scale = F(1.0 / step)
     y, x = np.meshgrid(
@@ -60,13 +64,14 @@ def fill(image, maps, step):
     seen = np.where(inside, there[..., 5], F(0))[..., None]
     grain = image[qy.astype(int), qx.astype(int)].astype(F) - there[..., :3]
     value = here[..., :3] + seen * np.clip(grain, F(-6), F(6))
-    own = image.astype(F)
-    value = own + share[..., None] * (value - own)
+    original = image.astype(F)
+    value = original + share[..., None] * (value - original)
     out = np.clip(value + F(0.5), 0, 255).astype(np.uint8)
     return np.where(share[..., None] > 0, out, image), share
 
 
-def inverse(nodes, moved, step):
+def inverse(nodes: np.ndarray, moved: np.ndarray, step: int) -> np.ndarray:
+    """The places (r, c, 2) whose content lies at the nodes after they moved; see `kernels.inverse`."""
     rows, columns = nodes.shape[:2]
     out = nodes.copy()
     grid = (moved - nodes[0, 0]) * (F(1.0) / F(step))
@@ -100,8 +105,8 @@ def inverse(nodes, moved, step):
     return out
 
 
-def places(sources, step, pad, h, w):
-    """What the sheet shows at the pixels of the box: (h, w, 2) from the grid's (r, c, 2)."""
+def places(sources: np.ndarray, step: int, pad: int, h: int, w: int) -> np.ndarray:
+    """The photograph's pixels (h, w, 2) that the sheet shows in the box, from its nodes' (r, c, 2)."""
     grid = sources[pad:, pad:]
     t, b = (np.arange(h) % step).astype(F) + F(0.5), (np.arange(w) % step).astype(F) + F(0.5)
     t, b = (t * (F(1) / F(step)))[:, None, None], (b * (F(1) / F(step)))[None, :, None]
@@ -111,9 +116,21 @@ def places(sources, step, pad, h, w):
     return left + (right - left) * b
 
 
-def layers(picture, share, sources, step, pad, bounds, x0, y0):
-    """Of the box's pixels: what the sheet shows there (h, w, 2); how much of the person that is; how much of
-    the filled ground is seen; how far a pixel has left the photograph's own behind: (h, w) each.
+def layers(
+    picture: np.ndarray,
+    share: np.ndarray,
+    sources: np.ndarray,
+    step: int,
+    pad: int,
+    bounds: Box,
+    x0: int,
+    y0: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The sheet and the ground over a box that begins at x0, y0; arguments as in `kernels.Behind`.
+
+    Returns, of the box's pixels, the place in the photograph that the sheet shows (h, w, 2); and (h, w) each:
+    the share of the person at that place, the share of the filled ground that is visible, and how far the
+    sheet has moved from the photograph's own pixel, in [0, 1].
     """
     h, w = share.shape
     there = places(sources, step, pad, h, w)
@@ -130,60 +147,73 @@ def layers(picture, share, sources, step, pad, bounds, x0, y0):
     return there, person, filled, s
 
 
-def cover(there, person, s, middle, step, pad, x0, y0, alpha, weight, kind, calm):
-    """How far the face's layer covers the sheet: (h, w), all of the layer's box."""
+def cover(
+    there: np.ndarray,
+    person: np.ndarray,
+    s: np.ndarray,
+    middle: np.ndarray,
+    step: int,
+    pad: int,
+    x0: int,
+    y0: int,
+    alpha: np.ndarray,
+    weight: np.ndarray,
+    kind: np.ndarray,
+    calm: np.float32,
+) -> np.ndarray:
+    """How far the face's layer covers the sheet, (h, w) in [0, 1], over the layer's box.
+
+    there, person, s: as of `layers`, over that box. alpha, weight, kind: of the `FaceLayer`. The others: as
+    in `kernels.Behind` and `kernels.compose`.
+    """
     at = (there - (F(x0), F(y0))) * (F(1) / F(step)) + F(pad) + F(0.5)
     inner = np.where(kind == 0, np.minimum(person, _at(middle, at[..., 1], at[..., 0])[..., 0]), person)
-    held = F(1) - s * (F(1) - inner)
+    hidden = F(1) - s * (F(1) - inner)
     alpha = np.where(kind == 1, alpha * (F(1) - calm), alpha)
-    return alpha * (held + (F(1) - held) * weight)
+    return alpha * (hidden + (F(1) - hidden) * weight)
 
 
 def compose(
-    frame,
-    picture,
-    plate,
-    share,
-    sources,
-    step,
-    pad,
-    cells,
-    middle,
-    bounds,
-    x0,
-    y0,
-    alpha,
-    colour,
-    source,
-    weight,
-    kind,
-    calm,
-    ax,
-    ay,
-):
+    frame: np.ndarray,
+    picture: np.ndarray,
+    plate: np.ndarray,
+    share: np.ndarray,
+    sources: np.ndarray,
+    step: int,
+    pad: int,
+    cells: np.ndarray,
+    middle: np.ndarray,
+    bounds: Box,
+    x0: int,
+    y0: int,
+    alpha: np.ndarray,
+    colour: np.ndarray,
+    source: np.ndarray,
+    weight: np.ndarray,
+    kind: np.ndarray,
+    calm: np.float32,
+    ax: int,
+    ay: int,
+) -> None:
+    """Draws ground, sheet and face into `frame` (H, W, 3) uint8, in place; see `kernels.compose`.
+
+    x0, y0: where the scene's box begins; ax, ay: where the face's does.
+    """
     h, w = share.shape
-    there, person, filled, s = layers(picture, share, sources, step, pad, bounds, x0, y0)
-    own = picture[y0 : y0 + h, x0 : x0 + w, :3].astype(F)
-    below = (1 - person)[..., None] * own + filled[..., None] * (plate.astype(F) - own)
+    there, person, filled, s = layers(
+        picture, share, sources, step=step, pad=pad, bounds=bounds, x0=x0, y0=y0
+    )
+    original = picture[y0 : y0 + h, x0 : x0 + w, :3].astype(F)
+    below = (1 - person)[..., None] * original + filled[..., None] * (plate.astype(F) - original)
     below += person[..., None] * _cubic(picture[..., :3].astype(F), there[..., 1], there[..., 0])
-    value = own + s[..., None] * (below - own)
+    value = original + s[..., None] * (below - original)
     # the face's box within this one
     part, face = overlap((x0, y0, w, h), (ax, ay, alpha.shape[1], alpha.shape[0]))
-    v, o = value[part], own[part]
+    v, o = value[part], original[part]
     shown = cover(
-        there[part],
-        person[part],
-        s[part],
-        middle,
-        step,
-        pad,
-        x0,
-        y0,
-        alpha[face],
-        weight[face],
-        kind[face],
-        calm,
-    )
+        there[part], person[part], s[part], middle=middle, step=step, pad=pad, x0=x0, y0=y0,
+        alpha=alpha[face], weight=weight[face], kind=kind[face], calm=calm,
+    )  # fmt: skip
     al = shown[..., None]
     here = np.stack(np.meshgrid(np.arange(v.shape[1], dtype=F), np.arange(v.shape[0], dtype=F)), -1)
     here += (F(x0 + part[1].start + 0.5), F(y0 + part[0].start + 0.5))
@@ -192,16 +222,17 @@ def compose(
     frame[y0 : y0 + h, x0 : x0 + w] = np.clip(value + F(0.5), 0, 255).astype(np.uint8)
 
 
-def sized(box):
-    """A box (x0, y0, x1, y1) as (x0, y0, w, h)."""
+def sized(box: Box) -> Box:
+    """A box x0, y0, x1, y1 as x0, y0, w, h."""
     return box[0], box[1], box[2] - box[0], box[3] - box[1]
 
 
-def overlap(box, other):
-    """Where two boxes (x, y, w, h) meet, as slices of the one and of the other."""
+def overlap(box: Box, other: Box) -> tuple[Part, Part]:
+    """The common part of two boxes x, y, w, h, as rows and columns of the one and of the other."""
     left, top = max(box[0], other[0]), max(box[1], other[1])
     right, low = min(box[0] + box[2], other[0] + other[2]), min(box[1] + box[3], other[1] + other[3])
-    return tuple(
+    first, second = (
         (slice(top - y, max(low, top) - y), slice(left - x, max(right, left) - x))
         for x, y in (box[:2], other[:2])
     )
+    return first, second

@@ -1,4 +1,4 @@
-"""What a portrait shows of its face's skin, and the colours of what it does not show.
+"""The skin of a portrait: which vertices the photograph shows, and colours for those it does not show.
 
 Letters: n vertices, t triangles, (h, w) the face's box.
 """
@@ -18,22 +18,24 @@ from .lids import Lids
 from .rig import Rig
 from .zips import smoothstep
 
-FACING = 0.12  # of the normal's z: what turns further away is not seen
-BEHIND, JUST_BEHIND = 0.12, 0.06  # cm behind the nearest surface that still count as seen; in the mouth
-SPREAD = 0.08  # how much a known colour gives way to its neighbours'
+FACING = 0.12  # z of the normal in camera space: a vertex turned further away is not visible
+BEHIND, JUST_BEHIND = 0.12, 0.06  # cm behind the nearest surface that still count as visible; in the mouth
+SPREAD = 0.08  # weight of the neighbours' colours against a known one
 LID_FROM_BELOW = 0.5  # share of the colour under the eye in a lid's
 LID_DARKER = 0.94
-LASHES = (0.05, 0.09)  # fine detail, of the light, from which on there are lashes
-NEAR_EYE = (1.5, 1.1)  # cm above an eye where they are looked for
-PAINTED = (0.08, 0.22)  # of the skin's colour, by which make-up differs from it
-DARK, SHADED = 0.72, 0.93  # of the skin under the eye, under the brow: what is darker between is no skin
+LASHES = (0.05, 0.09)  # contrast of fine detail, of the light, above which there are lashes
+NEAR_EYE = (1.5, 1.1)  # cm above an eye within which they are looked for
+PAINTED = (0.08, 0.22)  # of the skin's colour: a difference from it that is make-up
+DARK, SHADED = 0.72, 0.93  # of the light under the eye, under the brow: darker pixels between are no skin
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """A portrait's face as it is seen: crop (h, w, 3) of the photograph in `box`, blurred (h, w, 3), person
-    (h, w). places (n, 2) in pixels of the crop, scale: pixels a cm. facing (n,): z of the normals, camera
-    space, -1 towards the camera. seen (n,) bool.
+    """The photograph around a face, and how it shows the mesh.
+
+    crop (h, w, 3) in [0, 1]: the photograph in `box`; blurred (h, w, 3): the same, softened; person (h, w):
+    the outline. places (n, 2): the vertices, pixels of the crop. scale: pixels a cm. facing (n,): z of the
+    vertices' normals in camera space, -1 towards the camera. seen (n,) bool: whether a vertex is visible.
     """
 
     box: Box
@@ -56,12 +58,14 @@ class View:
         raster: Raster,
         scale: float,
     ) -> View:
-        """there (n, 3): the vertices in camera space; places (n, 2): in the photograph image (H, W, 3)."""
+        """The view of a face in a photograph `image` (H, W, 3).
+
+        person (H, W) in [0, 1]: the outline. there (n, 3): the vertices in camera space; places (n, 2): the
+        same in pixels of the photograph. raster: the mesh drawn there. scale: pixels a cm.
+        """
         x0, y0, x1, y1 = raster.box
         crop, person = image[y0:y1, x0:x1], person[y0:y1, x0:x1]
-        if (
-            np.median(person[raster.triangle >= 0]) < 0.5
-        ):  # an outline that does not hold the face says nothing
+        if np.median(person[raster.triangle >= 0]) < 0.5:  # an outline beside the face says nothing
             person = np.ones_like(person)
         places = (places - np.array([x0, y0], np.float32)).astype(np.float32)
         depth = raster.depth
@@ -71,10 +75,19 @@ class View:
         facing = normals(there, rig.triangles)[:, 2]
         lying = np.where(rig.kind == MOUTH, depth[i, j] + JUST_BEHIND, far[i, j] + BEHIND)
         seen = (there[:, 2] < lying) & (facing < FACING) & inside
-        return cls(raster.box, crop, blur(crop, 0.085 * scale), person, places, scale, facing, seen)
+        return cls(
+            box=raster.box,
+            crop=crop,
+            blurred=blur(crop, 0.085 * scale),
+            person=person,
+            places=places,
+            scale=scale,
+            facing=facing,
+            seen=seen,
+        )
 
     def visibility(self, rig: Rig) -> np.ndarray:
-        """(n,) in [0, 1]: how far the photograph shows a vertex, softer than `seen`."""
+        """How far the photograph shows each vertex, (n,) in [0, 1]: a soft form of `seen`."""
         seen = self.seen.astype(np.float32)
         v = np.minimum(seen, rig.neighbours @ seen)
         v = 0.5 * v + 0.5 * (rig.neighbours @ v)
@@ -85,13 +98,12 @@ class View:
 
 
 def blur(image: np.ndarray, sigma: float) -> np.ndarray:
-    """image (h, w) or (h, w, c) softened by sigma pixels."""
+    """An image (h, w) or (h, w, c), blurred by a Gaussian of sigma pixels."""
     return gaussian_filter(image, (sigma, sigma, 0)[: image.ndim], truncate=2.5)
 
 
 def teeth_on_lips(rig: Rig, view: View) -> np.ndarray:
-    """(n,) in [0, 1]: where the photograph shows teeth or the mouth's dark instead of the lip that should be
-    there.
+    """Lip vertices at which the photograph shows teeth or the mouth's dark instead, (n,) in [0, 1].
 
     Landmarks of an open mouth lie a little inside it: what differs much from the lip's own colour is no lip.
     """
@@ -104,15 +116,16 @@ def teeth_on_lips(rig: Rig, view: View) -> np.ndarray:
         sure, near = lip & (rig.lips.away > 0.3) & (rig.lips.away < 0.75), lip & (rig.lips.away < 0.6)
         if sure.sum() < 5:
             continue
-        own = np.median(colours[sure], 0)
-        off = np.abs(colours[near] - own).sum(1) / max(own.sum(), 0.1)
+        usual = np.median(colours[sure], 0)
+        off = np.abs(colours[near] - usual).sum(1) / max(usual.sum(), 0.1)
         out[near] = smoothstep(off, 0.22, 0.4)
     return np.maximum(out, np.minimum(2 * (rig.neighbours @ out), 1) * (rig.lips.away < 0.6))
 
 
 def lashes_above(rig: Rig, view: View, fill: np.ndarray) -> np.ndarray:
-    """(n,) in [0, 1]: where an open eye's lashes, folds or make-up lie over the skin above it: a shut eye has
-    taken them along. fill (n, 3): the skin's colours.
+    """Skin above an open eye that its lashes, folds or make-up cover, (n,) in [0, 1].
+
+    A shut eye takes them along and uncovers that skin. fill (n, 3): the skin's colours (`fill_colours`).
     """
     off = np.abs(bilinear(view.blurred, view.places) - fill).sum(1) / np.maximum(fill.sum(1), 0.15)
     light = view.crop.mean(2)
@@ -126,11 +139,11 @@ def lashes_above(rig: Rig, view: View, fill: np.ndarray) -> np.ndarray:
 
 
 def fill_colours(rig: Rig, view: View, visible: np.ndarray, no_lip: np.ndarray) -> np.ndarray:
-    """(n, 3): the skin's colours where the photograph is silent, spread over the mesh from what it shows
-    clearly.
+    """Colours (n, 3) of the skin, spread over the mesh from the vertices that the photograph shows clearly.
 
-    Lashes, brows, the lips' and lids' rims and grazing or covered skin give none: they are what soot comes
-    from.
+    Lashes, brows, the rims of lips and lids, and skin that is covered or seen at a grazing angle are no
+    sources: their colours would look like soot elsewhere. visible (n,): as of `View.visibility`. no_lip (n,):
+    as of `teeth_on_lips`.
     """
     colours = bilinear(view.blurred, view.places)
     size = max(3, int(0.4 * view.scale) | 1)
@@ -166,7 +179,7 @@ def fill_colours(rig: Rig, view: View, visible: np.ndarray, no_lip: np.ndarray) 
 
 
 def _below(rig: Rig, lids: Lids, source: np.ndarray) -> np.ndarray:
-    """(n,) bool: clear skin under an eye."""
+    """The vertices of clear skin under an eye, (n,) bool; source (n,) bool: those of clear skin anywhere."""
     x = rig.neutral[lids.zip.lower, 0]
     inside = (rig.neutral[:, 0] > x.min()) & (rig.neutral[:, 0] < x.max())
     return source & inside & (rig.neutral[:, 1] < 2.3) & (rig.neutral[:, 1] > 0.9)

@@ -1,6 +1,4 @@
-"""Teeth: a set that fits the face, the portrait's own where it shows them whole, and how single ones are
-shaded.
-"""
+"""Teeth: a set that fits the face, the portrait's own where it shows them whole, and the shading of each."""
 
 from __future__ import annotations
 
@@ -16,31 +14,33 @@ from .skin import blur
 from .zips import smoothstep
 
 LOWERED = 0.13  # cm by which the upper teeth hang lower than the model's: a mouth that speaks shows them
-LONGER = 0.3  # of an upper tooth: the model's gums end so low that a smile would show little else
-BROADER = (0.06, 0.0, 0.03)  # of a tooth: else there are gaps between them
-SHORTER = (0.0, 0.09, 0.02, 0.07, 0.1, 0.1)  # cm, from the middle outwards: the edges stand in no line
+LONGER = 0.3  # of an upper tooth's height: the model's gums end so low that a smile would show little else
+BROADER = (0.06, 0.0, 0.03)  # of a tooth's size: without it there are gaps between them
+SHORTER = (0.0, 0.09, 0.02, 0.07, 0.1, 0.1)  # cm, from the middle outwards: the edges form no straight line
 PALER = (1.0, 0.96, 0.89, 0.78, 0.62, 0.5)  # light from the middle outwards: the cheeks' shadow
-CHILD = (0.9, 1.0)  # the eyes' distance, of the height from the nose's bridge to the chin
-FRONT = 1.1  # cm from the middle: the teeth that have to be whole
-TALL = 0.7  # cm that they have to be: crowns, not edges between lips
-NEAR_LIP = 0.5  # cm below the fitted upper lip at which a tooth's pixels have to begin
-CRACK = 0.25  # cm of columns without teeth, between two of them
-FADES = 0.07  # cm over which own teeth meet the model's
+CHILD = (0.9, 1.0)  # the eyes' distance over the height from the nose's bridge to the chin: adult, child
+FRONT = 1.1  # cm from the middle: the teeth that the photograph has to show whole
+TALL = 0.7  # cm that these have to be high: crowns, not edges between lips
+NEAR_LIP = 0.5  # cm below the fitted upper lip within which a tooth's pixels have to begin
+CRACK = 0.25  # cm of columns without teeth that count as a crack between two teeth
+FADES = 0.07  # cm over which the photograph's teeth fade into the model's
 
 
 def childlike(rig: Rig, person: np.ndarray) -> float:
-    """0 for the face of an adult, 1 of a small child: by how wide its eyes stand for its height from nose to
-    chin.
+    """How childlike a face is: 0 an adult's, 1 a small child's.
 
-    person (n, 3): what the portrait's identity moves, cm.
+    It is judged by the distance of the eyes for the height from nose to chin. person (n, 3): displacement of
+    the vertices by the portrait's identity, cm.
     """
     eye, other, nose, chin = (rig.neutral + person)[rig.ibug68[[36, 45, 27, 8]]]
     return float(smoothstep(np.asarray(np.linalg.norm(eye - other) / np.linalg.norm(nose - chin)), *CHILD))
 
 
 def teeth(rig: Rig, child: float = 0.0, lower: float = 0.0) -> np.ndarray:
-    """What makes a set of teeth of the model's (n, 3), cm: child in [0, 1], smaller ones that show less;
-    lower: cm by which the upper ones hang lower.
+    """The displacement (n, 3), cm, that makes natural teeth of the model's.
+
+    child in [0, 1]: 1 gives a small child's, which are smaller and show less. lower: cm by which the upper
+    teeth hang lower.
     """
     move = np.zeros_like(rig.neutral)
     upper = np.flatnonzero(rig.is_part("teeth_upper"))
@@ -63,19 +63,21 @@ def teeth(rig: Rig, child: float = 0.0, lower: float = 0.0) -> np.ndarray:
 
 
 def numbered(rig: Rig, name: str) -> list[tuple[int, np.ndarray]]:
-    """The single teeth of a row: 0 beside the middle to 5 at the back, and their vertices."""
+    """The teeth of the row `name`: the number of each, 0 in the middle to 5 at the back, and its vertices."""
     rows = np.flatnonzero(rig.is_part(name))
     count, piece = connected_components(rig.adjacency[rows][:, rows], directed=False)
-    found = [rows[piece == k] for k in range(count)]
-    sides = [[tooth for tooth in found if rig.neutral[tooth, 0].mean() * s > 0] for s in (-1, 1)]
+    row = [rows[piece == k] for k in range(count)]
+    sides = [[tooth for tooth in row if rig.neutral[tooth, 0].mean() * s > 0] for s in (-1, 1)]
     for side in sides:
         side.sort(key=lambda tooth: -rig.neutral[tooth, 2].mean())
     return [(min(k, 5), tooth) for side in sides for k, tooth in enumerate(side)]
 
 
 def tone(rig: Rig, tint: float) -> np.ndarray:
-    """(n, 3): of the light, what a place on a tooth gives back: single teeth are round, warmer at the gum,
-    greyer at the edge, darker towards the back. tint: 1, or 0 for a grey picture.
+    """The share of light (n, 3), RGB, that each point of a tooth reflects; 1 elsewhere.
+
+    Teeth are round, warmer at the gum, greyer at the edge and darker towards the back. tint: 1, or 0 for a
+    grey picture.
     """
     out = np.ones((len(rig.rows), 3), np.float32)
     for name, up in (("teeth_upper", 1), ("teeth_lower", -1)):
@@ -97,9 +99,11 @@ def tone(rig: Rig, tint: float) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class OwnTeeth:
-    """What a photograph shows of its teeth. mask (h, w) in [0, 1]: the upper ones, 0 everywhere where they do
-    not show whole. lower: cm by which their edge lies lower than the model's; 0 where an open mouth does not
-    show it. white (3,): their colour, None where none show.
+    """What a photograph shows of the teeth.
+
+    mask (h, w) in [0, 1]: the upper teeth; all 0 unless they are shown whole. lower: cm by which their edge
+    lies lower than the model's; 0 unless an open mouth shows it. white (3,): their colour, None where no
+    teeth are shown.
     """
 
     mask: np.ndarray
@@ -108,8 +112,10 @@ class OwnTeeth:
 
 
 def pale_inside(crop: np.ndarray, inside: np.ndarray, scale: float) -> np.ndarray:
-    """(h, w) bool: where teeth show in the mouth's inside (h, w) of a crop (h, w, 3): as light as in their
-    column, and less red than the lips; nowhere if all is alike.
+    """A mask (h, w) of the teeth in a crop (h, w, 3): light for their column, and less red than the lips.
+
+    inside (h, w) bool: the mouth's inside. scale: pixels a cm. Where all of the inside is about equally
+    light, the mask is empty.
     """
     light, red = crop.mean(2), (crop[..., 0] - crop[..., 1]) / np.maximum(crop[..., 0], 0.05)
     around = binary_dilation(inside, iterations=round(0.3 * scale) + 1)
@@ -124,11 +130,10 @@ def pale_inside(crop: np.ndarray, inside: np.ndarray, scale: float) -> np.ndarra
 
 
 def own_teeth(rig: Rig, crop: np.ndarray, kinds: np.ndarray, places: np.ndarray, scale: float) -> OwnTeeth:
-    """The teeth that a photograph shows. They are kept whole or not at all: pieces of teeth beside a model's
-    are no teeth.
+    """The teeth that a photograph shows: whole ones or none, for pieces would stand beside the model's.
 
-    crop (h, w, 3); kinds (h, w) what the fitted mesh shows there; places (n, 2) pixels of crop; scale: pixels
-    a cm.
+    crop (h, w, 3): the photograph around the face. kinds (h, w): the kind of the fitted mesh at each pixel,
+    as in `layer`. places (n, 2): the vertices, pixels of the crop. scale: pixels a cm.
     """
     inside = kinds == MOUTH
     h, w = inside.shape
@@ -140,35 +145,35 @@ def own_teeth(rig: Rig, crop: np.ndarray, kinds: np.ndarray, places: np.ndarray,
     row, column = np.arange(h)[:, None], np.arange(w)
     middle = (column >= places[front, 0].min()) & (column <= places[front, 0].max())
     white, lower = None, 0.0
-    own = crop[pale & middle]
-    if len(own) > 20:
-        white = own[own.mean(1) >= np.quantile(own.mean(1), 0.6)].mean(0)
+    tones = crop[pale & middle]
+    if len(tones) > 20:
+        white = tones[tones.mean(1) >= np.quantile(tones.mean(1), 0.6)].mean(0)
     pale = binary_closing(pale, np.ones((1, 2 * max(1, round(0.06 * scale)) + 1))) & inside
     top, low = inside.argmax(0), inside.argmax(0) + inside.sum(0)
     near = pale & (row < top + np.minimum(NEAR_LIP * scale, 0.6 * (low - top)))
-    found = near.any(0)
+    toothed = near.any(0)
     start = near.argmax(0)
     after = ~pale & (row > start)
-    end = np.where(found, after.argmax(0), 0.0)
-    seen = middle & found & (end - start > 0.3 * scale) & (end < low - 0.15 * scale)
+    end = np.where(toothed, after.argmax(0), 0.0)
+    seen = middle & toothed & (end - start > 0.3 * scale) & (end < low - 0.15 * scale)
     if seen.sum() >= 0.5 * middle.sum():
         lower = float(np.clip((np.median(end[seen]) - places[front, 1].max()) / scale, -0.2, 0.6))
-    if found.sum() < 2:
+    if toothed.sum() < 2:
         return OwnTeeth(nothing, lower, white)
     cracks = np.ones(2 * max(1, round(CRACK * scale / 2)) + 1)
-    whole = _longest(binary_closing(np.pad(found, w), cracks)[w:-w] & (low > top), middle)
-    end = median_filter(np.interp(column, column[found], end[found]), round(0.6 * scale) | 1)
+    whole = _longest(binary_closing(np.pad(toothed, w), cracks)[w:-w] & (low > top), middle)
+    end = median_filter(np.interp(column, column[toothed], end[toothed]), round(0.6 * scale) | 1)
     front_seen = middle & whole
-    if front_seen.sum() < 0.9 * middle.sum() or np.median((end - start)[front_seen & found]) < TALL * scale:
+    if front_seen.sum() < 0.9 * middle.sum() or np.median((end - start)[front_seen & toothed]) < TALL * scale:
         return OwnTeeth(nothing, lower, white)
     mask = inside & whole & (row <= end)
     return OwnTeeth(blur(binary_dilation(mask).astype(np.float32), FADES * scale), lower, white)
 
 
 def _longest(columns: np.ndarray, middle: np.ndarray) -> np.ndarray:
-    """The run of columns (w,) that holds most of the middle's."""
+    """The run of columns (w,) bool that contains the most columns of `middle` (w,) bool."""
     runs, count = label(columns)
     if not count:
         return columns
-    held = np.bincount(runs[middle], minlength=count + 1)[1:]
-    return runs == 1 + held.argmax()
+    shared = np.bincount(runs[middle], minlength=count + 1)[1:]
+    return runs == 1 + shared.argmax()
