@@ -84,7 +84,7 @@ def _prepare(options: Namespace, words: Sequence[str], merging: bool) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from ..data.prepare.graph import settled
+    from ..data.prepare.graph import ModelChoices, settled
     from ..data.prepare.prepare import Request, list_entries, prepare, write_settings
     from ..data.prepare.settings import PrepareConfig
     from ..data.prepare.worker import Setup
@@ -107,17 +107,17 @@ def _prepare(options: Namespace, words: Sequence[str], merging: bool) -> int:
         retry=options.retry_failed and not merging,
         clips_per_shard=options.clips_per_shard,
     )
-    config = settled(
-        PrepareConfig(**_settings(options)),
-        options.finder,
-        None if options.face_model is None else Path(options.face_model),
-        None if options.syncnet is None else Path(options.syncnet),
-        options.sync,
-        None if options.arcface is None else Path(options.arcface),
-        options.latents,
-        options.device,
-        options.motion,
+    models = ModelChoices(
+        finder=options.finder,
+        face_model=None if options.face_model is None else Path(options.face_model),
+        syncnet=None if options.syncnet is None else Path(options.syncnet),
+        sync=options.sync,
+        arcface=None if options.arcface is None else Path(options.arcface),
+        latents=options.latents,
+        device=options.device,
+        motion=options.motion,
     )
+    config = settled(PrepareConfig(**_settings(options)), models)
     if not options.timeout > 0:
         raise InputError(f"--timeout {options.timeout:g}: give seconds above 0")
     setup = Setup(out.absolute(), config, _bytes(options.memory), options.timeout)

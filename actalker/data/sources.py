@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from typing_extensions import NotRequired, TypedDict
+
 from ..errors import InputError
 from ..extras import need
 from ..media.files import files_below
@@ -21,6 +23,27 @@ INDEX = "index.json"
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 WILD = set("*?[")
 log = logging.getLogger("actalker")
+
+
+class ClipIndex(TypedDict):
+    """What an index says of a clip. files: suffix -> offset, size in bytes and, of newer shards, CRC-32."""
+
+    clip: str
+    person: str
+    frames: int
+    files: dict[str, list[int]]
+
+
+class ShardIndex(TypedDict):
+    """What an index says of a shard: its numbers of clips and bytes, and key -> each clip in it.
+
+    members and content, a hash, are not in indices of other writers.
+    """
+
+    clips: int
+    bytes: int
+    members: NotRequired[dict[str, ClipIndex]]
+    content: NotRequired[str]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Stage `bars`: black bars at a picture's sides, for a whole clip, so that nothing is cut from them.
+"""Stage `bars`: finds black bars at a picture's sides, the same for a whole clip, so that they are cut off.
 
 Letters: h, w size of the picture.
 """
@@ -6,13 +6,12 @@ Letters: h, w size of the picture.
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 
 from ...media.video import read_frames
 from .cut import part
-from .stages import Work
+from .stages import Values, Work
 
 LOOKS = Fraction(2)  # frames a second that are looked at
 DARK = 40  # of 255: a bar is no lighter
@@ -22,8 +21,8 @@ STRAIGHT = 0.35  # share of a bar's inner edge that must be lit beside it: a dar
 SOFT = 4  # pixels in which the edge may blur
 
 
-def measure_bars(work: Work, config: None) -> dict[str, Any]:
-    """Pixels of the picture that are bars, at each side: left, top, right, bottom."""
+def measure_bars(work: Work, config: None) -> Values:
+    """The widths of the bars at the picture's `left`, `top`, `right` and `bottom`, in pixels."""
     video, span = work.entry.video, part(work)
     assert video is not None
     brightest: np.ndarray | None = None
@@ -42,10 +41,10 @@ def _any_dark_side(brightest: np.ndarray) -> bool:
 
 
 def find_bars(brightest: np.ndarray) -> tuple[int, int, int, int]:
-    """Bars at the left, top, right and bottom of a clip, in pixels.
+    """The widths of the bars at the left, top, right and bottom of a clip, in pixels.
 
-    brightest: (h, w) uint8, the lightest that each pixel becomes, of its channels too. A bar is dark and even
-    from the border to a straight edge; a dark background ends where the person does, at no straight edge.
+    brightest: (h, w) uint8, the maximum of each pixel over all frames and channels. A bar is dark and even
+    from the border to a straight edge; a dark background ends at the person's outline, which is not straight.
     """
     h, w = brightest.shape
     dark = [int(np.median(side)) for side in (brightest[:, 0], brightest[0], brightest[:, -1], brightest[-1])]

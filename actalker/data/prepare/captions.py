@@ -1,7 +1,7 @@
 """Stage `captions`: a clip's script, from its caption file, its texts, or its attributes and their times.
 
-The script is a base text and phases in seconds of the clip, as `--text` takes it (ActAvatar's structured
-prompt).
+The script is a base text and phases in seconds of the clip, in the form of `--text` (the structured prompt
+of ActAvatar).
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from ...errors import InputError
 from ...provenance import file_hash
 from ...signals.script import parse_script
 from ...timeline import parse_seconds
 from .entries import Entry
-from .stages import Work
+from .stages import Values, Work
 
 LONGEST = 4000  # characters of a text
 MOST_PHASES = 64
@@ -41,8 +41,23 @@ EMOTIONS = {  # CelebV-HQ's eight labels, as one says them
 IRREGULAR = {"head_wagging": "wags the head", "make_a_face": "makes a face", "shake_head": "shakes the head"}
 
 
-def caption_reads(entry: Entry) -> list[Any]:
-    """Of an entry: the caption file's content, texts and attributes."""
+class TimedText(TypedDict):
+    """What a clip shows from `start` to `end`, seconds."""
+
+    text: str
+    start: float
+    end: float
+
+
+class ClipScript(TypedDict):
+    """A base text and phases, in seconds from the start of the annotated clip."""
+
+    base: str
+    phases: list[TimedText]
+
+
+def caption_reads(entry: Entry) -> list[object]:
+    """What stage `captions` reads of an entry: the caption file's content, texts and attributes."""
     beside = None
     if entry.caption is not None:
         try:
@@ -53,11 +68,16 @@ def caption_reads(entry: Entry) -> list[Any]:
     return [beside, entry.texts, entry.appearance, entry.actions, emotions]
 
 
-def measure_captions(work: Work, config: None) -> dict[str, Any]:
-    """base, phases [{text, start, end}] in seconds, where they come from, and the attributes' names."""
+def measure_captions(work: Work, config: None) -> Values:
+    """The script of a clip: `base` and `phases` [{text, start, end}] in its seconds.
+
+    `from`: where the script comes from (file, text, attributes or none). `actions`, `emotions`: names of the
+    attributes.
+    """
     entry, cut = work.entry, work.before["cut"].values
     source, script = _script(entry)
-    phases, late = [], cut.get("late", 0.0)
+    phases: list[TimedText] = []
+    late = cut.get("late", 0.0)
     for phase in script["phases"][:MOST_PHASES]:
         start, end = max(0.0, phase["start"] - late), min(cut["duration"], phase["end"] - late)
         if end - start > 0.02:  # a phase behind the clip's end is not seen
@@ -71,18 +91,18 @@ def measure_captions(work: Work, config: None) -> dict[str, Any]:
     }
 
 
-def _script(entry: Entry) -> tuple[str, dict[str, Any]]:
-    """Where a clip's script comes from, and the script."""
+def _script(entry: Entry) -> tuple[str, ClipScript]:
+    """Where a clip's script comes from, and the script. Raises: InputError for a file without one."""
     if entry.caption is not None:
         return "file", _from_file(entry.caption)
     if entry.texts:
         return "text", {"base": entry.texts[0], "phases": []}
-    told = _from_attributes(entry)
-    return ("none", {"base": "", "phases": []}) if told is None else ("attributes", told)
+    script = _from_attributes(entry)
+    return ("none", {"base": "", "phases": []}) if script is None else ("attributes", script)
 
 
 def third_person(action: str) -> str:
-    """An action's name as a verb of the third person: `nod` to `nods`, `close_eyes` to `closes eyes`."""
+    """An action's name in the third person: `nod` becomes `nods`, `close_eyes` becomes `closes eyes`."""
     if action in IRREGULAR:
         return IRREGULAR[action]
     verb, _, rest = action.partition("_")
@@ -93,13 +113,14 @@ def third_person(action: str) -> str:
     return " ".join([verb, *rest.split("_")]).strip()
 
 
-def _from_attributes(entry: Entry) -> dict[str, Any] | None:
+def _from_attributes(entry: Entry) -> ClipScript | None:
+    """A script that says who the entry's attributes describe and what they do; None without actions."""
     who = "a person"
     if entry.appearance:
         who = "a man" if "male" in entry.appearance else "a woman"
     acts = [third_person(action) for action in entry.actions]
     lasting = [_feels(e.name) for e in entry.emotions if e.start is None]
-    timed = [
+    timed: list[TimedText] = [
         {"text": _feels(e.name), "start": float(e.start), "end": float(e.stop)}
         for e in entry.emotions
         if e.start is not None and e.stop is not None
@@ -113,14 +134,15 @@ def _feels(emotion: str) -> str:
     return EMOTIONS.get(emotion, f"looks {emotion}")
 
 
-def _from_file(path: Path) -> dict[str, Any]:
-    """A .txt holds a script or the base text; a .json one, a list of texts, or `base` and `phases`.
+def _from_file(path: Path) -> ClipScript:
+    """The script of a caption file.
 
-    Raises: InputError for what is neither.
+    A .txt holds a script or a base text; a .json one of these, a list of texts, or `base` and `phases`.
+    Raises: InputError for any other content.
     """
     try:
-        held = path.read_bytes()[:MOST_BYTES]
-        text = held.decode("utf-16" if held.startswith(UTF_16) else "utf-8-sig")
+        data = path.read_bytes()[:MOST_BYTES]
+        text = data.decode("utf-16" if data.startswith(UTF_16) else "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"its caption {path.name} cannot be read as text ({error})") from None
     if path.suffix.lower() == ".txt":
@@ -139,14 +161,15 @@ def _from_file(path: Path) -> dict[str, Any]:
     phases = content.get("phases") or []
     if not isinstance(phases, list):
         raise InputError(f"its caption {path.name}: 'phases' is no list of {{text, start, end}}")
-    told = _from_text(base, path.name)
-    return {**told, "phases": told["phases"] + [_phase(path.name, k, one) for k, one in enumerate(phases)]}
+    script = _from_text(base, path.name)
+    more = [_phase(path.name, k, phase) for k, phase in enumerate(phases)]
+    return {"base": script["base"], "phases": script["phases"] + more}
 
 
-def _from_text(text: str, name: str) -> dict[str, Any]:
-    """A script as `--text` takes it (`a woman speaks | 0-1: smiles`), or a text without times.
+def _from_text(text: str, name: str) -> ClipScript:
+    """The script in a text: in the form of `--text` (`a woman speaks | 0-1: smiles`), or a base text alone.
 
-    Raises: InputError for a script that cannot be read.
+    name: of the caption file, for messages. Raises: InputError for a script that cannot be read.
     """
     if not _TIMED.search(text):
         return {"base": text, "phases": []}
@@ -154,11 +177,14 @@ def _from_text(text: str, name: str) -> dict[str, Any]:
         script = parse_script(text, duration=Fraction(LONGEST_PHASE))
     except InputError as error:
         raise InputError(f"its caption {name}: {error}") from None
-    phases = [{"text": p.text, "start": float(p.start), "end": float(p.stop)} for p in script.phases]
+    phases: list[TimedText] = [
+        {"text": p.text, "start": float(p.start), "end": float(p.stop)} for p in script.phases
+    ]
     return {"base": script.base, "phases": phases}
 
 
-def _phase(name: str, k: int, phase: Any) -> dict[str, Any]:
+def _phase(name: str, k: int, phase: Any) -> TimedText:
+    """Phase number k of a JSON caption. Raises: InputError unless it is {text, start, end}."""
     try:
         start, end = (float(parse_seconds(phase[side])) for side in ("start", "end"))
         text = phase["text"]
@@ -172,4 +198,5 @@ def _phase(name: str, k: int, phase: Any) -> dict[str, Any]:
 
 
 def _tidy(text: str) -> str:
+    """A text on one line, of LONGEST characters at most, without the `|` that separates phases."""
     return " ".join(text.split())[:LONGEST].replace("|", "/")

@@ -1,4 +1,4 @@
-"""CelebV-HQ's JSON and CelebV-Text's, which looks alike and means other units.
+"""Readers of CelebV-HQ's JSON and of CelebV-Text's, which has the same form and other units.
 
 CelebV-HQ (Zhu et al. 2022): boxes in shares of the picture. CelebV-Text (Yu et al. 2023): boxes in pixels,
 and keys `start_frame`, `end_frame` that hold seconds.
@@ -30,7 +30,7 @@ class _Wrong(Exception):
 
 
 def is_celebv(path: Path) -> bool:
-    """Whether a JSON's top level names `clips`. Raises: InputError when it does and cannot be read so."""
+    """Whether a JSON's top level names `clips`. Raises: InputError when it does but cannot be read."""
     try:
         with open(path, "rb") as file:
             head = file.read(1 << 20)
@@ -47,7 +47,7 @@ def is_celebv(path: Path) -> bool:
 def read_celebv(path: Path) -> list[Entry]:
     """The entries of a CelebV JSON; `person` is the id of the raw video."""
     content = _load(path, _object)
-    meta: Mapping[str, Any] = next(
+    meta: Mapping[str, object] = next(
         (content[k] for k in ("meta_info", "mete_info") if isinstance(content.get(k), Mapping)), {}
     )
     names = {kind: _names(meta.get(f"{kind}_mapping")) for kind in ("appearance", "action")}
@@ -60,31 +60,38 @@ def read_celebv(path: Path) -> list[Entry]:
     return entries
 
 
-def _load(path: Path, made: Callable[[list[tuple[str, Any]]], Any] | None = None) -> dict[str, Any]:
+def _load(
+    path: Path, on_object: Callable[[list[tuple[str, object]]], object] | None = None
+) -> dict[str, Any]:
+    """The object that a JSON file holds, empty for other content. on_object: makes each object in it.
+
+    Raises: InputError for a file that is no JSON, or too large.
+    """
     if path.stat().st_size > LARGEST:
         raise InputError(f"{path}: has more than 4 GiB; cut it into several")
     try:
-        content = json.loads(path.read_bytes(), parse_constant=_no_number, object_pairs_hook=made)
+        content = json.loads(path.read_bytes(), parse_constant=_no_number, object_pairs_hook=on_object)
     except (ValueError, RecursionError, OSError) as error:
         reason = " ".join(str(error).split())[:100]
         raise InputError(f"{path}: is not JSON ({reason}); download it again") from None
     return content if isinstance(content, dict) else {}
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object; a name that it has twice is told, for the last one counts."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """A JSON object; logs a name that it has twice, because only the last one counts."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
         twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
         log.warning("a list of clips has '%s' more than once; the last one counts", twice[:80])
-    return found
+    return content
 
 
 def _no_number(text: str) -> float:
     return math.nan  # found where the value is used, so that it costs its own entry only
 
 
-def _entry(clip: str, entry: Any, names: Mapping[str, Sequence[str]]) -> Entry:
+def _entry(clip: str, entry: object, names: Mapping[str, Sequence[str]]) -> Entry:
+    """The entry of a clip. names: of the attributes, by kind. Raises: _Wrong."""
     if not clip or "\0" in clip:
         raise _Wrong("its name is empty or holds a zero byte")
     if not isinstance(entry, Mapping):
@@ -108,7 +115,7 @@ def _entry(clip: str, entry: Any, names: Mapping[str, Sequence[str]]) -> Entry:
     )
 
 
-def _span(duration: Any) -> Interval:
+def _span(duration: object) -> Interval:
     if not isinstance(duration, Mapping):
         raise _Wrong(f"duration is {_kind(duration)}, not an object")
     times = []
@@ -122,7 +129,7 @@ def _span(duration: Any) -> Interval:
     return Interval(*(Fraction(str(t)) for t in times))
 
 
-def _box(box: Any) -> tuple[tuple[float, float, float, float] | None, bool]:
+def _box(box: object) -> tuple[tuple[float, float, float, float] | None, bool]:
     """(left, top, right, bottom) and whether in pixels."""
     if box is None:
         return None, False
@@ -141,7 +148,8 @@ def _box(box: Any) -> tuple[tuple[float, float, float, float] | None, bool]:
     return (left, top, right, bottom), pixels
 
 
-def _number(value: Any, what: str, low: float, high: float) -> float:
+def _number(value: object, what: str, low: float, high: float) -> float:
+    """A number from `low` to `high`. what: its name, for messages. Raises: _Wrong."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise _Wrong(f"{what} is {_kind(value)}, not a number")
     if not low <= value <= high:  # also NaN
@@ -149,22 +157,23 @@ def _number(value: Any, what: str, low: float, high: float) -> float:
     return float(value)
 
 
-def _names(mapping: Any) -> tuple[str, ...]:
+def _names(mapping: object) -> tuple[str, ...]:
     return tuple(str(name)[:40].lower() for name in mapping) if isinstance(mapping, list) else ()
 
 
-def _flags(flags: Any, names: Sequence[str]) -> tuple[str, ...]:
-    """The names whose flag is 1. Attributes are extras: what is wrong with them costs only them."""
+def _flags(flags: object, names: Sequence[str]) -> tuple[str, ...]:
+    """The names whose flag is 1; none where the flags are malformed, because attributes are optional."""
     if not isinstance(flags, list) or len(flags) != len(names):
         return ()
     return tuple(name for name, flag in zip(names, flags, strict=True) if flag == 1)
 
 
-def _emotions(emotion: Any) -> tuple[Emotion, ...]:
+def _emotions(emotion: object) -> tuple[Emotion, ...]:
+    """The emotion of a clip, or those of its parts; malformed ones are left out."""
     labels = emotion.get("labels") if isinstance(emotion, Mapping) else None
     if isinstance(labels, str):
         return (Emotion(labels[:40].lower()),)
-    found = []
+    emotions = []
     for label in labels if isinstance(labels, list) else []:
         if isinstance(label, Mapping) and isinstance(label.get("emotion"), str):
             try:
@@ -172,17 +181,18 @@ def _emotions(emotion: Any) -> tuple[Emotion, ...]:
             except _Wrong:
                 continue
             if stop > start:
-                found.append(
+                emotions.append(
                     Emotion(label["emotion"][:40].lower(), Fraction(str(start)), Fraction(str(stop)))
                 )
-    return tuple(found)
+    return tuple(emotions)
 
 
-def _texts(texts: Any) -> tuple[str, ...]:
-    given = [texts] if isinstance(texts, str) else texts if isinstance(texts, list) else []
-    return tuple(text[:2000] for text in given if isinstance(text, str))
+def _texts(texts: object) -> tuple[str, ...]:
+    candidates = [texts] if isinstance(texts, str) else texts if isinstance(texts, list) else []
+    return tuple(text[:2000] for text in candidates if isinstance(text, str))
 
 
-def _kind(value: Any) -> str:
+def _kind(value: object) -> str:
+    """What a JSON value is, in words for messages."""
     kinds = {type(None): "missing", str: "text", list: "a list", dict: "an object", bool: "true or false"}
     return kinds.get(type(value), f"{str(value)[:20]}")

@@ -1,7 +1,7 @@
-"""Stages `cut` (which part of which video), `shots` (no cut inside), `render` (the square clip, 25 fps, 16
-kHz).
+"""Stages `cut` (which part of which video), `shots` (no cut inside) and `render` (the square clip, 25 fps,
+16 kHz).
 
-The part is read from its video wherever frames are needed: exact, and encoded once.
+Every stage reads the part from its video, so frames are exact and encoded only once.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import wave
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 
@@ -22,7 +21,7 @@ from ...media.writer import VideoWriter
 from ...timeline import Interval
 from .entries import Entry
 from .settings import CutConfig, CutLimits, RenderConfig, ShotsConfig, ShotsLimits
-from .stages import Work
+from .stages import Values, Work
 
 CLIP, SOUND = "clip.mp4", "sound.wav"
 RATE = 16000
@@ -32,17 +31,17 @@ SOFT = 2  # pixels beside a bar that are darker than the picture
 SEEN = 256  # pixels of the longer side in which cuts are looked for
 
 
-def cut_reads(entry: Entry) -> list[Any]:
-    """Of an entry: times and box."""
+def cut_reads(entry: Entry) -> list[object]:
+    """What stage `cut` reads of an entry: its times and its box."""
     span = None if entry.span is None else [str(entry.span.start), str(entry.span.stop)]
     return [span, entry.box, entry.box_height]
 
 
 def part(work: Work) -> Interval | None:
-    """The clip's time in its picture, from the first frame on; None: all of it.
+    """The clip's time span, counted from the video's first frame; None for the whole video.
 
-    Annotated times are the file's, as `ffmpeg -ss` counts them; a picture may begin later than its file.
-    Raises: InputError when nothing of the picture is in it.
+    Annotated times count from the file's start, as `ffmpeg -ss` does; the picture may begin later than that.
+    Raises: InputError when no frame lies in the span.
     """
     span, info = work.entry.span, work.before["probe"].values
     if span is None:
@@ -57,16 +56,18 @@ def part(work: Work) -> Interval | None:
     return Interval(start, stop)
 
 
-def measure_cut(work: Work, config: CutConfig) -> dict[str, Any]:
-    """The clip's time and box in its video: start and duration in seconds of the file, pixels.
+def measure_cut(work: Work, config: CutConfig) -> Values:
+    """The clip's place in its video: `start` (from the file's start) and `duration` in seconds, `box` in
+    pixels.
 
-    missing: seconds of its annotated time after the video's end; late: before the picture's begin.
+    `missing`, where there are any: annotated seconds after the video's end; `late`: those before the picture
+    begins.
     """
     entry, info = work.entry, work.before["probe"].values
     late, length = float(Fraction(info["late"])), info["duration"]
     span = part(work) or Interval(Fraction(0))
     start, stop = float(span.start), length if span.stop is None else float(span.stop)
-    values: dict[str, Any] = {"start": start + late, "duration": min(stop, length) - start}
+    values: Values = {"start": start + late, "duration": min(stop, length) - start}
     frame = 1 / info["fps"]
     if stop > length + frame:
         values["missing"] = round(stop - length, 3)
@@ -76,10 +77,11 @@ def measure_cut(work: Work, config: CutConfig) -> dict[str, Any]:
     return {**values, "box": list(_inside(box, work.before["bars"].values, info))}
 
 
-def _inside(
-    box: tuple[int, int, int, int], bars: dict[str, int], info: dict[str, Any]
-) -> tuple[int, int, int, int]:
-    """A box without the bars at the picture's sides, and without the pixels that blur into them."""
+def _inside(box: tuple[int, int, int, int], bars: dict[str, int], info: Values) -> tuple[int, int, int, int]:
+    """The part of a box inside the black bars and inside the pixels that blur into them, with even sides.
+
+    Raises: InputError where too little is left.
+    """
     left, top, right, bottom = (
         bars[side] + SOFT if bars[side] else 0 for side in ("left", "top", "right", "bottom")
     )
@@ -90,8 +92,8 @@ def _inside(
     return x0, y0, x1 - (x1 - x0) % 2, y1 - (y1 - y0) % 2
 
 
-def judge_cut(values: dict[str, Any], limits: CutLimits) -> str | None:
-    """Too short or too long."""
+def judge_cut(values: Values, limits: CutLimits) -> str | None:
+    """The reason to reject a clip that is too short or too long, or None."""
     if values["duration"] < limits.shortest:
         return f"is {values['duration']:.2f} s long, less than --cut_limits.shortest {limits.shortest:g}"
     if values["duration"] > limits.longest:
@@ -100,9 +102,10 @@ def judge_cut(values: dict[str, Any], limits: CutLimits) -> str | None:
 
 
 def pixel_box(entry: Entry, size: tuple[int, int], grow: float) -> tuple[int, int, int, int]:
-    """x0, y0, x1, y1 of an annotated box in a picture of (h, w), with even sides.
+    """The annotated box in a picture of (h, w) pixels: x0, y0, x1, y1 with even sides.
 
-    Raises: InputError when nothing of the box is in the picture.
+    grow: share of its size that the box gains on every side.
+    Raises: InputError when the box lies outside the picture.
     """
     h, w = size
     if entry.box is None:
@@ -123,7 +126,9 @@ def pixel_box(entry: Entry, size: tuple[int, int], grow: float) -> tuple[int, in
 
 
 def clip_frames(work: Work, fps: Fraction | None = None, size: int | None = None) -> Iterator[np.ndarray]:
-    """The clip's frames, cut from its video; `fps` and `size` as in `read_frames` (size: of the video)."""
+    """The clip's frames (h, w, 3) uint8, cut to its box; `fps` and `size` are those of `read_frames`, for the
+    whole video.
+    """
     values, info = work.before["cut"].values, work.before["probe"].values
     assert work.entry.video is not None
     scale = 1.0 if size is None else min(1.0, size / max(info["width"], info["height"]))
@@ -132,29 +137,34 @@ def clip_frames(work: Work, fps: Fraction | None = None, size: int | None = None
         yield frame[y0:y1, x0:x1]
 
 
-def measure_shots(work: Work, config: ShotsConfig) -> dict[str, Any]:
-    """Times of the cuts in a clip, seconds."""
+def measure_shots(work: Work, config: ShotsConfig) -> Values:
+    """`cuts`: the times of cuts between shots in a clip, seconds, by PySceneDetect."""
     detectors = need("data", "scenedetect.detectors")
     common = need("data", "scenedetect.common")
     fps = work.before["probe"].values["fps"]
     detector = detectors.ContentDetector(threshold=config.threshold, min_scene_len=1)
     cuts = []
     for k, frame in enumerate(clip_frames(work, size=SEEN)):
-        found = detector.process_frame(common.FrameTimecode(k, fps), np.ascontiguousarray(frame[..., ::-1]))
-        cuts += [round(cut.frame_num / fps, 3) for cut in found]
+        detected = detector.process_frame(
+            common.FrameTimecode(k, fps), np.ascontiguousarray(frame[..., ::-1])
+        )
+        cuts += [round(cut.frame_num / fps, 3) for cut in detected]
     return {"cuts": cuts}
 
 
-def judge_shots(values: dict[str, Any], limits: ShotsLimits) -> str | None:
-    """More cuts than allowed."""
+def judge_shots(values: Values, limits: ShotsLimits) -> str | None:
+    """The reason to reject a clip with more cuts than allowed, or None."""
     cuts = values["cuts"]
     if len(cuts) <= limits.most:
         return None
     return f"has {len(cuts)} cut{'s' if len(cuts) > 1 else ''}, the first at {cuts[0]:.2f} s"
 
 
-def measure_render(work: Work, config: RenderConfig) -> dict[str, Any]:
-    """Write the clip: the face's square at `size`, constant rate; its sound, 16 kHz mono, exactly as long."""
+def measure_render(work: Work, config: RenderConfig) -> Values:
+    """Write clip.mp4, the face's square at a constant rate, and sound.wav, 16 kHz mono and exactly as long.
+
+    `sound` is false for a clip without a sound track, which has no sound.wav.
+    """
     square, fps = Crop(*work.before["track"].values["square"]), Fraction(config.fps)
     size = (config.size, config.size)
     with VideoWriter(work.folder / CLIP, fps, size, crf=CRF, threads=1, preset=PRESET) as video:
@@ -167,9 +177,9 @@ def measure_render(work: Work, config: RenderConfig) -> dict[str, Any]:
 
 
 def write_sound(work: Work, seconds: Fraction, later: Fraction = Fraction(0)) -> None:
-    """Write the clip's sound, 16 kHz mono, so long. later: seconds that it comes later than in its video.
+    """Write the clip's sound.wav, 16 kHz mono, `seconds` long, with silence where the video has no sound.
 
-    Where the video holds no sound is silence.
+    later: seconds by which the sound comes later than in its video; negative: earlier.
     """
     assert work.entry.video is not None
     start = (part(work) or Interval(Fraction(0))).start - later

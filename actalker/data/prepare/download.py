@@ -1,6 +1,6 @@
-"""Fetching the raw videos of a list with the user's own yt-dlp, when asked to; never otherwise.
+"""The download of a list's raw videos with the user's own yt-dlp, only where the user asks for it.
 
-An id is an argument of the program, inside an address: no shell sees it, and it can be no option and no path.
+An id is passed inside an address as one argument: no shell sees it, and it cannot be an option or a path.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ LONGEST = 3600  # seconds a video
 
 
 def download(source: Path, folder: Path) -> None:
-    """Fetch every video of a CelebV JSON that is not in `folder` yet; ids that are dead cost their clips
-    only.
+    """Fetch every video of a CelebV JSON that is not in `folder` yet. Videos that are gone are logged.
 
-    Raises: InputError without yt-dlp, or when the source is no JSON with ids.
+    source: the JSON, or a folder that holds one.
+    Raises: InputError without yt-dlp, or when the source holds no list of ids or several.
     """
     program = shutil.which(PROGRAM)
     if program is None:
@@ -37,15 +37,16 @@ def download(source: Path, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder}: cannot be made ({error.strerror})") from None
-    there = {path.stem for path in folder.iterdir()}
+    present = {path.stem for path in folder.iterdir()}
     for video in sorted({entry.person for entry in read_celebv(lists[0]) if entry.problem is None}):
         if not VIDEO_ID.fullmatch(video):
             log.warning("%r is no video id; it is left out", video[:80])
-        elif video not in there:
+        elif video not in present:
             _fetch(program, video, folder)
 
 
 def _fetch(program: str, video: str, folder: Path) -> None:
+    """Fetch the video of an id, up to 1080 lines; logs why where it fails."""
     target = str(folder).replace("%", "%%") + f"/{video}.%(ext)s"
     words = [program, "--no-playlist", "--no-progress", "-f", "bv*[height<=1080]+ba/b", "-o", target]
     words += ["--", f"https://www.youtube.com/watch?v={video}"]

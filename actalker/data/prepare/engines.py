@@ -1,5 +1,4 @@
-"""Where clips are worked on: one process after another, several, or a Ray cluster. The same stages, the same
-bytes.
+"""Where clips are prepared: in one process, several, or a Ray cluster; the stages and bytes are the same.
 
 Every worker has one clip at a time, and clips wait in the source, so memory does not grow with their number.
 Stages of the pool `gpu` have workers of their own; the others wait while too many clips are ready for them.
@@ -14,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence, Set
 from itertools import chain
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from ...errors import InputError
 from ...extras import need
@@ -27,13 +26,34 @@ TRIES = 3  # of a clip whose Ray node is lost
 
 
 class Hand(Protocol):
-    """What does the work: a worker of this machine, or one of a cluster."""
+    """A worker of this machine, or one of a cluster. entry: the clip that it works on, or None."""
 
     entry: Entry | None
 
-    def give(self, entry: Entry) -> None: ...
-    def take(self) -> Outcome | None: ...
-    def stop(self) -> None: ...
+    def give(self, entry: Entry) -> None:
+        """Start to work on a clip."""
+
+    def take(self) -> Outcome | None:
+        """The clip's outcome, or None while it is worked on. Raises: DiskFull."""
+
+    def stop(self) -> None:
+        """End the worker, at once."""
+
+
+H = TypeVar("H", bound=Hand)
+
+
+class Crew(Protocol[H]):
+    """The workers of one machine or cluster."""
+
+    def hand(self, setup: Setup, pool: str, cores: Set[int]) -> H:
+        """A new worker for the stages of a pool. cores: those of this machine that it may use; empty: all."""
+
+    def wait(self, busy: Sequence[H]) -> None:
+        """Wait until one of the busy workers may have something to take, at most a second."""
+
+    def close(self) -> None:
+        """Give back what the workers used."""
 
 
 def run_clips(
@@ -43,23 +63,30 @@ def run_clips(
     workers: int = 1,
     address: str | None = None,
 ) -> Iterator[tuple[Entry, Outcome]]:
-    """Take clips through all stages, in any order; each comes back once.
+    """Take clips through all stages and yield each with its outcome once, in any order.
 
     engine: serial, processes or ray. workers: clips at once (serial: one). address: of a Ray cluster.
-    Nothing is started where there are none.
-    Raises: DiskFull; InputError when the engine is not at hand or cannot be reached.
+    No worker is started where there are no clips.
+    Raises: DiskFull; InputError when the engine is not installed or cannot be reached.
     """
     source = iter(entries)
     first = next(source, None)
     if first is None:
         return
-    crew = _Cluster(address, workers) if engine == "ray" else _Machine()
-    count = 1 if engine == "serial" else workers
+    clips = chain([first], source)
+    if engine == "ray":
+        yield from _run(clips, setup, _Cluster(address, workers), workers)
+    else:
+        yield from _run(clips, setup, _Machine(), 1 if engine == "serial" else workers)
+
+
+def _run(source: Iterator[Entry], setup: Setup, crew: Crew[H], count: int) -> Iterator[tuple[Entry, Outcome]]:
+    """Take clips through all stages with `count` workers of a crew, and one more for a GPU's stages."""
     gpu = setup.config.latents is not None and setup.config.latents.device != "cpu"
     pools = {"cpu": [crew.hand(setup, "cpu", share) for share in _shares(count)]}
     pools["gpu"] = [crew.hand(setup, "gpu", frozenset())] if gpu else []
     try:
-        yield from _scheduled(chain([first], source), pools, crew)
+        yield from _scheduled(source, pools, crew)
     finally:
         for hands in pools.values():
             for hand in hands:
@@ -68,8 +95,9 @@ def run_clips(
 
 
 def _scheduled(
-    source: Iterator[Entry], pools: dict[str, list[Any]], crew: _Machine | _Cluster
+    source: Iterator[Entry], pools: dict[str, list[H]], crew: Crew[H]
 ) -> Iterator[tuple[Entry, Outcome]]:
+    """Give clips to free workers until all are done, those of the pool `cpu` first."""
     ready: deque[Entry] = deque()  # for the pool `gpu`
     while True:
         for hand in pools["gpu"]:
@@ -85,18 +113,18 @@ def _scheduled(
             return
         crew.wait(busy)
         for hand in busy:
-            entry = hand.entry
+            current = hand.entry
             outcome = hand.take()
-            if outcome is None:
+            if outcome is None or current is None:
                 continue
             if outcome.status == "open" and hand in pools["cpu"]:
-                ready.append(entry)
+                ready.append(current)
             else:
-                yield entry, outcome
+                yield current, outcome
 
 
 def _shares(count: int) -> list[Set[int]]:
-    """The cores that each of `count` workers of this machine keeps to: none, where there are more workers."""
+    """The cores of each of `count` workers of this machine; empty sets where there are more workers."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []  # not on macOS
     if count > len(cores):
         return [frozenset()] * count
@@ -117,9 +145,9 @@ class _Machine:
 
 
 def connect(address: str | None, workers: int) -> Any:
-    """Ray, connected to the cluster at an address, or to one of so many workers on this machine.
+    """The module `ray`, connected to the cluster at an address, or to a new one of `workers` CPUs here.
 
-    Raises: InputError when Ray is not installed, or no cluster is there.
+    Raises: InputError when Ray is not installed, or there is no cluster at the address.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray = need("cluster", "ray")
@@ -141,10 +169,10 @@ def connect(address: str | None, workers: int) -> Any:
 
 
 def _search_path(address: str | None) -> str | None:
-    """The PYTHONPATH with which Ray's workers find this package where the driver did; None: as it is.
+    """The PYTHONPATH with which Ray's workers import the driver's copy of this package; None: their own.
 
-    Ray lets its workers look into the driver's folder first. A clone named as the package is would be
-    taken for it, unless the package's own folder is named too: an editable installation's comes too late.
+    Ray's workers search the driver's folder first. There a clone with the package's name would be taken for
+    the package, unless PYTHONPATH names the package's folder; an editable installation's comes too late.
     """
     root = str(Path(__file__).resolve().parents[3])
     if root in (*site.getsitepackages(), site.getusersitepackages()):
@@ -154,7 +182,7 @@ def _search_path(address: str | None) -> str | None:
 
 
 class _Cluster:
-    """Workers of a Ray cluster: each actor owns an isolated process, as the workers of this machine are."""
+    """Workers of a Ray cluster: each actor owns an isolated process, like the workers of this machine."""
 
     def __init__(self, address: str | None, workers: int) -> None:
         self.ray = connect(address, workers)
@@ -170,9 +198,7 @@ class _Cluster:
 
 
 class _Remote:
-    """The driver's side of an actor. An actor that is lost with its node is replaced, its clip tried
-    again.
-    """
+    """The driver's side of a Ray actor, which is replaced when its node is lost; its clip is tried again."""
 
     def __init__(self, ray: Any, setup: Setup, pool: str) -> None:
         self.ray, self.setup, self.pool = ray, setup, pool

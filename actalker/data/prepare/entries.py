@@ -1,4 +1,4 @@
-"""What a source lists: an entry a clip, whatever the layout, with what is wrong with it said at once."""
+"""The clips that a source lists: one entry each, in the same form whatever the source's layout is."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 
 @dataclass(frozen=True)
 class Emotion:
-    """A label of the whole clip, or of a part of it (seconds from the clip's start)."""
+    """An emotion's label for the whole clip, or for a part of it (seconds from the clip's start)."""
 
     name: str
     start: Fraction | None = None
@@ -24,14 +24,14 @@ class Emotion:
 
 @dataclass(frozen=True)
 class Entry:
-    """One clip, or one file that is none.
+    """One clip of a source, or one file in it that is no clip.
 
     clip: its name in the source. video: the file that holds it. span: the part of the video; None is all of
-    it. box: left, top, right, bottom. box_height: None, and the box is in shares of the picture; else in
-    pixels of a picture that is so high (0: of the file's own height).
+    it. box: left, top, right, bottom. box_height: None where the box is in shares of the picture; else the
+    height of the picture in whose pixels it is (0: the file's own height).
     caption: a .txt or .json file beside the video. person: the id of the raw video (person_by `video`), or
     the first clip with the same face (`face`).
-    problem: why there is nothing to do, with its status.
+    problem: why it is not prepared; then status is what its row says.
     """
 
     clip: str
@@ -57,15 +57,15 @@ class Entry:
 
 
 def failed(clip: str, problem: str) -> Entry:
-    """A clip that cannot be prepared."""
+    """The entry of a clip that cannot be prepared. problem: the reason."""
     return Entry(clip, problem=" ".join(problem.split())[:300])
 
 
 def left_out(clip: str, problem: str) -> Entry:
-    """A file of the source that is no clip."""
+    """The entry of a file that is no clip. problem: the reason."""
     return Entry(clip, problem=problem, status="rejected")
 
 
 def as_text(name: str) -> str:
-    """A name as text: names on disk may hold bytes that are none, which become escapes."""
+    """A file's name as valid Unicode: bytes that are no text become escapes."""
     return name.encode("utf-8", "backslashreplace").decode()

@@ -1,6 +1,6 @@
-"""Stage `track`: one face, large enough, seen all along, not turned away; and the square that holds it.
+"""Stage `track`: follows the face of a clip and finds the square that holds it.
 
-Letters: k frames looked at.
+The limits ask for one face that is large enough, visible throughout and not turned away.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,11 +16,16 @@ from ...faces.track import Track, track_face
 from ...faces.upright import LIES
 from .cut import clip_frames
 from .settings import FinderConfig, TrackConfig, TrackLimits
-from .stages import Work
+from .stages import Values, Work
 
 
-def measure_track(work: Work, config: tuple[TrackConfig, FinderConfig]) -> dict[str, Any]:
-    """Find the face, how much of the clip shows it, its size and turn, and the square around all of it."""
+def measure_track(work: Work, config: tuple[TrackConfig, FinderConfig]) -> Values:
+    """Where and how well a clip shows a face.
+
+    Of the frames that are sampled (`looked`): the shares with a face and with several (`face_share`,
+    `others_share`), its median height in pixels, 95 % of its yaw in degrees, and the `square` (x, y, side)
+    that holds it in all of them. `turns`: quarter turns of a picture that lies on its side.
+    """
     settings, look = config
     track = follow(clip_frames(work, Fraction(settings.fps)), look)
     looked = len(track.faces)
@@ -30,7 +34,7 @@ def measure_track(work: Work, config: tuple[TrackConfig, FinderConfig]) -> dict[
     boxes = track.boxes()
     x0, y0, x1, y1 = work.before["cut"].values["box"]
     square = face_square(track, (y1 - y0, x1 - x0), settings.margin)
-    values: dict[str, Any] = {
+    values: Values = {
         "face_share": round(track.share, 4),
         "others_share": round(float(np.mean(np.asarray(track.counts) > 1)), 4),
         "face_height": round(float(np.median(boxes[:, 3] - boxes[:, 1])), 2),
@@ -46,14 +50,14 @@ def measure_track(work: Work, config: tuple[TrackConfig, FinderConfig]) -> dict[
 
 
 def follow(frames: Iterable[np.ndarray], look: FinderConfig) -> Track:
-    """The face through frames, by the finder that was settled."""
+    """The track of the face through frames (h, w, 3), by the chosen finder."""
     return track_face(frames, look.finder, None if look.model is None else Path(look.model))
 
 
 def face_square(track: Track, size: tuple[int, int], margin: float) -> Crop:
-    """The median canonical square, grown by `margin` and until it holds the face wherever it goes.
+    """The square around a face: the median canonical crop times `margin`, larger where the face moves far.
 
-    It lies inside the picture (h, w), as far as the picture is large enough.
+    It lies inside the picture of `size` (h, w) as far as the picture is large enough.
     """
     h, w = size
     canonical, boxes = track.crop(), track.boxes()
@@ -66,8 +70,8 @@ def face_square(track: Track, size: tuple[int, int], margin: float) -> Crop:
     return Crop(round(x, 2), round(y, 2), round(side, 2))
 
 
-def judge_track(values: dict[str, Any], limits: TrackLimits) -> str | None:
-    """No face, not enough of it, other faces, too small, or turned away."""
+def judge_track(values: Values, limits: TrackLimits) -> str | None:
+    """The reason to reject a clip whose face is missing, hidden, small, turned away or not alone, or None."""
     if values["face_share"] == 0:
         return f"shows no face in {values['looked']} frames"
     if values["face_share"] < limits.face_share:

@@ -1,6 +1,6 @@
-"""Stages `features` (landmarks, regions, pose, motion, where the expression is cropped), `pixels`, `latents`.
+"""Stages `features` (landmarks, regions, pose, motion and the expression's crop), `pixels` and `latents`.
 
-PyTorch is imported where a clip is measured: a second start, which only reads results, begins at once.
+PyTorch is imported only where a clip is measured, so a second start, which only reads results, is quick.
 Letters: f frames, p landmarks, s side of the clip.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -18,17 +18,22 @@ from ...media.video import read_frames
 from .cut import CLIP
 from .faces import follow
 from .settings import FinderConfig, LatentsConfig, PixelsConfig
-from .stages import Work
+from .stages import Values, Work
+
+if TYPE_CHECKING:
+    from ...codecs.codec import Codec
 
 FEATURES, LATENTS, PIXELS = "features.npz", "latents.npy", "pixels.npy"
 
 
-def measure_features(work: Work, config: FinderConfig) -> dict[str, Any]:
-    """Write features.npz, in the clip's pixels.
+def measure_features(work: Work, config: FinderConfig) -> Values:
+    """Write features.npz: the face in every frame, in the clip's pixels.
 
-    boxes: (f, 4) float32. landmarks: (f, p, 2) float32 and poses: (f, 3) float32, yaw, pitch, roll in
-    degrees, where the finder knows them. mouth, face: (s, s) uint8, regions over the whole clip. crop: (3,)
+    boxes: (f, 4) float32. landmarks: (f, p, 2) float32 and poses: (f, 3) float32, yaw, pitch and roll in
+    degrees, where the finder gives them. mouth, face: (s, s) uint8, regions over the whole clip. crop: (3,)
     x, y and side of the square that the expression encoder sees.
+    Returns `found`, the share of frames with a face, and with landmarks their scheme, motion buckets and
+    variance, and the range of the pose in degrees.
     """
     import torch
 
@@ -43,8 +48,8 @@ def measure_features(work: Work, config: FinderConfig) -> dict[str, Any]:
         return {"found": 0.0}
     total, side = work.before["render"].values["frames"], looked[0].shape[0]
     at = np.arange(total) if dense else np.arange(0, total, SPARSE)
-    arrays: dict[str, np.ndarray] = {"boxes": at_every_frame(track.boxes(), at, total)}
-    values: dict[str, Any] = {"found": round(track.share, 4)}
+    arrays: dict[str, Any] = {"boxes": at_every_frame(track.boxes(), at, total)}  # NumPy's stub wants Any
+    values: Values = {"found": round(track.share, 4)}
     marks, poses = track.landmarks(), track.poses()
     if marks is not None:
         arrays["landmarks"] = at_every_frame(marks, at, total)
@@ -61,17 +66,17 @@ def measure_features(work: Work, config: FinderConfig) -> dict[str, Any]:
         arrays[name] = (mask * 255).round().to(torch.uint8).numpy()
     square = track.crop()
     arrays["crop"] = np.array([square.x, square.y, square.side], np.float32)
-    np.savez_compressed(work.folder / FEATURES, **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(work.folder / FEATURES, **arrays)
     return values
 
 
-def judge_features(values: dict[str, Any]) -> str | None:
-    """The square lost the face."""
+def judge_features(values: Values) -> str | None:
+    """The reason to reject a clip in whose square no face is found, or None."""
     return "no face was found in its square" if values["found"] == 0 else None
 
 
-def measure_latents(work: Work, config: LatentsConfig) -> dict[str, Any]:
-    """Write latents.npy, (f, c, h, w) float16: the clip through the model's codec."""
+def measure_latents(work: Work, config: LatentsConfig) -> Values:
+    """Write latents.npy, (f, c, h, w) float16: the clip encoded by a model's codec."""
     import torch
 
     codec = _codec(config.model, config.device)
@@ -89,8 +94,8 @@ def measure_latents(work: Work, config: LatentsConfig) -> dict[str, Any]:
     return {"shape": list(latents.shape)}
 
 
-def measure_pixels(work: Work, config: PixelsConfig) -> dict[str, Any]:
-    """Write pixels.npy, (f, size, size, 3) uint8: the clip decoded, so that training need not."""
+def measure_pixels(work: Work, config: PixelsConfig) -> Values:
+    """Write pixels.npy, (f, size, size, 3) uint8: the clip decoded, so that training need not decode it."""
     square = (config.size, config.size)
     frames = read_frames(work.before["render"].file(CLIP))
     small = [np.asarray(Image.fromarray(frame).resize(square, Image.Resampling.BILINEAR)) for frame in frames]
@@ -99,7 +104,7 @@ def measure_pixels(work: Work, config: PixelsConfig) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
-def _codec(model: str, device: str) -> Any:
+def _codec(model: str, device: str) -> Codec:
     from ...pipeline.model.folder import load_model  # and all that a model is made of
 
     return load_model(Path(model)).codec.to(device)

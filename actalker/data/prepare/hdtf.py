@@ -1,4 +1,4 @@
-"""HDTF's text files (Zhang et al. 2021): names, times, crops and resolutions, a line a video or clip."""
+"""The reader of HDTF's text files (Zhang et al. 2021): names, times, crops and resolutions, in lines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ OTHERS = ("_video_url.txt", "_resolution.txt", "_crop_wh.txt", "_crop_ratio.txt"
 def read_hdtf(folder: Path) -> tuple[list[Entry], set[Path]]:
     """Entries `NAME_k.mp4` for the k-th stretch of video NAME, and the list files that were read.
 
-    `person` is the name of the raw video. Crops count in pixels of the resolution that is listed.
+    `person` is the name of the raw video. Boxes are in pixels of the listed resolution.
+    Raises: InputError for a list that cannot be read as text.
     """
     entries, used, counts = [], set(), Counter[str]()
     for times in sorted(path for path in folder.glob(f"*{TIMES}") if not is_hidden(path)):
@@ -37,6 +38,7 @@ def read_hdtf(folder: Path) -> tuple[list[Entry], set[Path]]:
 
 
 def _entry(clip: str, video: str, time: str, crops: dict[str, list[str]], height: list[str]) -> Entry:
+    """The entry of a clip. time: `start-stop`; crops: clip -> x, w, y, h; height: the picture's, or empty."""
     try:
         start, _, stop = time.partition("-")
         span = Interval(parse_seconds(start), parse_seconds(stop))
@@ -56,7 +58,7 @@ def _entry(clip: str, video: str, time: str, crops: dict[str, list[str]], height
 
 
 def _rows(path: Path) -> Iterator[tuple[str, list[str]]]:
-    """(first word without its suffix, the other words) of every line."""
+    """The first word without its suffix, and the other words, of every line; nothing without such a file."""
     if not path.is_file():
         return
     try:

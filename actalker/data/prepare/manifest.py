@@ -1,4 +1,4 @@
-"""The manifest: one Parquet file with a row for every clip and every file that is none."""
+"""The manifest: one Parquet file with a row for every clip and for every file of the source that is none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from ...extras import need
 from ...provenance import whole_file
 from .entries import Entry, as_text
-from .stages import Outcome
+from .stages import Outcome, Values
 
 MANIFEST = "manifest.parquet"
 MEASURED = {  # column: (stage, value)
@@ -58,11 +58,13 @@ TEXT_OF_ROW = ["clip", "status", "reason", "notes", "stage", "key", "shard", "so
 TEXT_OF_ROW += ["timings", "hashes"]
 TEXTS = {"source_hash", "caption"}
 LISTS = {"cuts", "phases", "actions", "emotions"}  # as JSON
+Row = dict[str, Any]
+"""A row of the manifest: column -> value, None where it was not measured."""
 
 
-def row(entry: Entry, outcome: Outcome, shard: str | None) -> dict[str, Any]:
-    """What the manifest says of an entry."""
-    found: dict[str, Any] = {
+def row(entry: Entry, outcome: Outcome, shard: str | None) -> Row:
+    """The manifest's row of an entry. shard: the name of the tar file that holds the clip."""
+    record: Row = {
         "clip": entry.clip,
         "status": outcome.status,
         "reason": outcome.reason,
@@ -80,34 +82,34 @@ def row(entry: Entry, outcome: Outcome, shard: str | None) -> dict[str, Any]:
     }
     for name, (stage, value) in MEASURED.items():
         measured = outcome.values.get(stage, {}).get(value)
-        found[name] = json.dumps(measured) if name in LISTS and measured is not None else measured
-    return found
+        record[name] = json.dumps(measured) if name in LISTS and measured is not None else measured
+    return record
 
 
-def notes(values: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What is told of a clip that may be good all the same. values: of its stages."""
-    found, cut = [], values.get("cut", {})
+def notes(values: Mapping[str, Values]) -> list[str]:
+    """Remarks on a clip that may be usable all the same, such as a sound that was moved. values: by stage."""
+    texts, cut = [], values.get("cut", {})
     if "missing" in cut:
         asked, there = cut["duration"] + cut["missing"], cut["duration"]
-        found.append(f"its time runs past the file: {there:.2f} of {asked:.2f} s are there")
+        texts.append(f"its time runs past the file: {there:.2f} of {asked:.2f} s are there")
     if "late" in cut:
-        found.append(f"its picture begins {cut['late']:.2f} s after its time: the clip begins there")
+        texts.append(f"its picture begins {cut['late']:.2f} s after its time: the clip begins there")
     bars = [(side, pixels) for side, pixels in values.get("bars", {}).items() if pixels]
     if bars:
         sides = ", ".join(f"{side} {pixels}" for side, pixels in bars)
-        found.append(f"black bars are left out (pixels: {sides})")
+        texts.append(f"black bars are left out (pixels: {sides})")
     sync = values.get("sync", {})
     if "shift" in sync:
         way = "later" if sync["shift"] > 0 else "earlier"
-        found.append(
+        texts.append(
             f"its sound is moved {abs(sync['shift']):.2f} s {way}: it was {sync['offset_before']} frames "
             f"from the lips, and is {sync['offset']}"
         )
-    return found
+    return texts
 
 
-def write_manifest(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write the rows; the columns are the same whatever is in them."""
+def write_manifest(path: Path, rows: Sequence[Row]) -> None:
+    """Write rows to a Parquet file; columns and their types are the same whatever the rows hold."""
     arrow = need("data", "pyarrow")
     parquet = need("data", "pyarrow.parquet")
     kinds = {name: arrow.string() for name in TEXT_OF_ROW}
@@ -125,6 +127,6 @@ def write_manifest(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         parquet.write_table(table, work)
 
 
-def read_manifest(path: Path) -> list[dict[str, Any]]:
-    """The rows of a manifest."""
+def read_manifest(path: Path) -> list[Row]:
+    """The rows of a manifest's Parquet file."""
     return need("data", "pyarrow.parquet").read_table(path).to_pylist()

@@ -1,4 +1,4 @@
-"""Stage `motion`: how the head moves, for models that learn motion and no pictures.
+"""Stage `motion`: tracks how the head moves, for models that learn motion and not pictures.
 
 Letters: f frames.
 """
@@ -7,26 +7,26 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ...faces.crop import Crop
 from .cut import clip_frames
 from .settings import MotionConfig, MotionLimits
-from .stages import Work
+from .stages import Values, Work
 
 MOTION = "motion.npz"
 MOST = 768  # pixels of a square's side: landmarks of larger faces are no better
 
 
-def measure_motion(work: Work, config: MotionConfig) -> dict[str, Any]:
+def measure_motion(work: Work, config: MotionConfig) -> Values:
     """Write motion.npz: the track of the head at the times of the clip's frames, an absolute `HeadMotion`.
 
     times (f,) float64, seconds; coefficients (f, 54), pose (f, 6), gaze (f, 2) and confidence (f,) float32;
-    shot (f,) int32; identity (m,) float32, one for the clip. The frames are those that `render` takes, in the
-    same square, but from the source in its own size: the encoded clip may be smaller, and other faces of the
-    picture may be larger than the one that it shows.
+    shot (f,) int32; identity (m,) float32, one for the clip. The frames are those of `render`, in the same
+    square, but read from the source in its size, because the encoded clip may be smaller; the square leaves
+    out other faces, which may be larger.
+    Returns `seen`, the share of frames with a face, and `sure`, the median confidence of these.
     Raises: InputError where there is no human face to follow.
     """
     from ...heads.track import track
@@ -51,8 +51,8 @@ def measure_motion(work: Work, config: MotionConfig) -> dict[str, Any]:
     }
 
 
-def judge_motion(values: dict[str, Any], limits: MotionLimits) -> str | None:
-    """The head was lost too often, or followed badly."""
+def judge_motion(values: Values, limits: MotionLimits) -> str | None:
+    """The reason to reject a clip whose head was lost too often or tracked badly, or None."""
     if values["seen"] < limits.seen:
         return (
             f"its head is followed in {values['seen']:.0%} of the frames, less than "

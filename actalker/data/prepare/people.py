@@ -1,4 +1,5 @@
-"""Stage `identity`, and who is who: clips that show one face are one person's, whatever videos they are from.
+"""Stage `identity`, and the grouping of clips by person: clips of one face are one person's, also when they
+come from different videos.
 
 Letters: n clips, f frames.
 """
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,7 +20,10 @@ from .cut import CLIP
 from .entries import Entry
 from .features import FEATURES
 from .settings import IdentityConfig
-from .stages import Work
+from .stages import Values, Work
+
+if TYPE_CHECKING:
+    from torch import nn
 
 IDENTITY = "identity.npy"
 SIDE = 112  # pixels of what the network sees
@@ -27,8 +31,8 @@ LOOKS = 8  # frames of a clip that are looked at
 BLOCK = 1024  # clips that are compared with all at once
 
 
-def measure_identity(work: Work, config: IdentityConfig) -> dict[str, Any]:
-    """Write identity.npy, (512,) float32: the unit mean of ArcFace's vectors of some frames."""
+def measure_identity(work: Work, config: IdentityConfig) -> Values:
+    """Write identity.npy, (512,) float32: the unit mean of ArcFace's vectors of LOOKS frames."""
     from ...signals.resnet import identity_vectors
 
     render = work.before["render"]
@@ -39,22 +43,23 @@ def measure_identity(work: Work, config: IdentityConfig) -> dict[str, Any]:
     heads = [
         square.apply(frame, SIDE) for k, frame in enumerate(read_frames(render.file(CLIP))) if k in wanted
     ]
-    mean = identity_vectors(_network(config.model), np.stack(heads)).mean(0).numpy()
+    mean = identity_vectors(_arcface(config.model), np.stack(heads)).mean(0).numpy()
     np.save(work.folder / IDENTITY, (mean / max(float(np.linalg.norm(mean)), 1e-6)).astype(np.float32))
     return {"looked": len(heads)}
 
 
 @lru_cache(maxsize=1)
-def _network(model: str) -> Any:
+def _arcface(model: str) -> nn.Module:
     from ...signals.resnet import load_identity
 
     return load_identity(Path(model))
 
 
 def grouped(clips: Sequence[tuple[Entry, Path]], similarity: float) -> list[Entry]:
-    """The entries with `person` by their faces: the name of a group's first clip.
+    """The entries with `person` set by their faces: to the name of the first clip with the same face.
 
-    clips: entry, and the folder of its results; all have gone through stage `identity`.
+    clips: each entry with the folder of its results, which has that of stage `identity`. similarity: as
+    `groups_of`.
     """
     if not clips:
         return []
@@ -70,9 +75,10 @@ def grouped(clips: Sequence[tuple[Entry, Path]], similarity: float) -> list[Entr
 
 
 def groups_of(vectors: np.ndarray, similarity: float) -> list[int]:
-    """A number for each of (n, 512) unit vectors: the same for two that a chain of similar ones joins.
+    """The number of the group of each of (n, 512) unit vectors.
 
-    So clips in different groups are less alike than `similarity`, whatever their order is.
+    Two vectors share a group when a chain of pairs, each with a cosine of `similarity` or more, joins them.
+    So vectors of different groups are less alike than that, in whatever order they come.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components

@@ -1,4 +1,4 @@
-"""From a source to shards, manifest and report: every step goes on where it was left."""
+"""From a source to shards, manifest and report. A run that was stopped goes on where it was."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .download import download
 from .engines import run_clips
 from .entries import Entry
 from .graph import stages
-from .manifest import MANIFEST, row, write_manifest
+from .manifest import MANIFEST, Row, row, write_manifest
 from .people import grouped
 from .report import write_report
 from .settings import PrepareConfig
@@ -31,7 +31,13 @@ ENGINES = ("serial", "processes", "ray")
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for. part: (i, n), every n-th clip from the i-th on, without shards and manifest."""
+    """What a preparation is asked for.
+
+    source, videos: as `read_source` takes them. engine, workers, address: as `run_clips` takes them. part:
+    (i, n) prepares every n-th clip from the i-th on, without shards and manifest; merge: write these once
+    all parts are done. download: fetch missing videos. retry: try failed clips again.
+    Raises: InputError for an unknown engine and numbers below 1.
+    """
 
     source: Path
     videos: Path | None = None
@@ -56,7 +62,7 @@ class Request:
 def list_entries(request: Request, root: Path) -> list[Entry]:
     """The entries of the source; with `download`, missing videos are fetched first.
 
-    Raises: InputError when there are none, or root, the folder of results, is the source.
+    root: the folder of results. Raises: InputError when there are no entries, or root is the source.
     """
     if os.path.isdir(root) and os.path.isdir(request.source) and os.path.samefile(root, request.source):
         raise InputError(f"--out {root}: is the source itself; results would be clips of the next start")
@@ -70,22 +76,39 @@ def list_entries(request: Request, root: Path) -> list[Entry]:
 def prepare(
     request: Request, setup: Setup, entries: Sequence[Entry], tell: Callable[[Entry, Outcome], None]
 ) -> Summary:
-    """Run what is missing, then write shards, manifest and report. tell: called after each clip.
+    """Prepare the clips that have no results, then write shards, manifest and report.
 
+    tell: called after each clip. Returns the rows of the manifest, or of the clips of `request.part`.
     Raises: InputError when the disk is full, or `merge` finds clips that no part has prepared.
     """
-    open_ = [entry for entry in entries if entry.problem is None]
+    clips = [entry for entry in entries if entry.problem is None]
     if request.part is not None:
         index, parts = request.part
-        open_ = open_[index::parts]
+        clips = clips[index::parts]
     if request.retry:
-        _forget_failures(open_, setup)
+        _forget_failures(clips, setup)
+    outcomes = _run(request, setup, clips, tell)
+    missing = [entry.clip for entry in clips if outcomes[entry.key].status == "open"]
+    if missing:
+        raise InputError(
+            f"{len(missing)} of {len(clips)} clips are not prepared yet, the first is {missing[0][:80]}; "
+            "run every --shard i/n first"
+        )
+    if request.part is not None:
+        return Summary([row(entry, outcomes[entry.key], None) for entry in clips])
+    return Summary(_write(request, setup, entries, outcomes))
+
+
+def _run(
+    request: Request, setup: Setup, clips: Sequence[Entry], tell: Callable[[Entry, Outcome], None]
+) -> dict[str, Outcome]:
+    """Key -> what became of a clip. With `merge` no clip is prepared, so some may be open."""
     outcomes: dict[str, Outcome] = {}
     graph = stages(setup.config)
 
     def unfinished() -> Iterator[Entry]:
-        """The clips that a worker has to see; a process for the others would only read what is kept."""
-        for entry in open_:
+        """The clips that need a worker; for the others it would only read stored results."""
+        for entry in clips:
             outcome = run_clip(entry, setup.folder(entry), graph, pool="none")
             if outcome.status == "open":
                 yield entry
@@ -105,14 +128,13 @@ def prepare(
         raise InputError(
             f"{setup.root}: {error}; make room and start again, it goes on where it was"
         ) from None
-    missing = [entry.clip for entry in open_ if outcomes[entry.key].status == "open"]
-    if missing:
-        raise InputError(
-            f"{len(missing)} of {len(open_)} clips are not prepared yet, the first is {missing[0][:80]}; "
-            "run every --shard i/n first"
-        )
-    if request.part is not None:
-        return Summary([row(entry, outcomes[entry.key], None) for entry in open_])
+    return outcomes
+
+
+def _write(
+    request: Request, setup: Setup, entries: Sequence[Entry], outcomes: dict[str, Outcome]
+) -> list[Row]:
+    """Write shards, manifest and report of a source whose clips are all prepared; returns its rows."""
     for entry in entries:
         if entry.problem is not None:
             outcomes[entry.key] = Outcome(entry.key, entry.status, entry.problem, "source")
@@ -127,11 +149,11 @@ def prepare(
     rows = [row(entry, outcomes[entry.key], places.get(entry.key)) for entry in entries]
     write_manifest(setup.root / MANIFEST, rows)
     write_report(setup.root / "report.html", rows, setup.folder_of)
-    return Summary(rows)
+    return rows
 
 
 def write_settings(root: Path, arguments: Sequence[str], config: PrepareConfig) -> None:
-    """Keep what was asked for, so that `merge` asks for the same."""
+    """Write the arguments and settings of a run to prepare.json, so that `merge` uses the same."""
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -142,15 +164,16 @@ def write_settings(root: Path, arguments: Sequence[str], config: PrepareConfig) 
 
 
 def read_arguments(root: Path) -> list[str]:
-    """The arguments of the run that began a folder."""
+    """The command-line arguments of the run that began a folder. Raises: InputError where there was none."""
     try:
-        held = json.loads((root / SETTINGS).read_text())["arguments"]
+        arguments = json.loads((root / SETTINGS).read_text())["arguments"]
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{root}: holds no {SETTINGS}; run --shard i/n into it first") from None
-    return [str(word) for word in held]
+    return [str(word) for word in arguments]
 
 
 def _forget_failures(entries: Sequence[Entry], setup: Setup) -> None:
+    """Remove the stored results of stages that failed, so that they are tried again."""
     graph = stages(setup.config)
     for entry in entries:
         outcome = run_clip(entry, setup.folder(entry), graph, pool="none")

@@ -1,9 +1,8 @@
-"""Stage `probe`: what a file is, and which bytes."""
+"""Stage `probe`: what kind of video a file holds, and the hash of its bytes."""
 
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
 
 from PIL import Image
 
@@ -13,14 +12,14 @@ from ...provenance import file_hash
 from ...timeline import Interval
 from .entries import Entry
 from .settings import ProbeLimits
-from .stages import Work
+from .stages import Values, Work
 
 THUMB = "thumb.jpg"
 THUMB_SIDE = 160  # pixels of the longer side
 
 
-def file_state(entry: Entry) -> list[Any]:
-    """What tells that a file has changed, without reading it."""
+def file_state(entry: Entry) -> list[object]:
+    """The path, size and time of change of an entry's video: they differ once the file has changed."""
     assert entry.video is not None
     try:
         state = entry.video.stat()
@@ -29,12 +28,12 @@ def file_state(entry: Entry) -> list[Any]:
     return [str(entry.video), state.st_size, state.st_mtime_ns]
 
 
-def measure_probe(work: Work, config: None) -> dict[str, Any]:
-    """Size, frames, rate, length, sound; and a small picture for the report.
+def measure_probe(work: Work, config: None) -> Values:
+    """The video's size in pixels, frames, rate, duration in seconds, sound and hash; writes thumb.jpg.
 
-    late: seconds from the file's start to the picture's, a fraction as text; duration: of the picture.
-
-    Raises: InputError for what is no video.
+    `late`: seconds from the file's start to the picture's, a fraction as text. `duration`: of the picture.
+    thumb.jpg is a small picture of the clip for the report.
+    Raises: InputError for a file that is no video.
     """
     video = work.entry.video
     assert video is not None
@@ -60,8 +59,8 @@ def measure_probe(work: Work, config: None) -> dict[str, Any]:
     }
 
 
-def judge_probe(values: dict[str, Any], limits: ProbeLimits) -> str | None:
-    """Too large, or without sound."""
+def judge_probe(values: Values, limits: ProbeLimits) -> str | None:
+    """The reason to reject a video that is too large, or has no sound where sound is required, or None."""
     if values["width"] * values["height"] > limits.most_pixels:
         return (
             f"its frames are {values['width']} x {values['height']} pixels, more than "

@@ -1,5 +1,5 @@
-"""Stages `quality` (is the picture sharp and lit, is there anything to hear) and `sync` (do lips follow
-it).
+"""Stages `quality` (is the picture sharp and lit, is the sound audible) and `sync` (do the lips follow the
+sound).
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ import wave
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,7 +17,10 @@ from ...signals.audible import audible
 from .cut import CLIP, SOUND, write_sound
 from .features import FEATURES
 from .settings import QualityLimits, SyncConfig, SyncLimits
-from .stages import Work
+from .stages import Values, Work
+
+if TYPE_CHECKING:
+    from ...signals.syncnet import SyncNet
 
 LOOKS = 12  # frames of a clip that are measured
 MIDDLE = 0.6  # of the square's side: where the face is
@@ -25,8 +28,12 @@ BLOCK = 320  # samples of sound, 20 ms
 QUIET = -100.0  # dB: nothing at all
 
 
-def measure_quality(work: Work, config: None) -> dict[str, Any]:
-    """Medians over frames of the face's sharpness, brightness and contrast; the sound's level and pauses."""
+def measure_quality(work: Work, config: None) -> Values:
+    """The face's sharpness, brightness and contrast, medians over LOOKS frames; the sound's level and pauses.
+
+    Sharpness: `laplacian_variance`. Brightness and contrast: mean and deviation of grey, in [0, 1]. The
+    sound's: `measure_sound`.
+    """
     clip = work.before["render"].file(CLIP)
     frames = work.before["render"].values["frames"]
     wanted = {frames * k // LOOKS for k in range(LOOKS)}
@@ -46,8 +53,8 @@ def measure_quality(work: Work, config: None) -> dict[str, Any]:
     return values
 
 
-def judge_quality(values: dict[str, Any], limits: QualityLimits) -> str | None:
-    """Blurred, dark, overexposed, or silent."""
+def judge_quality(values: Values, limits: QualityLimits) -> str | None:
+    """The reason to reject a clip that is blurred, dark, overexposed or silent, or None."""
     if values["sharpness"] < limits.sharpness:
         return (
             f"is blurred: sharpness {values['sharpness']:.1f}, less than "
@@ -63,11 +70,12 @@ def judge_quality(values: dict[str, Any], limits: QualityLimits) -> str | None:
     return None
 
 
-def measure_sync(work: Work, config: SyncConfig) -> dict[str, Any]:
-    """SyncNet's score of the clip; nothing for a clip without sound.
+def measure_sync(work: Work, config: SyncConfig) -> Values:
+    """SyncNet's confidence, distance and offset (frames) of the clip; nothing for a clip without sound.
 
-    With `repair`, a sound that comes early or late is cut from the video so many frames earlier or later, and
-    scored again; sound.wav is written if it is nearer to the lips then. shift: seconds that it comes later.
+    With `repair`, a sound that comes early or late is cut from the video earlier or later by the offset and
+    scored again. Where it is nearer to the lips then, sound.wav is written, and `shift` says by how many
+    seconds it comes later, `offset_before` what the offset was.
     """
     render = work.before["render"]
     if not render.values["sound"]:
@@ -89,7 +97,7 @@ def measure_sync(work: Work, config: SyncConfig) -> dict[str, Any]:
     return {**again, "shift": float(shift), "offset_before": score["offset"]}
 
 
-def _score(config: SyncConfig, crops: np.ndarray, sound: Path) -> dict[str, Any]:
+def _score(config: SyncConfig, crops: np.ndarray, sound: Path) -> Values:
     from ...signals.syncnet import sync_score
 
     score = sync_score(_syncnet(config.model), crops, _samples(sound))
@@ -100,8 +108,8 @@ def _score(config: SyncConfig, crops: np.ndarray, sound: Path) -> dict[str, Any]
     }
 
 
-def judge_sync(values: dict[str, Any], limits: SyncLimits) -> str | None:
-    """Lips that do not follow the sound, or follow it late."""
+def judge_sync(values: Values, limits: SyncLimits) -> str | None:
+    """The reason to reject a clip whose lips do not follow its sound, or are apart from it, or None."""
     if values.get("confidence", limits.confidence) < limits.confidence:
         return (
             f"its lips do not follow its sound: confidence {values['confidence']:.1f}, less than "
@@ -116,7 +124,7 @@ def judge_sync(values: dict[str, Any], limits: SyncLimits) -> str | None:
 
 
 @lru_cache(maxsize=1)
-def _syncnet(model: str) -> Any:
+def _syncnet(model: str) -> SyncNet:
     from ...signals.syncnet import load_syncnet
 
     return load_syncnet(model)
@@ -130,8 +138,10 @@ def laplacian_variance(grey: np.ndarray) -> float:
 
 
 def measure_sound(path: Path) -> dict[str, float]:
-    """Level: 95th percentile of the 20 ms blocks' power, dB of full scale. Pauses: share of blocks 30 dB
-    below. Of what is audible: an offset is silence.
+    """`level` and `pauses` of a 16 kHz mono WAV file, of what is audible in it (a constant offset is not).
+
+    level: 95th percentile of the power of 20 ms blocks, dB of full scale. pauses: share of blocks that are
+    30 dB or more below it.
     """
     stored = _samples(path)
     samples = audible(stored, 0, len(stored))
@@ -142,7 +152,7 @@ def measure_sound(path: Path) -> dict[str, float]:
 
 
 def _samples(path: Path) -> np.ndarray:
-    """(n,) in [-1, 1]."""
+    """The samples of a mono WAV file, (n,) in [-1, 1]."""
     with wave.open(str(path), "rb") as file:
         return np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float64) / 32768
 

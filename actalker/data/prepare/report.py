@@ -1,5 +1,5 @@
-"""The data report: one HTML page that opens offline. What was kept, what was not and why, and how the
-data looks.
+"""The data report: one HTML page that opens offline. It shows which clips are usable, why others are not, and
+how the data looks.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ import html
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -20,6 +19,7 @@ from ...media.video import read_frames
 from ...provenance import whole_file
 from .cut import CLIP
 from .features import FEATURES
+from .manifest import Row
 from .probe import THUMB
 
 SHEET = 24  # pictures of each status
@@ -54,8 +54,8 @@ svg { background: #f6f6f6; border-radius: 3px }
 """
 
 
-def write_report(path: Path, rows: Sequence[Mapping[str, Any]], folder: Callable[[str], Path]) -> None:
-    """Write the page. rows: of the manifest. folder: a clip's key to the folder of its results."""
+def write_report(path: Path, rows: Sequence[Row], folder: Callable[[str], Path]) -> None:
+    """Write the page. rows: of the manifest. folder: turns a clip's key into the folder of its results."""
     good = [row for row in rows if row["status"] == "ok"]
     parts = [
         f"<h1>{len(good)} of {len(rows)} usable</h1>",
@@ -78,12 +78,12 @@ def write_report(path: Path, rows: Sequence[Mapping[str, Any]], folder: Callable
         work.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
-def _some(rows: Sequence[Mapping[str, Any]], count: int) -> list[Mapping[str, Any]]:
-    """A choice that is the same every time: the key ends in a hash."""
+def _some(rows: Sequence[Row], count: int) -> list[Row]:
+    """A choice of rows that is arbitrary and the same every time: by the hash at a key's end."""
     return sorted(rows, key=lambda row: row["key"][-12:])[:count]
 
 
-def _reasons(rows: Sequence[Mapping[str, Any]]) -> str:
+def _reasons(rows: Sequence[Row]) -> str:
     counts = Counter((row["status"], row["stage"], row["reason"]) for row in rows if row["status"] != "ok")
     lines = [
         f"<tr><td>{count}<td>{status}<td>{html.escape(stage)}<td>{html.escape(reason)}"
@@ -112,7 +112,7 @@ def _histogram(title: str, values: Sequence[float | None]) -> str:
     return f"<figure class=wide><svg {box}>{''.join(bars)}</svg><br>{title}: {span}</figure>"
 
 
-def _counts(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
+def _counts(name: str, rows: Sequence[Row]) -> str:
     counts = Counter(label for row in rows for label in json.loads(row[name] or "[]"))
     if not counts:
         return ""
@@ -120,13 +120,13 @@ def _counts(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
     return f"<h3>{name}</h3><table>{lines}</table>"
 
 
-def _thumb(row: Mapping[str, Any], folder: Path) -> str:
+def _thumb(row: Row, folder: Path) -> str:
     picture = folder / "probe" / THUMB
     shown = f'<img src="{_data(picture.read_bytes())}">' if picture.is_file() else ""
     return f"<figure>{shown}<br>{html.escape(row['clip'])}<br>{html.escape(row['reason'])}</figure>"
 
 
-def _drawn(row: Mapping[str, Any], folder: Path) -> str:
+def _drawn(row: Row, folder: Path) -> str:
     """The clip's middle frame with its regions' outlines and its landmarks."""
     middle = row["frames"] // 2
     frame = list(read_frames(folder / "render" / CLIP, limit=middle + 1))[-1]
@@ -149,7 +149,7 @@ def _drawn(row: Mapping[str, Any], folder: Path) -> str:
 
 
 def _edge(inside: np.ndarray) -> np.ndarray:
-    """Pixels of a mask at its border, three wide."""
+    """The pixels within one of a mask's border, (h, w) bool."""
     edge = np.zeros_like(inside)
     for axis in (0, 1):
         change = np.diff(inside, axis=axis, prepend=False) != 0

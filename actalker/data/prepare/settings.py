@@ -1,4 +1,4 @@
-"""Every setting that a clip's result depends on, in one place that is imported in no time."""
+"""Every setting that a clip's result depends on, in one module that imports nothing slow."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class ProbeLimits:
-    """sound: whether clips without a sound track are rejected (`required`) or kept (`optional`)."""
+    """Which videos are accepted.
+
+    sound: whether clips without a sound track are rejected (`required`) or accepted (`optional`).
+    """
 
     sound: str = "required"
     most_pixels: int = 4096 * 2304  # of a frame: larger ones cost more than they show
@@ -15,7 +18,10 @@ class ProbeLimits:
 
 @dataclass(frozen=True)
 class CutConfig:
-    """grow: an annotated box gains this share of its size on every side, as in CelebV-HQ's own script."""
+    """How a clip is cut from its video.
+
+    grow: share of its size that an annotated box gains on every side, as in CelebV-HQ's own script.
+    """
 
     grow: float = 0.02
 
@@ -30,21 +36,24 @@ class CutLimits:
 
 @dataclass(frozen=True)
 class ShotsConfig:
-    """threshold: of PySceneDetect's content detector, mean change in hue, saturation and light, 0 to 255."""
+    """How cuts between shots are detected.
+
+    threshold: of PySceneDetect's content detector, the mean change in hue, saturation and light, 0 to 255.
+    """
 
     threshold: float = 27.0
 
 
 @dataclass(frozen=True)
 class ShotsLimits:
-    """most: cuts inside a clip."""
+    """How many cuts a clip may have: `most`."""
 
     most: int = 0
 
 
 @dataclass(frozen=True)
 class FinderConfig:
-    """Who finds faces; a model file counts by its content (`model_hash`), not by its path."""
+    """The face finder and its model file; results depend on its content (`model_hash`), not its path."""
 
     finder: str = "auto"
     model: str | None = field(default=None, metadata={"hashed": False})
@@ -53,7 +62,10 @@ class FinderConfig:
 
 @dataclass(frozen=True)
 class TrackConfig:
-    """fps: how many frames a second are looked at. margin: side of the square over the canonical crop's."""
+    """How a clip's face is found.
+
+    fps: frames a second that are searched. margin: side of the square over that of the canonical crop.
+    """
 
     fps: str = "5"
     margin: float = 1.25
@@ -61,7 +73,7 @@ class TrackConfig:
 
 @dataclass(frozen=True)
 class TrackLimits:
-    """What a clip must show; heights in pixels of the source, angles in degrees."""
+    """How a clip must show its face; heights in pixels of the source, angles in degrees."""
 
     face_share: float = 0.95  # of the frames looked at, in which the face is found: the rest is occlusion
     others_share: float = 0.1  # of the frames, in which there may be other faces
@@ -71,7 +83,7 @@ class TrackLimits:
 
 @dataclass(frozen=True)
 class RenderConfig:
-    """size: side of the clip in pixels. fps: rate of the clip, a fraction as text."""
+    """The form of the prepared clip. size: its side in pixels. fps: its rate, a fraction as text."""
 
     size: int = 512
     fps: str = "25"
@@ -79,9 +91,10 @@ class RenderConfig:
 
 @dataclass(frozen=True)
 class QualityLimits:
-    """sharpness: variance of the Laplacian of grey (0 to 255) in the face, at the clip's size.
+    """How good a clip's picture and sound must be.
 
-    brightness: mean grey of the face, in [0, 1]. level: of the speech, dB of full scale.
+    sharpness: least variance of the Laplacian of grey (0 to 255) in the face, at the clip's size. darkest,
+    brightest: bounds of the face's mean grey, in [0, 1]. level: least level of the sound, dB of full scale.
     """
 
     sharpness: float = 8.0
@@ -92,7 +105,11 @@ class QualityLimits:
 
 @dataclass(frozen=True)
 class LatentsConfig:
-    """model: a model folder whose codec is used; it counts by its content (`model_hash`). device: torch's."""
+    """How clips are encoded to latents.
+
+    model: a model folder whose codec is used; results depend on its content (`model_hash`). device: torch's.
+    chunk: frames encoded at once.
+    """
 
     model: str = field(default="", metadata={"hashed": False})
     model_hash: str = ""
@@ -102,9 +119,10 @@ class LatentsConfig:
 
 @dataclass(frozen=True)
 class SyncConfig:
-    """model: SyncNet's weight file; it counts by its content (`model_hash`).
+    """How the synchrony of lips and sound is measured.
 
-    repair: whether sound that is early or late is shifted. judged: whether `SyncLimits` reject clips.
+    model: SyncNet's weight file; results depend on its content (`model_hash`). repair: whether sound that is
+    early or late is shifted. judged: whether `SyncLimits` reject clips.
     """
 
     model: str = field(default="", metadata={"hashed": False})
@@ -115,8 +133,9 @@ class SyncConfig:
 
 @dataclass(frozen=True)
 class SyncLimits:
-    """confidence: Sync-C. offset: frames between lips and sound, either way, after a repair. Judged
-    with a SyncNet file alone.
+    """How well lips must follow the sound, judged only where SyncNet's weights are given.
+
+    confidence: least Sync-C. offset: most frames between lips and sound, either way, after a repair.
     """
 
     confidence: float = 3.0
@@ -125,7 +144,10 @@ class SyncLimits:
 
 @dataclass(frozen=True)
 class IdentityConfig:
-    """model: ArcFace's weight file; it counts by its content (`model_hash`)."""
+    """How faces are told apart.
+
+    model: ArcFace's weight file; results depend on its content (`model_hash`).
+    """
 
     model: str = field(default="", metadata={"hashed": False})
     model_hash: str = ""
@@ -133,14 +155,20 @@ class IdentityConfig:
 
 @dataclass(frozen=True)
 class PeopleLimits:
-    """similarity: cosine of ArcFace's vectors from which on two clips show one person, 0 to 1."""
+    """Which clips show one person.
+
+    similarity: the cosine of ArcFace's vectors, 0 to 1, from which on two clips show the same person.
+    """
 
     similarity: float = 0.5
 
 
 @dataclass(frozen=True)
 class MotionConfig:
-    """model: MediaPipe's face_landmarker.task; it counts by its content (`model_hash`). fps: of the clips."""
+    """How heads are tracked.
+
+    model: MediaPipe's face_landmarker.task; results depend on its content (`model_hash`). fps: of the clips.
+    """
 
     model: str = field(default="", metadata={"hashed": False})
     model_hash: str = ""
@@ -149,7 +177,7 @@ class MotionConfig:
 
 @dataclass(frozen=True)
 class MotionLimits:
-    """How well a head must be followed, where its motion is asked for."""
+    """How well a head must be tracked, where its motion is asked for."""
 
     seen: float = 0.9  # share of the frames
     sure: float = 0.3  # the middle frame's confidence, 0 to 1
@@ -157,14 +185,17 @@ class MotionLimits:
 
 @dataclass(frozen=True)
 class PixelsConfig:
-    """size: side of the decoded frames that go into the shards; 0: none do."""
+    """Decoded frames in the shards. size: their side in pixels; 0: none are stored."""
 
     size: int = 0
 
 
 @dataclass(frozen=True)
 class PrepareConfig:
-    """Every setting that a clip's result depends on."""
+    """Every setting that a clip's result depends on, by stage.
+
+    Limits only judge stored results, so a change of them repeats no work.
+    """
 
     probe: ProbeLimits = field(default_factory=ProbeLimits)
     cut: CutConfig = field(default_factory=CutConfig)

@@ -1,8 +1,9 @@
-"""WebDataset shards: tar files whose bytes depend on the clips alone, not on who made them when.
+"""WebDataset shards: tar files whose bytes depend on the clips alone, not on the machine or the time.
 
-Clips stand in the order of their keys' hashes: neighbours in a shard are not neighbours in the source. All
-clips have the same members, and their `json` the same keys and types, for readers such as Hugging Face
-`datasets` take both from the first clips. `index.json` says where every member lies: nobody has to look.
+Clips come in the order of their keys' hashes, so neighbours in a shard are not neighbours in the source.
+All clips have the same members, and their `json` the same keys and types, because readers such as
+Hugging Face `datasets` infer both from the first clips. `index.json` says where every member lies, so that
+readers need not scan the tar files.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 from ...errors import InputError
 from ...provenance import whole_file
 from ...signals.audible import RATE
+from ..sources import INDEX, ClipIndex, ShardIndex
 from .cut import CLIP, SOUND
 from .entries import Entry, as_text
 from .features import FEATURES, LATENTS, PIXELS
@@ -27,7 +29,6 @@ from .motion import MOTION
 from .stages import Outcome
 
 FORMAT = 2
-INDEX = "index.json"
 CARD = """---
 configs:
 - config_name: default
@@ -48,10 +49,10 @@ MEMBERS = {  # suffix in the shard: stage, file
 def write_shards(
     folder: Path, clips: Sequence[tuple[Entry, Outcome, Path]], clips_per_shard: int
 ) -> dict[str, str]:
-    """Write the clips of status `ok` to `shard-000000.tar` and so on; what is right already stays.
+    """Write clips to `shard-000000.tar` and so on, with an index; shards that are up to date stay.
 
-    clips: entry, outcome, the folder of its results. Returns: key -> name of its shard.
-    Raises: InputError when there is no room.
+    clips: entry, outcome (`ok`) and the folder of its results. Returns: key -> name of its shard.
+    Raises: InputError when the folder cannot be made or the disk is full.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -59,19 +60,24 @@ def write_shards(
         raise InputError(f"{folder}: cannot be made ({error.strerror})") from None
     ordered = sorted(clips, key=lambda clip: hashlib.sha256(clip[0].key.encode()).digest())
     before, places = _index(folder), dict[str, str]()
-    index: dict[str, dict[str, Any]] = {}
+    index: dict[str, ShardIndex] = {}
     for first in range(0, len(ordered), clips_per_shard):
-        members = ordered[first : first + clips_per_shard]
+        chunk = ordered[first : first + clips_per_shard]
         name = f"shard-{first // clips_per_shard:06d}.tar"
-        held = {"content": _content(members), "clips": len(members)}
+        content = _content(chunk)
         target = folder / name
-        kept = before.get(name, {})
-        found = kept.get("members")
-        if not (found and kept.get("content") == held["content"] and _size(target) == kept.get("bytes")):
+        stored = before.get(name, {})
+        members = stored.get("members")
+        if not (members and stored.get("content") == content and _size(target) == stored.get("bytes")):
             with whole_file(target, overwrite=True) as work:
-                found = _write(work, members)
-        index[name] = {**held, "bytes": _size(target), "members": found}
-        places.update({entry.key: name for entry, _, _ in members})
+                members = _write(work, chunk)
+        index[name] = {
+            "content": content,
+            "clips": len(chunk),
+            "bytes": _size(target),
+            "members": members,
+        }
+        places.update({entry.key: name for entry, _, _ in chunk})
     with whole_file(folder / INDEX, overwrite=True) as work:
         work.write_text(json.dumps(index, separators=(",", ":")) + "\n")
     write_card(folder, "shard-*.tar")
@@ -82,15 +88,16 @@ def write_shards(
 
 
 def write_card(folder: Path, files: str) -> None:
-    """Write README.md, by which `datasets.load_dataset(folder)` opens the shards. files: a pattern."""
+    """Write README.md, with which `datasets.load_dataset(folder)` opens the shards. files: their pattern."""
     with whole_file(folder / "README.md", overwrite=True) as work:
         work.write_text(CARD.format(files=json.dumps(files)))
 
 
-def meta(entry: Entry, outcome: Outcome) -> dict[str, Any]:
-    """What a shard says of a clip: the `json` beside its video.
+def meta(entry: Entry, outcome: Outcome) -> dict[str, object]:
+    """The content of a clip's `json` in a shard.
 
-    What not every clip has, is JSON in a string: one column, one type. Names are text (`as_text`).
+    Parts whose form differs from clip to clip are JSON in a string, so that a column has one type. Names are
+    text (`as_text`).
     """
     values = outcome.values
     return {
@@ -107,13 +114,12 @@ def meta(entry: Entry, outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _write(path: Path, members: Sequence[tuple[Entry, Outcome, Path]]) -> dict[str, dict[str, Any]]:
-    """Write a shard. Returns key -> what the index says of a clip; files: suffix -> offset, bytes, CRC-32."""
-    places = {}
+def _write(path: Path, clips: Sequence[tuple[Entry, Outcome, Path]]) -> dict[str, ClipIndex]:
+    """Write a shard. Returns key -> what the index says of a clip."""
+    index: dict[str, ClipIndex] = {}
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
-        for entry, outcome, results in members:
-            told = meta(entry, outcome)
-            files = {"json": _add(tar, f"{entry.key}.json", _json(told))}
+        for entry, outcome, results in clips:
+            files = {"json": _add(tar, f"{entry.key}.json", _json(meta(entry, outcome)))}
             for suffix, (stage, name) in MEMBERS.items():
                 if suffix == "wav" and f"sync/{name}" in outcome.files:
                     stage = "sync"  # the sound as it was repaired
@@ -124,11 +130,17 @@ def _write(path: Path, members: Sequence[tuple[Entry, Outcome, Path]]) -> dict[s
                 else:
                     continue
                 files[suffix] = _add(tar, f"{entry.key}.{suffix}", content)
-            places[entry.key] = {**{key: told[key] for key in ("clip", "person", "frames")}, "files": files}
-    return places
+            index[entry.key] = {
+                "clip": as_text(entry.clip),
+                "person": as_text(entry.person),
+                "frames": outcome.values["render"]["frames"],
+                "files": files,
+            }
+    return index
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> list[int]:
+    """Add a file to a shard. Returns its offset, size and CRC-32."""
     info = tarfile.TarInfo(name)  # no times, no owners
     info.size = len(content)
     place = [tar.offset + tarfile.BLOCKSIZE, info.size, zlib.crc32(content)]
@@ -137,35 +149,36 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> list[int]:
 
 
 def _silence(seconds: float) -> bytes:
-    """The sound of a clip that has none, so that all clips have the same members."""
-    held = io.BytesIO()
-    with wave.open(held, "wb") as file:
+    """A WAV file of silence for a clip without sound, so that all clips have the same members."""
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(RATE)
         file.writeframes(bytes(2 * round(seconds * RATE)))
-    return held.getvalue()
+    return buffer.getvalue()
 
 
-def _line(content: Any) -> str:
+def _line(content: object) -> str:
     return json.dumps(content, sort_keys=True)
 
 
-def _json(content: Any) -> bytes:
+def _json(content: object) -> bytes:
     return json.dumps(content, sort_keys=True, indent=1).encode()
 
 
-def _content(members: Sequence[tuple[Entry, Outcome, Path]]) -> str:
-    rows = [[entry.key, meta(entry, outcome), outcome.files] for entry, outcome, _ in members]
+def _content(clips: Sequence[tuple[Entry, Outcome, Path]]) -> str:
+    """A hash of all that a shard of these clips would hold."""
+    rows = [[entry.key, meta(entry, outcome), outcome.files] for entry, outcome, _ in clips]
     return hashlib.sha256(_json([FORMAT, rows])).hexdigest()
 
 
 def _index(folder: Path) -> dict[str, Any]:
     try:
-        held = json.loads((folder / INDEX).read_text())
+        index = json.loads((folder / INDEX).read_text())
     except (OSError, ValueError):
         return {}
-    return held if isinstance(held, dict) else {}
+    return index if isinstance(index, dict) else {}
 
 
 def _size(path: Path) -> int:

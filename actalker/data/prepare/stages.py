@@ -1,7 +1,9 @@
-"""A stage measures and writes files; its result is kept under a hash of everything it depends on.
+"""Stages of the preparation. A stage measures a clip and writes files; its result is stored under a hash of
+everything that it depends on.
 
-Measuring and judging are apart: limits judge stored values, so another limit repeats no work. A result's hash
-covers the stage's name, version and config, what it reads of the entry, and the results it builds on.
+Measuring and judging are separate: limits judge stored values, so a change of limits repeats no work.
+A result's hash covers the stage's name, version and config, what it reads of the entry, and the results that
+it builds on.
 """
 
 from __future__ import annotations
@@ -17,40 +19,48 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ...errors import InputError
 from ...provenance import file_hash
 from .entries import Entry
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 RESULT = "result.json"
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+Values = dict[str, Any]
+"""What a stage measured, by name: numbers, texts and lists, as JSON holds them."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a stage found for a clip, and the folder with its files. failure: why it found nothing."""
+    """What a stage measured of a clip, and the folder with the files that it wrote.
+
+    digest: the hash under which it is stored. failure: why the stage could not be done; None where it was.
+    """
 
     digest: str
-    values: dict[str, Any]
+    values: Values
     files: dict[str, str]  # name: hash
     seconds: float
     folder: Path
     failure: str | None = None
 
     def file(self, name: str) -> Path:
-        """One of its files."""
+        """The path of one of its files."""
         return self.folder / name
 
     @property
     def content(self) -> str:
-        """A hash of what was found: the same after a repetition that found the same."""
+        """A hash of its values and files: a repetition that measures the same has the same hash."""
         return _hash([self.values, self.files])
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a stage is given: the clip, the results it builds on, and a folder for its files."""
+    """The input of a stage: the clip, the results that it builds on, and a folder for its files."""
 
     entry: Entry
     before: Mapping[str, Result]
@@ -61,22 +71,26 @@ class Work:
 class Stage:
     """One step of the preparation.
 
-    measure: does the work and returns plain values. config: its settings, a dataclass. reads: what it uses
-    of the entry. judge: values to the reason why the clip is rejected, or None. pool: what kind of worker it
-    wants.
+    measure: does the work, given the stage's config, and returns plain values. config: its settings,
+    a dataclass, a tuple of them, or None. needs: names of the stages that it builds on. reads: what it uses
+    of the entry. judge: turns values into the reason why the clip is rejected, or None. pool: the kind of
+    worker that it needs.
     """
 
     name: str
     version: int
-    measure: Callable[[Work, Any], dict[str, Any]]
-    config: Any = None
+    measure: Callable[[Work, Any], Values]
+    config: object = None
     needs: tuple[str, ...] = ()
-    reads: Callable[[Entry], Any] = lambda entry: None
-    judge: Callable[[dict[str, Any]], str | None] = lambda values: None
+    reads: Callable[[Entry], object] = lambda entry: None
+    judge: Callable[[Values], str | None] = lambda values: None
     pool: Literal["cpu", "gpu"] = "cpu"
 
     def digest(self, entry: Entry, before: Mapping[str, Result]) -> str:
-        """The hash of everything that its result depends on."""
+        """The hash of everything that the stage's result for a clip depends on.
+
+        before: results of the stages that it needs, by name.
+        """
         config = None if self.config is None else _hashed(self.config)
         inputs = {name: before[name].content for name in self.needs}
         return _hash([self.name, self.version, config, self.reads(entry), inputs])
@@ -84,19 +98,22 @@ class Stage:
 
 @dataclass
 class Outcome:
-    """Where a clip ended: status `ok`, `rejected`, `failed`, or `open` while stages are missing."""
+    """What became of a clip: status `ok`, `rejected`, `failed`, or `open` while stages are missing.
+
+    stage: where it stopped; empty for `ok`. values, seconds: by stage.
+    """
 
     key: str
     status: str = "open"
     reason: str = ""
     stage: str = ""
-    values: dict[str, dict[str, Any]] = field(default_factory=dict)
+    values: dict[str, Values] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)  # path below the clip's folder: hash
     seconds: dict[str, float] = field(default_factory=dict)
 
 
 class DiskFull(Exception):
-    """There is no room for results: no clip's fault, and nothing for another clip to try."""
+    """The disk has no room for results: no clip is at fault, and no other clip needs to be tried."""
 
 
 def run_clip(
@@ -104,12 +121,13 @@ def run_clip(
     folder: Path,
     stages: Sequence[Stage],
     pool: str | None = None,
-    begin: Callable[[str], None] = lambda stage: None,
+    on_stage: Callable[[str], None] = lambda stage: None,
 ) -> Outcome:
-    """Take a clip through the stages, as far as they accept it.
+    """Take a clip through the stages, as far as they accept it, and return what became of it.
 
-    folder: the clip's own. pool: stages of another pool are only read. begin: told the name of each stage
-    that has to work. With pool `none` nothing is worked on, only read.
+    folder: where the clip's results are stored. pool: stages of this pool are measured where they have no
+    result, those of others are only read; None measures all, `none` nothing. on_stage: called with the name
+    of each stage before it is measured.
     Raises: DiskFull.
     """
     outcome, before = Outcome(entry.key), dict[str, Result]()
@@ -120,8 +138,8 @@ def run_clip(
         if result is None:
             if pool is not None and stage.pool != pool:
                 return outcome
-            begin(stage.name)
-            result = _work(stage, entry, before, folder, digest)
+            on_stage(stage.name)
+            result = _measured(stage, entry, before, folder, digest)
         before[stage.name] = result
         outcome.seconds[stage.name] = result.seconds
         if result.failure is not None:
@@ -137,12 +155,12 @@ def run_clip(
 
 
 def read_result(folder: Path, digest: str) -> Result | None:
-    """A kept result, if it is of this hash and its files are there."""
+    """The result stored in a folder, or None where it has another hash or lacks files."""
     try:
-        held = json.loads((folder / RESULT).read_bytes())
-        if held["digest"] != digest:
+        stored = json.loads((folder / RESULT).read_bytes())
+        if stored["digest"] != digest:
             return None
-        result = Result(**held, folder=folder)
+        result = Result(**stored, folder=folder)
         there = all((folder / name).is_file() for name in result.files)
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -150,12 +168,16 @@ def read_result(folder: Path, digest: str) -> Result | None:
 
 
 def keep_failure(stage: Stage, entry: Entry, folder: Path, stages: Sequence[Stage], reason: str) -> None:
-    """Keep that a stage cannot be done for a clip: a second start does not try again."""
+    """Store that a stage cannot be done for a clip, so that a second start does not try again.
+
+    stages: all stages in order. reason: why it cannot be done, for the clip's row.
+    """
     before: dict[str, Result] = {}
     for one in stages:
         digest = one.digest(entry, before)
         if one.name == stage.name:
-            _keep(folder / stage.name, Result(digest, {}, {}, 0.0, folder / stage.name, reason), None)
+            final = folder / stage.name
+            _store(final, Result(digest, {}, {}, seconds=0.0, folder=final, failure=reason), None)
             return
         result = read_result(folder / one.name, digest)
         if result is None:
@@ -163,13 +185,14 @@ def keep_failure(stage: Stage, entry: Entry, folder: Path, stages: Sequence[Stag
         before[one.name] = result
 
 
-def _work(stage: Stage, entry: Entry, before: dict[str, Result], folder: Path, digest: str) -> Result:
+def _measured(stage: Stage, entry: Entry, before: dict[str, Result], folder: Path, digest: str) -> Result:
+    """Measure a clip in a folder beside the result's place, and store the result. Raises: DiskFull."""
     final = folder / stage.name
     for left in folder.glob(f".{stage.name}-*"):  # of a worker that was killed
         shutil.rmtree(left, ignore_errors=True)
     work = folder / f".{stage.name}-{secrets.token_hex(4)}"
     start = time.perf_counter()
-    values: dict[str, Any] = {}
+    values: Values = {}
     failure = None
     try:
         work.mkdir(parents=True)
@@ -181,8 +204,8 @@ def _work(stage: Stage, entry: Entry, before: dict[str, Result], folder: Path, d
             failure = " ".join(str(error).removeprefix(f"{entry.video}: ").split())[:300]
         files = {} if failure else {path.name: file_hash(path) for path in sorted(work.iterdir())}
         seconds = round(time.perf_counter() - start, 3)
-        result = Result(digest, values, files, seconds, final, failure)
-        return _keep(final, result, work)
+        result = Result(digest, values, files, seconds, folder=final, failure=failure)
+        return _store(final, result, work)
     except OSError as error:
         _raise_when_full(error)
         raise
@@ -190,16 +213,19 @@ def _work(stage: Stage, entry: Entry, before: dict[str, Result], folder: Path, d
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _keep(final: Path, result: Result, work: Path | None) -> Result:
-    """Give a result its place in one step; an older one makes room."""
+def _store(final: Path, result: Result, work: Path | None) -> Result:
+    """Move a result's folder `work` to its place in one step, instead of an older one.
+
+    With no folder, or for a failure, only the result is stored.
+    """
     if work is None or not work.is_dir() or result.failure:
         if work is not None:
             shutil.rmtree(work, ignore_errors=True)
         work = final.with_name(f".{final.name}-{secrets.token_hex(4)}")
         work.mkdir(parents=True)
-    held = {k: getattr(result, k) for k in ("digest", "values", "files", "seconds", "failure")}
+    record = {k: getattr(result, k) for k in ("digest", "values", "files", "seconds", "failure")}
     with open(work / RESULT, "w") as file:
-        json.dump(held, file, allow_nan=False)
+        json.dump(record, file, allow_nan=False)
         file.flush()
         os.fsync(file.fileno())
     for _ in range(3):  # another process may be giving the same clip's result
@@ -217,11 +243,12 @@ def _keep(final: Path, result: Result, work: Path | None) -> Result:
     return result
 
 
-def _hashed(config: Any) -> Any:
-    """The settings of a stage; those that name a place or a device are left out."""
+def _hashed(config: object) -> object:
+    """The settings of a stage that its hash covers: not those that name a place or a device."""
     if isinstance(config, tuple):
         return [_hashed(part) for part in config]
-    return {f.name: getattr(config, f.name) for f in fields(config) if f.metadata.get("hashed", True)}
+    settings = fields(cast("DataclassInstance", config))
+    return {f.name: getattr(config, f.name) for f in settings if f.metadata.get("hashed", True)}
 
 
 def _raise_when_full(error: BaseException | None) -> None:
@@ -231,5 +258,5 @@ def _raise_when_full(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
-def _hash(content: Any) -> str:
+def _hash(content: object) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,30 +1,31 @@
-"""What came of a preparation, in a few lines: how many clips are usable, why others are not, what to know."""
+"""The result of a preparation in a few lines: how many clips are usable, and why others are not."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
 
-MOST = 12  # kinds of reasons that are told
+from .manifest import Row
+
+MOST = 12  # kinds of reasons that are printed
 LONGEST = 300  # characters of a line
 
 
 @dataclass(frozen=True)
 class Summary:
-    """rows: of the manifest."""
+    """A summary of the rows of a manifest."""
 
-    rows: Sequence[Mapping[str, Any]]
+    rows: Sequence[Row]
 
     @property
-    def clips(self) -> list[Mapping[str, Any]]:
-        """The rows that are of clips: a file of the source that no clip uses is none."""
+    def clips(self) -> list[Row]:
+        """The rows of clips, without those of files that no clip uses."""
         return [row for row in self.rows if _is_clip(row)]
 
     def lines(self) -> list[str]:
-        """`N of M usable`, and the reasons and notes, one of each kind as it stands in its row."""
+        """`N of M usable`, then the reasons and notes: how often each kind occurs, and one of its texts."""
         clips = self.clips
         usable = [row for row in clips if row["status"] == "ok"]
         others = [row for row in self.rows if not _is_clip(row)]
@@ -34,12 +35,12 @@ class Summary:
             lines.append(f"  {count:6d} {'person' if count == 1 else 'people'}, told apart by {by}")
         for status in ("failed", "rejected"):
             of = [row for row in clips if row["status"] == status]
-            lines += [f"  {count:6d} {status}: {told}" for count, told in _kinds(of, "reason")]
-        lines += [f"  {count:6d} of them: {told}" for count, told in _kinds(usable, "notes")]
-        return lines + [f"  {count:6d} no clip: {told}" for count, told in _kinds(others, "reason")]
+            lines += [f"  {count:6d} {status}: {text}" for count, text in _kinds(of, "reason")]
+        lines += [f"  {count:6d} of them: {text}" for count, text in _kinds(usable, "notes")]
+        return lines + [f"  {count:6d} no clip: {text}" for count, text in _kinds(others, "reason")]
 
     def whole_failure(self) -> str | None:
-        """What is said of a run whose every clip failed; None where one did not, or there was none."""
+        """The error message of a run in which every clip failed; None where one did not, or there is none."""
         failed = [row for row in self.clips if row["status"] == "failed"]
         if not failed or len(failed) < len(self.clips):
             return None
@@ -50,21 +51,22 @@ class Summary:
         return f"{start} failed: {kinds[0][1]}{also}"
 
 
-def _is_clip(row: Mapping[str, Any]) -> bool:
+def _is_clip(row: Row) -> bool:
     return (row["status"], row["stage"]) != ("rejected", "source")
 
 
-def _kinds(rows: Sequence[Mapping[str, Any]], column: str) -> list[tuple[int, str]]:
-    """(how often, the first one as it is and whose it is) of each kind of text, the most frequent first."""
-    found: dict[str, list[Mapping[str, Any]]] = {}
+def _kinds(rows: Sequence[Row], column: str) -> list[tuple[int, str]]:
+    """For each kind of text in a column, the most frequent first: its count, and one text with its clip."""
+    kinds: dict[str, list[Row]] = {}
     for row in rows:
         if row[column]:
-            found.setdefault(_kind(row, column), []).append(row)
-    ordered = sorted(found.values(), key=len, reverse=True)[:MOST]
+            kinds.setdefault(_kind(row, column), []).append(row)
+    ordered = sorted(kinds.values(), key=len, reverse=True)[:MOST]
     return [(len(alike), _first(alike, column)) for alike in ordered]
 
 
-def _first(rows: Sequence[Mapping[str, Any]], column: str) -> str:
+def _first(rows: Sequence[Row], column: str) -> str:
+    """The first text of rows of one kind, with the name of its clip where the texts differ."""
     text, clip = _line(rows[0][column])[:LONGEST], _line(rows[0]["clip"])
     if len({row[column] for row in rows}) == 1 and len(rows) > 1:
         return text
@@ -76,8 +78,8 @@ def _line(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def _kind(row: Mapping[str, Any], column: str) -> str:
-    """A text without numbers and names: what texts of one kind have in common. Only for counting."""
+def _kind(row: Row, column: str) -> str:
+    """A text with numbers and names replaced: texts of one kind become equal. Only for counting."""
     text = row[column]
     names = {row["clip"], PurePosixPath(row["clip"]).stem, row["person"] or "", row["source"] or ""}
     for name in sorted(names - {""}, key=len, reverse=True):

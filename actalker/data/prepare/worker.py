@@ -1,4 +1,4 @@
-"""An isolated process that takes clips through the stages: what a clip does to it costs that clip's row only.
+"""An isolated process that takes clips through the stages; a clip that breaks it costs only its own row.
 
 The process watches itself (memory, time, whether its parent lives); its owner watches it from outside.
 """
@@ -17,8 +17,9 @@ from collections.abc import Iterator, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import psutil
 
@@ -28,20 +29,17 @@ from .settings import PrepareConfig
 from .stages import DiskFull, Outcome, keep_failure, run_clip
 
 MEMORY, SLOW, ORPHAN = 77, 78, 79  # exit codes
-CRASHES = (
-    "SIGSEGV",
-    "SIGABRT",
-    "SIGBUS",
-    "SIGFPE",
-    "SIGILL",
-)  # a decoder's doing; SIGKILL comes from outside
+CRASHES = ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL")  # of a decoder; SIGKILL comes from outside
 GRACE = 10.0  # seconds after which the owner ends a process that did not end itself
 TRIES = 2  # of a clip whose worker was killed
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What every worker is told. memory: bytes. timeout: seconds a stage."""
+    """What every worker needs to know.
+
+    root: the folder of results. memory: bytes that a process may use. timeout: seconds that a stage may take.
+    """
 
     root: Path
     config: PrepareConfig
@@ -49,29 +47,29 @@ class Setup:
     timeout: float = 300.0
 
     def folder(self, entry: Entry) -> Path:
-        """Where the results of a clip are kept."""
+        """The folder with the results of a clip."""
         return self.folder_of(entry.key)
 
     def folder_of(self, key: str) -> Path:
-        """The same by a clip's key."""
+        """The folder with the results of the clip with a key."""
         return self.root / "work" / key[-2:] / key
 
 
 class Worker:
-    """The owner's side of one process. One clip at a time; a dead process is replaced for the next clip.
+    """The owner's side of one process, which works on one clip at a time and is replaced when it died.
 
-    cores: what the process keeps to; none: all. On a core of its own, the threads of its libraries hand
-    work to each other without waking another core.
+    pool: of the stages that it measures. cores: those that the process may use; empty: all. On a core of its
+    own, the threads of its libraries hand work to each other without waking another core.
     """
 
     def __init__(self, setup: Setup, pool: str, cores: Set[int] = frozenset()) -> None:
         self.setup, self.pool, self.cores = setup, pool, cores
         self.entry: Entry | None = None
-        self._process: Any = None
+        self._process: SpawnProcess | None = None
         self._tries = 0
 
     def give(self, entry: Entry) -> None:
-        """Start on a clip."""
+        """Start to work on a clip."""
         self.entry, self._tries = entry, self._tries + 1
         if self._process is None:
             self._start()
@@ -79,13 +77,14 @@ class Worker:
         with suppress(OSError):  # a process that just died is seen by `take`
             self._pipe.send(entry)
 
-    def waits_for(self) -> list[Any]:
-        """What becomes ready when there is something to take."""
+    def waits_for(self) -> list[Connection | int]:
+        """The handles for `multiprocessing.connection.wait`: one is ready when `take` has something to do."""
+        assert self._process is not None
         return [self._pipe, self._process.sentinel]
 
     def take(self) -> Outcome | None:
-        """The clip's outcome, or None while it goes on. Raises: DiskFull."""
-        assert self.entry is not None
+        """The clip's outcome, or None while the process works on it. Raises: DiskFull."""
+        assert self.entry is not None and self._process is not None
         try:
             while self._pipe.poll():
                 kind, content = self._pipe.recv()
@@ -104,14 +103,14 @@ class Worker:
         return self._dead(self._process.exitcode)
 
     def result(self, entry: Entry) -> Outcome:
-        """Give a clip and wait for its outcome. Raises: DiskFull."""
+        """Work on a clip and wait for its outcome. Raises: DiskFull."""
         self.give(entry)
         while (outcome := self.take()) is None:
             wait(self.waits_for(), timeout=1.0)
         return outcome
 
     def stop(self) -> None:
-        """End the process, at once."""
+        """Kill the process, if there is one."""
         if self._process is not None:
             self._process.kill()
             self._process.join()
@@ -128,17 +127,18 @@ class Worker:
             self._process.start()
         theirs.close()
 
-    def _done(self, kind: str, content: Any) -> Outcome:
+    def _done(self, kind: str, content: Outcome | str) -> Outcome:
+        """The outcome that a process's last message about a clip stands for. Raises: DiskFull."""
         assert self.entry is not None
         entry, self.entry, self._tries = self.entry, None, 0
         if kind == "full":
             raise DiskFull(content)
         if kind == "broken":
-            return Outcome(entry.key, "failed", content, self._stage)
-        return content
+            return Outcome(entry.key, "failed", cast(str, content), self._stage)
+        return cast(Outcome, content)
 
     def _dead(self, code: int | None) -> Outcome | None:
-        """What a process's end says about the clip; a clip whose process was killed is tried again."""
+        """The outcome of the clip whose process ended with a code; None where the clip is tried again."""
         entry = self.entry
         assert entry is not None
         self._pipe.close()
@@ -170,7 +170,7 @@ class Worker:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """A new process's libraries start with one thread each: results do not depend on the number of cores."""
+    """Inside, processes start with one thread a library: results do not depend on the number of cores."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, "1"))
@@ -185,7 +185,10 @@ def _one_thread() -> Iterator[None]:
 
 
 class _Watch(threading.Thread):
-    """Ends the process when it is orphaned, too large or too slow."""
+    """Ends the process when it is orphaned, too large or too slow.
+
+    since: when the current stage began, a monotonic clock's seconds; None between clips.
+    """
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(daemon=True)
@@ -193,11 +196,11 @@ class _Watch(threading.Thread):
         self.since: float | None = None
 
     def run(self) -> None:
-        own = psutil.Process()
+        process = psutil.Process()
         while True:
             if os.getppid() != self.parent:
                 os._exit(ORPHAN)
-            if own.memory_info().rss > self.setup.memory:
+            if process.memory_info().rss > self.setup.memory:
                 os._exit(MEMORY)
             if self.since is not None and time.monotonic() - self.since > self.setup.timeout:
                 os._exit(SLOW)
@@ -205,7 +208,7 @@ class _Watch(threading.Thread):
 
 
 def _serve(pipe: Connection, setup: Setup, pool: str, cores: Set[int]) -> None:
-    """The process: clips in, outcomes out, until the pipe closes."""
+    """The main function of the process: reads clips from the pipe and writes outcomes, until it closes."""
     if cores:
         os.sched_setaffinity(0, cores)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the owner's
@@ -222,7 +225,7 @@ def _serve(pipe: Connection, setup: Setup, pool: str, cores: Set[int]) -> None:
     watch.start()
     graph = stages(setup.config)
 
-    def begin(stage: str) -> None:
+    def report_stage(stage: str) -> None:
         watch.since = time.monotonic()
         pipe.send(("stage", stage))
 
@@ -231,9 +234,9 @@ def _serve(pipe: Connection, setup: Setup, pool: str, cores: Set[int]) -> None:
             entry = pipe.recv()
         except (EOFError, OSError):
             return
-        message: tuple[str, Any]
+        message: tuple[str, Outcome | str]
         try:
-            message = "done", run_clip(entry, setup.folder(entry), graph, pool, begin)
+            message = "done", run_clip(entry, setup.folder(entry), graph, pool, report_stage)
         except DiskFull as error:
             message = "full", str(error)
         except Exception as error:  # a library's own: the clip's row says so, the log tells where
@@ -246,7 +249,7 @@ def _serve(pipe: Connection, setup: Setup, pool: str, cores: Set[int]) -> None:
 
 
 def _log_to(path: Path) -> None:
-    """Send what libraries print, also from C, to a file."""
+    """Redirect all that libraries print, also from C, to a file."""
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
