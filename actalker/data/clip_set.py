@@ -1,8 +1,8 @@
-"""The clips of shards as a data set: who is trained on, and what becomes of clips that cannot be read.
+"""The clips of shards as a data set: the split into training and validation, and what replaces damaged clips.
 
 A sample is a function of (seed, place in the training). Members are read from their place in the tar file, so
-that clips come in any order and a resumed run sees what it would have. A damaged clip is named, and another
-one, a function of (seed, place) too, stands for it.
+clips come in any order, and a resumed run sees what it would have seen. A damaged clip is logged, and another
+one, also a function of (seed, place), replaces it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import torch
 from torch.utils.data import Dataset
@@ -22,10 +22,11 @@ from ..signals.samples import ClipSignal, ClipWindow
 from ..signals.script import Phase, Script
 from ..signals.signal import SIGNALS
 from .copies import Copies
-from .members import Damaged, read_meta
+from .members import ClipMeta, Damaged, read_meta
 from .people import held_out_people, person_of
 from .sample import Batch
 from .shards import Clip, read_index
+from .timed_text import ClipScript
 
 SHOWN = 5  # damaged clips that a summary names
 S = TypeVar("S", bound=Batch)
@@ -34,7 +35,7 @@ log = logging.getLogger("actalker")
 
 @dataclass(frozen=True)
 class ClipSetConfig:
-    """Where prepared clips are, and what windows of them have in common."""
+    """Where prepared clips are, and the settings that all windows of them share."""
 
     shards: str | tuple[str, ...] = "data/shards"
     """Where the tar files are that `actalker prepare` wrote: a folder, a tar file, a brace list such as
@@ -42,7 +43,7 @@ class ClipSetConfig:
     or several of these."""
 
     cache: str | None = None
-    """Folder in which whole shards of stores and commands are kept; none: parts are read when needed."""
+    """Folder for copies of whole shards of stores and commands; none: parts are read when needed."""
 
     seed: int = 0
     """Windows, reference frames and gates are a function of (seed, place)."""
@@ -63,17 +64,17 @@ class ClipSetConfig:
     """Signals of the samples; none: those of the model that is trained, or all of them."""
 
     held_out: float = 0.02
-    """Share of the people that validation sees, and training never: two at least, where there are four.
+    """Share of the people whose clips are for validation only: two at least, where there are four or more.
 
-    People are told apart by what `actalker prepare` found (`person` in a clip's json), else by video, else by
-    clip. 0: validation sees what training does."""
+    A clip belongs to the `person` in its json, by face or by video as `actalker prepare` found, else to a
+    person of its own. 0: validation and training use all clips."""
 
 
 class ClipSet(Dataset, ABC, Generic[S]):
-    """Windows of the clips of shards; item `place` is of clip `place` modulo their number.
+    """Windows of the clips of shards; item `place` is a window of clip `place` modulo their number.
 
-    training: the clips to train on, else those held out. index: what `config.shards` holds, if it was read
-    already (`index_of`).
+    training: use the clips to train on, else those held out. index: the clips of `config.shards`, if they
+    were read already (`index_of`).
     Raises: InputError when there are no shards, or no clips long enough.
     """
 
@@ -81,32 +82,32 @@ class ClipSet(Dataset, ABC, Generic[S]):
         self, config: ClipSetConfig, training: bool = True, index: Sequence[Clip] | None = None
     ) -> None:
         self.config, self.training = config, training
-        found = index_of(config) if index is None else index
-        clips = [clip for clip in self.usable(found) if clip.frames >= config.frames]
-        held = held_out_people([person_of(clip) for clip in clips], config.held_out)
-        self.clips = [clip for clip in clips if not held or (person_of(clip) in held) != training]
+        indexed = index_of(config) if index is None else index
+        clips = [clip for clip in self.usable(indexed) if clip.frames >= config.frames]
+        held_out = held_out_people([person_of(clip) for clip in clips], config.held_out)
+        self.clips = [clip for clip in clips if not held_out or (person_of(clip) in held_out) != training]
         if not self.clips:
             kind = "training" if training else "validation"
             raise InputError(
                 f"{config.shards}: no clip for {kind} with {config.frames} frames; prepare more, or change "
                 "frames or held_out"
             )
-        # shared by the processes that read, so that each clip is told of and counted once
+        # shared by the processes that read, so that each clip is logged and counted once
         self.damaged = torch.tensor([bool(clip.damage) for clip in self.clips]).share_memory_()
 
     def usable(self, clips: Sequence[Clip]) -> Sequence[Clip]:
-        """The clips that have what samples are made of. Raises: InputError where none has."""
+        """The clips with the members that samples need; by default all. Raises: InputError where none has."""
         return clips
 
     @abstractmethod
     def sample(self, place: int, index: int) -> S:
-        """The window of a place, of clip `index`. Raises: Damaged."""
+        """The window of clip `index` that belongs to a place. Raises: Damaged."""
 
     def __len__(self) -> int:
         return len(self.clips)
 
     def name(self, index: int) -> str:
-        """What the source calls a clip."""
+        """The name of a clip in its source. index: modulo the number of clips."""
         return self.clips[index % len(self)].name
 
     def __getitem__(self, place: int) -> S:
@@ -127,29 +128,30 @@ class ClipSet(Dataset, ABC, Generic[S]):
         )
 
     def damage(self) -> str | None:
-        """How many clips were found damaged until now, in all processes, and which; None: no clip."""
-        found = self.damaged.nonzero()[:, 0].tolist()
-        if not found:
+        """A message that counts and names the clips found damaged so far, in all processes; None: no clip."""
+        damaged = self.damaged.nonzero()[:, 0].tolist()
+        if not damaged:
             return None
-        names = ", ".join(f"{self.name(k)} in {self.clips[k].place.address}" for k in found[:SHOWN])
-        more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-        return f"{len(found)} of {len(self)} clips are damaged, others stood for them: {names}{more}"
+        names = ", ".join(f"{self.name(k)} in {self.clips[k].place.address}" for k in damaged[:SHOWN])
+        more = f" and {len(damaged) - SHOWN} more" if len(damaged) > SHOWN else ""
+        return f"{len(damaged)} of {len(self)} clips are damaged, others stood for them: {names}{more}"
 
-    def meta(self, clip: Clip, content: bytes) -> dict[str, Any]:
-        """What a clip's `json` says. Raises: Damaged, also for the json of another clip."""
-        held = read_meta(content)
-        if (held["clip"], held["frames"]) != (clip.name, clip.frames):
-            raise Damaged(f"its json is that of another clip, {held['clip']}; the index is not this shard's")
-        return held
+    def meta(self, clip: Clip, content: bytes) -> ClipMeta:
+        """What a clip's `json` says. Raises: Damaged, also where it is the json of another clip."""
+        meta = read_meta(content)
+        if (meta["clip"], meta["frames"]) != (clip.name, clip.frames):
+            raise Damaged(f"its json is that of another clip, {meta['clip']}; the index is not this shard's")
+        return meta
 
     @property
     def signals(self) -> tuple[str, ...]:
-        """Signals of the samples."""
+        """The signals of the samples, in the order of their gates."""
         return self.config.signals or tuple(SIGNALS)
 
     def of_clip(self, window: ClipWindow) -> dict[str, ClipSignal]:
-        """Signal -> what a window shows of it. Raises: InputError for signals that no real clip
-        has; Damaged for a window that has none of them.
+        """Signal -> its input in a window, for all signals of the samples.
+
+        Raises: InputError for signals that clips of real people cannot have; Damaged for a window with none.
         """
         out = {}
         for name in self.signals:
@@ -164,11 +166,11 @@ class ClipSet(Dataset, ABC, Generic[S]):
         return out
 
     def generator(self, place: int) -> torch.Generator:
-        """The randomness of a place."""
+        """A random generator that is a function of (seed, place)."""
         return torch.Generator().manual_seed((self.config.seed * 1_000_003 + place) % 2**62)
 
     def _candidates(self, place: int) -> Iterator[int]:
-        """The clip of a place, and those that stand for it, each if the ones before are damaged."""
+        """The clip of a place, then those that replace it, each where the ones before are damaged."""
         yield place % len(self)
         generator = torch.Generator().manual_seed((self.config.seed * 7_368_787 + place) % 2**62)
         yield from torch.randperm(len(self), generator=generator).tolist()
@@ -186,12 +188,12 @@ def index_of(config: ClipSetConfig) -> list[Clip]:
     return read_index(config.shards, Copies(config.cache))
 
 
-def script_of(held: dict[str, Any], most: int) -> Script | None:
-    """A clip's script, as its json has it, with at most so many phases; None where it has none."""
-    phases = []
-    for phase in held["phases"]:
+def script_of(content: ClipScript, most: int) -> Script | None:
+    """The script of a clip's json, with `most` phases at most; None where it has neither text nor phases."""
+    phases: list[Phase] = []
+    for phase in content["phases"]:
         start, stop = Fraction(str(phase["start"])), Fraction(str(phase["end"]))
         phases += Phase(phase["text"], start, stop).steps()
-    if not phases and not held["base"]:
+    if not phases and not content["base"]:
         return None
-    return Script(held["base"], tuple(phases[:most]))
+    return Script(content["base"], tuple(phases[:most]))

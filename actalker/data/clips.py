@@ -1,4 +1,4 @@
-"""Shards of real clips to training samples of pictures: which window, which reference frame, which gates.
+"""Training samples of pictures from shards of real clips: which window, which reference frame, which gates.
 
 Letters: f frames of a window, H W the model's picture, t side of a driving crop.
 """
@@ -38,17 +38,19 @@ class ClipDataConfig(ClipSetConfig):
     """Side of the driving face's crop, pixels."""
 
     stride: int = 1
-    """Every so many frames of a clip at least twice as long as such a window make it (2: ACTalker, 1.3)."""
+    """Step between the frames of a window, in clips at least twice as long as that takes; 1 in others.
+
+    ACTalker (1.3) takes 2."""
 
     reference: int = 25
-    """The portrait is a frame of the window, or one at most so many frames before or behind it."""
+    """Frames before or after the window among which the portrait is drawn, beside those of the window."""
 
     whisper: WhisperConfig | None = None
-    """The Whisper whose hidden states the model reads; none: log-mel windows."""
+    """The Whisper model whose hidden states are the audio features; none: log-mel windows."""
 
 
 class ClipDataset(ClipSet[Sample]):
-    """Windows of clips as pictures."""
+    """Windows of clips as samples of pictures. Arguments: as `ClipSet`."""
 
     config: ClipDataConfig
 
@@ -59,16 +61,16 @@ class ClipDataset(ClipSet[Sample]):
         self.speech = speech_features(config.whisper)
 
     def sample(self, place: int, index: int) -> Sample:
-        """The window of a place, of clip `index`. Raises: Damaged."""
+        """The window of clip `index` that belongs to a place. Raises: Damaged."""
         config, clip = self.config, self.clips[index]
         generator = self.generator(place)
         rows, reference, stride = self._rows(clip.frames, generator)
         video = () if "pixels.npy" in clip.members else ("mp4",)
-        held = clip.read("json", "npz", "wav", *video)
-        meta = self.meta(clip, held["json"])
-        features = read_features(held["npz"], clip.frames)
+        members = clip.read("json", "npz", "wav", *video)
+        meta = self.meta(clip, members["json"])
+        features = read_features(members["npz"], clip.frames)
         wanted = sorted({0, reference, *rows})
-        pictures = dict(zip(wanted, read_pictures(clip, wanted, held.get("mp4")), strict=True))
+        pictures = dict(zip(wanted, read_pictures(clip, wanted, members.get("mp4")), strict=True))
         scale = pictures[0].shape[0] / features["mouth"].shape[0]  # decoded frames may be smaller
         scheme = meta["features"].get("scheme")
         faces = {k: _face(features, scheme, k, scale) for k in wanted}
@@ -79,8 +81,8 @@ class ClipDataset(ClipSet[Sample]):
         rate = Fraction(config.fps, stride)
         first = rows[0] // stride
         audio = None
-        if meta["sound"] and "wav" in held:
-            mono = read_sound(held["wav"], clip.frames / config.fps)
+        if meta["sound"] and "wav" in members:
+            mono = read_sound(members["wav"], clip.frames / config.fps)
             audio = self.speech.reader(mono, rate)(config.frames, first)
         window = ClipWindow(
             frames=config.frames,
@@ -112,7 +114,7 @@ class ClipDataset(ClipSet[Sample]):
         )
 
     def _rows(self, total: int, generator: torch.Generator) -> tuple[list[int], int, int]:
-        """The window's frames, the reference frame, and the stride."""
+        """The window's frames, the portrait's frame, and the stride."""
         config = self.config
         stride = config.stride if total >= 2 * config.frames * config.stride else 1
         span = (config.frames - 1) * stride + 1
@@ -127,9 +129,10 @@ class ClipDataset(ClipSet[Sample]):
 
 
 def read_pictures(clip: Clip, rows: Sequence[int], video: bytes | None = None) -> list[np.ndarray]:
-    """Frames `rows` (ascending) of a clip, (h, w, 3) uint8: decoded ones where the shard has them.
+    """Frames `rows` (ascending) of a clip, each (h, w, 3) uint8.
 
-    video: the clip's mp4, if it was read already. Raises: Damaged.
+    They come from the shard's `pixels.npy` where it has one, else from the mp4. video: the clip's mp4, if it
+    was read already. Raises: Damaged.
     """
     if "pixels.npy" in clip.members:
         return slice_frames(lambda start, stop: clip.part("pixels.npy", start, stop), rows, clip.frames)
@@ -137,12 +140,14 @@ def read_pictures(clip: Clip, rows: Sequence[int], video: bytes | None = None) -
 
 
 def _face(features: dict[str, np.ndarray], scheme: str | None, k: int, scale: float) -> Face:
+    """The face of frame k in a picture that is `scale` times as large as the clip."""
     marks = features["landmarks"][k] * scale if "landmarks" in features else None
-    return Face(tuple(float(v) * scale for v in features["boxes"][k]), marks, scheme)  # type: ignore[arg-type]
+    x0, y0, x1, y1 = (float(v) * scale for v in features["boxes"][k])
+    return Face((x0, y0, x1, y1), marks, scheme)
 
 
 def _motion(features: dict[str, np.ndarray], scheme: str | None, rows: Sequence[int]) -> tuple[float, float]:
-    """Head and expression motion of a window's landmarks, as buckets; 0 where there are none."""
+    """Head and expression motion of a window, as buckets from its landmarks; 0 where there are none."""
     if "landmarks" not in features or scheme is None:
         return 0.0, 0.0
     head, expression = motion_buckets(features["landmarks"][list(rows)], scheme)
@@ -150,5 +155,5 @@ def _motion(features: dict[str, np.ndarray], scheme: str | None, rows: Sequence[
 
 
 def _cut(picture: np.ndarray, square: Crop, size: Size) -> Tensor:
-    """(3, H, W) uint8."""
+    """A square of a picture (h, w, 3) uint8, as (3, H, W) uint8."""
     return torch.from_numpy(square.apply(picture, size).copy()).permute(2, 0, 1)

@@ -1,4 +1,4 @@
-"""Whole shards copied to this machine's disk, once for all its processes."""
+"""Copies of whole shards on this machine's disk, made once for all its processes."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ log = logging.getLogger("actalker")
 
 
 class NoRoom(Exception):
-    """A copy cannot be written where copies are kept."""
+    """A copy cannot be written to the folder of copies."""
 
 
 class Copies:
-    """Copies of shards in a folder; one that the user names is kept for the next run.
+    """Copies of shards in a folder. Those in a folder that the user names serve later runs too.
 
-    A copy is written beside its place and renamed, so that what is there is whole; of several processes that
-    want one, the first makes it and the others wait.
+    A copy is written beside its place and renamed, so every copy is whole. Of several processes that need
+    one, the first makes it and the others wait.
 
-    folder: None: a temporary one, which goes when the process ends that made it.
+    folder: None: a temporary one, removed when the process that made it ends.
     Raises: InputError for a folder that cannot be made.
     """
 
     def __init__(self, folder: str | None = None) -> None:
         self.wanted = folder is not None
         self.folder = None if folder is None else Path(folder)
-        self.found: dict[str, Path] = {}
+        self.paths: dict[str, Path] = {}
         if self.folder is not None and not self.folder.is_dir():
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
@@ -46,38 +46,39 @@ class Copies:
                 raise InputError(f"data.cache {folder}: cannot be made ({error.strerror})") from None
 
     def prepare(self) -> None:
-        """Have a folder, before workers begin that share it."""
+        """Make the temporary folder, before workers start that share it."""
         if self.folder is None:
             self.folder = Path(tempfile.mkdtemp(prefix="actalker-shards-"))
             atexit.register(_remove, self.folder, os.getpid())
 
     def give_up(self, reason: NoRoom) -> None:
-        """Go on without copies, and say so."""
+        """Make no more copies, and log why."""
         log.warning("data.cache %s: %s; shards are read from where they are", self.folder, reason)
         self.wanted = False
 
     def get(self, address: str, version: Callable[[], str], fetch: Callable[[Path], None]) -> Path:
-        """The copy of what is at an address.
+        """The path of the copy of an address, made where there is none.
 
-        version: tells apart what an address held at different times. fetch: writes the copy.
-        Raises: NoRoom, and what `fetch` raises.
+        version: gives a text that changes when the content at the address does. fetch: writes the copy to a
+        path. Raises: NoRoom, and what `fetch` raises.
         """
-        if address not in self.found:
+        if address not in self.paths:
             self.prepare()
             assert self.folder is not None
             digest = hashlib.sha256(f"{address}\0{version()}".encode()).hexdigest()[:20]
             name = re.sub(r"[^\w.-]+", "_", address)[-60:].lstrip("._-")
-            self.found[address] = _made(self.folder / f"{digest}-{name}", fetch)
-        return self.found[address]
+            self.paths[address] = _fetched(self.folder / f"{digest}-{name}", fetch)
+        return self.paths[address]
 
 
-def _made(path: Path, fetch: Callable[[Path], None]) -> Path:
+def _fetched(path: Path, fetch: Callable[[Path], None]) -> Path:
+    """The path of a copy, after `fetch` wrote it where it was missing. Raises: NoRoom."""
     if path.is_file():
         return path
     work = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         with _locked(path.with_name(f".{path.name}.lock")) as alone:
-            if path.is_file():  # another process made it meanwhile
+            if path.is_file():  # another process wrote it meanwhile
                 return path
             for left in path.parent.glob(f".{path.name}.*.part") if alone else ():  # by one that was killed
                 left.unlink()
@@ -94,7 +95,7 @@ def _made(path: Path, fetch: Callable[[Path], None]) -> Path:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[bool]:
-    """While one process is in here, others wait. Gives False where the disk knows no locks."""
+    """Only one process at a time is inside; others wait. Yields False where the disk has no locks."""
     with open(path, "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -105,7 +106,7 @@ def _locked(path: Path) -> Iterator[bool]:
 
 
 def run_command(command: str, path: Path) -> None:
-    """Write what a shell command writes to its standard output. Raises: InputError when it fails."""
+    """Write the standard output of a shell command to a file. Raises: InputError when the command fails."""
     with open(path, "wb") as file, tempfile.TemporaryFile() as said:
         done = subprocess.Popen(command, shell=True, stdout=subprocess.PIPE, stderr=said)
         assert done.stdout is not None
@@ -114,8 +115,8 @@ def run_command(command: str, path: Path) -> None:
         said.seek(0)
         lines = said.read().decode(errors="replace").split("\n")
     if done.returncode:
-        told = next((line.strip() for line in reversed(lines) if line.strip()), "it says nothing")
-        raise InputError(f"pipe:{command}: ends with {done.returncode} ({told[:200]}); try it in a shell")
+        reason = next((line.strip() for line in reversed(lines) if line.strip()), "it says nothing")
+        raise InputError(f"pipe:{command}: ends with {done.returncode} ({reason[:200]}); try it in a shell")
 
 
 def _remove(folder: Path, owner: int) -> None:

@@ -1,5 +1,4 @@
-"""The members of a clip in a shard, from bytes to what training reads. Whatever a decoder says of damaged
-bytes becomes `Damaged`, in words.
+"""Readers of a clip's members in a shard: from bytes to arrays. Any error of a decoder becomes `Damaged`.
 
 Letters: f frames of a clip, p landmarks.
 """
@@ -16,20 +15,35 @@ from typing import Any
 
 import av
 import numpy as np
+from typing_extensions import TypedDict
 
 from ..heads.motion import HeadMotion
 from ..signals.audible import RATE
+from .timed_text import ClipScript, TimedText
 
 SLACK = 0.1  # seconds by which a clip's sound may be shorter or longer than its frames
 
 
 class Damaged(Exception):
-    """A clip that cannot be read, and why."""
+    """A clip cannot be read; the message says why."""
+
+
+class ClipMeta(TypedDict):
+    """A clip's `json`: its name, its person, its frames, whether it has sound, its script, and what stage
+    `features` measured of it.
+    """
+
+    clip: str
+    person: str
+    frames: int
+    sound: bool
+    script: ClipScript
+    features: dict[str, Any]
 
 
 @contextmanager
 def _parsing(suffix: str) -> Iterator[None]:
-    """Every decoder has its own errors, and none of them is about the clip."""
+    """Turns any error inside into `Damaged`: each decoder has errors of its own, and none names the clip."""
     try:
         yield
     except Damaged:
@@ -39,26 +53,26 @@ def _parsing(suffix: str) -> Iterator[None]:
         raise Damaged(f"its {suffix} cannot be read ({type(error).__name__}: {words})") from None
 
 
-def read_meta(content: bytes) -> dict[str, Any]:
-    """What a clip's `json` says: clip, person, frames, sound, script, features.
+def read_meta(content: bytes) -> ClipMeta:
+    """What a clip's `json` says.
 
-    Parts that are JSON in a string are opened; those of older shards are not in strings.
+    Parts that are JSON in a string are parsed; in older shards they are not strings.
     Raises: Damaged.
     """
     with _parsing("json"):
-        held = json.loads(content)
-        script = held["script"]
-        phases = [
+        meta = json.loads(content)
+        script = meta["script"]
+        phases: list[TimedText] = [
             {"text": str(phase["text"]), "start": phase["start"], "end": phase["end"]}
             for phase in _opened(script["phases"])
         ]
         return {
-            "clip": str(held["clip"]),
-            "person": str(held["person"]),
-            "frames": int(held["frames"]),
-            "sound": bool(held["sound"]),
+            "clip": str(meta["clip"]),
+            "person": str(meta["person"]),
+            "frames": int(meta["frames"]),
+            "sound": bool(meta["sound"]),
             "script": {"base": str(script["base"]), "phases": phases},
-            "features": dict(_opened(held["features"])),
+            "features": dict(_opened(meta["features"])),
         }
 
 
@@ -67,35 +81,36 @@ def _opened(value: Any) -> Any:
 
 
 def read_features(content: bytes, frames: int) -> dict[str, np.ndarray]:
-    """The arrays of a clip's `npz`: boxes (f, 4), landmarks (f, p, 2) or none, mouth, face, crop (3,).
+    """The arrays of a clip's `npz`: boxes (f, 4), crop (3,), pictures `mouth` and `face`, and, where the
+    finder gives them, landmarks (f, p, 2).
 
-    Raises: Damaged, also for arrays that are not of so many frames.
+    frames: f. Raises: Damaged, also for arrays of other shapes.
     """
     with _parsing("npz"):
-        with np.load(io.BytesIO(content), allow_pickle=False) as held:
-            found = {name: held[name] for name in held.files}
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
         shapes = {"boxes": (frames, 4), "crop": (3,)}
         for name, shape in shapes.items():
-            if found[name].shape != shape:
-                raise Damaged(f"its npz has {name} {found[name].shape}, not {shape}")
-        marks = found.get("landmarks")
+            if arrays[name].shape != shape:
+                raise Damaged(f"its npz has {name} {arrays[name].shape}, not {shape}")
+        marks = arrays.get("landmarks")
         if marks is not None and (marks.ndim != 3 or len(marks) != frames or marks.shape[2] < 2):
             raise Damaged(f"its npz has landmarks {marks.shape} of {frames} frames")
-        if any(found[name].ndim != 2 for name in ("mouth", "face")):
+        if any(arrays[name].ndim != 2 for name in ("mouth", "face")):
             raise Damaged("its npz has regions that are no pictures")
-        if not all(np.isfinite(found[name]).all() for name in ("boxes", "crop")) or found["crop"][2] <= 0:
+        if not all(np.isfinite(arrays[name]).all() for name in ("boxes", "crop")) or arrays["crop"][2] <= 0:
             raise Damaged("its npz has boxes that are no numbers")
-        return found
+        return arrays
 
 
 def read_motion(content: bytes, frames: int) -> HeadMotion:
-    """The track of a clip's head, its `motion.npz`, absolute.
+    """The absolute track of a clip's head, from its `motion.npz`.
 
-    Raises: Damaged, also for one that is not of so many frames.
+    Raises: Damaged, also for a track of another number of frames.
     """
     with _parsing("motion.npz"):
-        with np.load(io.BytesIO(content), allow_pickle=False) as held:
-            motion = HeadMotion(**{one.name: held[one.name] for one in fields(HeadMotion)})
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            motion = HeadMotion(**{one.name: archive[one.name] for one in fields(HeadMotion)})
         if len(motion) != frames:
             raise Damaged(f"its motion.npz has {len(motion)} of {frames} frames")
         return motion
@@ -104,7 +119,7 @@ def read_motion(content: bytes, frames: int) -> HeadMotion:
 def read_sound(content: bytes, seconds: float) -> np.ndarray:
     """The samples of a clip's `wav`, (n,) float32 in [-1, 1], RATE a second.
 
-    Raises: Damaged, also where it is not as long as the clip.
+    seconds: the length of the clip. Raises: Damaged, also where the sound is shorter or longer.
     """
     with _parsing("wav"), wave.open(io.BytesIO(content)) as file:
         form = file.getnchannels(), file.getsampwidth(), file.getframerate()
@@ -120,11 +135,11 @@ def read_sound(content: bytes, seconds: float) -> np.ndarray:
 
 
 def decode_frames(content: bytes, rows: Sequence[int]) -> list[np.ndarray]:
-    """Frames `rows` (ascending) of a clip's `mp4`, (h, w, 3) uint8.
+    """Frames `rows` (ascending) of a clip's `mp4`, each (h, w, 3) uint8.
 
-    Raises: Damaged, also for frames that the decoder made up.
+    Raises: Damaged, also for frames that the decoder had to guess.
     """
-    wanted, found = set(rows), []
+    wanted, pictures = set(rows), []
     with _parsing("mp4"), av.open(io.BytesIO(content), "r") as container:
         stream = container.streams.video[0]
         stream.codec_context.options = {"err_detect": "explode"}
@@ -133,20 +148,20 @@ def decode_frames(content: bytes, rows: Sequence[int]) -> list[np.ndarray]:
             if k in wanted:
                 if frame.is_corrupt:
                     raise Damaged(f"its mp4 is damaged at frame {k}")
-                found.append(frame.to_ndarray(format="rgb24"))
+                pictures.append(frame.to_ndarray(format="rgb24"))
             if k >= rows[-1]:
                 break
-    if len(found) != len(wanted):
+    if len(pictures) != len(wanted):
         raise Damaged(
-            f"its mp4 has fewer frames than its json says ({len(found)} of {len(wanted)} are there)"
+            f"its mp4 has fewer frames than its json says ({len(pictures)} of {len(wanted)} are there)"
         )
-    return found
+    return pictures
 
 
 def slice_frames(read: Callable[[int, int], bytes], rows: Sequence[int], frames: int) -> list[np.ndarray]:
-    """Frames `rows` (ascending) of a clip's `pixels.npy`, without reading the others.
+    """Frames `rows` (ascending) of a clip's `pixels.npy`, each (h, w, 3) uint8, without reading the others.
 
-    read: gives the bytes of it from one place to another. frames: of the clip.
+    read: gives the file's bytes from one offset to another. frames: of the whole clip.
     Raises: Damaged.
     """
     with _parsing("pixels.npy"):
@@ -160,19 +175,19 @@ def slice_frames(read: Callable[[int, int], bytes], rows: Sequence[int], frames:
         if by_column or dtype != np.uint8 or len(shape) != 4 or shape[0] != frames or shape[3] != 3:
             raise Damaged(f"its pixels.npy is {shape} {dtype} of {frames} frames")
         start, size = head.tell(), int(np.prod(shape[1:]))
-        found: list[np.ndarray] = []
+        pictures: list[np.ndarray] = []
         for first, last in _runs(rows):
             content = read(start + first * size, start + (last + 1) * size)
             run = np.frombuffer(content, np.uint8).reshape(-1, *shape[1:])
-            found += [run[k - first] for k in rows if first <= k <= last]
-    empty = [k for k, frame in zip(rows, found, strict=True) if not frame.any()]
+            pictures += [run[k - first] for k in rows if first <= k <= last]
+    empty = [k for k, frame in zip(rows, pictures, strict=True) if not frame.any()]
     if empty:  # a face was found in every frame
         raise Damaged(f"its pixels.npy holds zeros at frame {empty[0]}")
-    return found
+    return pictures
 
 
 def _runs(rows: Sequence[int]) -> list[tuple[int, int]]:
-    """First and last of neighbours among ascending numbers."""
+    """The first and last of each run of ascending numbers; gaps of one number do not end a run."""
     runs: list[tuple[int, int]] = []
     for k in rows:
         if runs and k - runs[-1][1] <= 2:

@@ -1,14 +1,15 @@
-"""Lightning data modules: puppets, or prepared clips as pictures or as motion, in an order that is a function
-of (seed, step).
+"""Lightning data modules: puppets, performances, speech, and prepared clips as pictures or as motion.
+
+The order of clips is a function of (seed, step).
 """
 
 from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 import torch
@@ -30,11 +31,18 @@ log = logging.getLogger("actalker")
 
 
 class StepSampler(Sampler[list[int]]):
-    """Batches of places, each a function of (seed, step, rank): a resumed run sees what it would have.
+    """Batches of places, each a function of (seed, step, rank), so a resumed run sees what it would have.
 
     A place is a clip's number plus the number of clips for every pass before: each pass over the clips is a
-    new permutation of them, and a clip can be another window in every pass. An epoch ends at every multiple
-    of `stop`; `first` is where a resumed run goes on, in any of them.
+    new permutation of them, and a clip can be another window in every pass.
+
+    Args:
+        clips: how many there are.
+        batch: clips in a batch of one process.
+        seed: of the permutations.
+        first: the step at which a resumed run goes on.
+        stop: steps of an epoch; epochs end at its multiples.
+        rank, ranks: number of this process, and of all.
     """
 
     def __init__(
@@ -63,9 +71,9 @@ class StepSampler(Sampler[list[int]]):
 
 
 class SharedBatches(Sampler[list[int]]):
-    """Every clip once, in order; batches go to the processes in turn.
+    """Batches of all clips, each once, in order, dealt to the processes in turn.
 
-    All processes get as many: one that would get fewer repeats the last batch, which does not count.
+    All processes get equally many batches: one that would get fewer repeats the last, which does not count.
     """
 
     def __init__(self, clips: int, batch: int, rank: int = 0, ranks: int = 1) -> None:
@@ -81,12 +89,12 @@ class SharedBatches(Sampler[list[int]]):
             yield list(range(first, min(first + self.batch, self.clips)))
 
     def counts(self, index: int) -> bool:
-        """Whether this process's batch is no repeated one."""
+        """Whether batch `index` of this process is not a repeated one."""
         return index * self.ranks + self.rank < self.batches
 
 
 class StepData(L.LightningDataModule, ABC):
-    """Batches of a data set of ours, in an order that a resumed run shares; what data is for a subclass.
+    """Batches of a data set, which subclasses make, in an order that a resumed run continues.
 
     Args:
         batch_size: clips a step.
@@ -96,29 +104,36 @@ class StepData(L.LightningDataModule, ABC):
     """
 
     phrases: tuple[tuple[str, ...], ...] = ()
-    """What the clips' scripts ask for, where that is a fixed set (`ModelConfig.phrases`)."""
+    """Wordings of the actions that scripts ask for, where these are a fixed set (`ModelConfig.phrases`)."""
 
     def __init__(self, batch_size: int, steps: int, workers: int, seed: int) -> None:
         super().__init__()
         self.batch_size, self.steps, self.workers, self.seed = batch_size, steps, workers, seed
 
     def take_signals(self, signals: tuple[str, ...]) -> None:
-        """Make clips of these signals, the trained model's, unless the data's settings say which."""
+        """Use the trained model's signals, unless the settings of the data name signals."""
         config: Any = vars(self).get("data")
         if getattr(config, "signals", None) == ():
             setattr(self, "data", replace(config, signals=signals))  # noqa: B010 - each subclass has its kind
 
     @abstractmethod
     def dataset(self, training: bool) -> Dataset:
-        """Clips to train on, or clips that are never trained on."""
+        """The data set to train on, or the one that is never trained on."""
 
     def train_dataloader(self) -> DataLoader:
-        """Batches from the step where the training is."""
+        """Training batches, from the trainer's current step on."""
         trainer, data = self.trainer, self.dataset(True)
         first = trainer.global_step * trainer.accumulate_grad_batches if trainer else 0
         rank, ranks = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        clips = len(data)  # type: ignore[arg-type]
-        sampler = StepSampler(clips, self.batch_size, self.seed, first, self.steps, rank, ranks)
+        sampler = StepSampler(
+            _size(data),
+            self.batch_size,
+            self.seed,
+            first=first,
+            stop=self.steps,
+            rank=rank,
+            ranks=ranks,
+        )
         workers, ahead = self.workers, None
         if workers:
             one = collate([data[next(iter(sampler))[0]]])
@@ -135,22 +150,25 @@ class StepData(L.LightningDataModule, ABC):
         )
 
     def val_dataloader(self) -> DataLoader:
-        """The held-out clips, once, shared by the processes."""
+        """Batches of the held-out clips, each once, dealt to the processes."""
         data, trainer = self.dataset(False), self.trainer
         rank, ranks = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        clips = len(data)  # type: ignore[arg-type]
-        batches = SharedBatches(clips, self.batch_size, rank, ranks)
+        batches = SharedBatches(_size(data), self.batch_size, rank, ranks)
         return DataLoader(data, batch_sampler=batches, num_workers=0, collate_fn=collate)
 
     test_dataloader = predict_dataloader = val_dataloader
 
 
+def _size(data: Dataset) -> int:
+    return len(cast(Sized, data))  # torch's base class of data sets declares no length
+
+
 class PuppetData(StepData):
-    """Drawn heads (`puppets`) from nothing but a seed; those of validation from another.
+    """Clips of drawn heads (`puppets`), made from a seed; those of validation from another seed.
 
     Args:
-        data: what the clips are.
-        clips: how many different ones; they are kept in memory once made.
+        data: the settings of the clips.
+        clips: how many different ones there are; they stay in memory once drawn.
         batch_size: clips a step.
         steps: steps of the whole training, for the order of clips.
         workers: processes that draw clips beside the training.
@@ -172,42 +190,44 @@ class PuppetData(StepData):
         self.data, self.clips, self.validation_clips = data, clips, validation_clips
 
     def dataset(self, training: bool) -> Dataset:
+        """Puppets of the seed to train on, or of the seed of validation."""
         if training:
             return PuppetDataset(self.data, self.clips)
         return PuppetDataset(replace(self.data, seed=self.data.seed + 1_000_000), self.validation_clips)
 
 
 class ShardData(StepData):
-    """Prepared clips of real people, as samples of some kind.
+    """Prepared clips of real people, as the samples of a data set `kind`.
 
-    config: where they are, and how windows are cut. Others as `StepData`.
+    config: where they are, and how windows are cut. Other arguments: as `StepData`.
     """
 
     kind: type[ClipSet]
-    """The data set that makes samples of them."""
+    """The class of the data set that makes samples of the clips."""
 
     def __init__(self, config: ClipSetConfig, batch_size: int, steps: int, workers: int) -> None:
         super().__init__(batch_size, steps, workers, config.seed)
         self.data = config
         self.index: list[Clip] | None = None
-        self.made: list[ClipSet] = []
+        self.datasets: list[ClipSet] = []
 
     def dataset(self, training: bool) -> Dataset:
+        """The clips to train on, or those held out. Raises: InputError where there are none."""
         if self.index is None:
             self.index = index_of(self.data)
-        self.made.append(self.kind(self.data, training, self.index))
-        return self.made[-1]
+        self.datasets.append(self.kind(self.data, training, self.index))
+        return self.datasets[-1]
 
     def name(self, index: int) -> str:
-        """What the source calls a training clip, by a batch's `index`."""
-        return next(data for data in self.made if data.training).name(index)
+        """The name of a training clip in its source, by a batch's `index`."""
+        return next(data for data in self.datasets if data.training).name(index)
 
     def teardown(self, stage: str) -> None:
-        """At the end, say how many clips were damaged."""
-        for line in dict.fromkeys(data.damage() for data in self.made):
+        """At the end of training, log how many clips were damaged."""
+        for line in dict.fromkeys(data.damage() for data in self.datasets):
             if line is not None:
                 log.warning("%s", line)
-        self.made.clear()
+        self.datasets.clear()
 
 
 class ClipData(ShardData):
@@ -247,11 +267,11 @@ class MotionClipData(ShardData):
 
 
 class PerformanceData(StepData):
-    """Stretches of performances from nothing but a seed; those of validation from another.
+    """Stretches of synthetic performances, made from a seed; those of validation from another seed.
 
     Args:
-        data: what the performances are.
-        count: how many different ones; they are kept in memory once made.
+        data: the settings of the performances.
+        count: how many different ones there are; they stay in memory once made.
         batch_size: stretches a step.
         steps: steps of the whole training, for their order.
         workers: processes that make them beside the training.
@@ -273,21 +293,22 @@ class PerformanceData(StepData):
         self.data, self.count, self.validation_count = data, count, validation_count
 
     def dataset(self, training: bool) -> Dataset:
+        """Performances of the seed to train on, or of the seed of validation."""
         if training:
             return PerformanceDataset(self.data, self.count)
         return PerformanceDataset(replace(self.data, seed=self.data.seed + 1_000_000), self.validation_count)
 
 
 class SpeechData(StepData):
-    """Crops of training voices; those of validation are of voices that are never trained on, as they are.
+    """Crops of synthetic speech; those of validation are of held-out voices, clean.
 
     Args:
-        data: what the crops are.
-        sounds: how many different ones are made; they are kept in memory.
+        data: the settings of the crops.
+        sounds: how many different ones are made; they stay in memory.
         batch_size: crops a step.
         steps: steps of the whole training, for their order.
         workers: processes that make them beside the training.
-        validation_sounds: of held-out voices, a crop of each.
+        validation_sounds: how many sounds of held-out voices there are, each with one crop.
     """
 
     def __init__(
@@ -303,6 +324,7 @@ class SpeechData(StepData):
         self.data, self.sounds, self.validation_sounds = data, sounds, validation_sounds
 
     def dataset(self, training: bool) -> Dataset:
+        """Crops of training voices, varied, or crops of held-out voices, clean."""
         if training:
             return SpeechDataset(self.data, self.sounds)
         return SpeechDataset(replace(self.data, clean=1.0, empty=0.0), self.validation_sounds, held=True)

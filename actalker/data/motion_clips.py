@@ -1,9 +1,9 @@
-"""Shards of real clips to performances: the motion that was tracked in them, under gates. No picture is read.
+"""Performances from shards of real clips: the motion tracked in them, under gates. No picture is read.
 
-What a clip shows is known, not which signal asked for what of it. So speech and driver ask for the whole of
-it each: alone they move the whole face, together the speech moves the mouth and the driver the rest, and the
-sum is what the clip shows. A script asks for nothing; in its phases, whose share cannot be told apart, its
-gate is closed.
+It is known what a clip shows, but not which signal caused which part of it. So speech and driver each ask for
+all of it: alone they move the whole face, together the speech moves the mouth and the driver the rest, and
+their sum is what the clip shows. A script asks for nothing: its share cannot be told from the others', so its
+gate is closed during its phases.
 
 Letters: f frames.
 """
@@ -45,19 +45,22 @@ class MotionClipConfig(ClipSetConfig):
     """Chance that an open gate is neither 0 nor 1."""
 
     mirror: float = 0.5
-    """Chance that a window's motion is that of a mirror image."""
+    """Chance that a window's motion is mirrored."""
 
     audio: dict[str, Any] = field(default_factory=lambda: {"kind": "speech"})
-    """Settings of the model's encoder of speech (`model.model.audio`): it says what is read of a sound."""
+    """Settings of the model's audio encoder (`model.model.audio`), which decide the audio features."""
 
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """A whole clip: own (62,), its motion relative to that (f, 62), how surely it was seen (f,), the frames
-    of each shot (f,), what is read of its speech (f, ...), or None, and its script.
+    """What samples need of a whole clip.
+
+    rest: (62,) numbers of its calmest frame. numbers: (f, 62) its motion relative to that. seen: (f,) the
+    tracker's confidence, 0 without a face. shot: (f,) the number of each frame's shot. speech: (f, ...) audio
+    features, or None without sound. script: None without one.
     """
 
-    own: np.ndarray
+    rest: np.ndarray
     numbers: np.ndarray
     seen: np.ndarray
     shot: np.ndarray
@@ -66,12 +69,12 @@ class Material:
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Bytes of its large arrays."""
         return self.numbers.nbytes + (0 if self.speech is None else self.speech.nbytes)
 
 
 class MotionClipDataset(ClipSet[Performance]):
-    """Windows of clips as performances."""
+    """Windows of clips as performances. Arguments: as `ClipSet`."""
 
     config: MotionClipConfig
 
@@ -84,36 +87,36 @@ class MotionClipDataset(ClipSet[Performance]):
         self.room = KEPT
 
     def usable(self, clips: Sequence[Clip]) -> Sequence[Clip]:
-        """The clips with a track."""
-        found = [clip for clip in clips if MEMBER in clip.members]
-        if not found:
+        """The clips with a track of the head. Raises: InputError where none has one."""
+        tracked = [clip for clip in clips if MEMBER in clip.members]
+        if not tracked:
             raise InputError(
                 f"{self.config.shards}: holds no {MEMBER}; prepare the clips again, with --motion: what is "
                 "there already is not repeated"
             )
-        if len(found) < len(clips) and self.training:
+        if len(tracked) < len(clips) and self.training:
             log.warning(
                 "%d of %d clips have no %s and are left out; prepare them again, with --motion",
-                *(len(clips) - len(found), len(clips), MEMBER),
+                *(len(clips) - len(tracked), len(clips), MEMBER),
             )
-        return found
+        return tracked
 
     def sample(self, place: int, index: int) -> Performance:
-        """The window of a place, of clip `index`. Raises: Damaged."""
-        config, made = self.config, self.material(index)
+        """The window of clip `index` that belongs to a place. Raises: Damaged."""
+        config, material = self.config, self.material(index)
         generator = self.generator(place)
-        first = _first(made, config.frames, generator)
+        first = _first(material, config.frames, generator)
         rows, rate = slice(first, first + config.frames), Fraction(config.fps)
-        own, numbers, seen = made.own, made.numbers[rows], made.seen[rows]
+        portrait, numbers, seen = material.rest, material.numbers[rows], material.seen[rows]
         if torch.rand((), generator=generator) < config.mirror:
-            own, numbers = mirrored(own), mirrored(numbers)
+            portrait, numbers = mirrored(portrait), mirrored(numbers)
         window = ClipWindow(
             frames=config.frames,
             first=first,
             rate=rate,
-            features=None if made.speech is None else made.speech[rows].astype(np.float32),
+            features=None if material.speech is None else material.speech[rows].astype(np.float32),
             silence=self.speech.silence(config.frames),
-            script=made.script,
+            script=material.script,
             phases=config.phases,
             motion={
                 "numbers": torch.from_numpy(numbers.copy()),
@@ -132,7 +135,7 @@ class MotionClipDataset(ClipSet[Performance]):
         opened = {name: gates.values(name, config.frames, rate) * shown[name] for name in self.signals}
         parts = {name: numbers if signal.asks else np.zeros_like(numbers) for name, signal in has.items()}
         return Performance(
-            own=torch.from_numpy(own),
+            own=torch.from_numpy(portrait),
             parts=torch.from_numpy(np.stack([parts[name] for name in self.signals])),
             shown=torch.from_numpy(np.stack([shown[name] for name in self.signals])),
             arrays={name: signal.arrays for name, signal in has.items()},
@@ -143,19 +146,20 @@ class MotionClipDataset(ClipSet[Performance]):
         )
 
     def material(self, index: int) -> Material:
-        """Clip `index`; the first that are read are kept, as many as there is room for. Raises: Damaged."""
+        """What samples need of clip `index`, kept in memory up to KEPT bytes of clips. Raises: Damaged."""
         if index in self.kept:
             return self.kept[index]
-        made = self._read(self.clips[index])
-        if made.size <= self.room:
-            self.kept[index] = made
-            self.room -= made.size
-        return made
+        material = self._read(self.clips[index])
+        if material.size <= self.room:
+            self.kept[index] = material
+            self.room -= material.size
+        return material
 
     def _read(self, clip: Clip) -> Material:
-        held, fps = clip.read("json", "wav", MEMBER), self.config.fps
-        meta = self.meta(clip, held["json"])
-        motion = read_motion(held[MEMBER], clip.frames)
+        """Read what samples need of a clip. Raises: Damaged; InputError for clips of another frame rate."""
+        members, fps = clip.read("json", "wav", MEMBER), self.config.fps
+        meta = self.meta(clip, members["json"])
+        motion = read_motion(members[MEMBER], clip.frames)
         if clip.frames > 1 and abs((motion.times[-1] - motion.times[0]) * fps / (clip.frames - 1) - 1) > 0.01:
             rate = (clip.frames - 1) / (motion.times[-1] - motion.times[0])
             raise InputError(
@@ -166,14 +170,14 @@ class MotionClipDataset(ClipSet[Performance]):
         if not present.any():
             raise Damaged(f"its {MEMBER} shows no face")
         rest = calm_face(motion)
-        own = _numbers(numbers_of(motion[rest : rest + 1]))[0]
-        own[[NUMBERS.index(name) for name in "xyz"]] = 0
+        still = _numbers(numbers_of(motion[rest : rest + 1]))[0]
+        still[[NUMBERS.index(name) for name in "xyz"]] = 0
         speech = None
-        if meta["sound"] and "wav" in held:
-            mono = read_sound(held["wav"], clip.frames / fps)
+        if meta["sound"] and "wav" in members:
+            mono = read_sound(members["wav"], clip.frames / fps)
             speech = self.speech.reader(mono, Fraction(fps))(clip.frames).astype(np.float16)
         return Material(
-            own=own,
+            rest=still,
             numbers=_numbers(numbers_of(relative_to(motion, rest, rest, present))),
             seen=motion.confidence.astype(np.float32),
             shot=motion.shot,
@@ -183,17 +187,17 @@ class MotionClipDataset(ClipSet[Performance]):
 
 
 def _numbers(numbers: np.ndarray) -> np.ndarray:
-    """Numbers (f, 62) as a map has them: eyeLook follows the gaze and is 0."""
+    """Numbers (f, 62) with eyeLook set to 0, because maps derive it from the gaze."""
     out = numbers.copy()
     out[:, [k for k, name in enumerate(NUMBERS) if name.startswith(FOLLOWS)]] = 0
     return out
 
 
-def _first(made: Material, frames: int, generator: torch.Generator) -> int:
-    """Where a window begins: in one shot and with a face in every frame, where there is such a window."""
+def _first(material: Material, frames: int, generator: torch.Generator) -> int:
+    """The first frame of a window, drawn among those with the most frames that show a face, in one shot."""
     windows = np.lib.stride_tricks.sliding_window_view
-    seen = windows(made.seen > 0, frames).sum(1)
-    whole = windows(made.shot, frames)
+    seen = windows(material.seen > 0, frames).sum(1)
+    whole = windows(material.shot, frames)
     score = seen - frames * (whole[:, 0] != whole[:, -1])
     best = np.flatnonzero(score == score.max())
     return int(best[int(torch.randint(len(best), (), generator=generator))])

@@ -1,4 +1,4 @@
-"""Who is held out from training: people, never single clips of one."""
+"""The split into training and validation: whole people are held out, never single clips of one."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ log = logging.getLogger("actalker")
 
 
 def person_of(clip: Clip) -> str:
-    """Who is in a clip, as far as its shard knows; a clip of nobody known is a person of its own."""
+    """The person in a clip by its shard; where the shard names none, the clip's name."""
     return clip.person or clip.name
 
 
 def held_out_people(persons: Sequence[str], share: float) -> frozenset[str]:
-    """The people that validation sees and training does not: a share, two at least where there are four.
+    """The people for validation only: a share of all, two at least where there are four or more.
 
-    persons: of all clips. A person is held out by a hash of who it is, so that another set of clips, or
-    another share, holds mostly the same ones out. share: 0: nobody.
-    Raises: InputError where there are not two people to part.
+    persons: of all clips. They are ranked by a hash of their names, so another set of clips, or another
+    share, holds out mostly the same people. share: 0 holds out nobody.
+    Raises: InputError for a share outside [0, 1), and where all clips are of one person.
     """
     if not 0 <= share < 1:
         raise InputError(f"data.held_out: {share}; give a share from 0 (nobody) to below 1")

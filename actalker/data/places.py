@@ -1,7 +1,7 @@
-"""Where shards lie: on a disk, behind a command, or in a store that fsspec opens.
+"""Access to shards on a disk, behind a command, or in a store that fsspec opens.
 
-An address is kept as it was typed. Local files and stores that give parts of a file are read from the middle;
-of a command's output, and of a server that gives whole files alone, a copy is made first.
+An address stays as it was typed. Local files, and stores that serve parts of a file, are read where the bytes
+lie; the output of a command, and the files of a server that serves only whole ones, are copied first.
 """
 
 from __future__ import annotations
@@ -27,25 +27,26 @@ PACKAGES = {
 WAITS = (0.5, 2.0, 8.0)  # seconds before a store that fails is asked again
 SILENT = 60.0  # seconds without a byte after which a web server counts as gone
 AGAIN = (408, 425, 429)  # refusals of a moment, beside what is 500 and above
+Store = Any  # a file system of fsspec, which has no types
 T = TypeVar("T")
 log = logging.getLogger("actalker")
 
 
 class Place(Protocol):
-    """A file, wherever it is. All raise InputError where it is not there or cannot be read."""
+    """A file, wherever it lies. All methods raise InputError where it does not exist or cannot be read."""
 
     @property
     def address(self) -> str:
-        """As the user typed it, or as a folder's list gives it."""
+        """The address as the user typed it, or as a folder's listing gives it."""
 
     def size(self) -> int:
-        """Its bytes."""
+        """The file's size in bytes."""
 
     def read(self, start: int, stop: int) -> bytes:
-        """Bytes from `start` to `stop`, fewer where it ends before."""
+        """Bytes from `start` to `stop`, fewer where the file ends before."""
 
     def open(self) -> BinaryIO:
-        """The file, to look for members; it can seek."""
+        """The file, open for reading and seekable."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,16 @@ class LocalFile:
     path: Path
 
     def size(self) -> int:
+        """The file's size in bytes."""
         return self._try(lambda: self.path.stat().st_size)
 
     def read(self, start: int, stop: int) -> bytes:
+        """Bytes from `start` to `stop`, fewer where the file ends before."""
         with self.open() as file:
             return self._try(lambda: (file.seek(start), file.read(stop - start))[1])
 
     def open(self) -> BinaryIO:
+        """The file, open for reading and seekable."""
         return self._try(lambda: open(self.path, "rb"))
 
     def _try(self, what: Callable[[], T]) -> T:
@@ -76,21 +80,25 @@ class LocalFile:
 
 @dataclass(frozen=True)
 class Copied:
-    """What can only be read from its beginning, read from a copy: a command's output, or a plain server's."""
+    """A source that can only be read from its beginning, read from a copy: a command, or a plain server."""
 
     address: str
     copies: Copies
 
     def size(self) -> int:
+        """The copy's size in bytes."""
         return self.local().size()
 
     def read(self, start: int, stop: int) -> bytes:
+        """Bytes from `start` to `stop` of the copy, fewer where it ends before."""
         return self.local().read(start, stop)
 
     def open(self) -> BinaryIO:
+        """The copy, open for reading and seekable."""
         return self.local().open()
 
     def local(self) -> LocalFile:
+        """The copy as a file, made where there is none. Raises: InputError, also where there is no room."""
         try:
             return LocalFile(self.address, self.copy())
         except NoRoom as error:
@@ -100,7 +108,7 @@ class Copied:
             ) from None
 
     def copy(self) -> Path:
-        """The copy's path. Raises: NoRoom."""
+        """The path of the copy, made where there is none. Raises: NoRoom."""
         if self.address.startswith("pipe:"):
             command = self.address.removeprefix("pipe:")
             return self.copies.get(self.address, lambda: "", lambda work: run_command(command, work))
@@ -111,20 +119,23 @@ class Copied:
 
 @dataclass(frozen=True)
 class Remote:
-    """A file in a store that gives parts of it; read from its copy where the user wants copies."""
+    """A file in a store that serves parts of it; read from a copy where the user wants copies."""
 
     address: str
     copies: Copies
 
     def size(self) -> int:
+        """The file's size in bytes, as the store says it."""
         return int(ask(self.address, lambda store, path: store.size(path)))
 
     def read(self, start: int, stop: int) -> bytes:
+        """Bytes from `start` to `stop`, fewer where the file ends before."""
         if copied := self._copied():
             return copied.read(start, stop)
         return ask(self.address, lambda store, path: store.cat_file(path, start=start, end=stop), b"")
 
     def open(self) -> BinaryIO:
+        """The file, open for reading and seekable; the store is asked for blocks as they are needed."""
         if copied := self._copied():
             return copied.open()
         return ask(self.address, lambda store, path: store.open(path, "rb", block_size=1 << 16))
@@ -139,25 +150,25 @@ class Remote:
 
 
 def is_remote(address: str) -> bool:
-    """Whether it is an address for fsspec, and no path."""
+    """Whether an address is for fsspec, and not a path on this machine."""
     return "://" in address and scheme_of(address) != "file"
 
 
 def scheme_of(address: str) -> str:
-    """`s3` of `s3://bucket/folder`."""
+    """The scheme of an address, in lower case: `s3` of `s3://bucket/folder`."""
     return address.partition("://")[0].lower()
 
 
 def path_of(address: str) -> str:
-    """A store's address without what may follow its path."""
+    """An address without the query that may follow its path on a web server."""
     return address.partition("?")[0] if scheme_of(address) in ("http", "https") else address
 
 
-def ask(address: str, what: Callable[[Any, str], T], beyond: T | None = None) -> T:
-    """Ask the store of an address; a failure of a moment is tried again.
+def ask(address: str, what: Callable[[Store, str], T], beyond: T | None = None) -> T:
+    """Ask the store of an address; a failure that may pass is tried again.
 
-    what: is given fsspec's file system and the path in it. beyond: what to return for bytes behind the end.
-    Raises: InputError that names the address, and what to install or to check.
+    what: the question, a function of fsspec's file system and the path in it. beyond: the answer for bytes
+    after the file's end. Raises: InputError that names the address, and what to install or to check.
     """
     for wait in (*WAITS, None):
         try:
@@ -176,7 +187,7 @@ def ask(address: str, what: Callable[[Any, str], T], beyond: T | None = None) ->
 
 
 def there(address: str) -> bytes | None:
-    """The bytes of a small file in a store, or None where there is none to be had."""
+    """The bytes of a small file in a store, or None where it cannot be read."""
     try:
         return ask(address, lambda store, path: store.cat_file(path))
     except InputError:
@@ -184,9 +195,9 @@ def there(address: str) -> bytes | None:
 
 
 def gives_parts(address: str) -> bool:
-    """Whether a web server gives a file's middle; other stores do."""
+    """Whether a web server serves parts of a file; other stores always do."""
 
-    def middle(store: Any, path: str) -> bool:
+    def middle(store: Store, path: str) -> bool:
         try:
             with store.open(path, "rb", block_size=512, cache_type="none") as file:
                 if not file.seekable():
@@ -201,20 +212,23 @@ def gives_parts(address: str) -> bool:
 
 
 def places(addresses: Sequence[str], copies: Copies) -> list[Place]:
-    """Each address as a place. Raises: InputError for a store that is not there."""
-    found: list[Place] = []
+    """Each address as a place. copies: for those that are read from copies.
+
+    Raises: InputError for a store that cannot be reached.
+    """
+    listing: list[Place] = []
     servers: dict[str, bool] = {}
     for address in addresses:
         if address.startswith("pipe:"):
-            found.append(Copied(address, copies))
+            listing.append(Copied(address, copies))
         elif not is_remote(address):
-            found.append(LocalFile(address, Path(address.removeprefix("file://"))))
+            listing.append(LocalFile(address, Path(address.removeprefix("file://"))))
         else:
             server = f"{scheme_of(address)}://{urlsplit(address).netloc}"
             if server not in servers:
                 servers[server] = gives_parts(address)
-            found.append((Remote if servers[server] else Copied)(address, copies))
-    copied = [place for place in found if isinstance(place, Copied)]
+            listing.append((Remote if servers[server] else Copied)(address, copies))
+    copied = [place for place in listing if isinstance(place, Copied)]
     if copied:
         copies.prepare()
         if not copies.wanted:
@@ -223,12 +237,13 @@ def places(addresses: Sequence[str], copies: Copies) -> list[Place]:
                 "FOLDER keeps them for all processes and runs",
                 *(copied[0].address, len(copied), copies.folder),
             )
-    return found
+    return listing
 
 
-def _store(address: str) -> tuple[Any, str]:
+def _store(address: str) -> tuple[Store, str]:
+    """fsspec's file system for an address, and the path in it."""
     scheme = scheme_of(address)
-    options: dict[str, Any] = {}
+    options: dict[str, object] = {}
     if package := PACKAGES.get(scheme):
         module = need("remote", package)
         if package == "aiohttp":  # no limit to the time of a whole copy; and the bytes as they are on disk
@@ -244,14 +259,14 @@ def _store(address: str) -> tuple[Any, str]:
 
 
 def _status(error: BaseException) -> int:
-    """The HTTP status behind a store's error; those of Python's own stand for their like, 0 for none."""
+    """The HTTP status behind a store's error; for Python's own errors a similar one; 0 for none."""
     seen: BaseException | None = error
     while seen is not None:
-        held = getattr(seen, "response", None)
-        if isinstance(held, dict):  # botocore
-            status = held.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        response = getattr(seen, "response", None)
+        if isinstance(response, dict):  # botocore
+            status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         else:
-            status = getattr(seen, "status", None) or getattr(held, "status_code", None)
+            status = getattr(seen, "status", None) or getattr(response, "status_code", None)
         if isinstance(status, int):
             return status
         if type(seen).__name__ in ("NoCredentialsError", "PartialCredentialsError"):
@@ -263,6 +278,7 @@ def _status(error: BaseException) -> int:
 
 
 def _reason(error: BaseException, status: int) -> str:
+    """Why a store's file cannot be read, and what to do about it."""
     if status in (404, 410):
         return f"no such file in the store ({status}); check data.shards"
     if status in (401, 403):
@@ -277,22 +293,24 @@ def _reason(error: BaseException, status: int) -> str:
 
 
 def _version(address: str) -> str:
-    """What changes when a store's file does."""
-    told = ask(address, lambda store, path: store.info(path))
+    """A text that changes when a store's file does: its size, hash and time."""
+    info = ask(address, lambda store, path: store.info(path))
     keys = ("size", "ETag", "etag", "md5Hash", "Last-Modified", "LastModified", "mtime", "updated", "blob_id")
-    return "|".join(f"{key}={told[key]}" for key in keys if told.get(key) is not None)
+    return "|".join(f"{key}={info[key]}" for key in keys if info.get(key) is not None)
 
 
 def _fetch(address: str, work: Path) -> None:
-    def copy(store: Any, path: str) -> None:
+    """Copy a store's file to a path. Raises: NoRoom; InputError where the store fails."""
+
+    def copy(store: Store, path: str) -> None:
         try:
             store.get_file(path, str(work))
         except OSError as error:
             if error.filename == str(work) or error.errno in (28, 30, 122):  # ENOSPC, EROFS, EDQUOT
                 raise NoRoom(f"cannot be written ({error.strerror})") from None
             raise
-        told = store.info(path).get("size")
-        if told is not None and work.stat().st_size != told:
-            raise OSError(f"{work.stat().st_size} of {told} bytes came")
+        size = store.info(path).get("size")
+        if size is not None and work.stat().st_size != size:
+            raise OSError(f"{work.stat().st_size} of {size} bytes came")
 
     ask(address, copy)

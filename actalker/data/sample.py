@@ -1,4 +1,4 @@
-"""What one training sample is, and how samples become a batch.
+"""Training samples, and how they become a batch.
 
 Letters: b batch, f frames, H W picture size, K phases, L bytes of a phrase.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import numpy as np
 import torch
@@ -17,23 +17,28 @@ from typing_extensions import Self
 from ..errors import InputError, one_of
 from ..signals.signal import SIGNALS
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 B = TypeVar("B", bound="Batch")
 NAME = 32  # bytes of a signal's name in a sample
-
-
 Arrays = Mapping[str, Mapping[str, Tensor]]
+"""Signal -> name -> tensor."""
 
 
 class Batch:
-    """One clip, or a batch of them: tensors, all with a leading b then."""
+    """One clip, or a batch of clips, whose tensors all have a leading axis b.
+
+    Subclasses are dataclasses of tensors, and of mappings signal -> name -> tensor.
+    """
 
     index: Tensor
     """The clip's number in its source, for messages."""
 
     def each(self, change: Callable[[str, Tensor], Tensor]) -> Self:
-        """The batch with every tensor changed. change: of (name, tensor); of `signal.name` in `arrays`."""
+        """A batch with `change(name, tensor)` in place of each tensor; in mappings, name is `signal.name`."""
         values: dict[str, Any] = {}
-        for part in fields(self):  # type: ignore[arg-type]
+        for part in fields(cast("DataclassInstance", self)):
             value = getattr(self, part.name)
             values[part.name] = (
                 {
@@ -46,26 +51,26 @@ class Batch:
         return type(self)(**values)
 
     def tensors(self) -> dict[str, Tensor]:
-        """All of them by name; a signal's arrays are `signal.name`."""
+        """All tensors by name; those in mappings as `signal.name`."""
         out: dict[str, Tensor] = {}
         self.each(out.setdefault)
         return out
 
     def only(self, item: int) -> Self:
-        """One clip of a batch, as a batch of one."""
+        """Clip `item` of a batch, as a batch of one."""
         return self.each(lambda name, value: value[item : item + 1])
 
     def to(self, device: torch.device | str) -> Self:
-        """Every tensor on `device`, but the names; Lightning calls this."""
+        """The batch with all tensors on `device` except the signals' names. Lightning calls this."""
         return self.each(lambda name, value: value if name == "signals" else value.to(device))
 
 
 class Gated(Batch):
-    """A batch whose clips have signals, and gates with a row for each of them.
+    """A batch whose clips have n signals, and gates with a row for each of them.
 
-    arrays: signal -> name -> tensor, what the signal's encoder takes, in its order; (f, ...) but for those
-    that have no axis of time (`Signal.still`). gates: (n, f) in [0, 1]. signals: (n, 32) uint8, the names of
-    the signals that the rows of `gates` are for; read on the CPU, without waiting for the device.
+    arrays: signal -> name -> tensor, the inputs of the signal's encoder in its order, (f, ...) except those
+    without an axis of time (`Signal.still`). gates: (n, f) in [0, 1]. signals: (n, 32) uint8, the names of
+    the signals of the rows of `gates`; they stay on the CPU, so reading them does not wait for the device.
     """
 
     STILL: ClassVar[tuple[str, ...]] = ("signals", "index", "micro")
@@ -84,7 +89,7 @@ class Gated(Batch):
         return self.gates.shape[-1]
 
     def window(self, rows: slice, items: int) -> Self:
-        """Some frames of the first `items` clips of a batch."""
+        """Frames `rows` of the first `items` clips of a batch."""
 
         def cut(name: str, value: Tensor) -> Tensor:
             signal, _, array = name.partition(".")
@@ -95,9 +100,9 @@ class Gated(Batch):
         return self.each(cut)
 
     def names(self) -> list[str]:
-        """The signals that the rows of `gates` are for, in their order.
+        """The signals of the rows of `gates`, in their order.
 
-        Raises: InputError for a batch of clips with different rows, and rows without a name.
+        Raises: InputError for a batch whose clips have different signals, and for rows without a name.
         """
         rows = self.signals.cpu()
         if rows.ndim == 3:
@@ -110,16 +115,16 @@ class Gated(Batch):
         return names
 
     def by_signal(self, wanted: Sequence[str]) -> dict[str, Tensor]:
-        """Signal -> its gates (b, f).
+        """Signal -> its gates (b, f), for the wanted signals.
 
-        Raises: InputError unless the clips have rows for these signals and no other.
+        Raises: InputError unless these are the signals of the clips.
         """
         return {name: self.gates[:, k] for name, k in zip(wanted, self.rows(wanted), strict=True)}
 
     def rows(self, wanted: Sequence[str]) -> list[int]:
-        """Which row of `gates` each wanted signal has.
+        """The number of each wanted signal's row in `gates`.
 
-        Raises: InputError unless the clips have rows for these signals and no other.
+        Raises: InputError unless these are the signals of the clips.
         """
         names = self.names()
         if set(names) != set(wanted):
@@ -132,7 +137,7 @@ class Gated(Batch):
 
 @dataclass
 class Sample(Gated):
-    """One clip (arrays) or a batch of clips (tensors with a leading b).
+    """One clip of pictures, or a batch of clips with a leading axis b.
 
     portrait: (3, H, W) uint8. frames: (f, 3, H, W) uint8, the target under `gates`.
     arrays: as `Gated`, with pictures as uint8.
@@ -140,8 +145,8 @@ class Sample(Gated):
     face, mouth: (H, W) in {0, 1}, the regions over the clip.
     micro: (3,) frames a second, head and expression motion (`signals.motion_buckets`; 0: not known).
     index: the clip's number in its source, for messages.
-    signals: (n, 32) uint8, the names of the signals that the rows of `gates` are for; those of the table
-    `SIGNALS` unless given (`signal_names`).
+    signals: (n, 32) uint8, the names of the signals of the rows of `gates` (`signal_names`); default: those
+    of the table `SIGNALS`.
     """
 
     STILL: ClassVar[tuple[str, ...]] = (*Gated.STILL, "portrait", "face", "mouth")
@@ -154,7 +159,7 @@ class Sample(Gated):
     mouth: Tensor
     micro: Tensor
     index: Tensor
-    signals: Tensor = None  # type: ignore[assignment]
+    signals: Tensor = cast(Tensor, None)  # set in `__post_init__`
 
     def __post_init__(self) -> None:
         if self.signals is None:
@@ -162,33 +167,33 @@ class Sample(Gated):
             self.signals = names if self.gates.ndim == 2 else names.expand(len(self.gates), -1, -1)
 
     def regions(self) -> dict[str, Tensor]:
-        """Where each signal acts beside others, as the table `SIGNALS` says: name -> (..., H, W) in [0, 1].
+        """Signal -> where it acts beside others by the table `SIGNALS`, (..., H, W) in [0, 1].
 
         Raises: InputError for a region that is none of mouth, upper, face and frame.
         """
         face, mouth = self.face.float(), self.mouth.float()
         known = {"mouth": mouth, "upper": (face - mouth).clamp(min=0), "face": face}
         known["frame"] = torch.ones_like(face)
-        own = {s: SIGNALS[one_of(s, SIGNALS, "signal of the clips")].region for s in self.names()}
-        return {s: known[one_of(region, known, f"region of {s}")] for s, region in own.items()}
+        region_of = {s: SIGNALS[one_of(s, SIGNALS, "signal of the clips")].region for s in self.names()}
+        return {s: known[one_of(region, known, f"region of {s}")] for s, region in region_of.items()}
 
 
 def collate(samples: list[B]) -> B:
-    """Clips of the same lengths as one batch."""
+    """Clips whose tensors have the same shapes as one batch, stacked along a new leading axis."""
     clips = [sample.tensors() for sample in samples]
     return samples[0].each(lambda name, _: torch.stack([torch.as_tensor(clip[name]) for clip in clips]))
 
 
 def signal_names(names: Sequence[str]) -> Tensor:
-    """Names of signals as a sample holds them, (n, 32) uint8."""
+    """Names of signals in the form of a sample's `signals`, (n, 32) uint8: bytes, padded with zeros."""
     return torch.tensor([list(name.encode()[:NAME].ljust(NAME, b"\0")) for name in names], dtype=torch.uint8)
 
 
 def pixels(video: Tensor) -> Tensor:
-    """uint8 pictures to float in [-1, 1]."""
+    """Pictures uint8 as float32 in [-1, 1]."""
     return video.float() / 127.5 - 1
 
 
 def as_uint8(video: np.ndarray | Tensor) -> Tensor:
-    """Float pictures in [0, 1] to uint8."""
+    """Pictures in [0, 1], float, as uint8; values outside are clamped."""
     return (torch.as_tensor(video).clamp(0, 1) * 255).round().to(torch.uint8)

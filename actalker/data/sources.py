@@ -1,4 +1,4 @@
-"""What `data.shards` names, as a list of tar files with what `index.json` says of each."""
+"""The tar files that `data.shards` names, each with what `index.json` says of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 from typing_extensions import NotRequired, TypedDict
@@ -17,7 +16,7 @@ from ..errors import InputError
 from ..extras import need
 from ..media.files import files_below
 from .copies import Copies
-from .places import Place, ask, is_remote, path_of, places, there
+from .places import Place, Store, ask, is_remote, path_of, places, there
 
 INDEX = "index.json"
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
@@ -46,41 +45,47 @@ class ShardIndex(TypedDict):
     content: NotRequired[str]
 
 
+Indices = dict[str, ShardIndex]
+"""Name of a tar file -> what the index of its folder says of it."""
+
+
 @dataclass(frozen=True)
 class Shard:
-    """A tar file. told: what the index beside it says of it, if there is one."""
+    """A tar file. index: what the index beside it says of it; None without one."""
 
     place: Place
-    told: dict[str, Any] | None
+    index: ShardIndex | None
 
 
 def find_shards(names: str | Sequence[str], copies: Copies) -> list[Shard]:
     """The tar files of folders, tar files, brace lists, `pipe:` commands and addresses of stores, in order.
 
-    Raises: InputError where there are none.
+    Logs the shards that an index names and that are missing.
+    Raises: InputError where there are none, and for a shard that is named twice.
     """
-    found: dict[str, dict[str, Any] | None] = {}
-    indices: dict[str, dict[str, Any]] = {}
+    shards: dict[str, ShardIndex | None] = {}
+    indices: dict[str, Indices] = {}
     here: set[tuple[str, str]] = set()
     folders: list[str] = []
     for name in (name for text in ([names] if isinstance(names, str) else names) for name in expand(text)):
         piped = name.startswith("pipe:")
         for address in [name] if piped else _tars(name, indices):
-            if address in found:
+            if address in shards:
                 raise InputError(f"data.shards: {address} is named twice; name every shard once")
-            found[address] = None
+            shards[address] = None
             if piped:
                 continue
             folder, base = _split(address)
             if folder not in indices:
                 indices[folder] = _index(folder)
-            found[address] = indices[folder].get(base)
+            shards[address] = indices[folder].get(base)
             here.add((folder, base))
             if address != name and not WILD & set(name) and folder not in folders:
                 folders.append(folder)
     _tell_missing(folders, here, indices)
     return [
-        Shard(place, told) for place, told in zip(places(list(found), copies), found.values(), strict=True)
+        Shard(place, index)
+        for place, index in zip(places(list(shards), copies), shards.values(), strict=True)
     ]
 
 
@@ -101,8 +106,8 @@ def expand(text: str) -> list[str]:
     return names
 
 
-def _tars(name: str, indices: dict[str, dict[str, Any]]) -> list[str]:
-    """The addresses of one name: itself, or what is in the folder or fits the pattern."""
+def _tars(name: str, indices: dict[str, Indices]) -> list[str]:
+    """The addresses of one name: its own, or those of the tar files in the folder or that fit the pattern."""
     if is_remote(name):
         if path_of(name).lower().endswith(".tar"):
             return _matching(name) if WILD & set(path_of(name)) else [name]
@@ -122,30 +127,32 @@ def _tars(name: str, indices: dict[str, dict[str, Any]]) -> list[str]:
             )
         return tars
     if not path.exists() and WILD & set(name):
-        found = sorted(p for p in glob.glob(str(path)) if not Path(p).name.startswith("."))
-        if not found:
+        paths = sorted(p for p in glob.glob(str(path)) if not Path(p).name.startswith("."))
+        if not paths:
             raise InputError(f"{name}: no file fits this pattern; check data.shards")
-        return found
+        return paths
     if not path.exists():
         raise InputError(f"{name}: no such file or folder; check data.shards")
     return [str(path)]
 
 
 def _matching(pattern: str) -> list[str]:
-    def fits(store: Any, path: str) -> list[str]:
+    """The addresses in a store that fit a pattern, sorted. Raises: InputError where none does."""
+
+    def fits(store: Store, path: str) -> list[str]:
         return sorted(store.unstrip_protocol(one) for one in store.glob(path))
 
-    found = ask(pattern, fits)
-    if not found:
+    addresses = ask(pattern, fits)
+    if not addresses:
         raise InputError(f"{pattern}: no file fits this pattern; check data.shards")
-    return found
+    return addresses
 
 
-def _remote_folder(folder: str, indices: dict[str, dict[str, Any]]) -> list[str]:
-    """What a store lists in a folder, and where it lists nothing, what the index names."""
+def _remote_folder(folder: str, indices: dict[str, Indices]) -> list[str]:
+    """The addresses of the tar files that a store lists in a folder; without a list, those of the index."""
     indices[folder] = _index(folder)
 
-    def listed(store: Any, path: str) -> list[str]:
+    def listed(store: Store, path: str) -> list[str]:
         names = [str(name).rstrip("/").rpartition("/")[2] for name in store.ls(path, detail=False)]
         return [unquote(name) if folder.startswith("http") else name for name in names]
 
@@ -182,8 +189,8 @@ def _split(address: str) -> tuple[str, str]:
     return str(Path(address).parent), Path(address).name
 
 
-def _index(folder: str) -> dict[str, Any]:
-    """What a folder's index says: name of a shard -> clips, bytes, members. Empty where there is none."""
+def _index(folder: str) -> Indices:
+    """What a folder's index says of each shard; empty where there is no index, or it is damaged."""
     if is_remote(folder):
         content = there(f"{folder}/{INDEX}")
     else:
@@ -196,20 +203,21 @@ def _index(folder: str) -> dict[str, Any]:
             log.warning("%s: no %s is beside the shards; all their headers are read", folder, INDEX)
         return {}
     try:
-        held = json.loads(content)
-        shards = {name: told for name, told in held.items() if isinstance(told, dict)}
-        return {name: told for name, told in shards.items() if _is_told(told)}
+        return {name: one for name, one in json.loads(content).items() if _is_index(one)}
     except (ValueError, AttributeError, RecursionError):
         log.warning("%s/%s: is damaged; the shards' own headers are read", folder, INDEX)
         return {}
 
 
-def _is_told(told: dict[str, Any]) -> bool:
-    return all(isinstance(told.get(key), int) for key in ("clips", "bytes"))
+def _is_index(one: object) -> bool:
+    return isinstance(one, dict) and all(isinstance(one.get(key), int) for key in ("clips", "bytes"))
 
 
-def _tell_missing(folders: Sequence[str], here: set[tuple[str, str]], indices: dict[str, Any]) -> None:
-    """Name what an index names and what is not there, of folders that were asked for as a whole."""
+def _tell_missing(folders: Sequence[str], here: set[tuple[str, str]], indices: dict[str, Indices]) -> None:
+    """Log the shards that the indices of whole folders name and that are not there.
+
+    here: (folder, name) of those that are.
+    """
     for folder in folders:
         index = indices.get(folder, {})
         lost = [name for name in sorted(index) if (folder, name) not in here]

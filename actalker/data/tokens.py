@@ -1,4 +1,4 @@
-"""Tokens of a batch of training clips."""
+"""The tokens of a batch of training clips, by a model's encoders."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def batch_tokens(
     generator: torch.Generator | None = None,
     strategy: AugmentStrategy | None = None,
 ) -> dict[str, Tensor]:
-    """Signal -> tokens (b, f, n, d), of every signal of the model.
+    """Signal -> tokens (b, f, n, d), for every signal of the model.
 
-    generator: inputs are changed at random as the strategy says (`Signal.unpack`).
-    Raises: InputError for clips without one of the model's signals, or with another form of it.
+    generator, strategy: how inputs are augmented at random (`Signal.unpack`).
+    Raises: InputError for clips whose signals are not the model's, or have another form.
     """
     batch.rows(model.signals)  # the clips have these signals and no other
     arrays = {}

@@ -1,6 +1,6 @@
-"""Processes that make samples beside the training: how many there is shared memory for, and what signals do.
+"""The processes that make samples beside the training: how many fit into shared memory, and their signals.
 
-A worker passes batches on through shared memory, /dev/shm on Linux, which containers keep small (64 MB).
+A worker passes batches on through shared memory, /dev/shm on Linux, which is small in containers (64 MB).
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Generic
 
 from ..errors import InputError
-from .sample import Batch
+from .sample import B, Batch
 
 SHARED = Path("/dev/shm")
 SPARE = 0.8  # share of what is free that batches may take
@@ -27,13 +27,14 @@ log = logging.getLogger("actalker")
 def workers_that_fit(
     one: Batch, batch_size: int, workers: int, processes: int = 1, free: int | None = None
 ) -> tuple[int, int | None]:
-    """Workers and batches that each prepares ahead, as far as shared memory holds them.
+    """How many workers there can be, and how many batches each can prepare ahead, in shared memory.
 
     Args:
         one: a batch of one clip, for its size.
-        workers: that are wanted.
+        batch_size: clips in a batch.
+        workers: how many are wanted.
         processes: trainings that share the memory.
-        free: bytes of shared memory; None: what /dev/shm has now.
+        free: bytes of shared memory; None: what is free in /dev/shm now.
     Returns: workers, and `prefetch_factor` of torch's loader (None without workers).
     """
     if workers < 1:
@@ -46,27 +47,29 @@ def workers_that_fit(
     room = int(SPARE * free / processes) // max(1, size) - 1  # one is with the training
     if room >= 2 * workers:
         return workers, 2
-    kept = max(0, min(workers, room))
-    told = f"{free >> 20} MB of shared memory ({SHARED}) are free, a batch takes {max(1, size >> 20)} MB"
+    count = max(0, min(workers, room))
+    memory = f"{free >> 20} MB of shared memory ({SHARED}) are free, a batch takes {max(1, size >> 20)} MB"
     use = (
-        f"{kept} of {workers} workers prepare one batch each" if kept else "samples are made without workers"
+        f"{count} of {workers} workers prepare one batch each"
+        if count
+        else "samples are made without workers"
     )
-    log.warning("%s: %s; give the container more, such as docker run --shm-size=8g", told, use)
-    return kept, 1 if kept else None
+    log.warning("%s: %s; give the container more, such as docker run --shm-size=8g", memory, use)
+    return count, 1 if count else None
 
 
-class Shared:
-    """Makes batches whose tensors lie in shared memory when it runs in a worker.
+class Shared(Generic[B]):
+    """A collate function whose batches lie in shared memory already when it runs in a worker.
 
-    torch would move them there behind the worker's back, where a full memory loses the batch, and the
-    training waits for it for ever.
+    Otherwise torch moves them there in a thread of its own, which loses the batch when the memory is full,
+    and the training waits for it for ever.
     """
 
-    def __init__(self, collate: Callable[[list[Any]], Any]) -> None:
+    def __init__(self, collate: Callable[[list[B]], B]) -> None:
         self.collate = collate
 
-    def __call__(self, samples: list[Any]) -> Any:
-        """Raises: InputError when the shared memory is full."""
+    def __call__(self, samples: list[B]) -> B:
+        """Samples as a batch. Raises: InputError when the shared memory is full."""
         batch = self.collate(samples)
         try:
             for tensor in batch.tensors().values():
@@ -80,9 +83,9 @@ class Shared:
 
 
 def begin_worker(number: int) -> None:
-    """A worker's first act: signals for the training are not for it.
+    """The start of a worker: it ignores signals that are meant for the training. number: of the worker.
 
-    Ctrl-C and schedulers reach all processes; a training still needs its workers for the step it finishes.
+    Ctrl-C and schedulers reach all processes, but a training needs its workers for the step that it finishes.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)

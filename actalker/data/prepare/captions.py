@@ -13,12 +13,13 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from ...errors import InputError
 from ...provenance import file_hash
 from ...signals.script import parse_script
 from ...timeline import parse_seconds
+from ..timed_text import ClipScript, TimedText
 from .entries import Entry
 from .stages import Values, Work
 
@@ -39,21 +40,6 @@ EMOTIONS = {  # CelebV-HQ's eight labels, as one says them
     "surprise": "looks surprised",
 }
 IRREGULAR = {"head_wagging": "wags the head", "make_a_face": "makes a face", "shake_head": "shakes the head"}
-
-
-class TimedText(TypedDict):
-    """What a clip shows from `start` to `end`, seconds."""
-
-    text: str
-    start: float
-    end: float
-
-
-class ClipScript(TypedDict):
-    """A base text and phases, in seconds from the start of the annotated clip."""
-
-    base: str
-    phases: list[TimedText]
 
 
 def caption_reads(entry: Entry) -> list[object]:
