@@ -249,7 +249,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=2.0, help="of each group of voices")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    hear, cache = hearing(encoder_of(options.model)), SpeechCache(options.speech, held=True)
+    hear, cache = hearing(encoder_of(options.model)), SpeechCache(options.speech, held_out=True)
     on_voices(hear, cache, options.minutes)
     sounds = {}
     for voices in VOICES.values():

@@ -159,7 +159,7 @@ def _shipped(options: Any, command: str) -> int:
     if options.speech is not None:
         from ..data.speech.cache import SpeechCache
 
-        spoken, long = voices(SpeechCache(options.speech, held=True))
+        spoken, long = voices(SpeechCache(options.speech, held_out=True))
     made = []
     if portraits:
         made = clips(sitters(portraits), spoken, long, lengths(speakers), lengths(drivers))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..provenance import check_folder
 from .options import new_parser, parse
+
+if TYPE_CHECKING:
+    from ..data.speech.cache import PartIndex
 
 
 def run(argv: Sequence[str]) -> int:
@@ -64,7 +67,7 @@ def run(argv: Sequence[str]) -> int:
     return 0
 
 
-def table(parts: Sequence[dict[str, Any]]) -> list[str]:
+def table(parts: Sequence[PartIndex]) -> list[str]:
     """A row for each voice, or each language of an engine with many."""
     rows = [("engine", "voices", "language", "seconds", "use", "licence")]
     for part in parts:

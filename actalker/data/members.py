@@ -1,4 +1,4 @@
-"""Readers of a clip's members in a shard: from bytes to arrays. Any error of a decoder becomes `Damaged`.
+"""Readers of a clip's members in a shard: from bytes to arrays. Errors of decoders become `Damaged`.
 
 Letters: f frames of a clip, p landmarks.
 """

@@ -327,4 +327,4 @@ class SpeechData(StepData):
         """Crops of training voices, varied, or crops of held-out voices, clean."""
         if training:
             return SpeechDataset(self.data, self.sounds)
-        return SpeechDataset(replace(self.data, clean=1.0, empty=0.0), self.validation_sounds, held=True)
+        return SpeechDataset(replace(self.data, clean=1.0, empty=0.0), self.validation_sounds, held_out=True)

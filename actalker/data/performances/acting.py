@@ -1,8 +1,8 @@
-"""What a filmed face does beside speaking: brows, lids, gaze, head, smiles and all else, drawn at random.
+"""Random motion of a filmed face apart from speech: brows, lids, gaze, head, smiles and other expressions.
 
 A face rests much of the time. Expressions come and go on smooth curves, alone or together; lids blink; eyes
-jump and rest, the head follows wide jumps; the head sways, changes its place, nods and shakes. People differ:
-some hardly move, some never rest.
+jump and rest, and the head follows wide jumps; the head sways, moves to other places, nods and shakes. People
+differ: some hardly move, some never rest.
 
 Letters: f frames, n events.
 """
@@ -127,14 +127,14 @@ BLINKS = [PLACE["eyeBlink_R"], PLACE["eyeBlink_L"]]
 
 
 def mirrored(numbers: np.ndarray) -> np.ndarray:
-    """Numbers (..., 62) of a mirrored face."""
+    """Numbers (..., 62) of the mirror image of a face."""
     return numbers[..., _OTHER] * _SIGN
 
 
 def acted(frames: int, fps: float, rng: np.random.Generator) -> np.ndarray:
-    """What a filmed face does, (frames, 62) float32 relative to its rest. It begins anywhere.
+    """Random motion of a filmed face, (frames, 62) float32, relative; it may begin inside an expression.
 
-    Coefficients go to 1, yaw to 25, pitch to 18, roll to 15 degrees. eyeLook stays 0: it follows the gaze.
+    Coefficients reach 1, yaw 25, pitch 18 and roll 15 degrees. eyeLook stays 0, because it follows the gaze.
     """
     times = np.arange(frames) / fps
     seconds = frames / fps
@@ -153,7 +153,7 @@ def _between(rng: np.random.Generator, low_high: tuple[float, float], n: int) ->
 
 
 def _lengths(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Seconds (n,) that events rise, hold and fall."""
+    """Random seconds, each (n,), for which events rise, hold and fall."""
     kind = rng.choice(len(LENGTHS), n, p=LENGTHS)
     out = []
     for ranges in (RISES, HOLDS, FALLS):
@@ -163,7 +163,7 @@ def _lengths(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray, 
 
 
 def _expressions(times: np.ndarray, seconds: float, rng: np.random.Generator) -> np.ndarray:
-    """(f, 62): expressions, and parts of the face that move alone or by twos."""
+    """Random expressions, and parts of the face that move alone or in pairs, (f, 62)."""
     rate = rng.choice(EVENTS, p=HOW_LIVELY)
     n = rng.poisson(rate * (seconds + BEFORE))
     if n == 0:
@@ -193,7 +193,7 @@ def _expressions(times: np.ndarray, seconds: float, rng: np.random.Generator) ->
 
 
 def _blinks(times: np.ndarray, seconds: float, rng: np.random.Generator) -> np.ndarray:
-    """(f, 2) how far blinks close the lids of the image's left and right eye."""
+    """How far random blinks close the lids of the image's left and right eye, (f, 2)."""
     mean = rng.uniform(1.5, 6.0)
     count = int(3 * (seconds + 2) / mean) + 3
     start = np.cumsum(rng.gamma(2.2, mean / 2.2, count)) - rng.uniform(0, 2) - mean / 2
@@ -213,13 +213,16 @@ def _blinks(times: np.ndarray, seconds: float, rng: np.random.Generator) -> np.n
 
 
 def _steps(times: np.ndarray, starts: np.ndarray, lengths: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """(f, k): what holds a target (n, k), and moves to the next one from each start on."""
+    """Values (f, k) that stay at a target and move to the next of `targets` (n, k) from each start on.
+
+    starts, lengths: (n,) seconds, when each move begins and how long it takes.
+    """
     moved = ease((times - starts[:, None]) / lengths[:, None])
     return moved.T @ np.diff(targets, axis=0, prepend=np.zeros((1, targets.shape[1])))
 
 
 def _moments(rng: np.random.Generator, mean: float, seconds: float) -> np.ndarray:
-    """Growing times from BEFORE the clip to its end, irregular as a person's are."""
+    """Random ascending times from BEFORE seconds before the clip to its end. mean: seconds between them."""
     count = int(2.5 * (seconds + BEFORE) / mean) + 4
     starts = np.cumsum(rng.gamma(1.8, mean / 1.8, count) + 0.1) - BEFORE
     return starts[starts < seconds]
@@ -228,7 +231,7 @@ def _moments(rng: np.random.Generator, mean: float, seconds: float) -> np.ndarra
 def _head(
     total: np.ndarray, times: np.ndarray, seconds: float, restless: float, rng: np.random.Generator
 ) -> None:
-    """Adds turns, their places, nods and shaken heads, and the eyes that stay on what they look at."""
+    """Add the head's motion to `total` (f, 62): turns, sway, nods, shakes, and eyes that stay on a target."""
     if rng.random() < STILL_HEAD:
         return
     starts = _moments(rng, float(rng.uniform(1.0, 4.0)), seconds)
@@ -253,7 +256,7 @@ def _head(
 
 
 def _swings(times: np.ndarray, seconds: float, n: int, rng: np.random.Generator) -> np.ndarray:
-    """(f, 3): nods and shaken heads, of one to three and a half cycles."""
+    """The yaw, pitch and roll (f, 3) of n nods and shakes of one to three and a half cycles."""
     start, rate = rng.uniform(-1, seconds, n), rng.uniform(1.0, 2.6, n)
     cycles = rng.choice([1, 1.5, 2, 2.5, 3, 3.5], n)
     length = cycles / rate
@@ -275,13 +278,14 @@ def _swings(times: np.ndarray, seconds: float, n: int, rng: np.random.Generator)
 def _gaze(
     total: np.ndarray, times: np.ndarray, seconds: float, restless: float, rng: np.random.Generator
 ) -> None:
-    """Adds where the eyes look: they jump and rest; the head goes with wide jumps, later, and the eyes come
-    back by as much."""
+    """Add the gaze to `total` (f, 62): eyes jump and rest; the head follows wide jumps later, and the eyes
+    turn back by as much.
+    """
     starts = _moments(rng, float(rng.uniform(0.5, 2.5)), seconds)
     n = len(starts)
     kind = rng.choice(3, n, p=(0.45, 0.3, 0.25))
-    small, wide = rng.normal(0, (3.0, 2.0), (n, 2)), rng.uniform((-26, -15), (26, 17), (n, 2))
-    targets = np.where((kind == 1)[:, None], small, np.where((kind == 2)[:, None], wide, 0.0))
+    small, large = rng.normal(0, (3.0, 2.0), (n, 2)), rng.uniform((-26, -15), (26, 17), (n, 2))
+    targets = np.where((kind == 1)[:, None], small, np.where((kind == 2)[:, None], large, 0.0))
     apart = np.linalg.norm(np.diff(targets, axis=0, prepend=np.zeros((1, 2))), axis=1)
     looks = _steps(times, starts, 0.021 + 0.0022 * apart + 0.01, targets)  # Carpenter 1988
     follows = rng.uniform(0.0, 0.7) * min(restless, 1.3)

@@ -1,4 +1,4 @@
-"""What a script can ask of a face: each action in its words, and what it means.
+"""The actions that a script can ask of a face: their wordings, and the motion they mean.
 
 Left and right are the picture's, as its viewer sees it: "looks left" and "looks to her left" turn the eyes
 to the picture's left, "winks left" shuts the eye on the left of the picture, the person's right.
@@ -26,11 +26,11 @@ AGAIN = 0.40  # seconds from one blink to the next
 
 @dataclass(frozen=True, eq=False)
 class Action:
-    """One thing that a face can be told to do.
+    """An action of a face.
 
-    wordings: ways to say it, lower case; whose it is ("the", "her", "his") may differ or be left out.
-    goal: numbers by name at their strongest (`looks.named`). swing: numbers that go to and fro at SWING.
-    rise, fall: seconds to come and to go, less in short phases. blinks: so many, at the phase's beginning.
+    wordings: ways to say it, lower case; a text may have another "the", "her" or "his", or none.
+    goal: numbers by name at their strongest (`looks.named`). swing: numbers that go to and fro at SWING Hz.
+    rise, fall: seconds to come and to go, less in short phases. blinks: how many, at the phase's beginning.
     """
 
     wordings: tuple[str, ...]
@@ -49,8 +49,11 @@ class Action:
         return named(self.swing)
 
     def motion(self, since: np.ndarray, length: float) -> np.ndarray:
-        """(f, 62), before `looks.with_lips`, at seconds `since` (f,) of a phase of `length` seconds: nothing
-        outside of it. An endless phase, of a base text, is held all along."""
+        """The action's numbers (f, 62), before `looks.with_lips`, in a phase of `length` seconds.
+
+        since: (f,) seconds from the phase's beginning; outside the phase the numbers are 0. In an infinite
+        phase, of a base text, the goal is held all along.
+        """
         if np.isinf(length):
             return np.broadcast_to(self._goal, (len(since), len(NUMBERS)))
         rise, fall = min(self.rise, SHORT * length), min(self.fall, SHORT * length)
@@ -65,13 +68,13 @@ class Action:
 
 
 def _wave(since: np.ndarray, nods: bool) -> np.ndarray:
-    """A shaken head goes to both sides; a nod goes down, and little above where it began."""
+    """The swing (f,) of a shaken head, to both sides, or of a nod, which goes down and hardly up."""
     turn = 2 * np.pi * SWING * since
     return 0.5 - 0.5 * np.cos(turn) - 0.12 * np.sin(turn) if nods else np.sin(turn)
 
 
 def _blinks(since: np.ndarray, length: float, count: int) -> np.ndarray:
-    """(f,) how far lids are closed: blinks one after the other, quicker where the phase is short."""
+    """How far blinks close the lids, (f,) in [0, 1]: one after the other, quicker in a short phase."""
     whole = sum(BLINK)
     pace = min(1.0, length / ((count - 1) * AGAIN + whole))
     closes, shut, opens = (pace * part for part in BLINK)

@@ -1,7 +1,7 @@
-"""(seed, place) to a stretch of a performance, under a random set of gates.
+"""Stretches of synthetic performances under random sets of gates, functions of (seed, place).
 
-The truth follows the paper's rule: beside other signals each acts in its own region, alone on the whole
-face; so what a gate means is in the data, exactly.
+The target follows the paper's rule: beside other signals each acts in its own region, alone on the whole
+face. So the data says exactly what a gate means.
 
 Letters: f frames.
 """
@@ -33,22 +33,22 @@ from .sitters import draw_sitter
 from .talking import Talk
 
 KINDS = {"silent": 0.35, "speaking": 0.35, "lively": 0.15, "exact": 0.15}
-"""What drives the expression signal, and its share: a video of a silent or a speaking person, liveliness, a
-take that no camera read."""
+"""Drivers of the expression signal with their shares: a video of a silent or a speaking person, liveliness,
+or exact motion, which no tracker read."""
 
 
 @dataclass(frozen=True)
 class PerformanceConfig:
-    """What the performances of a training are."""
+    """The settings of the performances that a training sees."""
 
     seed: int = 0
-    """Performances are a function of (seed, index), what is cut from them of (seed, place)."""
+    """Performances are a function of (seed, index), stretches of them of (seed, place)."""
 
     frames: int = 14
     """Frames of a stretch."""
 
     seconds: float = 6.0
-    """Length of a performance, of which stretches are cut."""
+    """Length of a performance, from which stretches are cut."""
 
     fps: int = 25
     """Frames a second."""
@@ -60,7 +60,7 @@ class PerformanceConfig:
     """Rows for a script's phases; shorter scripts are padded."""
 
     alone: float = 0.3
-    """Chance that a stretch's driver is open alone: what it does with the mouth is learnt there only."""
+    """Chance that only a stretch's driver is open; only there is it learnt what the driver's mouth does."""
 
     all_open: float = 0.3
     """Chance that all gates are open in another stretch; else each set of signals is as likely."""
@@ -74,8 +74,10 @@ class PerformanceConfig:
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """A whole performance: talk (f, 9), what its driver does (f, 62), how a tracker reads it with its
-    confidence (f,), its script and what that asks for (f, 62).
+    """A whole performance.
+
+    talk: (f, 9) articulators of the speech. driver: (f, 62) the driver's motion. read: (f, 62) that motion as
+    a tracker reads it, with the confidence seen (f,). scripted: (f, 62) the motion that the script asks for.
     """
 
     talk: np.ndarray
@@ -87,8 +89,9 @@ class Material:
 
 
 class PerformanceDataset(Dataset):
-    """Stretches of performances `place % count`; each performance is made once and then kept (about 0.1 MB).
+    """Stretches of `count` performances: item `place` is a stretch of performance `place % count`.
 
+    Each performance is made once and stays in memory (about 0.1 MB).
     Raises: InputError where performances are shorter than a stretch, and for a folder without speech.
     """
 
@@ -107,11 +110,11 @@ class PerformanceDataset(Dataset):
         return self.count
 
     def name(self, index: int) -> str:
-        """What a performance is called in messages."""
+        """The name of a performance in messages."""
         return f"performance {self.config.seed}/{index}"
 
     def material(self, index: int) -> Material:
-        """Performance `index`."""
+        """Performance `index`, made where it is not in memory."""
         if index not in self.kept:
             self.kept[index] = self._make(np.random.default_rng((self.config.seed, index, 0)))
         return self.kept[index]
@@ -132,19 +135,25 @@ class PerformanceDataset(Dataset):
         if kind in ("lively", "exact"):
             read, seen = driver, np.ones(frames, np.float32)
         script = draw_script(self.config.seconds, rng)
-        scripted = performed(script, frames, Fraction(fps)).astype(np.float32)
-        return Material(talk, driver, read.astype(np.float32), seen.astype(np.float32), script, scripted)
+        return Material(
+            talk,
+            driver,
+            read=read.astype(np.float32),
+            seen=seen.astype(np.float32),
+            script=script,
+            scripted=performed(script, frames, Fraction(fps)).astype(np.float32),
+        )
 
     def __getitem__(self, place: int) -> Performance:
-        config, made = self.config, self.material(place % self.count)
+        config, material = self.config, self.material(place % self.count)
         rng = np.random.default_rng((config.seed, place, 1))
         rows = int(rng.integers(self.length - config.frames + 1)) + np.arange(config.frames)
-        own = draw_sitter(rng).astype(np.float32)
+        portrait = draw_sitter(rng).astype(np.float32)
         spoken = np.zeros((config.frames, len(NUMBERS)), np.float32)
-        spoken[:, : len(COEFFICIENTS)] = mouth(made.talk[rows], own[: len(COEFFICIENTS)])
-        parts = {"audio": spoken, "expression": made.driver[rows], "text": made.scripted[rows]}
+        spoken[:, : len(COEFFICIENTS)] = mouth(material.talk[rows], portrait[: len(COEFFICIENTS)])
+        parts = {"audio": spoken, "expression": material.driver[rows], "text": material.scripted[rows]}
         rate = Fraction(config.fps)
-        text = TextEncoder.tokenize(made.script, rate, self.length, phases=config.phases)
+        text = TextEncoder.tokenize(material.script, rate, self.length, phases=config.phases)
         generator = torch.Generator().manual_seed(int(rng.integers(2**63 - 1)))
         signals = config.signals or tuple(SIGNALS)
         if rng.random() < config.alone and "expression" in signals:
@@ -152,17 +161,17 @@ class PerformanceDataset(Dataset):
         else:
             gates = draw_gates(list(signals), generator, config.all_open, config.fractional)
         shown = {name: np.ones(config.frames, np.float32) for name in signals}
-        shown["expression"] = (made.seen[rows] > 0).astype(np.float32)
+        shown["expression"] = (material.seen[rows] > 0).astype(np.float32)
         values = {name: gates.values(name, self.length, rate)[rows] * shown[name] for name in signals}
-        seen = {"numbers": torch.from_numpy(made.read[rows]), "confidence": torch.from_numpy(made.seen[rows])}
+        seen = torch.from_numpy(material.seen[rows])
         timing = torch.from_numpy(text.timing[rows])
         arrays = {
-            "audio": {"articulators": torch.from_numpy(made.talk[rows].astype(np.float32))},
-            "expression": seen,
+            "audio": {"articulators": torch.from_numpy(material.talk[rows].astype(np.float32))},
+            "expression": {"numbers": torch.from_numpy(material.read[rows]), "confidence": seen},
             "text": {"bytes": torch.from_numpy(text.bytes), "timing": timing},
         }
         return Performance(
-            own=torch.from_numpy(own),
+            own=torch.from_numpy(portrait),
             parts=torch.from_numpy(np.stack([parts[name] for name in signals])),
             shown=torch.from_numpy(np.stack([shown[name] for name in signals])),
             arrays={name: arrays[name] for name in signals},

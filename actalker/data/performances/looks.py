@@ -1,7 +1,7 @@
-"""What the parts of a face do together, as numbers, and the curves on which they come and go.
+"""Expressions of a face as numbers, and the curves on which they come and go.
 
-Numbers are (..., 62), relative, as in `heads.face_map`. While a face is put together, mouthClose is how far
-the lips are held shut, in [0, 1]; `with_lips` turns it into what drawing takes.
+Numbers are (..., 62), relative, as in `heads.face_map`. While expressions are added up, mouthClose is how far
+the lips are held shut, in [0, 1]; `with_lips` turns it into the coefficient for drawing.
 """
 
 from __future__ import annotations
@@ -166,8 +166,10 @@ EXPRESSIONS: dict[str, dict[str, float]] = {  # each at its strongest
 
 
 def named(values: Mapping[str, float]) -> np.ndarray:
-    """Numbers (62,) float64 from names; one without _L or _R sets both sides. Raises: InputError for a name
-    that is none."""
+    """Numbers (62,) float64 from values by name; a name without _L or _R sets both sides.
+
+    Raises: InputError for an unknown name.
+    """
     out = np.zeros(len(NUMBERS))
     for name, value in values.items():
         keys = ours(name) or (one_of(name, NUMBERS, "number"),)
@@ -176,30 +178,33 @@ def named(values: Mapping[str, float]) -> np.ndarray:
 
 
 def with_lips(numbers: np.ndarray) -> np.ndarray:
-    """Numbers (f, 62) whose mouthClose is how far lips are held shut, as drawing takes them.
+    """Numbers (f, 62) for drawing, from numbers whose mouthClose is how far the lips are held shut.
 
-    The lips part by what the other coefficients ask for, less up to SEAL, never by less than nothing.
+    The lips part by the gap of the other coefficients, less up to SEAL cm where they are held shut, and never
+    overlap.
     """
-    held, gap = np.clip(numbers[:, SHUT], 0, 1), gap_of(numbers)
+    closed, gap = np.clip(numbers[:, SHUT], 0, 1), gap_of(numbers)
     out = numbers.copy()
-    out[:, SHUT] = (gap - np.maximum(np.maximum(gap, 0) - SEAL * held, 0)) / CLOSE
+    out[:, SHUT] = (gap - np.maximum(np.maximum(gap, 0) - SEAL * closed, 0)) / CLOSE
     return out
 
 
 @lru_cache(maxsize=1)
 def _gaps() -> np.ndarray:
-    """(54,) cm of the lips' gap a coefficient."""
+    """The gap between the lips at 1 of each coefficient, (54,) cm."""
     return head_model().gap(np.eye(COUNT))
 
 
 def gap_of(numbers: np.ndarray) -> np.ndarray:
-    """Cm (f,) by which numbers (f, 62) part the lips, before mouthClose. Row by row: the same in every range
-    of frames."""
+    """The gap between the lips in cm, (f,), of numbers (f, 62) without mouthClose.
+
+    Each row is summed alone, so a frame's gap is the same in every range of frames.
+    """
     return (numbers[:, :COUNT] * _gaps()).sum(1)
 
 
 def limited(numbers: np.ndarray) -> np.ndarray:
-    """Numbers (f, 62) within what a face can do: coefficients in [0, 1], turns and gaze as far as they go."""
+    """Numbers (f, 62) clipped to the range of a face: coefficients to [0, 1], pose and gaze to its limits."""
     out = np.array(numbers)
     out[:, :COUNT] = np.clip(out[:, :COUNT], 0, 1)
     most = np.array([25, 18, 15, 6, 6, 12, 30, 22])  # degrees and cm
@@ -207,7 +212,7 @@ def limited(numbers: np.ndarray) -> np.ndarray:
 
 
 def ease(share: np.ndarray) -> np.ndarray:
-    """0 to 1 with no jerk at either end, for shares below 0 to above 1 (Flash & Hogan 1985)."""
+    """The minimum-jerk curve from 0 to 1 (Flash & Hogan 1985); constant for shares below 0 and above 1."""
     s = np.clip(share, 0, 1)
     return s**3 * (10 - 15 * s + 6 * s**2)
 
@@ -215,7 +220,10 @@ def ease(share: np.ndarray) -> np.ndarray:
 def rise_and_fall(
     times: np.ndarray, start: np.ndarray, rise: np.ndarray, hold: np.ndarray, fall: np.ndarray
 ) -> np.ndarray:
-    """How far events (n,) of these seconds are there at times (f,): (n, f) in [0, 1]."""
+    """The strength of n events at times (f,), (n, f) in [0, 1].
+
+    start, rise, hold, fall: (n,) seconds, when each event begins and how long it rises, stays and falls.
+    """
     since = times - start[:, None]
     up = ease(since / rise[:, None])
     return up - ease((since - (rise + hold)[:, None]) / fall[:, None])

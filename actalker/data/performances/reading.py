@@ -1,7 +1,7 @@
-"""How tracking reads a driver: what `heads.track`, or a phone, makes of a motion.
+"""A model of tracking errors: from the motion of a driver's face to what `heads.track`, or a phone, measures.
 
-The truth of a driver is how its face moved; what a model is shown is this reading of it. The constants are
-what `python benchmarks/reading.py PORTRAITS` prints: known motions drawn on generated portraits, with a
+The target of training is how the face moved; the model's input is this measurement. The constants are what
+`python benchmarks/reading.py PORTRAITS` prints: known motions are drawn on generated portraits, with a
 camera's noise, and tracked.
 
 Letters: f frames.
@@ -115,7 +115,10 @@ def _keys(name: str) -> list[int]:
 
 
 def _mixing() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What is read (62, 62) of each number's 1, the errors (62,), and those at rest (62,)."""
+    """The mixing matrix (62, 62), the deviations of errors (62,), and those at rest (62,).
+
+    Row k of the matrix: the numbers that are read where number k is 1.
+    """
     mix, error, rest = np.zeros((62, 62)), np.zeros(62), np.zeros(62)
     for name, (gain, moving, still) in READ.items():
         keys = _keys(name)
@@ -134,7 +137,7 @@ def _mixing() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _filmed(drawn: np.ndarray, place: int) -> np.ndarray:
-    """Gains (place 0) or errors (1) as the clearest film shows them."""
+    """Gains (place 0) or errors (place 1), (62,), of drawn heads, with the values of real films in FILMED."""
     out = drawn.copy()
     for name, values in FILMED.items():
         out[_keys(name)] = values[place]
@@ -150,12 +153,11 @@ _CLEAR_REST: np.ndarray = (1 - LESS * CLEARER) * _REST
 
 
 def as_read(numbers: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """How a driver whose motion is `numbers` (f, 62) is read: (f, 62) float32, and the confidence (f,)
-    float32, 0 where no face is seen.
+    """A motion (f, 62) as a tracker reads it, (f, 62) float32, and its confidence (f,), 0 without a face.
 
-    Sizes are lost, numbers leak into one another, errors come and go slowly, lids are read together, the
-    face is lost for a while, frames lie between the video's own. Some drivers are takes of a phone.
-    eyeLook stays 0.
+    The reading is weaker than the motion, numbers leak into one another, errors come and go slowly, lids are
+    read together, the face is lost for a while, and frames may lie between those of the video. Some readings
+    are those of a phone. eyeLook stays 0.
     """
     true = np.array(numbers, np.float64)
     opening = gap_of(true) - CLOSE * true[:, SHUT]
@@ -171,14 +173,14 @@ def as_read(numbers: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, 
 
 
 def _shifted(share: float, true: np.ndarray, opening: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same between two frames."""
+    """The motion and the lips' opening at times that lie `share` of a frame earlier."""
     both = np.concatenate([true, opening[:, None]], 1)
     both[1:] = (1 - share) * both[1:] + share * both[:-1]
     return both[:, :-1], both[:, -1]
 
 
 def _taken(true: np.ndarray, opening: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A phone's: numbers (f, 62) but mouthClose, and the lips' opening (f,)."""
+    """The reading of a phone: numbers (f, 62) except mouthClose, and the lips' opening (f,) in cm."""
     gain = np.exp(rng.normal(0, TAKE_VARIES, true.shape[1]))
     gain[COUNT:] = 1
     read = true * gain + _errors(true, np.where(np.arange(62) < COUNT, TAKE_ERROR, TAKE_ANGLE), rng)
@@ -193,16 +195,16 @@ def _taken(true: np.ndarray, opening: np.ndarray, rng: np.random.Generator) -> t
 def _tracked(
     true: np.ndarray, opening: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A video's."""
+    """The reading of a video: numbers (f, 62) except mouthClose, and the lips' opening (f,) in cm."""
     seen = true.copy()
     seen[:, SHUT] = opening
     clear = rng.random()
-    own = (_GAIN + clear * (_CLEAR_GAIN - _GAIN)) * np.exp(
+    gains = (_GAIN + clear * (_CLEAR_GAIN - _GAIN)) * np.exp(
         rng.normal(0, VARIES, 62) * np.where(_GAIN > 0.7, 0.4, 1)
     )
-    own[_NOT_READ] = 0
+    gains[_NOT_READ] = 0
     mix = _MIX * rng.uniform(0.3, 1.4, _MIX.shape)
-    np.fill_diagonal(mix, own)
+    np.fill_diagonal(mix, gains)
     read = seen @ mix
     moving = np.abs(true[:, :COUNT]).sum(1) / 2 + np.abs(true[:, _ANGLES]).sum(1) / 10
     much = np.minimum(moving / FULL, 1)[:, None]
@@ -219,8 +221,7 @@ def _tracked(
 
 
 def _lids(read: np.ndarray, errors: np.ndarray) -> np.ndarray:
-    """Lids as tracking has them: alike, but for winks; shut ones are read as shut, open ones with errors, and
-    WIDEST at most."""
+    """The lids (f, 2) as tracking reads them: alike except for winks, with errors where they are open."""
     lids = read[:, _BLINKS]
     mean = lids.mean(1, keepdims=True)
     wink = smoothstep(np.abs(lids[:, 0] - lids[:, 1]), *WINK)[:, None]
@@ -230,15 +231,14 @@ def _lids(read: np.ndarray, errors: np.ndarray) -> np.ndarray:
 
 
 def _lips(opening: np.ndarray, error: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The lips' opening (f,) as tracking has it, cm: lips that are hardly parted are read as shut, or as a
-    little further apart than they are."""
+    """The lips' opening (f,) as tracking reads it, cm: lips that are hardly parted are read as shut."""
     read = opening * np.exp(rng.normal(0, LIPS_VARY)) + error
     parted = smoothstep(read, *HARDLY)
     return np.where(opening >= 0, parted * read, read)
 
 
 def _errors(true: np.ndarray, size: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(f, 62) errors of a standard deviation `size`, that stay for a while; the rest's own is in them."""
+    """Errors (f, 62) of standard deviation `size` that last for some frames, those of the rest included."""
     white = rng.normal(size=(len(true) + 1, 62))
     for columns, stays in ((_QUICK, STAYS), (_PLACES, PLACE_STAYS)):
         part = white[:, columns]
@@ -248,7 +248,7 @@ def _errors(true: np.ndarray, size: np.ndarray, rng: np.random.Generator) -> np.
 
 
 def _confidence(frames: int, rng: np.random.Generator) -> np.ndarray:
-    """(f,) 1 in most clips; lower in some, 0 where the face is lost."""
+    """A random confidence (f,): 1 in most clips, lower in some, 0 where the face is lost."""
     sure: np.ndarray = np.full(frames, 1.0 if rng.random() < 0.6 else rng.uniform(LEAST_SURE, 1))
     if rng.random() < LOST:
         for _ in range(rng.integers(1, LOSSES + 1)):
@@ -260,7 +260,7 @@ def _confidence(frames: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _without(read: np.ndarray, sure: np.ndarray) -> np.ndarray:
-    """The frames that show no face on lines between those around."""
+    """The reading with frames without a face interpolated between those around them."""
     there = np.flatnonzero(sure > 0)
     if len(there) == len(sure):
         return read

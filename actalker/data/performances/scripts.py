@@ -1,4 +1,4 @@
-"""A script performed: the actions that its words ask for, over time; and scripts drawn at random.
+"""The motion that a script's words ask for, over time; and random scripts.
 
 Letters: f frames.
 """
@@ -43,35 +43,34 @@ MOST = 5  # phases and steps of a drawn script
 
 @lru_cache(maxsize=1)
 def _known() -> dict[str, Action]:
-    """Wordings as plain words, longer ones first."""
+    """Wording in plain words -> its action, the longest wordings first."""
     known = {plain_words(wording): action for action in ACTIONS for wording in action.wordings}
     return dict(sorted(known.items(), key=lambda one: -len(one[0])))
 
 
 @lru_cache(maxsize=4096)
 def actions_of(text: str) -> tuple[tuple[Action, ...], float]:
-    """The actions that a text asks for, in no order, and how strongly: 1, or MILDER with a word of MILD.
+    """The actions that a text asks for, and their strength: 1, or MILDER with a word of MILD.
 
-    The longest wording counts where several share words: "tilts head left" is not "tilts head".
+    Where several wordings share words, the longest counts: "tilts head left" is not "tilts head".
     """
     said = f" {plain_words(text)} "
     size = MILDER if any(f" {word} " in said for word in MILD) else 1.0
     for word in MILD:
         said = said.replace(f" {word} ", " ")
-    found = []
+    actions = []
     for wording, action in _known().items():
         if f" {wording} " in said:
             said = said.replace(f" {wording} ", " | ")
-            found.append(action)
-    return tuple(dict.fromkeys(found)), size
+            actions.append(action)
+    return tuple(dict.fromkeys(actions)), size
 
 
 def performed(script: Script, frames: int, fps: Fraction, start: int = 0) -> np.ndarray:
-    """What a script makes a face do at frames start .. start + frames, (frames, 62) float32 relative to its
-    rest.
+    """The motion that a script asks for at frames start .. start + frames, (frames, 62) float32, relative.
 
-    Frame k is at k / fps seconds, whatever range it is asked in. Phases that overlap add up. What the base
-    text asks for and can be held (smiles, looks left) is held all along.
+    Frame k is at k / fps seconds, whatever the range. Phases that overlap add up. Actions of the base text
+    that can last (smiles, looks left) last all along.
     """
     rate = Fraction(fps)
     times = np.arange(start, start + frames) * float(rate.denominator) / float(rate.numerator)
@@ -89,7 +88,7 @@ def performed(script: Script, frames: int, fps: Fraction, start: int = 0) -> np.
 
 
 def draw_script(seconds: float, rng: np.random.Generator) -> Script:
-    """A base text and up to MOST phases within `seconds`, in the words that people use."""
+    """A random script: a base text, and phases within `seconds` with up to MOST steps."""
     phases: list[Phase] = []
     steps, at = 0, float(rng.uniform(0, 0.6))
     while steps < MOST:
@@ -105,15 +104,15 @@ def draw_script(seconds: float, rng: np.random.Generator) -> Script:
     base = BASES[rng.integers(len(BASES))]
     chance = rng.random()
     if chance < HELD_BASE:
-        held = [action for action in ACTIONS if action.goal]
-        base = f"a person {_worded(held[rng.integers(len(held))], rng)}"
+        goals = [action for action in ACTIONS if action.goal]
+        base = f"a person {_worded(goals[rng.integers(len(goals))], rng)}"
     elif chance < HELD_BASE + NO_BASE and phases:
         base = ""
     return Script(base, tuple(phases))
 
 
 def _said(rng: np.random.Generator) -> str:
-    """What a step says: an action, sometimes two, sometimes a little of it."""
+    """The random text of a step: an action, sometimes two, sometimes with a word of MILD."""
     text = _worded(ACTIONS[rng.integers(len(ACTIONS))], rng)
     subject = SUBJECTS[rng.integers(len(SUBJECTS))]
     if not text.startswith(PARTS):
@@ -126,7 +125,7 @@ def _said(rng: np.random.Generator) -> str:
 
 
 def _worded(action: Action, rng: np.random.Generator) -> str:
-    """One of its wordings, with whose it is changed or left out."""
+    """A random wording of an action, with a random "the", "their", "her", "his" or none before its nouns."""
     wording = action.wordings[rng.integers(len(action.wordings))]
     owner = ("the", "their", "her", "his", "")[rng.integers(5)]
     return " ".join(re.sub(r"\bthe\b", owner, wording).split())

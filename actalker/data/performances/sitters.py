@@ -1,7 +1,8 @@
-"""Who sits for a portrait: what a face does in a photograph, drawn as fits of portraits have it.
+"""The expressions of faces in portraits, drawn at random with the statistics of fits to photographs.
 
-Four kinds of mouths, and of each number a normal distribution that is cut off at 0, with sides that differ.
-The constants are what `python benchmarks/sitters.py PORTRAITS` prints for 210 generated portraits.
+There are four kinds of mouths; for each, every number has a normal distribution cut off at 0, and the face's
+sides differ. The constants are what `python benchmarks/sitters.py PORTRAITS` prints for 210 generated
+portraits.
 """
 
 from __future__ import annotations
@@ -73,10 +74,10 @@ _PAIR = np.array([INDEX[f"{name[:-2]}_L"] if name.endswith("_R") else k for name
 
 
 def draw_sitter(rng: np.random.Generator) -> np.ndarray:
-    """A portrait's own numbers, (62,) float32 absolute as `HeadFit` has them; x, y, z and eyeLook are 0."""
+    """A random portrait's numbers, (62,) float32, absolute as in `HeadFit`; x, y, z and eyeLook are 0."""
     kind = rng.choice(len(KINDS), p=DRAWN)
-    own, pair = rng.normal(size=(2, COUNT))
-    normal = np.sqrt(_SHARED) * pair[_PAIR] + np.sqrt(1 - _SHARED) * own
+    independent, shared = rng.normal(size=(2, COUNT))
+    normal = np.sqrt(_SHARED) * shared[_PAIR] + np.sqrt(1 - _SHARED) * independent
     out = np.zeros(len(NUMBERS))
     out[:COUNT] = np.clip(_MIDDLES[kind] + _SPREADS[kind] * normal, 0, 1)
     if rng.random() < HALF_SHUT:

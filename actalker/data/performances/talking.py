@@ -1,4 +1,4 @@
-"""Talk: what the articulators of a speaking mouth do, from synthetic speech or from phones drawn at random.
+"""Talk: the motion of a speaking mouth's articulators, from synthetic speech or from random phones.
 
 Letters: f frames.
 """
@@ -22,10 +22,9 @@ BLUR, LESS, NOISE = 0.030, (0.6, 1.1), 0.03  # seconds; factor; deviation
 
 
 class Talk:
-    """Stretches of talk, each a function of its generator.
+    """A source of random talk.
 
-    speech: folder of a cache of synthetic speech, whose phones and times are taken; None: phones are drawn
-    at random.
+    speech: folder of a cache of synthetic speech, whose phones and times are used; None: random phones.
     Raises: InputError for a folder without such a cache.
     """
 
@@ -33,7 +32,7 @@ class Talk:
         self.cache = None if speech is None else SpeechCache(speech)
 
     def articulators(self, frames: int, fps: float, rng: np.random.Generator) -> np.ndarray:
-        """What a speaker's mouth does, (f, 9); begins anywhere, pauses now and then."""
+        """The articulators of a speaker, (f, 9); the talk begins anywhere and pauses now and then."""
         skipped = rng.uniform(0, 1.5)
         seconds = frames / fps + skipped + 0.5
         whole = tracks(self._phones(seconds, rng), seconds)
@@ -41,6 +40,7 @@ class Talk:
         return _as_heard(talk, fps, rng) if rng.random() < SOFT else talk
 
     def _phones(self, seconds: float, rng: np.random.Generator) -> list[Phone]:
+        """The phones of several sentences, with pauses, that begin before `seconds`."""
         said: list[Phone] = []
         now = rng.uniform(0, 0.6)
         while now < seconds:
@@ -65,7 +65,7 @@ class Talk:
 
 
 def _as_heard(talk: np.ndarray, fps: float, rng: np.random.Generator) -> np.ndarray:
-    """Blurred in time, smaller and noisy: an encoder is not always sure of what it hears."""
+    """Articulators (f, 9) as an encoder gives them that is unsure: blurred in time, smaller and noisy."""
     blurred = gaussian_filter1d(talk, rng.uniform(0.2, 1) * BLUR * fps, axis=0, mode="nearest")
     blurred[:, : len(ARTICULATORS) - 1] *= rng.uniform(*LESS)
     return blurred + rng.normal(size=talk.shape) * NOISE * rng.random()

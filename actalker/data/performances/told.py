@@ -1,4 +1,4 @@
-"""What a performance asks for under its gates, and what a network is told of it.
+"""The target motion of performances under their gates, and the conditions of a network for them.
 
 Letters: b batch, f frames.
 """
@@ -19,24 +19,27 @@ from .performance import Performance
 
 
 def number_regions(like: Tensor) -> dict[str, Tensor]:
-    """Region -> (62,) which numbers it holds, 0 or 1."""
+    """Region -> (62,) in {0, 1}, whether each number belongs to it. like: gives device and dtype."""
     mouth = torch.tensor([float(name.startswith(MOUTH)) for name in NUMBERS]).to(like)
     whole = torch.ones_like(mouth)
     return {"mouth": mouth, "upper": 1 - mouth, "face": whole, "frame": whole}
 
 
 def truth(batch: Performance) -> Tensor:
-    """The numbers (b, f, 62) of a batch under its gates, by the paper's rule of regions."""
+    """The target numbers (b, f, 62) of a batch under its gates, by the paper's rule of regions.
+
+    Beside other signals each acts in its own region, alone on the whole face.
+    """
     known, names = number_regions(batch.own), batch.names()
     gates = {name: batch.gates[:, k] for k, name in enumerate(names)}
-    own = {name: known[SIGNALS[name].region].expand(len(batch.own), 1, 1, -1) for name in names}
+    regions = {name: known[SIGNALS[name].region].expand(len(batch.own), 1, 1, -1) for name in names}
     whole = known["face"].expand(len(batch.own), 1, 1, -1)
-    widened = widen_regions(own, gates, whole)
+    widened = widen_regions(regions, gates, whole)
     return batch.asked({name: region[:, 0, 0] for name, region in widened.items()})
 
 
 def check_fits(model: TalkingHeadModel) -> None:
-    """Raises: InputError where the model learns no motion."""
+    """Check that a model's codec is of motion. Raises: InputError where it is not."""
     if not isinstance(model.codec, FaceMotion):
         raise InputError(
             f"these clips are the motion of heads, and the model's codec is {model.config.codec}; give a "
@@ -45,7 +48,7 @@ def check_fits(model: TalkingHeadModel) -> None:
 
 
 def conditions(model: TalkingHeadModel, batch: Performance) -> Conditions:
-    """What the network is told of a batch, as it would be of a portrait that does what `own` says.
+    """The conditions of a model's network for a batch, as for portraits with the expression `own`.
 
     Raises: InputError where the model and the batch do not fit.
     """
@@ -56,6 +59,14 @@ def conditions(model: TalkingHeadModel, batch: Performance) -> Conditions:
     over = {name: mask.expand(b, f, -1, -1) for name, mask in laid.items()}
     regions = widen_regions({s: over[SIGNALS[s].region] for s in tokens}, gates, over["face"])
     places = torch.from_numpy(face_map().places).to(batch.own).expand(b, -1, -1, -1)
-    reference = torch.cat([places, model.codec.lay(batch.own)], 1)  # as a portrait's, `DrawnPortrait`
+    reference = torch.cat([places, model.codec.lay(batch.own)], 1)  # as of a `DrawnPortrait`
     masks = {name: over[name] for name in ("face", "mouth")}
-    return model.conditions(None, tokens, regions, masks, gates, batch.micro, None, reference)
+    return model.conditions(
+        portrait=None,
+        tokens=tokens,
+        regions=regions,
+        masks=masks,
+        gates=gates,
+        micro=batch.micro,
+        reference=reference,
+    )

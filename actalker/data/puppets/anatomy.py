@@ -1,11 +1,11 @@
-"""A head's looks as numbers: proportions, colours, hair and the medium it is pictured in.
+"""The looks of a head as numbers: its proportions, colours, hair, and the medium of its picture.
 
 Lengths are in the unit square of the canonical crop (x right, y down): eyes at y = 0.42, mouth at y = 0.68.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -28,7 +28,7 @@ MEDIA = {"photo": 0.5, "grey photo": 0.08, "painting": 0.14, "statue": 0.12, "sk
 
 @dataclass(frozen=True)
 class Medium:
-    """How the picture was made: a filter over the whole frame, the same in every frame of a clip."""
+    """The look of the picture: a filter over the whole frame, the same in every frame of a clip."""
 
     saturation: float = 1.0
     contrast: float = 1.0
@@ -44,7 +44,7 @@ class Medium:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """One identity, in its portrait's rest state and place."""
+    """The looks of one person, with the rest state and the place of the head in the portrait."""
 
     seed: int  # of its textures
     scale: float = 1.0  # portrait jitter: the whole figure in the frame
@@ -107,24 +107,30 @@ class Anatomy:
     medium: Medium = field(default_factory=Medium)
 
     def total(self, motion: np.ndarray) -> np.ndarray:
-        """Absolute channels of a motion (f, P): the portrait's rest state added."""
+        """The absolute channels (f, P) of a motion (f, P): the portrait's rest state is added."""
         return motion + np.asarray(self.rest, np.float32)
 
 
 def _mix(a: Colour, b: Colour, t: float) -> Colour:
-    return tuple(float(np.clip(x + (y - x) * t, 0, 1)) for x, y in zip(a, b, strict=True))  # type: ignore
+    """A colour between two: t = 0 gives a, 1 gives b."""
+    red, green, blue = (float(np.clip(x + (y - x) * t, 0, 1)) for x, y in zip(a, b, strict=True))
+    return red, green, blue
 
 
 def _times(a: Colour, k: float) -> Colour:
-    return tuple(float(np.clip(x * k, 0, 1)) for x in a)  # type: ignore
+    """A colour times a factor."""
+    red, green, blue = (float(np.clip(x * k, 0, 1)) for x in a)
+    return red, green, blue
 
 
 def _near(rng: np.random.Generator, a: Colour, spread: float) -> Colour:
-    return tuple(float(np.clip(x + rng.normal() * spread, 0.02, 0.98)) for x in a)  # type: ignore
+    """A random colour near another. spread: standard deviation of each channel."""
+    red, green, blue = (float(np.clip(x + rng.normal() * spread, 0.02, 0.98)) for x in a)
+    return red, green, blue
 
 
 def _colours(rng: np.random.Generator, kind: str) -> dict[str, Colour]:
-    """Colours of a head; a statue's are all of one stone."""
+    """Random colours of a head, by name; a statue's are shades of one stone. kind: a key of MEDIA."""
     if kind == "statue":
         base = rng.uniform(0.35, 0.9)
         stone = _near(rng, (base * 1.02, base, base * 0.95), 0.03)
@@ -177,28 +183,31 @@ def _colours(rng: np.random.Generator, kind: str) -> dict[str, Colour]:
 
 
 def _medium(rng: np.random.Generator, kind: str) -> Medium:
+    """A random medium. kind: a key of MEDIA."""
     grey = 0.0 if kind == "grey photo" or rng.random() < 0.04 else rng.uniform(0.6, 1.3)
     warm = rng.normal() * 0.05
-    made = {
-        "saturation": grey,
-        "contrast": rng.uniform(0.75, 1.25),
-        "brightness": rng.uniform(-0.08, 0.08),
-        "tint": (1 + warm, 1.0, 1 - warm),
-        "blur": max(0.0, rng.uniform(-1.0, 0.9)),
-        "grain": rng.uniform(0, 0.03),
-        "vignette": max(0.0, rng.uniform(-0.6, 0.6)),
-    }
+    medium = Medium(
+        saturation=grey,
+        contrast=rng.uniform(0.75, 1.25),
+        brightness=rng.uniform(-0.08, 0.08),
+        tint=(1 + warm, 1.0, 1 - warm),
+        blur=max(0.0, rng.uniform(-1.0, 0.9)),
+        grain=rng.uniform(0, 0.03),
+        vignette=max(0.0, rng.uniform(-0.6, 0.6)),
+    )
     if kind == "grey photo":
         sepia = rng.uniform(0, 0.12)
-        made.update(tint=(1 + sepia, 1.0, 1 - 1.3 * sepia), grain=rng.uniform(0.0, 0.06))
+        return replace(medium, tint=(1 + sepia, 1.0, 1 - 1.3 * sepia), grain=rng.uniform(0.0, 0.06))
     if kind == "painting":
-        made.update(
+        return replace(
+            medium,
             strokes=rng.uniform(0.05, 0.2),
             tint=(1 + rng.uniform(0, 0.15), 1.0, 1 - rng.uniform(0, 0.25)),
             blur=rng.uniform(0, 1.0),
         )
     if kind == "sketch":
-        made.update(
+        return replace(
+            medium,
             sketch=rng.uniform(0.55, 1),
             saturation=rng.choice([0.0, 0.0, 0.4]),
             blur=0.0,
@@ -206,11 +215,11 @@ def _medium(rng: np.random.Generator, kind: str) -> Medium:
             vignette=0.0,
             paper=_near(rng, (0.94, 0.92, 0.88), 0.05),
         )
-    return Medium(**made)  # type: ignore[arg-type]
+    return medium
 
 
 def random_rest(rng: np.random.Generator) -> tuple[float, ...]:
-    """What a face does in its portrait: a closed or slightly open mouth, a hint of a smile, a turned head."""
+    """A random rest state (P,): a closed or slightly open mouth, a hint of a smile, a turned head."""
     rest = np.zeros(len(CHANNELS))
     rest[INDEX["jaw"]] = rng.uniform(0.02, 0.25) if rng.random() < 0.25 else 0.0
     rest[INDEX["smile"]] = rng.choice([0.0, rng.uniform(-0.3, 0.9)])
@@ -223,7 +232,7 @@ def random_rest(rng: np.random.Generator) -> tuple[float, ...]:
 
 
 def random_anatomy(rng: np.random.Generator) -> Anatomy:
-    """Any head: all proportions, colours and media that the model should meet."""
+    """A random head, from all proportions, colours and media that a model should see."""
     kind = str(rng.choice(list(MEDIA), p=np.array(list(MEDIA.values())) / sum(MEDIA.values())))
     u = rng.uniform
     width = u(0.215, 0.3)

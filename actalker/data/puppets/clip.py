@@ -1,9 +1,8 @@
-"""One performance of a puppet, a function of (seed, index): portrait, driving video, sound, script, motion.
+"""A performance of a puppet, a function of (seed, index): portrait, driving video, sound, script, motion.
 
-Three performances run side by side, one a signal: speech moves the jaw and the lips, another puppet's face
-drives lids, brows, gaze and head, and the script's phases add what they ask for. What the gates let
-through of
-them, added up, is what the video shows.
+Each signal has a motion of its own: speech moves the jaw and the lips, another puppet's face drives lids,
+brows, gaze and head, and the script's phases add what they ask for. The video shows the sum of what the gates
+let through.
 """
 
 from __future__ import annotations
@@ -49,11 +48,11 @@ class PuppetConfig:
 
 @dataclass(frozen=True)
 class PuppetClip:
-    """A performance.
+    """A performance of a puppet.
 
     portrait: (3, s, s) in [0, 1]. driver: (f, 3, t, t) uint8; rest: (3, t, t), the same face at rest.
     sound: (n,) mono at 16 kHz, of the whole performance, in which the clip begins at frame `start`.
-    parts: signal -> (f, P), its own motion, all gates open. points: of the portrait's face, in pixels.
+    parts: signal -> (f, P), the motion that it asks for. points: of the portrait's face, in pixels.
     """
 
     config: PuppetConfig
@@ -69,12 +68,12 @@ class PuppetClip:
 
     @property
     def anatomy(self) -> Anatomy:
-        """Whose performance it is."""
+        """The looks of the puppet."""
         return self.puppet.anatomy
 
 
 def puppet_clip(seed: int, index: int, config: PuppetConfig | None = None) -> PuppetClip:
-    """Performance `index` of `seed`: the same on every machine of a kind."""
+    """Make performance `index` of `seed`: the same on every machine of a kind."""
     config = config or PuppetConfig()
     rng = np.random.default_rng([seed, index])
     anatomy = random_anatomy(rng)
@@ -97,19 +96,28 @@ def puppet_clip(seed: int, index: int, config: PuppetConfig | None = None) -> Pu
     portrait = puppet.render(still(1))[0]
     rest, driver = _driver(rng, parts["expression"], seconds, times, config)
     return PuppetClip(
-        config, puppet, portrait, driver, rest, sound, script, start, parts, face_points(anatomy, config.size)
+        config,
+        puppet,
+        portrait=portrait,
+        driver=driver,
+        rest=rest,
+        sound=sound,
+        script=script,
+        start=start,
+        parts=parts,
+        points=face_points(anatomy, config.size),
     )
 
 
 def render_target(clip: PuppetClip, gates: Mapping[str, np.ndarray | float]) -> Tensor:
-    """The true video under gates: (f, 3, s, s) in [0, 1]."""
+    """The target video of a clip under gates, (f, 3, s, s) in [0, 1]. gates: as `compose` takes them."""
     return clip.puppet.render(compose(clip.parts, gates))
 
 
 def _driver(
     rng: np.random.Generator, expression: np.ndarray, seconds: float, times: np.ndarray, config: PuppetConfig
 ) -> tuple[Tensor, Tensor]:
-    """Another puppet at rest, and with the same expression and, often, words of its own; uint8."""
+    """Pictures uint8 of another puppet at rest, and with the same expression and, often, other words."""
     looks = random_anatomy(rng)
     rest = np.array(looks.rest)
     rest[[INDEX[channel] for channel in PARTS["expression"]]] = 0  # so that its motion is what it shows

@@ -1,7 +1,7 @@
-"""(seed, index) to a training sample of pictures: a puppet under a random set of gates.
+"""Training samples of pictures, functions of (seed, index): a puppet under a random set of gates.
 
 The target shows what the gates let through: a closed gate leaves its signal's part of the face at the
-portrait's rest, a gate of 0.5 moves it half as far. So what a gate means is in the data, exactly.
+portrait's rest, a gate of 0.5 moves it half as far. So the data says exactly what a gate means.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .clip import PuppetConfig, puppet_clip, render_target
 
 @dataclass(frozen=True)
 class PuppetDataConfig:
-    """What the clips of a training are."""
+    """The settings of the clips that a training sees."""
 
     seed: int = 0
     """Clips are a function of (seed, index)."""
@@ -52,7 +52,7 @@ class PuppetDataConfig:
 
 
 class PuppetDataset(Dataset):
-    """Clips `index` of `seed`; each is drawn once and then kept in memory (about 1.7 MB a clip)."""
+    """The first `clips` puppets of a seed; each is drawn once and stays in memory (about 1.7 MB)."""
 
     def __init__(self, config: PuppetDataConfig, clips: int) -> None:
         self.config, self.clips = config, clips
@@ -63,7 +63,7 @@ class PuppetDataset(Dataset):
         return self.clips
 
     def name(self, index: int) -> str:
-        """What a clip is called in messages."""
+        """The name of a clip in messages."""
         return f"puppet {self.config.seed}/{index}"
 
     def __getitem__(self, place: int) -> Sample:
@@ -73,7 +73,7 @@ class PuppetDataset(Dataset):
         return self.kept[index]
 
     def make(self, index: int) -> Sample:
-        """Draw clip `index`."""
+        """Draw clip `index`. Raises: InputError for signals that puppets do not have."""
         config = self.config
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + index)
         clip = puppet_clip(config.seed, index, PuppetConfig(config.frames, config.fps, config.size))
@@ -108,6 +108,6 @@ class PuppetDataset(Dataset):
 
 
 def as_found(points: FacePoints, size: int, generator: torch.Generator) -> FacePoints:
-    """A face's points as a finder would give them: all a little off, together."""
+    """A face's points as a finder would give them: shifted and scaled together by a little, at random."""
     x, y, grow = (torch.randn(3, generator=generator) * 0.012).tolist()
     return points.moved(Crop(x * size, y * size, size * (1 + grow)), size)

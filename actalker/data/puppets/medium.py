@@ -1,4 +1,4 @@
-"""The filter that makes a drawn head a photograph, a painting or a pencil drawing."""
+"""The filter that makes a drawn head look like a photograph, a painting or a pencil drawing."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .textures import colour, noise
 
 
 def luma(frames: Tensor) -> Tensor:
-    """Grey tones (f, 1, s, s) of colours."""
+    """Grey tones (f, 1, s, s) of colours (f, 3, s, s)."""
     return (frames * colour((0.299, 0.587, 0.114))).sum(1, keepdim=True)
 
 
 def picture(a: Anatomy, frames: Tensor, light: Tensor) -> Tensor:
-    """Frames (f, 3, s, s) in [0, 1] as the anatomy's medium shows them, changed in place where it can be.
+    """Frames (f, 3, s, s) in [0, 1] through the filter of the anatomy's medium; may change `frames` in place.
 
-    light: (f, 1, s, s) on the head, which carries the strokes that move with it.
+    light: (f, 1, s, s) on the head, with the strokes that move with it.
     """
     m, size = a.medium, frames.shape[-1]
     rng = np.random.default_rng([a.seed, 6])
@@ -41,7 +41,10 @@ def picture(a: Anatomy, frames: Tensor, light: Tensor) -> Tensor:
 
 
 def pencil(frames: Tensor, light: Tensor, strength: float, paper: tuple[float, float, float]) -> Tensor:
-    """Grey tones against their surroundings ("dodge"), as graphite on paper."""
+    """Frames (f, 3, s, s) as a pencil drawing: grey tones divided by their surroundings ("colour dodge").
+
+    light: (f, 1, s, s) on the head. strength: 0 leaves the frames, 1 is all graphite. paper: its colour.
+    """
     size = frames.shape[-1]
     grey = luma(frames)
     around = blurred(grey, 0.03 * size)
@@ -52,12 +55,12 @@ def pencil(frames: Tensor, light: Tensor, strength: float, paper: tuple[float, f
 
 
 def blurred(frames: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of (f, c, s, s) with edges kept; sigma in pixels."""
+    """A Gaussian blur of (f, c, s, s), whose edges are repeated outwards; sigma in pixels."""
     reach = max(1, int(3 * sigma + 0.5))
     k = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma).square())
     k = k / k.sum()
     c, reach = frames.shape[1], min(reach, frames.shape[-1] - 1)
     k = k[len(k) // 2 - reach : len(k) // 2 + reach + 1]
-    wide = F.pad(frames, (reach, reach, reach, reach), mode="replicate")
-    rows = F.conv2d(wide, k.view(1, 1, -1, 1).expand(c, 1, -1, 1), groups=c)
+    padded = F.pad(frames, (reach, reach, reach, reach), mode="replicate")
+    rows = F.conv2d(padded, k.view(1, 1, -1, 1).expand(c, 1, -1, 1), groups=c)
     return F.conv2d(rows, k.view(1, 1, 1, -1).expand(c, 1, 1, -1), groups=c)

@@ -1,10 +1,9 @@
-"""How a puppet moves: named channels over time, the parts that signals own, and their gated sum.
+"""The motion of a puppet: named channels over time, the channels of each signal, and their gated sum.
 
-A motion is `(f, P)`: f frames, one column a channel, each relative to the portrait's rest state, so that
-zeros
-are the portrait. Image directions hold: x to the right, y down, left is the image's left.
+A motion is (f, P): f frames, one column for each of P channels, relative to the portrait's rest state, so
+zeros are the portrait. Directions are the image's: x to the right, y down, left is the image's left.
 Tracks are drawn on a fine grid of TRACK_RATE values a second and read at exact frame times, so that sound and
-picture of one performance come from one curve.
+picture of a performance come from one curve.
 """
 
 from __future__ import annotations
@@ -44,15 +43,15 @@ ROLL_DEGREES, HEAD_SHIFT = 8.0, 0.03
 
 
 def still(frames: int) -> np.ndarray:
-    """The rest motion, zeros (frames, P)."""
+    """The motion of a face that stays at rest, zeros (frames, P)."""
     return np.zeros((frames, len(CHANNELS)), np.float32)
 
 
 def compose(parts: Mapping[str, np.ndarray], gates: Mapping[str, np.ndarray | float]) -> np.ndarray:
-    """The motion that gated signals make together, (f, P): clip(sum of gate * part).
+    """The motion of gated signals together, (f, P): the sum of gate times part, clipped to LOW and HIGH.
 
-    The gate scales a signal's motion: a closed gate leaves that signal's channels at the portrait's rest, bit
-    for bit. A signal without a gate is closed.
+    parts: signal -> motion (f, P). gates: signal -> a number or (f,) in [0, 1]; without one it is closed.
+    A closed gate leaves its signal's channels at the portrait's rest, bit for bit.
     """
     first = next(iter(parts.values()))
     total = np.zeros_like(first)
@@ -63,7 +62,7 @@ def compose(parts: Mapping[str, np.ndarray], gates: Mapping[str, np.ndarray | fl
 
 
 def at_frames(track: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """A track (n, ...) read at `times` (f,) seconds, linear between its values."""
+    """The values (f, ...) of a track (n, ...) at `times` (f,) seconds, linear between its values."""
     place = np.clip(np.asarray(times, np.float64) * TRACK_RATE, 0, len(track) - 1)
     low = np.minimum(place.astype(np.int64), len(track) - 2)
     weight = (place - low).reshape(-1, *[1] * (track.ndim - 1))
@@ -71,7 +70,7 @@ def at_frames(track: np.ndarray, times: np.ndarray) -> np.ndarray:
 
 
 def through(times: list[float], values: list[float], length: int) -> np.ndarray:
-    """A track through the given points with level tangents there (half cosines), (length,)."""
+    """A track (length,) through `values` at `times`, ascending seconds, by half cosines between them."""
     t, at, v = np.arange(length) / TRACK_RATE, np.asarray(times), np.asarray(values)
     i = np.clip(np.searchsorted(at, t, side="right") - 1, 0, len(at) - 2)
     s = np.clip((t - at[i]) / np.maximum(at[i + 1] - at[i], 1e-9), 0, 1)
@@ -79,7 +78,7 @@ def through(times: list[float], values: list[float], length: int) -> np.ndarray:
 
 
 def speech(rng: np.random.Generator, seconds: float) -> np.ndarray:
-    """Audio part on the fine grid, (n, P): syllables at 3-6 Hz, closures between, pauses of 0.2-0.6 s."""
+    """A random track of speech, (n, P): syllables at 3-6 Hz, closures between, pauses of 0.2-0.6 s."""
     n = int(np.ceil(seconds * TRACK_RATE)) + 1
     track = still(n)
     vigour, tempo = rng.uniform(0.6, 1.0), rng.uniform(3.3, 5.5)
@@ -114,9 +113,9 @@ def steps(
     move: tuple[float, float],
     centre: float = 0.4,
 ) -> np.ndarray:
-    """A track in [-1, 1] that holds a value, moves to the next one and holds again, (n,).
+    """A random track (n,) in [-1, 1] that holds a value, moves to the next one and holds that.
 
-    hold, move: least and most seconds; centre: chance that the next value is zero.
+    hold, move: least and most seconds of each. centre: chance that the next value is zero.
     """
     t = -rng.uniform(*hold)
     times, values = [t - 1.0], [0.0]
@@ -129,7 +128,7 @@ def steps(
 
 
 def blinks(rng: np.random.Generator, seconds: float) -> np.ndarray:
-    """Closing of the left and right lid, (n, 2): a blink of ~0.2 s every 1-3 s, rarely one eye."""
+    """Random closing of the left and right lid, (n, 2): blinks of about 0.2 s every 1-3 s, few of one eye."""
     n = int(np.ceil(seconds * TRACK_RATE)) + 1
     t = rng.uniform(-1, 1)
     times, values = [t - 0.5], [np.zeros(2)]
@@ -147,7 +146,7 @@ def blinks(rng: np.random.Generator, seconds: float) -> np.ndarray:
 
 
 def driving(rng: np.random.Generator, seconds: float) -> np.ndarray:
-    """Expression part on the fine grid, (n, P): blinks, brows, saccades and head pose."""
+    """A random track of a driver, (n, P): blinks, brows, saccades and head pose."""
     n = int(np.ceil(seconds * TRACK_RATE)) + 1
     track = still(n)
     track[:, INDEX["lid_left"]], track[:, INDEX["lid_right"]] = blinks(rng, seconds).T

@@ -1,4 +1,4 @@
-"""What a script can ask of a puppet's face: the words, and the motion they mean."""
+"""The actions that a script can ask of a puppet's face: their wordings, and the motion they mean."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ SWING = 2.0  # Hz of a nod and of a shaken head
 
 @dataclass(frozen=True)
 class Action:
-    """One thing a face can be told to do.
+    """An action of a puppet's face.
 
-    wordings: ways to say it; channels: channel to amplitude; swings: the motion goes to and fro at SWING.
+    wordings: ways to say it. channels: channel -> amplitude. swings: whether it goes to and fro at SWING Hz.
     """
 
     wordings: tuple[str, ...]
@@ -26,7 +26,7 @@ class Action:
     swings: bool = False
 
     def motion(self, times: np.ndarray, start: float, stop: float) -> np.ndarray:
-        """The action over `times` (f,) seconds when told from `start` to `stop`, (f, P)."""
+        """The action's motion (f, P) at `times` (f,) seconds, in a phase from `start` to `stop`."""
         rise = np.clip((times - start) / ONSET, 0, 1)
         fall = np.clip((stop - times) / ONSET, 0, 1)
         level = _ease(np.minimum(rise, fall))
@@ -94,7 +94,7 @@ BASES = (
 
 
 def action_of(text: str) -> Action | None:
-    """The action that a phase's text asks for, or None when no wording of the table is in it."""
+    """The action that a phase's text asks for, or None where the text has no known wording."""
     said = f" {text.lower().strip()} "
     for action in ACTIONS.values():
         for wording in action.wordings:
@@ -104,7 +104,7 @@ def action_of(text: str) -> Action | None:
 
 
 def random_script(rng: np.random.Generator, seconds: float) -> Script:
-    """A base text and phases of 0.5-1.5 s that do not overlap, about one in 1.2 s of a performance."""
+    """A random script: a base text, and phases of 0.5-1.5 s without overlap, about one in 1.2 seconds."""
     subject, their = SUBJECTS[rng.integers(len(SUBJECTS))]
     names = list(ACTIONS)
     phases, t = [], rng.uniform(0.0, 0.4)
@@ -121,7 +121,7 @@ def random_script(rng: np.random.Generator, seconds: float) -> Script:
 
 
 def perform(script: Script, times: np.ndarray) -> np.ndarray:
-    """Text part: what the phases of a script make the face do at `times` (f,) seconds, (f, P)."""
+    """The motion (f, P) that the phases of a script ask for at `times` (f,) seconds."""
     total = still(len(times))
     for phase in script.phases:
         if (action := action_of(phase.text)) is not None:

@@ -1,10 +1,8 @@
-"""Where the points of a head stand in the frame, and back: portrait placement, head pose, parallax, jaw.
+"""The maps between a head's points and the frame: portrait placement, head pose, parallax, jaw.
 
 Head coordinates are the canonical crop's unit square. From the frame to the head: undo the portrait's
-placement
-(scale, shift, tilt) and the head's motion (roll about the neck, shift), then slide against the sphere of the
-head by yaw and pitch. Only this backward map is needed to draw; landmarks invert it by a few fixed-point
-steps.
+placement (scale, shift, tilt) and the head's motion (roll about the neck, shift), then slide on the sphere of
+the head by yaw and pitch. Drawing needs only this backward map; landmarks invert it by fixed-point steps.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ PARTED = 0.004  # an opening above which lips show what is between them
 class Pose:
     """The maps between frame and head for every frame of a motion.
 
-    channels: (f, P) absolute channels (the portrait's rest state added).
+    channels: (f, P) absolute, with the portrait's rest state added.
     """
 
     def __init__(self, anatomy: Anatomy, channels: Tensor) -> None:
@@ -54,7 +52,7 @@ class Pose:
         self.backward = torch.linalg.inv(place @ moved).float()
 
     def depth(self, u: Tensor, v: Tensor) -> Tensor:
-        """How far a point stands out of the head's outline, 0 .. ~1: a dome and, on it, the nose."""
+        """How far the head's point at (u, v) is in front of its outline, 0 to about 1: a dome with a nose."""
         a = self.anatomy
         x2 = (u - 0.5).square_()
         dome = (1 - x2 * (1 / a.face_width**2) - ((v - FACE_Y) * (1 / 0.43)).square_()).clamp_(min=0)
@@ -62,9 +60,9 @@ class Pose:
         return dome.mul_(0.72).add_(nose, alpha=0.35)
 
     def to_head(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Frame coordinates x (w,), y (h,) to head coordinates, each (f, h, w).
+        """The head coordinates at frame coordinates x (w,), y (h,), each (f, h, w).
 
-        Returns the head's (u, v) and, before the slide, those of what stands at its outline (hair, ears).
+        Returns u and v on the head's surface, and those before the slide, for what is at its outline.
         """
         m = self.backward
         u0 = m[:, 0, 0, None, None] * x[None, None] + (m[:, 0, 1, None] * y + m[:, 0, 2, None])[..., None]
@@ -75,18 +73,18 @@ class Pose:
         return u, v, u0, v0
 
     def jaw_share(self, u: Tensor, v: Tensor) -> Tensor:
-        """Share of the chin's drop that the skin at (u, v) takes, 0 above the mouth .. 1 at the chin."""
+        """How much of the chin's drop the skin at (u, v) follows: 0 above the mouth, 1 at the chin."""
         t = ((v - (MOUTH_Y - 0.07)) * (1 / 0.2)).clamp_(0, 1)
         side = (1 - ((u - 0.5) * (1 / 0.42)).square_()).clamp_(min=0)
         return t.square().mul_(3 - 2 * t).mul_(side)
 
     def on_skin(self, u: Tensor, v: Tensor) -> Tensor:
-        """Heights on the skin's texture of head points (f, h, w): the jaw's drop undone."""
+        """The heights on the skin's texture of head points (f, h, w), without the drop of the jaw."""
         drop = (CHIN_DROP * self.channel["jaw"])[:, None, None]
         return v - drop * self.jaw_share(u, v)
 
     def to_frame(self, points: Tensor) -> Tensor:
-        """Head points (f, k, 2), the face's own motion in them, to the frame (f, k, 2), unit square."""
+        """The places in the frame, a unit square, of head points; both (f, k, 2). The jaw does not move them."""
         u, v = points[..., 0], points[..., 1]
         u0, v0 = u, v
         for _ in range(12):  # the slide's slope stays below 0.6: an error of 1e-3 is left at most
@@ -101,7 +99,7 @@ class Pose:
 def _similarity(
     scale: float, angle: float, centre: tuple[float, float], shift: tuple[float, float]
 ) -> Tensor:
-    """Scale and turn about `centre`, then shift: (3, 3) float64."""
+    """The matrix (3, 3) float64 that scales and rotates about `centre`, then shifts. angle: radians."""
     cos, sin = scale * math.cos(angle), scale * math.sin(angle)
     m = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
     m[:2, 2] = np.asarray(centre) + shift - m[:2, :2] @ np.asarray(centre)

@@ -1,11 +1,10 @@
-"""Drawing puppets: every frame of a motion in one vectorised pass, with landmarks.
+"""Draws puppets: all frames of a motion in one vectorised pass.
 
 The still parts of a head are textures read through the pose's map; mouth, eyes and brows are drawn over them
-from closed curves in head coordinates, each in its own box of pixels. Edges are anti-aliased by the share
-of a
-pixel that a signed distance leaves covered.
+from closed curves in head coordinates, each in its own box of pixels. Edges are anti-aliased by the share of
+a pixel that a signed distance covers.
 
-Frames are (f, 3, s, s) float32 in [0, 1]; letters: f frames, s side, h w a box's rows and columns.
+Frames are (f, 3, s, s) float32 in [0, 1]. Letters: f frames, s side, h w a box's rows and columns.
 """
 
 from __future__ import annotations
@@ -53,11 +52,11 @@ class Puppet:
 
     @torch.no_grad()
     def render(self, motion: np.ndarray | Tensor) -> Tensor:
-        """Frames (f, 3, s, s) in [0, 1] of a motion (f, P) relative to the portrait's rest."""
+        """The frames (f, 3, s, s) in [0, 1] of a motion (f, P) relative to the portrait's rest."""
         return self._draw(Pose(self.anatomy, absolute(self.anatomy, motion)))
 
     def _parts(self, pose: Pose) -> list[tuple[Draw, tuple[slice, slice]]]:
-        """What is drawn over the head, each with its box of the frame."""
+        """The functions that draw mouth, eyes and brows, each with its box of the frame."""
         a = self.anatomy
         return [
             (_mouth, self._box(pose, (0.5 - 0.19, MOUTH_Y - 0.08, 0.5 + 0.19, MOUTH_Y + 0.16))),
@@ -74,7 +73,7 @@ class Puppet:
         ]
 
     def _box(self, pose: Pose, corners: Box) -> tuple[slice, slice]:
-        """Rows and columns of the frame that hold a part of the head, x0 y0 x1 y1, in all frames."""
+        """The rows and columns that hold a part of the head, `corners` x0 y0 x1 y1, in all frames."""
         s, (x0, y0, x1, y1) = self.size, corners
         head = torch.tensor([[x0, y0], [x1, y0], [x0, y1], [x1, y1]]).expand(len(pose.yaw), -1, -1)
         place = pose.to_frame(head).flatten(0, 1) * s
@@ -110,11 +109,14 @@ class Brush:
         self.frames, self.light, self.sharp = frames, light, sharp
 
     def cover(self, distance: Tensor, soft: float = 0.0) -> Tensor:
-        """Share of a pixel that a signed distance (inside +) covers; soft: extra width of the edge."""
+        """The share of a pixel that a signed distance (positive inside) covers. soft: widens the edge."""
         return distance.mul(1 / (1 / self.sharp + soft)).add_(0.5).clamp_(0, 1)
 
     def paint(self, cover: Tensor, paint: Tensor, lit: bool = True) -> None:
-        """Lay `paint` ((3, 1, 1) or (f, 3, h, w)) where `cover` (f, h, w) says."""
+        """Lay `paint` ((3, 1, 1) or (f, 3, h, w)) on the frames, as opaque as `cover` (f, h, w).
+
+        lit: whether the head's light falls on it.
+        """
         end = paint * self.light if lit else paint.expand_as(self.frames)
         self.frames.lerp_(end, cover[:, None])
 
@@ -127,26 +129,29 @@ Draw = Callable[[Anatomy, Pose, Brush, Tensor, Tensor], None]  # a part of the h
 
 
 def absolute(a: Anatomy, motion: np.ndarray | Tensor) -> Tensor:
-    """Channels (f, P) of a motion relative to the portrait, its rest state added."""
+    """The absolute channels (f, P) of a motion relative to the portrait: its rest state is added."""
     return torch.as_tensor(motion, dtype=torch.float32) + torch.tensor(a.rest)
 
 
 def read_texture(texture: Tensor, u: Tensor, v: Tensor, outside: str = "zeros") -> Tensor:
-    """A texture (c, t, t) at head coordinates (f, h, w), bilinear: (f, c, h, w)."""
+    """A texture (c, t, t) read at head coordinates u, v (f, h, w), bilinear: (f, c, h, w).
+
+    outside: `grid_sample`'s padding beyond the texture.
+    """
     grid = torch.stack([u, v], -1).sub_(SPAN[0]).mul_(2 / (SPAN[1] - SPAN[0])).sub_(1)
     return F.grid_sample(texture.expand(len(u), -1, -1, -1), grid, padding_mode=outside, align_corners=False)
 
 
 def _lay(frames: Tensor, paint: Tensor) -> None:
-    """Premultiplied colour and cover (f, 4, s, s) over the frames, in place."""
+    """Lay premultiplied colour and cover (f, 4, s, s) over the frames, in place."""
     frames.mul_(1 - paint[:, 3:]).add_(paint[:, :3])
 
 
 class Lips:
-    """The curves of a mouth at every frame; all numbers (f, 1, 1).
+    """The curves of a mouth in every frame; all its numbers are (f, 1, 1).
 
-    wide: half width; gap: opening at the middle; corner: lift of the corners; thick: factor on the lips'
-    height.
+    wide: half width. gap: opening at the middle. corner: lift of the corners. thick: factor on the lips'
+    height. square: 1 where the mouth opens as a slot, 0 as an o.
     """
 
     def __init__(self, a: Anatomy, pose: Pose) -> None:
@@ -161,17 +166,17 @@ class Lips:
         )  # a broad mouth opens as a slot, a rounded one as an o
 
     def line(self, t2: Tensor) -> Tensor:
-        """The lips' line below MOUTH_Y at (x / wide)² = t2: level at the middle, up at the corners."""
+        """The height of the lips' line below MOUTH_Y at (x / wide)² = t2; the corners are lifted."""
         return 0.3 * self.corner - self.corner * t2
 
     def lens(self, t2: Tensor) -> Tensor:
-        """Shape of the opening: 1 at the middle, 0 at the corners."""
+        """The height of the opening at t2, relative to that of the middle: 0 at the corners."""
         return (1 - t2) * (1 + self.square * t2)
 
     def edges(self, a: Anatomy, t2: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Outer and inner edge of the upper lip, inner and outer one of the lower, below the lips' line.
+        """The heights, below the lips' line, of the upper lip's outer and inner edge and of the lower's.
 
-        t2 as for `line`, x from the middle: (f, h, w), and so are the edges.
+        t2: as for `line`. x: from the middle. Both, and the edges, are (f, h, w).
         """
         lens = self.lens(t2)
         bow = (1 - t2) * (1 - a.cupid * torch.exp(-(x * (1 / 0.012)).square_()) + a.cupid * 0.6 * t2)
@@ -197,7 +202,7 @@ def _mouth(a: Anatomy, pose: Pose, brush: Brush, u: Tensor, v: Tensor) -> None:
     brush.paint(lower, lip + (0.10 + 0.25 * a.gloss) * sheen[:, None])
     inside = brush.cover(torch.minimum(y - top_in, low_in - y)) * end
     if pose.parted:
-        paint_inside(a, lips, brush, x, y, top_in, low_in, inside)
+        paint_inside(a, lips, brush, x, y, edges=(top_in, low_in), inside=inside)
     seam = brush.cover(0.0028 - (y - 0.5 * (top_in + low_in)).abs(), 0.003) * end
     brush.shade(0.55 * seam * (1 - lips.gap * (1 / 0.02)).clamp_(0, 1))
     corner = torch.exp(-((x.abs() - lips.wide) * (1 / 0.009)).square_() - (y * (1 / 0.009)).square_())
@@ -205,9 +210,20 @@ def _mouth(a: Anatomy, pose: Pose, brush: Brush, u: Tensor, v: Tensor) -> None:
 
 
 def paint_inside(
-    a: Anatomy, lips: Lips, brush: Brush, x: Tensor, y: Tensor, top: Tensor, low: Tensor, inside: Tensor
+    a: Anatomy,
+    lips: Lips,
+    brush: Brush,
+    x: Tensor,
+    y: Tensor,
+    edges: tuple[Tensor, Tensor],
+    inside: Tensor,
 ) -> None:
-    """The dark of an open mouth, tongue and teeth; x, y from the middle of the lips' line."""
+    """Paint the inside of an open mouth: its dark, the tongue and the teeth.
+
+    x, y: from the middle of the lips' line. edges: heights of the upper and lower inner edge. inside: cover
+    of the opening. All are (f, h, w).
+    """
+    top, low = edges
     dark = colour(a.inside) * 0.9
     fill = dark.expand(len(x), 3, *x.shape[1:]).clone()
     floor = DOWN * lips.gap
@@ -228,15 +244,15 @@ def paint_inside(
 
 
 def _eye_left(a: Anatomy, pose: Pose, brush: Brush, u: Tensor, v: Tensor) -> None:
-    _eye(a, pose, brush, u - (0.5 - a.eye_gap), v - EYE_Y, -1, "lid_left")
+    _eye(a, pose, brush, u - (0.5 - a.eye_gap), v - EYE_Y, side=-1, lid="lid_left")
 
 
 def _eye_right(a: Anatomy, pose: Pose, brush: Brush, u: Tensor, v: Tensor) -> None:
-    _eye(a, pose, brush, u - (0.5 + a.eye_gap), v - EYE_Y, 1, "lid_right")
+    _eye(a, pose, brush, u - (0.5 + a.eye_gap), v - EYE_Y, side=1, lid="lid_right")
 
 
 def _eye(a: Anatomy, pose: Pose, brush: Brush, x: Tensor, y: Tensor, side: int, lid: str) -> None:
-    """One eye; x, y from its centre, side -1 at the image's left."""
+    """Draw an eye. x, y: from its centre. side: -1 for the image's left, 1 for its right. lid: a channel."""
     closed = pose.channel[lid].clamp(0, 1)[:, None, None]
     look_x, look_y = (pose.channel[k].clamp(-1.2, 1.2)[:, None, None] for k in ("gaze_x", "gaze_y"))
     y = y + side * a.eye_tilt * x  # the outer corner higher

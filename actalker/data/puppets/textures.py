@@ -1,7 +1,7 @@
-"""The parts of a head that only move as a whole, painted once a clip: skin, hair, body, ground.
+"""Textures of the parts of a head that move only as a whole, painted once a clip: skin, hair, body, ground.
 
 Each is a picture over SPAN of head coordinates with premultiplied colour and cover, read through the pose's
-map when a frame is drawn, so that every texture moves with the head.
+map when a frame is drawn, so that every texture moves with the head. Letters: t side of a texture.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SPAN = (-0.12, 1.12)  # head coordinates that a texture covers, both ways
 
 
 def axes(size: int) -> tuple[Tensor, Tensor]:
-    """Head coordinates of a texture's pixels: u (1, size), v (size, 1)."""
+    """The head coordinates of a texture's pixels: u (1, size), v (size, 1)."""
     at = SPAN[0] + (torch.arange(size) + 0.5) * ((SPAN[1] - SPAN[0]) / size)
     return at[None, :], at[:, None]
 
@@ -25,7 +25,10 @@ def axes(size: int) -> tuple[Tensor, Tensor]:
 def noise(
     rng: np.random.Generator, size: int, first: int, octaves: int, channels: int = 1, stretch: float = 1.0
 ) -> Tensor:
-    """Smooth noise of several octaves, about [-1, 1], (channels, size, size); stretch > 1: longer in y."""
+    """Smooth noise (channels, size, size) of about [-1, 1], a sum of octaves.
+
+    first: cells a side of the first octave, doubled in each next one. stretch: above 1, longer in y.
+    """
     out, total = torch.zeros(channels, size, size), 0.0
     for k in range(octaves):
         cells = max(2, min(size, first * 2**k))
@@ -37,36 +40,37 @@ def noise(
 
 
 def colour(c: Colour) -> Tensor:
+    """A colour as a tensor (3, 1, 1)."""
     return torch.tensor(c, dtype=torch.float32)[:, None, None]
 
 
 def bump(u: Tensor, v: Tensor, at: tuple[float, float], width: tuple[float, float]) -> Tensor:
-    """A Gaussian hill of height 1."""
+    """A Gaussian hill of height 1 around `at`, of standard deviations `width`, in u and v."""
     return torch.exp(-0.5 * (((u - at[0]) / width[0]).square() + ((v - at[1]) / width[1]).square()))
 
 
 def step(d: Tensor, width: float) -> Tensor:
-    """Smoothstep over a signed distance: 0 below -width, 1 above width."""
+    """A smooth step over a signed distance: 0 below -width, 1 above width."""
     t = (d / (2 * width) + 0.5).clamp_(0, 1)
     return t * t * (3 - 2 * t)
 
 
 def outline(a: Anatomy, u: Tensor, v: Tensor, grow: float = 0.0) -> Tensor:
-    """Signed distance (inside +) to the face's outline, widened by `grow`."""
+    """The signed distance (positive inside) to the face's outline, widened by `grow`."""
     x, y = (u - 0.5).abs(), v - FACE_Y
     below = (y / (a.chin - FACE_Y)).clamp(0, 1)
-    wide = a.face_width * (1 - a.taper * below * below) + grow
-    high = torch.where(y > 0, a.chin - FACE_Y + grow, FACE_Y - a.head_top + grow)
-    r = ((x / wide).square() + (y / high).square()).sqrt()
-    return (1 - r) * torch.where(y > 0, 0.5 * (wide + high), wide)
+    half_width = a.face_width * (1 - a.taper * below * below) + grow
+    half_height = torch.where(y > 0, a.chin - FACE_Y + grow, FACE_Y - a.head_top + grow)
+    r = ((x / half_width).square() + (y / half_height).square()).sqrt()
+    return (1 - r) * torch.where(y > 0, 0.5 * (half_width + half_height), half_width)
 
 
 def relief(a: Anatomy, u: Tensor, v: Tensor) -> Tensor:
-    """Height of the face over the picture plane."""
+    """The height of the face over the picture plane, at head coordinates u, v."""
     x, nose_y = (u - 0.5).abs(), NOSE_Y + a.nose_length
-    wide = a.face_width * 1.03
-    high = torch.where(v > FACE_Y, a.chin - FACE_Y, FACE_Y - a.head_top) * 1.03
-    h = 0.2 * (1 - (x / wide).square() - ((v - FACE_Y) / high).square()).clamp(min=0.002).sqrt()
+    half_width = a.face_width * 1.03
+    half_height = torch.where(v > FACE_Y, a.chin - FACE_Y, FACE_Y - a.head_top) * 1.03
+    h = 0.2 * (1 - (x / half_width).square() - ((v - FACE_Y) / half_height).square()).clamp(min=0.002).sqrt()
     ridge = ((v - EYE_Y + 0.02) / (nose_y - EYE_Y)).clamp(0, 1) * step(nose_y + 0.012 - v, 0.014)
     d = torch.exp(-0.5 * (x / (0.013 + 0.4 * a.nose_width * ridge)).square()) * ridge * 0.030
     d = d + 0.012 * bump(x, v, (0, nose_y - 0.004), (0.016, 0.016))
@@ -86,7 +90,10 @@ def relief(a: Anatomy, u: Tensor, v: Tensor) -> Tensor:
 
 
 def lit(a: Anatomy, height: Tensor, pixel: float) -> tuple[Tensor, Tensor]:
-    """Light on a surface (size, size): brightness about 1, and gloss."""
+    """The light on a surface `height` (t, t): its brightness, about 1, and its gloss, in [0, 1].
+
+    pixel: the side of a pixel in head coordinates.
+    """
     dy, dx = torch.gradient(height, spacing=pixel)
     norm = (1 + dx.square() + dy.square()).rsqrt()
     lx, ly = a.light
@@ -100,9 +107,9 @@ def lit(a: Anatomy, height: Tensor, pixel: float) -> tuple[Tensor, Tensor]:
 
 
 def skin(a: Anatomy, size: int) -> Tensor:
-    """The head with ears, beard and nose, without what moves in it: (5, size, size).
+    """The head with ears, beard and nose, without mouth, eyes and brows: (5, size, size).
 
-    Channels: premultiplied colour, cover, and the light that whatever is painted on the head is under.
+    Channels: premultiplied colour, cover, and the light for what is painted on the head.
     """
     rng = np.random.default_rng([a.seed, 1])
     u, v = axes(size)
@@ -154,7 +161,7 @@ def _ears(a: Anatomy, x: Tensor, v: Tensor, pixel: float) -> Tensor:
 
 
 def _strands(a: Anatomy, rng: np.random.Generator, size: int) -> Tensor:
-    """Hair as a lit texture (3, size, size)."""
+    """The colour of hair under light, (3, size, size)."""
     u, v = axes(size)
     curls = a.hair == "cloud"
     fibres = noise(rng, size, 20 if curls else 30, 3, stretch=1.0 if curls else 6.0)[0]
@@ -164,15 +171,15 @@ def _strands(a: Anatomy, rng: np.random.Generator, size: int) -> Tensor:
 
 
 def hair_behind(a: Anatomy, size: int) -> Tensor:
-    """Hair behind neck and shoulders, (4, size, size); nothing of it for short hair."""
+    """The hair behind neck and shoulders, (4, size, size); zeros for short hair."""
     rng = np.random.default_rng([a.seed, 2])
     u, v = axes(size)
     x, pixel = (u - 0.5).abs(), (SPAN[1] - SPAN[0]) / size
     wave = 0.02 * noise(rng, size, 7, 3)[0]
     if a.hair in ("long", "curtain", "veil"):
         length = 1.3 if a.hair == "veil" else 0.75 + 0.5 * (a.parting + 0.5)
-        wide = a.face_width + 0.06 + 0.05 * ((v - 0.4) / 0.5).clamp(0, 1)
-        d = torch.minimum(torch.minimum(wide - x, length - v), v - 0.35) + wave
+        half_width = a.face_width + 0.06 + 0.05 * ((v - 0.4) / 0.5).clamp(0, 1)
+        d = torch.minimum(torch.minimum(half_width - x, length - v), v - 0.35) + wave
     elif a.hair == "cloud":
         d = 0.36 - ((u - 0.5).square() + ((v - 0.38) * 0.95).square()).sqrt() + 1.6 * wave
     elif a.hair == "bun":
@@ -184,7 +191,7 @@ def hair_behind(a: Anatomy, size: int) -> Tensor:
 
 
 def hair_before(a: Anatomy, size: int) -> Tensor:
-    """What lies over the face: hair, hat or veil, glasses, (4, size, size)."""
+    """The hair, hat or veil, and glasses in front of the face, (4, size, size)."""
     rng = np.random.default_rng([a.seed, 3])
     u, v = axes(size)
     x, pixel = (u - 0.5).abs(), (SPAN[1] - SPAN[0]) / size
@@ -229,6 +236,7 @@ def _over(below: Tensor, paint: Tensor, cover: Tensor) -> Tensor:
 def _headgear(
     a: Anatomy, rng: np.random.Generator, u: Tensor, v: Tensor, pixel: float
 ) -> tuple[Tensor, Tensor]:
+    """The colour (3, t, t) and cover (t, t) of a hat or a veil."""
     size, x = u.shape[-1], (u - 0.5).abs()
     folds = 1 + 0.12 * noise(rng, size, 8, 4, stretch=3.0)[0]
     shape = outline(a, u, v, 0.06)
@@ -246,6 +254,7 @@ def _headgear(
 
 
 def _glasses(a: Anatomy, u: Tensor, v: Tensor, pixel: float) -> Tensor:
+    """The cover (t, t) of glasses: rims, bridge and temples, and a little of the lenses."""
     x, y = ((u - 0.5).abs() - a.eye_gap) / 0.078, (v - EYE_Y - 0.008) / 0.055
     power = 2 if a.glasses == "round" else 6
     r = (x.abs() ** power + y.abs() ** power) ** (1 / power)
@@ -260,7 +269,7 @@ def _glasses(a: Anatomy, u: Tensor, v: Tensor, pixel: float) -> Tensor:
 
 
 def body(a: Anatomy, size: int) -> Tensor:
-    """Neck, shoulders and clothes, (4, size, size)."""
+    """The neck, shoulders and clothes, (4, size, size)."""
     rng = np.random.default_rng([a.seed, 4])
     u, v = axes(size)
     x, pixel = (u - 0.5).abs(), (SPAN[1] - SPAN[0]) / size
@@ -291,7 +300,7 @@ def body(a: Anatomy, size: int) -> Tensor:
 
 
 def ground(a: Anatomy, size: int) -> Tensor:
-    """What stands behind, over the frame itself: (3, size, size), a gradient with noise or soft shapes."""
+    """The background, over the frame itself, (3, size, size): a gradient with noise or soft shapes."""
     rng = np.random.default_rng([a.seed, 5])
     first, octaves = int(rng.integers(1, 6)), int(rng.integers(1, 6))
     at = (torch.arange(size) + 0.5) / size

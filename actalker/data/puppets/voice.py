@@ -1,9 +1,9 @@
-"""A voice made from the motion of a mouth: source and filter, so that sound and lips share one cause.
+"""Synthesis of a voice from the motion of a mouth, by source and filter, so that sound and lips agree.
 
-A glottal pulse train runs through three formants. The first rises with the jaw (300..850 Hz), the second with
-the spread of the lips (900..2300 Hz), the third stays. Loudness rises with the jaw; a mouth closed for
-long is silent. The formants change every HOP samples: each short frame of the source is filtered by its own
-response in the frequency domain and the frames are added up (weighted overlap-add), one vectorised pass.
+A glottal pulse train runs through formants. The first rises with the jaw (300 to 850 Hz), the second with the
+spread of the lips (900 to 2300 Hz), the others stay. Loudness rises with the jaw; a mouth that stays closed
+is silent. The formants change every HOP samples: each short frame of the source is filtered by a response of
+its own in the frequency domain, and the frames are added up (weighted overlap-add), in one vectorised pass.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ F1, F2 = (300.0, 850.0), (900.0, 2300.0)  # Hz, jaw 0..1 and spread -1..1
 
 @dataclass(frozen=True)
 class Voice:
-    """Who speaks and through which microphone."""
+    """A speaker and the microphone."""
 
     pitch: float  # Hz
     f3: float  # Hz
@@ -37,7 +37,7 @@ class Voice:
 
 
 def random_voice(rng: np.random.Generator) -> Voice:
-    """A speaker of 80-260 Hz, 20-50 dB above the background."""
+    """A random speaker of 85-240 Hz, 20-50 dB above the background."""
     return Voice(
         pitch=float(np.exp(rng.uniform(np.log(85), np.log(240)))),
         f3=rng.uniform(2500, 3000),
@@ -53,14 +53,14 @@ def random_voice(rng: np.random.Generator) -> Voice:
 
 
 def formants(jaw: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """First and second formant in Hz of a mouth, before the length of the tract."""
+    """The first and second formant in Hz of a mouth, for a tract of usual length."""
     f1 = F1[0] + (F1[1] - F1[0]) * jaw
     f2 = F2[0] + (F2[1] - F2[0]) * (0.5 + 0.5 * spread)
     return f1, np.maximum(f2, f1 + 150)
 
 
 def pulses(pitch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Glottal flow of a pitch contour (n,) in Hz: a smooth saw, with jitter from pulse to pulse."""
+    """The glottal flow (n,) of a pitch contour (n,) in Hz: smooth pulses whose strength varies at random."""
     phase = np.cumsum(pitch / RATE) + rng.uniform()
     turn = phase.astype(np.int64)
     phase = phase - turn
@@ -72,7 +72,10 @@ def pulses(pitch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def respond(frequency: np.ndarray, centres: np.ndarray, widths: np.ndarray) -> np.ndarray:
-    """Response (k, bins) of resonators in a row: centres and widths (k, formants) in Hz, gain 1 at 0 Hz."""
+    """The complex response (k, bins) of resonators in series, of gain 1 at 0 Hz.
+
+    frequency: (bins,) Hz. centres, widths: (k, formants) Hz.
+    """
     z = np.exp(-2j * np.pi * frequency / RATE)[None, None]
     r = np.exp(-np.pi * widths / RATE)[..., None]
     c = 2 * r * np.cos(2 * np.pi * centres / RATE)[..., None]
@@ -80,20 +83,20 @@ def respond(frequency: np.ndarray, centres: np.ndarray, widths: np.ndarray) -> n
 
 
 def add_up(source: np.ndarray, response: np.ndarray) -> np.ndarray:
-    """Each frame of `source` (n,) through its row of `response` (k, WINDOW + 1), overlap-added, (n,)."""
+    """The sound (n,) of a source (n,) whose frames are filtered by the rows of `response` (k, WINDOW + 1)."""
     n, window = len(source), np.hanning(WINDOW + 1)[:-1]
     padded = np.pad(source, (WINDOW // 2, WINDOW + len(response) * HOP))
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP][: len(response)]
-    made = np.fft.irfft(np.fft.rfft(frames * window, 2 * WINDOW) * response, axis=1)
+    filtered = np.fft.irfft(np.fft.rfft(frames * window, 2 * WINDOW) * response, axis=1)
     per = 2 * WINDOW // HOP  # hops in a filtered frame: one addition for each
     out = np.zeros((len(response) + per, HOP))
     for i in range(per):
-        out[i : i + len(response)] += made[:, i * HOP : (i + 1) * HOP]
+        out[i : i + len(response)] += filtered[:, i * HOP : (i + 1) * HOP]
     return out.reshape(-1)[WINDOW // 2 : WINDOW // 2 + n] * (2 * HOP / WINDOW)
 
 
 def loudness(jaw: np.ndarray) -> np.ndarray:
-    """Level of the voice for a jaw track (n,): rises with the opening, silent when closed."""
+    """The level of the voice (n,) for a jaw track (n,): it rises with the opening, and is 0 when closed."""
     opened = np.clip((jaw - 0.04) / 0.96, 0, 1) ** 0.8
     return gaussian_filter1d(opened, 0.008 * TRACK_RATE)
 
@@ -133,7 +136,7 @@ def speak(jaw: np.ndarray, spread: np.ndarray, voice: Voice, rng: np.random.Gene
 
 
 def _record(sound: np.ndarray, voice: Voice, rng: np.random.Generator) -> np.ndarray:
-    """Microphone, room and background: spectral tilt, equaliser, noise, level."""
+    """A sound (n,) as the voice's microphone records it: with tilt, equaliser, noise and level."""
     n = len(sound)
     frequency = np.fft.rfftfreq(n, 1 / RATE)
     octave = np.log2(np.maximum(frequency, 40) / 500)

@@ -1,7 +1,7 @@
-"""What happens to a voice between a mouth and a file: rooms, noise, other voices, music, microphones, codecs.
+"""Augmentation of voices by what recordings add: rooms, noise, other voices, music, microphones, codecs.
 
-Nothing moves it in time: what is heard at a sample is what was said at it. Sounds are (n,) float32 at 16 kHz;
-all that is drawn comes from `rng`.
+None of it shifts the sound in time: a sample's phone stays the same. Sounds are (n,) float32 at 16 kHz;
+all that is random comes from `rng`.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ QUIET = 0.003  # power of what counts as silence is this, squared: noise is laid
 TELEPHONE = (300.0, 3400.0)  # Hz
 
 ROOM, MUSIC, BABBLE, NOISE, CLIP, EQUALISER, PHONE, CODEC = 0.5, 0.35, 0.25, 0.75, 0.2, 0.7, 0.07, 0.35
-"""How often each is met."""
+"""The chance of each."""
 
 
 def augment(sound: np.ndarray, rng: np.random.Generator, babble: Callable[[int], np.ndarray]) -> np.ndarray:
-    """A voice as recordings have it: some of all that is here, at other levels each time.
+    """A voice with a random choice of all augmentations, each at a random level.
 
     Args:
         sound: (n,) float32, 16 kHz.
-        babble: gives (n,) float32 of other voices, for example `babbler(cache, rng)`.
-    Returns: (n,) float32, what was said at the same samples.
+        rng: the source of all that is random.
+        babble: gives n samples of other voices, float32, for example `babbler(cache, rng)`.
+    Returns: (n,) float32 in [-1, 1], in time with `sound`.
     """
     heard = np.asarray(sound, np.float32)
     if not len(heard):
@@ -55,7 +56,7 @@ def augment(sound: np.ndarray, rng: np.random.Generator, babble: Callable[[int],
 
 
 def without_voice(n: int, rng: np.random.Generator) -> np.ndarray:
-    """Music, noise, or both, (n,): sound in which no mouth moves."""
+    """Music, noise, or both, (n,) float32: a sound in which nobody speaks."""
     kind = rng.random()
     heard = music(n, rng) if kind < 0.7 else noise(n, rng)
     if kind < 0.3:
@@ -66,7 +67,7 @@ def without_voice(n: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def babbler(cache: SpeechCache, rng: np.random.Generator) -> Callable[[int], np.ndarray]:
-    """Three to six voices of a cache at once, as `augment` takes them."""
+    """A function for `augment` that gives n samples of three to six voices of a cache at once."""
 
     def babble(n: int) -> np.ndarray:
         out = np.zeros(n, np.float32)
@@ -81,7 +82,7 @@ def babbler(cache: SpeechCache, rng: np.random.Generator) -> Callable[[int], np.
 
 
 def mixed(sound: np.ndarray, other: np.ndarray, decibels: float) -> np.ndarray:
-    """A sound with another under it, `decibels` below it in power."""
+    """A sound plus another one, whose power is `decibels` below its own."""
     power = _rms(other)
     if power == 0:
         return sound
@@ -89,7 +90,7 @@ def mixed(sound: np.ndarray, other: np.ndarray, decibels: float) -> np.ndarray:
 
 
 def room(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A room around the voice: what goes straight, a few early echoes, a tail that loses its treble first."""
+    """A sound in a random room: direct sound, a few early echoes, and a tail that loses its treble first."""
     seconds, below = rng.uniform(0.08, 0.6), rng.uniform(0, 14)  # decay by 60 dB; decibels under the voice
     n = int(seconds * RATE)
     decay = 10 ** (-3 * np.arange(n) / n)
@@ -104,7 +105,7 @@ def room(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def noise(n: int, rng: np.random.Generator) -> np.ndarray:
-    """Noise (n,) with less bass than white to brown, power 1; at times it swells, or hums with the mains."""
+    """Random noise (n,) float32 of power 1, from blue to brown; some of it swells, some has a mains hum."""
     long = max(n, RATE // 10)
     spectrum = np.fft.rfft(rng.normal(size=long))
     frequencies = np.maximum(np.fft.rfftfreq(long, 1 / RATE), 40)
@@ -120,7 +121,7 @@ def noise(n: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def equalised(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The colour of a microphone: a tilt, a few broad hills, and at times less bass or treble. No delay."""
+    """A sound through a random microphone: a tilt, broad hills, at times less bass or treble. No delay."""
     octaves = np.linspace(0, 7, 64)  # above 62.5 Hz
     decibels = rng.uniform(-3, 3) * (octaves - 3.5)
     for _ in range(4):
@@ -135,7 +136,7 @@ def equalised(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def telephone(sound: np.ndarray) -> np.ndarray:
-    """A telephone's band, and eight bits by the μ-law."""
+    """A sound through a telephone: its band, and eight bits by the μ-law."""
     octaves = np.linspace(0, 7, 256)
     low, high = (np.log2(edge / 62.5) for edge in TELEPHONE)
     outside = np.maximum(low - octaves, 0) + np.maximum(octaves - high, 0)
@@ -147,19 +148,19 @@ def telephone(sound: np.ndarray) -> np.ndarray:
 
 
 def clipped(sound: np.ndarray, drive: float) -> np.ndarray:
-    """A stage that is driven too hard: peaks are pressed, `drive` is how far beyond full they would go."""
+    """A sound with its peaks compressed by a hyperbolic tangent. drive: the peak before, relative to full."""
     gain = drive / max(float(np.abs(sound).max(initial=0.0)), 1e-3)
     return (np.tanh(gain * sound) / gain).astype(np.float32)
 
 
 def levelled(sound: np.ndarray, peak: float) -> np.ndarray:
-    """The same with its largest sample at `peak`; silence stays silence."""
+    """A sound scaled so that its largest sample is `peak`; silence stays silent."""
     top = float(np.abs(sound).max(initial=0.0))
     return (sound * (peak / top) if top > 0 else sound).astype(np.float32)
 
 
 def _filtered(sound: np.ndarray, octaves: np.ndarray, decibels: np.ndarray) -> np.ndarray:
-    """Gains at octaves above 62.5 Hz, without any shift of phase."""
+    """A sound filtered by gains in decibels at octaves above 62.5 Hz, without any shift of phase."""
     if not len(sound):
         return sound
     size = len(sound) + RATE // 4  # ends do not meet

@@ -1,9 +1,9 @@
-"""Speech with phone times in a folder: what `actalker speech` writes, and its reader.
+"""Speech with phone times in a folder: the format that `actalker speech` writes, and its reader.
 
 Each engine has a pair of files for the voices that are trained on and one for those held out:
-`espeak.train.npy`, all its sound one after the other, and `espeak.train.jsonl`, a line an utterance.
-`cache.json` lists the pairs that are whole. Lines hold the engine's own symbols and times; they become
-corrected phones when they are read.
+`espeak.train.npy`, all its sound one after the other, and `espeak.train.jsonl`, a line for each utterance.
+`cache.json` lists the pairs that are complete. Lines hold the engine's own symbols and times, which are
+converted to corrected phones when they are read.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, SupportsIndex, overload
+from typing import SupportsIndex, cast, overload
 
 import numpy as np
+from typing_extensions import NotRequired, TypedDict
 
 from ...errors import InputError
 from ...heads.articulation import Phone
 from ...provenance import whole_file, write_sidecar
-from .symbols import phones
+from .symbols import Raw, phones
 from .times import corrected
 
 RATE = 16000
@@ -31,8 +32,8 @@ MAKE = "make it by `actalker speech --out FOLDER`"
 class Utterance:
     """One sentence of one voice.
 
-    `sound`: (n,) int16, 16 kHz, one channel (a view of a file on disk); `phones`: where each sound of speech
-    is, seconds from the beginning, in order, `_` for pauses; `held`: of a voice that is never trained on.
+    sound: (n,) int16, 16 kHz, one channel (a view of a file on disk). phones: in order, with times in seconds
+    from the beginning, `_` for pauses. held_out: whether the voice is never trained on.
     """
 
     sound: np.ndarray
@@ -41,33 +42,85 @@ class Utterance:
     voice: str
     language: str
     text: str
+    held_out: bool
+
+
+class VoiceIndex(TypedDict):
+    """What `cache.json` says of the voices of one group, with seconds of their speech."""
+
+    group: str
+    language: str
+    licence: str
+    voices: list[str]
+    seconds: float
+
+
+class PartIndex(TypedDict):
+    """What `cache.json` says of the training or the held-out (`held`) voices of an engine.
+
+    groups: all that the engine had then, also those that say nothing.
+    """
+
+    engine: str
     held: bool
+    version: str
+    groups: list[str]
+    utterances: int
+    seconds: float
+    voices: list[VoiceIndex]
+
+
+class CacheIndex(TypedDict):
+    """The content of `cache.json`. made_by: versions of the packages."""
+
+    seed: int
+    minutes: float
+    made_by: Mapping[str, object]
+    parts: list[PartIndex]
+
+
+class Row(TypedDict):
+    """An utterance's line in a .jsonl file. phones: start, end and symbol of the engine's own.
+
+    first, samples: where its sound lies in the .npy file.
+    """
+
+    engine: str
+    voice: str
+    group: str
+    language: str
+    licence: str
+    alphabet: str
+    text: str
+    phones: list[Raw]
+    first: NotRequired[int]
+    samples: NotRequired[int]
 
 
 class SpeechCache(Sequence[Utterance]):
     """The utterances of a folder; sound stays on disk until it is used. Can be sent to other processes.
 
-    held: those of the voices that are never trained on, instead of the others.
-    Raises: InputError for a folder that holds none.
+    held_out: read the voices that are never trained on, instead of the others.
+    Raises: InputError for a folder that holds no such speech.
     """
 
-    def __init__(self, folder: str | Path, held: bool = False) -> None:
-        self.folder, self.held = Path(folder), held
+    def __init__(self, folder: str | Path, held_out: bool = False) -> None:
+        self.folder, self.held_out = Path(folder), held_out
         self._sounds: dict[str, np.ndarray] = {}
-        self._rows: list[tuple[str, dict[str, Any]]] = []
+        self._rows: list[tuple[str, Row]] = []
         for part in read_index(self.folder)["parts"]:
-            if bool(part["held"]) is held:
-                name = part_name(part["engine"], held)
+            if bool(part["held"]) is held_out:
+                name = part_name(part["engine"], held_out)
                 self._rows += [
                     (name, row) for row in _rows(self.folder / f"{name}.jsonl", part["utterances"])
                 ]
         if not self._rows:
-            which = "held-out" if held else "training"
+            which = "held-out" if held_out else "training"
             raise InputError(f"{self.folder}: holds no speech of {which} voices; {MAKE}")
 
     @property
     def seconds(self) -> float:
-        """Of all its sound."""
+        """The length of all its sound."""
         return sum(int(row["samples"]) for _, row in self._rows) / RATE
 
     def __len__(self) -> int:
@@ -85,10 +138,17 @@ class SpeechCache(Sequence[Utterance]):
         if len(sound) != row["samples"]:
             raise InputError(f"{self.folder / name}.npy: is cut off; {MAKE} with --overwrite")
         raw = [(float(start), float(end), str(symbol)) for start, end, symbol in row["phones"]]
-        found = corrected(phones(raw, row["alphabet"]), row["engine"], len(sound) / RATE)
-        return Utterance(sound, found, row["engine"], row["voice"], row["language"], row["text"], self.held)
+        return Utterance(
+            sound,
+            phones=corrected(phones(raw, row["alphabet"]), row["engine"], len(sound) / RATE),
+            engine=row["engine"],
+            voice=row["voice"],
+            language=row["language"],
+            text=row["text"],
+            held_out=self.held_out,
+        )
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_sounds": {}}
 
     def _sound(self, name: str) -> np.ndarray:
@@ -102,13 +162,13 @@ class SpeechCache(Sequence[Utterance]):
         return self._sounds[name]
 
 
-def part_name(engine: str, held: bool) -> str:
-    """Of a pair of files, without their endings."""
-    return f"{engine}.{'held' if held else 'train'}"
+def part_name(engine: str, held_out: bool) -> str:
+    """The name of the pair of files of an engine's training or held-out voices, without suffixes."""
+    return f"{engine}.{'held' if held_out else 'train'}"
 
 
-def read_index(folder: Path) -> dict[str, Any]:
-    """What `cache.json` says. Raises: InputError where there is none, or it is none."""
+def read_index(folder: Path) -> CacheIndex:
+    """The content of a folder's `cache.json`. Raises: InputError where there is none, or it is malformed."""
     path = folder / INDEX
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
@@ -126,11 +186,11 @@ def read_index(folder: Path) -> dict[str, Any]:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the folder") from None
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{path}: is not the list of a speech cache; {MAKE} with --overwrite") from None
-    return dict(index)
+    return cast(CacheIndex, index)
 
 
-def write_part(folder: Path, name: str, spoken: Iterable[tuple[np.ndarray, Mapping[str, Any]]]) -> None:
-    """The pair of files, of sounds (n,) int16 and their rows; where each begins is added to its row."""
+def write_part(folder: Path, name: str, spoken: Iterable[tuple[np.ndarray, Row]]) -> None:
+    """Write the pair of files of sounds (n,) int16 and their lines, which get the places of the sounds."""
     lines, all_sound, first = [], [], 0
     for sound, row in spoken:
         lines.append(json.dumps({**row, "first": first, "samples": len(sound)}, ensure_ascii=False))
@@ -142,12 +202,13 @@ def write_part(folder: Path, name: str, spoken: Iterable[tuple[np.ndarray, Mappi
         work.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def write_index(folder: Path, index: Mapping[str, Any]) -> None:
-    """`cache.json`, whole or as it was."""
+def write_index(folder: Path, index: CacheIndex) -> None:
+    """Write `cache.json`, in one step."""
     write_sidecar(folder / INDEX, index)
 
 
-def _rows(path: Path, count: int) -> list[dict[str, Any]]:
+def _rows(path: Path, count: int) -> list[Row]:
+    """The lines of a .jsonl file. Raises: InputError unless there are `count` of them."""
     try:
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, ValueError) as error:

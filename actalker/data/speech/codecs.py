@@ -1,9 +1,9 @@
-"""What codecs of calls and videos do to a voice: encoded and decoded in memory, in time with the original."""
+"""The effect of audio codecs on a voice: encoded and decoded in memory, and aligned with the original."""
 
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import cast
 
 import av
 import numpy as np
@@ -19,9 +19,9 @@ BIT_RATES = (16_000, 24_000, 32_000, 40_000)
 
 
 def coded(sound: np.ndarray, codec: str, bit_rate: int) -> np.ndarray:
-    """Sound (n,) float32 at 16 kHz after a codec, (n,); the codec's delay is taken out.
+    """A sound (n,) float32 at 16 kHz after encoding and decoding, (n,), with the codec's delay removed.
 
-    codec: a key of CODECS; bit_rate: bits a second.
+    codec: a key of CODECS. bit_rate: bits a second.
     """
     late = delay(codec)
     through = _through(np.pad(sound, (0, 2048)), codec, bit_rate)
@@ -32,7 +32,7 @@ def coded(sound: np.ndarray, codec: str, bit_rate: int) -> np.ndarray:
 
 @cache
 def delay(codec: str) -> int:
-    """Samples that a codec's output is late, found with noise: versions of FFmpeg take out more or less."""
+    """The delay of a codec's output, in samples, measured with noise: versions of FFmpeg differ in it."""
     noise = np.random.default_rng(0).normal(0, 0.1, RATE // 2).astype(np.float32)
     noise = np.convolve(noise, np.hanning(9) / 4, "same").astype(
         np.float32
@@ -45,13 +45,13 @@ def delay(codec: str) -> int:
 
 
 def _through(sound: np.ndarray, codec: str, bit_rate: int) -> np.ndarray:
-    """Whatever comes out of a codec, at 16 kHz."""
+    """A sound (n,) after encoding and decoding, at 16 kHz, with the codec's delay."""
     decoder_name, samples, packet = CODECS[codec]
-    encoder: Any = av.CodecContext.create(codec, "w")
+    encoder = cast(av.AudioCodecContext, av.CodecContext.create(codec, "w"))
     encoder.sample_rate, encoder.layout, encoder.format = RATE, "mono", samples
     encoder.bit_rate = bit_rate
     encoder.open()
-    decoder: Any = av.CodecContext.create(decoder_name, "r")
+    decoder = cast(av.AudioCodecContext, av.CodecContext.create(decoder_name, "r"))
     if encoder.extradata:
         decoder.extradata = encoder.extradata
     size = encoder.frame_size or packet

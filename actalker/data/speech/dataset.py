@@ -1,4 +1,4 @@
-"""(seed, place) to a crop of speech and what the mouth does in it: endless, from a cache of voices.
+"""Crops of speech with what the mouth does in them, functions of (seed, place), from a cache of voices.
 
 Letters: b batch, h hops of 10 ms, l outputs of the encoder (one for every STRIDE hops), m bands.
 """
@@ -40,7 +40,8 @@ class Spoken(Batch):
     """A crop of speech, or a batch of them (tensors with a leading b).
 
     features: (h, m) as `signals.running` gives them, with the running means of one moment. articulators:
-    (l, 9) and phones: (l,) numbers of PHONES, of the encoder's outputs. index: its number in its source.
+    (l, 9) and phones: (l,) numbers of PHONES, at the times of the encoder's outputs. index: the number of the
+    sound in its source.
     """
 
     features: Tensor
@@ -50,28 +51,28 @@ class Spoken(Batch):
 
     @property
     def length(self) -> int:
-        """Outputs of a crop."""
+        """The encoder's outputs in a crop, l."""
         return self.phones.shape[-1]
 
 
 @dataclass(frozen=True)
 class SpeechDataConfig:
-    """What the crops of a training are."""
+    """The settings of the crops that a training sees."""
 
     speech: str = "speech"
     """Folder of a cache of synthetic speech (`actalker speech`)."""
 
     seed: int = 0
-    """Sounds are a function of (seed, index), what is cut from them of (seed, place)."""
+    """Sounds are a function of (seed, index), crops of them of (seed, place)."""
 
     frames: int = 75
     """Outputs a crop, 25 a second."""
 
     seconds: float = 12.0
-    """Length of a sound, of which crops are cut."""
+    """Length of a sound, from which crops are cut."""
 
     clean: float = 0.28
-    """Share of speech that is left as the engines made it."""
+    """Share of speech that is not augmented."""
 
     sung: float = 0.2
     """Share of sounds in which a voice sings what it says."""
@@ -82,8 +83,10 @@ class SpeechDataConfig:
 
 @dataclass(frozen=True, eq=False)
 class Heard:
-    """A sound. log: (h, m) log10 of power. level: (k,) and bands: (k, m), running means of every EVERYth hop.
-    articulators: (h, 9), the closest closures of each hop. phones: (h,).
+    """A sound as features, and what the mouth does in it.
+
+    log: (h, m) log10 of power. level: (k,) and bands: (k, m), running means at every EVERYth hop.
+    articulators: (h, 9). phones: (h,) numbers of PHONES.
     """
 
     log: np.ndarray
@@ -94,12 +97,13 @@ class Heard:
 
 
 class SpeechDataset(Dataset):
-    """Crops of sounds `place % count`; each sound is made once, kept (0.2 MB), and cut anew every time.
+    """Crops of `count` sounds: item `place` is a crop of sound `place % count`, another one for each place.
 
-    Raises: InputError for a folder without speech, and crops without a frame or longer than sounds.
+    Each sound is made once and stays in memory (0.2 MB). held_out: use the voices that are never trained on.
+    Raises: InputError for a folder without speech, and for crops without a frame or longer than sounds.
     """
 
-    def __init__(self, config: SpeechDataConfig, count: int, held: bool = False) -> None:
+    def __init__(self, config: SpeechDataConfig, count: int, held_out: bool = False) -> None:
         self.config, self.count = config, count
         self.hops, self.length = CONTEXT + STRIDE * (config.frames - 1), round(config.seconds * RATE)
         if config.frames < 1 or self.hops + PAST > self.length:
@@ -108,7 +112,7 @@ class SpeechDataset(Dataset):
                 f"data.frames: {config.frames}, of sounds of {config.seconds:g} s; give 1 to {most}, or "
                 "longer data.seconds"
             )
-        self.cache = SpeechCache(config.speech, held)
+        self.cache = SpeechCache(config.speech, held_out)
         self.kept: dict[int, Heard] = {}
         self.read: dict[int, Utterance] = {}
 
@@ -116,7 +120,7 @@ class SpeechDataset(Dataset):
         return self.count
 
     def name(self, index: int) -> str:
-        """What a sound is called in messages."""
+        """The name of a sound in messages."""
         return f"speech {self.config.seed}/{index}"
 
     def __getitem__(self, place: int) -> Spoken:
@@ -139,7 +143,7 @@ class SpeechDataset(Dataset):
         )
 
     def make(self, index: int) -> Heard:
-        """Sound `index`."""
+        """Make sound `index`: somebody who speaks or sings, mostly augmented, or a sound without a voice."""
         config, rng = self.config, np.random.default_rng((self.config.seed, index, 0))
         samples, hops = (self.length + 1) * HOP, self.length
         phones: list[Phone] = []
@@ -155,25 +159,28 @@ class SpeechDataset(Dataset):
         stream = SpeechStream().push(sound)
         at = np.arange(EVERY - 1, hops, EVERY)
         return Heard(
-            np.log10(np.maximum(stream.power[:hops], 1e-12)).astype(np.float16),
-            stream.level[at].astype(np.float32),
-            stream.bands[at].astype(np.float32),
-            at_frames(tracks(phones, hops / RATE), hops, RATE).astype(np.float16),
-            at_hops(phones, hops),
+            log=np.log10(np.maximum(stream.power[:hops], 1e-12)).astype(np.float16),
+            level=stream.level[at].astype(np.float32),
+            bands=stream.bands[at].astype(np.float32),
+            articulators=at_frames(tracks(phones, hops / RATE), hops, RATE).astype(np.float16),
+            phones=at_hops(phones, hops),
         )
 
     def _speech(
         self, seconds: float, lead: float, rng: np.random.Generator, faster: float
     ) -> tuple[np.ndarray, list[Phone]]:
-        """One voice that speaks on, (n,) float32, and its phones. lead: seconds before its first utterance;
-        less than 0: the sound begins in it."""
+        """The sound (n,) float32 of one voice that says several utterances, and its phones.
+
+        lead: seconds before the first utterance; negative: the sound begins inside it. faster: how much the
+        voice is sped up, with pitch and formants.
+        """
         sound, phones = np.zeros(round(seconds * HZ), np.float32), []
         first = int(rng.integers(len(self.cache)))
         voice = self._utterance(first).voice
         near = range(max(0, first - NEAR), min(len(self.cache), first + NEAR + 1))
         fellows = [k for k in near if self._utterance(k).voice == voice]
-        begin, said, sings = round(lead * HZ), first, rng.random() < self.config.sung
-        while begin < len(sound):
+        offset, said, sings = round(lead * HZ), first, rng.random() < self.config.sung
+        while offset < len(sound):
             utterance = self._utterance(said)
             spoken, parts = utterance.sound.astype(np.float32) / 32768, utterance.phones
             if sings:
@@ -181,13 +188,13 @@ class SpeechDataset(Dataset):
             spoken = spoken * np.float32(10 ** (rng.uniform(-3, 3) / 20))
             if faster != 1:
                 spoken = np.interp(np.arange(0, len(spoken) - 1, faster), np.arange(len(spoken)), spoken)
-            inside = spoken[max(-begin, 0) : len(sound) - begin]
-            sound[max(begin, 0) :][: len(inside)] += inside
+            inside = spoken[max(-offset, 0) : len(sound) - offset]
+            sound[max(offset, 0) :][: len(inside)] += inside
             for p in parts:
-                start, end = (begin / HZ + t / faster for t in (p.start, p.end))
+                start, end = (offset / HZ + t / faster for t in (p.start, p.end))
                 phones.append(Phone(start, end, p.symbol, p.stressed))
             pause = rng.uniform(*PAUSES[int(rng.random() < LONG)])
-            begin += len(spoken) + round(pause * HZ)
+            offset += len(spoken) + round(pause * HZ)
             said = fellows[int(rng.integers(len(fellows)))]
         return sound, phones
 
@@ -198,19 +205,19 @@ class SpeechDataset(Dataset):
 
 
 def speed(rng: np.random.Generator) -> float:
-    """How much faster a voice is played."""
+    """A random factor within SPEEDS by which a voice is sped up."""
     return float(np.exp(rng.uniform(*np.log(SPEEDS))))
 
 
 def loud(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A sound as loud as recordings are; silence stays silent."""
+    """A sound (n,) at a random level, by LOUD; silence stays silent."""
     size = float(np.sqrt(np.mean(np.square(sound)))) if len(sound) else 0.0
     wanted = 10 ** (min(rng.normal(*LOUD), -9) / 20)
     return sound * (wanted / size) if size > 1e-6 else sound
 
 
 def hidden(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Features (h, m) whose means are not quite known, some bands and some hops hidden."""
+    """Features (h, m) with errors of their means, and at random some bands and some hops masked."""
     h, m = features.shape
     features = features + 0.12 * rng.normal() + 0.12 * rng.normal() * np.linspace(-1, 1, m)
     if rng.random() < 0.5:
@@ -225,7 +232,7 @@ def hidden(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def at_hops(phones: Sequence[Phone], hops: int) -> np.ndarray:
-    """Numbers (h,) of the phones that are said at hops, uint8."""
+    """The number in PHONES of the phone at each hop, (h,) uint8; silence between phones."""
     out = np.full(hops, SYMBOLS["_"], np.uint8)
     for p in phones:
         out[max(0, round(p.start * RATE)) : max(0, round(p.end * RATE))] = SYMBOLS[p.symbol]

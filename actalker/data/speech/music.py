@@ -1,4 +1,4 @@
-"""Music made up note by note, to lie under voices or to be heard alone: chords, bass, melody and drums."""
+"""Random music, note by note, to mix with voices or to use alone: chords, bass, melody and drums."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BEATS = {  # sixteenths of a bar at which drums are struck
 
 
 def music(n: int, rng: np.random.Generator) -> np.ndarray:
-    """A stretch of music (n,) float32, 16 kHz, mean power 0.01; begins anywhere in a bar."""
+    """A random piece of music (n,) float32, 16 kHz, of mean power 0.01, which begins anywhere in a bar."""
     bar = RATE * 240 / rng.uniform(70, 150)  # four beats
     offset = int(rng.uniform(0, bar))
     out = np.zeros(n + offset)
@@ -58,18 +58,18 @@ def music(n: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _degree(scale: tuple[int, ...], degree: int) -> int:
-    """Semitones above the key of a degree of the scale."""
+    """The semitones of a degree of the scale above its key."""
     return scale[degree % 7] + 12 * (degree // 7)
 
 
 def _timbre(rng: np.random.Generator) -> tuple[np.ndarray, float, float]:
-    """Strengths of harmonics, seconds of attack, and of decay to a third."""
+    """A random timbre: amplitudes of harmonics (8,), seconds of attack, and seconds of decay to a third."""
     harmonics = np.arange(1, 9) ** -rng.uniform(0.8, 2.2) * rng.uniform(0.2, 1.0, 8)
     return harmonics, float(rng.uniform(0.003, 0.08)), float(rng.uniform(0.15, 1.5))
 
 
 def _note(key: float, length: float, harmonics: np.ndarray, attack: float, decay: float) -> np.ndarray:
-    """A note of `length` samples; key: semitones, 69 is 440 Hz."""
+    """A note of `length` samples. key: in semitones, 69 is 440 Hz. The others: `_timbre`."""
     times = np.arange(int(length)) / RATE
     pitch = 440 * 2 ** ((key - 69) / 12)
     heard = [k for k in range(1, len(harmonics) + 1) if k * pitch < 0.45 * RATE]
@@ -96,6 +96,7 @@ def _hat(rng: np.random.Generator) -> np.ndarray:
 
 
 def _add(out: np.ndarray, start: float, sound: np.ndarray, loud: float) -> None:
+    """Add a sound to `out`, in place, from a sample on; what exceeds its end is cut off."""
     first = int(start)
     if first < len(out):
         out[first : first + len(sound)] += loud * sound[: len(out) - first]

@@ -1,7 +1,7 @@
-"""What the engines say: English sentences of a small grammar, and made-up words of other languages.
+"""The sentences that the engines say: English ones of a small grammar, and made-up words of other languages.
 
-Words are chosen for their sounds: lips that close, round, spread, and meet the teeth come often. What is said
-means nothing; how mouths move through it is all that is learned.
+Words are chosen for their sounds: lips that close, round, spread and meet the teeth are frequent. The meaning
+of a sentence does not matter; models learn only how mouths move through it.
 """
 
 from __future__ import annotations
@@ -232,7 +232,7 @@ SYLLABLES: dict[str, tuple[str, str, str]] = {
 
 
 def sentence(rng: Random, language: str) -> str:
-    """One sentence in a language: `en`, or a key of SYLLABLES."""
+    """A random sentence. language: `en`, or a key of SYLLABLES."""
     return _english(rng) if language == "en" else _made_up(rng, SYLLABLES[language], rng.randint(3, 7)) + "."
 
 
@@ -271,6 +271,7 @@ def _english(rng: Random) -> str:
 
 
 def _made_up(rng: Random, syllables: tuple[str, str, str], words: int) -> str:
+    """A number of random words of a language's syllables, the first with a capital letter."""
     spoken = [_word(rng, syllables, rng.randint(1, 4)) for _ in range(words)]
     if words > 4:  # a pause, often
         spoken[words // 2 - 1] += "," if rng.random() < 0.6 else ""
@@ -279,6 +280,7 @@ def _made_up(rng: Random, syllables: tuple[str, str, str], words: int) -> str:
 
 
 def _word(rng: Random, syllables: tuple[str, str, str], count: int) -> str:
+    """A random word of `count` syllables, each of an onset, a nucleus and a coda."""
     onsets, nuclei, codas = (part.split() for part in syllables)
     word = ""
     for _ in range(count):

@@ -1,7 +1,7 @@
-"""A spoken sentence as it would be sung: vowels held, on the notes of a melody, everything said in its order.
+"""Turns a spoken sentence into a sung one: vowels last longer and follow the notes of a melody.
 
-The voice is taken apart into what the vocal tract does (linear prediction, frame by frame) and its source;
-the tract is played more slowly, and where the voice has a tone the source is a tone of the melody.
+Linear prediction splits the voice, frame by frame, into the filter of the vocal tract and its source. The
+filters are played more slowly, and in voiced phones the source is replaced by a tone of the melody.
 
 Letters: n samples, t frames of 10 ms.
 """
@@ -30,9 +30,9 @@ WHITE = 1e-3  # of a frame's power that is added, so that every frame can be pre
 def sung(
     sound: np.ndarray, phones: Sequence[Phone], rng: np.random.Generator
 ) -> tuple[np.ndarray, list[Phone]]:
-    """A sentence (n,) float32, 16 kHz, and its phones, sung: another length, the same phones.
+    """A sentence (n,) float32, 16 kHz, sung, and its phones: longer than before, in the same order.
 
-    A sound too short for one frame stays as it is.
+    A sound too short for one frame is returned unchanged.
     """
     if len(sound) < WINDOW:
         return sound, list(phones)
@@ -56,7 +56,7 @@ def sung(
 
 
 def _predicted(sound: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Filters (t, ORDER + 1) of the tract, gains (t,), and what is left (t, HOP), of power 1."""
+    """Linear prediction: filters (t, ORDER + 1) of the tract, gains (t,), residuals (t, HOP) of power 1."""
     t = len(sound) // HOP
     padded = np.pad(sound.astype(np.float64), (WINDOW // 2, WINDOW))
     window, filters, gains, left = np.hanning(WINDOW), [], [], []
@@ -79,7 +79,7 @@ def _predicted(sound: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _slower(
     phones: Sequence[Phone], seconds: float, rng: np.random.Generator
 ) -> tuple[list[Phone], np.ndarray]:
-    """The phones at their new times, and the second of the old sound that each new frame plays (t,)."""
+    """The phones with their new times, and the second of the old sound that each new frame plays (t,)."""
     said, now, last = [], 0.0, 0.0
     new, old = [0.0], [0.0]
     slower = rng.uniform(*SLOWER)
@@ -102,7 +102,7 @@ def _slower(
 
 
 def _tone(phones: Sequence[Phone], frames: int, rng: np.random.Generator) -> np.ndarray:
-    """A buzz on the notes of a melody (t · HOP,), power 1: a note a vowel, gliding, with vibrato."""
+    """The source of the sung voice (t · HOP,), of power 1: a note for each vowel, with glides and vibrato."""
     scale = SCALES[rng.integers(len(SCALES))]
     lowest = np.exp(rng.uniform(*np.log(LOWEST)))
     steps = np.full(frames, 5.0)

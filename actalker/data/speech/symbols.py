@@ -1,7 +1,8 @@
-"""Symbols of the engines to phones of `heads.articulation.PHONES`, with stress; marks join their phone.
+"""Conversion of the engines' symbols to the phones of `heads.articulation.PHONES`, with stress.
 
 An engine writes a phone as one symbol (`aa`, `tʃ`, `ˈoʊ`) or as several letters in turn, with marks of stress
-and length that take time of their own. Diphthongs and affricates become two phones.
+and length that have times of their own and are added to their phone. Diphthongs and affricates become two
+phones.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ Raw = tuple[float, float, str]
 
 
 def _pairs(text: str) -> dict[str, str]:
-    """A symbol and its phones, in turn."""
+    """Symbol -> its phones, from a text that lists them in turn."""
     words = text.split()
     return dict(zip(words[::2], words[1::2], strict=True))
 
@@ -60,9 +61,9 @@ SHORT_GAP = 0.10  # seconds: shorter ones are a glide between vowels, or a bound
 
 @cache
 def spelled(symbol: str, alphabet: str) -> tuple[tuple[str, ...], bool]:
-    """Phones of one symbol (none for a mark that moves no lip), and whether it carries the main stress.
+    """The phones of one symbol (none for a mark), and whether it has the main stress.
 
-    Raises: KeyError with the letter that is no phone.
+    alphabet: a key of ALPHABETS. Raises: KeyError with the letter that is no phone.
     """
     stressed, bare = STRESS in symbol, symbol.strip().replace(STRESS, "").replace(SECOND_STRESS, "")
     if symbol and not bare and not symbol.isspace():  # a mark of stress alone
@@ -89,7 +90,7 @@ def spelled(symbol: str, alphabet: str) -> tuple[tuple[str, ...], bool]:
 
 
 def shares(phones: tuple[str, ...]) -> tuple[float, ...]:
-    """What each phone of a symbol has of its length: 60 to 40 % in diphthongs, 40 to 60 % in affricates."""
+    """Each phone's share of its symbol's length: 60 and 40 % in diphthongs, 40 and 60 % in affricates."""
     if len(phones) == 2 and phones[0] in VOWELS and phones[1] in VOWELS:
         return (0.6, 0.4)
     if len(phones) == 2 and phones[0] in "tdpbkɡ" and phones[1] not in VOWELS:
@@ -98,12 +99,12 @@ def shares(phones: tuple[str, ...]) -> tuple[float, ...]:
 
 
 def phones(raw: Iterable[Raw], alphabet: str) -> list[Phone]:
-    """Phones in the order of the engine's symbols, one after the other without gaps.
+    """The phones of an engine's symbols, in their order.
 
-    A mark lengthens the phone that it belongs to: stress the one behind it, others the one before.
+    A mark lengthens the phone that it belongs to: stress the one after it, others the one before.
     Raises: KeyError with a letter that is no phone.
     """
-    found: list[Phone] = []
+    said: list[Phone] = []
     stressed, since = False, None
     for start, end, symbol in raw:
         names, loud = spelled(symbol, alphabet)
@@ -112,17 +113,17 @@ def phones(raw: Iterable[Raw], alphabet: str) -> list[Phone]:
             since = start if since is None else since
             continue
         pause = names == ("_",)
-        if not names or (pause and found and (end - start < SHORT_GAP or found[-1].symbol == "_")):
-            if found:
-                found[-1] = Phone(found[-1].start, end, found[-1].symbol, found[-1].stressed)
+        if not names or (pause and said and (end - start < SHORT_GAP or said[-1].symbol == "_")):
+            if said:
+                said[-1] = Phone(said[-1].start, end, said[-1].symbol, said[-1].stressed)
             continue
         start = start if since is None else since
         since = None
         at = start
         for name, share in zip(names, shares(names), strict=True):
             long = (end - start) * share
-            found.append(Phone(at, at + long, name, stressed and name in VOWELS))
+            said.append(Phone(at, at + long, name, stressed and name in VOWELS))
             at += long
         if names[-1] in VOWELS or pause:
             stressed = False
-    return found
+    return said

@@ -1,7 +1,7 @@
 """Corrections of the engines' phone times.
 
-Engines mark phones late, each in its way: neural ones because their durations were learned so, espeak-ng
-because it marks a stop where it bursts. Festival and flite are right. `benchmarks/speech.py` measures it.
+Engines mark phones late, each in its own way: neural ones because their durations were learned so, espeak-ng
+because it marks a stop at its burst. Festival and flite are exact. `benchmarks/speech.py` measures it.
 """
 
 from __future__ import annotations
@@ -19,19 +19,23 @@ NASAL_LATE = 0.012  # seconds that the end of a nasal is marked late
 SHORTEST = 0.005
 
 
-def corrected(found: Sequence[Phone], engine: str, seconds: float) -> list[Phone]:
-    """Phones with times as they are in a sound of `seconds`, none of them beyond its ends."""
+def corrected(marked: Sequence[Phone], engine: str, seconds: float) -> list[Phone]:
+    """An engine's phones with corrected times, inside a sound of `seconds`.
+
+    marked: phones with the times that the engine marks, in order.
+    """
     late = LATE.get(engine, 0.0)
-    moved = _stops_moved(found) if engine == "espeak" else found
+    moved = _stops_moved(marked) if engine == "espeak" else marked
     inside = [
         Phone(max(p.start - late, 0.0), min(p.end - late, seconds), p.symbol, p.stressed) for p in moved
     ]
     return [p for p in inside if p.end > p.start]
 
 
-def _stops_moved(found: Sequence[Phone]) -> list[Phone]:
-    bounds = [[p.start, p.end] for p in found]
-    for index, phone in enumerate(found):
+def _stops_moved(marked: Sequence[Phone]) -> list[Phone]:
+    """Phones of espeak-ng with stops and nasals moved to where the lips close; their neighbours make room."""
+    bounds = [[p.start, p.end] for p in marked]
+    for index, phone in enumerate(marked):
         length = phone.end - phone.start
         if phone.symbol in "ptkcq":
             start, end = max(0.0, phone.start - CLOSURE), phone.start + BURST
@@ -47,7 +51,7 @@ def _stops_moved(found: Sequence[Phone]) -> list[Phone]:
             start = max(start, before[1])
         end = max(end, start + 2 * SHORTEST)
         bounds[index] = [max(start, 0.0), end]
-        if index + 1 < len(found):
+        if index + 1 < len(marked):
             bounds[index + 1][0] = end
             bounds[index + 1][1] = max(bounds[index + 1][1], end + SHORTEST)
-    return [Phone(s, e, p.symbol, p.stressed) for (s, e), p in zip(bounds, found, strict=True)]
+    return [Phone(s, e, p.symbol, p.stressed) for (s, e), p in zip(bounds, marked, strict=True)]

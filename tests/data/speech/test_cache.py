@@ -36,7 +36,7 @@ def test_utterances_are_whole_and_their_phones_lie_in_their_sound(folder):
         assert (
             one.sound.dtype == np.int16 and one.sound.ndim == 1 and np.abs(one.sound.astype(int)).max() > 2000
         )
-        assert one.engine == "espeak" and not one.held and one.text
+        assert one.engine == "espeak" and not one.held_out and one.text
         assert {p.symbol for p in one.phones} <= set(PHONES)
         starts = [p.start for p in one.phones]
         assert starts == sorted(starts) and starts[0] >= 0 and one.phones[-1].end <= len(one.sound) / RATE
@@ -44,8 +44,8 @@ def test_utterances_are_whole_and_their_phones_lie_in_their_sound(folder):
 
 
 def test_held_out_voices_and_languages_are_never_in_training(folder):
-    trained, held = SpeechCache(folder), SpeechCache(folder, held=True)
-    assert all(one.held for one in held)
+    trained, held = SpeechCache(folder), SpeechCache(folder, held_out=True)
+    assert all(one.held_out for one in held)
     variants = [{one.voice.split("+")[1] for one in cache} for cache in (trained, held)]
     assert not variants[0] & variants[1]
     assert not {one.language for one in trained} & {"fr", "da", "ca", "bg"}

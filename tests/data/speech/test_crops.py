@@ -99,7 +99,7 @@ def test_validation_is_of_voices_that_are_never_trained_on(config):
     trained, held = data.dataset(True), data.dataset(False)
     assert len(trained) == 6 and len(held) == 3
     assert {u.voice for u in held.cache}.isdisjoint(u.voice for u in trained.cache)
-    assert all(u.held for u in held.cache)
+    assert all(u.held_out for u in held.cache)
 
 
 def test_what_is_no_cache_and_no_crop_is_told(tmp_path, config):

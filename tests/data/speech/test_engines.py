@@ -38,9 +38,9 @@ def there(name: str):
 def test_voices_have_licences_and_those_held_out_are_others(name):
     voices = there(name).voices()
     assert all(voice.licence and voice.language in ("en", *SYLLABLES) for voice in voices)
-    trained, held = ({v.name for v in voices if v.held is which} for which in (False, True))
+    trained, held = ({v.name for v in voices if v.held_out is which} for which in (False, True))
     assert trained and not trained & held
-    assert {v.language for v in voices if v.held} <= HELD[name]
+    assert {v.language for v in voices if v.held_out} <= HELD[name]
     assert there(name).version().split()[-1][0].isdigit()
     if name == "espeak":
         variants = [{v.split("+")[1] for v in names} for names in (trained, held)]
@@ -50,7 +50,7 @@ def test_voices_have_licences_and_those_held_out_are_others(name):
 @pytest.mark.parametrize("name", QUICK)
 def test_every_language_is_said_with_phones_from_end_to_end(name):
     chosen, rng = there(name), Random(0)
-    first = {(voice.language, voice.held): voice for voice in reversed(chosen.voices())}
+    first = {(voice.language, voice.held_out): voice for voice in reversed(chosen.voices())}
     for voice in first.values():
         lines = [Line(sentence(rng, voice.language), 1.0, 1.0, 7) for _ in range(2)]
         for said in chosen.say(voice, lines):

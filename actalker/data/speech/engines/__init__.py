@@ -1,4 +1,4 @@
-"""The engines: `names()`, and `engine(name)`, one instance a process."""
+"""The text-to-speech engines by name, and `engine(name)`, which loads one once in a process."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ ENGINES: dict[str, type[Engine]] = {
 
 @cache
 def engine(name: str) -> Engine:
-    """The engine of a name, loaded once. Raises: InputError when there is none of that name."""
+    """The engine of a name, loaded once. Raises: InputError for an unknown name."""
     return ENGINES[one_of(name, ENGINES, "engine")]()

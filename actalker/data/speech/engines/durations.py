@@ -1,4 +1,4 @@
-"""Models in ONNX that keep their durations inside: opened with one output more."""
+"""ONNX models that compute durations of phonemes but do not return them: opened with them as an output."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..symbols import Raw
 
 
 def session(path: str | Path, node: str) -> Any:
-    """An onnxruntime session of one thread; the value `node` is its last output."""
+    """An onnxruntime session of one thread, whose last output is the value `node` of the graph."""
     onnx, runtime = need("speech", "onnx"), need("speech", "onnxruntime")
     model = onnx.load(str(path))
     if not any(output.name == node for output in model.graph.output):
@@ -25,7 +25,7 @@ def session(path: str | Path, node: str) -> Any:
 
 
 def spread(letters: Sequence[str], durations: np.ndarray, seconds: float) -> list[Raw]:
-    """Letters one after the other over a sound of `seconds`, by their durations (n,)."""
+    """Letters with their times in a sound of `seconds`, one after the other, by their durations (n,)."""
     lengths = np.asarray(durations, np.float64).ravel()
     edges = np.concatenate([[0.0], np.cumsum(lengths)]) * seconds / lengths.sum()
     return [(float(a), float(b), c) for a, b, c in zip(edges[:-1], edges[1:], letters, strict=True)]

@@ -1,4 +1,4 @@
-"""What an engine of speech is."""
+"""The interface of text-to-speech engines, and what goes in and comes out."""
 
 from __future__ import annotations
 
@@ -23,22 +23,23 @@ PIP = "pip install 'actalker[speech]'"
 class Voice:
     """One voice of an engine.
 
-    `language` is a key of `sentences.SYLLABLES`, or `en`; `held`: never trained on; `alphabet`: of its
-    symbols; `group`: the row of tables that it belongs to; `share`: how often it is drawn beside the others.
+    language: a key of `sentences.SYLLABLES`, or `en`. alphabet: of its symbols, a key of `symbols.ALPHABETS`.
+    held_out: whether it is never trained on. group: of alike voices, by which tables count. share: how often
+    it is drawn, relative to the others.
     """
 
     name: str
     language: str
     licence: str
     alphabet: str
-    held: bool = False
+    held_out: bool = False
     group: str = ""
     share: float = 1.0
 
 
 @dataclass(frozen=True)
 class Line:
-    """What is to be said, and how: `pace` and `pitch` as shares of the voice's own, `seed` for its noise."""
+    """A text to say, and how: `pace` and `pitch` relative to the voice's own, `seed` for its noise."""
 
     text: str
     pace: float = 1.0
@@ -48,7 +49,10 @@ class Line:
 
 @dataclass(frozen=True, eq=False)
 class Said:
-    """What was said: sound (n,) float32 at 16 kHz; the engine's symbols with its own times, uncorrected."""
+    """Speech of an engine.
+
+    sound: (n,) float32 at 16 kHz. raw: the engine's symbols with its own times, not corrected.
+    """
 
     line: Line
     sound: np.ndarray
@@ -65,39 +69,39 @@ class Engine(ABC):
 
     @classmethod
     def missing(cls) -> str | None:
-        """What to type to have it, or to have all its voices; None where nothing is missing."""
+        """The command that installs the engine or its missing voices; None where nothing is missing."""
         return None if all(map(importlib.util.find_spec, cls.modules)) else PIP
 
     @abstractmethod
     def voices(self) -> list[Voice]:
-        """The voices that are there; none where the engine is missing."""
+        """The installed voices; none where the engine is not installed."""
 
     @abstractmethod
     def version(self) -> str:
-        """Of the engine's package."""
+        """The name and version of the engine's package."""
 
     @abstractmethod
     def say(self, voice: Voice, lines: Sequence[Line]) -> Iterator[Said]:
-        """What it says; a line that it cannot say is left out."""
+        """Say lines with a voice, in their order; a line that it cannot say is left out."""
 
     def prepare(self) -> None:  # noqa: B027 (most need nothing)
-        """What is done once, before several processes speak."""
+        """Prepare files that several processes share, once, before they start."""
 
     def fresh(self) -> None:  # noqa: B027 (most have nothing to forget)
-        """Forget what was said before: what comes depends on nothing else."""
+        """Forget what was said before, so that what comes does not depend on it."""
 
     def draw(self, voices: Sequence[Voice], rng: Random, turn: int) -> Voice:
-        """The next voice. turn: number of the stretch of speech."""
+        """The next voice, drawn by its share. turn: number of the stretch of speech."""
         return rng.choices(voices, [voice.share for voice in voices])[0]
 
 
 def packaged(name: str) -> str:
-    """Version of an installed package."""
+    """The version of an installed package."""
     return metadata.version(name)
 
 
 def at_rate(sound: np.ndarray, rate: float) -> np.ndarray:
-    """Sound (n,) float32 at 16 kHz, all of it within -1 and 1."""
+    """A sound (n,) of any rate as float32 at 16 kHz, made quieter where it exceeds [-1, 1]."""
     sound = np.asarray(sound, np.float32)
     if rate != RATE:
         sound = soxr.resample(sound, rate, RATE)

@@ -1,4 +1,4 @@
-"""espeak-ng by its library: formant voices of many languages, with an event for each phoneme."""
+"""espeak-ng through its C library: formant voices of many languages, with an event for each phoneme."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import array
 import ctypes
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +16,10 @@ from ....errors import InputError
 from ....extras import need
 from ..symbols import Raw
 from .engine import PIP, Engine, Line, Said, Voice, at_rate, packaged
+
+if TYPE_CHECKING:
+    Samples = ctypes._Pointer[ctypes.c_short]
+    Events = ctypes._Pointer["_Event"]
 
 
 def _words(text: str) -> list[str]:
@@ -71,38 +76,49 @@ _CALLBACK = ctypes.CFUNCTYPE(
 )
 
 
+def _voice(text: str, language: str, share: float, variant: str) -> Voice:
+    """A voice for training. text: language of the sentences; language, variant: espeak's names."""
+    return Voice(
+        name=f"{language}+{variant}",
+        language=text,
+        licence=LICENCE,
+        alphabet="ipa",
+        group=language,
+        share=share,
+    )
+
+
 class Espeak(Engine):
-    """GPL-3; the wheel `espeakng-loader` brings library and data. About 300 times as fast as speech."""
+    """espeak-ng (GPL-3); the wheel `espeakng-loader` brings library and data. 300 times as fast as speech."""
 
     name = "espeak"
     minutes = (55, 4)
     modules = ("espeakng_loader",)
 
     def __init__(self) -> None:
-        self._library: Any = None
+        self._library: ctypes.CDLL | None = None
         self._pcm = array.array("h")
         self._marks: list[tuple[float, str]] = []
         self._rate = 0
 
     def version(self) -> str:
+        """The version of `espeakng-loader`."""
         return f"espeakng-loader {packaged('espeakng-loader')}"
 
     def voices(self) -> list[Voice]:
+        """All voices, each of a language and a variant of the speaker."""
         if self.missing():
             return []
-        found = [("en", language, share) for language, share in ENGLISH.items()]
-        found += [(text, language, 1.0) for language, text in LANGUAGES.items()]
+        languages = [("en", language, share) for language, share in ENGLISH.items()]
+        languages += [(text, language, 1.0) for language, text in LANGUAGES.items()]
+        reserved = [(text, text, 1.0) for text in HELD_LANGUAGES] + [("en", "en-us", 2.0)]
         return [
-            *(
-                Voice(f"{v}+{w}", text, LICENCE, "ipa", False, v, share)
-                for text, v, share in found
-                for w in VARIANTS
-            ),
-            *(Voice(f"{v}+{w}", v, LICENCE, "ipa", True, v) for v in HELD_LANGUAGES for w in HELD_VARIANTS),
-            *(Voice(f"en-us+{w}", "en", LICENCE, "ipa", True, "en-us", 2.0) for w in HELD_VARIANTS),
+            *(_voice(*language, w) for language in languages for w in VARIANTS),
+            *(replace(_voice(*language, w), held_out=True) for language in reserved for w in HELD_VARIANTS),
         ]
 
     def say(self, voice: Voice, lines: Sequence[Line]) -> Iterator[Said]:
+        """Say lines; the symbols are IPA, with times of espeak's phoneme events."""
         library = self._loaded()
         for line in lines:
             if not self._choose(voice.name):
@@ -114,7 +130,8 @@ class Espeak(Engine):
             library.espeak_SetParameter(PITCH_RANGE, 20 + line.seed % 60, 0)
             text = line.text.encode()
             size = ctypes.c_size_t(len(text) + 1)
-            library.espeak_Synth(text, size, 0, CHARACTERS, 0, UTF8 | END_PAUSE, None, None)
+            options = (0, CHARACTERS, 0, UTF8 | END_PAUSE)  # begin, of which kind, end, flags
+            library.espeak_Synth(text, size, *options, None, None)
             library.espeak_Synchronize()
             sound = np.frombuffer(self._pcm.tobytes(), np.int16).astype(np.float32) / 32768
             ends = [start for start, _ in self._marks[1:]] + [len(sound) / self._rate]
@@ -127,7 +144,7 @@ class Espeak(Engine):
             yield Said(line, at_rate(np.concatenate([silence, sound]), self._rate), raw)
 
     def phonemes(self, text: str, language: str) -> str:
-        """IPA of a text, words apart, with marks of stress."""
+        """The IPA of a text, with spaces between words and marks of stress; empty for an unknown language."""
         library = self._loaded()
         if not self._choose(language):
             return ""
@@ -144,6 +161,7 @@ class Espeak(Engine):
         return ", ".join(clauses)
 
     def fresh(self) -> None:
+        """Unload the library: its static variables depend on what was said before."""
         if self._library is None:
             return
         self._library.espeak_Terminate()
@@ -152,14 +170,16 @@ class Espeak(Engine):
             _ctypes.dlclose(handle)
 
     def _choose(self, voice: str) -> bool:
+        """Switch to a voice; false where there is none of that name."""
         return bool(self._loaded().espeak_SetVoiceByName(voice.encode()) == 0)
 
     def _seed(self, seed: int) -> None:
-        """Of the noise of the Klatt voices, which the C library draws."""
+        """Set the seed of the noise of the Klatt voices, which the C library draws."""
         with suppress(OSError, AttributeError, TypeError):  # Windows has it elsewhere
             ctypes.CDLL(None).srand(seed)
 
-    def _loaded(self) -> Any:
+    def _loaded(self) -> ctypes.CDLL:
+        """The library, loaded and initialised. Raises: InputError where it does not load."""
         if self._library is None:
             loader = need("speech", "espeakng_loader")
             try:
@@ -174,7 +194,8 @@ class Espeak(Engine):
             self._library = library
         return self._library
 
-    def _heard(self, samples: Any, count: int, events: Any) -> int:
+    def _heard(self, samples: Samples, count: int, events: Events) -> int:
+        """espeak's callback with a piece of sound and its events; returns 0 to go on."""
         if count > 0:
             self._pcm.extend(samples[:count])
         index = 0

@@ -1,4 +1,4 @@
-"""Festival: English, Italian, Czech and Finnish voices of Debian's packages, many sentences a process."""
+"""Festival: English, Italian, Czech and Finnish voices of Debian's packages; many sentences a process."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ SCHEME = """
 
 
 class Festival(Engine):
-    """MIT-Festival; its voices are under licences of their own."""
+    """The engine Festival (licence MIT-Festival), whose voices have licences of their own."""
 
     name = "festival"
     minutes = (27, 5)
@@ -53,28 +53,33 @@ class Festival(Engine):
 
     @classmethod
     def missing(cls) -> str | None:
-        there = _there()
+        """The command that installs the missing packages of Debian, or None."""
+        installed = _installed()
         packages = ["festival"] * (shutil.which("festival") is None)
-        packages += [package for name, (_, package, *_) in VOICES.items() if name not in there]
+        packages += [package for name, (_, package, *_) in VOICES.items() if name not in installed]
         return f"apt-get install {' '.join(packages)}" if packages else None
 
     def version(self) -> str:
+        """The version that the program prints."""
         shown = subprocess.run(["festival", "--version"], capture_output=True, text=True).stdout
-        found = re.search(r"System: ([\d.]+)", shown)
-        return f"festival {found[1] if found else 'unknown'}"
+        match = re.search(r"System: ([\d.]+)", shown)
+        return f"festival {match[1] if match else 'unknown'}"
 
     def voices(self) -> list[Voice]:
-        there = _there()
+        """The voices whose packages are installed."""
+        installed = _installed()
         return [
-            Voice(name, language, licence, ALPHABETS[language], name in HELD, name)
+            Voice(name, language, licence, ALPHABETS[language], held_out=name in HELD, group=name)
             for name, (_, _, language, licence) in VOICES.items()
-            if name in there
+            if name in installed
         ]
 
     def draw(self, voices: Sequence[Voice], rng: Random, turn: int) -> Voice:
-        return voices[turn % len(voices)]  # in turn: a process has one voice
+        """The voices in turn, because a process has one voice."""
+        return voices[turn % len(voices)]
 
     def say(self, voice: Voice, lines: Sequence[Line]) -> Iterator[Said]:
+        """Say lines in one process; those after one that ends the process are left out."""
         encoding = ENCODINGS[voice.language]
         with tempfile.TemporaryDirectory(prefix="actalker-festival-") as folder:
             script = [SCHEME, f"({VOICES[voice.name][0]})"]
@@ -91,23 +96,25 @@ class Festival(Engine):
             with suppress(subprocess.TimeoutExpired):
                 subprocess.run(["festival", "-b", str(path)], capture_output=True, timeout=LONGEST)
             for number, line in enumerate(lines):
-                wav, told = Path(folder) / f"{number}.wav", Path(folder) / f"{number}.txt"
-                if wav.is_file() and told.is_file():  # a letter that a voice cannot read ends the process
+                wav, listing = Path(folder) / f"{number}.wav", Path(folder) / f"{number}.txt"
+                if wav.is_file() and listing.is_file():  # a letter that a voice cannot read ends the process
                     sound, rate = read_wave(wav)
-                    yield Said(line, at_rate(sound, rate), _raw(told.read_text(encoding, "replace")))
+                    yield Said(line, at_rate(sound, rate), _raw(listing.read_text(encoding, "replace")))
 
 
-def _raw(told: str) -> list[Raw]:
+def _raw(listing: str) -> list[Raw]:
+    """The phones of a sentence with their times, from lines of end, name and stress."""
     raw: list[Raw] = []
     at = 0.0
-    for row in told.splitlines():
+    for row in listing.splitlines():
         end, symbol, stress = row.split()
         raw.append((at, float(end), (STRESS if stress in ("1", "2") else "") + symbol))
         at = float(end)
     return raw
 
 
-def _there() -> set[str]:
+def _installed() -> set[str]:
+    """The names of the installed voices; none without the program."""
     if shutil.which("festival") is None:
         return set()
     done = subprocess.run(["festival", "-b", "(print (voice.list))"], capture_output=True, text=True)

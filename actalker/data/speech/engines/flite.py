@@ -1,4 +1,4 @@
-"""Flite: English voices, one process a sentence, which prints the ends of its phones."""
+"""Flite: English voices; each sentence is said by a process, which prints the ends of its phones."""
 
 from __future__ import annotations
 
@@ -20,26 +20,33 @@ HELD = ("rms",)
 
 
 class Flite(Engine):
-    """MIT-Festival; Debian's package `flite`."""
+    """The engine Flite (licence MIT-Festival), Debian's package `flite`."""
 
     name = "flite"
     minutes = (22, 3)
 
     @classmethod
     def missing(cls) -> str | None:
+        """The command that installs Debian's package, or None."""
         return None if shutil.which("flite") else "apt-get install flite"
 
     def version(self) -> str:
+        """The version that the program prints."""
         return f"flite {_version()}"
 
     def voices(self) -> list[Voice]:
+        """The voices that the program was built with."""
         if shutil.which("flite") is None:
             return []
-        there = subprocess.run(["flite", "-lv"], capture_output=True, text=True).stdout.split()
-        names = [name for name in PITCHES if name in there]
-        return [Voice(name, "en", LICENCE, "arpabet", name in HELD, name) for name in names]
+        listed = subprocess.run(["flite", "-lv"], capture_output=True, text=True).stdout.split()
+        return [
+            Voice(name, "en", LICENCE, "arpabet", held_out=name in HELD, group=name)
+            for name in PITCHES
+            if name in listed
+        ]
 
     def say(self, voice: Voice, lines: Sequence[Line]) -> Iterator[Said]:
+        """Say lines, each by a process; those that it fails on are left out."""
         with tempfile.TemporaryDirectory(prefix="actalker-flite-") as folder:
             path = Path(folder) / "said.wav"
             for line in lines:
@@ -65,5 +72,5 @@ class Flite(Engine):
 @lru_cache(maxsize=1)
 def _version() -> str:
     shown = subprocess.run(["flite", "--version"], capture_output=True, text=True).stdout
-    found = re.search(r"flite-([\w.]+)", shown)
-    return found[1] if found else "unknown"
+    match = re.search(r"flite-([\w.]+)", shown)
+    return match[1] if match else "unknown"

@@ -16,7 +16,10 @@ DURATIONS = "/Clip_output_0"
 
 
 class Hibari(Engine):
-    """Apache-2.0, weights in the wheel `hibari-tts` (only its first voice; others would be downloaded)."""
+    """The engine hibari (Apache-2.0): the first voice, whose weights come in the wheel `hibari-tts`.
+
+    Other voices would be downloaded.
+    """
 
     name = "hibari"
     minutes = (25, 0)
@@ -27,12 +30,15 @@ class Hibari(Engine):
         self._session: Any = None
 
     def version(self) -> str:
+        """The version of `hibari-tts`."""
         return f"hibari-tts {packaged('hibari-tts')}"
 
     def voices(self) -> list[Voice]:
-        return [] if self.missing() else [Voice("heart", "en", LICENCE, "kokoro", False, "heart")]
+        """The one voice, where the packages are installed."""
+        return [] if self.missing() else [Voice("heart", "en", LICENCE, "kokoro", group="heart")]
 
     def say(self, voice: Voice, lines: Sequence[Line]) -> Iterator[Said]:
+        """Say lines; those without a phoneme are left out. Times are the model's durations."""
         if self._model is None:
             self._model = need("speech", "hibari").Hibari()
             self._session = session(self._model.model_path, DURATIONS)

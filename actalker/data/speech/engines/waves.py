@@ -9,7 +9,10 @@ import numpy as np
 
 
 def read_wave(path: Path) -> tuple[np.ndarray, int]:
-    """Sound (n,) float32 and its rate, of a mono file of 16 bits."""
+    """The sound (n,) float32 in [-1, 1] of a mono file of 16 bits, and its rate.
+
+    Raises: ValueError for other formats.
+    """
     with wave.open(str(path)) as file:
         if file.getnchannels() != 1 or file.getsampwidth() != 2:
             raise ValueError(f"{path}: is not mono of 16 bits")
