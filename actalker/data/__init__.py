@@ -1,0 +1,1 @@
+"""Training data: preparation of real clips, data sets that read them, and synthetic clips and speech."""

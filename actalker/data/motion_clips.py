@@ -83,7 +83,7 @@ class MotionClipDataset(ClipSet[Performance]):
     ) -> None:
         super().__init__(config, training, index)
         self.speech = speech_of(config.audio)
-        self.kept: dict[int, Material] = {}
+        self.materials: dict[int, Material] = {}
         self.room = KEPT
 
     def usable(self, clips: Sequence[Clip]) -> Sequence[Clip]:
@@ -135,7 +135,7 @@ class MotionClipDataset(ClipSet[Performance]):
         opened = {name: gates.values(name, config.frames, rate) * shown[name] for name in self.signals}
         parts = {name: numbers if signal.asks else np.zeros_like(numbers) for name, signal in has.items()}
         return Performance(
-            own=torch.from_numpy(portrait),
+            portrait=torch.from_numpy(portrait),
             parts=torch.from_numpy(np.stack([parts[name] for name in self.signals])),
             shown=torch.from_numpy(np.stack([shown[name] for name in self.signals])),
             arrays={name: signal.arrays for name, signal in has.items()},
@@ -147,11 +147,11 @@ class MotionClipDataset(ClipSet[Performance]):
 
     def material(self, index: int) -> Material:
         """What samples need of clip `index`, kept in memory up to KEPT bytes of clips. Raises: Damaged."""
-        if index in self.kept:
-            return self.kept[index]
+        if index in self.materials:
+            return self.materials[index]
         material = self._read(self.clips[index])
         if material.size <= self.room:
-            self.kept[index] = material
+            self.materials[index] = material
             self.room -= material.size
         return material
 

@@ -26,7 +26,7 @@ PACKAGES = {
 }
 WAITS = (0.5, 2.0, 8.0)  # seconds before a store that fails is asked again
 SILENT = 60.0  # seconds without a byte after which a web server counts as gone
-AGAIN = (408, 425, 429)  # refusals of a moment, beside what is 500 and above
+AGAIN = (408, 425, 429)  # HTTP errors below 500 that may pass
 Store = Any  # a file system of fsspec, which has no types
 T = TypeVar("T")
 log = logging.getLogger("actalker")

@@ -23,9 +23,9 @@ from .sources import INDEX, Shard, ShardIndex, find_shards
 
 SAMPLE = re.compile(r"((?:.*/)?[^/.]+)\.([^/]+)", re.DOTALL)  # WebDataset's key and suffix
 PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
-BLANK = 1 << 20  # bytes of zeros behind a tar file's end that mean nothing
-NEAR = 1 << 16  # bytes between members that are read along
-ASKED = 16  # requests at once while shards are looked through
+BLANK = 1 << 20  # most zero bytes after a tar file that mean nothing
+NEAR = 1 << 16  # most bytes between members that are read in one piece
+ASKED = 16  # shards whose clips are listed at once
 log = logging.getLogger("actalker")
 
 

@@ -173,7 +173,7 @@ def _remote_folder(folder: str, indices: dict[str, Indices]) -> list[str]:
 
 
 def _local(name: str) -> Path:
-    """A path, or what a `file:` address stands for; `Path.as_uri` writes it with escapes."""
+    """The path that a name or a `file:` address stands for, with or without the escapes of `Path.as_uri`."""
     if not name.startswith("file:"):
         return Path(name).expanduser()
     path = name.removeprefix("file:")

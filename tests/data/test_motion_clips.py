@@ -129,7 +129,7 @@ def test_a_window_is_the_clips_motion_and_sound(made):
         if clip.name == "quiet.mp4":
             whole[26:, 54:60] = (absolute - absolute[26])[26:, 54:60]
         own[follows], whole[:, follows] = 0, 0
-        assert np.allclose(sample.own.numpy(), own, atol=1e-5)
+        assert np.allclose(sample.portrait.numpy(), own, atol=1e-5)
         driver = of(sample, "expression.numbers").numpy()
         near = [np.abs(whole[k : k + FRAMES] - driver).max() for k in range(37 - FRAMES)]
         start = int(np.argmin(near))

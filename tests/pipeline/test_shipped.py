@@ -52,7 +52,7 @@ def sampled(model, batch):
     told = conditions(model, batch)
     settings = model.config.sampling
     noise = torch.randn((1, 1, 4, 32, 32), generator=torch.Generator().manual_seed(0))
-    x = noise.expand(len(batch.own), -1, -1, -1, -1) * settings.sigma_max
+    x = noise.expand(len(batch.portrait), -1, -1, -1, -1) * settings.sigma_max
     for now, then in ((settings.sigma_max, settings.sigma_min), (settings.sigma_min, 0.0)):
         clean = model.denoise(x, torch.full((len(x),), now), told)
         x = clean + (x - clean) * then / now
@@ -120,7 +120,7 @@ def test_lips_meet_where_an_articulation_closes(tiny, performances):
     for lips in (open_lips, shut_lips):
         arrays = {**performances.arrays, "audio": {"articulators": lips}}
         made, _ = sampled(tiny, gated(replace(performances, arrays=arrays), audio=1.0))
-        gaps.append(opening(performances.own + made))
+        gaps.append(opening(performances.portrait + made))
     assert np.mean(gaps[1] < 0.2 * gaps[0]) > 0.8
 
 

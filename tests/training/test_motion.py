@@ -59,7 +59,7 @@ def test_a_signal_alone_moves_the_whole_face_and_beside_others_its_own_region(ba
 
 def test_regions_of_numbers_are_those_of_the_map(batch):
     """What a number's map says lies inside the region that the number is said to be of."""
-    known = number_regions(batch.own)
+    known = number_regions(batch.portrait)
     for name in ("mouth", "upper"):
         mask, basis = face_map().regions[name], face_map().basis
         inside = (abs(basis * mask).sum((1, 2, 3)) > 0) & (known[name].numpy() == 0)
@@ -72,7 +72,7 @@ def test_the_network_is_told_what_a_drawn_portrait_tells_it(batch, model):
     assert {name: t.shape[2] for name, t in told.tokens.items()} == TOKENS
     own = model.codec.read(told.reference[:, -4:])
     follow = torch.tensor([name.startswith("eyeLook") for name in NUMBERS])
-    torch.testing.assert_close(own[:, ~follow], batch.own[:, ~follow], atol=2e-3, rtol=0)
+    torch.testing.assert_close(own[:, ~follow], batch.portrait[:, ~follow], atol=2e-3, rtol=0)
 
 
 def test_without_regions_each_signal_acts_on_the_whole_face(batch, model):

@@ -31,9 +31,9 @@ from .looks import (
     with_lips,
 )
 
-BEFORE = 4.0  # seconds that events begin before a clip does
-EVENTS = (0.1, 0.5, 1.2, 2.5)  # expressions a second, of faces that are calm, usual, lively, never at rest
-HOW_LIVELY = (0.2, 0.35, 0.3, 0.15)  # how many are
+BEFORE = 4.0  # seconds before a clip from which on events can begin
+EVENTS = (0.1, 0.5, 1.2, 2.5)  # expressions a second of faces that are calm, usual, lively, never at rest
+HOW_LIVELY = (0.2, 0.35, 0.3, 0.15)  # shares of these faces
 STILL_HEAD = 0.12  # share of clips whose head does not move
 OFTEN = {
     "smile": 4,
@@ -45,7 +45,7 @@ OFTEN = {
     "yawn": 0.4,
     "tongue": 0.3,
 }
-UNITS: dict[tuple[str, ...], tuple[float, float]] = {  # what moves alone: how often, and at most
+UNITS: dict[tuple[str, ...], tuple[float, float]] = {  # parts that move alone: how often, and how far at most
     ("jawOpen",): (5, 0.9),
     ("mouthSmile",): (4, 1),
     ("mouthPucker",): (4, 1),
@@ -77,9 +77,9 @@ UNITS: dict[tuple[str, ...], tuple[float, float]] = {  # what moves alone: how o
     ("cheekPuff",): (0.5, 1),
     ("tongueOut",): (0.3, 1),
 }
-ONE_SIDE = 0.15  # of events that can be on one side alone
-SKEW = 0.08  # of a side, standard deviation: no face is even
-PARTS_APART = 0.2  # the same of an expression's parts
+ONE_SIDE = 0.15  # share of movements of parts that are mostly on one side
+SKEW = 0.08  # standard deviation of the factor on a side, because no face is even
+PARTS_APART = 0.2  # standard deviation of the logarithm of the factors on an expression's parts
 CLOSED = (
     "mouthPucker",
     "mouthPress",
@@ -92,15 +92,15 @@ CLOSED = (
 )
 NODS = 0.12  # nods and shaken heads a second, of a usual face
 RISES, HOLDS, FALLS = (
-    ((0.10, 0.25), (0.3, 0.8), (0.3, 0.8)),  # a flash, what stays for a while, what stays long
+    ((0.10, 0.25), (0.3, 0.8), (0.3, 0.8)),  # seconds of a short event, a usual one and a long one
     ((0.05, 0.4), (0.4, 2.0), (2.0, 8.0)),
     ((0.2, 0.5), (0.35, 1.0), (0.4, 1.2)),
 )
-LENGTHS = (0.3, 0.55, 0.15)
+LENGTHS = (0.3, 0.55, 0.15)  # shares of these events
 LID_CLOSES, LID_SHUT, LID_OPENS = (0.06, 0.10), (0.02, 0.06), (0.12, 0.20)  # seconds
 LEANS = np.array([[0.02, 0.0, 0.0], [0.0, 0.02, -0.05], [0.06, 0.0, 0.0]])  # cm of x, y, z a degree turned
 SWAY = np.geomspace(0.08, 1.6, 6)  # Hz
-NECK = 0.25  # seconds by which a head is slower than eyes, at least
+NECK = 0.25  # seconds that a head takes at least to follow the eyes
 
 _EXPRESSIONS = np.stack([named(one) for one in EXPRESSIONS.values()])
 _HOW_OFTEN = np.array([OFTEN.get(name, 1.0) for name in EXPRESSIONS])
@@ -111,7 +111,7 @@ _UNITS_OFTEN /= _UNITS_OFTEN.sum()
 _UNIT_CLOSED = np.array([names[0].startswith(CLOSED) for names in UNITS])
 _LEFT = np.array([name.endswith("_L") for name in NUMBERS])
 _RIGHT = np.array([name.endswith("_R") for name in NUMBERS])
-_OTHER = np.array(  # the number of the other side, of a mirrored face
+_OTHER = np.array(  # the index of each number's counterpart in a mirrored face
     [
         PLACE[{"_L": f"{name[:-2]}_R", "_R": f"{name[:-2]}_L"}.get(name[-2:], _swapped)]
         for name in NUMBERS

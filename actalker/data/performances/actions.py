@@ -17,9 +17,9 @@ import numpy as np
 from ...heads.face_map import NUMBERS
 from .looks import EXPRESSIONS, PITCH, ease, named
 
-SWING = 2.0  # Hz of nods and shaken heads: the text encoder is told waves of this rate
-KEEPS = 0.7  # of a nod that the eyes take back, to stay on the viewer
-SHORT = 0.4  # of a phase that is the most a rise or a fall takes
+SWING = 2.0  # Hz of nods and shaken heads; the text encoder's input has waves of this rate
+KEEPS = 0.7  # share of a nod that the eyes undo, to stay on the viewer
+SHORT = 0.4  # largest share of a phase that a rise or a fall takes
 BLINK = (0.08, 0.04, 0.16)  # seconds that lids close, are shut, open
 AGAIN = 0.40  # seconds from one blink to the next
 

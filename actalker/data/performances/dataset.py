@@ -104,7 +104,7 @@ class PerformanceDataset(Dataset):
                 f"{self.length}, or longer data.seconds"
             )
         self.talk = Talk(config.speech)
-        self.kept: dict[int, Material] = {}
+        self.materials: dict[int, Material] = {}
 
     def __len__(self) -> int:
         return self.count
@@ -115,9 +115,9 @@ class PerformanceDataset(Dataset):
 
     def material(self, index: int) -> Material:
         """Performance `index`, made where it is not in memory."""
-        if index not in self.kept:
-            self.kept[index] = self._make(np.random.default_rng((self.config.seed, index, 0)))
-        return self.kept[index]
+        if index not in self.materials:
+            self.materials[index] = self._make(np.random.default_rng((self.config.seed, index, 0)))
+        return self.materials[index]
 
     def _make(self, rng: np.random.Generator) -> Material:
         frames, fps = self.length, self.config.fps
@@ -171,7 +171,7 @@ class PerformanceDataset(Dataset):
             "text": {"bytes": torch.from_numpy(text.bytes), "timing": timing},
         }
         return Performance(
-            own=torch.from_numpy(portrait),
+            portrait=torch.from_numpy(portrait),
             parts=torch.from_numpy(np.stack([parts[name] for name in signals])),
             shown=torch.from_numpy(np.stack([shown[name] for name in signals])),
             arrays={name: arrays[name] for name in signals},

@@ -180,8 +180,8 @@ def named(values: Mapping[str, float]) -> np.ndarray:
 def with_lips(numbers: np.ndarray) -> np.ndarray:
     """Numbers (f, 62) for drawing, from numbers whose mouthClose is how far the lips are held shut.
 
-    The lips part by the gap of the other coefficients, less up to SEAL cm where they are held shut, and never
-    overlap.
+    The lips part by the gap of the other coefficients, less up to SEAL cm where they are held shut. They
+    never overlap.
     """
     closed, gap = np.clip(numbers[:, SHUT], 0, 1), gap_of(numbers)
     out = numbers.copy()

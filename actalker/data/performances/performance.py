@@ -19,8 +19,8 @@ class Performance(Gated):
     """A stretch of one performance, or a batch of them with a leading axis b.
 
     Motion is in the numbers of `heads.face_map`, relative, (..., 62).
-    own: (62,) the portrait's expression. parts: (n, f, 62) the motion that each signal asks for, before its
-    gate and its region. shown: (n, f) in {0, 1}, whether the signal's input shows that motion: a driver's
+    portrait: (62,) the portrait's expression. parts: (n, f, 62) the motion that each signal asks for, before
+    its gate and its region. shown: (n, f) in {0, 1}, whether the signal's input shows that motion: a driver's
     face is not seen in every frame.
     arrays: as `Gated`; `audio` has articulators (f, 9) or the audio encoder's features, `expression` numbers
     (f, 62) as a tracker reads them, and their confidence (f,).
@@ -29,10 +29,10 @@ class Performance(Gated):
     index: its number in its source, for messages.
     """
 
-    STILL: ClassVar[tuple[str, ...]] = (*Gated.STILL, "own")
+    STILL: ClassVar[tuple[str, ...]] = (*Gated.STILL, "portrait")
     BY_SIGNAL: ClassVar[tuple[str, ...]] = ("gates", "parts", "shown")
 
-    own: Tensor
+    portrait: Tensor
     parts: Tensor
     shown: Tensor
     arrays: Arrays

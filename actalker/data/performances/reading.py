@@ -18,7 +18,7 @@ from ...heads.track import WIDEST, WINK
 from ...heads.zips import smoothstep
 from .looks import COUNT, PLACE, SHUT, gap_of
 
-READ: dict[str, tuple[float, float, float]] = {  # of 1 what is read; error; error where nothing moves
+READ: dict[str, tuple[float, float, float]] = {  # gain; deviation of the error; the same where nothing moves
     "browDown": (0.20, 0.094, 0.028),
     "browInnerUp": (0.45, 0.059, 0.010),
     "browOuterUp": (0.54, 0.053, 0.011),
@@ -55,7 +55,7 @@ READ: dict[str, tuple[float, float, float]] = {  # of 1 what is read; error; err
     "gaze right": (0.58, 1.23, 0.21),
     "gaze down": (0.30, 1.34, 0.21),
 }  # cheekPuff, jawForward, tongueOut are not read at all
-CROSS: dict[tuple[str, str], float] = {  # what is read of another number's 1, largest first
+CROSS: dict[tuple[str, str], float] = {  # (source, target): what the target reads where the source is 1
     ("eyeBlink", "gaze down"): 6.0,  # of either eye
     ("eyeBlink", "eyeWide"): -0.42,
     ("eyeBlink", "eyeSquint"): 0.10,
@@ -87,19 +87,19 @@ CROSS: dict[tuple[str, str], float] = {  # what is read of another number's 1, l
     ("mouthShrugLower", "mouthRollLower"): 0.12,
     ("mouthRollLower", "mouthRollUpper"): 0.10,
 }
-OTHER_SIDE = 0.2  # of what is read of one side goes to the other
-VARIES = 0.25  # of a gain, from driver to driver (natural logarithm)
-CLEARER = 0.25  # of what reading loses on drawn heads, a filmed one shows at most: it has folds and shade
+OTHER_SIDE = 0.2  # share of one side's reading that goes to the other side
+VARIES = 0.25  # deviation of a gain's natural logarithm from driver to driver
+CLEARER = 0.25  # most of a drawn head's loss that a filmed one recovers: it has folds and shade
 FILMED = {"browDown": (0.30, 0.030), "browInnerUp": (0.50, 0.035)}  # gain and error there: brows fold most
-LESS = 0.6  # of that share, by which errors are smaller
-STAYS, PLACE_STAYS = 0.92, 0.98  # of an error that is still there a frame later; of the place's
-FULL = 0.7  # coefficients that move together where errors are whole; 10 degrees count as much as 1
-WHOLE = 1.4  # times the error over all frames: where much moves, what is cut off at 0 restored
-TAKES = 0.15  # share of drivers that are a phone's takes: every coefficient, hardly any error, no place
+LESS = 0.6  # how much of CLEARER also lowers the errors
+STAYS, PLACE_STAYS = 0.92, 0.98  # share of an error, and of a place's, that is left a frame later
+FULL = 0.7  # sum of moving coefficients at which errors are full; 10 degrees count as 1
+WHOLE = 1.4  # factor on the errors where much moves: READ has averages, also over frames clipped at 0
+TAKES = 0.15  # share of drivers that are takes of a phone: every coefficient, hardly any error, no place
 TAKE_VARIES, TAKE_ERROR, TAKE_ANGLE = 0.15, 0.012, 0.2
 LOST, LOSSES, LOST_FOR = 0.2, 3, (1, 25)  # share of clips that lose the face; how often at most; frames
-HARDLY, LIPS_VARY = (0.08, 0.25), 0.12  # cm between lips that are read as shut, and as parted
-BETWEEN = 0.25  # share of clips whose frames lie between the driver's own
+HARDLY, LIPS_VARY = (0.08, 0.25), 0.12  # cm at which lips are read as shut and as parted; deviation of a gain
+BETWEEN = 0.25  # share of clips whose frames lie between those of the driver
 OWN = (0.02, 0.14)  # coefficients of a driver's rest, which reading keeps within [0, 1]
 LEAST_SURE = 0.3
 

@@ -37,7 +37,7 @@ NO_BASE, HELD_BASE = 0.25, 0.08  # shares of scripts without a base text, and wi
 PARTS = ("eyes", "eyebrows", "mouth", "tongue", "jaw", "lips")  # wordings about these have no other subject
 LENGTH = (0.5, 2.6)  # seconds of a phase
 GAP = (0.0, 1.0)  # between phases
-THEN, AND, MILDLY, OVERLAP = 0.15, 0.12, 0.1, 0.1  # how often
+THEN, AND, MILDLY, OVERLAP = 0.15, 0.12, 0.1, 0.1  # chances
 MOST = 5  # phases and steps of a drawn script
 
 

@@ -1,8 +1,8 @@
 """The expressions of faces in portraits, drawn at random with the statistics of fits to photographs.
 
 There are four kinds of mouths; for each, every number has a normal distribution cut off at 0, and the face's
-sides differ. The constants are what `python benchmarks/sitters.py PORTRAITS` prints for 210 generated
-portraits.
+sides differ. The constants are those that `python benchmarks/sitters.py PORTRAITS` prints
+for 210 generated portraits.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from .looks import COUNT, DOWN, PITCH, RIGHT, ROLL, SHUT, YAW
 
 KINDS = ("closed", "parted", "teeth", "laugh")
 SEEN = (0.75, 0.07, 0.09, 0.09)  # share of each kind among the portraits
-DRAWN = (0.6, 0.13, 0.14, 0.13)  # what is drawn: what is rare is to be met often enough
+DRAWN = (0.6, 0.13, 0.14, 0.13)  # share of each kind that is drawn: more of the rare ones
 OPENINGS = ((0.0, 0.0), (0.25, 1.0), (0.2, 0.8), (0.8, 1.6))  # cm between the lips of each kind
-SHARED: dict[str, tuple[float, float]] = {  # middle and deviation, of all kinds alike
+SHARED: dict[str, tuple[float, float]] = {  # mean and standard deviation, the same for all kinds
     "browDown": (0.37, 0.24),
     "browInnerUp": (-0.23, 0.39),
     "browOuterUp": (-0.17, 0.32),
@@ -35,7 +35,7 @@ SHARED: dict[str, tuple[float, float]] = {  # middle and deviation, of all kinds
     "mouthFrown": (0.06, 0.15),
 }
 NONE = (-1.0, 0.1)
-MOUTHS: dict[str, tuple[tuple[float, float], ...]] = {  # the same of each kind
+MOUTHS: dict[str, tuple[tuple[float, float], ...]] = {  # mean and standard deviation for each kind
     "jawOpen": ((-0.07, 0.07), (0.05, 0.09), (0.05, 0.07), (0.23, 0.12)),
     "mouthDimple": ((-0.03, 0.06), (-0.01, 0.05), (-0.22, 0.18), (-0.03, 0.03)),
     "mouthFunnel": (NONE, (0.03, 0.06), (0.0, 0.02), NONE),
@@ -48,7 +48,7 @@ MOUTHS: dict[str, tuple[tuple[float, float], ...]] = {  # the same of each kind
     "mouthStretch": ((-0.03, 0.17), (0.04, 0.12), (-0.04, 0.26), (0.08, 0.27)),
     "mouthUpperUp": ((-0.03, 0.11), (0.02, 0.11), (0.14, 0.09), (0.27, 0.12)),
 }
-TOGETHER: dict[str, float] = {  # correlation of both sides; of others SIDES
+TOGETHER: dict[str, float] = {  # correlation of the two sides; for others it is SIDES
     "browInnerUp": 0.96,
     "browOuterUp": 0.86,
     "eyeBlink": 0.9,
@@ -59,8 +59,8 @@ TOGETHER: dict[str, float] = {  # correlation of both sides; of others SIDES
 }
 SIDES = 0.6
 TURNED, NODDED = (9.8, 6.5, 3.0), 6.7  # degrees: deviations of yaw, pitch, roll; the mean pitch
-# of the roll the portraits tell nothing, they were levelled: 0.7
-BACK, LOOKS = (-0.41, -0.30), (4.3, 3.4)  # gaze a degree of yaw and pitch, and its own deviation, degrees
+# the roll's 3.0 is a guess: the portraits were levelled, so they show 0.7
+BACK, LOOKS = (-0.41, -0.30), (4.3, 3.4)  # gaze per degree of yaw and pitch, and its deviation, degrees
 HALF_SHUT = 0.05  # share of portraits with lids at half mast, which the generated ones do not show
 MOST = (30.0, 22.0, 15.0)  # degrees
 

@@ -30,10 +30,10 @@ def truth(batch: Performance) -> Tensor:
 
     Beside other signals each acts in its own region, alone on the whole face.
     """
-    known, names = number_regions(batch.own), batch.names()
+    known, names = number_regions(batch.portrait), batch.names()
     gates = {name: batch.gates[:, k] for k, name in enumerate(names)}
-    regions = {name: known[SIGNALS[name].region].expand(len(batch.own), 1, 1, -1) for name in names}
-    whole = known["face"].expand(len(batch.own), 1, 1, -1)
+    regions = {name: known[SIGNALS[name].region].expand(len(batch.portrait), 1, 1, -1) for name in names}
+    whole = known["face"].expand(len(batch.portrait), 1, 1, -1)
     widened = widen_regions(regions, gates, whole)
     return batch.asked({name: region[:, 0, 0] for name, region in widened.items()})
 
@@ -48,18 +48,18 @@ def check_fits(model: TalkingHeadModel) -> None:
 
 
 def conditions(model: TalkingHeadModel, batch: Performance) -> Conditions:
-    """The conditions of a model's network for a batch, as for portraits with the expression `own`.
+    """The conditions of a model's network for a batch, as for portraits with the expression `portrait`.
 
     Raises: InputError where the model and the batch do not fit.
     """
     check_fits(model)
-    b, f = len(batch.own), batch.gates.shape[-1]
+    b, f = len(batch.portrait), batch.gates.shape[-1]
     gates, tokens = batch.by_signal(model.signals), batch_tokens(model, batch)
-    laid = {name: torch.from_numpy(m).to(batch.own) for name, m in face_map().regions.items()}
+    laid = {name: torch.from_numpy(m).to(batch.portrait) for name, m in face_map().regions.items()}
     over = {name: mask.expand(b, f, -1, -1) for name, mask in laid.items()}
     regions = widen_regions({s: over[SIGNALS[s].region] for s in tokens}, gates, over["face"])
-    places = torch.from_numpy(face_map().places).to(batch.own).expand(b, -1, -1, -1)
-    reference = torch.cat([places, model.codec.lay(batch.own)], 1)  # as of a `DrawnPortrait`
+    places = torch.from_numpy(face_map().places).to(batch.portrait).expand(b, -1, -1, -1)
+    reference = torch.cat([places, model.codec.lay(batch.portrait)], 1)  # as of a `DrawnPortrait`
     masks = {name: over[name] for name in ("face", "mouth")}
     return model.conditions(
         portrait=None,

@@ -1,1 +1,1 @@
-"""From what users have to shards: read a source, take every clip through the stages, write what is good."""
+"""The preparation of real clips: reads a source, takes clips through stages, writes shards of good ones."""

@@ -166,6 +166,6 @@ def _annotated(
 
 
 def _stem(clip: str) -> str:
-    """The clip's name without a video's suffix: HDTF's clips have one."""
+    """A clip's name without the suffix of a video, which HDTF's clips have."""
     head, dot, tail = clip.rpartition(".")
     return head if f"{dot}{tail.lower()}" in VIDEO_ENDINGS else clip

@@ -15,8 +15,8 @@ from .stages import Values, Work
 
 LOOKS = Fraction(2)  # frames a second that are looked at
 DARK = 40  # of 255: a bar is no lighter
-EVEN = 10  # levels of 255 that a bar's pixels may be lighter than the bar
-STRAY = 0.01  # share of a line's pixels that may be lighter still: what a codec leaves
+EVEN = 10  # of 255: how much lighter than its median a bar's pixels may be
+STRAY = 0.01  # share of a line's pixels that may be lighter still, because of a codec
 STRAIGHT = 0.35  # share of a bar's inner edge that must be lit beside it: a dark room has no such edge
 SOFT = 4  # pixels in which the edge may blur
 
@@ -30,7 +30,7 @@ def measure_bars(work: Work, config: None) -> Values:
         light = frame.max(2)
         brightest = light if brightest is None else np.maximum(brightest, light)
         if not _any_dark_side(brightest):
-            break  # what is lit once is no bar: most clips are told by their first frame
+            break  # what is lit once is no bar: for most clips the first frame decides
     assert brightest is not None
     return dict(zip(("left", "top", "right", "bottom"), find_bars(brightest), strict=True))
 
@@ -69,6 +69,6 @@ def find_bars(brightest: np.ndarray) -> tuple[int, int, int, int]:
 
 
 def _edge(lit: np.ndarray) -> int | None:
-    """Which of a side's lines (n, SOFT), from the outermost on, is the first that is lit along its length."""
+    """The number of the first of a side's lines (n, SOFT), counted inwards, that is lit along its length."""
     straight = np.flatnonzero(lit.mean(0) >= STRAIGHT)
     return int(straight[0]) if straight.size else None

@@ -57,8 +57,8 @@ def caption_reads(entry: Entry) -> list[object]:
 def measure_captions(work: Work, config: None) -> Values:
     """The script of a clip: `base` and `phases` [{text, start, end}] in its seconds.
 
-    `from`: where the script comes from (file, text, attributes or none). `actions`, `emotions`: names of the
-    attributes.
+    `from`: where the script comes from (file, text, attributes or none).
+    `actions`, `emotions`: names of the clip's attributes.
     """
     entry, cut = work.entry, work.before["cut"].values
     source, script = _script(entry)

@@ -26,7 +26,7 @@ MOST_PIXELS = 20000
 
 
 class _Wrong(Exception):
-    """What is wrong with an entry, in words."""
+    """An entry cannot be used; the message says why."""
 
 
 def is_celebv(path: Path) -> bool:
@@ -130,7 +130,7 @@ def _span(duration: object) -> Interval:
 
 
 def _box(box: object) -> tuple[tuple[float, float, float, float] | None, bool]:
-    """(left, top, right, bottom) and whether in pixels."""
+    """The box (left, top, right, bottom), or None, and whether it is in pixels."""
     if box is None:
         return None, False
     if not isinstance(box, Mapping):

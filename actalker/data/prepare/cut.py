@@ -25,7 +25,7 @@ from .stages import Values, Work
 
 CLIP, SOUND = "clip.mp4", "sound.wav"
 RATE = 16000
-CRF, PRESET = 14, "veryfast"  # H.264 of what is kept: a third of the default preset's time, files no larger
+CRF, PRESET = 14, "veryfast"  # H.264 of clips: takes a third of the default preset's time, files no larger
 SMALLEST = 16  # pixels of a box's side
 SOFT = 2  # pixels beside a bar that are darker than the picture
 SEEN = 256  # pixels of the longer side in which cuts are looked for
@@ -57,11 +57,10 @@ def part(work: Work) -> Interval | None:
 
 
 def measure_cut(work: Work, config: CutConfig) -> Values:
-    """The clip's place in its video: `start` (from the file's start) and `duration` in seconds, `box` in
-    pixels.
+    """The clip's place in its video: `start`, from the file's, and `duration` in seconds, `box` in pixels.
 
-    `missing`, where there are any: annotated seconds after the video's end; `late`: those before the picture
-    begins.
+    Where there are any, `missing` counts annotated seconds after the video's end, and `late` those before the
+    first frame.
     """
     entry, info = work.entry, work.before["probe"].values
     late, length = float(Fraction(info["late"])), info["duration"]

@@ -51,7 +51,7 @@ class Entry:
 
     @property
     def key(self) -> str:
-        """A name for folders and shards: letters, digits, - and _ only, different for different clips."""
+        """The clip's unique name in folders and shards: letters, digits, - and _, with a hash at its end."""
         readable = _UNSAFE.sub("_", self.clip)[-48:].strip("_-") or "clip"
         return f"{readable}-{hashlib.sha256(self.clip.encode(errors='surrogatepass')).hexdigest()[:12]}"
 

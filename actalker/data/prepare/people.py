@@ -58,8 +58,8 @@ def _arcface(model: str) -> nn.Module:
 def grouped(clips: Sequence[tuple[Entry, Path]], similarity: float) -> list[Entry]:
     """The entries with `person` set by their faces: to the name of the first clip with the same face.
 
-    clips: each entry with the folder of its results, which has that of stage `identity`. similarity: as
-    `groups_of`.
+    clips: each entry with the folder of its results, which has that of stage `identity`.
+    similarity: as for `groups_of`.
     """
     if not clips:
         return []

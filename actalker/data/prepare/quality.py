@@ -1,6 +1,4 @@
-"""Stages `quality` (is the picture sharp and lit, is the sound audible) and `sync` (do the lips follow the
-sound).
-"""
+"""Stages `quality` (is the picture sharp and lit, is the sound audible) and `sync` (do lips follow sound)."""
 
 from __future__ import annotations
 

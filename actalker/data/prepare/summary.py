@@ -74,7 +74,7 @@ def _first(rows: Sequence[Row], column: str) -> str:
 
 
 def _line(text: str) -> str:
-    """A text whose names may hold line breaks, as one line."""
+    """A text on one line: unprintable characters, such as line breaks in names, are escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

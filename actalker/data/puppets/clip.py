@@ -24,8 +24,8 @@ from .render import Puppet
 from .voice import random_voice, speak
 
 FOREHEAD = 0.2  # from the eyes to the top of the face's box
-LEAD = 1.2  # seconds that a performance may have gone on before the clip, at most
-AFTER = 0.8  # and goes on for, behind it
+LEAD = 1.2  # most seconds of a performance before the clip
+AFTER = 0.8  # seconds of it after the clip
 DRIVER_TALKS = 0.6  # chance that the driving face speaks words of its own
 
 

@@ -57,7 +57,7 @@ class PuppetDataset(Dataset):
     def __init__(self, config: PuppetDataConfig, clips: int) -> None:
         self.config, self.clips = config, clips
         self.speech = speech_features(None)
-        self.kept: dict[int, Sample] = {}
+        self.samples: dict[int, Sample] = {}
 
     def __len__(self) -> int:
         return self.clips
@@ -68,9 +68,9 @@ class PuppetDataset(Dataset):
 
     def __getitem__(self, place: int) -> Sample:
         index = place % self.clips
-        if index not in self.kept:
-            self.kept[index] = self.make(index)
-        return self.kept[index]
+        if index not in self.samples:
+            self.samples[index] = self.make(index)
+        return self.samples[index]
 
     def make(self, index: int) -> Sample:
         """Draw clip `index`. Raises: InputError for signals that puppets do not have."""

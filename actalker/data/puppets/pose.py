@@ -84,7 +84,7 @@ class Pose:
         return v - drop * self.jaw_share(u, v)
 
     def to_frame(self, points: Tensor) -> Tensor:
-        """The places in the frame, a unit square, of head points; both (f, k, 2). The jaw does not move them."""
+        """The places in the frame, a unit square, of head points; both (f, k, 2). The jaw has no effect."""
         u, v = points[..., 0], points[..., 1]
         u0, v0 = u, v
         for _ in range(12):  # the slide's slope stays below 0.6: an error of 1e-3 is left at most

@@ -41,7 +41,7 @@ class Puppet:
         self.before = textures.hair_before(anatomy, detail)
         self.behind = textures.hair_behind(anatomy, detail)
         self.at = (torch.arange(size) + 0.5) / size
-        # a still plate for what does not move: ground; neck and clothes with their cover
+        # ground, neck and clothes do not move, so they are drawn once
         rest = Pose(anatomy, torch.zeros(1, len(anatomy.rest)))
         m = torch.linalg.inv(rest.place).float()
         u = m[0, 0] * self.at[None, None] + m[0, 1] * self.at[:, None] + m[0, 2]
@@ -150,23 +150,22 @@ def _lay(frames: Tensor, paint: Tensor) -> None:
 class Lips:
     """The curves of a mouth in every frame; all its numbers are (f, 1, 1).
 
-    wide: half width. gap: opening at the middle. corner: lift of the corners. thick: factor on the lips'
-    height. square: 1 where the mouth opens as a slot, 0 as an o.
+    half_width: of the mouth. gap: opening at the middle. corner: lift of the corners. thick: factor on the
+    height of the lips. square: 1 where the mouth opens as a slot, 0 as an o.
     """
 
     def __init__(self, a: Anatomy, pose: Pose) -> None:
         jaw, spread, smile = (pose.channel[k][:, None, None] for k in ("jaw", "spread", "smile"))
         round_, broad = (-spread).clamp(min=0), spread.clamp(min=0)
-        self.wide = a.mouth_width * (1 - 0.36 * round_ + 0.17 * broad - 0.05 * jaw) + 0.010 * smile
+        self.half_width = a.mouth_width * (1 - 0.36 * round_ + 0.17 * broad - 0.05 * jaw) + 0.010 * smile
         self.gap = JAW_OPENING * jaw
         self.corner = SMILE_LIFT * smile
         self.thick = 1 + 0.30 * round_ - 0.16 * broad - 0.12 * smile.clamp(min=0)
-        self.square = (
-            0.5 + 0.35 * broad - 0.2 * round_
-        )  # a broad mouth opens as a slot, a rounded one as an o
+        # a broad mouth opens as a slot, a rounded one as an o
+        self.square = 0.5 + 0.35 * broad - 0.2 * round_
 
     def line(self, t2: Tensor) -> Tensor:
-        """The height of the lips' line below MOUTH_Y at (x / wide)² = t2; the corners are lifted."""
+        """The height of the lips' line below MOUTH_Y at (x / half_width)² = t2; the corners are lifted."""
         return 0.3 * self.corner - self.corner * t2
 
     def lens(self, t2: Tensor) -> Tensor:
@@ -189,8 +188,8 @@ class Lips:
 def _mouth(a: Anatomy, pose: Pose, brush: Brush, u: Tensor, v: Tensor) -> None:
     lips = Lips(a, pose)
     x, y = u - 0.5, v - MOUTH_Y
-    t2 = (x / lips.wide).square_().clamp_(max=1.0)
-    end = brush.cover(lips.wide - x.abs())  # nothing beyond the corners
+    t2 = (x / lips.half_width).square_().clamp_(max=1.0)
+    end = brush.cover(lips.half_width - x.abs())  # nothing beyond the corners
     y = y - lips.line(t2)
     top, top_in, low_in, low = lips.edges(a, t2, x)
     upper = brush.cover(torch.minimum(y - top, top_in - y + 0.003), 0.004) * end
@@ -205,7 +204,7 @@ def _mouth(a: Anatomy, pose: Pose, brush: Brush, u: Tensor, v: Tensor) -> None:
         paint_inside(a, lips, brush, x, y, edges=(top_in, low_in), inside=inside)
     seam = brush.cover(0.0028 - (y - 0.5 * (top_in + low_in)).abs(), 0.003) * end
     brush.shade(0.55 * seam * (1 - lips.gap * (1 / 0.02)).clamp_(0, 1))
-    corner = torch.exp(-((x.abs() - lips.wide) * (1 / 0.009)).square_() - (y * (1 / 0.009)).square_())
+    corner = torch.exp(-((x.abs() - lips.half_width) * (1 / 0.009)).square_() - (y * (1 / 0.009)).square_())
     brush.shade(0.35 * corner)
 
 
@@ -228,15 +227,17 @@ def paint_inside(
     fill = dark.expand(len(x), 3, *x.shape[1:]).clone()
     floor = DOWN * lips.gap
     tongue = 1 - (
-        (x / (lips.wide * 0.62)).square_() + ((y - floor - 0.006) / (0.35 * lips.gap + 0.008)).square_()
+        (x / (lips.half_width * 0.62)).square_() + ((y - floor - 0.006) / (0.35 * lips.gap + 0.008)).square_()
     )
     fill.lerp_((colour(a.tongue) * 0.62).expand_as(fill), brush.cover(tongue * 0.02, 0.01)[:, None])
     bow = 0.012 * (x / 0.09).square_()
     row = torch.minimum(
-        -0.006 + a.teeth + bow.neg() - y, lips.wide * 0.82 - x.abs()
+        -0.006 + a.teeth + bow.neg() - y, lips.half_width * 0.82 - x.abs()
     )  # upper: fixed to the skull
     teeth = brush.cover(row, 0.003)
-    row = torch.minimum(y - (floor - 0.35 * a.teeth + bow), lips.wide * 0.66 - x.abs())  # lower: with the jaw
+    row = torch.minimum(
+        y - (floor - 0.35 * a.teeth + bow), lips.half_width * 0.66 - x.abs()
+    )  # lower: with the jaw
     teeth = torch.maximum(teeth, brush.cover(row, 0.003) * 0.7)
     near = torch.minimum(y - top, low - y).mul_(1 / 0.02).clamp_(0, 1).mul_(0.3).add_(0.62)  # lips' shadow
     fill.lerp_(colour(a.tooth).expand_as(fill) * near[:, None], teeth[:, None])

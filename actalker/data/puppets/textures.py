@@ -229,7 +229,7 @@ def hair_before(a: Anatomy, size: int) -> Tensor:
 
 
 def _over(below: Tensor, paint: Tensor, cover: Tensor) -> Tensor:
-    """A premultiplied picture with `paint` laid over it."""
+    """A premultiplied picture (4, t, t) with colour `paint` laid over it where `cover` is 1."""
     return below * (1 - cover) + torch.cat([paint * cover, cover[None]])
 
 

@@ -1,1 +1,1 @@
-"""Speech of text-to-speech engines with phone times: what models learn lips from."""
+"""Speech of text-to-speech engines with the times of its phones, from which models learn the lips."""

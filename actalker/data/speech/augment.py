@@ -16,7 +16,7 @@ from .codecs import BIT_RATES, CODECS, coded
 from .music import music
 
 RATE = 16000
-QUIET = 0.003  # power of what counts as silence is this, squared: noise is laid under nothing too
+QUIET = 0.003  # least level of a voice that noise is scaled by, so that silence gets noise too
 TELEPHONE = (300.0, 3400.0)  # Hz
 
 ROOM, MUSIC, BABBLE, NOISE, CLIP, EQUALISER, PHONE, CODEC = 0.5, 0.35, 0.25, 0.75, 0.2, 0.7, 0.07, 0.35

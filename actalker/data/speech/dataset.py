@@ -25,14 +25,14 @@ from .singing import sung
 
 HZ = HOP * RATE  # samples a second
 SYMBOLS = {symbol: k for k, symbol in enumerate(PHONES)}
-NEAR = 8  # utterances before and after one among which its voice speaks on
+NEAR = 8  # utterances before and after one among which others of its voice are looked for
 PAUSES = (0.05, 1.0), (1.0, 3.0)  # seconds between utterances, and how long one in LONG of them is
 LONG = 0.08
 BEGINS = 0.3  # share of crops from the beginning of a sound, where its means are hardly known
-PAST = 100  # hops of sound at least before the others
-EVERY = 25  # hops from one moment whose running means are kept to the next
-SPEEDS = (0.82, 1.22)  # of varied voices, pitch and formants too
-LOUD = (-23.0, 7.0)  # dB full scale: mean and deviation of how loud recordings are
+PAST = 100  # hops of sound, at least, before the other crops
+EVERY = 25  # hops between the moments whose running means are stored
+SPEEDS = (0.82, 1.22)  # of augmented voices; they change pitch and formants too
+LOUD = (-23.0, 7.0)  # dB full scale: mean and deviation of the level of recordings
 
 
 @dataclass
@@ -113,7 +113,7 @@ class SpeechDataset(Dataset):
                 "longer data.seconds"
             )
         self.cache = SpeechCache(config.speech, held_out)
-        self.kept: dict[int, Heard] = {}
+        self.sounds: dict[int, Heard] = {}
         self.read: dict[int, Utterance] = {}
 
     def __len__(self) -> int:
@@ -125,9 +125,9 @@ class SpeechDataset(Dataset):
 
     def __getitem__(self, place: int) -> Spoken:
         index = place % self.count
-        if index not in self.kept:
-            self.kept[index] = self.make(index)
-        heard, rng = self.kept[index], np.random.default_rng((self.config.seed, place, 1))
+        if index not in self.sounds:
+            self.sounds[index] = self.make(index)
+        heard, rng = self.sounds[index], np.random.default_rng((self.config.seed, place, 1))
         begins = rng.random() < BEGINS
         first = int(rng.integers(PAST) if begins else rng.integers(PAST, self.length - self.hops + 1))
         since = (self.hops - 1 - LOOK_AHEAD) * rng.random() ** (2 if begins else 1)

@@ -33,7 +33,7 @@ from .engines import ENGINES, Engine, Line, engine
 from .sentences import sentence
 from .symbols import phones
 
-MINUTES = 150.0  # of all engines together, at which their shares are counted
+MINUTES = 150.0  # of all engines together, to which `Engine.minutes` refers
 STRETCH = 30.0  # seconds of speech that one task makes
 SHORTEST, FEWEST = 0.6, 5  # seconds and phones of an utterance
 PACES, PITCHES = (0.78, 1.3), (0.82, 1.22)

@@ -20,11 +20,11 @@ from .music import RATE, SCALES
 
 HOP, WINDOW, ORDER = 160, 480, 18  # samples; of the prediction
 TONED = VOWELS | set("mnŋɲlɫʎrɹɾjwɥ")  # phones that are sung
-HELD = (0.2, 0.9)  # seconds that a vowel lasts, two of three of them; the others as in slow speech
-SLOWER = (1.0, 1.5)  # how much longer everything else takes
+HELD = (0.2, 0.9)  # seconds that two of three vowels last; the others are as in slow speech
+SLOWER = (1.0, 1.5)  # factor on the length of all other phones
 LOWEST = (85.0, 260.0)  # Hz, where a voice's range begins; it is ten semitones wide
 VIBRATO = (4.5, 6.5), (0.002, 0.015)  # Hz, and by how much of the pitch
-WHITE = 1e-3  # of a frame's power that is added, so that every frame can be predicted
+WHITE = 1e-3  # share of a frame's power that is added to it as noise, so that prediction is well posed
 
 
 def sung(

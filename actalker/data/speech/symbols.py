@@ -1,8 +1,8 @@
 """Conversion of the engines' symbols to the phones of `heads.articulation.PHONES`, with stress.
 
 An engine writes a phone as one symbol (`aa`, `tʃ`, `ˈoʊ`) or as several letters in turn, with marks of stress
-and length that have times of their own and are added to their phone. Diphthongs and affricates become two
-phones.
+and length that have times of their own and are added to their phone. A diphthong or an affricate becomes two
+phones in turn.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ def measure(model: TalkingHeadModel | None, batch: Performance, phases: list[np.
     made = {}
     for setting, closed in SETTINGS.items():
         made[setting] = moved(model, gated(batch, {s: float(s not in closed) for s in SIGNALS}))
-    known = {name: mask.numpy() for name, mask in number_regions(batch.own).items()}
+    known = {name: mask.numpy() for name, mask in number_regions(batch.portrait).items()}
     errors = {
         setting: {region: _energy(numbers - asked, known[region]) for region in ("mouth", "upper")}
         for setting, numbers in made.items()

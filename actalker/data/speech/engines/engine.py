@@ -63,9 +63,9 @@ class Engine(ABC):
     """A text-to-speech engine on this machine."""
 
     name: ClassVar[str]
-    minutes: ClassVar[tuple[float, float]]  # of 150, for training and held out
+    minutes: ClassVar[tuple[float, float]]  # for training and held out, where all engines make 150
     modules: ClassVar[tuple[str, ...]] = ()  # what it imports
-    batch: ClassVar[bool] = False  # whether many lines at once are quicker
+    batch: ClassVar[bool] = False  # whether saying many lines at once is quicker
 
     @classmethod
     def missing(cls) -> str | None:
