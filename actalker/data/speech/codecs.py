@@ -47,11 +47,11 @@ def delay(codec: str) -> int:
 def _through(sound: np.ndarray, codec: str, bit_rate: int) -> np.ndarray:
     """A sound (n,) after encoding and decoding, at 16 kHz, with the codec's delay."""
     decoder_name, samples, packet = CODECS[codec]
-    encoder = cast(av.AudioCodecContext, av.CodecContext.create(codec, "w"))
+    encoder = cast("av.AudioCodecContext", av.CodecContext.create(codec, "w"))
     encoder.sample_rate, encoder.layout, encoder.format = RATE, "mono", samples
     encoder.bit_rate = bit_rate
     encoder.open()
-    decoder = cast(av.AudioCodecContext, av.CodecContext.create(decoder_name, "r"))
+    decoder = cast("av.AudioCodecContext", av.CodecContext.create(decoder_name, "r"))
     if encoder.extradata:
         decoder.extradata = encoder.extradata
     size = encoder.frame_size or packet
