@@ -1,11 +1,11 @@
-"""CPU time a frame of models that come with the package, or of folders: one window of 14 frames in two steps.
+"""CPU time a frame of models, of the package or in folders: one window of 14 frames in two steps.
 
     OMP_NUM_THREADS=1 python benchmarks/clip.py --models tiny OLD_FOLDER [--portrait face.png] [--rounds 5]
 
-`motion` is the model alone, from conditions to latents; `frames` makes pictures of them too, of models of
-heads the square around the face with 512 pixels at most. Speech drives, and what a face does of itself. The
-models take turns, so that a busy moment of the machine meets all of them; processor time of all threads is
-counted.
+`motion` is the model alone, from conditions to latents. `frames` also makes pictures of the latents; of
+models that move heads, the square around the face with 512 pixels at most. The clips are driven by speech,
+and by what a face does of itself. The models take turns, so that a busy moment of the machine slows all of
+them. The processor time of all threads counts.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FRAMES, STEPS, FPS, SIZE = 14, 2, 25, 512
 
 
 def calls(name: str, portrait: str | None) -> dict[str, Callable[[], object]]:
-    """What is timed of a model: motion alone, and frames."""
+    """The calls of a model that are timed: `motion` alone, and `frames`."""
     pipeline = TalkingHeadPipeline.from_pretrained(name)
     pipeline.set_progress_bar_config(disable=True)
     heads = pipeline.model.codec.moves
@@ -55,24 +55,27 @@ def calls(name: str, portrait: str | None) -> dict[str, Callable[[], object]]:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(
+    """Reads the command line, measures, and prints a table."""
+    parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    options.add_argument("--models", nargs="+", default=["tiny"])
-    options.add_argument("--portrait")
-    options.add_argument("--rounds", type=int, default=5)
-    given = options.parse_args()
+    parser.add_argument("--models", nargs="+", default=["tiny"])
+    parser.add_argument("--portrait")
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
     torch.set_num_threads(1)
     print(machine())
-    made = {(name, what): call for name in given.models for what, call in calls(name, given.portrait).items()}
-    taken: dict[tuple[str, str], list[float]] = {key: [] for key in made}
-    for call in made.values():
+    timed = {
+        (name, what): call for name in options.models for what, call in calls(name, options.portrait).items()
+    }
+    taken: dict[tuple[str, str], list[float]] = {key: [] for key in timed}
+    for call in timed.values():
         call()  # compiled and warm
-    for _ in range(given.rounds):
-        for key, call in made.items():
-            begun = time.process_time()
+    for _ in range(options.rounds):
+        for key, call in timed.items():
+            start = time.process_time()
             call()
-            taken[key].append(1000 * (time.process_time() - begun) / FRAMES)
+            taken[key].append(1000 * (time.process_time() - start) / FRAMES)
     table(["model", "what", "ms of CPU time a frame: median", "least", "most"])
     for (name, what), times in taken.items():
         row(Path(name).name, what, statistics.median(times), min(times), max(times))

@@ -2,10 +2,10 @@
 
     python benchmarks/faces.py PORTRAITS [--tight]
 
-PORTRAITS is a folder of pictures with one face each. MediaPipe's canonical square is taken for the truth. A
-place is wrong when the side is off by more than 35 %, or the middle by more than a quarter of that square.
-`--tight` cuts each picture to 0.95, 1.1, 1.25, 1.5 and 2 times its face. Pictures whose number divides by 8,
-to which nothing is fitted, have a row of their own.
+PORTRAITS is a folder of pictures with one face each. MediaPipe's canonical square counts as the truth. A find
+is wrong where its side is off by more than 35 %, or its middle by more than a quarter of that square.
+`--tight` crops each picture to 0.95, 1.1, 1.25, 1.5 and 2 times its face. Pictures whose number divides by 8
+have a row of their own, for no weights are fitted to them.
 """
 
 from __future__ import annotations
@@ -30,13 +30,16 @@ FACTOR, OFF = 0.35, 0.25
 
 
 def kept_aside(path: Path) -> bool:
-    """Whether its number divides by 8."""
+    """Whether a file's number divides by 8: no weights and constants are fitted to such pictures."""
     number = re.search(r"(\d+)$", path.stem)
     return number is not None and int(number[1]) % 8 == 0
 
 
 def pictures(folder: Path, tight: bool) -> Iterator[tuple[Path, str, np.ndarray, Crop]]:
-    """File, name, picture (h, w, 3) uint8 and the square of its face."""
+    """The pictures of a folder that show one face: file, name, picture (h, w, 3) uint8, the face's square.
+
+    tight: each as five crops.
+    """
     for path in picture_files(folder):
         image = read_image(path)
         faces = find_by_landmarker(image)
@@ -57,29 +60,32 @@ def pictures(folder: Path, tight: bool) -> Iterator[tuple[Path, str, np.ndarray,
 
 @dataclass(frozen=True)
 class Look:
-    """What came of one picture."""
+    """The cascade's result on one picture."""
 
-    aside: bool  # nothing is fitted to it
-    taken: bool
-    wrong: str  # which picture and how, or empty
+    aside: bool  # no weights are fitted to it
+    taken: bool  # a face is found
+    wrong: str  # the picture and its errors where the find is wrong, else empty
     seconds: float  # of CPU
 
 
 def look(name: str, image: np.ndarray, true: Crop, aside: bool) -> Look:
+    """Runs the cascade on a picture (h, w, 3) uint8 whose face has the canonical square `true`."""
     start = time.process_time()
     faces = sorted(find_by_cascade(image), key=lambda face: -face.area)
     seconds = time.process_time() - start
     if not faces:
         return Look(aside, False, "", seconds)
     seen = canonical_crop(faces[0])
-    apart = (seen.x - true.x + (seen.side - true.side) / 2, seen.y - true.y + (seen.side - true.side) / 2)
-    ratio, off = seen.side / true.side, float(np.hypot(*apart)) / true.side
+    grown = (seen.side - true.side) / 2
+    ratio = seen.side / true.side
+    off = float(np.hypot(seen.x - true.x + grown, seen.y - true.y + grown)) / true.side
     wrong = abs(ratio - 1) > FACTOR or off > OFF
-    told = f"{name}: side {ratio:.2f}, middle off by {off:.2f}, score {faces[0].score:.1f}"
-    return Look(aside, True, told if wrong else "", seconds)
+    errors = f"{name}: side {ratio:.2f}, middle off by {off:.2f}, score {faces[0].score:.1f}"
+    return Look(aside, True, errors if wrong else "", seconds)
 
 
 def row(name: str, looks: list[Look]) -> str:
+    """A Markdown row of the shares of faces found and of wrong finds, and of the seconds."""
     count, taken, wrong = len(looks), sum(x.taken for x in looks), sum(bool(x.wrong) for x in looks)
     seconds = [x.seconds for x in looks]
     return (
@@ -89,7 +95,7 @@ def row(name: str, looks: list[Look]) -> str:
 
 
 def main() -> None:
-    """Measure, and print a table."""
+    """Reads the command line, measures, and prints a table."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("portraits", type=Path)
     p.add_argument("--tight", action="store_true")

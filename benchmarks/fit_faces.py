@@ -1,11 +1,11 @@
-"""Fit the weights by which the cascade's answers are confirmed (`faces/confirm.py`).
+"""Fits the weights by which the cascade's finds are confirmed as faces (`faces/confirm.py`).
 
     python benchmarks/fit_faces.py PORTRAITS [--out actalker/assets/face_gradients.npz]
 
-PORTRAITS is a folder of pictures with one face each; those whose number divides by 8 are left for judging.
-Shown as faces: the canonical squares, tilted a little, small, and cut by the border. Shown as none: other
-places and sizes, faces on their head or side, faces whose eyes or mouth are covered, and scikit-image's
-pictures of things. What is still mistaken is shown again, three times.
+PORTRAITS is a folder of pictures with one face each; those whose number divides by 8 are left for tests.
+Positive examples are the canonical squares, tilted a little, small, and cut by the border. Negative ones are
+other places and sizes, faces on their head or side, faces whose eyes or mouth are covered, and scikit-image's
+pictures of things. Three times, negatives that are still mistaken for faces are added again.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ THINGS = ("chelsea.png", "coffee.png", "brick.png", "grass.png", "gravel.png", "
 THINGS += ("motorcycle_left.png", "retina.jpg", "text.png", "page.png", "coins.png", "cell.png", "moon.png")
 THINGS += ("hubble_deep_field.jpg", "ihc.png", "logo.png", "color.png", "phantom.png")
 Square = np.ndarray  # x, y, side
+Scores = Callable[[np.ndarray], np.ndarray]  # from features (k, n) to scores (k,)
 
 
 class Examples:
-    """Features and labels, one after another."""
+    """The examples of the fit: features and labels, which are added one after another."""
 
     def __init__(self, seed: int = 0) -> None:
         self.rng = np.random.default_rng(seed)
@@ -43,15 +44,16 @@ class Examples:
         self.labels: list[np.ndarray] = []
 
     def add(self, picture: Image.Image, squares: list[Square], label: int) -> None:
-        """Squares of a picture, all of them faces (1) or none (0)."""
+        """Adds squares of a picture, all with the label 1 (faces) or 0 (none)."""
         self.add_features(gradients(windows(np.asarray(picture, np.float32), np.stack(squares))), label)
 
     def add_features(self, features: np.ndarray, label: int) -> None:
+        """Adds features (k, n) that all have one label."""
         self.features.append(features)
         self.labels.append(np.full(len(features), label))
 
     def near(self, square: Square, size: float = 0.06, place: float = 0.025) -> Square:
-        """A square that differs a little."""
+        """A square that differs a little from one, by random shares of its size and of its place."""
         return moved(square, np.exp(self.rng.normal(0, size)), *self.rng.normal(0, place, 2))
 
 
@@ -63,7 +65,7 @@ def moved(square: Square, factor: float, right: float, down: float) -> Square:
 
 
 def portraits(folder: Path) -> list[tuple[Image.Image, Square]]:
-    """Grey pictures with their squares of SIDE pixels, and their mirror images."""
+    """Grey pictures whose faces have squares of SIDE pixels, with these squares; and their mirror images."""
     out = []
     for path in picture_files(folder):
         image = read_image(path)
@@ -82,7 +84,7 @@ def portraits(folder: Path) -> list[tuple[Image.Image, Square]]:
 
 
 def show_faces(examples: Examples, picture: Image.Image, square: Square) -> None:
-    """The face, tilted, small, and cut by the border."""
+    """Adds positive examples: the face tilted, small, and cut by the border."""
     rng, (x, y, side) = examples.rng, square
     middle = (x + CENTRE[0] * side, y + CENTRE[1] * side)
     for angle in rng.uniform(-14, 14, 4):
@@ -98,7 +100,7 @@ def show_faces(examples: Examples, picture: Image.Image, square: Square) -> None
 
 
 def show_others(examples: Examples, picture: Image.Image, square: Square) -> None:
-    """Other places and sizes, the face on its head or side, and covered."""
+    """Adds negative examples: other places and sizes, the face on its head or side, and covered."""
     rng, (x, y, side) = examples.rng, square
     examples.add(picture, [elsewhere(rng, square) for _ in range(14)], 0)
     for angle in (180, 180, 180, 90, 270, rng.uniform(60, 300)):
@@ -118,7 +120,7 @@ def show_others(examples: Examples, picture: Image.Image, square: Square) -> Non
 
 
 def elsewhere(rng: np.random.Generator, square: Square) -> Square:
-    """A square of another size, or of another place."""
+    """A random square of another size than the face's, or at another place."""
     kind = rng.random()
     if kind < 0.45:
         return moved(
@@ -132,6 +134,7 @@ def elsewhere(rng: np.random.Generator, square: Square) -> Square:
 
 
 def turned(picture: Image.Image, angle: float, middle: tuple[float, float]) -> Image.Image:
+    """A picture rotated about a point, pixels, by degrees counter-clockwise."""
     return picture.rotate(angle, Image.Resampling.BILINEAR, center=middle, fillcolor=128)
 
 
@@ -146,6 +149,7 @@ def things() -> list[Image.Image]:
 
 
 def random_squares(rng: np.random.Generator, picture: Image.Image, count: int) -> list[Square]:
+    """Squares of random sizes at random places of a picture."""
     sides = rng.uniform(20, min(picture.size), count) / 0.66
     return [
         np.array([*(rng.uniform(-0.2, 0.8, 2) * np.array(picture.size) - 0.25 * side), side])
@@ -154,7 +158,10 @@ def random_squares(rng: np.random.Generator, picture: Image.Image, count: int) -
 
 
 def fit(examples: Examples, weights: torch.Tensor | None = None) -> torch.Tensor:
-    """Logistic regression; the last number is the bias."""
+    """The weights (n + 1,) of a logistic regression, the last of which is the bias.
+
+    weights: to start from, or None for zeros.
+    """
     features = torch.from_numpy(np.concatenate(examples.features))
     labels = torch.from_numpy(np.concatenate(examples.labels)).float()
     weights = torch.zeros(features.shape[1] + 1) if weights is None else weights.detach().clone()
@@ -174,8 +181,8 @@ def fit(examples: Examples, weights: torch.Tensor | None = None) -> torch.Tensor
     return weights.detach()
 
 
-def mine(examples: Examples, faces: list[tuple[Image.Image, Square]], scores: Callable) -> None:
-    """Show again what is taken for a face and is none."""
+def mine(examples: Examples, faces: list[tuple[Image.Image, Square]], scores: Scores) -> None:
+    """Adds negative examples again that `scores` mistakes for faces."""
     rng = examples.rng
     for picture, square in faces[::2]:
         upside = rng.random() < 0.33
@@ -200,8 +207,9 @@ def mine(examples: Examples, faces: list[tuple[Image.Image, Square]], scores: Ca
 
 
 def keep_mistaken(
-    examples: Examples, picture: Image.Image, squares: list[Square], scores: Callable, most: int
+    examples: Examples, picture: Image.Image, squares: list[Square], scores: Scores, most: int
 ) -> None:
+    """Adds at most `most` squares of a picture without a face, those with the highest scores."""
     features = gradients(windows(np.asarray(picture, np.float32), np.stack(squares)))
     values = scores(features)
     worst = np.argsort(-values)[:most]
@@ -209,7 +217,7 @@ def keep_mistaken(
 
 
 def main() -> None:
-    """Fit, and write."""
+    """Reads the command line, fits, and writes the weights."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("portraits", type=Path)
     p.add_argument("--out", type=Path, default=WEIGHTS)

@@ -1,10 +1,11 @@
-"""What a head costs on one core, and how well it lies on portraits and videos.
+"""The time and memory of fitting, tracking and drawing a head on one core, and the errors of fit and track.
 
     OMP_NUM_THREADS=1 python benchmarks/heads.py [--portraits FOLDER] [--videos FOLDER]
 
-Times are of the astronaut that comes with scikit-image. FOLDER of portraits: pictures of one face each; those
-whose number divides by 8 have a row of their own, for nothing was fitted to them. FOLDER of videos: the
-landmarks of each frame against those that its first frame and the track foretell, without anything drawn.
+Times are those of the astronaut that comes with scikit-image. FOLDER of portraits: pictures of one face each;
+those whose number divides by 8 have a row of their own, for nothing was fitted to them. FOLDER of videos: the
+landmarks of each frame are compared with those that the fit of the first frame and the track predict; nothing
+is drawn.
 """
 
 from __future__ import annotations
@@ -38,12 +39,12 @@ VIDEOS = (".mp4", ".mov", ".mkv", ".webm")
 
 
 def largest(image: np.ndarray) -> Face | None:
-    """The largest face of a picture."""
+    """The largest face of a picture (h, w, 3) uint8, or None."""
     return max(find_by_landmarker(image), key=lambda face: face.area, default=None)
 
 
 def posed(size: int) -> tuple[np.ndarray, Face]:
-    """The astronaut at a size, and her face."""
+    """The astronaut, `size` pixels high and wide, and her face."""
     picture = Image.fromarray(data.astronaut()).resize((size, size), Image.Resampling.BICUBIC)
     image = np.asarray(picture)
     face = largest(image)
@@ -52,7 +53,7 @@ def posed(size: int) -> tuple[np.ndarray, Face]:
 
 
 def costs() -> None:
-    """Milliseconds of every step, and the memory of all."""
+    """Prints the milliseconds of every step."""
     model = head_model()
     image, face = posed(512)
     fit, outline = fit_face(face, image), person_outline(image)
@@ -77,8 +78,10 @@ def costs() -> None:
 
 
 def memory() -> None:
-    """What a portrait takes beyond the model and the landmarker. Before anything else: MediaPipe dislikes
-    forks."""
+    """Prints the peak memory of a portrait beyond that of the head model and the landmarker.
+
+    It must run before anything else: MediaPipe does not stand a fork.
+    """
 
     def whole() -> Callable[[], object]:
         head_model()
@@ -97,14 +100,14 @@ def memory() -> None:
 
 
 def missed(fit: HeadFit, points: np.ndarray) -> np.ndarray:
-    """How far the mesh's landmarks are from a picture's (468,), % of the eyes' distance, after the offset."""
+    """Distances (468,) of the mesh's landmarks, offset applied, from a picture's: % of the eyes' distance."""
     at = head_model().at_landmarks(fit.vertices()).astype(float)
     off = np.linalg.norm(fit.camera.project(to_camera(at, fit.R, fit.T)) - points, axis=1)
     return 100 * off[:MESH] / eyes_distance(points)
 
 
 def portraits(folder: Path) -> None:
-    """How well the head lies on a folder of portraits."""
+    """Prints the fits' errors over a folder of portraits."""
     table(
         ("portraits", "found", "error, %: mean", "95 of 100", "largest", "after the offset", "lips", "eyes")
     )
@@ -122,21 +125,13 @@ def portraits(folder: Path) -> None:
         if not rows:
             continue
         error, after, lips, eyes = np.array(rows).T
-        found = f"{len(rows)} of {len(these)}"
-        row(
-            name,
-            found,
-            error.mean(),
-            np.percentile(error, 95),
-            error.max(),
-            after.mean(),
-            lips.mean(),
-            eyes.mean(),
-        )
+        count = f"{len(rows)} of {len(these)}"
+        errors = (error.mean(), np.percentile(error, 95), error.max())
+        row(name, count, *errors, *(left.mean() for left in (after, lips, eyes)))
 
 
-def foretold(path: Path) -> tuple[object, ...]:
-    """A video's row: what its first frame and its track say of the landmarks, beside what they are."""
+def predicted(path: Path) -> tuple[object, ...]:
+    """A video's row: how well its first frame's fit and its track predict the landmarks of all frames."""
     model = head_model()
     frames = [(time, frame) for k, (time, frame) in enumerate(timed_frames(path, 1920)) if k < LONGEST]
     seen = watch(frames, str(path))
@@ -157,15 +152,16 @@ def foretold(path: Path) -> tuple[object, ...]:
         truth, eyes = face.landmarks, eyes_distance(face.landmarks)
         off = np.linalg.norm(points - truth, axis=1)[:MESH].mean() / eyes
         gap, width = (np.linalg.norm(truth[a] - truth[b]) / eyes for a, b in ((13, 14), (61, 291)))
-        wide = np.linalg.norm(points[61] - points[291]) / eyes
-        rows.append((100 * off, model.opening(coefficients), gap, wide, width))
+        drawn_width = np.linalg.norm(points[61] - points[291]) / eyes
+        rows.append((100 * off, model.opening(coefficients), gap, drawn_width, width))
     table_ = np.array(rows)
     opening, width = (np.corrcoef(table_[:, k], table_[:, k + 1])[0, 1] for k in (1, 3))
-    found = sum(face is not None for face in seen.faces)
-    return path.name, f"{found} of {len(frames)}", int(motion.shot[-1]), table_[:, 0].mean(), opening, width
+    count = sum(face is not None for face in seen.faces)
+    return path.name, f"{count} of {len(frames)}", int(motion.shot[-1]), table_[:, 0].mean(), opening, width
 
 
 def main() -> None:
+    """Reads the command line, measures, and prints Markdown tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--portraits", type=Path)
     parser.add_argument("--videos", type=Path)
@@ -179,7 +175,7 @@ def main() -> None:
         table(("video", "face in", "cuts", "landmarks' error, %", "r of the opening", "r of the width"))
         for path in sorted(options.videos.iterdir()):
             if path.suffix.lower() in VIDEOS:
-                row(*foretold(path))
+                row(*predicted(path))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the benchmarks share: interleaved timings, peak memory in a process of its own, Markdown rows."""
+"""Tools of the benchmarks: interleaved timings, peak memory in a process of its own, Markdown rows."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+Call = Callable[[], object]
 Times = dict[str, tuple[float, float]]
 
 
-def medians(calls: Mapping[str, Callable[[], object]], seconds: float = 3.0) -> Times:
-    """Median time of each call in milliseconds, and its spread (half the interquartile range, as a share).
+def medians(calls: Mapping[str, Call], seconds: float = 3.0) -> Times:
+    """The median time of each call in milliseconds, and its spread: half the interquartile range, as a share.
 
-    The calls take turns, so that a busy moment of the machine meets all of them; each is called once before
-    and at least three times after.
+    The calls take turns, so that a busy moment of the machine slows all of them. Each runs once unmeasured,
+    then at least three times and for about `seconds`.
     """
     taken: dict[str, list[float]] = {name: [] for name in calls}
     for call in calls.values():
@@ -37,8 +39,8 @@ def medians(calls: Mapping[str, Callable[[], object]], seconds: float = 3.0) -> 
     return out
 
 
-def peak_megabytes(make: Callable[[], Callable[[], object]]) -> float:
-    """Memory that make()'s call takes at most beyond what was there before it, in a fresh process (Linux)."""
+def peak_megabytes(make: Callable[[], Call]) -> float:
+    """The peak memory in MiB that the call made by `make` adds, in a fresh process (Linux only)."""
     context = multiprocessing.get_context("fork")
     queue = context.SimpleQueue()
 
@@ -57,12 +59,13 @@ def peak_megabytes(make: Callable[[], Callable[[], object]]) -> float:
 
 
 def _status(name: str) -> int:
+    """A number of /proc/self/status, KiB."""
     rows = Path("/proc/self/status").read_text().splitlines()
     return int(next(row for row in rows if row.startswith(name + ":")).split()[1])
 
 
 def machine() -> str:
-    """The processor, threads, and load of this moment."""
+    """A line about the machine: its processor, its cores and their load now, and PyTorch's version."""
     model = platform.processor() or platform.machine()
     if (cpu := Path("/proc/cpuinfo")).is_file():
         named = [row.split(":")[1].strip() for row in cpu.read_text().splitlines() if "model name" in row]
@@ -72,28 +75,36 @@ def machine() -> str:
 
 
 def table(head: Sequence[str]) -> None:
-    """Begin a table."""
+    """Prints the head of a Markdown table."""
     print("\n| " + " | ".join(head) + " |\n|" + "---|" * len(head), flush=True)
 
 
 def row(*cells: object) -> None:
-    """A row of it: floats with three digits."""
+    """Prints a row of a Markdown table, floats with three digits."""
     print("| " + " | ".join(f"{c:.3g}" if isinstance(c, float) else str(c) for c in cells) + " |", flush=True)
 
 
 RATIOS = ("what", "size", "ours", "other", "times faster", "spread", "target", "met")
-"""Columns of `against`."""
+"""Columns of the rows of a `Comparison`."""
 
 
-def against(what: str, size: str, ours: str, other: str, times: Times, target: float | None = None) -> None:
-    """The row of one comparison: how many times faster ours is, the larger spread, whether the target is met.
+@dataclass(frozen=True)
+class Comparison:
+    """Timings of several calls with inputs of one size, compared in rows below the columns RATIOS."""
 
-    `within the spread`: with the ratio at the spread's end.
-    """
-    (a, spread_a), (b, spread_b) = times[ours], times[other]
-    ratio, spread = b / a, max(spread_a, spread_b)
-    goal = met = ""
-    if target is not None:
-        goal, reached = f"≥ {target:g}", ratio * (1 + spread) >= target
-        met = "yes" if ratio >= target else "within the spread" if reached else "no"
-    row(what, size, ours, other, f"{ratio:.2f}", f"±{100 * spread:.0f} %", goal, met)
+    size: str
+    times: Times
+
+    def row(self, what: str, ours: str, other: str, target: float | None = None) -> None:
+        """Prints how many times faster the call `ours` is than `other`, the larger spread, and the target.
+
+        A ratio that reaches the target only with the spread added is marked `within the spread`.
+        """
+        (a, spread_a), (b, spread_b) = self.times[ours], self.times[other]
+        ratio, spread = b / a, max(spread_a, spread_b)
+        goal = met = ""
+        if target is not None:
+            goal, reached = f"≥ {target:g}", ratio * (1 + spread) >= target
+            met = "yes" if ratio >= target else "within the spread" if reached else "no"
+        cells = (what, self.size, ours, other, f"{ratio:.2f}", f"±{100 * spread:.0f} %", goal, met)
+        row(*cells)

@@ -1,10 +1,9 @@
-"""What a model needs, by arrangement: estimated at full size, and measured at a size that a CPU takes.
+"""The memory that a model needs in each arrangement: estimated at full size, measured at a small one.
 
     python benchmarks/memory.py [--config configs/actalker.yaml] [--device cuda]
 
-The estimates are those that `--memory` chooses by. The model of the config is built without its weights. What
-is measured is a network with SVD's levels and 64 channels at the first: 256 x 256 pixels, 14 frames, 4
-passes.
+The estimates are those by which `--memory` chooses. The model of the config is built without its weights. The
+measured network has SVD's levels and 64 channels at the first: 256 x 256 pixels, 14 frames, 4 passes.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import yaml
 from measuring import machine, peak_megabytes, row, table
 
 from actalker.diffusion.guidance import guided
-from actalker.pipeline.model.memory import GB, Arrangement, arrangements, decoding, needed, settle
+from actalker.pipeline.model.memory import GB, Arrangement, arrangements, needed, settle
 from actalker.pipeline.model.model import ModelConfig, TalkingHeadModel
 from actalker.signals import signal
 
@@ -29,7 +28,7 @@ BUDGETS = (8, 12, 24)
 
 
 def estimates(config: ModelConfig, device: str) -> None:
-    """A row an arrangement, and what --memory takes."""
+    """Prints the size of the weights, and of each arrangement its need and the budgets that choose it."""
     with torch.device("meta"):
         model = TalkingHeadModel(config)
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
@@ -37,11 +36,12 @@ def estimates(config: ModelConfig, device: str) -> None:
     known = [
         replace(one, need=needed(model, one, device, count)) for one in arrangements(dtype, device, True)
     ]
-    held = {
+    sizes = {
         name: sum(p.numel() for p in part.parameters()) * dtype.itemsize / GB for name, part in model.parts()
     }
-    print(f"\nweights: {', '.join(f'{name} {size:.3g} GB' for name, size in held.items())}")
-    print(f"decoding one frame: {decoding(model, 1) * dtype.itemsize / GB:.3g} GB")
+    print(f"\nweights: {', '.join(f'{name} {size:.3g} GB' for name, size in sizes.items())}")
+    one_frame = model.codec.held(1, config.size, dtype.itemsize)
+    print(f"decoding one frame: {one_frame / GB:.3g} GB")
     table(("arrangement", "estimated GB", "what --memory takes it"))
     for one in known:
         taken = [f"{b}GB" for b in BUDGETS if next((o for o in known if o.need <= b * GB), None) is one] + (
@@ -51,10 +51,10 @@ def estimates(config: ModelConfig, device: str) -> None:
 
 
 def small(arrangement: Arrangement) -> Callable[[], Callable[[], object]]:
-    """Makes the call that is measured."""
+    """A function that makes the measured call: a guided pass and decoding, of a small network."""
 
     def make() -> Callable[[], object]:
-        from full_size import told
+        from full_size import conditions_of
 
         torch.manual_seed(0)
         config = ModelConfig(
@@ -76,7 +76,7 @@ def small(arrangement: Arrangement) -> Callable[[], Callable[[], object]]:
         )
         model = TalkingHeadModel(config).eval().requires_grad_(False)
         settle(model, arrangement, torch.device("cpu"))
-        conditions = told(32, 14).to(arrangement.dtype)
+        conditions = conditions_of(32, 14).to(arrangement.dtype)
         denoise = guided(model.denoise, SCALES, arrangement.together)
         x = torch.randn(1, 14, 4, 32, 32).to(arrangement.dtype)
 
@@ -92,14 +92,15 @@ def small(arrangement: Arrangement) -> Callable[[], Callable[[], object]]:
 
 
 def main() -> None:
+    """Reads the command line and prints Markdown tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--config", type=Path, default=Path("configs/actalker.yaml"))
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     options = parser.parse_args()
     print(machine())
-    given = yaml.safe_load(options.config.read_text())["model"]["model"]
+    model = yaml.safe_load(options.config.read_text())["model"]["model"]
     names = {f.name for f in fields(ModelConfig)}
-    estimates(ModelConfig.from_dict({k: v for k, v in given.items() if k in names}), options.device)
+    estimates(ModelConfig.from_dict({k: v for k, v in model.items() if k in names}), options.device)
     torch.set_num_threads(1)
     table(("arrangement, small network", "measured MB beyond the weights"))
     for one in arrangements(torch.float32, "cpu", False):

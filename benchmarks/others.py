@@ -1,6 +1,7 @@
-"""The scans of other packages, as they are published, behind the arguments of ours.
+"""The scans of other packages as they are published, called with the arguments of ours.
 
-mamba-ssm cannot be imported without CUDA; its two plain-PyTorch files can, from an unpacked source archive.
+mamba-ssm cannot be imported without CUDA, but its two files in plain PyTorch can, from an unpacked source
+archive.
 """
 
 from __future__ import annotations
@@ -8,17 +9,19 @@ from __future__ import annotations
 import importlib.util
 import sys
 import unittest.mock
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+Scan = Callable[..., Tensor]
+
 
 def mamba_file(folder: Path, file: str) -> ModuleType:
-    """One file of mamba-ssm's source tree, with empty modules in the place of what needs CUDA."""
+    """Imports one file of mamba-ssm's source tree, with empty modules instead of those that need CUDA."""
     names = (
         "causal_conv1d",
         "causal_conv1d.cpp_functions",
@@ -41,26 +44,29 @@ def mamba_file(folder: Path, file: str) -> ModuleType:
 
 
 class _Anything(ModuleType):
+    """A module that has every name: each is a function that returns its first argument."""
+
     __path__: list[str] = []
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Callable[..., object]:
         if name.startswith("__"):
             raise AttributeError(name)
         return lambda *args, **options: args[0] if args else None
 
 
-def package_reference(folder: Path) -> Any:
-    """mamba-ssm's `selective_scan_ref`, channels first inside."""
+def package_reference(folder: Path) -> Scan:
+    """mamba-ssm's `selective_scan_ref`, which has channels first inside."""
     ref = mamba_file(folder, "ops/selective_scan_interface.py").selective_scan_ref
 
     def scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, bias: Tensor) -> Tensor:
         first = [t.transpose(1, 2) for t in (u, delta, B, C)]
-        return ref(first[0], first[1], A, first[2], first[3], D, None, bias, True).transpose(1, 2)
+        out = ref(*first[:2], A, *first[2:], D, delta_bias=bias, delta_softplus=True)
+        return out.transpose(1, 2)
 
     return scan
 
 
-def mambapy() -> Any:
+def mambapy() -> Scan:
     """mambapy's parallel scan, as its block calls it."""
     from mambapy.pscan import pscan
 
@@ -73,21 +79,21 @@ def mambapy() -> Any:
     return scan
 
 
-def transformers_slow() -> Any:
-    """What transformers' Mamba falls back to without CUDA packages, channels first inside."""
+def transformers_slow() -> Scan:
+    """The scan of transformers' Mamba without CUDA packages, which has channels first inside."""
     from transformers.models.mamba.modeling_mamba import mamba_selective_scan
 
     def scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, bias: Tensor) -> Tensor:
         first = [t.transpose(1, 2) for t in (u, delta, B, C)]
         return mamba_selective_scan(
-            first[0], first[1], A, first[2], first[3], D, delta_bias=bias, delta_softplus=True
+            *first[:2], A, *first[2:], D, delta_bias=bias, delta_softplus=True
         ).transpose(1, 2)
 
     return scan
 
 
-def associative() -> Any:
-    """`torch.associative_scan` over the same recurrence."""
+def associative() -> Scan:
+    """PyTorch's `associative_scan` over the same recurrence."""
     from torch._higher_order_ops.associative_scan import associative_scan
 
     def join(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -103,8 +109,8 @@ def associative() -> Any:
     return scan
 
 
-def ssd_minimal(folder: Path) -> Any:
-    """mamba-ssm's `ssd_minimal_discrete`, chunks of 64."""
+def ssd_minimal(folder: Path) -> Scan:
+    """mamba-ssm's `ssd_minimal_discrete` with chunks of 64."""
     minimal = mamba_file(folder, "modules/ssd_minimal.py").ssd_minimal_discrete
 
     def scan(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:

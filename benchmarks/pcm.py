@@ -1,9 +1,9 @@
-"""One parallel-control layer: what mask-drop saves, and what the scan makes of it.
+"""One parallel-control layer: the time that mask-drop saves, and the scan's share in it.
 
     python benchmarks/pcm.py --mamba-ssm FOLDER [--channels 320] [--side 64] [--frames 2] [--svd]
 
-FOLDER is mamba-ssm's unpacked source archive, whose `selective_scan_ref` stands in the place of our scan in
-the layer that is compared with. Both branches are open, and keep the same share of every frame's tokens.
+FOLDER is mamba-ssm's unpacked source archive; its `selective_scan_ref` replaces our scan in the compared
+layer. Both branches are open, and keep the same share of every frame's tokens.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import others
 import torch
-from measuring import RATIOS, Times, against, machine, medians, table
+from measuring import RATIOS, Call, Comparison, Times, machine, medians, table
 from torch import Tensor
 
 from actalker.control.conditions import Conditions
@@ -30,7 +30,7 @@ NUMBERS = 32  # tokens a frame of a signal, of identity
 
 
 def pass_of(share: float, side: int, frames: int, width: int) -> Pass:
-    """Rows from the top of every frame, `share` of them, kept by both branches."""
+    """A pass whose branches both keep the upper `share` of every frame (side, side) of tokens."""
     region = torch.zeros(1, frames, side, side)
     region[:, :, : round(side * share)] = 1
     make = torch.Generator().manual_seed(0)
@@ -43,7 +43,7 @@ def pass_of(share: float, side: int, frames: int, width: int) -> Pass:
 
 
 def multiplications(layer: ParallelControl, pass_: Pass, size: tuple[int, int]) -> tuple[float, float]:
-    """Multiply-adds of the projections' matrix products, and of the scans, in 1e9."""
+    """Multiply-adds of the layer's matrix products, and of its scans, in 1e9."""
     c = layer.pre.normalized_shape[0]
     dense = pass_.frames * size[0] * size[1] * 4 * c * c  # the MLP
     scans = 0.0
@@ -64,15 +64,13 @@ SHARES = {f"keep {round(100 * share)} %": share for share in (1.0, 0.5, 0.25, 0.
 SVD = ((320, 72), (640, 36), (1280, 18), (1280, 9))  # channels and side of the token grid of each level
 
 
-def layer_of(
-    c: int, side: int, frames: int
-) -> tuple[ParallelControl, Callable[[float, str], Callable[[], object]]]:
-    """A layer, and what calls it with a share of tokens kept and a backend of the scan."""
+def layer_of(c: int, side: int, frames: int) -> tuple[ParallelControl, Callable[[float, str], Call]]:
+    """A layer of c channels, and a function from a share of tokens and a backend to the call of the layer."""
     torch.manual_seed(0)
     layer = ParallelControl(c, 768, SIGNALS, BranchConfig()).requires_grad_(False)
     z = torch.randn(1, frames, side, side, c)
 
-    def call(share: float, backend: str) -> Callable[[], object]:
+    def call(share: float, backend: str) -> Call:
         pass_ = pass_of(share, side, frames, 768)
 
         def run() -> None:
@@ -86,20 +84,41 @@ def layer_of(
 
 
 def mask_drop(c: int, side: int, frames: int, seconds: float) -> Times:
-    """Rows of what the shares cost against the whole frame."""
+    """Prints rows of the shares' times against the whole frame's, and returns the times."""
     _, call = layer_of(c, side, frames)
-    found = medians({name: call(share, "auto") for name, share in SHARES.items()}, seconds)
+    times = medians({name: call(share, "auto") for name, share in SHARES.items()}, seconds)
     for name in list(SHARES)[1:]:
         target = 2.86 if name == "keep 25 %" else None
-        against("mask-drop", size_of(c, side, frames), name, "keep 100 %", found, target)
-    return found
+        Comparison(size_of(c, side, frames), times).row("mask-drop", name, "keep 100 %", target)
+    return times
 
 
 def size_of(c: int, side: int, frames: int) -> str:
+    """The size of a layer's input in words, for a row."""
     return f"c {c}, {side}x{side} tokens, {frames} frames"
 
 
+def reference_scan(folder: Path) -> Backend:
+    """A backend that runs mamba-ssm's `selective_scan_ref`, direction by direction.
+
+    Over both directions at once the reference would make B and C as large as u.
+    """
+    reference = others.package_reference(folder)
+
+    def run(call: ScanCall) -> tuple[Tensor, None]:
+        half, out = call.u.shape[2] // 2, []
+        for k in range(2):
+            channels = slice(k * half, (k + 1) * half)
+            sequences = (call.u[..., channels], call.delta[..., channels])
+            state = (call.A[channels], call.B[:, :, k], call.C[:, :, k])
+            out.append(reference(*sequences, *state, call.D[channels], call.delta_bias[channels]))
+        return torch.cat(out, 2), None
+
+    return Backend(run, lambda u: None)
+
+
 def main() -> None:
+    """Reads the command line, measures, and prints Markdown tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--mamba-ssm", type=Path, required=True, help="unpacked source archive")
     for name, value in (("channels", 320), ("side", 64), ("frames", 2), ("threads", 2)):
@@ -109,30 +128,18 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     print(machine())
-    reference = others.package_reference(options.mamba_ssm)
-
-    def by_reference(call: ScanCall) -> tuple[Tensor, None]:
-        """Direction by direction: the reference would make B and C of both as large as u."""
-        half, out = call.u.shape[2] // 2, []
-        for k in range(2):
-            own = slice(k * half, (k + 1) * half)
-            given = (call.u[..., own], call.delta[..., own], call.A[own], call.B[:, :, k], call.C[:, :, k])
-            out.append(reference(*given, call.D[own], call.delta_bias[own]))
-        return torch.cat(out, 2), None
-
-    scan.BACKENDS[REFERENCE] = Backend(by_reference, lambda u: None)
+    scan.BACKENDS[REFERENCE] = reference_scan(options.mamba_ssm)
     c, side, frames = options.channels, options.side, options.frames
     table(RATIOS)
     ours = mask_drop(c, side, frames, options.seconds)
     layer, call = layer_of(c, side, frames)
     for name, target in (("keep 100 %", 25), ("keep 25 %", 15)):
-        calls = {"ours": call(SHARES[name], "auto"), "selective_scan_ref": call(SHARES[name], REFERENCE)}
-        found = medians(calls, options.seconds)
-        size = size_of(c, side, frames)
-        against(f"whole layer, {name}", size, "ours", "selective_scan_ref", found, target)
+        calls = {"ours": call(SHARES[name], "auto"), REFERENCE: call(SHARES[name], REFERENCE)}
+        compared = Comparison(size_of(c, side, frames), medians(calls, options.seconds))
+        compared.row(f"whole layer, {name}", "ours", REFERENCE, target)
     if options.svd:
-        for channels, wide in SVD:
-            mask_drop(channels, wide, 14, options.seconds)
+        for channels, tokens_side in SVD:
+            mask_drop(channels, tokens_side, 14, options.seconds)
     tokens = frames * side * side
     dense, scans = multiplications(layer, pass_of(1.0, side, frames, 768), (side, side))
     a = torch.randn(tokens, c)

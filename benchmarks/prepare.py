@@ -1,11 +1,11 @@
-"""How fast data is prepared and read, as ratios in one run.
+"""The speed of preparing and reading data, as ratios within one run.
 
-    python benchmarks/prepare.py CLIPS [--copies 4] [--many 10000]
+    python benchmarks/prepare.py CLIPS [--copies 2] [--many 10000]
 
-CLIPS is a folder of real clips. Rows: `actalker prepare` against the obvious script (frames by ffmpeg, one
-detector call a frame, crops written, serial), one worker against two, reading decoded shards against
-training steps of `configs/tiny.yaml`, and, with --many, the memory of the driver and of its workers over so
-many hard links of one short clip that is rejected after it was decoded.
+CLIPS is a folder of real clips. The rows compare `actalker prepare` with the obvious script (frames by
+ffmpeg, one detector call a frame, crops written, one after another), two workers with one, and reading of
+decoded shards with training steps of `configs/tiny.yaml`. With --many they add the memory of the driver and
+its workers over so many hard links of one short clip, which is rejected after it was decoded.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def copies(source: Path, folder: Path, count: int) -> Path:
-    """A folder of hard links, `count` of every clip."""
+    """Fills a folder with hard links, `count` to every clip of `source`, and returns it."""
     folder.mkdir(parents=True)
     for path in sorted(source.iterdir()):
         for k in range(count):
@@ -35,7 +35,7 @@ def copies(source: Path, folder: Path, count: int) -> Path:
 
 
 def prepare(source: Path, out: Path, *words: str) -> tuple[float, list[tuple[float, float]]]:
-    """Seconds, and (seconds, MiB of the driver and its workers) over the time."""
+    """Runs `actalker prepare`: its seconds, and over time (seconds, MiB of the driver and its workers)."""
     command = [sys.executable, "-m", "actalker", "prepare", str(source), "--out", str(out), *words]
     start = time.perf_counter()
     process = psutil.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -59,7 +59,7 @@ def prepare(source: Path, out: Path, *words: str) -> tuple[float, list[tuple[flo
 
 
 def obvious(source: Path, out: Path) -> float:
-    """ffmpeg to frames, one detector call a frame, every face cut and written; one after another."""
+    """Seconds of the obvious script: frames by ffmpeg, one detector call a frame, face crops written."""
     from PIL import Image
 
     from actalker.faces.crop import canonical_crop
@@ -87,7 +87,7 @@ def obvious(source: Path, out: Path) -> float:
 
 
 def loader(shards: Path, seconds: float) -> float:
-    """Clips a second from decoded shards, in this process."""
+    """Clips a second that one process reads from decoded shards, measured over `seconds`."""
     from actalker.data.clips import ClipDataConfig, ClipDataset
 
     data = ClipDataset(ClipDataConfig(str(shards), frames=14, size=128, held_out=0.0))
@@ -100,8 +100,7 @@ def loader(shards: Path, seconds: float) -> float:
 
 
 def training() -> float:
-    """Clips a second that a step of `configs/tiny.yaml` takes, of the whole windows that it denoises, one
-    process."""
+    """Clips a second that training steps of `configs/tiny.yaml` consume in one process, as whole windows."""
     import torch
     import yaml
 
@@ -130,7 +129,7 @@ def training() -> float:
 
 
 def main() -> None:
-    """Measure and print Markdown rows."""
+    """Reads the command line, measures, and prints Markdown rows."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("clips", type=Path)
     p.add_argument("--copies", type=int, default=2)
@@ -146,7 +145,7 @@ def main() -> None:
 
 
 def speed(clips: Path, root: Path, times: int) -> None:
-    """Rows of clips a minute, and of what training reads."""
+    """Prints rows of clips a minute, of clips a second that training reads, and of the peak memory."""
     source = copies(clips, root / "source", times)
     count = len(list(source.iterdir()))
     words = ("--probe.sound", "optional", "--pixels.size", "160")
@@ -161,7 +160,7 @@ def speed(clips: Path, root: Path, times: int) -> None:
 
 
 def memory(clips: Path, root: Path, count: int) -> None:
-    """Rows of memory over many clips."""
+    """Prints rows of the memory over `count` clips, and of clips a minute."""
     short = root / "short"
     short.mkdir()
     cut = [
@@ -192,7 +191,7 @@ def memory(clips: Path, root: Path, count: int) -> None:
 
 
 def row(what: str, ours: float, other: float) -> None:
-    """A Markdown row with the ratio."""
+    """Prints a Markdown row of two numbers and their ratio."""
     print(f"| {what} | {ours:.2f} | {other:.2f} | {ours / other:.2f} |", flush=True)
 
 

@@ -1,5 +1,4 @@
-"""What tracking a video reads of a motion that is known: the constants of
-`actalker/data/performances/reading.py`.
+"""Errors of the tracker on known motions: the constants of `actalker/data/performances/reading.py`.
 
     python benchmarks/reading.py PORTRAITS [--portraits 12] [--frames 300] [--keep FILE.npz]
 
@@ -32,16 +31,16 @@ from actalker.media.image import read_image
 
 FPS = 25.0
 GRAIN = 3.0  # of 255: a camera's noise in every frame
-REST = 12  # frames that nothing moves at first
-RIDGE = 30.0  # of the fit of all that is read to all that was drawn
-LEAK = 0.35  # of the error: smaller leaks are not told
-CALM = (0.3, 12.0)  # coefficients of the mouth, and yaw, of portraits that motions are drawn on
+REST = 12  # first frames, in which nothing moves
+RIDGE = 30.0  # of the regression of the read numbers on the drawn ones
+LEAK = 0.35  # of the error: smaller leaks are not printed
+CALM = (0.3, 12.0)  # largest coefficient of the mouth, and yaw, of portraits that motions are drawn on
 COUNT = len(COEFFICIENTS)
 SHUT = INDEX["mouthClose"]
 
 
 def portraits(folder: Path, count: int) -> list[tuple[str, HeadPortrait]]:
-    """Heads that hardly do anything of themselves."""
+    """At most `count` portraits with calm faces, by name."""
     out: list[tuple[str, HeadPortrait]] = []
     for path in [path for path in picture_files(folder) if not kept_aside(path)][3::7]:
         image = read_image(path)
@@ -63,7 +62,7 @@ def portraits(folder: Path, count: int) -> list[tuple[str, HeadPortrait]]:
 def seen(
     portrait: HeadPortrait, numbers: np.ndarray, name: str, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Numbers as they were drawn and as they are read (f, 62), and the confidence (f,)."""
+    """Draws numbers (f, 62) and tracks the frames: the drawn and the read numbers, the confidence (f,)."""
     drawn, frames = numbers.astype(np.float64), []
     for k, row in enumerate(drawn):
         one = portrait.draw(look(row[:COUNT], row[COUNT + 6 :]), row[COUNT : COUNT + 6], row[COUNT + 6 :])
@@ -75,13 +74,15 @@ def seen(
 
 
 def opening(numbers: np.ndarray) -> np.ndarray:
-    """Cm (f,) by which the lips are further apart than at rest."""
+    """The lips' opening (f,) beyond that at rest, cm."""
     return head_model().gap(numbers[:, :COUNT]) - CLOSE * numbers[:, SHUT]
 
 
 def tried(count: int, rng: np.random.Generator) -> np.ndarray:
-    """A motion (about `count`, 62) in which everything that moves alone does so, two at a time, of random
-    strength, while lids blink, eyes jump and the head turns."""
+    """A motion (about `count`, 62) in which every unit of acting moves at least twice.
+
+    Two units move at a time, with random strength, while lids blink, eyes jump and the head turns.
+    """
     order = np.concatenate([rng.permutation(len(UNITS)) for _ in range(2)])
     each = count // len(UNITS)
     hump = np.concatenate([ease(np.arange(1, 5) / 4), np.ones(each - 8), 1 - ease(np.arange(1, 5) / 4)])
@@ -116,14 +117,31 @@ def measure(folder: Path, count: int, frames: int) -> dict[str, np.ndarray]:
 
 
 def table(drawn: np.ndarray, read: np.ndarray, of: np.ndarray) -> None:
-    """Prints what is read of each number's 1, the errors, and what leaks from one number into another."""
+    """Prints how each number is read, the errors, and what leaks from one number into another.
+
+    drawn, read: (f, 62). of (f,): which portrait a frame is of.
+    """
     true, got = drawn.copy(), read.copy()
     true[:, SHUT], got[:, SHUT] = opening(drawn), opening(read)
     spread = np.maximum(true.std(0), 1e-3)
     scaled = true / spread
     weights = np.linalg.solve(scaled.T @ scaled + RIDGE * np.eye(len(NUMBERS)), scaled.T @ got)
-    left, people = got - scaled @ weights, np.unique(of)
-    same = of[1:] == of[:-1]
+    left = got - scaled @ weights
+    print_numbers(true, got, left, spread, of)
+    print_lips_and_lids(true, got)
+    print("\n| of 1 of | is read in | |\n|---|---|---|")
+    for k, name in enumerate(NUMBERS):
+        for source in np.argsort(-np.abs(weights[:, k])):
+            leaks = abs(weights[source, k]) > LEAK * left[:, k].std() and source != k
+            if leaks and not NUMBERS[source].startswith(FOLLOWS):
+                print(f"| {NUMBERS[source]} | {name} | {weights[source, k] / spread[source]:+.3f} |")
+
+
+def print_numbers(
+    true: np.ndarray, got: np.ndarray, left: np.ndarray, spread: np.ndarray, of: np.ndarray
+) -> None:
+    """Prints, for each number, the slopes by which it is read, its correlation and the errors `left`."""
+    same, people = of[1:] == of[:-1], np.unique(of)
     print("mouthClose stands for the lips' opening, cm\n")
     print(
         "| number | read of 1: least, middle, most | r | error | stays | at rest |\n|---|---|---|---|---|---|"
@@ -142,6 +160,10 @@ def table(drawn: np.ndarray, read: np.ndarray, of: np.ndarray) -> None:
         r = np.corrcoef(true[:, k], got[:, k])[0, 1]
         numbers = f"{low:.2f}, {middle:.2f}, {high:.2f} | {r:.2f} | {left[:, k].std():.3f} | {stays:.2f}"
         print(f"| {name} | {numbers} | {still:.3f} |")
+
+
+def print_lips_and_lids(true: np.ndarray, got: np.ndarray) -> None:
+    """Prints how openings of the lips and shut lids are read, and by how many frames lids are late."""
     for low, high in itertools.pairwise((0.0, 0.02, 0.1, 0.2, 0.3, 0.5, 0.8, 1.2, 2.0)):
         there = got[:, SHUT][(true[:, SHUT] >= low) & (true[:, SHUT] < high)]
         quantiles = np.quantile(there, (0.1, 0.5, 0.9)).round(2) if len(there) else "-"
@@ -152,16 +174,10 @@ def table(drawn: np.ndarray, read: np.ndarray, of: np.ndarray) -> None:
     lags = range(-2, 3)
     follows = [np.corrcoef(np.roll(true[:, lids].max(1), lag), got[:, lids].mean(1))[0, 1] for lag in lags]
     print("lids, r at lags of", list(lags), "frames:", np.round(follows, 2))
-    print("\n| of 1 of | is read in | |\n|---|---|---|")
-    for k, name in enumerate(NUMBERS):
-        for source in np.argsort(-np.abs(weights[:, k])):
-            told = abs(weights[source, k]) > LEAK * left[:, k].std() and source != k
-            if told and not NUMBERS[source].startswith(FOLLOWS):
-                print(f"| {NUMBERS[source]} | {name} | {weights[source, k] / spread[source]:+.3f} |")
 
 
 def main() -> None:
-    """Draw, read, and print tables."""
+    """Reads the command line, draws and tracks motions, and prints tables."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("portraits", type=Path)
     p.add_argument("--portraits", dest="count", type=int, default=12, help="how many to draw on")

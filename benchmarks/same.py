@@ -1,12 +1,12 @@
-"""Whether two versions of the code compute the same: twelve clips and twenty steps of training, compared.
+"""Compares what two versions of the code compute: twelve clips and twenty steps of training.
 
     python benchmarks/same.py render BEFORE          (in a checkout of one version)
     python benchmarks/same.py render AFTER           (in another's)
     python benchmarks/same.py compare BEFORE AFTER   (exit code 1 where a clip differs by more than 1e-5)
 
-Clips: tiny with all signals, gates closed and on schedules, regions, guidance, long windows of both kinds,
-frames between, no network at all (`direct`), and a small network in SVD's form with random weights. Latents
-are kept, of clips in pictures the frames. Run both on one machine.
+The clips: tiny with all signals, with gates closed and on schedules, regions, guidance, long windows of both
+kinds and interpolated frames; no network at all (`direct`); and a small network in SVD's form with random
+weights. Latents are compared, or frames where the clip has pictures. Run both on one machine.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def toy(folder: Path) -> TalkingHeadPipeline:
 
 
 def clips(toy_folder: Path) -> dict[str, Callable[[], np.ndarray]]:
-    """Name -> what makes it."""
+    """The clips by name, each as a function that computes it."""
     portrait = Image.fromarray(astronaut()[0:256, 96:352])
     numbers = acted(round(LONG * FPS), float(FPS), np.random.default_rng(5))
     take = motion_of(numbers, np.arange(len(numbers)) / FPS)
@@ -108,7 +108,7 @@ def clips(toy_folder: Path) -> dict[str, Callable[[], np.ndarray]]:
 
 
 def losses() -> np.ndarray:
-    """Losses of twenty steps that go on from tiny, (20,)."""
+    """The losses (20,) of twenty training steps that start from tiny."""
     from actalker.data.performances.dataset import PerformanceConfig, PerformanceDataset
     from actalker.data.sample import collate
     from actalker.diffusion.objective import ObjectiveConfig
@@ -137,6 +137,7 @@ def losses() -> np.ndarray:
 
 
 def render(folder: Path) -> int:
+    """Computes all clips and losses and saves them in a folder; returns the exit code."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         for name, make in clips(Path(scratch) / "toy").items():
@@ -147,6 +148,7 @@ def render(folder: Path) -> int:
 
 
 def compare(before: Path, after: Path) -> int:
+    """Prints how far the results in two folders differ; returns the exit code, 1 for more than CLOSE."""
     worst = 0.0
     for path in sorted(before.glob("*.npy")):
         one, other = np.load(path), np.load(after / path.name)
@@ -154,14 +156,15 @@ def compare(before: Path, after: Path) -> int:
             print(f"{path.stem:24s} shapes {one.shape} and {other.shape}")
             worst = 1.0
             continue
-        apart = np.abs(one.astype(np.float64) - other).max() / max(np.abs(one).max(), 1e-12)
+        difference = np.abs(one.astype(np.float64) - other).max() / max(np.abs(one).max(), 1e-12)
         same = np.array_equal(one, other)
-        print(f"{path.stem:24s} {'same bits' if same else f'apart by {apart:.1e} of the largest'}")
-        worst = max(worst, float(apart))
+        print(f"{path.stem:24s} {'same bits' if same else f'apart by {difference:.1e} of the largest'}")
+        worst = max(worst, float(difference))
     return int(worst > CLOSE)
 
 
 def main() -> int:
+    """Reads the command line; returns the exit code."""
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

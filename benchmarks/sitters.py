@@ -1,10 +1,10 @@
-"""What faces do in portraits: the constants of `actalker/data/performances/sitters.py`.
+"""Statistics of faces in portraits: the constants of `actalker/data/performances/sitters.py`.
 
     python benchmarks/sitters.py PORTRAITS [--every 2]
 
-PORTRAITS is a folder of pictures with one face each; those whose number divides by 8 are left out. Of each
-coefficient it prints the middle and the deviation of the normal distribution that, cut off at 0, has the
-seen quantiles, of all portraits and of each kind of mouth.
+PORTRAITS is a folder of pictures with one face each; those whose number divides by 8 are left out. For each
+coefficient it prints the mean and the deviation of the normal distribution that has the portraits' quantiles
+where it is cut off at 0, over all portraits and for each kind of mouth.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PARTED, SMILES, WIDE = 0.15, 0.35, 0.8  # cm, of 1, cm
 
 
 def fits(paths: list[Path]) -> np.ndarray:
-    """Rows of coefficients, yaw, pitch, roll and gaze (n, 59)."""
+    """Fits of portraits as rows (n, 59): coefficients, yaw, pitch, roll, gaze right, gaze down."""
     rows = []
     for path in paths:
         try:
@@ -42,14 +42,14 @@ def fits(paths: list[Path]) -> np.ndarray:
 
 
 def kinds(coefficients: np.ndarray) -> np.ndarray:
-    """0 to 3 of each portrait: closed, parted, smiling with teeth, laughing."""
+    """The kind (n,) of each portrait's mouth: 0 closed, 1 parted, 2 smiling with teeth, 3 laughing."""
     opening = head_model().opening(coefficients)
     smile = coefficients[:, [INDEX[key] for key in ours("mouthSmile")]].mean(1)
     return np.where(opening < PARTED, 0, np.where(smile < SMILES, 1, np.where(opening < WIDE, 2, 3)))
 
 
 def cut_off(values: np.ndarray) -> str:
-    """Middle and deviation of a normal distribution of which only what is above 0 is seen."""
+    """Mean and deviation, in words, of a normal distribution that is cut off at 0, from its values above."""
     values = np.sort(values.ravel())
     z = norm.ppf((np.arange(len(values)) + 0.5) / len(values))
     there = (values > LEAST) & (values < 1 - LEAST)
@@ -60,7 +60,7 @@ def cut_off(values: np.ndarray) -> str:
 
 
 def main() -> None:
-    """Fit, and print tables."""
+    """Reads the command line, fits the portraits, and prints tables."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("portraits", type=Path)
     p.add_argument("--every", type=int, default=2, help="take one of so many")
@@ -73,10 +73,10 @@ def main() -> None:
     print("| coefficient | all | closed | parted | teeth | laugh | sides, r |\n|---|---|---|---|---|---|---|")
     for name in dict.fromkeys(name.removesuffix("_L").removesuffix("_R") for name in COEFFICIENTS):
         sides = coefficients[:, [INDEX[key] for key in ours(name)]]
-        told = [cut_off(sides), *(cut_off(sides[kind == k]) for k in range(4))]
+        cells = [cut_off(sides), *(cut_off(sides[kind == k]) for k in range(4))]
         moves = sides.shape[1] == 2 and (sides.std(0) > 0).all()
-        told.append(f"{np.corrcoef(sides.T)[0, 1]:.2f}" if moves else "")
-        print(f"| {name} | {' | '.join(told)} |")
+        cells.append(f"{np.corrcoef(sides.T)[0, 1]:.2f}" if moves else "")
+        print(f"| {name} | {' | '.join(cells)} |")
     for axis, name in enumerate(("yaw", "pitch", "roll", "gaze right", "gaze down")):
         values = rows[:, len(COEFFICIENTS) + axis]
         print(f"{name}: mean {values.mean():.1f}, deviation {values.std():.1f}")

@@ -1,11 +1,11 @@
-"""How well articulators are heard: on held-out voices, on real people's lips, and in noise.
+"""The accuracy of the speech encoder's articulators: on held-out voices, on real people's lips, and in noise.
 
     python benchmarks/speech_encoder.py MODEL --speech FOLDER [--videos FILE...] [--minutes 2]
 
-MODEL: a folder of a model with the audio encoder `speech`, or a checkpoint of its training. FOLDER of speech:
-a cache that `actalker speech` made, of which the held-out voices are read. Videos: people who talk; their
-lips are MediaPipe's landmarks 13-14 and 61-291 over 33-263, against the encoder's at the best lag within two
-frames.
+MODEL: the folder of a model with the audio encoder `speech`, or a checkpoint of its training. FOLDER: a cache
+made by `actalker speech`, of which the held-out voices are used. Videos: people who talk. Their lips are the
+distances between MediaPipe's landmarks 13 and 14, and 61 and 291, over that between 33 and 263; they are
+compared with the encoder's at the best lag within two frames.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ def encoder_of(path: Path) -> SpeechEncoder:
     """The audio encoder of a model folder or checkpoint."""
     if path.suffix == ".ckpt":
         module = TrainingModule.load_from_checkpoint(path)
-        held = torch.load(path, map_location="cpu", weights_only=False).get("averaged_weights", {})
-        module.load_state_dict({**module.state_dict(), **held})
+        averaged = torch.load(path, map_location="cpu", weights_only=False).get("averaged_weights", {})
+        module.load_state_dict({**module.state_dict(), **averaged})
         return module.model.encoders["audio"].eval()
     return load_model(path).encoders["audio"].eval()
 
 
 def hearing(encoder: SpeechEncoder) -> Hear:
-    """Sound (n,) at 16 kHz to articulators (f, 9) at 25 frames a second."""
+    """A function from a sound (n,) at 16 kHz to articulators (f, 9) at 25 frames a second."""
 
     def hear(sound: np.ndarray) -> np.ndarray:
         features = encoder.source.reader(sound, Fraction(FPS))(int(len(sound) / RATE * FPS))
@@ -75,13 +75,13 @@ def hearing(encoder: SpeechEncoder) -> Hear:
 
 
 def opening(articulators: np.ndarray) -> np.ndarray:
-    """Between the lips, (f,), as they are likely."""
+    """The opening of the lips, (f,), with closures weighted by how likely they are."""
     lips, close, tuck = (articulators[:, INDEX[name]] for name in ("lips", "close", "tuck"))
     return lips * (1 - close) * (1 - 0.75 * tuck)
 
 
 def gap(articulators: np.ndarray) -> np.ndarray:
-    """Between the lips, (f,), as it is drawn: closures sharpened, rest at rest."""
+    """The opening of the lips, (f,), as it is drawn: closures are sharpened, and rest is closed."""
     lips, close, tuck, rest = (articulators[:, INDEX[name]] for name in ("lips", "close", "tuck", "rest"))
     return (
         lips * (1 - sharpened(close)) * (1 - 0.8 * sharpened(tuck)) * (1 - np.clip((rest - 0.1) / 0.8, 0, 1))
@@ -89,7 +89,7 @@ def gap(articulators: np.ndarray) -> np.ndarray:
 
 
 def said(cache: Sequence, voices: tuple[str, ...], seconds: float) -> list[tuple[np.ndarray, list[Phone]]]:
-    """Of each voice, sentences one after the other: sound (n,) and phones."""
+    """Sentences of each voice joined to one sound (n,) of at least `seconds`, with all phones."""
     out = []
     for voice in voices:
         parts, phones, at = [], [], 0.0
@@ -105,13 +105,13 @@ def said(cache: Sequence, voices: tuple[str, ...], seconds: float) -> list[tuple
     return out
 
 
-def explained(truth: np.ndarray, made: np.ndarray) -> np.ndarray:
-    """Share of the variance over rows that is explained, of each column."""
-    return 1 - ((truth - made) ** 2).mean(0) / truth.var(0)
+def explained(truth: np.ndarray, heard: np.ndarray) -> np.ndarray:
+    """The share of each column's variance that is explained (R2)."""
+    return 1 - ((truth - heard) ** 2).mean(0) / truth.var(0)
 
 
 def on_voices(hear: Hear, cache: Sequence, minutes: float) -> None:
-    """Articulators and closures of held-out voices."""
+    """Prints the accuracy of articulators and of closures on held-out voices."""
     print(f"\nR2 on held-out voices, {FPS} frames a second\n")
     table(["voices", *ARTICULATORS, "opening", "width rounded / spread"])
     espeak = tuple(sorted({u.voice for u in cache if u.engine == "espeak"}))
@@ -122,22 +122,22 @@ def on_voices(hear: Hear, cache: Sequence, minutes: float) -> None:
         spoken = said(cache, voices, minutes * 60 / len(voices)) if voices else []
         if not spoken:
             continue
-        truths, mades, shut = [], [], {"made": [[], [], []], "truth": [[], [], []]}
+        truths, outputs, shut = [], [], {"heard": [[], [], []], "truth": [[], [], []]}
         rounded, spread = [], []
         for sound, phones in spoken:
-            made = hear(sound)
-            truth = at_frames(tracks(phones, len(sound) / RATE), len(made), FPS)
-            truths.append(truth), mades.append(made)
-            for kind, values in (("made", made), ("truth", truth)):
+            heard = hear(sound)
+            truth = at_frames(tracks(phones, len(sound) / RATE), len(heard), FPS)
+            truths.append(truth), outputs.append(heard)
+            for kind, values in (("heard", heard), ("truth", truth)):
                 for k, symbols in enumerate((PRESSED, TUCKED, RIDGE)):
                     shut[kind][k].append(closed_at(gap(values), phones, symbols))
-            wide = deviations(made[:, INDEX["width"]])
-            rounded.append(mean_at(wide, phones, ROUNDED)), spread.append(mean_at(wide, phones, SPREAD))
-        truth, made = np.concatenate(truths), np.concatenate(mades)
-        both = [np.concatenate([v, opening(v)[:, None]], 1) for v in (truth, made)]
+            width = deviations(heard[:, INDEX["width"]])
+            rounded.append(mean_at(width, phones, ROUNDED)), spread.append(mean_at(width, phones, SPREAD))
+        truth, heard = np.concatenate(truths), np.concatenate(outputs)
+        both = [np.concatenate([v, opening(v)[:, None]], 1) for v in (truth, heard)]
         widths = f"{np.concatenate(rounded).mean():+.2f} / {np.concatenate(spread).mean():+.2f}"
         row(name, *(f"{v:.2f}" for v in explained(*both)), widths)
-        shares = [[np.concatenate(s).mean() for s in shut[kind]] for kind in ("made", "truth")]
+        shares = [[np.concatenate(s).mean() for s in shut[kind]] for kind in ("heard", "truth")]
         closures.append([name, *(f"{a:.2f} ({b:.2f})" for a, b in zip(*shares, strict=True))])
     print("\nShare of phones at which lips close (of the truth in brackets)\n")
     table(["voices", "p b m", "f v", "t d n s z l"])
@@ -154,37 +154,37 @@ def lips_of(video: Path) -> tuple[np.ndarray, np.ndarray]:
             out.append((np.nan, np.nan))
             continue
         p = face.landmarks[:, :2]
-        apart = [float(np.linalg.norm(p[a] - p[b])) for a, b in ((13, 14), (61, 291), (33, 263))]
-        out.append((apart[0] / apart[2], apart[1] / apart[2]))
-    opened, wide = np.array(out).T
-    return opened, wide
+        opened, width, unit = (np.linalg.norm(p[a] - p[b]) for a, b in ((13, 14), (61, 291), (33, 263)))
+        out.append((float(opened) / float(unit), float(width) / float(unit)))
+    openings, widths = np.array(out).T
+    return openings, widths
 
 
 def loudness(sound: np.ndarray) -> np.ndarray:
-    """Root of the amplitude of each frame, (f,): what any mouth that follows loudness does."""
+    """The root of each frame's amplitude, (f,): a baseline that opens the mouth by loudness alone."""
     frames = int(len(sound) / RATE * FPS)
     parts = np.resize(sound[: frames * RATE // FPS], (frames, RATE // FPS))
     return np.sqrt(np.sqrt((parts**2).mean(1)))
 
 
 def on_people(hear: Hear, videos: Sequence[Path]) -> None:
-    """Lips of real people."""
+    """Prints correlations with the lips of real people."""
     print("\nr with real lips, best lag within two frames\n")
     table(["clip", "opening", "sharpened", "width", "loudness", "another clip's sound: opening", "width"])
     sounds = {video: read_sound(video).mono(RATE) for video in videos}
     heard, real = {v: hear(s) for v, s in sounds.items()}, {v: lips_of(v) for v in videos}
     rows = []
     for video in videos:
-        opened, wide = real[video]
+        opened, width = real[video]
         other = [heard[v] for v in videos if v is not video]
         rows.append(
             [
                 agreement(opening(heard[video]), opened, LAG),
                 agreement(gap(heard[video]), opened, LAG),
-                agreement(heard[video][:, INDEX["width"]], wide, LAG),
+                agreement(heard[video][:, INDEX["width"]], width, LAG),
                 agreement(loudness(sounds[video]), opened, LAG),
                 float(np.mean([agreement(opening(h), opened, LAG) for h in other])),
-                float(np.mean([agreement(h[:, INDEX["width"]], wide, LAG) for h in other])),
+                float(np.mean([agreement(h[:, INDEX["width"]], width, LAG) for h in other])),
             ]
         )
         row(video.stem, *(f"{v:.2f}" for v in rows[-1]))
@@ -192,7 +192,7 @@ def on_people(hear: Hear, videos: Sequence[Path]) -> None:
 
 
 def disturbed(sound: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """The sound as it may come."""
+    """The sound as recordings may spoil it, by name: noise, music, a telephone, gain, offset."""
     size = float(np.sqrt(np.mean(sound[np.abs(sound) > 1e-3] ** 2)))
     band = sosfiltfilt(butter(4, (300, 3400), "bandpass", fs=RATE, output="sos"), sound)
     bed, noise = music(len(sound), rng), rng.normal(size=len(sound))
@@ -210,24 +210,24 @@ def disturbed(sound: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarr
 
 
 def in_noise(hear: Hear, sounds: dict[str, np.ndarray]) -> None:
-    """What is heard of disturbed sounds, against what is heard of the clean ones."""
+    """Prints correlations of what is heard in disturbed sounds with what is heard in the clean ones."""
     print("\nr of the sharpened opening (width) with that of the clean sound\n")
     kinds = list(disturbed(np.ones(RATE, np.float32), np.random.default_rng(0)))
     table(["sound", *kinds])
-    found = []
+    rows = []
     for number, (name, sound) in enumerate(sounds.items()):
         clean, cells = hear(sound), []
         for other in disturbed(sound, np.random.default_rng(number)).values():
             heard = hear(other.astype(np.float32))
             pairs = (gap, lambda v: v[:, INDEX["width"]])
             cells.append([agreement(of(heard), of(clean)) for of in pairs])
-        found.append(cells)
+        rows.append(cells)
         row(name, *(f"{a:.2f} ({b:.2f})" for a, b in cells))
-    row("mean", *(f"{a:.2f} ({b:.2f})" for a, b in np.mean(found, 0)))
+    row("mean", *(f"{a:.2f} ({b:.2f})" for a, b in np.mean(rows, 0)))
 
 
 def at_rest(hear: Hear) -> None:
-    """How far the mouth opens where nobody speaks: the most of the opening that is drawn."""
+    """Prints how far the drawn mouth opens where nobody speaks: in silence, noise and music."""
     rng, n = np.random.default_rng(5), 10 * RATE
     sounds = {"silence": np.zeros(n), "white noise, -40 dB": 0.01 * rng.normal(size=n)}
     sounds |= {"white noise, -20 dB": 0.1 * rng.normal(size=n)}
@@ -240,6 +240,7 @@ def at_rest(hear: Hear) -> None:
 
 
 def main() -> None:
+    """Reads the command line, measures, and prints Markdown tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,9 +1,9 @@
-"""CPU time until a model is there, in a new process: for the program, and for Python's own imports.
+"""CPU time until a model is loaded in a new process: by the command line, and by ordinary imports in Python.
 
     python benchmarks/start.py [--model tiny] [--repeats 5]
 
-The program leaves out what no clip uses (`actalker.cli.quick`). Medians of processes that take turns; the
-target is 0.5.
+The command line imports less than Python does (`actalker.cli.quick`). Medians of processes that take turns;
+the target for the ratio is 0.5.
 """
 
 import argparse
@@ -27,14 +27,14 @@ print(time.process_time() - start)
 
 
 def seconds(imports: str, model: str) -> float:
-    """CPU seconds of one process."""
+    """The CPU seconds of one process that runs `imports` and loads a model."""
     code = TIMED.format(imports=imports, model=model)
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     return float(out.split()[-1])
 
 
 def main() -> None:
-    """Print both and their ratio."""
+    """Reads the command line and prints both times and their ratio."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     options.add_argument("--model", default="tiny")
     options.add_argument("--repeats", type=int, default=5)

@@ -1,6 +1,7 @@
 """What the documentation points at is there."""
 
 import ast
+import importlib
 import re
 from pathlib import Path
 
@@ -25,3 +26,13 @@ def test_links_and_paths_in_the_documentation_lead_somewhere():
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
         for target in re.findall(r"`((?:\w+/)+\w+\.(?:py|yaml))(?::\w+)?`", text):
             assert (ROOT / target).exists() or (ROOT / "actalker" / target).exists(), f"{page.name}: {target}"
+
+
+def test_benchmarks_import_names_that_exist():
+    for path in sorted((ROOT / "benchmarks").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("actalker"):
+                module = importlib.import_module(node.module)
+                for name in (alias.name for alias in node.names):
+                    submodule = Path(module.__file__).with_name(f"{name}.py")
+                    assert hasattr(module, name) or submodule.exists(), f"{path.name}: {name}"
