@@ -19,7 +19,7 @@ EDGE = np.float32(-1e-5)  # a pixel's centre on the edge of two triangles belong
 
 @numba.njit(cache=True, fastmath=FINITE)
 def span(value, growth, first, last):
-    """The part of steps first to last over which value + step * growth is not below EDGE."""
+    """The range of steps within first to last over which value + step * growth is not below EDGE."""
     if growth > np.float32(1e-9):
         return max(first, (EDGE - value) / growth), last
     if growth < np.float32(-1e-9):
@@ -29,8 +29,10 @@ def span(value, growth, first, last):
 
 @numba.njit(cache=True, fastmath=FINITE)
 def rasterise(places, nearness, triangles, x0, y0, cull, triangle, corner, near):
-    """Nearest triangle (h, w), its first two corners' weights on screen (h, w, 2), 1 / depth (h, w); in
-    place.
+    """Draws triangles (t, 3) into `triangle`, `corner` and `near` of a `kernels.Raster`, in place.
+
+    x0, y0: where its box begins. places (n, 2): the vertices, pixels; nearness (n,): 1 / depth; cull (t,)
+    bool: skip a triangle that shows its back.
     """
     h, w = triangle.shape
     for t in range(len(triangles)):
@@ -78,7 +80,7 @@ def rasterise(places, nearness, triangles, x0, y0, cull, triangle, corner, near)
 
 @numba.njit(cache=True, fastmath=FINITE)
 def interpolate(triangle, corner, near, triangles, nearness, values, out):
-    """Vertices' values (n, c) at every pixel, right in perspective, into out (h, w, c)."""
+    """Writes vertices' values (n, c) at a raster's pixels into out (h, w, c), correct in perspective."""
     h, w = triangle.shape
     for i in range(h):
         for j in range(w):
@@ -96,7 +98,7 @@ def interpolate(triangle, corner, near, triangles, nearness, values, out):
 
 @numba.njit(cache=True, fastmath=FINITE)
 def bilinear(image, places, out):
-    """image (H, W, c) at places (m, 2), held at the border, into out (m, c)."""
+    """Reads an image (H, W, c) at places (m, 2), pixels, clamped to the border, into out (m, c)."""
     height, width, channels = image.shape
     for n in range(len(places)):
         x = min(max(places[n, 0] - np.float32(0.5), np.float32(0)), np.float32(width - 1))
@@ -111,9 +113,7 @@ def bilinear(image, places, out):
 
 @numba.njit(cache=True, fastmath=FINITE)
 def normals(vertices, triangles, out):
-    """Sum of the triangles' normals, weighted by area, at every vertex: not yet of unit length; into out (n,
-    3).
-    """
+    """Adds the triangles' normals, weighted by area, to their vertices in out (n, 3): not of unit length."""
     for t in range(len(triangles)):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         x1, y1, z1 = (
@@ -135,7 +135,7 @@ def normals(vertices, triangles, out):
 
 @numba.njit(cache=True, fastmath=FINITE)
 def areas(places, triangles, out):
-    """Area of every triangle on screen, negative where it faces the camera, into out (t,)."""
+    """Writes the triangles' areas on screen, negative where they face the camera, into out (t,)."""
     for t in range(len(triangles)):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         out[t] = np.float32(0.5) * (
@@ -146,8 +146,9 @@ def areas(places, triangles, out):
 
 @numba.njit(cache=True, fastmath=FINITE)
 def unstretched(places, triangles, areas, most, out):
-    """Mean over a vertex' triangles of 1 where a triangle's area is at most `most` (t,) times its `areas`
-    (t,) of before, falling to 0 at twice that; into out (n,), which holds 1 / the number of triangles.
+    """Multiplies out (n,), 1 / triangles at a vertex, by the number of them that have not stretched.
+
+    See `kernels.unstretched`. areas (t,): of the triangles before; most (t,): times that they may have grown.
     """
     sums = np.zeros(len(out), np.float32)
     for t in range(len(triangles)):

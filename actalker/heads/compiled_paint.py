@@ -13,19 +13,20 @@ ZERO, ONE, HALF = np.float32(0), np.float32(1), np.float32(0.5)
 STEP, TURN = np.float32(0.05), np.float32(2 * np.pi)  # of the eyes' maps: radians a row, all around
 CREASE, CREASE_WIDE = np.float32(0.3), np.float32(0.08)  # cm of the blink's drop where a shut lid folds
 FOLD = np.float32(0.3)  # cm of depth between neighbours from which on one hides the other
-LINE = np.float32(0.15)  # cm, how wide the lashes' line is
-LASHES = np.float32(11.0)  # of a lower lid, from its middle to its end
+LINE = np.float32(0.15)  # cm: width of the line of lashes
+LASHES = np.float32(11.0)  # number of a lower lid's lashes from its middle to its end
 
 
 @numba.njit(cache=True, fastmath=FINITE, inline="always")
 def step(x, low, high):
+    """0 below low, 1 above high, a smooth cubic between."""
     t = min(max((x - low) / (high - low), ZERO), ONE)
     return t * t * (np.float32(3) - np.float32(2) * t)
 
 
 @numba.njit(cache=True, fastmath=FINITE)
 def mask_at(masks, x, y, channel):
-    """Bilinear read of one channel of masks (h, w, c) at x, y in its own pixels; 0 outside."""
+    """One channel of masks (h, w, c), read bilinearly at x, y in its own pixels; 0 outside."""
     height, width = masks.shape[:2]
     x, y = x - HALF, y - HALF
     if x < 0 or y < 0 or x >= width - 1 or y >= height - 1:
@@ -47,7 +48,7 @@ def cubic(t):
 
 @numba.njit(cache=True, fastmath=FINITE)
 def photograph_at(image, x, y):
-    """Bicubic read of image (H, W, 3) at x, y, held at the border: red, green, blue."""
+    """RGB of an image (H, W, 3) in [0, 1], read by the cubic at x, y, clamped to the border."""
     height, width = image.shape[:2]
     x = min(max(x - HALF, ZERO), np.float32(width - 1))
     y = min(max(y - HALF, ZERO), np.float32(height - 1))
@@ -73,8 +74,9 @@ def photograph_at(image, x, y):
 
 @numba.njit(cache=True, fastmath=FINITE)
 def shade(kind, reach, out):
-    """Shadow of lips and lids on what lies in the opening, into out (h, w) in (0, 1]; reach in pixels: how
-    deep it falls into the mouth, onto the eyes. It comes from above and, less, from all sides.
+    """Writes the shadow of lips and lids into out (h, w), which is 1; see `kernels.shade`.
+
+    It falls from above and, more weakly, from all sides.
     """
     h, w = kind.shape
     top, low, left, right = h, 0, w, 0
@@ -140,9 +142,14 @@ def paint(
     weight,
     kind,
 ):
+    """Writes alpha, colour, source and weight of a `FaceLayer`; see `kernels.paint` and its `Paint`.
+
+    triangle, corner, near: of the raster. nearness (n,): 1 / depth. x0, y0: where its box begins; mx, my:
+    where the masks begin. shadow (h, w): as of `shade`.
+    """
     h, w = triangle.shape
     v = np.zeros(values.shape[1], np.float32)
-    own = np.zeros(3, np.float32)
+    eye = np.zeros(3, np.float32)
     for i in range(h):
         for j in range(w):
             t = triangle[i, j]
@@ -217,8 +224,8 @@ def paint(
                 for k in range(3):
                     left = tables[what - 2, k0, m0, k] * (ONE - f) + tables[what - 2, k0 + 1, m0, k] * f
                     right = tables[what - 2, k0, m1, k] * (ONE - f) + tables[what - 2, k0 + 1, m1, k] * f
-                    own[k] = (left + o * (right - left)) * shadow[i, j]
-                tr, tg, tb = own[0], own[1], own[2]
+                    eye[k] = (left + o * (right - left)) * shadow[i, j]
+                tr, tg, tb = eye[0], eye[1], eye[2]
                 keep, al = s, ONE
             else:
                 qx, qy = v[0] / v[2], v[1] / v[2]
@@ -280,8 +287,11 @@ def paint(
 
 @numba.njit(cache=True, fastmath=FINITE)
 def soften(kind, near, source, x0, y0, colour, alpha, out, out_alpha, weight):
-    """Edges between kinds and where skin hides skin, where what is shown has moved, and what is drawn of the
-    mouth's inside (kind 1), blended with their neighbours (1 2 1 both ways): teeth would have steps.
+    """Blends pixels at edges with their neighbours (1 2 1 both ways).
+
+    It reads colour and alpha and writes out and out_alpha, which begin as copies of them. Edges are borders
+    between kinds, and skin before skin, where what they show has moved. Painted pixels of the mouth's inside
+    (kind 1) are blended too, or teeth would have steps.
     """
     h, w = kind.shape
     for i in range(1, h - 1):

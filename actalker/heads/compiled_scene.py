@@ -12,14 +12,16 @@ import numpy as np
 from .compiled import FINITE
 
 F = np.float32
-GRAIN = 6.0  # of 255: what differs more from the smooth colours is a thing, and is not shown twice
-OFF = 3.0  # by the time the head has moved a third of a cell the ground is filled
-SHARP = -1.0  # of the cubic that reads the photograph: as sharp as it is, as in `compiled_paint`
+GRAIN = 6.0  # of 255: a larger difference from the smooth colours is an object, which must not appear twice
+OFF = 3.0  # once the head has moved by a third of a cell, the ground is filled
+SHARP = (
+    -1.0
+)  # a of the cubic that reads the photograph, which stays as sharp as it is; as in `compiled_paint`
 
 
 @numba.njit(cache=True, fastmath=FINITE)
 def _at(grid, y, x, c):
-    """grid (h, w, k) at a place in its own cells (centres at .5), bilinear, held at the edge."""
+    """Channel c of a grid (h, w, k), read bilinearly at a place in its cells (centres at .5), clamped."""
     h, w = grid.shape[:2]
     v = min(max(y - F(0.5), F(0)), F(h - 1))
     u = min(max(x - F(0.5), F(0)), F(w - 1))
@@ -33,11 +35,7 @@ def _at(grid, y, x, c):
 
 @numba.njit(cache=True, fastmath=FINITE)
 def fill(image, maps, step):
-    """The picture where maps' share is 0, else smooth colours with the grain of a place beside.
-
-    image (h, w, 3) uint8; maps (h / step, w / step, 7): colours RGB, the way to a seen place in pixels right
-    and down, whether a place is seen, share of the fill. Returns (h, w, 3) uint8 and the share (h, w).
-    """
+    """The filled image (h, w, 3) uint8 and the fill's share (h, w); see `kernels.fill`."""
     h, w = image.shape[:2]
     out = image.copy()
     share = np.zeros((h, w), np.float32)
@@ -67,7 +65,7 @@ def fill(image, maps, step):
 
 @numba.njit(cache=True, fastmath=FINITE)
 def inverse(nodes, moved, step):
-    """What lies at the nodes (r, c, 2) of a square grid when they have moved: (r, c, 2) places of origin."""
+    """The places (r, c, 2) whose content lies at the nodes after they moved; see `kernels.inverse`."""
     rows, columns = nodes.shape[:2]
     out = nodes.copy()
     x0, y0, scale = nodes[0, 0, 0], nodes[0, 0, 1], F(1.0) / F(step)
@@ -104,9 +102,7 @@ def inverse(nodes, moved, step):
 
 @numba.njit(cache=True, fastmath=FINITE)
 def _cubic(picture, i, j, a, b):
-    """RGB in 0 to 255 between pixels (i, j) and (i + 1, j + 1), at the share a down and b to the right
-    (Keys).
-    """
+    """RGB in [0, 255] between pixels (i, j) and (i + 1, j + 1), a share a down and b to the right (Keys)."""
     height, width = picture.shape[:2]
     one, k = F(1.0), F(SHARP)
     c, d = one - a, one - b
@@ -161,15 +157,11 @@ def compose(
     ax,
     ay,
 ):
-    """The ground, the sheet over it and the face over both, into `frame` (H, W, 3) uint8, which holds the
-    photograph.
+    """Draws the ground, the sheet over it and the face over both into `frame` (H, W, 3) uint8, in place.
 
-    picture (H, W, 4) uint8: the photograph and the person's share. plate (h, w, 3) uint8 and share (h, w):
-    the ground over the box that begins at x0, y0. sources (r, c, 2): what the sheet shows at the corners of
-    its cells, `step` pixels each; `pad` of them lie around the box on each side. cells (r, c) uint8: 0 where
-    neither the person nor filled ground is, 2 where all is person. middle (r, c, 1): how far a node belongs
-    to the face's middle: elsewhere the sheet shows what the face's own pixels do not. alpha, colour, source,
-    weight, kind: the face over a box that begins at ax, ay. calm: how far the mouth's inside is the sheet's.
+    The frame holds the photograph. See `kernels.Behind` and `kernels.compose`. x0, y0: where the scene's box
+    begins; ax, ay: where the face's does. bounds: `Behind.inside`. middle: outside the face's middle the
+    sheet shows what the face's own pixels do not.
     """
     H, W = frame.shape[:2]
     h, w = share.shape
@@ -244,7 +236,7 @@ def compose(
                         continue
                     own0, own1, own2 = F(picture[y, x, 0]), F(picture[y, x, 1]), F(picture[y, x, 2])
                     v0, v1, v2 = own0, own1, own2
-                    held = one
+                    hidden = one
                     if not still and (al < one or weight[y - ay, x - ax] < one):
                         moved = (gx - hx) * (gx - hx) + (gy - hy) * (gy - hy)
                         if moved > F(0.0004):
@@ -280,9 +272,9 @@ def compose(
                                 gx = (gx + half - F(x0)) * part + F(pad) + half
                                 gy = (gy + half - F(y0)) * part + F(pad) + half
                                 m = min(m, _at(middle, gy, gx, 0))
-                            held = one - s * (one - m)
+                            hidden = one - s * (one - m)
                     if al > zero:  # what the photograph does not show of the face
-                        al *= held + (one - held) * weight[y - ay, x - ax]
+                        al *= hidden + (one - hidden) * weight[y - ay, x - ax]
                     if al > zero:
                         i, j = y - ay, x - ax
                         same = zero

@@ -172,32 +172,13 @@ def paint(
     alpha, weight = np.zeros((h, w), np.float32), np.zeros((h, w), np.float32)
     colour, source = np.zeros((h, w, 3), np.float32), np.zeros((h, w, 2), np.float32)
     compiled_paint.paint(
-        raster.triangle,
-        raster.corner,
-        raster.near,
-        triangles,
-        kinds,
-        (1 / depths).astype(np.float32),
-        np.ascontiguousarray(values, np.float32),
-        raster.box[0],
-        raster.box[1],
-        portrait.image,
-        portrait.masks,
-        np.float32(portrait.corner[0]),
-        np.float32(portrait.corner[1]),
-        eyes.astype(np.float32),
-        portrait.tables,
-        still.astype(np.float32),
-        shadow,
-        portrait.grain,
-        portrait.cheek.astype(np.float32),
-        portrait.lash.astype(np.float32),
-        alpha,
-        colour,
-        source,
-        weight,
-        kind,
-    )
+        raster.triangle, raster.corner, raster.near, triangles, kinds, (1 / depths).astype(np.float32),
+        np.ascontiguousarray(values, np.float32), raster.box[0], raster.box[1],
+        portrait.image, portrait.masks, np.float32(portrait.corner[0]), np.float32(portrait.corner[1]),
+        eyes.astype(np.float32), portrait.tables, still.astype(np.float32), shadow, portrait.grain,
+        portrait.cheek.astype(np.float32), portrait.lash.astype(np.float32),
+        alpha, colour, source, weight, kind,
+    )  # fmt: skip
     smooth, cover = colour.copy(), alpha.copy()
     compiled_paint.soften(
         kind, raster.near, source, raster.box[0], raster.box[1], colour, alpha, smooth, cover, weight
