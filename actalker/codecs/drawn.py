@@ -167,8 +167,7 @@ class DrawnPortrait:
         return self.fit.camera.project(to_camera(at, self.fit.R, self.fit.T))
 
     def carried(self, mask: np.ndarray) -> Tensor:
-        """Carry a mask (H, W) in [0, 1] over the photograph to the face's map, (32, 32),
-        by the fitted skin."""
+        """Carry a mask (H, W) in [0, 1] over the photograph to the face's map, (32, 32)."""
         x, y = (self._vertices() / self.scale + self.corner).T - 0.5
         values = map_coordinates(np.asarray(mask, np.float64), [y, x], order=1, mode="nearest")
         return torch.from_numpy(face_map().gathered(values).astype(np.float32))

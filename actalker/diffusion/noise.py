@@ -37,8 +37,10 @@ def straight(sigma: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def noised(path: Path, clean: Tensor, unit: Tensor, sigma: Tensor) -> Tensor:
-    """Mix clean latents (b, f, c, h, w) and unit noise of that shape at noise level sigma, (b,)
-    or a scalar."""
+    """Mix clean latents (b, f, c, h, w) and unit noise of that shape.
+
+    sigma: (b,) noise levels, or a scalar.
+    """
     signal, noise = (factor.view(-1, 1, 1, 1, 1).to(clean) for factor in path(sigma))
     return signal * clean + noise * unit
 

@@ -20,8 +20,10 @@ from .noise import Path, exploding, noised, straight
 
 
 class Factors(NamedTuple):
-    """The factors of D = c_skip x + c_out F(c_in x; c_noise) (Karras et al. 2022, eq. 7),
-    each shaped as σ."""
+    """The factors of D = c_skip x + c_out F(c_in x; c_noise), each shaped as σ.
+
+    Karras et al. 2022, eq. 7.
+    """
 
     c_skip: Tensor
     c_out: Tensor
@@ -30,8 +32,7 @@ class Factors(NamedTuple):
 
 
 def edm(sigma: Tensor, sigma_data: float) -> Factors:
-    """Factors of EDM, where the network's input and target have unit variance (Karras et al.
-    2022, table 1)."""
+    """Factors of EDM (Karras et al. 2022, table 1): the network's input and target have unit variance."""
     total = (sigma**2 + sigma_data**2).sqrt()
     return Factors(
         c_skip=sigma_data**2 / total**2,
@@ -135,6 +136,8 @@ class Precondition:
         return (c_skip * x + c_out * output).to(x)
 
     def weight(self, sigma: Tensor) -> Tensor:
-        """Return the loss weight λ(σ) = 1 / c_out², (b,): all levels count alike (Karras et al.
-        2022, eq. 8)."""
+        """Return the loss weight λ(σ) = 1 / c_out², (b,).
+
+        All noise levels then count alike (Karras et al. 2022, eq. 8).
+        """
         return 1 / self.factors(sigma).c_out ** 2

@@ -91,8 +91,7 @@ def runs(places: list[int]) -> list[tuple[int, int]]:
 
 
 class LatentFile:
-    """Latents in a temporary file, float32 by frame, so that a long clip takes no memory.
-    A context manager."""
+    """A context manager: latents in a temporary file, float32 by frame, so that memory stays small."""
 
     def __init__(self, shape: tuple[int, int, int]) -> None:
         """Open an empty file for latent frames of this shape, (c, h, w)."""

@@ -30,8 +30,10 @@ GRID = RATE  # samples computed at once, starting at multiples of it, so that ra
 
 
 def audible(mono: np.ndarray, start: int, stop: int) -> np.ndarray:
-    """Return samples start .. stop - 1 of a sound (n,) at 16 kHz, cleaned, float64; zeros
-    outside the sound."""
+    """Return samples start .. stop - 1 of a sound (n,), cleaned, float64.
+
+    mono is at 16 kHz; the result is 0 outside the sound.
+    """
     out = np.zeros(stop - start)
     for first in range(start // GRID * GRID, stop, GRID):
         low, high = max(first, start, 0), min(first + GRID, stop, len(mono))

@@ -30,8 +30,10 @@ BLOCK = 1000  # hops read at once (ten seconds), so that hours of sound take lit
 
 
 def _hz(mel: np.ndarray) -> np.ndarray:
-    """Convert mel to Hz on Slaney's scale: linear up to 15 mel (1 kHz), then 27 mel
-    for each factor of 6.4."""
+    """Convert mel to Hz on Slaney's scale.
+
+    Linear up to 15 mel (1 kHz), then 27 mel for each factor of 6.4.
+    """
     return np.where(mel < 15, mel * 200 / 3, 1000 * np.exp((mel - 15) * math.log(6.4) / 27))
 
 

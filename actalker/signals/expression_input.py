@@ -95,8 +95,10 @@ class MotionFeed(Feed):
         self.driver, self.frames, self.fps, self.facts = driver, frames, fps, driver.facts
 
     def tokens(self, start: int, f: int) -> Tensor:
-        """Return the tokens (1, f, n, d) of frames start .. start + f - 1; after the end,
-        the last frame's."""
+        """Return the tokens (1, f, n, d) of frames start .. start + f - 1.
+
+        After the end of the motion they are those of its last frame.
+        """
         rows = torch.arange(start, start + f).clamp(max=len(self.driver) - 1)
         return self.driver.tokens[rows][None]
 
@@ -166,8 +168,10 @@ def reads_motion(encoder: nn.Module) -> bool:
 
 
 def perform(context: SignalContext, performance: Performance) -> Driver:
-    """Return the motion that drives a clip, relative to its rest. Raises InputError
-    where it shows no face."""
+    """Return the motion that drives a clip, relative to its rest.
+
+    Raises: InputError where it shows no face.
+    """
     if isinstance(performance, Film) and not reads_motion(context.encoder):
         return drive(context, performance)
     if isinstance(performance, Film):
@@ -181,8 +185,7 @@ def perform(context: SignalContext, performance: Performance) -> Driver:
 
 
 def _lively(context: SignalContext, frames: int, mono: np.ndarray | None) -> Motion:
-    """Encode the movements of an undriven face, with the stresses of speech (n,) at 16 kHz if
-    there is any."""
+    """Encode the movements of an undriven face; mono: speech (n,) at 16 kHz for their stresses."""
     stress, fps = None, context.fps
     if mono is not None:
         hops = first_steps(fps, frames, 0, RATE // HOP, Fraction(0))

@@ -87,8 +87,10 @@ class ReleasedAudioConfig:
 
 
 class ReleasedAudio(nn.Module):
-    """The release's encoder of speech: Whisper's states from 4 steps before each frame
-    to 6 after, projected."""
+    """The release's encoder of speech.
+
+    It projects Whisper's hidden states from 4 steps before each frame to 6 steps after.
+    """
 
     name = "audio"
     dropped = True  # guidance drops it by null tokens, and leaves the gate open

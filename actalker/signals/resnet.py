@@ -68,8 +68,10 @@ class ExpressionNet(nn.Module):
         self.fc = nn.Linear(before, features)
 
     def forward(self, faces: Tensor) -> Tensor:
-        """Map face crops (b, 3, h, w) in [0, 1], of 256 pixels in the release,
-        to expressions (b, features)."""
+        """Map face crops (b, 3, h, w) in [0, 1] to expressions (b, features).
+
+        Crops have 256 pixels a side in the release.
+        """
         x = F.max_pool2d(F.relu(self.gn1(self.conv1(faces))), 3, 2, 1)
         for k in range(len(STAGES)):
             x = getattr(self, f"layer{k + 1}")(x)

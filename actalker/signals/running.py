@@ -91,8 +91,7 @@ class SpeechStream:
         return Hops(power, *self._means(power))
 
     def _means(self, power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return level (h,) and bands (h, BANDS) after each hop of mel power; only audible
-        hops change them."""
+        """Return level (h,) and bands (h, BANDS) after each hop; only audible hops change them."""
         loudness = power[:, LOWEST_BAND:].mean(1)
         audible = loudness > 10**SILENCE
         heard, loudness = power[audible], loudness[audible]
@@ -114,8 +113,7 @@ class SpeechStream:
 
 
 def _running(sums: np.ndarray, heard: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return level (h,) and bands (h, BANDS) from weighted sums (h, 2 + BANDS) and counts
-    of audible hops (h,)."""
+    """Return level (h,) and bands (h, BANDS) of weighted sums (h, 2 + BANDS); heard: audible hops (h,)."""
     early = EARLY * np.maximum(1 - heard / ENOUGH, 0)
     usual = 10 ** (USUAL_LEVEL / 4)
     ratio = (sums[:, 1] + early * usual**2) / (sums[:, 0] + early * usual)
@@ -194,8 +192,10 @@ class RunningReader:
         return Hops(power, level, bands)
 
     def _samples(self, first: int, stop: int) -> np.ndarray:
-        """Return the samples that complete the blocks of hops first .. stop - 1, repeating
-        the sound's last."""
+        """Return the samples that complete the blocks first .. stop - 1 of hops.
+
+        After its end the sound's last sample is repeated.
+        """
         low, high = (k * BLOCK * HOP + (WINDOW // 2 - HOP) * (k > 0) for k in (first, stop))
         samples = np.asarray(self.mono[low:high], np.float64)
         last = self.mono[-1] if len(self.mono) else 0.0  # the end must not be a step

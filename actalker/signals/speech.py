@@ -119,8 +119,10 @@ class SpeechEncoder(nn.Module):
         return bounded(raw[:, 0]).unflatten(0, features.shape[:2])
 
     def speak(self, articulators: Tensor) -> Tensor:
-        """Encode articulators (b, f, 9), of `articulators` or `heads.articulation.at_frames`, to (b,
-        f, n, d)."""
+        """Encode articulators (b, f, 9) to tokens (b, f, n, d).
+
+        They come from `articulators` or from `heads.articulation.at_frames`.
+        """
         values = list(articulators.unbind(-1))
         for k in CLOSURES:
             values[k] = sharpened(values[k])

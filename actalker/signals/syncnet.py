@@ -73,8 +73,10 @@ def _head() -> nn.Sequential:
 
 
 class SyncNet(nn.Module):
-    """Two networks, for windows of a mouth and of sound, whose vectors are close for windows
-    that belong together."""
+    """Two networks, for windows of a mouth and of sound.
+
+    Their vectors are close for windows that belong together.
+    """
 
     def __init__(self) -> None:
         """Make the networks with new weights."""
@@ -106,8 +108,10 @@ class SyncNet(nn.Module):
         )
 
     def lips(self, windows: Tensor) -> Tensor:
-        """Map windows of crops (k, 3, 5, 224, 224), blue, green and red from 0 to 255,
-        to vectors (k, 1024)."""
+        """Map windows of crops (k, 3, 5, 224, 224) to vectors (k, 1024).
+
+        Colours are blue, green and red, from 0 to 255.
+        """
         return self.netfclip(self.netcnnlip(windows).flatten(1))
 
     def sound(self, windows: Tensor) -> Tensor:

@@ -160,8 +160,7 @@ class TextEncoder(nn.Module):
         return TextInput(np.stack(rows + empty), timing)
 
     def encode(self, ids: Tensor) -> Tensor:
-        """Encode phrases (r, L) to vectors (r, d), each from its own bytes alone; an empty
-        phrase to zeros."""
+        """Encode phrases (r, L) to vectors (r, d), each from its own bytes; an empty phrase to zeros."""
         filled = ids != PAD  # (r, L)
         ids = F.pad(ids[filled.any(1)], (0, 2), value=PAD)  # rows with text, with room for triples
         present = filled[filled.any(1)]
@@ -197,8 +196,10 @@ class TextEncoder(nn.Module):
 
 
 def moments(timing: Tensor) -> Tensor:
-    """Return features (..., 20) of timing (..., 4): times, and waves of SWINGS from both ends
-    of the phase."""
+    """Return features (..., 20) of timing (..., 4).
+
+    Times, and waves of SWINGS from both ends of the phase.
+    """
     times = timing[..., 1:3]  # since the start, to the end, seconds
     turns = 2 * math.pi * times[..., None] * torch.tensor(SWINGS, device=timing.device)
     waves = torch.cat([turns.sin(), turns.cos()], dim=-1).flatten(-2)

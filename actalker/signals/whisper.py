@@ -31,8 +31,10 @@ EDGE = 50  # states (1 s) at either end of a later span that serve as context on
 
 @dataclass(frozen=True)
 class WhisperConfig:
-    """Settings of a Whisper and of `WhisperAudio`; a frame's features are `window` steps
-    of `states` states."""
+    """Settings of a Whisper, and of `WhisperAudio`.
+
+    A frame's features are `window` steps of `states` hidden states each.
+    """
 
     folder: str = "openai/whisper-tiny"  # folder or hub id; frozen, not stored with the model
     states: int = 5  # hidden states of all layers and of the input; whisper-tiny has 4 layers
@@ -45,8 +47,7 @@ class WhisperConfig:
 
 
 class WhisperFeatures:
-    """`SpeechFeatures` of a frozen Whisper's hidden states around each frame, (f,
-    window, states, channels)."""
+    """`SpeechFeatures` of a frozen Whisper: (f, window, states, channels) hidden states around each frame."""
 
     def __init__(self, config: WhisperConfig) -> None:
         """Keep the settings; Whisper is loaded when the first sound is read."""

@@ -14,8 +14,9 @@ from pipeline_files import small_model
 
 from actalker.errors import InputError
 from actalker.pipeline.inputs import gather
+from actalker.signals.expression_input import MotionFeed
 from actalker.signals.feed import SignalContext
-from actalker.signals.film import FADE, Driver, Motion, drive, find_rest, open_film
+from actalker.signals.film import FADE, Driver, Motion, drive, find_rest, nearest, open_film
 
 F25 = Fraction(25)
 BLANK = np.full((112, 112, 3), 90, np.uint8)
@@ -62,6 +63,17 @@ def test_the_gate_falls_and_rises_within_the_gap():
     np.testing.assert_allclose(driver.shown(20, 7, 60, F25), wanted[20:27], atol=1e-6)
     ends = driver.shown(0, 80, 80, F25)  # the clip goes on
     assert ends[60:].max() == 0 and ends[49] == 1 and 0 < ends[55] < 1
+    assert ends[59] == pytest.approx(1 / fade)  # the last frame of the video is the last one that counts
+
+
+def test_a_frame_without_a_face_takes_the_nearest_one_and_the_earlier_of_two():
+    present = np.array([0, 1, 0, 0, 0, 1, 0, 0, 1, 0], bool)
+    assert nearest(present).tolist() == [1, 1, 1, 1, 5, 5, 5, 8, 8, 8]
+
+
+def test_a_driver_stays_at_its_last_frame_after_its_end():
+    driver = Driver(lambda: Motion(torch.arange(5.0).view(5, 1, 1), np.ones(5, bool)))
+    assert MotionFeed(driver, 9, F25).tokens(2, 5).flatten().tolist() == [2, 3, 4, 4, 4]
 
 
 def test_the_rest_is_the_first_frame_with_a_face(model, frames, caplog):
