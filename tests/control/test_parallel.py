@@ -37,7 +37,7 @@ def layer():
 
 @pytest.mark.parametrize("gate", [(0.0, 1.0, 0.4), (1.0, 0.0, 0.0), (0.2, 0.9, 0.0)])
 def test_every_frame_has_its_own_gate(gate):
-    control, z = layer(), torch.randn(1, FRAMES, SIDE, SIDE, CHANNELS)
+    control, z = layer(), torch.randn(1, FRAMES, SIDE, SIDE // 2, CHANNELS)  # not square
 
     def made(conditions):
         return control(z, Pass(conditions))[0]
