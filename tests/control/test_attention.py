@@ -48,7 +48,9 @@ def written_out(attn, processor, x, pass_, spatial):
 
 @torch.no_grad()
 def compared(spatial: bool):
-    attn = Attention(C, D, HEADS, C // HEADS, rescale_output_factor=RESCALE).double()
+    attn = Attention(
+        C, cross_attention_dim=D, heads=HEADS, dim_head=C // HEADS, rescale_output_factor=RESCALE
+    ).double()
     pass_ = some_pass()
     processor = DecoupledAttention(C, D, spatial, lambda: pass_, ["wink"], SCALE).double()
     x = torch.randn(B, F, H * W, C, dtype=torch.float64)

@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import torch
 
-from actalker.control.conditions import Conditions, batch, chain
+from actalker.control.conditions import Conditions, batch, chain, widen_regions
 from actalker.control.scanning import Scanning
 
 B, F = 3, 5
@@ -63,3 +63,10 @@ def test_what_is_cut_joins_to_the_whole():
         assert joined.scanning is one.scanning and joined.length == F
         for name, tensor in tensors(joined).items():
             assert torch.equal(tensor, whole[name]), name
+
+
+def test_a_signal_open_alone_gets_the_face():
+    face, mouth = torch.ones(2, 3, 4, 4), torch.zeros(2, 3, 4, 4)
+    gates = {"audio": torch.ones(2, 3), "text": torch.tensor([[0.0] * 3, [0.2] * 3])}
+    got = widen_regions({"audio": mouth, "text": mouth}, gates, face)
+    assert torch.equal(got["audio"], torch.stack([face[0], mouth[1]])) and torch.equal(got["text"], mouth)

@@ -52,6 +52,15 @@ def test_every_frame_has_its_own_gate(gate):
     assert any(not torch.allclose(a, b, atol=1e-3) for a, b in zip(frames, constant, strict=True))
 
 
+def test_frames_closed_in_an_open_clip_are_scanned_but_not_by_a_causal_branch():
+    one = Pass(told((0.0, 1.0, 0.4)))
+    both, forward = (one.selections((SIDE, SIDE), causal)["beat"].counts.sum(2) for causal in (False, True))
+    assert (both > 0).all() and (forward > 0).tolist() == [[False, True, True]]
+    assert torch.equal(forward[:, 1:], both[:, 1:])
+    shut = Pass(replace(told((0.0,) * FRAMES), scanning=Scanning(idle=True)))
+    assert not shut.selections((SIDE, SIDE))["beat"].counts.any()
+
+
 def test_a_frame_whose_gate_is_shut_may_hold_anything():
     control, z, one = layer(), torch.randn(1, FRAMES, SIDE, SIDE, CHANNELS), told((0.0, 1.0, 0.0))
     broken = one.tokens["beat"].clone()

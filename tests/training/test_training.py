@@ -13,7 +13,6 @@ from models import SMALL, small_model, some_conditions
 from training_runs import ROOT, fit
 
 from actalker.cli.main import main
-from actalker.control.conditions import widen_regions
 from actalker.data.sample import Sample, collate
 from actalker.diffusion.objective import ObjectiveConfig
 from actalker.errors import InputError
@@ -251,13 +250,6 @@ def test_other_looks_are_the_same_performance():
     assert torch.equal(of(other, "audio.features"), of(plain, "audio.features")) and torch.equal(
         of(other, "expression.crops"), of(plain, "expression.crops")
     )
-
-
-def test_a_signal_open_alone_gets_the_face():
-    face, mouth = torch.ones(2, 3, 4, 4), torch.zeros(2, 3, 4, 4)
-    gates = {"audio": torch.ones(2, 3), "text": torch.tensor([[0.0] * 3, [0.2] * 3])}
-    got = widen_regions({"audio": mouth, "text": mouth}, gates, face)
-    assert torch.equal(got["audio"], torch.stack([face[0], mouth[1]])) and torch.equal(got["text"], mouth)
 
 
 def test_dropped_tokens_are_the_null_tokens():
