@@ -5,7 +5,7 @@ Letters: b batch, f frames, H W picture size.
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from os import PathLike
 from typing import Any
 
@@ -15,7 +15,6 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 
 from ..control.conditions import Conditions, widen_regions
-from ..control.scanning import Scanning
 from ..data.module import SharedBatches, StepData
 from ..data.performances.performance import Performance
 from ..data.sample import Sample, pixels
@@ -29,10 +28,11 @@ from ..pipeline.model.model import ModelConfig, TalkingHeadModel
 from ..pipeline.options import RunOptions
 from ..pipeline.sampling_plan import sampling_plan
 from ..signals.standardize import Standardize
+from .auxiliary import auxiliary_losses
 from .checkpoints import read_checkpoint
 from .hyperparameters import arguments, plain
 from .means import StepMeans
-from .motion import explained, motion_losses, motion_step
+from .motion import denoise_motion, explained
 from .optimizer import OptimizerConfig, decayed_and_plain, new_adamw
 from .resume import go_on
 from .shard import shard
@@ -42,9 +42,8 @@ from .strategies import (
     StrategyConfig,
     change_looks,
     cut_window,
-    drop_identity,
-    drop_tokens,
-    mask_drop_chance,
+    drop_signals,
+    vary_conditions,
 )
 from .tuning import TuningConfig, tune
 
@@ -120,24 +119,21 @@ class TrainingModule(L.LightningModule):
         shape = (b, f, *batch.face.shape[-2:])
         face = batch.face.float()[:, None].expand(shape)
         mouth = batch.mouth.float()[:, None].expand(shape)
-        own = batch.regions()
+        acting = batch.regions()
         gates = {s: gate.float() for s, gate in batch.by_signal(self.model.signals).items()}
-        regions = {s: own[s][:, None].expand(shape) for s in gates}
-        regions = widen_regions(regions, gates, face)
-        encoders = self.model.encoders
-        absent = {s: encoders[s].absent(b, f) for s in tokens}  # type: ignore[operator]
-        chance = self.strategy.token_dropout if training else 0.0
-        kept = drop_tokens(tokens, absent, chance, generator)
-        masks = {"face": face, "mouth": mouth}
+        regions = {s: acting[s][:, None].expand(shape) for s in gates}
         conditions = self.model.conditions(
-            pixels(batch.portrait), kept, regions, masks, gates, batch.micro.float()
+            pixels(batch.portrait),
+            tokens,
+            regions=widen_regions(regions, gates, face),
+            masks={"face": face, "mouth": mouth},
+            gates=gates,
+            micro=batch.micro.float(),
         )
         if training:
-            who = drop_identity(self.model, conditions.identity, chance, generator)
-            drop = mask_drop_chance(self.strategy.mask_drop, generator)
-            scanning = Scanning(drop, generator, idle=True)
-            conditions = replace(conditions, identity=who, scanning=scanning)
-        return conditions
+            return vary_conditions(self.model, conditions, self.strategy, generator)
+        # a chance of 0 draws too: the noise of a clip does not depend on the dropout
+        return drop_signals(self.model, conditions, 0.0, generator)
 
     def losses(self, batch: Sample, generator: torch.Generator, training: bool = True) -> Losses:
         """The denoising losses of a batch."""
@@ -150,17 +146,29 @@ class TrainingModule(L.LightningModule):
     def step_loss(
         self, batch: Sample | Performance | Spoken, step: int, part: int = 0
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """What a step minimises, and what it logs."""
+        """The loss that a step minimises, and what it logs by name: draw, denoise, sum what is weighed."""
         if isinstance(batch, Spoken):
             return speech_loss(self.model, batch)
         generator = self.step_generator(step, part)
-        if isinstance(batch, Performance):
-            readers = getattr(self, "token_readers", None)
-            return motion_step(self.model, batch, self.objective, self.strategy, generator, readers)
         window = cut_window(batch, self.strategy.window, generator)
-        loss = self.losses(change_looks(window, self.strategy.looks, generator), generator)
-        values = {"loss": loss.total, "mouth": loss.mouth, "upper": loss.upper, "rest": loss.rest}
-        return loss.total, values | {f"loss_{k}": v for k, v in by_noise_level(loss, self.objective).items()}
+        terms: list[tuple[str, float, Tensor]] = []
+        if isinstance(window, Performance):
+            denoised = denoise_motion(self.model, window, self.objective, generator, self.strategy)
+            losses = denoised.losses
+            asked = auxiliary_losses(self.strategy.motion, generator, self.readers)
+            terms = [(name, weight, loss(denoised)) for name, weight, loss in asked]
+        else:
+            losses = self.losses(change_looks(window, self.strategy.looks, generator), generator)
+        total = losses.total + sum(weight * loss for _, weight, loss in terms)
+        values = {"loss": losses.total, "mouth": losses.mouth, "upper": losses.upper}
+        values |= {} if isinstance(window, Performance) else {"rest": losses.rest}
+        values |= {name: loss for name, _, loss in terms}
+        return total, values | {f"loss_{k}": v for k, v in by_noise_level(losses, self.objective).items()}
+
+    @property
+    def readers(self) -> nn.ModuleDict | None:
+        """Signal -> the layer that reads what it asks for from its tokens; None where no loss needs them."""
+        return getattr(self, "token_readers", None)
 
     def training_step(self, batch: Sample, index: int) -> Tensor:
         accumulated = self.trainer.accumulate_grad_batches
@@ -214,14 +222,15 @@ class TrainingModule(L.LightningModule):
         self.log_dict({f"{stage}/{k}": v for k, v in values.items()}, batch_size=clips, sync_dist=True)
 
     def _denoised(self, batch: Sample | Performance, generator: torch.Generator) -> dict[str, Tensor]:
-        values: dict[str, Tensor] = {}
         if isinstance(batch, Performance):
-            loss, values = motion_losses(self.model, batch, self.objective, self.strategy.motion, generator)
+            denoised = denoise_motion(self.model, batch, self.objective, generator)
+            losses = denoised.losses
+            values = {name: loss(denoised) for name, _, loss in auxiliary_losses(self.strategy.motion)}
             values |= explained(self.model, batch)
         else:
-            loss = self.losses(batch, generator, training=False)
-            values["rest"] = loss.rest
-        return values | {"loss": loss.total, "mouth": loss.mouth, "upper": loss.upper}
+            losses = self.losses(batch, generator, training=False)
+            values = {"rest": losses.rest}
+        return values | {"loss": losses.total, "mouth": losses.mouth, "upper": losses.upper}
 
     def predict_step(self, batch: Sample, index: int) -> list[Tensor]:
         """The clips (f, 3, H, W) in [0, 1] that the model makes of a batch.

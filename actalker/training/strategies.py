@@ -5,14 +5,16 @@ Letters: b batch, f frames, H W picture size.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..control.conditions import Conditions
+from ..control.scanning import Scanning
 from ..data.performances.performance import Performance
 from ..data.sample import Sample, as_uint8
 from ..errors import InputError
@@ -155,14 +157,42 @@ def drop_tokens(
     return out
 
 
+def vary_conditions(
+    model: TalkingHeadModel, conditions: Conditions, strategy: StrategyConfig, generator: torch.Generator
+) -> Conditions:
+    """What the network is told in training, made of what it is told in use.
+
+    Tokens of signals and identity are dropped with `token_dropout`, and a chance of mask-drop is drawn. With
+    a chance of 0 too every null token is part of the step, so that all processes use the same weights.
+    """
+    conditions = drop_signals(model, conditions, strategy.token_dropout, generator)
+    identity = drop_identity(model, conditions.identity, strategy.token_dropout, generator)
+    drop = mask_drop_chance(strategy.mask_drop, generator)
+    return replace(conditions, identity=identity, scanning=Scanning(drop, generator, idle=True))
+
+
+def drop_signals(
+    model: TalkingHeadModel, conditions: Conditions, chance: float, generator: torch.Generator
+) -> Conditions:
+    """Conditions in which a clip's tokens of a signal are replaced by null tokens with a chance."""
+    b, f = len(conditions.identity), conditions.length
+    absent = {name: null_tokens(model, name, b, f) for name in conditions.tokens}
+    return replace(conditions, tokens=drop_tokens(conditions.tokens, absent, chance, generator))
+
+
 def drop_identity(
     model: TalkingHeadModel, identity: Tensor, chance: float, generator: torch.Generator
 ) -> Tensor:
-    """Identity tokens (b, m, d), replaced by null tokens with a chance; none stay none."""
+    """Identity tokens (b, m, d), a clip's replaced by null tokens with a chance; no tokens stay none."""
     if IDENTITY not in model.encoders:
         return identity
-    absent = model.encoders[IDENTITY].absent(len(identity))  # type: ignore[operator]
-    return drop_tokens({IDENTITY: identity}, {IDENTITY: absent}, chance, generator)[IDENTITY]
+    absent = {IDENTITY: null_tokens(model, IDENTITY, len(identity))}
+    return drop_tokens({IDENTITY: identity}, absent, chance, generator)[IDENTITY]
+
+
+def null_tokens(model: TalkingHeadModel, name: str, *lead: int) -> Tensor:
+    """Null tokens of a signal, (b, f, n, d) for lead (b, f), or of identity, (b, m, d) for lead (b,)."""
+    return cast(Callable[..., Tensor], model.encoders[name].absent)(*lead)
 
 
 def mask_drop_chance(options: Sequence[float], generator: torch.Generator) -> float:

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from motion_models import MOTION
+from motion_models import MOTION, motion_model
 
 from actalker.data.performances.dataset import PerformanceConfig, PerformanceDataset
 from actalker.data.performances.told import conditions, number_regions, truth
@@ -15,10 +15,17 @@ from actalker.errors import InputError
 from actalker.heads.face_map import MOUTH, NUMBERS, face_map, weights
 from actalker.pipeline.model.folder import save_model
 from actalker.pipeline.model.model import ModelConfig, TalkingHeadModel
+from actalker.training.auxiliary import Leak, auxiliary_losses, close_one_gate
 from actalker.training.module import TrainingModule
-from actalker.training.motion import motion_losses
+from actalker.training.motion import denoise_motion
 from actalker.training.optimizer import OptimizerConfig
-from actalker.training.strategies import MotionStrategy, StrategyConfig, WindowStrategy, cut_window
+from actalker.training.strategies import (
+    MotionStrategy,
+    StrategyConfig,
+    WindowStrategy,
+    cut_window,
+    vary_conditions,
+)
 
 TOKENS = {"audio": 4, "expression": 11, "text": 2}
 IN_MOUTH = torch.tensor([name.startswith(MOUTH) for name in NUMBERS])
@@ -41,6 +48,14 @@ def gated(batch, **gates):
     for k, name in enumerate(batch.names()):
         made[:, k] = gates.get(name, 0.0)
     return replace(batch, gates=made)
+
+
+def one_step(model, batch, strategy, seed, readers=None):
+    """A denoised batch, and its auxiliary losses by name."""
+    generator = torch.Generator().manual_seed(seed)
+    denoised = denoise_motion(model, batch, ObjectiveConfig(), generator, strategy)
+    listed = auxiliary_losses(strategy.motion, generator, readers)
+    return denoised, {name: loss(denoised) for name, _, loss in listed}
 
 
 def test_a_signal_alone_moves_the_whole_face_and_beside_others_its_own_region(batch):
@@ -84,28 +99,43 @@ def test_without_regions_each_signal_acts_on_the_whole_face(batch, model):
 
 def test_what_leaks_is_nothing_where_the_network_ignores_its_signals(batch, model):
     """At the start the control layers change nothing, so closing a gate changes nothing."""
-    strategy = MotionStrategy(numbers=1.0, opening=1.0, leak=1.0, leak_items=4)
-    generator = torch.Generator().manual_seed(1)
-    losses, beside = motion_losses(model, batch, ObjectiveConfig(), strategy, generator, (1.0,))
-    assert beside["leak"] == 0
-    assert losses.total > 0 and beside["numbers"] > 0 and beside["opening"] > 0
+    motion = MotionStrategy(numbers=1.0, opening=1.0, leak=1.0, leak_items=4)
+    denoised, losses = one_step(model, batch, StrategyConfig(motion=motion), 1)
+    assert losses["leak"] == 0
+    assert denoised.losses.total > 0 and losses["numbers"] > 0 and losses["opening"] > 0
+
+
+def test_what_leaks_is_what_closing_a_gate_changes(batch):
+    """By hand, of a network whose signals have an effect: each clip under its gates and with one closed."""
+    model, generator = motion_model(), torch.Generator().manual_seed(1)
+    denoised = denoise_motion(model, batch, ObjectiveConfig(), generator, StrategyConfig())
+    leak = Leak(2, torch.Generator().manual_seed(4))(denoised)
+    few = batch.window(slice(None), 2)
+    closed = close_one_gate(few, torch.Generator().manual_seed(4))
+    assert ((closed.gates != few.gates).amax(2).sum(1) <= 1).all() and (closed.gates <= few.gates).all()
+    losses, told = (
+        denoised.losses,
+        vary_conditions(model, conditions(model, closed), StrategyConfig(), generator),
+    )
+    other = model.codec.read(model.denoise(losses.noisy[:2], losses.sigma[:2], told))
+    change = (other - model.codec.read(losses.clean[:2])) * torch.from_numpy(weights()).float()
+    change[truth(few) != truth(closed)] = 0
+    assert leak.item() == pytest.approx(change.square().sum(-1).mean().item(), rel=1e-4) and leak > 0
 
 
 def test_what_signals_ask_for_is_read_from_their_tokens(batch, model):
     """Against the error by hand, of what is asked for before gates and regions."""
     torch.manual_seed(2)
     readers = torch.nn.ModuleDict({s: torch.nn.Linear(n * 64, 62) for s, n in TOKENS.items()})
-    strategy, generator = MotionStrategy(tokens=1.0), torch.Generator().manual_seed(1)
+    strategy = StrategyConfig(motion=MotionStrategy(tokens=1.0), token_dropout=1.0)
     shut = gated(batch, expression=1.0)
-    _, beside = motion_losses(
-        model, shut, ObjectiveConfig(), strategy, generator, (1.0,), dropout=1.0, readers=readers
-    )
+    _, losses = one_step(model, shut, strategy, 1, readers)
     told, names, expected = conditions(model, shut), batch.names(), 0.0
     for name, reader in readers.items():
         read = reader(told.tokens[name].flatten(2))
         error = (read - batch.parts[:, names.index(name)]) * torch.from_numpy(weights()).float()
         expected += error.square().sum(2).mean().item()
-    assert beside["tokens"].item() == pytest.approx(expected, rel=1e-4) and expected > 0
+    assert losses["tokens"].item() == pytest.approx(expected, rel=1e-4) and expected > 0
 
 
 def test_it_learns(batch):
@@ -116,10 +146,9 @@ def test_it_learns(batch):
 
     def loss(step: int) -> torch.Tensor:
         few = cut_window(batch, one_frame, torch.Generator().manual_seed(0))
-        generator = torch.Generator().manual_seed(step)
-        strategy = MotionStrategy(opening=0.3)
-        losses, beside = motion_losses(model, few, ObjectiveConfig(), strategy, generator, (1.0,))
-        return losses.total + beside["numbers"] + 0.3 * beside["opening"]
+        strategy = StrategyConfig(motion=MotionStrategy(opening=0.3))
+        denoised, losses = one_step(model, few, strategy, step)
+        return denoised.losses.total + losses["numbers"] + 0.3 * losses["opening"]
 
     def mean() -> float:
         with torch.no_grad():
