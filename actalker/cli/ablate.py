@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, one_of
 from ..extras import need
 from ..provenance import check_folder, check_readable, make_folder
 from ..signals.signal import SIGNALS
 from .options import new_parser, parse
+
+if TYPE_CHECKING:
+    from ..evaluation.jobs import Workers
 
 SPOKEN = "audio"  # for targets: videos of people who speak
 
@@ -117,14 +120,8 @@ def _heads(options: Any, command: str) -> int:
         raise InputError("nothing to measure: give --portraits, and --drivers")
     from ..evaluation.heads.report import HeadStudy, markdown, run_heads, table, write_heads
 
-    study = HeadStudy(
-        tuple(portraits),
-        tuple(drivers),
-        options.engine,
-        options.workers,
-        options.address,
-        None if options.face_model is None else check_readable(options.face_model, "model"),
-    )
+    face_model = None if options.face_model is None else check_readable(options.face_model, "model")
+    study = HeadStudy(tuple(portraits), tuple(drivers), _workers(options), face_model)
     make_folder(folder)
     with _counted(len(study.jobs), "heads") as tick:
         cells = run_heads(study, folder, tick)
@@ -163,14 +160,14 @@ def _shipped(options: Any, command: str) -> int:
     made = []
     if portraits:
         made = clips(sitters(portraits), spoken, long, lengths(speakers), lengths(drivers))
-    how = options.engine, options.workers, options.address
+    workers = _workers(options)
     who = [name for name in models if performances.takes_all(name)]
     make_folder(folder)
     with _counted(performances.COUNT * (len(who) + 1), "performances") as tick:
-        acted = performances.perform_all([*who, TRUTH], folder, *how, tick)
+        acted = performances.perform_all([*who, TRUTH], folder, workers, tick)
     models.append(TRUTH)
     with _counted(count(models, made), "clips") as tick:
-        kept = see(models, made, folder, *how, tick)
+        kept = see(models, made, folder, workers, tick)
     rows = lines(models, kept, made, acted)
     path = write_targets(folder, command, models, made, rows)
     print(markdown(rows, columns(models)))
@@ -195,6 +192,13 @@ def _faces(options: Any, preset: str, refused: Sequence[str]) -> tuple[Path, lis
     for text in options.drivers or []:
         drivers += video_files(Path(text), folder) if Path(text).is_dir() else [check_readable(text, "video")]
     return folder, portraits, drivers
+
+
+def _workers(options: Any) -> Workers:
+    """Where the jobs of a report run."""
+    from ..evaluation.jobs import Workers
+
+    return Workers(options.engine, options.workers, options.address)
 
 
 def _pictures(given: Sequence[str], out: Path) -> list[Path]:
@@ -235,12 +239,12 @@ def _study(options: Any, portraits: list[Path], folder: Path, command: str) -> t
     if not cases:
         raise InputError("nothing to animate: give --portraits, and what drives them")
     from ..evaluation.page import write_study
-    from ..evaluation.study import Study, run_study
+    from ..evaluation.study import Study, cell_count, run_study
 
     study = Study(tuple(cases), tuple(applicable(settings, cases)), options.model, options.steps)
     make_folder(folder)
     told = partial(print, flush=True)
-    with _counted(len(cases), "cases") as tick:
-        made = run_study(study, folder, options.engine, options.workers, options.address, tick, told)
+    with _counted(cell_count(study), "cells") as tick:
+        made = run_study(study, folder, _workers(options), tick, told)
     page = write_study(folder, study, made, command, options.paper)
     return (folder / "ablation.md").read_text(encoding="utf-8"), page

@@ -46,6 +46,12 @@ class Case:
         files = {"portrait": self.portrait, **self.inputs()}
         return {name: file_hash(path) for name, path in files.items() if _is_file(path)}
 
+    def recipe(self) -> dict[str, object]:
+        """What the frames of the case depend on beside settings and model."""
+        return {name: value for name, value in vars(self).items() if name != "name"} | {
+            "files": self.sources()
+        }
+
 
 def _is_file(text: str) -> bool:
     try:
@@ -83,12 +89,6 @@ def file_cases(
             one, two = _apart(other, case)
             raise InputError(f"{one} and {two} have one name, '{case.name}'; give files of different names")
     return cases
-
-
-def _called(name: str, value: str, values: Sequence[str]) -> str:
-    """A driver in the name of a case: its file's name, or its number."""
-    signal = SIGNALS[name]
-    return Path(value).stem if signal.file else f"{signal.input} {values.index(value) + 1}"
 
 
 def _apart(one: Case, other: Case) -> tuple[str | None, str | None]:

@@ -13,7 +13,8 @@ import numpy as np
 
 from ..errors import InputError
 from ..provenance import check_readable
-from .statistics import interval
+from .statistics import mean_interval
+from .tables import markdown_table
 
 RUN = "metrics.json of actalker evaluate"
 FEWEST = 6  # differences that Wilcoxon's signed ranks are taken of
@@ -115,21 +116,27 @@ def _why_not(row: Mapping[str, Any], match: Mapping[str, Any], values: list[dict
 
 
 def _difference(name: str, apart: np.ndarray) -> Difference:
-    low, high = interval(apart, lambda v: float(v.mean())) if len(apart) > 1 else (None, None)
+    low, high = mean_interval(apart)
     p = None
     if len(apart) >= FEWEST and np.any(apart):
         from scipy.stats import wilcoxon
 
         p = float(wilcoxon(apart).pvalue)
-    return Difference(name, len(apart), float(apart.mean()), low, high, p)
+    return Difference(name, len(apart), value=float(apart.mean()), low=low, high=high, p=p)
 
 
-def markdown(found: Comparison) -> str:
-    """The table, and what is not in it."""
-    lines = ["| metric | second less first | 95 % interval | clips | p |", "|---|---|---|---|---|"]
-    for row in found.rows:
-        between = "" if row.low is None else f"{row.low:.4g} to {row.high:.4g}"
-        p = "" if row.p is None else f"{row.p:.3g}"
-        lines.append(f"| {row.metric} | {row.value:.4g} | {between} | {row.count} | {p} |")
-    lines += [f"- {name}: skipped; {why}" for name, why in found.skipped.items()]
-    return "\n".join(lines) + "\n"
+def markdown(comparison: Comparison) -> str:
+    """The table in Markdown, and what is not in it."""
+    cells = (
+        [
+            row.metric,
+            f"{row.value:.4g}",
+            "" if row.low is None else f"{row.low:.4g} to {row.high:.4g}",
+            str(row.count),
+            "" if row.p is None else f"{row.p:.3g}",
+        ]
+        for row in comparison.rows
+    )
+    head = ["metric", "second less first", "95 % interval", "clips", "p"]
+    skipped = "".join(f"- {name}: skipped; {why}\n" for name, why in comparison.skipped.items())
+    return markdown_table(head, cells) + skipped

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from . import statistics
+
 
 def region_change(video: Tensor, other: Tensor, mask: Tensor) -> float:
     """Mean absolute difference inside a region."""
@@ -16,4 +18,4 @@ def region_change(video: Tensor, other: Tensor, mask: Tensor) -> float:
 
 def psnr(video: Tensor, truth: Tensor) -> float:
     """Peak signal-to-noise ratio in dB, peak 1."""
-    return float(-10 * (video - truth).square().mean().clamp(min=1e-12).log10())
+    return statistics.psnr(float((video - truth).square().mean()), peak=1.0, least=1e-12)

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 
+from ..errors import InputError
 from ..media.sound import Sound
 from ..signals.signal import SIGNALS
-from .statistics import interval, is_monotone
+from .cells import read_array, read_values
+from .statistics import is_monotone, mean_interval
 from .study import Cell
 
 REGIONS = ("mouth", "upper", "outside")
@@ -37,14 +38,20 @@ class Context:
     sound: Sound | None
 
 
-def context_of(folder: Path) -> Context:
-    """Read what `run_study` left beside a case's cells."""
-    with np.load(folder / "context.npz") as held:
-        masks = {name: held[name] for name in ("mouth", "upper", "face")}
-        masks["outside"] = 1 - masks["face"]
-        sound = Sound(held["sound"], int(held["rate"])) if "sound" in held else None
-        fps = Fraction(*(int(n) for n in held["fps"]))
-        return Context(masks, fps, sound)
+def context_of(cell: Cell) -> Context:
+    """What the cells of a cell's case have in common, as `run_study` wrote it.
+
+    Raises: InputError where it is missing or damaged.
+    """
+    folder, key = cell.folder, cell.context
+    values = read_values(folder, key)
+    if values is None:
+        raise InputError(f"{folder}: the cell {key} is missing or damaged; start the study again")
+    masks = {name: np.array(read_array(folder, key, name)) for name in ("mouth", "upper", "face")}
+    masks["outside"] = 1 - masks["face"]
+    rate = values["sampling_rate"]
+    sound = None if rate is None else Sound(np.array(read_array(folder, key, "sound")), rate)
+    return Context(masks, Fraction(values["fps"]), sound)
 
 
 def mean_in(values: np.ndarray, mask: np.ndarray) -> float:
@@ -86,7 +93,7 @@ def summary(values: Sequence[float]) -> Value | None:
     known = np.array([v for v in values if np.isfinite(v)])
     if not len(known):
         return None
-    low, high = interval(known, lambda v: float(v.mean())) if len(known) > 1 else (None, None)
+    low, high = mean_interval(known)
     return Value(float(known.mean()), low, high, len(known))
 
 

@@ -25,7 +25,8 @@ from .clip import Clip, Unmeasurable, paired
 from .form import PAIRS, described
 from .metric import Metric, Pool, Weights
 from .metrics import METRICS, load_weights
-from .statistics import interval
+from .statistics import mean_interval
+from .tables import markdown_table
 
 PACKAGES = ("numpy", "scikit-image", "torch", "av", "mediapipe", "torchmetrics")
 MISSING = {
@@ -207,7 +208,7 @@ def _row(
     every = None
     if metric.worst is not None:
         every = float(np.mean([metric.worst if value is None else value for value in clips.values()]))
-    low, high = interval(values, lambda v: float(v.mean())) if len(values) > 1 else (None, None)
+    low, high = mean_interval(values)
     return Row(
         metric.name,
         metric.unit,
@@ -254,23 +255,22 @@ def _pooled(
 
 def markdown(report: Report) -> str:
     """The table, and what it says nothing of."""
-    lines = [
-        "| metric | value | 95 % interval | clips | with failures | unit | protocol |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for row in report.rows:
-        between = "" if row.low is None else f"{row.low:.4g} to {row.high:.4g}"
-        arrow = {"higher": " ↑", "lower": " ↓", "none": ""}[row.better]
-        lines.append(
-            f"| {row.metric}{arrow} | {_text(row.value)} | {between} | {row.count} of {len(row.clips)} | "
-            f"{_text(row.all)} | {row.unit} | `{row.hash}` |"
-        )
+    head = ["metric", "value", "95 % interval", "clips", "with failures", "unit", "protocol"]
+    lines = [markdown_table(head, map(_cells, report.rows)).rstrip("\n")]
     for row in report.rows:
         lines += [f"- {row.metric}: {count} without a value: {why}" for why, count in row.failures.items()]
     for note, count in report.notes.items():
         lines.append(f"- {count} {'pair' if count == 1 else 'pairs'}: {note}")
     lines += [f"- {name}: not computed; {why}" for name, why in report.left_out.items()]
     return "\n".join(lines) + "\n"
+
+
+def _cells(row: Row) -> list[str]:
+    """A row of the table in texts."""
+    arrow = {"higher": " ↑", "lower": " ↓", "none": ""}[row.better]
+    between = "" if row.low is None else f"{row.low:.4g} to {row.high:.4g}"
+    clips = f"{row.count} of {len(row.clips)}"
+    return [row.metric + arrow, _text(row.value), between, clips, _text(row.all), row.unit, f"`{row.hash}`"]
 
 
 def _text(value: float | None) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from skimage.metrics import structural_similarity
 
+from . import statistics
 from .clip import Clip, Unmeasurable
 from .form import same_form
 from .metric import Weights
@@ -18,7 +19,7 @@ LUMA = np.array([0.299, 0.587, 0.114])
 def psnr(made: Clip, real: Clip | None, weights: Weights) -> float:
     one, other = same_form(made, real)
     errors = [((a.astype(float) - b) ** 2).mean() for a, b in zip(one, other, strict=True)]
-    return float(np.mean([10 * np.log10(255**2 / max(e, 1e-10)) for e in errors]))
+    return float(np.mean([statistics.psnr(error) for error in errors]))
 
 
 def ssim(made: Clip, real: Clip | None, weights: Weights) -> float:

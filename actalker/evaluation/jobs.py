@@ -2,39 +2,52 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
 from multiprocessing import active_children, get_context
-from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from ..errors import one_of
 
 ENGINES = ("serial", "processes", "ray")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Where jobs run. engine: one of ENGINES. count: jobs at once, one CPU thread each. address: of a Ray
+    cluster.
+
+    Raises: InputError for unknown engines.
+    """
+
+    engine: str = "processes"
+    count: int = 1
+    address: str | None = None
+
+    def __post_init__(self) -> None:
+        one_of(self.engine, ENGINES, "engine")
+
+
+HERE = Workers("serial")
 
 
 def run_jobs(
-    function: Callable[..., Any],
-    jobs: Sequence[tuple[Any, ...]],
-    engine: str = "processes",
-    workers: int = 1,
-    address: str | None = None,
-) -> Iterator[Any]:
-    """function(*job) of every job, in any order.
+    function: Callable[..., R], jobs: Sequence[tuple[object, ...]], workers: Workers = HERE
+) -> Iterator[R]:
+    """function(*job) of every job, in the order in which they end.
 
-    engine: serial, processes or ray. workers: jobs at once, one CPU thread each. address: of a Ray cluster.
-    Raises: InputError for unknown engines and clusters that cannot be reached; what a job raises.
+    Raises: InputError for clusters that cannot be reached; what a job raises.
     """
-    one_of(engine, ENGINES, "engine")
-    if engine == "ray":
-        yield from _on_cluster(function, jobs, workers, address)
-    elif engine == "serial" or workers == 1 or len(jobs) < 2:
+    if workers.engine == "ray":
+        yield from _on_cluster(function, jobs, workers)
+    elif workers.engine == "serial" or workers.count == 1 or len(jobs) < 2:
         for job in jobs:
             yield function(*job)
     else:
         others = set(active_children())
-        pool = ProcessPoolExecutor(workers, get_context("spawn"), _one_thread)
+        pool = ProcessPoolExecutor(workers.count, get_context("spawn"), _one_thread)
         try:
             for done in as_completed([pool.submit(function, *job) for job in jobs]):
                 yield done.result()
@@ -46,14 +59,6 @@ def run_jobs(
             pool.shutdown(cancel_futures=True)
 
 
-def read_kept(path: Path) -> Any:
-    """The numbers that a job left in a JSON file; None where there are none, or they are damaged."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-
-
 def _one_thread() -> None:
     import torch
 
@@ -61,11 +66,11 @@ def _one_thread() -> None:
 
 
 def _on_cluster(
-    function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]], workers: int, address: str | None
-) -> Iterator[Any]:
+    function: Callable[..., R], jobs: Sequence[tuple[object, ...]], workers: Workers
+) -> Iterator[R]:
     from ..data.prepare.engines import connect
 
-    ray = connect(address, workers)
+    ray = connect(workers.address, workers.count)
     try:
         task = ray.remote(num_cpus=1)(function)
         waiting = [task.remote(*job) for job in jobs]

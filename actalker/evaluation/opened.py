@@ -16,8 +16,8 @@ from ..faces.landmarker import find_by_landmarker
 from ..pipeline.inputs import ClipInputs, gather
 from ..pipeline.model.model import TalkingHeadModel
 from ..pipeline.options import RunOptions
-from ..provenance import whole_file
 from .cases import FPS, Case
+from .cells import Measured
 from .frames import flicker_of, smoothness_of
 from .sync import lagged_correlation, loudness
 
@@ -76,13 +76,12 @@ def open_case(case: Case, model: TalkingHeadModel) -> Opened:
     return Opened(case, gather(model, case.portrait, case.inputs(), options))
 
 
-def save_context(opened: Opened, place: Path) -> None:
-    """What the report needs beside the frames: the regions, and the speech."""
+def measured_context(opened: Opened) -> Measured:
+    """The cell of what the report needs beside the frames: the regions in the picture, and the sound."""
     inputs = opened.inputs
-    bound = inputs.portrait.bound
-    held = {name: bound.shown(mask) for name, mask in bound.masks.items()}
-    held["fps"] = np.array([inputs.fps.numerator, inputs.fps.denominator])
-    if inputs.sound is not None:
-        held["sound"], held["rate"] = inputs.sound.samples, np.array(inputs.sound.rate)
-    with whole_file(place / "context.npz", overwrite=True) as work:
-        np.savez_compressed(work, **held)  # type: ignore[arg-type]
+    bound, sound = inputs.portrait.bound, inputs.sound
+    arrays = {name: np.asarray(bound.shown(mask)) for name, mask in bound.masks.items()}
+    if sound is not None:
+        arrays["sound"] = sound.samples
+    values = {"fps": str(inputs.fps), "sampling_rate": None if sound is None else sound.rate}
+    return Measured(values, arrays)

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from ..media.image import write_png
-from ..pipeline.model.find import find_model
-from ..pipeline.model.folder import check_files
 from ..provenance import versions, whole_file, write_sidecar
 from .effects import COLUMNS, Context, Control, Value, context_of, control, effects, summary
 from .figures import ENDINGS, draw_curves, draw_independence, heat_maps, write_grid, write_video
+from .models import model_files
 from .study import Cell, Study
+from .tables import markdown_table
 
 Table = dict[str, dict[str, Value]]  # setting -> column -> value
 
@@ -46,7 +46,7 @@ def write_study(
     """
     for name in ("videos", "grids", "figures"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    contexts = [context_of(cells[0].folder) for cells in made]
+    contexts = [context_of(cells[0]) for cells in made]
     numbers = [effects(cells, context) for cells, context in zip(made, contexts, strict=True)]
     found, table = control(made, contexts), tabulate(study, numbers)
     drawn = draw_independence(folder / "figures" / "independence", found)
@@ -57,7 +57,7 @@ def write_study(
     models = sorted({s.changes.get("model", study.model) for s in study.settings})
     protocol = {
         "command": command,
-        "models": {name: check_files(find_model(name)) for name in models},
+        "models": {name: model_files(name) for name in models},
         "versions": versions(),
         "cases": [{**vars(case), "files": case.sources()} for case in study.cases],
         "settings": {s.name: dict(s.changes) for s in study.settings},
@@ -106,21 +106,21 @@ def _between(value: Value) -> str:
     return "" if value.low is None or value.high is None else f"{_number(value.low)} to {_number(value.high)}"
 
 
-def markdown(study: Study, table: Table, found: Sequence[Control], command: str) -> str:
+def markdown(study: Study, table: Table, controls: Sequence[Control], command: str) -> str:
     """The tables, with 95 % intervals over cases in brackets."""
     columns = used_columns(table)
-    lines = [f"`{command}`", "", f"{_counts(study)}.", ""]
-    lines += ["| setting | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
-    for name, row in table.items():
-        cells = [_cell(row.get(column)) for column in columns]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    lines += ["", *(f"- {column}: {COLUMNS[column]}" for column in columns)]
-    if found:
-        lines += ["", "| signal | responsiveness | leakage | grows with its gate |", "|---|---|---|---|"]
-        for c in found:
-            grows = "" if c.monotone is None else f"{100 * c.monotone:.0f} % of cases"
-            lines.append(f"| {c.signal} | {_cell(c.responsiveness)} | {_cell(c.leakage)} | {grows} |")
-    return "\n".join(lines) + "\n"
+    rows = ([name, *(_cell(row.get(column)) for column in columns)] for name, row in table.items())
+    text = f"`{command}`\n\n{_counts(study)}.\n\n{markdown_table(['setting', *columns], rows)}\n"
+    text += "".join(f"- {column}: {COLUMNS[column]}\n" for column in columns)
+    if controls:
+        head = ["signal", "responsiveness", "leakage", "grows with its gate"]
+        lines = ([c.signal, _cell(c.responsiveness), _cell(c.leakage), _grows(c)] for c in controls)
+        text += f"\n{markdown_table(head, lines)}"
+    return text
+
+
+def _grows(control: Control) -> str:
+    return "" if control.monotone is None else f"{100 * control.monotone:.0f} % of cases"
 
 
 def _cell(value: Value | None) -> str:

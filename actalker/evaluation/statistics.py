@@ -46,3 +46,13 @@ def interval(
         return float("nan"), float("nan")
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return float(low), float(high)
+
+
+def mean_interval(values: np.ndarray) -> tuple[float, float] | tuple[None, None]:
+    """Bootstrap 95 % interval of the mean of values (n,); None twice for fewer than two."""
+    return interval(values, lambda drawn: float(drawn.mean())) if len(values) > 1 else (None, None)
+
+
+def psnr(squared_error: float, peak: float = 255.0, least: float = 1e-10) -> float:
+    """Peak signal-to-noise ratio in dB of a mean squared error; a smaller one than `least` counts as that."""
+    return float(10 * np.log10(peak**2 / max(squared_error, least)))

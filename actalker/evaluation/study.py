@@ -1,22 +1,18 @@
-"""A study: every case under every setting, kept cell by cell, so that a second start makes what is missing.
+"""A study: every case under every setting, in cells, so that a second start makes only what is missing.
 
-A case is a portrait and what drives it. Its folder in `cells/` holds the frames of each setting as arrays,
-and the numbers that are read from them alone.
+A case is a portrait and what drives it. A cell of it holds the frames of one setting and the numbers that are
+read from them alone; one more holds what the case's cells have in common.
 
 Letters: f frames, h w picture size.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
-from zipfile import is_zipfile
 
 import numpy as np
 import torch
@@ -25,35 +21,37 @@ from ..control.conditions import Conditions
 from ..diffusion.windows import windows
 from ..pipeline.generate import generate
 from ..pipeline.inputs import ClipInputs
-from ..pipeline.model.find import find_model
-from ..pipeline.model.folder import check_files, load_model
-from ..pipeline.model.model import TalkingHeadModel
 from ..pipeline.options import RunOptions
 from ..pipeline.output.result import to_uint8
 from ..pipeline.sampling_plan import sampling_plan
-from ..provenance import whole_file
 from ..timeline import frame_count, parse_seconds
 from .cases import FPS, Case
-from .jobs import read_kept, run_jobs
-from .opened import Opened, open_case, save_context
+from .cells import CELL_FOLDER, Job, Measured, key_of, read_array, read_values, run_cells
+from .jobs import Workers
+from .models import model_files, model_of
+from .opened import Opened, measured_context, open_case
 from .settings import Setting
 
 
 @dataclass(frozen=True)
 class Study:
-    """Cases, settings, and the model of settings that name none."""
+    """Cases and settings, and the model and its steps where a setting names none."""
 
     cases: tuple[Case, ...]
     settings: tuple[Setting, ...]
     model: str = "tiny"
     steps: int | None = None
 
+    def model_under(self, setting: Setting) -> str:
+        """The name of the model that a setting runs."""
+        return setting.changes.get("model", self.model)
+
 
 @dataclass(frozen=True)
 class Cell:
     """A case under a setting. numbers: what is read from its frames alone. curve: the lips' opening, (f,).
 
-    frames: (f, h, w, 3) uint8, read when asked for.
+    folder, key: where its arrays are. context: key of the cell of what the case's cells have in common.
     """
 
     case: Case
@@ -62,97 +60,99 @@ class Cell:
     key: str
     numbers: dict[str, float]
     curve: list[float] | None
+    context: str = ""
 
     @property
     def frames(self) -> np.ndarray:
         """(f, h, w, 3) uint8, from the disk."""
-        return np.load(self.folder / f"{self.key}.npy", mmap_mode="r")
+        return read_array(self.folder, self.key, "frames")
 
 
 @dataclass(frozen=True)
-class Planned:
-    """A case's folder, the keys of its cells in the order of the settings, and those that are missing."""
+class CasePlan:
+    """The keys of a case's cells, in the order of the settings, and of its context.
+
+    missing: settings whose cell is not there.
+    """
 
     case: Case
-    place: Path
-    keys: list[str]
-    missing: list[tuple[Setting, str]]
+    keys: tuple[str, ...]
+    context: str
+    missing: tuple[Setting, ...]
 
 
-def planned(study: Study, folder: Path) -> list[Planned]:
-    """What is kept and what is missing, case by case. Raises: InputError for models that cannot be used."""
-    names = [s.changes.get("model", study.model) for s in study.settings]
-    hashes = {name: sorted(check_files(find_model(name)).items()) for name in dict.fromkeys(names)}
+def planned(study: Study, folder: Path) -> list[CasePlan]:
+    """What there is and what is missing, case by case. Raises: InputError for models that cannot be used."""
+    names = dict.fromkeys(study.model_under(setting) for setting in study.settings)
+    files = {name: model_files(name) for name in names}
     out = []
     for case in study.cases:
-        told = {k: v for k, v in vars(case).items() if k != "name"} | {"files": case.sources()}
-        place = folder / "cells" / _digest(told)
-        pairs = zip(study.settings, names, strict=True)
-        keys = [_digest([dict(s.changes), hashes[name], study.steps]) for s, name in pairs]
-        missing = [
-            (s, key)
-            for s, key in zip(study.settings, keys, strict=True)
-            if read_kept(place / f"{key}.json") is None or not _is_whole(place / f"{key}.npy")
-        ]
-        if not missing and not is_zipfile(place / "context.npz"):
-            missing = [(study.settings[0], keys[0])]  # it is written beside whatever is made
-        out.append(Planned(case, place, keys, missing))
+        recipe, first = case.recipe(), files[study.model_under(study.settings[0])]
+        keys = tuple(
+            key_of("frames", recipe, dict(s.changes), files[study.model_under(s)], study.steps)
+            for s in study.settings
+        )
+        pairs = zip(study.settings, keys, strict=True)
+        missing = tuple(s for s, key in pairs if read_values(folder / CELL_FOLDER, key) is None)
+        out.append(CasePlan(case, keys, key_of("context", recipe, first), missing))
     return out
-
-
-def _is_whole(path: Path) -> bool:
-    """Whether a file holds an array: its start and its length are looked at, not its numbers."""
-    try:
-        np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
-        return False
-    return True
 
 
 def run_study(
     study: Study,
     folder: Path,
-    engine: str = "processes",
-    workers: int = 1,
-    address: str | None = None,
+    workers: Workers,
     tick: Callable[[], None] = lambda: None,
     tell: Callable[[str], None] = lambda line: None,
 ) -> list[list[Cell]]:
     """Make the cells that are missing; returns them case by case, in the order of the settings.
 
-    tick: called once for each case. tell: called with the plan before the work, one line.
+    tick: called once for each cell. tell: called with the plan before the work, one line.
     Raises: InputError for inputs and models that cannot be used.
     """
-    for kept in (_opened, _model):
-        kept.cache_clear()  # files may have changed since another study of this process
-    plans = planned(study, folder)
-    todo = [one for one in plans if one.missing]
-    tell(f"plan: {cost(study, plans, workers)}")
-    for _ in range(len(plans) - len(todo)):
-        tick()
-    for one in todo:
-        one.place.mkdir(parents=True, exist_ok=True)
-    jobs = [(one.case, one.missing, str(one.place), study.model, study.steps) for one in todo]
-    for _ in run_jobs(_make, jobs, engine, workers, address):
-        tick()
-    return [
-        [_read(one.case, s, one.place, key) for s, key in zip(study.settings, one.keys, strict=True)]
-        for one in plans
-    ]
+    plans, place = planned(study, folder), folder / CELL_FOLDER
+    tell(f"plan: {cost(study, plans, workers.count)}")
+    jobs = [job for number, plan in enumerate(plans) for job in _jobs(study, plan, f"case {number}")]
+    values = iter(run_cells(jobs, place, workers, tick))
+    study_cells = []
+    for plan in plans:
+        next(values)  # of the context
+        study_cells.append(
+            [
+                Cell(plan.case, s, place, key, **next(values), context=plan.context)
+                for s, key in zip(study.settings, plan.keys, strict=True)
+            ]
+        )
+    return study_cells
 
 
-def cost(study: Study, plans: Sequence[Planned], workers: int) -> str:
+def cell_count(study: Study) -> int:
+    """How many cells a study has, contexts of its cases among them."""
+    return len(study.cases) * (len(study.settings) + 1)
+
+
+def _jobs(study: Study, plan: CasePlan, group: str) -> list[Job]:
+    """The context of a case and its cells: made in one process, which opens the case once."""
+    first = study.model_under(study.settings[0])
+    jobs = [Job(plan.context, partial(_context, plan.case, first), group)]
+    for setting, key in zip(study.settings, plan.keys, strict=True):
+        make = partial(_measured, plan.case, setting, study.model_under(setting), study.steps)
+        jobs.append(Job(key, make, group))
+    return jobs
+
+
+def cost(study: Study, plans: Sequence[CasePlan], workers: int) -> str:
     """Cells, frames and denoiser calls that are missing, and about how long they take.
 
     The time is that of one denoiser call here and now; reading frames and drawing the page come on top.
     """
-    cells = [(one.case, setting) for one in plans for setting, _ in one.missing]
+    cells = [(plan.case, setting) for plan in plans for setting in plan.missing]
     total = len(plans) * len(study.settings)
-    made = f"{total} cells (cases x settings: {len(plans)} x {len(study.settings)})"
+    summary = f"{total} cells (cases x settings: {len(plans)} x {len(study.settings)})"
     if not cells:
-        return f"{made}, all kept from before"
-    first, model = cells[0][0], cells[0][1].changes.get("model", study.model)
-    loaded = _model(model)
+        return f"{summary}, all kept from before"
+    first, model = cells[0][0], study.model_under(cells[0][1])
+    loaded = model_of(model)
     config = loaded.config
     frames = [_frames_of(case) for case, _ in cells]
     calls = 0
@@ -162,11 +162,11 @@ def cost(study: Study, plans: Sequence[Planned], workers: int) -> str:
         latents = loaded.codec.latents_of(count)
         overlapping = windows(latents, config.window, config.overlap)
         calls += steps * (-(-latents // config.window) if shifted else len(overlapping))
-    together = min(workers, sum(bool(one.missing) for one in plans))
+    together = min(workers, sum(bool(plan.missing) for plan in plans))
     seconds = calls * _seconds_of_a_call(first, model) / together
-    kept = f", {total - len(cells)} kept from before" if total > len(cells) else ""
+    before = f", {total - len(cells)} kept from before" if total > len(cells) else ""
     lasts = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} minutes"
-    return f"{made}{kept}; {sum(frames)} frames, {calls} denoiser calls, about {lasts}"
+    return f"{summary}{before}; {sum(frames)} frames, {calls} denoiser calls, about {lasts}"
 
 
 def _frames_of(case: Case) -> int:
@@ -176,7 +176,7 @@ def _frames_of(case: Case) -> int:
 
 def _seconds_of_a_call(case: Case, model: str) -> float:
     """Of one window, with all gates open, when everything is compiled and warm."""
-    inputs = _opened(case, model).inputs
+    inputs = opened(case, model).inputs
     count = min(inputs.frames, inputs.model.codec.frames_of(inputs.model.config.window))
     for _ in range(2):
         start = time.perf_counter()
@@ -186,42 +186,29 @@ def _seconds_of_a_call(case: Case, model: str) -> float:
     return time.perf_counter() - start
 
 
-def _digest(told: Any) -> str:
-    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:12]
-
-
-def _read(case: Case, setting: Setting, place: Path, key: str) -> Cell:
-    held = json.loads((place / f"{key}.json").read_text())
-    return Cell(case, setting, place, key, held["numbers"], held["curve"])
+def opened(case: Case, model: str) -> Opened:
+    """A case as a model reads it. The last two stay open until a file of them changes."""
+    return _opened(case, model, key_of(case.recipe(), model_files(model)))
 
 
 @lru_cache(maxsize=2)
-def _model(name: str) -> TalkingHeadModel:
-    return load_model(find_model(name))
-
-
-@lru_cache(maxsize=2)
-def _opened(case: Case, model: str) -> Opened:
-    return open_case(case, _model(model))
+def _opened(case: Case, model: str, files: str) -> Opened:
+    return open_case(case, model_of(model))
 
 
 @torch.no_grad()
-def _make(
-    case: Case, missing: Sequence[tuple[Setting, str]], place: str, model: str, steps: int | None
-) -> None:
-    """The missing cells of one case."""
-    known = None
-    for setting, key in missing:
-        one = _opened(case, setting.changes.get("model", model))
-        if one is not known:
-            save_context(one, Path(place))
-            known = one
-        frames = _frames(one.inputs, setting, steps)
-        with whole_file(Path(place) / f"{key}.npy", overwrite=True) as work:
-            np.save(work, frames)
-        curve, numbers = one.read(frames)
-        with whole_file(Path(place) / f"{key}.json", overwrite=True) as work:
-            work.write_text(json.dumps({"numbers": numbers, "curve": curve}))
+def _context(case: Case, model: str) -> Measured:
+    """The cell of what the cells of a case have in common."""
+    return measured_context(opened(case, model))
+
+
+@torch.no_grad()
+def _measured(case: Case, setting: Setting, model: str, steps: int | None) -> Measured:
+    """The cell of a case under a setting: its frames, and what is read from them alone."""
+    one = opened(case, model)
+    frames = _frames(one.inputs, setting, steps)
+    curve, numbers = one.read(frames)
+    return Measured({"numbers": numbers, "curve": curve}, {"frames": frames})
 
 
 def _frames(inputs: ClipInputs, setting: Setting, steps: int | None) -> np.ndarray:

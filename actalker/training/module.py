@@ -150,18 +150,19 @@ class TrainingModule(L.LightningModule):
         if isinstance(batch, Spoken):
             return speech_loss(self.model, batch)
         generator = self.step_generator(step, part)
-        window = cut_window(batch, self.strategy.window, generator)
-        terms: list[tuple[str, float, Tensor]] = []
-        if isinstance(window, Performance):
-            denoised = denoise_motion(self.model, window, self.objective, generator, self.strategy)
-            losses = denoised.losses
-            asked = auxiliary_losses(self.strategy.motion, generator, self.readers)
+        strategy, terms = self.strategy, list[tuple[str, float, Tensor]]()
+        if isinstance(batch, Performance):
+            motion = cut_window(batch, strategy.window, generator)
+            denoised = denoise_motion(self.model, motion, self.objective, generator, strategy)
+            losses, plain = denoised.losses, {}
+            asked = auxiliary_losses(strategy.motion, generator, self.readers)
             terms = [(name, weight, loss(denoised)) for name, weight, loss in asked]
         else:
-            losses = self.losses(change_looks(window, self.strategy.looks, generator), generator)
+            clip = cut_window(batch, strategy.window, generator)
+            losses = self.losses(change_looks(clip, strategy.looks, generator), generator)
+            plain = {"rest": losses.rest}
         total = losses.total + sum(weight * loss for _, weight, loss in terms)
-        values = {"loss": losses.total, "mouth": losses.mouth, "upper": losses.upper}
-        values |= {} if isinstance(window, Performance) else {"rest": losses.rest}
+        values = {"loss": losses.total, "mouth": losses.mouth, "upper": losses.upper, **plain}
         values |= {name: loss for name, _, loss in terms}
         return total, values | {f"loss_{k}": v for k, v in by_noise_level(losses, self.objective).items()}
 

@@ -18,10 +18,12 @@ from motion_models import motion_model
 from actalker.cli.main import main
 from actalker.errors import InputError
 from actalker.evaluation.cases import Case, applicable, file_cases
-from actalker.evaluation.effects import Context, apart, control, effects, mean_in, summary
+from actalker.evaluation.cells import Measured, write_cell
+from actalker.evaluation.effects import Context, apart, context_of, control, effects, mean_in, summary
+from actalker.evaluation.jobs import HERE
 from actalker.evaluation.page import latex, tabulate
 from actalker.evaluation.settings import BASE, PRESETS, Setting, axes, preset, varied
-from actalker.evaluation.study import Cell, Study, planned, run_study
+from actalker.evaluation.study import Cell, Study, cell_count, planned, run_study
 from actalker.pipeline.model.folder import save_model
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -94,7 +96,7 @@ def cells_of(tmp_path: Path, videos: dict[str, np.ndarray], changes: dict[str, d
     """Cells whose frames are known."""
     out = []
     for key, frames in videos.items():
-        np.save(tmp_path / f"{key}.npy", frames)
+        write_cell(tmp_path, key, Measured({}, {"frames": frames}))
         out.append(Cell(WHOLE, Setting(key, changes[key]), tmp_path, key, {}, None))
     return out
 
@@ -140,6 +142,11 @@ def test_what_is_not_known_is_left_out():
     assert r"a\_b \& c & 0.3 & 1 \\" in text and r"d & -- & 2 \\" in text
 
 
+def cut(path: Path) -> None:
+    """Damage a file as a full disk does."""
+    path.write_bytes(path.read_bytes()[:300])
+
+
 def test_cells_are_kept_and_a_closed_gate_is_a_model_without_the_signal(model, made, tmp_path):
     settings = [Setting(BASE), *(Setting(f"{g} open", {"gate.audio": g}) for g in ("0", "1"))]
     settings += [Setting("other noise", {"seed": "1"}), Setting("all scanned", {"mask_drop": "0"})]
@@ -150,7 +157,9 @@ def test_cells_are_kept_and_a_closed_gate_is_a_model_without_the_signal(model, m
     )
     study = Study((case,), tuple(settings), str(model), 1)
     told: list[str] = []
-    (cells,) = run_study(study, tmp_path, tell=told.append)
+    ticks: list[None] = []
+    (cells,) = run_study(study, tmp_path, HERE, lambda: ticks.append(None), told.append)
+    assert len(ticks) == cell_count(study) == 10
     assert re.fullmatch(
         r"plan: 9 cells \(cases x settings: 1 x 9\); 90 frames, 22 denoiser calls, about \d+ (s|minutes)",
         told[0],
@@ -161,19 +170,25 @@ def test_cells_are_kept_and_a_closed_gate_is_a_model_without_the_signal(model, m
         assert (videos[name] != videos[BASE]).any(), name
     stamps = {path: path.stat().st_mtime_ns for path in cells[0].folder.iterdir()}
     (cells[3].folder / f"{cells[3].key}.json").write_text('{"numb')
-    (again,) = run_study(study, tmp_path, tell=told.append)
+    (again,) = run_study(study, tmp_path, HERE, lambda: ticks.append(None), told.append)
+    assert len(ticks) == 20
     assert "1 x 9), 8 kept from before; 10 frames, 2 denoiser calls, about" in told[1]
     assert (np.array(again[3].frames) == videos["other noise"]).all()
     for path, stamp in stamps.items():
-        fresh = path.name in (f"{cells[3].key}.npy", f"{cells[3].key}.json", "context.npz")
+        fresh = path.name in (f"{cells[3].key}.frames.npy", f"{cells[3].key}.json")
         assert (path.stat().st_mtime_ns != stamp) is fresh, path.name
-    for name, missing in ((f"{again[2].key}.npy", [study.settings[2]]), ("context.npz", [study.settings[0]])):
-        place = cells[0].folder / name
-        held = place.read_bytes()
-        place.write_bytes(held[:300])
-        (plan,) = planned(study, tmp_path)
-        assert [setting for setting, _ in plan.missing] == missing
-        place.write_bytes(held)
+    cut(cells[0].folder / f"{again[2].key}.frames.npy")
+    (plan,) = planned(study, tmp_path)
+    assert plan.missing == (study.settings[2],)
+    context, expected = cells[0].context, context_of(cells[0])
+    cut(cells[0].folder / f"{context}.mouth.npy")
+    with pytest.raises(InputError, match="missing or damaged"):
+        context_of(cells[0])
+    (last,) = run_study(study, tmp_path, HERE)
+    restored = context_of(last[0])
+    assert (restored.masks["mouth"] == expected.masks["mouth"]).all() and restored.fps == expected.fps
+    assert restored.sound is not None and expected.sound is not None
+    assert (restored.sound.samples == expected.sound.samples).all()
 
 
 BAD = {  # option -> what it says of a file that is bad; portraits and drivers of the others are good
@@ -271,7 +286,7 @@ def test_a_cluster_makes_the_same_cells(model, made, tmp_path):
     assert main(words(model, tmp_path / "a", *given, "--engine", "serial")) == 0
     assert main(words(model, tmp_path / "b", *given, "--engine", "ray", "--workers", "2")) == 0
     assert main(words(model, tmp_path / "c", *given, "--workers", "2")) == 0
-    one = {p.relative_to(tmp_path / "a"): p.read_bytes() for p in (tmp_path / "a").rglob("*.npy")}
+    one = {p.relative_to(tmp_path / "a"): p.read_bytes() for p in (tmp_path / "a").rglob("*.frames.npy")}
     assert len(one) == 4
     for other in "bc":
         for path, held in one.items():

@@ -18,8 +18,8 @@ from ...heads.fit import fit_head
 from ...heads.outline import person_outline
 from ...heads.track import track
 from ...media.video import probe, read_frames
-from ...pipeline.talking_head import TalkingHeadPipeline
-from ..statistics import correlation
+from ..models import pipeline_of
+from ..statistics import correlation, psnr
 from . import reading
 
 LONGEST = 75  # frames that are measured of a video
@@ -53,7 +53,7 @@ def reconstruct(video: Path) -> tuple[dict[str, float], list[np.ndarray]]:
     gains = []
     for k in np.flatnonzero(seen):
         face = _hull(true.points[k, :468], real[k].shape[:2])
-        gains.append(_psnr(drawn[k], real[k], face) - _psnr(real[0], real[k], face))
+        gains.append(_psnr_inside(drawn[k], real[k], face) - _psnr_inside(real[0], real[k], face))
     numbers = {
         "landmarks": float((apart / true.eyes[seen]).mean()),
         "opening r": correlation(true.opening[seen], read.opening[seen]),
@@ -74,9 +74,9 @@ def _hull(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return inside.reshape(h, w)
 
 
-def _psnr(one: np.ndarray, other: np.ndarray, mask: np.ndarray) -> float:
-    apart = ((one.astype(float) - other) ** 2)[mask].mean()
-    return float(10 * np.log10(255**2 / max(apart, 1e-3)))
+def _psnr_inside(one: np.ndarray, other: np.ndarray, mask: np.ndarray) -> float:
+    """Of two pictures inside a mask (h, w)."""
+    return psnr(((one.astype(float) - other) ** 2)[mask].mean(), least=reading.LEAST_ERROR)
 
 
 def direct(video: Path, portrait: Path) -> tuple[dict[str, float], list[np.ndarray]]:
@@ -84,8 +84,7 @@ def direct(video: Path, portrait: Path) -> tuple[dict[str, float], list[np.ndarr
 
     Only channels that the driver moves are in the numbers.
     """
-    pipeline = TalkingHeadPipeline.from_pretrained("direct")
-    pipeline.set_progress_bar_config(disable=True)
+    pipeline = pipeline_of("direct")
     real = frames_of(video)
     request = pipeline.prepare(portrait, expression=real, fps=probe(video).fps, size=reading.LARGEST)
     drawn = list(pipeline.stream(request))

@@ -22,8 +22,8 @@ from ...heads.model import head_model
 from ...heads.outline import person_outline
 from ...media.image import read_image
 from ...pipeline.looks import SHEET
-from ..statistics import correlation
-from .reading import Reading, at_most, read_frames
+from ..statistics import correlation, psnr
+from .reading import LEAST_ERROR, Reading, at_most, read_frames
 from .sentence import closures, spoken
 
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the largest that is asked for
@@ -165,7 +165,7 @@ def _fields(subject: Subject) -> dict[str, float]:
             out.get("background", 0.0),
             float(np.abs(drawn.frame.astype(int) - head.image)[far].max(initial=0)),
         )
-    out["field"] = float(10 * np.log10(255**2 / max(float(np.mean(apart)), 1e-3)))
+    out["field"] = psnr(float(np.mean(apart)), least=LEAST_ERROR)
     return out
 
 

@@ -20,6 +20,7 @@ MOUTH_CORNERS = (61, 291)
 BROW_ENDS, INNER_CORNERS = ((55, 107), (285, 336)), (133, 362)  # of each side
 NOSE_BASE = 2
 
+LEAST_ERROR = 1e-3  # mean squared error (of 255) below which two pictures count as equal
 LARGEST = 1280  # pixels of the longer side of what is measured: what `infer` makes of larger ones
 
 

@@ -6,11 +6,10 @@ Portraits and pairs are measured one by one and kept in `cells/`: a second start
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,9 @@ from PIL import Image
 
 from ...errors import InputError
 from ...provenance import file_hash, versions, whole_file, write_sidecar
-from ..jobs import read_kept, run_jobs
+from ..cells import CELL_FOLDER, Job, Measured, key_of, run_cells
+from ..jobs import HERE, Workers
+from ..tables import Range, markdown_table, verdict
 from . import drivers as carried
 from . import portraits as drawn
 
@@ -43,67 +44,56 @@ class Row:
 
 @dataclass(frozen=True)
 class HeadStudy:
-    """What is measured."""
+    """What is measured. face_model: MediaPipe's face_landmarker.task for portraits; None: the one here."""
 
     portraits: tuple[Path, ...]
     drivers: tuple[Path, ...]
-    engine: str = "processes"
-    workers: int = 1
-    address: str | None = None
+    workers: Workers = HERE
     face_model: Path | None = None
 
     @property
-    def jobs(self) -> list[tuple[Any, ...]]:
-        """What is measured, one after another: kind, files, whether the sentence is said, landmarker."""
-        out: list[tuple[Any, ...]] = []
-        for k, path in enumerate(self.portraits):
-            out.append(("portrait", (path,), k < SPOKEN, self.face_model))
+    def jobs(self) -> list[Job]:
+        """What is measured, one after another: portraits, then each video alone and onto portraits."""
+        out = [
+            self._job("portrait", (path,), k < SPOKEN, self.face_model)
+            for k, path in enumerate(self.portraits)
+        ]
         for video in self.drivers:
-            out.append(("video", (video,), False, None))
-            out += [("direct", (video, path), False, None) for path in self.portraits[:PAIRED]]
+            out.append(self._job("video", (video,)))
+            out += [self._job("direct", (video, path)) for path in self.portraits[:PAIRED]]
         return out
+
+    @staticmethod
+    def _job(kind: str, files: tuple[Path, ...], speech: bool = False, face_model: Path | None = None) -> Job:
+        """One cell. speech: whether a portrait says the sentence."""
+        hashes = [file_hash(path) for path in (*files, *((face_model,) if face_model else ()))]
+        key = key_of("head", MEASURED, kind, speech, hashes)
+        return Job(key, partial(_measured, kind, files, speech, face_model))
 
 
 def run_heads(
     study: HeadStudy, folder: Path, tick: Callable[[], None] = lambda: None
 ) -> list[dict[str, Any]]:
-    """Measure everything that has not been measured; returns the cells in order."""
-    cells = folder / "cells"
-    cells.mkdir(parents=True, exist_ok=True)
-    jobs = study.jobs
-    paths = [cells / f"{_key(job)}.json" for job in jobs]
-    missing = [k for k, path in enumerate(paths) if read_kept(path) is None]
-    for _ in range(len(jobs) - len(missing)):
-        tick()
-    todo = [(*jobs[k], str(paths[k])) for k in missing]
-    for _ in run_jobs(_cell, todo, study.engine, study.workers, study.address):
-        tick()
-    return [json.loads(path.read_text()) for path in paths]
+    """Measure everything that has not been measured; returns the values of the cells in order."""
+    return run_cells(study.jobs, folder / CELL_FOLDER, study.workers, tick)
 
 
-def _key(job: tuple[Any, ...]) -> str:
-    kind, files, speech, _ = job
-    told = [kind, speech, MEASURED, *(file_hash(path) for path in files)]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
-
-
-def _cell(kind: str, files: tuple[Path, ...], speech: bool, face_model: Path | None, path: str) -> None:
-    """Measure one thing; its numbers and its strip of pictures are written."""
-    told: dict[str, Any] = {"kind": kind, "files": [file.name for file in files], "numbers": {}}
+def _measured(kind: str, files: tuple[Path, ...], speech: bool, face_model: Path | None) -> Measured:
+    """Measure one portrait, video or pair: its numbers and its strip of pictures, or why it is refused."""
+    values: dict[str, object] = {"kind": kind, "files": [file.name for file in files], "numbers": {}}
     try:
         if kind == "portrait":
             head = drawn.open_portrait(files[0], face_model)
-            told["numbers"], pictures = drawn.measure(head, speech), drawn.sheet(head)
+            values["numbers"], pictures = drawn.measure(head, speech), drawn.sheet(head)
         elif kind == "video":
-            told["numbers"], pictures = carried.reconstruct(files[0])
+            values["numbers"], pictures = carried.reconstruct(files[0])
         else:
-            told["numbers"], pictures = carried.direct(*files)
+            values["numbers"], pictures = carried.direct(*files)
         strip = np.concatenate([_narrow(picture) for picture in pictures], axis=1)
-        told["strip"] = _jpeg(strip)
-    except InputError as refused:
-        told["refused"] = str(refused)
-    with whole_file(Path(path), overwrite=True) as work:
-        work.write_text(json.dumps(told))
+        values["strip"] = _jpeg(strip)
+    except InputError as error:
+        values["refused"] = str(error)
+    return Measured(values)
 
 
 def _narrow(picture: np.ndarray) -> np.ndarray:
@@ -124,21 +114,14 @@ def table(cells: Sequence[dict[str, Any]]) -> list[Row]:
 
 def _row(what: str, value: float, low: float | None = None, high: float | None = None) -> Row:
     """A row whose target is at least `low` and at most `high`."""
-    said = [f"{v:g}" for v in (low, high) if v is not None]
-    target = " to ".join(said)
-    if len(said) == 1:
-        target = f">= {target}" if high is None else f"<= {target}"
-    met = (low is None or value >= low) and (high is None or value <= high)
-    return Row(what, value, target, None if np.isnan(value) or not said else bool(met))
+    target = Range(low, high)
+    return Row(what, value, str(target), target.holds(value))
 
 
 def markdown(rows: Sequence[Row]) -> str:
     """The table as Markdown."""
-    lines = ["| | value | target | met |", "|---|---|---|---|"]
-    for row in rows:
-        met = "" if row.met is None else ("yes" if row.met else "**no**")
-        lines.append(f"| {row.what} | {row.value:.3g} | {row.target} | {met} |")
-    return "\n".join(lines) + "\n"
+    cells = ([row.what, f"{row.value:.3g}", row.target, verdict(row.met)] for row in rows)
+    return markdown_table(["", "value", "target", "met"], cells)
 
 
 def _values(cells: Sequence[dict[str, Any]], kind: str, name: str) -> np.ndarray:

@@ -18,7 +18,7 @@ from ..sync import loudness
 from . import driven
 from .clips import Clip
 from .makers import asked_opening
-from .seen import REAL, Kept, Seen
+from .seen import REAL, Readings, Seen
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,22 +26,24 @@ class Shown:
     """What was seen of one model. clips: by use. acted: its performances (`performances.measure`)."""
 
     model: str
-    kept: Kept
+    readings: Readings
     clips: Mapping[str, Sequence[Clip]]
     acted: Sequence[Mapping[str, Any]] = ()
 
     def of(self, use: str) -> list[tuple[Clip, Seen]]:
         """Clips of a use, and what was seen of them, in order; those that were not made are left out."""
-        pairs = [(clip, self.kept.get((self.model, use, clip.number))) for clip in self.clips.get(use, ())]
+        pairs = [
+            (clip, self.readings.get((self.model, use, clip.number))) for clip in self.clips.get(use, ())
+        ]
         return [(clip, seen) for clip, seen in pairs if seen is not None]
 
     def get(self, use: str, number: int) -> Seen | None:
         """What was seen of one clip."""
-        return self.kept.get((self.model, use, number))
+        return self.readings.get((self.model, use, number))
 
     def real(self, clip: Clip) -> Seen:
         """The person in a clip's video."""
-        return self.kept[REAL, clip.use, clip.number]
+        return self.readings[REAL, clip.use, clip.number]
 
 
 def articulators(shown: Shown) -> list[float]:
@@ -182,7 +184,7 @@ def lips_lost(shown: Shown) -> list[float]:
 def upper_lost(shown: Shown) -> list[float]:
     out = []
     for clip, seen in shown.of("both"):
-        alone, person = shown.get("driver", clip.number), shown.kept.get((REAL, "driver", clip.number))
+        alone, person = shown.get("driver", clip.number), shown.readings.get((REAL, "driver", clip.number))
         if alone is None or person is None:
             continue
         for curve, least in (("brows", driven.BROWS), ("lids", driven.LIDS)):

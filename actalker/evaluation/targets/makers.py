@@ -21,14 +21,13 @@ from ...heads.articulation import Phone, at_frames, mouth, tracks
 from ...heads.face_map import MOUTH, NUMBERS
 from ...heads.model import head_model
 from ...media.sound import Sound
-from ...pipeline.model.folder import load_model
 from ...pipeline.output.result import to_uint8
 from ...pipeline.portrait import read_portrait
-from ...pipeline.talking_head import TalkingHeadPipeline
 from ...signals.expression_input import open_performance, perform
 from ...signals.feed import SignalContext
 from ...signals.liveliness import Liveliness
 from ..lips import FPS
+from ..models import model_of, pipeline_of
 from .clips import Clip
 from .sounds import RATE
 
@@ -51,8 +50,7 @@ class Model:
     """A model by name, folder or hub id, as the command line has it: its own steps and its own liveliness."""
 
     def __init__(self, name: str) -> None:
-        self.pipeline = TalkingHeadPipeline.from_pretrained(name)
-        self.pipeline.set_progress_bar_config(disable=True)
+        self.pipeline = pipeline_of(name)
 
     def frames(self, clip: Clip, closed: tuple[str, ...] = ()) -> Iterator[np.ndarray]:
         """Of models of heads the square around the face; others have no choice."""
@@ -105,13 +103,13 @@ class Truth:
 
 
 def maker(name: str) -> Maker:
-    """A model's, or the truth's; kept, for it is asked for again."""
-    return _maker(name)
+    """The maker of a model's clips, or of the truth's."""
+    return _truth() if name == TRUTH else Model(name)
 
 
 @lru_cache(maxsize=1)
-def _maker(name: str) -> Maker:
-    return Truth() if name == TRUTH else Model(name)
+def _truth() -> Truth:
+    return Truth()
 
 
 def heard(clip: Clip) -> Sound | Path | None:
@@ -135,7 +133,7 @@ def asked_opening(phones: Sequence[Phone], frames: int) -> np.ndarray:
 @lru_cache(maxsize=4)
 def followed(video: Path, frames: int) -> np.ndarray:
     """The motion of a video's head as numbers (f, 62), as the model `direct` reads it; still at its end."""
-    model = load_model("direct")
+    model = model_of("direct")
     (encoder,) = (model.encoders[name] for name in model.signals)
     context = SignalContext(encoder, model.device, model.dtype, Fraction(FPS))
     driver = perform(context, open_performance(context, video, frames))

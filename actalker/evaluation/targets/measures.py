@@ -11,6 +11,7 @@ import numpy as np
 from ...signals.signal import SIGNALS
 from .. import lips
 from ..statistics import mean, median
+from ..tables import Range
 from . import driven, items, makers, performances
 from .items import Shown
 
@@ -51,21 +52,21 @@ class Measure:
     over: Callable[[np.ndarray], float] = mean
 
     @property
+    def range(self) -> Range:
+        """The values that are asked for."""
+        return Range(self.low, self.high)
+
+    @property
     def target(self) -> str:
-        """In words."""
-        said = [f"{v:g}" for v in (self.low, self.high) if v is not None]
-        if len(said) == 2:
-            return " to ".join(said)
-        text = f"{'>=' if self.high is None else '<='} {said[0]}" if said else ""
-        return text if self.beside is None else f"{text}; >= direct - {self.beside:g}"
+        """What is asked for, in words."""
+        beside = "" if self.beside is None else f"; >= direct - {self.beside:g}"
+        return f"{self.range}{beside}"
 
     def met(self, value: float, direct: float = float("nan")) -> bool | None:
-        """Whether a value is as it is asked for; None where nothing is asked, or the value is not known."""
-        if np.isnan(value) or (self.low is None and self.high is None):
-            return None
-        enough = self.low is None or value >= self.low
-        held = self.beside is None or np.isnan(direct) or value >= direct - self.beside
-        return enough and held and (self.high is None or value <= self.high)
+        """Whether a value is as it is asked for; None where nothing is asked, or the value is NaN."""
+        holds = self.range.holds(value)
+        near = self.beside is None or np.isnan(direct) or value >= direct - self.beside
+        return None if holds is None else holds and near
 
 
 def _of_lips() -> Iterator[Measure]:

@@ -5,12 +5,10 @@ Letters: f frames, n signals.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +23,12 @@ from ...data.performances.told import conditions, number_regions, truth
 from ...data.sample import collate
 from ...heads.face_map import CELLS, MOUTH, NUMBERS, weights
 from ...pipeline.generate import generate
-from ...pipeline.model.find import find_model
-from ...pipeline.model.folder import check_files, load_model
 from ...pipeline.model.memory import LATENTS
 from ...pipeline.model.model import TalkingHeadModel
-from ...provenance import whole_file
-from ...signals.encoders import NONE
 from ...signals.signal import SIGNALS
-from ..jobs import read_kept, run_jobs
+from ..cells import CELL_FOLDER, Job, Measured, key_of, run_cells
+from ..jobs import Workers
+from ..models import model_files, model_of, settings_of, signals_of
 from ..statistics import correlation, is_monotone, median
 from .makers import CLOSED, TRUTH
 
@@ -67,16 +63,11 @@ def _data() -> PerformanceDataset:
     return PerformanceDataset(PerformanceConfig(SEED, frames, SECONDS, FPS), COUNT)
 
 
-@lru_cache(maxsize=1)
-def _model(name: str) -> TalkingHeadModel:
-    return load_model(name)
-
-
 def act(name: str, index: int) -> dict[str, Any]:
     """Performance `index`, as a model makes it, or, by TRUTH, as it is asked for."""
     data = _data()
     batch = collate([data[index]])
-    model = None if name == TRUTH else _model(name)
+    model = None if name == TRUTH else model_of(name)
     return measure(model, batch, phases(data, index))
 
 
@@ -183,41 +174,27 @@ def _effect(change: np.ndarray | Tensor, region: np.ndarray) -> float:
 def perform_all(
     models: Sequence[str],
     folder: Path,
-    engine: str = "processes",
-    workers: int = 1,
-    address: str | None = None,
+    workers: Workers,
     tick: Callable[[], None] = lambda: None,
 ) -> dict[str, list[dict[str, Any]]]:
-    """Every performance by every model (`takes_all`, or TRUTH); kept in files, what is missing is made."""
-    cells = folder / "cells"
-    cells.mkdir(parents=True, exist_ok=True)
-    places = {model: _places(model, cells) for model in models}
-    todo = [
-        (model, index, str(path))
-        for model, paths in places.items()
-        for index, path in enumerate(paths)
-        if read_kept(path) is None
-    ]
-    for _ in range(COUNT * len(places) - len(todo)):
-        tick()
-    for _ in run_jobs(_job, todo, engine, workers, address):
-        tick()
-    return {model: [read_kept(path) for path in paths] for model, paths in places.items()}
+    """Every performance by every model (`takes_all`, or TRUTH), in cells: what is missing is made.
+
+    tick: called once for each performance.
+    """
+    jobs = []
+    for model in models:
+        files = model if model == TRUTH else model_files(model)
+        for index in range(COUNT):
+            key = key_of("performance", MEASURED, SEED, SECONDS, files, index)
+            jobs.append(Job(key, partial(_measured, model, index)))
+    values = run_cells(jobs, folder / CELL_FOLDER, workers, tick)
+    return {model: values[k * COUNT : (k + 1) * COUNT] for k, model in enumerate(models)}
 
 
 def takes_all(model: str) -> bool:
-    """Whether a model makes motion of heads from all three signals."""
-    config = json.loads((find_model(model) / "config.json").read_text(encoding="utf-8"))
-    return config.get("codec") == "FaceMotion" and all(config.get(s, {}).get("kind") != NONE for s in SIGNALS)
+    """Whether a model makes motion of heads from all signals."""
+    return settings_of(model).get("codec") == "FaceMotion" and signals_of(model) == list(SIGNALS)
 
 
-def _places(model: str, cells: Path) -> list[Path]:
-    made = model if model == TRUTH else sorted(check_files(find_model(model)).items())
-    told = hashlib.sha256(json.dumps([MEASURED, SEED, SECONDS, made]).encode()).hexdigest()[:16]
-    return [cells / f"{told}-{index:02d}.json" for index in range(COUNT)]
-
-
-def _job(model: str, index: int, path: str) -> None:
-    made = act(model, index)
-    with whole_file(Path(path), overwrite=True) as work:
-        work.write_text(json.dumps(made))
+def _measured(model: str, index: int) -> Measured:
+    return Measured(act(model, index))

@@ -12,10 +12,11 @@ import numpy as np
 from ...provenance import file_hash, versions, whole_file, write_sidecar
 from ..evaluate import package_versions, protocol_hash
 from ..statistics import interval
+from ..tables import markdown_table, verdict
 from .clips import Clip
 from .items import Shown
 from .measures import FOR_DIRECT, MEASURES, READ, Measure
-from .seen import MEASURED, Kept
+from .seen import MEASURED, Readings
 
 DRAWS = 500  # of the bootstrap
 FEWEST = 5  # items that have an interval
@@ -44,7 +45,10 @@ class Line:
 
 
 def lines(
-    models: Sequence[str], kept: Kept, clips: Sequence[Clip], acted: Mapping[str, Sequence[Mapping[str, Any]]]
+    models: Sequence[str],
+    readings: Readings,
+    clips: Sequence[Clip],
+    acted: Mapping[str, Sequence[Mapping[str, Any]]],
 ) -> list[Line]:
     """The rows of which some model has a value; models: as they were given, the measured one first.
 
@@ -56,7 +60,7 @@ def lines(
     out = []
     for measure in MEASURES.values():
         values = {
-            model: _value(measure, Shown(model, kept, by_use, acted.get(model, ()))) for model in models
+            model: _value(measure, Shown(model, readings, by_use, acted.get(model, ()))) for model in models
         }
         if not any(value.count for value in values.values()):
             continue
@@ -88,14 +92,13 @@ def protocol(measure: Measure) -> dict[str, Any]:
 
 
 def markdown(rows: Sequence[Line], names: Mapping[str, str]) -> str:
-    """The table. names: model -> its column's head."""
+    """The table in Markdown. names: model -> the head of its column."""
     head = ["measured", "target", *names.values(), "met", "protocol"]
-    text = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for row in rows:
-        met = "" if row.met is None else "yes" if row.met else "**no**"
-        cells = [_text(row.values[model]) for model in names]
-        text.append(" | ".join([f"| {row.what}", row.target, *cells, met, f"`{row.hash}` |"]))
-    return "\n".join(text) + "\n"
+    cells = (
+        [row.what, row.target, *(_text(row.values[m]) for m in names), verdict(row.met), f"`{row.hash}`"]
+        for row in rows
+    )
+    return markdown_table(head, cells)
 
 
 def _text(value: Value) -> str:

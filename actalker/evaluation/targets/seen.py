@@ -5,32 +5,29 @@ Letters: f frames, H W picture size.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from ...faces.face import Face
 from ...media.video import read_frames as read_video
-from ...pipeline.model.find import find_model
-from ...pipeline.model.folder import check_files
-from ...provenance import file_hash, whole_file
+from ...provenance import file_hash
 from ...regions.shapes import REGIONS
-from ...signals.encoders import NONE
-from ...signals.signal import SIGNALS
+from ..cells import CELL_FOLDER, Job, Measured, key_of, read_array, read_values, run_cells
 from ..heads.reading import NOSE_BASE, Reading, at_most, read_frames
-from ..jobs import run_jobs
+from ..jobs import Workers
 from ..lips import FPS
+from ..models import model_files, signals_of
 from .clips import Clip
 from .makers import CLOSED, TRUTH, Maker, enlarged, maker
 
 MEASURED = 2  # to be raised when clips are made or read in another way: old cells are not taken then
 REAL = "real"  # what videos are read under, beside the names of models
+CURVES = ("opening", "width", "lids", "brows")
 PACKAGE = Path(__file__).parents[2]
 
 
@@ -55,7 +52,7 @@ class Seen:
         return Reading(np.empty((len(self.pose), 0, 2)), self.shapes, self.pose).shape(name)
 
 
-Kept = dict[tuple[str, str, int], Seen]
+Readings = dict[tuple[str, str, int], Seen]
 """Model, use and number of a clip -> what was seen; videos of people are under REAL."""
 
 
@@ -99,91 +96,89 @@ def see(
     models: Sequence[str],
     clips: Sequence[Clip],
     folder: Path,
-    engine: str = "processes",
-    workers: int = 1,
-    address: str | None = None,
+    workers: Workers,
     tick: Callable[[], None] = lambda: None,
-) -> Kept:
+) -> Readings:
     """Make and read every clip by every model that can, and read every video of a person.
 
+    tick: called once for each clip (`count`).
     Raises: InputError for models and files that cannot be used.
     """
-    cells = folder / "cells"
-    cells.mkdir(parents=True, exist_ok=True)
-    todo, where = [], {}
-    for model in (REAL, *models):
-        told = _hashes(model)
-        for clip in clips:
-            if not _makes(model, clip):
-                continue
-            path = cells / f"{_key(told, clip, model)}.npz"
-            where[model, clip.use, clip.number] = path
-            if read_seen(path) is None:
-                todo.append((model, clip, str(path)))
-            else:
-                tick()
-    todo.sort(key=lambda job: (models.index(job[0]) if job[0] in models else -1, -job[1].frames))
-    for _ in run_jobs(_job, todo, engine, workers, address):
-        tick()
-    found = {name: read_seen(path) for name, path in where.items()}
-    return {name: seen for name, seen in found.items() if seen is not None}
+    listed = [(model, clip) for model in (REAL, *models) for clip in clips if makes(model, clip)]
+    # models in turn, so that each is loaded once, and long clips first, so that no worker ends late
+    listed.sort(key=lambda pair: ((REAL, *models).index(pair[0]), -pair[1].frames))
+    recipes = {model: _files(model) for model in (REAL, *models)}
+    jobs = [Job(_key(model, clip, recipes[model]), partial(_measured, model, clip)) for model, clip in listed]
+    run_cells(jobs, folder / CELL_FOLDER, workers, tick)
+    pairs = zip(listed, jobs, strict=True)
+    pairs = zip(listed, jobs, strict=True)
+    return {
+        (model, clip.use, clip.number): read_seen(folder / CELL_FOLDER, job.key)
+        for (model, clip), job in pairs
+    }
 
 
 def count(models: Sequence[str], clips: Sequence[Clip]) -> int:
     """How many clips there are to see."""
-    return sum(_makes(model, clip) for model in (REAL, *models) for clip in clips)
+    return sum(makes(model, clip) for model in (REAL, *models) for clip in clips)
 
 
-def _makes(model: str, clip: Clip) -> bool:
+def makes(model: str, clip: Clip) -> bool:
+    """Whether a model makes a clip: it takes all of its signals. Under REAL: whether there is a video."""
     if model == REAL:
         return clip.use in ("real", "driver")
     if model == TRUTH:
         return clip.use not in ("music", "noise", "telephone")  # they ask for what the clean sound asks for
-    return set(clip.signals) <= set(_signals(model))
+    return set(clip.signals) <= set(signals_of(model))
 
 
-def _signals(model: str) -> list[str]:
-    config = json.loads((find_model(model) / "config.json").read_text(encoding="utf-8"))
-    return [name for name in SIGNALS if config.get(name, {}).get("kind") != NONE]
-
-
-def _hashes(model: str) -> object:
+def _files(model: str) -> object:
+    """What the clips of a model depend on beside the clips themselves."""
     if model == REAL:
         return REAL
     if model == TRUTH:
         sources = [*sorted((PACKAGE / "heads").glob("*.py")), PACKAGE / "signals" / "liveliness.py"]
         return {path.name: file_hash(path) for path in sources}
-    return sorted(check_files(find_model(model)).items())
+    return model_files(model)
 
 
-def _key(told: object, clip: Clip, model: str) -> str:
+def _key(model: str, clip: Clip, files: object) -> str:
+    """The key of a clip's cell."""
+    recipe = [file_hash(video_of(clip)), clip.frames] if model == REAL else clip.digest(model == TRUTH)
+    return key_of("clip", MEASURED, files, recipe)
+
+
+def video_of(clip: Clip) -> Path:
+    """The video of a person that belongs to a clip."""
+    video = clip.real or clip.driver
+    assert video is not None
+    return video
+
+
+def _measured(model: str, clip: Clip) -> Measured:
+    """Make a clip and read it: its cell."""
     if model == REAL:
-        video = clip.real or clip.driver
-        assert video is not None
-        made: object = [file_hash(video), clip.frames]
-    else:
-        made = clip.digest(model == TRUTH)
-    return hashlib.sha256(json.dumps([MEASURED, told, made]).encode()).hexdigest()[:16]
+        frames = read_video(video_of(clip), Fraction(FPS), limit=clip.frames)
+        return cell_of(look(at_most(frame) for frame in frames))
+    if clip.pair:
+        return cell_of(look_at_pair(maker(model), clip))
+    return cell_of(look(maker(model).frames(clip)))
 
 
-def _job(model: str, clip: Clip, path: str) -> None:
-    """Make a clip, read it, and keep what was read."""
-    if model == REAL:
-        video = clip.real or clip.driver
-        assert video is not None
-        seen = look(at_most(f) for f in read_video(video, Fraction(FPS), limit=clip.frames))
-    elif clip.pair:
-        seen = look_at_pair(maker(model), clip)
-    else:
-        seen = look(maker(model).frames(clip))
-    with whole_file(Path(path), overwrite=True) as work:
-        np.savez_compressed(work, **{k: np.asarray(v, np.float32) for k, v in vars(seen).items()})  # type: ignore[arg-type]
+def cell_of(seen: Seen) -> Measured:
+    """The cell of a reading: its curves, scores and angles side by side, (f, 59) float32."""
+    curves = np.stack([getattr(seen, name) for name in CURVES], 1)
+    reading = np.concatenate([curves, seen.shapes, seen.pose], 1)
+    return Measured(
+        {"change": np.asarray(seen.change, np.float32).tolist()}, {"reading": reading.astype(np.float32)}
+    )
 
 
-def read_seen(path: Path) -> Seen | None:
-    """What a file keeps; None where there is none, or it is damaged."""
-    try:
-        with path.open("rb") as file, np.load(file) as held:
-            return Seen(**{name: held[name].astype(float) for name in held.files})
-    except (OSError, ValueError, KeyError, TypeError, BadZipFile, EOFError):
-        return None
+def read_seen(folder: Path, key: str) -> Seen:
+    """The reading in a cell that is there."""
+    values = read_values(folder, key)
+    assert values is not None, key
+    reading = np.array(read_array(folder, key, "reading"), float)
+    curves = dict(zip(CURVES, reading.T, strict=False))
+    shapes, pose = reading[:, len(CURVES) : -3], reading[:, -3:]
+    return Seen(**curves, shapes=shapes, pose=pose, change=np.array(values["change"], float))
