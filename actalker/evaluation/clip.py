@@ -116,20 +116,20 @@ def paired(generated: Path, reference: Path | None) -> list[tuple[str, Path, Pat
     Raises: InputError for files that are no videos, folders without videos or with two of one name, and
         references that are missing.
     """
-    made = _videos(generated, reference)
+    generated_files = _videos(generated, reference)
     if reference is None:
-        return [(name, path, None) for name, path in made.items()]
-    real = _videos(reference, generated)
+        return [(name, path, None) for name, path in generated_files.items()]
+    reference_files = _videos(reference, generated)
     if generated.is_file() and reference.is_file():
         return [(generated.stem, generated, reference)]
-    missing = [name for name in made if name not in real]
+    missing = [name for name in generated_files if name not in reference_files]
     if missing:
         raise InputError(
             f"{reference}: has no video for {missing[0]}"
             + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
             + "; files are paired by their names"
         )
-    return [(name, path, real[name]) for name, path in made.items()]
+    return [(name, path, reference_files[name]) for name, path in generated_files.items()]
 
 
 def _videos(path: Path, other: Path | None) -> dict[str, Path]:
@@ -140,7 +140,7 @@ def _videos(path: Path, other: Path | None) -> dict[str, Path]:
         probe(path)  # a file that is no video is told before the work
         return by_stem([path], path.parent)
     inside = other if other is not None and other.is_dir() else None
-    made = by_stem(video_files(path, inside), path)
-    if not made:
+    generated_files = by_stem(video_files(path, inside), path)
+    if not generated_files:
         raise InputError(f"{path}: holds no videos ({', '.join(VIDEO_ENDINGS)})")
-    return made
+    return generated_files

@@ -46,8 +46,8 @@ def read_run(path: str | Path) -> dict[str, Any]:
     """A `metrics.json`. Raises: InputError for other files."""
     path = check_readable(path, "metrics.json")
     try:
-        held = json.loads(path.read_text(encoding="utf-8-sig"))  # as Windows' editors leave it too
-        for row in held["rows"]:
+        run = json.loads(path.read_text(encoding="utf-8-sig"))  # as Windows' editors leave it too
+        for row in run["rows"]:
             texts = isinstance(row["metric"], str) and isinstance(row["hash"], str)
             if not texts or not all(_is_value(value) for value in row["clips"].values()):
                 raise TypeError
@@ -56,7 +56,7 @@ def read_run(path: str | Path) -> dict[str, Any]:
         raise InputError(f"{path}: is no {RUN}; give the one that it wrote") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    return dict(held)
+    return dict(run)
 
 
 def _is_value(value: Any) -> bool:
@@ -72,16 +72,16 @@ def compare(one: Mapping[str, Any], other: Mapping[str, Any], force: bool = Fals
         of the same clips in both.
     """
     first, second = ({row["metric"]: row for row in run["rows"]} for run in (one, other))
-    found = Comparison()
+    comparison = Comparison()
     for name in [*first, *(name for name in second if name not in first)]:
         if name not in first or name not in second:
-            found.skipped[name] = f"only in the {'first' if name in first else 'second'} run"
+            comparison.skipped[name] = f"only in the {'first' if name in first else 'second'} run"
             continue
         row, match = first[name], second[name]
-        values = [_known(held) for held in (row, match)]
+        values = [_known(one) for one in (row, match)]
         clips = [clip for clip in values[0] if clip in values[1]]
         if not clips:
-            found.skipped[name] = _why_not(row, match, values)
+            comparison.skipped[name] = _why_not(row, match, values)
             continue
         if row["hash"] != match["hash"] and not force:
             apart = [k for k in row["protocol"] if row["protocol"][k] != match["protocol"].get(k)]
@@ -89,13 +89,13 @@ def compare(one: Mapping[str, Any], other: Mapping[str, Any], force: bool = Fals
             raise InputError(
                 f"{name}: the protocols differ ({', '.join(apart) or 'hash'}); measure both alike, or --force"
             )
-        found.rows.append(_difference(name, np.array([values[1][c] - values[0][c] for c in clips])))
-    if not found.rows:
-        why = "; ".join(f"{name}: {reason}" for name, reason in list(found.skipped.items())[:3])
+        comparison.rows.append(_difference(name, np.array([values[1][c] - values[0][c] for c in clips])))
+    if not comparison.rows:
+        why = "; ".join(f"{name}: {reason}" for name, reason in list(comparison.skipped.items())[:3])
         raise InputError(
             f"nothing can be compared ({why or 'both runs are empty'}); give runs over the same clips"
         )
-    return found
+    return comparison
 
 
 def _known(row: Mapping[str, Any]) -> dict[str, float]:
@@ -104,14 +104,14 @@ def _known(row: Mapping[str, Any]) -> dict[str, float]:
 
 def _why_not(row: Mapping[str, Any], match: Mapping[str, Any], values: list[dict[str, float]]) -> str:
     """Why a metric that both runs have cannot be compared clip by clip."""
-    whole = [v for held in (row, match) if isinstance(v := held.get("value"), (int, float))]
+    whole = [v for one in (row, match) if isinstance(v := one.get("value"), (int, float))]
     if not values[0] and not values[1] and len(whole) == 2:
         return f"one number of all clips together, {whole[0]:.4g} and {whole[1]:.4g}"
-    for held, which, known in ((row, "first", values[0]), (match, "second", values[1])):
+    for one, which, known in ((row, "first", values[0]), (match, "second", values[1])):
         if not known:
-            reasons = dict(held.get("failures") or {})
-            told = ", ".join(f"{reason} ({count})" for reason, count in list(reasons.items())[:2])
-            return f"no values in the {which} run" + (f": {told}" if told else "")
+            reasons = dict(one.get("failures") or {})
+            listed = ", ".join(f"{reason} ({count})" for reason, count in list(reasons.items())[:2])
+            return f"no values in the {which} run" + (f": {listed}" if listed else "")
     return "no clip has a value in both runs"
 
 

@@ -118,17 +118,17 @@ def control(study: Sequence[Sequence[Cell]], contexts: Sequence[Context]) -> lis
     out = []
     for name in SIGNALS:
         rows = [_closing(name, cells, c) for cells, c in zip(study, contexts, strict=True)]
-        found = [row for row in rows if row is not None]
-        if not found:
+        closings = [row for row in rows if row is not None]
+        if not closings:
             continue
-        own, leak, regions = zip(*found, strict=True)
+        inside, leak, regions = zip(*closings, strict=True)
         total = {r: summary([row[r] for row in regions]) for r in REGIONS}
         grows = [
             g
             for g in (_grows(name, cells, c) for cells, c in zip(study, contexts, strict=True))
             if g is not None
         ]
-        values = summary(own), summary(leak)
+        values = summary(inside), summary(leak)
         if values[0] is None or values[1] is None:
             continue
         out.append(
@@ -163,9 +163,9 @@ def _closing(
         return None
     change = apart(gates[1.0].frames, gates[0.0].frames)
     mask = context.masks[SIGNALS[name].region]
-    own, rest = mean_in(change, mask), mean_in(change, 1 - mask)
+    inside, rest = mean_in(change, mask), mean_in(change, 1 - mask)
     regions = {r: mean_in(change, context.masks[r]) for r in REGIONS}
-    return own, rest / own if own > 0 else float("nan"), regions
+    return inside, rest / inside if inside > 0 else float("nan"), regions
 
 
 def _grows(name: str, cells: Sequence[Cell], context: Context) -> bool | None:

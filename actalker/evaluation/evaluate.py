@@ -101,10 +101,10 @@ def evaluate(
     failures: dict[str, Counter[str]] = {metric.name: Counter() for metric in wanted}
     pools = {metric.name: metric.pool(weights) for metric in wanted if metric.pool is not None}
     notes: Counter[str] = Counter()
-    for name, made, real in pairs:
-        clip, other = Clip(made, finder, face_model), None
-        if real is not None:
-            clip, other = _pair(clip, Clip(real, finder, face_model), notes)
+    for name, generated_path, reference_path in pairs:
+        clip, other = Clip(generated_path, finder, face_model), None
+        if reference_path is not None:
+            clip, other = _pair(clip, Clip(reference_path, finder, face_model), notes)
         for metric in wanted:
             value, why = _measured(metric, clip, other, weights, pools.get(metric.name))
             values[metric.name][name] = value
@@ -113,25 +113,25 @@ def evaluate(
         tell(name)
     rows = []
     for metric in wanted:
-        told = protocol(metric, weights, finder, face_model)
+        recipe = protocol(metric, weights, finder, face_model)
         pool = pools.get(metric.name)
-        rows.append(_row(metric, values[metric.name], failures[metric.name], told, pool))
+        rows.append(_row(metric, values[metric.name], failures[metric.name], recipe, pool))
     return Report(rows, left_out, dict(notes))
 
 
-def _pair(made: Clip, real: Clip, notes: Counter[str]) -> tuple[Clip, Clip]:
+def _pair(generated: Clip, reference: Clip, notes: Counter[str]) -> tuple[Clip, Clip]:
     """Both clips as they are read beside each other, and a note of what that changes."""
     try:
-        ours, theirs = made.info, real.info
+        ours, theirs = generated.info, reference.info
     except InputError:  # every metric will say so
-        return made, real
+        return generated, reference
     size = described((ours.height, ours.width), (theirs.height, theirs.width))
     if size is not None:
         notes[size] += 1
     if ours.fps == theirs.fps:
-        return made, real
+        return generated, reference
     notes[f"reference of {_rate(theirs.fps)} frames a second, read at {_rate(ours.fps)}"] += 1
-    return replace(made, rate=ours.fps), replace(real, rate=ours.fps)
+    return replace(generated, rate=ours.fps), replace(reference, rate=ours.fps)
 
 
 def _rate(fps: Fraction) -> str:
@@ -158,9 +158,9 @@ def _measured(
 
 
 def _lacks(metric: Metric, reference: Path | None, weights: Weights) -> str | None:
-    given = {**asdict(weights), "reference": reference}
+    known = {**asdict(weights), "reference": reference}
     for need in metric.needs:
-        if need in given and given[need] is None:
+        if need in known and known[need] is None:
             return MISSING[need]
     return None
 
@@ -183,27 +183,27 @@ def protocol(metric: Metric, weights: Weights, finder: str, face_model: Path | N
 
 def package_versions() -> dict[str, str]:
     """Of this package and of those that numbers depend on, where they are installed."""
-    found = {"actalker": __version__}
+    versions = {"actalker": __version__}
     for name in PACKAGES:
         with suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
+            versions[name] = metadata.version(name)
+    return versions
 
 
-def protocol_hash(told: Mapping[str, Any]) -> str:
+def protocol_hash(recipe: Mapping[str, Any]) -> str:
     """Twelve hexadecimal digits: equal only for equal protocols."""
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _row(
     metric: Metric,
     clips: dict[str, float | None],
     failures: Counter[str],
-    told: dict[str, Any],
+    recipe: dict[str, Any],
     pool: Pool | None,
 ) -> Row:
     if pool is not None:
-        return _pooled(metric, clips, failures, told, pool)
+        return _pooled(metric, clips, failures, recipe, pool)
     values = np.array([value for value in clips.values() if value is not None])
     every = None
     if metric.worst is not None:
@@ -219,14 +219,14 @@ def _row(
         every,
         len(values),
         dict(failures),
-        told,
-        protocol_hash(told),
+        recipe,
+        protocol_hash(recipe),
         clips,
     )
 
 
 def _pooled(
-    metric: Metric, clips: dict[str, float | None], failures: Counter[str], told: dict[str, Any], pool: Pool
+    metric: Metric, clips: dict[str, float | None], failures: Counter[str], recipe: dict[str, Any], pool: Pool
 ) -> Row:
     """The row of a number of all clips together: it has no interval, and no clip a value."""
     value: float | None = None
@@ -247,8 +247,8 @@ def _pooled(
         None,
         count,
         dict(failures),
-        told,
-        protocol_hash(told),
+        recipe,
+        protocol_hash(recipe),
         clips,
     )
 
@@ -281,7 +281,7 @@ def write_report(report: Report, out: Path) -> list[Path]:
     """metrics.json, .csv (a row a clip) and .md; existing ones are replaced. Returns their paths."""
     make_folder(out)
     rows = [asdict(row) for row in report.rows]
-    held = {"rows": rows, "not_computed": report.left_out, "notes": report.notes}
+    content = {"rows": rows, "not_computed": report.left_out, "notes": report.notes}
     table = io.StringIO()
     writer = csv.writer(table)
     writer.writerow(["clip", *(row.metric for row in report.rows)])
@@ -289,7 +289,7 @@ def write_report(report: Report, out: Path) -> list[Path]:
         writer.writerow(
             [clip, *("" if row.clips[clip] is None else repr(row.clips[clip]) for row in report.rows)]
         )
-    texts = (json.dumps(held, indent=1) + "\n", table.getvalue(), markdown(report))
+    texts = (json.dumps(content, indent=1) + "\n", table.getvalue(), markdown(report))
     for name, text in zip(OUTPUTS, texts, strict=True):
         with whole_file(out / name, overwrite=True) as work:
             # names on disk may hold bytes that are no text

@@ -28,10 +28,10 @@ INNER_LIPS = {"mediapipe478": (13, 14), "ibug68": (62, 66)}
 LONGEST_BLINK = 0.5  # seconds: what lasts longer is a closed eye
 
 
-def landmark_distance(made: Clip, real: Clip | None, mouth: bool) -> float:
+def landmark_distance(generated: Clip, reference: Clip | None, mouth: bool) -> float:
     """Mean distance of landmarks over the real face's distance between the eyes, in each frame."""
-    one, other = same_points(made, real)
-    scheme = SCHEMES[made.scheme]
+    one, other = same_points(generated, reference)
+    scheme = SCHEMES[generated.scheme]
     rows = list(scheme.lips) if mouth else slice(None)
     apart = np.linalg.norm(one[:, rows] - other[:, rows], axis=-1).mean(1)
     eyes = [other[:, list(side)].mean(1) for side in (scheme.eye_left, scheme.eye_right)]
@@ -39,12 +39,12 @@ def landmark_distance(made: Clip, real: Clip | None, mouth: bool) -> float:
     return float((apart / np.maximum(between, 1e-6)).mean())
 
 
-def lmd(made: Clip, real: Clip | None, weights: Weights) -> float:
-    return landmark_distance(made, real, mouth=False)
+def lmd(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    return landmark_distance(generated, reference, mouth=False)
 
 
-def mouth_lmd(made: Clip, real: Clip | None, weights: Weights) -> float:
-    return landmark_distance(made, real, mouth=True)
+def mouth_lmd(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    return landmark_distance(generated, reference, mouth=True)
 
 
 def lid_opening(landmarks: np.ndarray, scheme: str) -> np.ndarray:
@@ -75,16 +75,16 @@ def blink_spans(opening: np.ndarray, fps: float) -> list[tuple[float, float]]:
     0.85 of it again; closed eyes that stay so for more than half a second are none.
     """
     usual = float(np.quantile(opening, 0.75))
-    found, begun = [], None
+    spans, begun = [], None
     for k, value in enumerate(opening):
         if begun is None and value < SHUT * usual:
             begun = k
         elif begun is not None and value > OPEN * usual:
             seconds = (k - begun) / fps
             if seconds <= LONGEST_BLINK:
-                found.append((begun / fps, seconds))
+                spans.append((begun / fps, seconds))
             begun = None
-    return found
+    return spans
 
 
 def blinks(opening: np.ndarray, fps: float) -> list[float]:
@@ -92,16 +92,16 @@ def blinks(opening: np.ndarray, fps: float) -> list[float]:
     return [seconds for _, seconds in blink_spans(opening, fps)]
 
 
-def blink_rate(made: Clip, real: Clip | None, weights: Weights) -> float:
-    found = blinks(lid_opening(made.landmarks, made.scheme), float(made.fps))
-    return 60 * len(found) / (len(made.frames) / float(made.fps))
+def blink_rate(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    lengths = blinks(lid_opening(generated.landmarks, generated.scheme), float(generated.fps))
+    return 60 * len(lengths) / (len(generated.frames) / float(generated.fps))
 
 
-def blink_length(made: Clip, real: Clip | None, weights: Weights) -> float:
-    found = blinks(lid_opening(made.landmarks, made.scheme), float(made.fps))
-    if not found:
+def blink_length(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    lengths = blinks(lid_opening(generated.landmarks, generated.scheme), float(generated.fps))
+    if not lengths:
         raise Unmeasurable("no blink")
-    return float(np.mean(found))
+    return float(np.mean(lengths))
 
 
 @lru_cache(maxsize=2)
@@ -110,10 +110,10 @@ def identity_net(path: Path) -> torch.nn.Module:
     return load_identity(path)
 
 
-def csim(made: Clip, real: Clip | None, weights: Weights) -> float:
-    assert real is not None and weights.arcface is not None
-    who = _who(weights.arcface, real.heads(112)[:1])
-    return float((_who(weights.arcface, made.heads(112)) @ who.T).mean())
+def csim(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    assert reference is not None and weights.arcface is not None
+    who = _who(weights.arcface, reference.heads(112)[:1])
+    return float((_who(weights.arcface, generated.heads(112)) @ who.T).mean())
 
 
 def _who(path: Path, heads: np.ndarray) -> torch.Tensor:
@@ -121,28 +121,28 @@ def _who(path: Path, heads: np.ndarray) -> torch.Tensor:
     return identity_vectors(identity_net(path), heads)
 
 
-def identity_drift(made: Clip, real: Clip | None, weights: Weights) -> float:
+def identity_drift(generated: Clip, reference: Clip | None, weights: Weights) -> float:
     assert weights.arcface is not None
-    vectors = _who(weights.arcface, made.heads(112))
-    second = max(1, round(float(made.fps)))
+    vectors = _who(weights.arcface, generated.heads(112))
+    second = max(1, round(float(generated.fps)))
     first, last = (
         torch.nn.functional.normalize(v.mean(0), dim=0) for v in (vectors[:second], vectors[-second:])
     )
     return 1 - float(first @ last)
 
 
-def expression_distance(made: Clip, real: Clip | None, weights: Weights) -> float:
-    one, other = _both(made, real, "expressions")
+def expression_distance(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    one, other = _both(generated, reference, "expressions")
     return float(np.abs(one - other).mean())
 
 
-def pose_distance(made: Clip, real: Clip | None, weights: Weights) -> float:
-    one, other = _both(made, real, "poses")
+def pose_distance(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    one, other = _both(generated, reference, "poses")
     return float(np.abs(one - other).mean())
 
 
-def expression_transfer(made: Clip, real: Clip | None, weights: Weights) -> float:
-    one, other = _both(made, real, "expressions")
+def expression_transfer(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    one, other = _both(generated, reference, "expressions")
     moves = other.std(0) > STILL
     if not moves.any():
         raise Unmeasurable("the reference's face does not move")
@@ -151,11 +151,11 @@ def expression_transfer(made: Clip, real: Clip | None, weights: Weights) -> floa
     )
 
 
-def _both(made: Clip, real: Clip | None, what: str) -> tuple[np.ndarray, np.ndarray]:
+def _both(generated: Clip, reference: Clip | None, what: str) -> tuple[np.ndarray, np.ndarray]:
     """Numbers of the faces of both, cut to the shorter clip."""
-    assert real is not None
-    if made.fps != real.fps:
+    assert reference is not None
+    if generated.fps != reference.fps:
         raise Unmeasurable("frame rates differ")
-    one, other = getattr(made, what), getattr(real, what)
+    one, other = getattr(generated, what), getattr(reference, what)
     count = min(len(one), len(other))
     return one[:count], other[:count]

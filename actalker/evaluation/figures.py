@@ -97,17 +97,17 @@ def draw_curves(path: Path, cells: Sequence[Cell], context: Context) -> bool:
     return True
 
 
-def draw_independence(path: Path, found: Sequence[Control]) -> bool:
+def draw_independence(path: Path, controls: Sequence[Control]) -> bool:
     """What closes with each gate, signals by regions, PNG and PDF; False if no gate was closed."""
-    if not found:
+    if not controls:
         return False
     plt = _plain("matplotlib.pyplot")
-    matrix = np.array([[c.regions[r].mean if r in c.regions else np.nan for r in REGIONS] for c in found])
+    matrix = np.array([[c.regions[r].mean if r in c.regions else np.nan for r in REGIONS] for c in controls])
     with plt.rc_context({**DRAWN, "axes.spines.left": False, "axes.spines.bottom": False}):
-        figure, axis = plt.subplots(figsize=(3.6, 0.55 * len(found) + 1.1))
+        figure, axis = plt.subplots(figsize=(3.6, 0.55 * len(controls) + 1.1))
         axis.imshow(matrix, cmap="Blues", aspect="auto", vmin=0)
         axis.set(xticks=range(len(REGIONS)), xticklabels=REGIONS)
-        axis.set(yticks=range(len(found)), yticklabels=[c.signal for c in found])
+        axis.set(yticks=range(len(controls)), yticklabels=[c.signal for c in controls])
         axis.tick_params(length=0)
         axis.set_title("change when the gate closes (of 255)", fontsize=9)
         for (row, column), value in np.ndenumerate(matrix):
@@ -129,6 +129,6 @@ def _save(plt: Any, figure: Any, path: Path) -> None:
     for ending in ENDINGS:
         with whole_file(path.with_suffix(ending), overwrite=True) as work:
             # no date: the same study gives the same bytes
-            told = {"CreationDate": None} if ending == ".pdf" else {}
-            figure.savefig(work, bbox_inches="tight", metadata=told)
+            metadata = {"CreationDate": None} if ending == ".pdf" else {}
+            figure.savefig(work, bbox_inches="tight", metadata=metadata)
     plt.close(figure)

@@ -21,83 +21,87 @@ PAIRS = (  # part of the protocol of every metric with a reference
 
 @dataclass(frozen=True)
 class Fit:
-    """What of two pictures is compared. made: left, top, right, bottom in the generated one, which is resized
-    to the size of `real`, the same of the reference in whole pixels.
+    """The parts of two pictures that are compared, each as left, top, right, bottom in pixels.
+
+    The part of the generated picture is resized to the size of that of the reference.
     """
 
-    made: tuple[float, float, float, float]
-    real: tuple[int, int, int, int]
+    generated: tuple[float, float, float, float]
+    reference: tuple[int, int, int, int]
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of what is compared."""
-        x0, y0, x1, y1 = self.real
+        """Width and height of the pictures that are compared."""
+        x0, y0, x1, y1 = self.reference
         return x1 - x0, y1 - y0
 
-    def points(self, made: np.ndarray, real: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Points (..., 2) in pixels of each picture to pixels of what is compared."""
-        x0, y0, x1, y1 = self.made
+    def points(self, generated: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Points (..., 2) in pixels of each picture as pixels of the parts that are compared."""
+        x0, y0, x1, y1 = self.generated
         scale = np.array(self.size) / (x1 - x0, y1 - y0)
-        return (made - (x0, y0)) * scale, real - self.real[:2]
+        return (generated - (x0, y0)) * scale, reference - self.reference[:2]
 
 
-def fit(made: tuple[int, int], real: tuple[int, int]) -> Fit:
-    """Of pictures (h, w) and (H, W)."""
-    (h, w), (high, wide) = made, real
-    if w * high > wide * h:  # the generated one is wider
-        kept = h * wide / high
-        return Fit(((w - kept) / 2, 0.0, (w + kept) / 2, float(h)), (0, 0, wide, high))
-    kept_of_real = max(1, round(high * w / h))
-    left = (wide - kept_of_real) // 2
-    return Fit((0.0, 0.0, float(w), float(h)), (left, 0, left + kept_of_real, high))
+def fit(generated: tuple[int, int], reference: tuple[int, int]) -> Fit:
+    """The parts that are compared of pictures of the sizes (h, w) and (H, W): the wider one loses its sides."""
+    (h, w), (ref_height, ref_width) = generated, reference
+    if w * ref_height > ref_width * h:  # the generated one is wider
+        width = h * ref_width / ref_height
+        return Fit(((w - width) / 2, 0.0, (w + width) / 2, float(h)), (0, 0, ref_width, ref_height))
+    height = max(1, round(ref_height * w / h))
+    left = (ref_width - height) // 2
+    return Fit((0.0, 0.0, float(w), float(h)), (left, 0, left + height, ref_height))
 
 
-def described(made: tuple[int, int], real: tuple[int, int]) -> str | None:
-    """What is done to pictures (h, w) and (H, W) before they are compared; None for nothing."""
-    if made == real:
+def described(generated: tuple[int, int], reference: tuple[int, int]) -> str | None:
+    """How pictures of the sizes (h, w) and (H, W) are cut and resized, in words; None for equal sizes."""
+    if generated == reference:
         return None
-    one = fit(made, real)
-    x0, _, x1, _ = one.made
-    cut, (wide, high) = "", one.size
-    if x1 - x0 < made[1]:
+    one = fit(generated, reference)
+    x0, _, x1, _ = one.generated
+    cut, (width, height) = "", one.size
+    if x1 - x0 < generated[1]:
         cut = f", its middle {x1 - x0:.4g} columns"
-    elif wide < real[1]:
-        cut = f", of the reference's {real[1]} x {real[0]} the middle {wide} columns"
-    return f"generated {made[1]} x {made[0]}{cut}, compared at {wide} x {high}"
+    elif width < reference[1]:
+        cut = f", of the reference's {reference[1]} x {reference[0]} the middle {width} columns"
+    return f"generated {generated[1]} x {generated[0]}{cut}, compared at {width} x {height}"
 
 
-def check_lengths(made: Clip, real: Clip) -> None:
-    """Raises: Unmeasurable for other rates, and for lengths that differ by more than a second."""
-    if made.fps != real.fps:
+def check_lengths(generated: Clip, reference: Clip) -> None:
+    """Refuse clips that cannot be compared frame by frame.
+
+    Raises: Unmeasurable for other rates, and for lengths that differ by more than a second.
+    """
+    if generated.fps != reference.fps:
         raise Unmeasurable("frame rates differ")
-    if abs(len(made.frames) - len(real.frames)) > made.fps:
+    if abs(len(generated.frames) - len(reference.frames)) > generated.fps:
         raise Unmeasurable("lengths differ by more than a second")
 
 
-def same_form(made: Clip, real: Clip | None) -> tuple[np.ndarray, np.ndarray]:
-    """Frames of both, (f, H, W, 3) uint8. Raises: Unmeasurable as `check_lengths`."""
-    assert real is not None
-    check_lengths(made, real)
-    count = min(len(made.frames), len(real.frames))
-    ours, theirs = made.frames[:count], real.frames[:count]
+def same_form(generated: Clip, reference: Clip | None) -> tuple[np.ndarray, np.ndarray]:
+    """Frames of both clips at one size, (f, H, W, 3) uint8. Raises: Unmeasurable as `check_lengths`."""
+    assert reference is not None
+    check_lengths(generated, reference)
+    count = min(len(generated.frames), len(reference.frames))
+    ours, theirs = generated.frames[:count], reference.frames[:count]
     if ours.shape == theirs.shape:
         return ours, theirs
     one = fit(ours.shape[1:3], theirs.shape[1:3])
-    x0, y0, x1, y1 = one.real
+    x0, y0, x1, y1 = one.reference
     bicubic = Image.Resampling.BICUBIC
-    sized = [np.asarray(Image.fromarray(x).resize(one.size, bicubic, box=one.made)) for x in ours]
+    sized = [np.asarray(Image.fromarray(x).resize(one.size, bicubic, box=one.generated)) for x in ours]
     return np.stack(sized), theirs[:, y0:y1, x0:x1]
 
 
-def same_points(made: Clip, real: Clip | None) -> tuple[np.ndarray, np.ndarray]:
-    """Landmarks (f, p, 2) of both in pixels of what is compared.
+def same_points(generated: Clip, reference: Clip | None) -> tuple[np.ndarray, np.ndarray]:
+    """Landmarks (f, p, 2) of both clips, in pixels of the parts that are compared.
 
     Raises: Unmeasurable as `check_lengths`, and for landmarks of two kinds.
     """
-    assert real is not None
-    check_lengths(made, real)
-    if made.scheme != real.scheme:
+    assert reference is not None
+    check_lengths(generated, reference)
+    if generated.scheme != reference.scheme:
         raise Unmeasurable("landmarks are of two kinds")
-    count = min(len(made.landmarks), len(real.landmarks))
-    one = fit(made.frames.shape[1:3], real.frames.shape[1:3])
-    return one.points(made.landmarks[:count], real.landmarks[:count])
+    count = min(len(generated.landmarks), len(reference.landmarks))
+    one = fit(generated.frames.shape[1:3], reference.frames.shape[1:3])
+    return one.points(generated.landmarks[:count], reference.landmarks[:count])

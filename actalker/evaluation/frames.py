@@ -16,20 +16,20 @@ from .metric import Weights
 LUMA = np.array([0.299, 0.587, 0.114])
 
 
-def psnr(made: Clip, real: Clip | None, weights: Weights) -> float:
-    one, other = same_form(made, real)
+def psnr(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    one, other = same_form(generated, reference)
     errors = [((a.astype(float) - b) ** 2).mean() for a, b in zip(one, other, strict=True)]
     return float(np.mean([statistics.psnr(error) for error in errors]))
 
 
-def ssim(made: Clip, real: Clip | None, weights: Weights) -> float:
-    one, other = same_form(made, real)
+def ssim(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    one, other = same_form(generated, reference)
     if min(one.shape[1:3]) < 11:
         raise Unmeasurable("pictures are smaller than 11 pixels")
-    given = {"channel_axis": 2, "data_range": 255, "gaussian_weights": True, "sigma": 1.5}
+    settings = {"channel_axis": 2, "data_range": 255, "gaussian_weights": True, "sigma": 1.5}
     pairs = zip(one, other, strict=True)
     return float(
-        np.mean([structural_similarity(a, b, use_sample_covariance=False, **given) for a, b in pairs])
+        np.mean([structural_similarity(a, b, use_sample_covariance=False, **settings) for a, b in pairs])
     )
 
 
@@ -45,8 +45,8 @@ def smoothness_of(frames: np.ndarray) -> float:
     return 1 - float(np.mean(odd)) / 255 if odd else float("nan")
 
 
-def smoothness(made: Clip, real: Clip | None, weights: Weights) -> float:
-    return _long_enough(smoothness_of(made.frames))
+def smoothness(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    return _long_enough(smoothness_of(generated.frames))
 
 
 def _long_enough(value: float) -> float:
@@ -65,33 +65,33 @@ def flicker_of(frames: np.ndarray) -> float:
     return float(np.abs(np.diff(luminance(frames), 2)).mean()) if len(frames) > 2 else float("nan")
 
 
-def flicker(made: Clip, real: Clip | None, weights: Weights) -> float:
-    return _long_enough(flicker_of(made.frames))
+def flicker(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    return _long_enough(flicker_of(generated.frames))
 
 
-def colour_drift(made: Clip, real: Clip | None, weights: Weights) -> float:
-    second = max(1, round(float(made.fps)))
-    first, last = made.frames[:second].mean((0, 1, 2)), made.frames[-second:].mean((0, 1, 2))
+def colour_drift(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    second = max(1, round(float(generated.fps)))
+    first, last = generated.frames[:second].mean((0, 1, 2)), generated.frames[-second:].mean((0, 1, 2))
     return float(np.linalg.norm(last - first))
 
 
-def background(made: Clip, real: Clip | None, weights: Weights) -> float:
-    boxes = made.track.boxes()
-    h, w = made.frames.shape[1:3]
+def background(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    boxes = generated.track.boxes()
+    h, w = generated.frames.shape[1:3]
     x0, y0 = np.floor(boxes[:, :2].min(0)).astype(int)
     x1, y1 = np.ceil(boxes[:, 2:].max(0)).astype(int)
     outside = np.ones((h, w), bool)
     outside[max(0, y0) : max(0, y1), max(0, x0) : max(0, x1)] = False
     if outside.mean() < 0.05:
         raise Unmeasurable("the face fills the picture")
-    first = made.frames[0].astype(float)
-    return float(np.mean([np.abs(frame - first)[outside].mean() for frame in made.frames]))
+    first = generated.frames[0].astype(float)
+    return float(np.mean([np.abs(frame - first)[outside].mean() for frame in generated.frames]))
 
 
-def seam(made: Clip, real: Clip | None, weights: Weights) -> float:
-    if len(made.frames) < 3:
+def seam(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    if len(generated.frames) < 3:
         raise Unmeasurable("less than three frames")
-    pairs = zip(made.frames[1:], made.frames[:-1], strict=True)
+    pairs = zip(generated.frames[1:], generated.frames[:-1], strict=True)
     jumps = np.array([np.abs(a.astype(np.int16) - b).mean() for a, b in pairs])
     usual = float(np.median(jumps))
     if usual == 0:

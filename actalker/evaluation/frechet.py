@@ -117,13 +117,13 @@ class FID:
         self.metric = fid(feature=net, input_img_size=(3, 64, 64))
         self.counts = [0, 0]
 
-    def add(self, made: Clip, real: Clip | None) -> None:
+    def add(self, generated: Clip, reference: Clip | None) -> None:
         """Frames of both."""
-        assert real is not None
-        for k, frames in enumerate((made.frames, real.frames)):
+        assert reference is not None
+        for k, frames in enumerate((generated.frames, reference.frames)):
             self.counts[k] += len(frames)
             for block in torch.from_numpy(frames).permute(0, 3, 1, 2).split(BATCH):
-                self.metric.update(block, real=bool(k))
+                self.metric.update(block, reference=bool(k))
 
     def value(self) -> float:
         """The distance."""
@@ -143,13 +143,13 @@ class FVD:
         assert weights.i3d is not None
         self.net = scripted(weights.i3d, "i3d_torchscript.pt, from StyleGAN-V")
         tried(partial(self._look, torch.zeros(1, 3, STRETCH, SIDE, SIDE)), weights.i3d)
-        self.made, self.real = Moments(), Moments()
+        self.generated, self.reference = Moments(), Moments()
 
-    def add(self, made: Clip, real: Clip | None) -> None:
+    def add(self, generated: Clip, reference: Clip | None) -> None:
         """Stretches of both. Raises: Unmeasurable for clips of less than 16 frames."""
-        assert real is not None
-        both = [self.features(clip.frames) for clip in (made, real)]
-        for moments, features in zip((self.made, self.real), both, strict=True):
+        assert reference is not None
+        both = [self.features(clip.frames) for clip in (generated, reference)]
+        for moments, features in zip((self.generated, self.reference), both, strict=True):
             moments.add(features)
 
     def _look(self, clip: Tensor) -> Tensor:
@@ -171,4 +171,4 @@ class FVD:
 
     def value(self) -> float:
         """The distance."""
-        return frechet_distance(self.made, self.real)
+        return frechet_distance(self.generated, self.reference)

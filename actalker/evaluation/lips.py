@@ -66,13 +66,13 @@ def agreement(one: np.ndarray, other: np.ndarray, lag: int = 0) -> float:
     """
     count = min(len(one), len(other))
     one, other = one[:count], other[:count]
-    found = []
+    correlations = []
     for by in range(-lag, lag + 1):
         a, b = (one[by:], other[: count - by]) if by >= 0 else (one[:by], other[-by:])
         known = ~np.isnan(a) & ~np.isnan(b)
         if known.sum() > 5:
-            found.append(correlation(a[known], b[known]))
-    return max(found, default=float("nan"))
+            correlations.append(correlation(a[known], b[known]))
+    return max(correlations, default=float("nan"))
 
 
 def step(opening: np.ndarray) -> float:
@@ -80,12 +80,12 @@ def step(opening: np.ndarray) -> float:
     return float(np.nanmean(np.abs(np.diff(opening))))
 
 
-def shut_while_open(made: np.ndarray, asked: np.ndarray, usual: float) -> float:
+def shut_while_open(shown: np.ndarray, asked: np.ndarray, usual: float) -> float:
     """The share of frames whose lips are shut (<= 0.20 of `usual`) where they are asked to be well open.
 
     asked (f,): the opening that the sounds ask for; well open is above 0.4 of its own 95th percentile.
     """
-    count = min(len(made), len(asked))
-    made, asked = made[:count], asked[:count]
-    there = (asked > 2 * SHUT * most(asked)) & ~np.isnan(made)
-    return float((made[there] <= SHUT * usual).mean()) if there.any() else float("nan")
+    count = min(len(shown), len(asked))
+    shown, asked = shown[:count], asked[:count]
+    there = (asked > 2 * SHUT * most(asked)) & ~np.isnan(shown)
+    return float((shown[there] <= SHUT * usual).mean()) if there.any() else float("nan")

@@ -28,7 +28,7 @@ Measure = Callable[[Clip, "Clip | None", Weights], float]
 class Pool(Protocol):
     """A number of all clips together, such as a distance of distributions."""
 
-    def add(self, made: Clip, real: Clip | None) -> None:
+    def add(self, generated: Clip, reference: Clip | None) -> None:
         """Take in a clip. Raises: Unmeasurable when it cannot be."""
 
     def value(self) -> float:

@@ -21,8 +21,8 @@ def _late(module: str, name: str) -> Any:
 def of(module: str, name: str) -> Measure:
     """The measure of this name in a module of this folder."""
 
-    def measure(made: Clip, real: Clip | None, weights: Weights) -> float:
-        return float(_late(module, name)(made, real, weights))
+    def measure(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+        return float(_late(module, name)(generated, reference, weights))
 
     return measure
 
@@ -31,8 +31,8 @@ def pooled(name: str) -> Any:
     """The pool of this name among the Fréchet distances."""
 
     def pool(weights: Weights) -> Pool:
-        made: Pool = _late("frechet", name)(weights)
-        return made
+        computed: Pool = _late("frechet", name)(weights)
+        return computed
 
     return pool
 

@@ -37,7 +37,7 @@ def tabulate(study: Study, numbers: Sequence[Sequence[dict[str, float]]]) -> Tab
 
 
 def write_study(
-    folder: Path, study: Study, made: Sequence[Sequence[Cell]], command: str, paper: bool = False
+    folder: Path, study: Study, study_cells: Sequence[Sequence[Cell]], command: str, paper: bool = False
 ) -> Path:
     """Write everything into a folder; returns the page.
 
@@ -46,13 +46,13 @@ def write_study(
     """
     for name in ("videos", "grids", "figures"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    contexts = [context_of(cells[0]) for cells in made]
-    numbers = [effects(cells, context) for cells, context in zip(made, contexts, strict=True)]
-    found, table = control(made, contexts), tabulate(study, numbers)
-    drawn = draw_independence(folder / "figures" / "independence", found)
+    contexts = [context_of(cells[0]) for cells in study_cells]
+    numbers = [effects(cells, context) for cells, context in zip(study_cells, contexts, strict=True)]
+    controls, table = control(study_cells, contexts), tabulate(study, numbers)
+    drawn = draw_independence(folder / "figures" / "independence", controls)
     sections = [
         _section(folder, k, cells, context)
-        for k, (cells, context) in enumerate(zip(made, contexts, strict=True))
+        for k, (cells, context) in enumerate(zip(study_cells, contexts, strict=True))
     ]
     models = sorted({s.changes.get("model", study.model) for s in study.settings})
     protocol = {
@@ -68,7 +68,7 @@ def write_study(
             **protocol,
             "columns": COLUMNS,
             "table": {name: {c: asdict(v) for c, v in row.items()} for name, row in table.items()},
-            "control": [asdict(row) for row in found],
+            "control": [asdict(row) for row in controls],
             "cells": {
                 case.name: {s.name: values for s, values in zip(study.settings, rows, strict=True)}
                 for case, rows in zip(study.cases, numbers, strict=True)
@@ -76,9 +76,9 @@ def write_study(
         },
     )
     texts = {
-        "ablation.md": markdown(study, table, found, command),
+        "ablation.md": markdown(study, table, controls, command),
         "ablation.csv": _csv(study, numbers),
-        "ablation.html": _page(study, table, found, sections, protocol, folder if drawn else None),
+        "ablation.html": _page(study, table, controls, sections, protocol, folder if drawn else None),
     }
     if paper:
         texts["ablation.tex"] = latex(table)
@@ -218,7 +218,7 @@ def _data(path: Path) -> str:
 def _page(
     study: Study,
     table: Table,
-    found: Sequence[Control],
+    controls: Sequence[Control],
     sections: Sequence[str],
     protocol: dict[str, Any],
     figures: Path | None,
@@ -232,7 +232,7 @@ def _page(
     rows = "".join(
         f"<tr><th>{escape(c.signal)}</th>{_td(c.responsiveness)}{_td(c.leakage)}"
         f"<td>{'' if c.monotone is None else f'{100 * c.monotone:.0f} %'}</td></tr>"
-        for c in found
+        for c in controls
     )
     keeps = ""
     if rows:
@@ -244,7 +244,7 @@ def _page(
             f"<th>grows with its gate</th></tr>{rows}</table>"
             f"<img class='matrix' src='{matrix}' alt='independence matrix'></div>"
         )
-    told = escape(json.dumps(protocol, indent=1, default=str))
+    protocol_text = escape(json.dumps(protocol, indent=1, default=str))
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Ablation</title>'
         f'<link rel="icon" href="data:,"><style>{STYLE}</style></head><body><h1>Ablation</h1>'
@@ -252,7 +252,7 @@ def _page(
         f"<p>{_counts(study)}. Means over cases; small: bootstrap "
         "95 % intervals. Under each video: its mean change against the first setting.</p>"
         f'<div class="wide"><table><tr><th>setting</th>{head}</tr>{body}</table></div>{keeps}'
-        f"{''.join(sections)}<details><summary>Protocol</summary><pre>{told}</pre></details><script>{SCRIPT}</script></body></html>"
+        f"{''.join(sections)}<details><summary>Protocol</summary><pre>{protocol_text}</pre></details><script>{SCRIPT}</script></body></html>"
     )
 
 

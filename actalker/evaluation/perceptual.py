@@ -104,9 +104,9 @@ def lpips_net(backbone: Path, lins: Path) -> LPIPS:
 
 
 @torch.no_grad()
-def lpips(made: Clip, real: Clip | None, weights: Weights) -> float:
+def lpips(generated: Clip, reference: Clip | None, weights: Weights) -> float:
     assert weights.backbone is not None and weights.lpips is not None
-    one, other = (torch.from_numpy(x).permute(0, 3, 1, 2) for x in same_form(made, real))
+    one, other = (torch.from_numpy(x).permute(0, 3, 1, 2) for x in same_form(generated, reference))
     if min(one.shape[2:]) < SMALLEST:
         raise Unmeasurable(f"pictures are smaller than {SMALLEST} pixels")
     net = lpips_net(weights.backbone, weights.lpips)

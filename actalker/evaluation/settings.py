@@ -144,9 +144,9 @@ def _only(axis: str, values: Sequence[str]) -> list[Setting]:
 
 def _others(name: str) -> list[str]:
     """Regions that are not a signal's own; of one of the whole face its two parts."""
-    own = SIGNALS[name].region
+    region = SIGNALS[name].region
     parts = ["mouth", "upper"]
-    return parts if own in ("face", "frame") else [r for r in (*parts, "face", "frame") if r != own]
+    return parts if region in ("face", "frame") else [r for r in (*parts, "face", "frame") if r != region]
 
 
 def _gates() -> list[Setting]:

@@ -37,8 +37,8 @@ def lagged_correlation(lips: np.ndarray, loud: np.ndarray) -> float:
     return best
 
 
-def av_length(made: Clip, real: Clip | None, weights: Weights) -> float:
-    return abs(len(made.frames) / float(made.fps) - float(made.sound.duration))
+def av_length(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    return abs(len(generated.frames) / float(generated.fps) - float(generated.sound.duration))
 
 
 @lru_cache(maxsize=2)
@@ -54,16 +54,16 @@ def _sync(clip: Clip, path: Path) -> SyncScore:
     return sync_score(sync_net(path), sync_crops(frames, boxes[rows]), mono)
 
 
-def sync_c(made: Clip, real: Clip | None, weights: Weights) -> float:
+def sync_c(generated: Clip, reference: Clip | None, weights: Weights) -> float:
     assert weights.syncnet is not None
-    return _sync(made, weights.syncnet).confidence
+    return _sync(generated, weights.syncnet).confidence
 
 
-def sync_d(made: Clip, real: Clip | None, weights: Weights) -> float:
+def sync_d(generated: Clip, reference: Clip | None, weights: Weights) -> float:
     assert weights.syncnet is not None
-    return _sync(made, weights.syncnet).distance
+    return _sync(generated, weights.syncnet).distance
 
 
-def lips_follow(made: Clip, real: Clip | None, weights: Weights) -> float:
-    loud = loudness(made.sound, len(made.frames), made.fps)
-    return lagged_correlation(lips_apart(made.landmarks, made.scheme), loud)
+def lips_follow(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    loud = loudness(generated.sound, len(generated.frames), generated.fps)
+    return lagged_correlation(lips_apart(generated.landmarks, generated.scheme), loud)

@@ -126,8 +126,8 @@ def markdown(rows: Sequence[Row]) -> str:
 
 def _values(cells: Sequence[dict[str, Any]], kind: str, name: str) -> np.ndarray:
     """A number of all cells of a kind that have it."""
-    found = [c["numbers"].get(name, np.nan) for c in cells if c["kind"] == kind and "refused" not in c]
-    values = np.array(found, float)
+    measured = [c for c in cells if c["kind"] == kind and "refused" not in c]
+    values = np.array([c["numbers"].get(name, np.nan) for c in measured], float)
     return values[~np.isnan(values)]
 
 
@@ -138,54 +138,54 @@ def _of_videos(cells: Sequence[dict[str, Any]]) -> Iterator[Row]:
         ("width r", 0.93, None),
         ("PSNR gain", 3.0, None),
     ):
-        found = _values(cells, "video", name)
-        if len(found):
-            worst = found.max() if high is not None else found.min()
-            said = f"first frame and track, {len(found)} videos: {name}"
-            yield _row(f"{said}, mean", float(found.mean()), low, high)
+        values = _values(cells, "video", name)
+        if len(values):
+            worst = values.max() if high is not None else values.min()
+            said = f"first frame and track, {len(values)} videos: {name}"
+            yield _row(f"{said}, mean", float(values.mean()), low, high)
             yield _row(f"{said}, worst", float(worst))
 
 
 def _of_portraits(cells: Sequence[dict[str, Any]]) -> Iterator[Row]:
-    def found(name: str) -> np.ndarray:
+    def values(name: str) -> np.ndarray:
         return _values(cells, "portrait", name)
 
-    count = len(found("still"))
+    count = len(values("still"))
     if not count:
         return
     asked = f"asked and read, {count} portraits, median"
     for name in (*drawn.ASKED, *drawn.GAZES):
-        yield _row(f"{asked} r: {name}", _median(found(f"r {name}")), 0.95)
+        yield _row(f"{asked} r: {name}", _median(values(f"r {name}")), 0.95)
     for name in drawn.TURNS:
-        yield _row(f"{asked} r: {name}", _median(found(f"r {name}")), 0.99)
+        yield _row(f"{asked} r: {name}", _median(values(f"r {name}")), 0.99)
     for name in ("yaw", "pitch"):
-        yield _row(f"{asked} slope: {name}", _median(found(f"slope {name}")), 0.8, 1.1)
+        yield _row(f"{asked} slope: {name}", _median(values(f"slope {name}")), 0.8, 1.1)
     for name, low, high in (("p b m", 0.95, 1.0), ("f v", 0.5, 0.9), ("t d n s z l", 0.15, 0.3)):
-        said = found(f"speech: {name}")
-        yield _row(f"sentence, {len(said)} portraits: closed at {name}", _mean(said), low, high)
-    yield _row("slow turn: change over the field's own, median", _median(found("flicker")), None, 1.1)
+        shares = values(f"speech: {name}")
+        yield _row(f"sentence, {len(shares)} portraits: closed at {name}", _mean(shares), low, high)
+    yield _row("slow turn: change over the field's own, median", _median(values("flicker")), None, 1.1)
     yield _row(
         "slow turn: change where nothing moves (of 255), worst",
-        _most(found("flicker where nothing moves")),
+        _most(values("flicker where nothing moves")),
         None,
         0,
     )
-    shut = found("lids shut") <= SHUT
+    shut = values("lids shut") <= SHUT
     yield _row(f"eyes shut when asked (lids' gap <= {SHUT}), share", _mean(shut), 0.9)
-    yield _row("nothing moves: change (of 255), worst", _most(found("still")), None, 0)
-    yield _row("background while the head turns (of 255), worst", _most(found("background")), None, 0)
-    yield _row("field against frames, median PSNR, dB", _median(found("field")), 45)
+    yield _row("nothing moves: change (of 255), worst", _most(values("still")), None, 0)
+    yield _row("background while the head turns (of 255), worst", _most(values("background")), None, 0)
+    yield _row("field against frames, median PSNR, dB", _median(values("field")), 45)
     for name, low in (("expression", 0.9), ("turned", 0.75)):
-        sharp = _median(found(f"sharpness, {name}"))
+        sharp = _median(values(f"sharpness, {name}"))
         yield _row(f"sharpness over the portrait's own, {name}, median", sharp, low, 1.1)
 
 
 def _of_pairs(cells: Sequence[dict[str, Any]]) -> Iterator[Row]:
     for name in (*carried.SHAPES, *carried.ANGLES):
-        found = _values(cells, "direct", name)
-        if len(found):
-            what = f"direct, {len(found)} pairs whose driver moves it: median r of {name}"
-            yield _row(what, _median(found), 0.8 if name in carried.SHAPES else 0.9)
+        values = _values(cells, "direct", name)
+        if len(values):
+            what = f"direct, {len(values)} pairs whose driver moves it: median r of {name}"
+            yield _row(what, _median(values), 0.8 if name in carried.SHAPES else 0.9)
 
 
 def _median(values: np.ndarray) -> float:
