@@ -211,17 +211,17 @@ def _row(
     low, high = mean_interval(values)
     return Row(
         metric.name,
-        metric.unit,
-        metric.better,
-        float(values.mean()) if len(values) else None,
-        low,
-        high,
-        every,
-        len(values),
-        dict(failures),
-        recipe,
-        protocol_hash(recipe),
-        clips,
+        unit=metric.unit,
+        better=metric.better,
+        value=float(values.mean()) if len(values) else None,
+        low=low,
+        high=high,
+        all=every,
+        count=len(values),
+        failures=dict(failures),
+        protocol=recipe,
+        hash=protocol_hash(recipe),
+        clips=clips,
     )
 
 
@@ -239,17 +239,17 @@ def _pooled(
     count = len(clips) - sum(failures.values()) if value is not None else 0
     return Row(
         metric.name,
-        metric.unit,
-        metric.better,
-        value,
-        None,
-        None,
-        None,
-        count,
-        dict(failures),
-        recipe,
-        protocol_hash(recipe),
-        clips,
+        unit=metric.unit,
+        better=metric.better,
+        value=value,
+        low=None,
+        high=None,
+        all=None,
+        count=count,
+        failures=dict(failures),
+        protocol=recipe,
+        hash=protocol_hash(recipe),
+        clips=clips,
     )
 
 

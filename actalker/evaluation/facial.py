@@ -29,7 +29,7 @@ LONGEST_BLINK = 0.5  # seconds: what lasts longer is a closed eye
 
 
 def landmark_distance(generated: Clip, reference: Clip | None, mouth: bool) -> float:
-    """Mean distance of landmarks over the real face's distance between the eyes, in each frame."""
+    """Mean distance of landmarks to the reference's, over the distance between the reference's eyes."""
     one, other = same_points(generated, reference)
     scheme = SCHEMES[generated.scheme]
     rows = list(scheme.lips) if mouth else slice(None)
@@ -40,10 +40,12 @@ def landmark_distance(generated: Clip, reference: Clip | None, mouth: bool) -> f
 
 
 def lmd(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    """Landmark distance over the whole face, in eye distances."""
     return landmark_distance(generated, reference, mouth=False)
 
 
 def mouth_lmd(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    """Landmark distance over the outline of the lips, in eye distances."""
     return landmark_distance(generated, reference, mouth=True)
 
 
@@ -93,11 +95,13 @@ def blinks(opening: np.ndarray, fps: float) -> list[float]:
 
 
 def blink_rate(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    """Blinks a minute (`blink_spans`)."""
     lengths = blinks(lid_opening(generated.landmarks, generated.scheme), float(generated.fps))
     return 60 * len(lengths) / (len(generated.frames) / float(generated.fps))
 
 
 def blink_length(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    """Mean length of the blinks, seconds. Raises: Unmeasurable for a clip without one."""
     lengths = blinks(lid_opening(generated.landmarks, generated.scheme), float(generated.fps))
     if not lengths:
         raise Unmeasurable("no blink")
@@ -111,6 +115,7 @@ def identity_net(path: Path) -> torch.nn.Module:
 
 
 def csim(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    """Mean cosine of ArcFace's vectors (Deng et al. 2019) of each frame and of the reference's first."""
     assert reference is not None and weights.arcface is not None
     who = _who(weights.arcface, reference.heads(112)[:1])
     return float((_who(weights.arcface, generated.heads(112)) @ who.T).mean())
@@ -122,6 +127,7 @@ def _who(path: Path, heads: np.ndarray) -> torch.Tensor:
 
 
 def identity_drift(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    """1 less the cosine of the mean ArcFace vectors of the first and of the last second."""
     assert weights.arcface is not None
     vectors = _who(weights.arcface, generated.heads(112))
     second = max(1, round(float(generated.fps)))
@@ -132,16 +138,22 @@ def identity_drift(generated: Clip, reference: Clip | None, weights: Weights) ->
 
 
 def expression_distance(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    """Mean absolute difference of MediaPipe's 52 blendshapes to the reference's."""
     one, other = _both(generated, reference, "expressions")
     return float(np.abs(one - other).mean())
 
 
 def pose_distance(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    """Mean absolute difference of yaw, pitch and roll to the reference's, degrees."""
     one, other = _both(generated, reference, "poses")
     return float(np.abs(one - other).mean())
 
 
 def expression_transfer(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    """Mean correlation of the blendshapes that move in the reference.
+
+    Raises: Unmeasurable where none moves.
+    """
     one, other = _both(generated, reference, "expressions")
     moves = other.std(0) > STILL
     if not moves.any():

@@ -43,7 +43,7 @@ class Fit:
 
 
 def fit(generated: tuple[int, int], reference: tuple[int, int]) -> Fit:
-    """The parts that are compared of pictures of the sizes (h, w) and (H, W): the wider one loses its sides."""
+    """The parts of pictures (h, w) and (H, W) that are compared: the wider picture loses its sides."""
     (h, w), (ref_height, ref_width) = generated, reference
     if w * ref_height > ref_width * h:  # the generated one is wider
         width = h * ref_width / ref_height

@@ -17,12 +17,17 @@ LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def psnr(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    """Peak signal-to-noise ratio in dB, mean over frames."""
     one, other = same_form(generated, reference)
     errors = [((a.astype(float) - b) ** 2).mean() for a, b in zip(one, other, strict=True)]
     return float(np.mean([statistics.psnr(error) for error in errors]))
 
 
 def ssim(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    """Structural similarity, mean over frames and colours.
+
+    Raises: Unmeasurable for pictures smaller than its window, 11 pixels.
+    """
     one, other = same_form(generated, reference)
     if min(one.shape[1:3]) < 11:
         raise Unmeasurable("pictures are smaller than 11 pixels")
@@ -34,9 +39,9 @@ def ssim(generated: Clip, reference: Clip | None, weights: Weights) -> float:
 
 
 def smoothness_of(frames: np.ndarray) -> float:
-    """1 less how far odd frames are from the mean of their neighbours (VBench's idea, without its network).
+    """1 less the mean distance of odd frames to the mean of their neighbours (the idea of VBench's metric).
 
-    frames: (f, h, w, 3) uint8. NaN for less than three.
+    frames: (f, h, w, 3) uint8. NaN for fewer than three.
     """
     odd = [
         np.abs(frames[k] - (frames[k - 1].astype(np.float32) + frames[k + 1]) / 2).mean()
@@ -46,6 +51,7 @@ def smoothness_of(frames: np.ndarray) -> float:
 
 
 def smoothness(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    """`smoothness_of` a clip. Raises: Unmeasurable for fewer than three frames."""
     return _long_enough(smoothness_of(generated.frames))
 
 
@@ -61,21 +67,27 @@ def luminance(frames: np.ndarray) -> np.ndarray:
 
 
 def flicker_of(frames: np.ndarray) -> float:
-    """Mean second difference of the mean luminance, of 255. NaN for less than three frames."""
+    """Mean absolute second difference of the mean luminance, of 255; NaN for fewer than three frames."""
     return float(np.abs(np.diff(luminance(frames), 2)).mean()) if len(frames) > 2 else float("nan")
 
 
 def flicker(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    """`flicker_of` a clip. Raises: Unmeasurable for fewer than three frames."""
     return _long_enough(flicker_of(generated.frames))
 
 
 def colour_drift(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    """Length of the difference between the mean colours of the last and of the first second, of 255."""
     second = max(1, round(float(generated.fps)))
     first, last = generated.frames[:second].mean((0, 1, 2)), generated.frames[-second:].mean((0, 1, 2))
     return float(np.linalg.norm(last - first))
 
 
 def background(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    """Mean change against the first frame outside all boxes of the face, of 255.
+
+    Raises: Unmeasurable where the face fills the picture.
+    """
     boxes = generated.track.boxes()
     h, w = generated.frames.shape[1:3]
     x0, y0 = np.floor(boxes[:, :2].min(0)).astype(int)
@@ -89,6 +101,10 @@ def background(generated: Clip, reference: Clip | None, weights: Weights) -> flo
 
 
 def seam(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    """The largest mean change between neighbouring frames over the median one.
+
+    Raises: Unmeasurable for fewer than three frames, and where nothing moves.
+    """
     if len(generated.frames) < 3:
         raise Unmeasurable("less than three frames")
     pairs = zip(generated.frames[1:], generated.frames[:-1], strict=True)

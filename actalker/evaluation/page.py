@@ -78,7 +78,9 @@ def write_study(
     texts = {
         "ablation.md": markdown(study, table, controls, command),
         "ablation.csv": _csv(study, numbers),
-        "ablation.html": _page(study, table, controls, sections, protocol, folder if drawn else None),
+        "ablation.html": _page(
+            study, table, controls, sections=sections, protocol=protocol, figures=folder if drawn else None
+        ),
     }
     if paper:
         texts["ablation.tex"] = latex(table)

@@ -105,6 +105,10 @@ def lpips_net(backbone: Path, lins: Path) -> LPIPS:
 
 @torch.no_grad()
 def lpips(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    """LPIPS of a clip to its reference, mean over frames.
+
+    Raises: Unmeasurable for pictures that are too small for the network.
+    """
     assert weights.backbone is not None and weights.lpips is not None
     one, other = (torch.from_numpy(x).permute(0, 3, 1, 2) for x in same_form(generated, reference))
     if min(one.shape[2:]) < SMALLEST:

@@ -20,14 +20,17 @@ LAG = 2  # frames by which lips and loudness may be apart
 
 
 def loudness(sound: Sound, frames: int, fps: Fraction) -> np.ndarray:
-    """Root mean square of the speech around each frame, (f,)."""
+    """Root mean square of the sound in the time of each frame, (f,)."""
     mono, step = sound.mono(16000), 16000 / float(fps)
     edges = [(max(0, round((k - 0.5) * step)), round((k + 0.5) * step)) for k in range(frames)]
     return np.array([np.sqrt(np.mean(mono[a:b] ** 2)) if b > a and a < len(mono) else 0.0 for a, b in edges])
 
 
 def lagged_correlation(lips: np.ndarray, loud: np.ndarray) -> float:
-    """The best correlation within LAG frames either way."""
+    """The best Pearson correlation of lips and loudness (f,) that may be LAG frames apart.
+
+    -1 where fewer than six frames are known.
+    """
     best = -1.0
     for lag in range(-LAG, LAG + 1):
         a, b = (lips[lag:], loud[: len(loud) - lag]) if lag >= 0 else (lips[:lag], loud[-lag:])
@@ -38,11 +41,13 @@ def lagged_correlation(lips: np.ndarray, loud: np.ndarray) -> float:
 
 
 def av_length(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    """Difference between the lengths of pictures and sound, seconds."""
     return abs(len(generated.frames) / float(generated.fps) - float(generated.sound.duration))
 
 
 @lru_cache(maxsize=2)
 def sync_net(path: Path) -> Any:
+    """SyncNet's network of a file, read once. Raises: InputError for files that hold other weights."""
     return load_syncnet(path)
 
 
@@ -55,15 +60,18 @@ def _sync(clip: Clip, path: Path) -> SyncScore:
 
 
 def sync_c(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    """SyncNet's confidence (Chung and Zisserman 2016): median distance over the shifts less the least."""
     assert weights.syncnet is not None
     return _sync(generated, weights.syncnet).confidence
 
 
 def sync_d(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    """SyncNet's distance: the least mean distance of sound and mouth over the shifts."""
     assert weights.syncnet is not None
     return _sync(generated, weights.syncnet).distance
 
 
 def lips_follow(generated: Clip, reference: Clip | None, weights: Weights) -> float:
+    """Correlation of the inner lips' distance with the sound's loudness, the best within LAG frames."""
     loud = loudness(generated.sound, len(generated.frames), generated.fps)
     return lagged_correlation(lips_apart(generated.landmarks, generated.scheme), loud)

@@ -79,13 +79,13 @@ def ask(
 
 def open_portrait(path: Path, face_model: Path | None = None) -> Subject:
     """A portrait's head, made ready. Raises: InputError where there is none, or it cannot be fitted."""
-    found = find_upright(at_most(read_image(path)), face_model, None, str(path))
-    fit = fit_face(found.face, found.image, str(path))
-    check_fit(fit, found.image, str(path))
-    outline = person_outline(found.image, found.face.box)
+    detected = find_upright(at_most(read_image(path)), face_model, None, str(path))
+    fit = fit_face(detected.face, detected.image, str(path))
+    check_fit(fit, detected.image, str(path))
+    outline = person_outline(detected.image, detected.face.box)
     unit = float(eyes_distance(fit.points))
     far = distance_transform_edt(outline < PERSON) > BAND * unit
-    return Subject(HeadPortrait(found.image, fit, outline), far, canonical_crop(found.face))
+    return Subject(HeadPortrait(detected.image, fit, outline), far, canonical_crop(detected.face))
 
 
 def sheet(subject: Subject) -> list[np.ndarray]:
@@ -201,7 +201,7 @@ def _sharpness(head: HeadPortrait, drawn: Drawn) -> float:
 def _slow_turn(subject: Subject) -> dict[str, float]:
     """Change from frame to frame in a slow turn, over what the field alone says where it is known."""
     head, far = subject.head, subject.far
-    made, before, moved = [], None, 0.0
+    changes, before, moved = [], None, 0.0
     towards = STEP if head.fit.pose[0] < 0 else -STEP
     for k in range(STEPS):
         drawn = draw(head, ask(yaw=k * towards))
@@ -214,12 +214,12 @@ def _slow_turn(subject: Subject) -> dict[str, float]:
         now = drawn.frame[..., 1].astype(float)
         if before is not None:
             both = ~np.isnan(warped) & ~np.isnan(before[1])
-            real, told = np.abs(now - before[0])[both].mean(), np.abs(warped - before[1])[both].mean()
-            made.append((real, told))
+            pairs = (now, before[0]), (warped, before[1])
+            changes.append([np.abs(one - other)[both].mean() for one, other in pairs])
             moved = max(moved, float(np.abs(now - before[0])[far].max(initial=0)))
         before = (now, warped)
-    real, told = np.array(made).sum(0)
-    return {"flicker": float(real / max(told, 1e-9)), "flicker where nothing moves": moved}
+    drawn_change, field_change = np.array(changes).sum(0)
+    return {"flicker": float(drawn_change / max(field_change, 1e-9)), "flicker where nothing moves": moved}
 
 
 def _sentence(head: HeadPortrait) -> dict[str, float]:

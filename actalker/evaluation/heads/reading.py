@@ -82,7 +82,7 @@ class Reading:
 
     def shape(self, name: str) -> np.ndarray:
         """(f,) a blendshape's score; of both sides their mean."""
-        sides = [k for k, own in enumerate(SCORES) if own in (name, f"{name}Left", f"{name}Right")]
+        sides = [k for k, score in enumerate(SCORES) if score in (name, f"{name}Left", f"{name}Right")]
         return self.shapes[:, sides].mean(1)
 
     def gaze(self) -> np.ndarray:

@@ -21,6 +21,7 @@ from ...errors import InputError
 from ...provenance import file_hash, versions, whole_file, write_sidecar
 from ..cells import CELL_FOLDER, Job, Measured, key_of, run_cells
 from ..jobs import HERE, Workers
+from ..statistics import mean, median
 from ..tables import Range, markdown_table, verdict
 from . import drivers as carried
 from . import portraits as drawn
@@ -155,15 +156,15 @@ def _of_portraits(cells: Sequence[dict[str, Any]]) -> Iterator[Row]:
         return
     asked = f"asked and read, {count} portraits, median"
     for name in (*drawn.ASKED, *drawn.GAZES):
-        yield _row(f"{asked} r: {name}", _median(values(f"r {name}")), 0.95)
+        yield _row(f"{asked} r: {name}", median(values(f"r {name}")), 0.95)
     for name in drawn.TURNS:
-        yield _row(f"{asked} r: {name}", _median(values(f"r {name}")), 0.99)
+        yield _row(f"{asked} r: {name}", median(values(f"r {name}")), 0.99)
     for name in ("yaw", "pitch"):
-        yield _row(f"{asked} slope: {name}", _median(values(f"slope {name}")), 0.8, 1.1)
+        yield _row(f"{asked} slope: {name}", median(values(f"slope {name}")), 0.8, 1.1)
     for name, low, high in (("p b m", 0.95, 1.0), ("f v", 0.5, 0.9), ("t d n s z l", 0.15, 0.3)):
         shares = values(f"speech: {name}")
-        yield _row(f"sentence, {len(shares)} portraits: closed at {name}", _mean(shares), low, high)
-    yield _row("slow turn: change over the field's own, median", _median(values("flicker")), None, 1.1)
+        yield _row(f"sentence, {len(shares)} portraits: closed at {name}", mean(shares), low, high)
+    yield _row("slow turn: change over the field's own, median", median(values("flicker")), None, 1.1)
     yield _row(
         "slow turn: change where nothing moves (of 255), worst",
         _most(values("flicker where nothing moves")),
@@ -171,12 +172,12 @@ def _of_portraits(cells: Sequence[dict[str, Any]]) -> Iterator[Row]:
         0,
     )
     shut = values("lids shut") <= SHUT
-    yield _row(f"eyes shut when asked (lids' gap <= {SHUT}), share", _mean(shut), 0.9)
+    yield _row(f"eyes shut when asked (lids' gap <= {SHUT}), share", mean(shut), 0.9)
     yield _row("nothing moves: change (of 255), worst", _most(values("still")), None, 0)
     yield _row("background while the head turns (of 255), worst", _most(values("background")), None, 0)
-    yield _row("field against frames, median PSNR, dB", _median(values("field")), 45)
+    yield _row("field against frames, median PSNR, dB", median(values("field")), 45)
     for name, low in (("expression", 0.9), ("turned", 0.75)):
-        sharp = _median(values(f"sharpness, {name}"))
+        sharp = median(values(f"sharpness, {name}"))
         yield _row(f"sharpness over the portrait's own, {name}, median", sharp, low, 1.1)
 
 
@@ -185,15 +186,7 @@ def _of_pairs(cells: Sequence[dict[str, Any]]) -> Iterator[Row]:
         values = _values(cells, "direct", name)
         if len(values):
             what = f"direct, {len(values)} pairs whose driver moves it: median r of {name}"
-            yield _row(what, _median(values), 0.8 if name in carried.SHAPES else 0.9)
-
-
-def _median(values: np.ndarray) -> float:
-    return float(np.median(values)) if len(values) else float("nan")
-
-
-def _mean(values: np.ndarray) -> float:
-    return float(np.mean(values)) if len(values) else float("nan")
+            yield _row(what, median(values), 0.8 if name in carried.SHAPES else 0.9)
 
 
 def _most(values: np.ndarray) -> float:

@@ -44,11 +44,11 @@ def phones(text: str = TEXT, start: float = 0.3) -> list[Phone]:
     return out
 
 
-def spoken(own: np.ndarray) -> np.ndarray:
+def spoken(neutral: np.ndarray) -> np.ndarray:
     """Coefficients (f, 54) of the sentence at FPS, relative to a face's own (54,)."""
     said = phones()
     seconds = said[-1].end + 0.3
-    return mouth(at_frames(tracks(said, seconds), round(seconds * FPS), FPS), own)
+    return mouth(at_frames(tracks(said, seconds), round(seconds * FPS), FPS), neutral)
 
 
 def closures(opening: np.ndarray, width: np.ndarray, said: Sequence[Phone] | None = None) -> dict[str, float]:
@@ -56,9 +56,9 @@ def closures(opening: np.ndarray, width: np.ndarray, said: Sequence[Phone] | Non
 
     opening, width: (f,) at FPS; NaN where no face was seen.
     """
-    told = phones() if said is None else said
+    listed = phones() if said is None else said
     out: dict[str, float] = {}
     for name, symbols in GROUPS.items():
-        out[name] = mean(closed_at(opening, told, frozenset(symbols)))
-        out[f"width at {name}"] = mean(mean_at(deviations(width), told, frozenset(symbols)))
+        out[name] = mean(closed_at(opening, listed, frozenset(symbols)))
+        out[f"width at {name}"] = mean(mean_at(deviations(width), listed, frozenset(symbols)))
     return out

@@ -5,14 +5,13 @@ Every clip is made once by each model, and read once; measures share what was re
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...heads.articulation import Phone
 from ...provenance import file_hash
+from ..cells import key_of
 from ..lips import FPS
 from .sounds import LOUD, MUSIC, NOISE, Speech, music, over, silence, song, telephone, white
 
@@ -64,8 +63,8 @@ class Clip:
         return tuple(name for name, there in has.items() if there)
 
     def digest(self, phones: bool = True) -> str:
-        """Of everything that it is made from. phones: whether they are a part of that."""
-        told = {
+        """The hash of everything that the clip is made from. phones: whether they are a part of that."""
+        recipe = {
             "portrait": file_hash(self.portrait),
             "speech": None if self.speech is None else self.speech.digest(phones),
             "real": None if self.real is None else file_hash(self.real),
@@ -73,7 +72,7 @@ class Clip:
             "frames": self.frames,
             "others": [self.script, self.seed, self.calm, self.pair],
         }
-        return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+        return key_of(recipe)
 
 
 @dataclass(frozen=True)

@@ -35,14 +35,14 @@ class Followed:
     amplitude: float
 
 
-def followed(made: np.ndarray, driver: np.ndarray, least: float = MOVES) -> Followed | None:
+def followed(output: np.ndarray, driver: np.ndarray, least: float = MOVES) -> Followed | None:
     """A channel of the output (f,) against the driver's; None where the driver hardly moves it.
 
     Frames where either shows no face are left out; the longer one is cut.
     """
-    count = min(len(made), len(driver))
-    known = ~np.isnan(made[:count]) & ~np.isnan(driver[:count])
-    one, other = made[:count][known], driver[:count][known]
+    count = min(len(output), len(driver))
+    known = ~np.isnan(output[:count]) & ~np.isnan(driver[:count])
+    one, other = output[:count][known], driver[:count][known]
     if len(other) <= 5 or other.std() < least:
         return None
     return Followed(correlation(one, other), float(one.std() / other.std()))
@@ -62,8 +62,8 @@ def blink_intervals(lids: np.ndarray, fps: float) -> np.ndarray:
 
 def irregularity(intervals: Sequence[float] | np.ndarray) -> float:
     """The standard deviation of intervals over their mean; NaN for fewer than three."""
-    given = np.asarray(intervals, float)
-    return float(given.std() / given.mean()) if len(given) >= 3 else float("nan")
+    seconds = np.asarray(intervals, float)
+    return float(seconds.std() / seconds.mean()) if len(seconds) >= 3 else float("nan")
 
 
 def apart(one: np.ndarray, other: np.ndarray) -> float:

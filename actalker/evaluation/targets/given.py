@@ -56,7 +56,7 @@ def voices(cache: Iterable[Utterance]) -> tuple[list[Speech], Speech]:
     for one in cache:
         if (one.engine, one.voice) in said:
             said[one.engine, one.voice].append((one.sound, one.phones))
-    found, rest = [], []
+    speakers, rest = [], []
     for (engine, voice), sentences in said.items():
         speech = joined(f"{engine} {voice}", sentences, 2 * WHOLE + SPARE)
         if speech.seconds < 2 * WHOLE + SPARE:
@@ -64,13 +64,13 @@ def voices(cache: Iterable[Utterance]) -> tuple[list[Speech], Speech]:
                 f"--speech: its held-out voice {engine} {voice} says {speech.seconds:.0f} s, of which "
                 f"{2 * WHOLE + SPARE:.0f} are needed; make it again with `actalker speech`"
             )
-        found.append(speech)
+        speakers.append(speech)
         rest.append(sentences[::-1])  # what the shorter clips do not say
     turns = [sentence for group in zip(*rest, strict=False) for sentence in group]
     long = joined("three voices", turns, LONG)
     if long.seconds < LONG:
         raise InputError(f"--speech: its held-out voices say too little; {LONG:.0f} s are needed")
-    return found, long.first(LONG)
+    return speakers, long.first(LONG)
 
 
 def lengths(videos: Sequence[Path]) -> dict[Path, float]:

@@ -1,4 +1,4 @@
-"""What each measure takes from the clips of one model: its items, one a clip, a phone or a pair."""
+"""What each measure takes from the clips of one model: a list of numbers, one a clip, a phone or a pair."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ class Shown:
 
 
 def articulators(shown: Shown) -> list[float]:
+    """r of the lips' opening with the opening that the phones ask for, of each `speech` clip."""
     return [
         lips.agreement(seen.opening, asked_opening(clip.phones, clip.frames))
         for clip, seen in shown.of("speech")
@@ -54,6 +55,7 @@ def articulators(shown: Shown) -> list[float]:
 
 
 def real(shown: Shown, curve: str) -> list[float]:
+    """r of a curve of `Seen` with that of the person in the video, within LAG frames, of each `real` clip."""
     return [
         lips.agreement(getattr(seen, curve), getattr(shown.real(clip), curve), lips.LAG)
         for clip, seen in shown.of("real")
@@ -72,6 +74,7 @@ def swapped(shown: Shown, curve: str) -> list[float]:
 
 
 def loud(shown: Shown) -> list[float]:
+    """r of the loudness of each real speaker with the opening of the speaker's lips, within LAG frames."""
     out = []
     for clip, _ in shown.of("real"):
         assert clip.real is not None
@@ -81,6 +84,7 @@ def loud(shown: Shown) -> list[float]:
 
 
 def closed(shown: Shown, use: str, symbols: frozenset[str]) -> list[float]:
+    """1 or 0 for each phone among `symbols` in the clips of a use: whether the lips close at it."""
     out: list[float] = []
     for clip, seen in shown.of(use):
         out += lips.closed_at(seen.opening, clip.phones, symbols).astype(float).tolist()
@@ -88,10 +92,12 @@ def closed(shown: Shown, use: str, symbols: frozenset[str]) -> list[float]:
 
 
 def closed_apart(shown: Shown) -> list[float]:
+    """One number: the share of closed p b m less that of closed t d n s z l; none without clips."""
     return _less(closed(shown, "speech", lips.PRESSED), closed(shown, "speech", lips.RIDGE))
 
 
 def as_closed(shown: Shown, use: str) -> list[float]:
+    """One number: the share of closed p b m in a use less that of the portraits with closed lips."""
     return _less(closed(shown, use, lips.PRESSED), closed(shown, "speech", lips.PRESSED))
 
 
@@ -100,27 +106,34 @@ def _less(one: Sequence[float], other: Sequence[float]) -> list[float]:
 
 
 def widths(shown: Shown) -> list[float]:
+    """Mean width of the mouth at spread vowels less that at rounded ones, of each `speech` clip.
+
+    Widths are in standard deviations within the clip.
+    """
     out = []
     for clip, seen in shown.of("speech"):
-        wide = lips.deviations(seen.width)
-        spread, rounded = (lips.mean_at(wide, clip.phones, g) for g in (lips.SPREAD, lips.ROUNDED))
+        deviations = lips.deviations(seen.width)
+        spread, rounded = (lips.mean_at(deviations, clip.phones, g) for g in (lips.SPREAD, lips.ROUNDED))
         out.append(mean(spread) - mean(rounded))
     return out
 
 
 def pressed_over_open(shown: Shown) -> list[float]:
+    """Mean opening of the lips at p b m over that at open vowels, of each `speech` clip."""
     out = []
     for clip, seen in shown.of("speech"):
-        shut, wide = (lips.mean_at(seen.opening, clip.phones, g) for g in (lips.PRESSED, lips.OPEN))
-        out.append(mean(shut) / max(mean(wide), 1e-9))
+        shut, opened = (lips.mean_at(seen.opening, clip.phones, g) for g in (lips.PRESSED, lips.OPEN))
+        out.append(mean(shut) / max(mean(opened), 1e-9))
     return out
 
 
 def restless(shown: Shown) -> list[float]:
+    """Mean step of the lips' opening over that of the real speaker, of each `real` clip."""
     return [lips.step(seen.opening) / lips.step(shown.real(clip).opening) for clip, seen in shown.of("real")]
 
 
 def robust(shown: Shown, use: str) -> list[float]:
+    """r of the lips' opening with that of the same voice's clean clip, of each clip of a use."""
     out = []
     for clip, seen in shown.of(use):
         clean = shown.get("clean", clip.number)
@@ -130,6 +143,7 @@ def robust(shown: Shown, use: str) -> list[float]:
 
 
 def still(shown: Shown) -> list[float]:
+    """Deviation of the lips' opening in silence over that of the first clean clip."""
     clean = shown.get("clean", 0)
     return [
         float(np.nanstd(seen.opening) / np.nanstd(clean.opening))
@@ -139,6 +153,7 @@ def still(shown: Shown) -> list[float]:
 
 
 def held(shown: Shown, use: str) -> list[float]:
+    """Share of frames with shut lips where the voice asks for open ones, of each clip of a use."""
     clean, out = shown.get("clean", 0), []
     for clip, seen in shown.of(use):
         if clean is not None:
@@ -148,21 +163,26 @@ def held(shown: Shown, use: str) -> list[float]:
 
 
 def channel(shown: Shown, name: str, what: str) -> list[float]:
+    """How each driven clip follows one channel of its driver; drivers that hardly move it are left out.
+
+    name: a key of `driven.SHAPES` or one of `driven.ANGLES`. what: `r` or `amplitude`.
+    """
     out = []
     for clip, seen in shown.of("driver"):
         person = shown.real(clip)
         if name in driven.SHAPES:
             score = driven.SHAPES[name]
-            found = driven.followed(seen.shape(score), person.shape(score))
+            follows = driven.followed(seen.shape(score), person.shape(score))
         else:
             k = driven.ANGLES.index(name)
-            found = driven.followed(seen.pose[:, k], person.pose[:, k], driven.TURNS)
-        if found is not None:
-            out.append(getattr(found, what))
+            follows = driven.followed(seen.pose[:, k], person.pose[:, k], driven.TURNS)
+        if follows is not None:
+            out.append(getattr(follows, what))
     return out
 
 
 def leak(shown: Shown, region: int) -> list[float]:
+    """Change in a region (an index of `Seen.change`) where audio is closed, in % of that of the lower face."""
     return [
         float(100 * seen.change[region] / seen.change[0])
         for _, seen in shown.of("closing")
@@ -171,6 +191,7 @@ def leak(shown: Shown, region: int) -> list[float]:
 
 
 def lips_lost(shown: Shown) -> list[float]:
+    """r of the lips with the phones, alone less beside a driver, of each `both` clip."""
     out = []
     for clip, seen in shown.of("both"):
         alone = shown.get("clean", clip.number)
@@ -182,6 +203,7 @@ def lips_lost(shown: Shown) -> list[float]:
 
 
 def upper_lost(shown: Shown) -> list[float]:
+    """r of brows and lids with the driver's, alone less beside speech, of each `both` clip."""
     out = []
     for clip, seen in shown.of("both"):
         alone, person = shown.get("driver", clip.number), shown.readings.get((REAL, "driver", clip.number))
@@ -196,18 +218,22 @@ def upper_lost(shown: Shown) -> list[float]:
 
 
 def blinks(shown: Shown) -> list[float]:
+    """Blinks a minute of each `long` clip."""
     return [driven.blinks_a_minute(seen.lids, FPS) for _, seen in shown.of("long")]
 
 
 def irregular(shown: Shown) -> list[float]:
+    """Standard deviation of the times between blinks over their mean, of each `long` clip."""
     return [driven.irregularity(driven.blink_intervals(seen.lids, FPS)) for _, seen in shown.of("long")]
 
 
 def yaw(shown: Shown) -> list[float]:
+    """Standard deviation of the yaw, degrees, of each `long` clip."""
     return [float(np.nanstd(seen.pose[:, 0])) for _, seen in shown.of("long")]
 
 
 def seeds(shown: Shown) -> list[float]:
+    """How far the yaws of two seeds are apart (`driven.apart`), where both clips are there."""
     one, other = shown.get("long", 0), shown.get("again", 0)
     if one is None or other is None:
         return []
@@ -215,16 +241,20 @@ def seeds(shown: Shown) -> list[float]:
 
 
 def errors(shown: Shown, setting: str, region: str) -> list[tuple[float, float]]:
+    """(error under a setting, error with all gates open) in a region, of each performance."""
     return [(one["errors"][setting][region], one["errors"]["open"][region]) for one in shown.acted]
 
 
 def phrases(shown: Shown, setting: str) -> list[float]:
+    """1 or 0 for each phrase of the performances' scripts: whether motion shows it under a setting."""
     return [float(value) for one in shown.acted for value in one["phrases"][setting]]
 
 
 def monotone(shown: Shown, signal: str) -> list[float]:
+    """1 or 0 for each performance: whether the effect of a signal grows with its gate."""
     return [float(one["monotone"][signal]) for one in shown.acted if signal in one["monotone"]]
 
 
 def group(shown: Shown, name: str) -> list[float]:
+    """r of a group of numbers with the truth, of each performance in which it moves."""
     return [one["r"][name] for one in shown.acted if name in one["r"]]

@@ -94,8 +94,8 @@ class Truth:
         if clip.real is not None:
             numbers += followed(clip.real, clip.frames) * OF_MOUTH
         elif clip.phones and heard:
-            own = portrait.fit.coefficients.astype(np.float64)
-            change = mouth(articulators(clip.phones, clip.frames), own)
+            neutral = portrait.fit.coefficients.astype(np.float64)
+            change = mouth(articulators(clip.phones, clip.frames), neutral)
             numbers[:, : change.shape[1]] += change * OF_MOUTH[: change.shape[1]]
         latents = self.codec.lay(torch.from_numpy(numbers))[None]
         for piece in portrait.stream(latents, 8):
@@ -126,8 +126,8 @@ def articulators(phones: Sequence[Phone], frames: int) -> np.ndarray:
 
 def asked_opening(phones: Sequence[Phone], frames: int) -> np.ndarray:
     """Cm between the lips of a neutral face that the phones ask for, (f,)."""
-    own = np.zeros(len(head_model().coefficients()))
-    return head_model().opening(own + mouth(articulators(phones, frames), own))
+    neutral = np.zeros(len(head_model().coefficients()))
+    return head_model().opening(neutral + mouth(articulators(phones, frames), neutral))
 
 
 @lru_cache(maxsize=4)

@@ -154,13 +154,13 @@ def _of_sounds() -> Iterator[Measure]:
         None,
         0.1,
     )
-    held = (
+    shut = (
         f"share of frames with an {OPENING} <= 0.20 of the same portrait's 95th percentile in speech, where "
         "the phones ask a neutral face for more than 0.4 of their own"
     )
     for title, use in (("song", "song"), ("music as loud as the voice", "loud music")):
         name = f"{title}: shut where the voice asks for open lips, share"
-        yield Measure(name, held, partial(items.held, use=use), None, 0.1)
+        yield Measure(name, shut, partial(items.held, use=use), None, 0.1)
 
 
 def _of_drivers() -> Iterator[Measure]:

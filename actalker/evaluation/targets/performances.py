@@ -75,8 +75,8 @@ def phases(data: PerformanceDataset, index: int) -> list[np.ndarray]:
     """What each phase of a performance's script asks for alone, (f, 62) each."""
     script = data.material(index).script
     alone = [replace(script, base="", phases=(phase,)) for phase in script.phases]
-    made = [performed(one, data.length, Fraction(data.config.fps)) for one in alone]
-    return [one for one in made if np.abs(one).max() > MOVES]
+    motions = [performed(one, data.length, Fraction(data.config.fps)) for one in alone]
+    return [one for one in motions if np.abs(one).max() > MOVES]
 
 
 @torch.no_grad()
@@ -84,31 +84,31 @@ def measure(model: TalkingHeadModel | None, batch: Performance, phases: list[np.
     """The numbers of one performance (a batch of one); the truth's where there is no model."""
     opened = gated(batch, dict.fromkeys(SIGNALS, 1.0))
     asked = truth(opened)[0].numpy()
-    made = {}
+    motions = {}
     for setting, closed in SETTINGS.items():
-        made[setting] = moved(model, gated(batch, {s: float(s not in closed) for s in SIGNALS}))
+        motions[setting] = moved(model, gated(batch, {s: float(s not in closed) for s in SIGNALS}))
     known = {name: mask.numpy() for name, mask in number_regions(batch.portrait).items()}
     errors = {
         setting: {region: _energy(numbers - asked, known[region]) for region in ("mouth", "upper")}
-        for setting, numbers in made.items()
+        for setting, numbers in motions.items()
     }
     shown = {
-        setting: [shows(numbers, phase, phases) for phase in phases] for setting, numbers in made.items()
+        setting: [shows(numbers, phase, phases) for phase in phases] for setting, numbers in motions.items()
     }
     return {
         "errors": errors,
         "phrases": shown,
-        "r": agreements(made["open"], asked),
+        "r": agreements(motions["open"], asked),
         **_sweeps(model, batch, known),
     }
 
 
 def gated(batch: Performance, gates: Mapping[str, float]) -> Performance:
     """The batch under gates; a driver's is closed where no face is seen."""
-    made = batch.gates.clone()
+    opening = batch.gates.clone()
     for k, name in enumerate(batch.names()):
-        made[:, k] = gates[name] * batch.shown[:, k]
-    return replace(batch, gates=made)
+        opening[:, k] = gates[name] * batch.shown[:, k]
+    return replace(batch, gates=opening)
 
 
 def moved(model: TalkingHeadModel | None, batch: Performance) -> np.ndarray:
@@ -123,29 +123,29 @@ def _energy(change: np.ndarray, region: np.ndarray) -> float:
     return float((((change * weights())[:, region > 0]) ** 2).sum(1).mean())
 
 
-def shows(made: np.ndarray, phase: np.ndarray, phases: list[np.ndarray]) -> bool:
+def shows(motion: np.ndarray, phase: np.ndarray, phases: list[np.ndarray]) -> bool:
     """Whether motion (f, 62) has half at least of what a phase asks for (f, 62), by least squares.
 
     Motion is taken relative to its median over frames in which no phase asks for anything.
     """
     quiet = ~np.any([np.abs(one).max(1) > 0 for one in phases], axis=0)
-    rest = np.median(made[quiet], 0) if quiet.any() else np.zeros(made.shape[1])
+    rest = np.median(motion[quiet], 0) if quiet.any() else np.zeros(motion.shape[1])
     weight, inside = weights(), np.abs(phase).max(1) > 0
-    there, asked = ((made - rest) * weight)[inside], (phase * weight)[inside]
+    there, asked = ((motion - rest) * weight)[inside], (phase * weight)[inside]
     return bool((there * asked).sum() >= HALF * (asked**2).sum())
 
 
-def agreements(made: np.ndarray, asked: np.ndarray) -> dict[str, float]:
+def agreements(motion: np.ndarray, asked: np.ndarray) -> dict[str, float]:
     """Of each group the median correlation of its numbers that move; groups that do not are left out."""
     out = {}
     for group, holds in GROUPS.items():
-        found = []
+        correlations = []
         for k, name in enumerate(NUMBERS):
             least = TURNS if name in CELLS and name != "tongueOut" else MOVES
             if holds(name) and asked[:, k].std() >= least:
-                found.append(correlation(made[:, k], asked[:, k]))
-        if found:
-            out[group] = median(found)
+                correlations.append(correlation(motion[:, k], asked[:, k]))
+        if correlations:
+            out[group] = median(correlations)
     return out
 
 
@@ -153,11 +153,11 @@ def _sweeps(
     model: TalkingHeadModel | None, batch: Performance, known: Mapping[str, np.ndarray]
 ) -> dict[str, Any]:
     """Whether what a signal does in its own region grows with its gate, the others open."""
-    begin, grows = batch.window(slice(WINDOW), 1), {}
+    window, grows = batch.window(slice(WINDOW), 1), {}
     for signal in SIGNALS:
 
         def under(gate: float, signal: str = signal) -> Performance:
-            return gated(begin, {**dict.fromkeys(SIGNALS, 1.0), signal: gate})
+            return gated(window, {**dict.fromkeys(SIGNALS, 1.0), signal: gate})
 
         region = known[SIGNALS[signal].region]
         if _effect(truth(under(1.0))[0] - truth(under(0.0))[0], region) < LITTLE:
@@ -185,7 +185,7 @@ def perform_all(
     for model in models:
         files = model if model == TRUTH else model_files(model)
         for index in range(COUNT):
-            key = key_of("performance", MEASURED, SEED, SECONDS, files, index)
+            key = key_of("performance", [MEASURED, SEED, SECONDS, index], files)
             jobs.append(Job(key, partial(_measured, model, index)))
     values = run_cells(jobs, folder / CELL_FOLDER, workers, tick)
     return {model: values[k * COUNT : (k + 1) * COUNT] for k, model in enumerate(models)}

@@ -65,19 +65,28 @@ def lines(
         if not any(value.count for value in values.values()):
             continue
         direct = values[FOR_DIRECT].value if FOR_DIRECT in values else float("nan")
-        told = protocol(measure)
+        recipe = protocol(measure)
         met = measure.met(values[models[0]].value, direct)
-        out.append(Line(measure.name, measure.target, values, met, told, protocol_hash(told)))
+        out.append(
+            Line(
+                measure.name,
+                measure.target,
+                values=values,
+                met=met,
+                protocol=recipe,
+                hash=protocol_hash(recipe),
+            )
+        )
     return out
 
 
 def _value(measure: Measure, shown: Shown) -> Value:
-    found = np.array(measure.items(shown), float)
-    found = found[[bool(np.isfinite(one).all()) for one in found]] if len(found) else found
+    items = np.array(measure.items(shown), float)
+    items = items[[bool(np.isfinite(one).all()) for one in items]] if len(items) else items
     low = high = float("nan")
-    if len(found) >= FEWEST:
-        low, high = interval(found, measure.over, draws=DRAWS)
-    return Value(measure.over(found), low, high, len(found))
+    if len(items) >= FEWEST:
+        low, high = interval(items, measure.over, draws=DRAWS)
+    return Value(measure.over(items), low, high, len(items))
 
 
 def protocol(measure: Measure) -> dict[str, Any]:

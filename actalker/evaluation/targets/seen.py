@@ -66,9 +66,9 @@ def _seen(reading: Reading, change: np.ndarray | None = None) -> Seen:
     return Seen(*parts) if change is None else Seen(*parts, change)
 
 
-def look_at_pair(made: Maker, clip: Clip) -> Seen:
+def look_at_pair(source: Maker, clip: Clip) -> Seen:
     """A clip, and what closing its audio changes."""
-    opened, closed = ([enlarged(f) for f in made.frames(clip, gates)] for gates in ((), (CLOSED,)))
+    opened, closed = ([enlarged(f) for f in source.frames(clip, gates)] for gates in ((), (CLOSED,)))
     reading = read_frames(iter(opened))
     return _seen(reading, change_by_region(opened, closed, reading))
 

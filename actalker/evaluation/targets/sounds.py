@@ -51,15 +51,15 @@ class Speech:
     def between(self, start: float, stop: float) -> Speech:
         """The part from start to stop, and the phones that lie in it, which count from its beginning."""
         inside = [phone for phone in self.phones if phone.start >= start and phone.end <= stop]
-        kept = tuple(replace(p, start=p.start - start, end=p.end - start) for p in inside)
-        return Speech(self.name, self.sound[round(start * RATE) : round(stop * RATE)], kept)
+        phones = tuple(replace(p, start=p.start - start, end=p.end - start) for p in inside)
+        return Speech(self.name, self.sound[round(start * RATE) : round(stop * RATE)], phones)
 
     def digest(self, phones: bool = True) -> str:
         """Of samples, and of phones if they count."""
-        made = hashlib.sha256(np.ascontiguousarray(self.sound, np.float32).tobytes())
+        hashed = hashlib.sha256(np.ascontiguousarray(self.sound, np.float32).tobytes())
         if phones:
-            made.update(repr([(p.start, p.end, p.symbol, p.stressed) for p in self.phones]).encode())
-        return made.hexdigest()[:16]
+            hashed.update(repr([(p.start, p.end, p.symbol, p.stressed) for p in self.phones]).encode())
+        return hashed.hexdigest()[:16]
 
 
 def joined(name: str, spoken: Iterable[tuple[np.ndarray, Sequence[Phone]]], least: float) -> Speech:
