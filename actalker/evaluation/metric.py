@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from .clip import Clip
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Files that some metrics need."""
+    """Files of weights that some metrics need; None: not at hand."""
 
     syncnet: Path | None = None
     arcface: Path | None = None
@@ -26,28 +26,32 @@ Measure = Callable[[Clip, "Clip | None", Weights], float]
 
 
 class Pool(Protocol):
-    """A number of all clips together, such as a distance of distributions."""
+    """A number of all clips together, such as a distance of distributions. It is built of `Weights`."""
 
     def add(self, generated: Clip, reference: Clip | None) -> None:
-        """Take in a clip. Raises: Unmeasurable when it cannot be."""
+        """Take in a clip and its reference. Raises: Unmeasurable when it cannot be."""
 
     def value(self) -> float:
-        """Of the clips so far. Raises: Unmeasurable when they are too few."""
+        """The number of the clips so far. Raises: Unmeasurable when they are too few."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """What a number is. formula: its protocol in words. worst: what a clip that has none counts as, where the
-    mean is taken over all clips; None: no such mean. needs: `reference`, `face`, `landmarks`, `mesh`
-    (MediaPipe's landmarker), `sound`, or a field of `Weights`. Either measure, of one clip, or pool, of all.
+    """A number that clips have: its protocol, and what computes it.
+
+    Either `measure`, of one clip, or `pool`, of all clips together.
     """
 
     name: str
-    unit: str
     better: Literal["higher", "lower", "none"]
     formula: str
-    measure: Measure | None
-    needs: tuple[str, ...] = ()
-    worst: float | None = None
+    """The protocol in words."""
+
+    measure: Measure | None = None
     pool: Callable[[Weights], Pool] | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    """`reference`, `face`, `landmarks`, `mesh` (MediaPipe's landmarker), `sound`, or a field of `Weights`."""
+
+    unit: str = ""
+    worst: float | None = None
+    """What a clip without a value counts as in the mean over all clips; None: there is no such mean."""

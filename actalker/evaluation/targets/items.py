@@ -182,7 +182,7 @@ def channel(shown: Shown, name: str, what: str) -> list[float]:
 
 
 def leak(shown: Shown, region: int) -> list[float]:
-    """Change in a region (an index of `Seen.change`) where audio is closed, in % of that of the lower face."""
+    """Change in a region (an index of `Seen.change`) that closing audio makes, in % of the lower face's."""
     return [
         float(100 * seen.change[region] / seen.change[0])
         for _, seen in shown.of("closing")

@@ -75,20 +75,19 @@ def _of_lips() -> Iterator[Measure]:
         f"Pearson's r of the {OPENING} with the opening that the phones ask of a neutral face, without lag, "
         "mean over clips",
         items.articulators,
-        0.6,
+        low=0.6,
     )
     yield Measure(
         "real speech: opening against the speaker's, r",
         f"{OPENING}, against the speaker's own; {LAGGED}",
         partial(items.real, curve="opening"),
-        0.33,
+        low=0.33,
     )
     yield Measure(
         "the same with another clip's sound",
         f"{OPENING}, against every other speaker's, from each whole second of the wrong clip on; {LAGGED}",
         partial(items.swapped, curve="opening"),
-        None,
-        0.15,
+        high=0.15,
     )
     yield Measure(
         "the same, loudness in the lips' place",
@@ -99,21 +98,24 @@ def _of_lips() -> Iterator[Measure]:
         "real speech: width against the speaker's, r",
         f"{WIDTH}, against the speaker's own; {LAGGED}",
         partial(items.real, curve="width"),
-        0.45,
+        low=0.45,
     )
     yield Measure(
         "real speech: restlessness, mean step over the speaker's",
         f"mean change of the {OPENING} from frame to frame over the speaker's; mean over clips",
         items.restless,
-        0.8,
-        1.2,
+        low=0.8,
+        high=1.2,
     )
+
+
+def _of_closures() -> Iterator[Measure]:
     pressed = partial(items.closed, symbols=lips.PRESSED)
-    yield Measure("unseen voices: closed at p b m", CLOSED, partial(pressed, use="speech"), 0.75)
+    yield Measure("unseen voices: closed at p b m", CLOSED, partial(pressed, use="speech"), low=0.75)
     ridge = partial(items.closed, symbols=lips.RIDGE, use="speech")
-    yield Measure("unseen voices: closed at t d n s z l", CLOSED, ridge, None, 0.35)
+    yield Measure("unseen voices: closed at t d n s z l", CLOSED, ridge, high=0.35)
     apart = f"{CLOSED}; that of p b m less that of t d n s z l"
-    yield Measure("unseen voices: the two apart", apart, items.closed_apart, 0.40)
+    yield Measure("unseen voices: the two apart", apart, items.closed_apart, low=0.40)
     tucked = partial(items.closed, symbols=lips.TUCKED, use="speech")
     yield Measure("unseen voices: closed at f v", CLOSED, tucked)
     yield Measure(
@@ -121,20 +123,19 @@ def _of_lips() -> Iterator[Measure]:
         f"{WIDTH} less the clip's mean over its standard deviation, {NEAR}: mean of i ɪ e ɛ less that of "
         "u ʊ o ɔ, mean over clips",
         items.widths,
-        0.8,
+        low=0.8,
     )
     yield Measure(
         "unseen voices: opening at p b m over that at a",
         f"{OPENING}, {NEAR}: mean of p b m over that of a ɑ æ, mean over clips",
         items.pressed_over_open,
-        None,
-        0.40,
+        high=0.40,
     )
     for use in ("parted", "laughing"):
         title = f"{use} portraits"
-        yield Measure(f"{title}: closed at p b m", CLOSED, partial(pressed, use=use), 0.75)
+        yield Measure(f"{title}: closed at p b m", CLOSED, partial(pressed, use=use), low=0.75)
         less = f"{CLOSED}; that of {use} portraits less that of closed ones"
-        yield Measure(f"{title}: less closed ones", less, partial(items.as_closed, use=use), -0.1)
+        yield Measure(f"{title}: less closed ones", less, partial(items.as_closed, use=use), low=-0.1)
 
 
 def _of_sounds() -> Iterator[Measure]:
@@ -145,14 +146,16 @@ def _of_sounds() -> Iterator[Measure]:
         ("telephone", "telephone"),
     ):
         yield Measure(
-            f"{title}: lips against those of the clean sound, r", clean, partial(items.robust, use=use), 0.8
+            f"{title}: lips against those of the clean sound, r",
+            clean,
+            partial(items.robust, use=use),
+            low=0.8,
         )
     yield Measure(
         "silence: lips' movement over that in speech",
         f"standard deviation of the {OPENING} in silence over that of the same portrait in speech",
         items.still,
-        None,
-        0.1,
+        high=0.1,
     )
     shut = (
         f"share of frames with an {OPENING} <= 0.20 of the same portrait's 95th percentile in speech, where "
@@ -160,7 +163,7 @@ def _of_sounds() -> Iterator[Measure]:
     )
     for title, use in (("song", "song"), ("music as loud as the voice", "loud music")):
         name = f"{title}: shut where the voice asks for open lips, share"
-        yield Measure(name, shut, partial(items.held, use=use), None, 0.1)
+        yield Measure(name, shut, partial(items.held, use=use), high=0.1)
 
 
 def _of_drivers() -> Iterator[Measure]:
@@ -175,7 +178,7 @@ def _of_drivers() -> Iterator[Measure]:
             f"driver: {name}, r",
             f"{said}; median of Pearson's r",
             partial(items.channel, name=name, what="r"),
-            0.9 if angle else 0.5 if name == "browDown" else 0.75,
+            low=0.9 if angle else 0.5 if name == "browDown" else 0.75,
             beside=None if angle else 0.05,
             over=median,
         )
@@ -183,8 +186,8 @@ def _of_drivers() -> Iterator[Measure]:
             f"driver: {name}, amplitude",
             f"{said}; median of the standard deviations' ratio",
             partial(items.channel, name=name, what="amplitude"),
-            0.8 if angle else 0.6,
-            1.2,
+            low=0.8 if angle else 0.6,
+            high=1.2,
             over=median,
         )
 
@@ -200,24 +203,21 @@ def _of_control() -> Iterator[Measure]:
             f"closing audio changes the {title}, % of its change in the lower face",
             f"{pair}; {title} over lower face, mean over portraits",
             partial(items.leak, region=region),
-            None,
-            2.0,
+            high=2.0,
         )
     alone = "Pearson's r alone less r beside the other signal, mean over pairs"
     yield Measure(
         "speech beside a driver: r that lips lose",
         f"{OPENING} with the opening that the phones ask for; {alone}",
         items.lips_lost,
-        None,
-        0.03,
+        high=0.03,
     )
     yield Measure(
         "driver beside speech: r that brows and lids lose",
         "height of the brows (55, 107 over 133; 285, 336 over 362) and opening of the lids with the driver's "
         f"where it moves them; {alone}",
         items.upper_lost,
-        None,
-        0.03,
+        high=0.03,
     )
 
 
@@ -226,28 +226,28 @@ def _of_life() -> Iterator[Measure]:
         "speech alone: blinks a minute",
         "lids below 0.75 of their usual opening, over above 0.85, at most 0.5 s; one clip of a minute",
         items.blinks,
-        8,
-        25,
+        low=8,
+        high=25,
     )
     yield Measure(
         "speech alone: blinks' intervals, deviation over mean",
         "from the beginning of each blink to that of the next; one clip of a minute",
         items.irregular,
-        0.4,
-        1.0,
+        low=0.4,
+        high=1.0,
     )
     yield Measure(
         "speech alone: yaw's deviation, degrees",
         "standard deviation of MediaPipe's yaw; one clip of a minute",
         items.yaw,
-        0.5,
-        3.0,
+        low=0.5,
+        high=3.0,
     )
     yield Measure(
         "speech alone: two seeds apart",
         "mean difference of the yaw of two seeds over the first one's standard deviation",
         items.seeds,
-        0.5,
+        low=0.5,
     )
 
 
@@ -266,8 +266,8 @@ def _of_performances() -> Iterator[Measure]:
             f"performances: error in the {region}, {signal} closed over open",
             error,
             partial(items.errors, setting=f"{signal} closed", region=region),
-            low,
-            high,
+            low=low,
+            high=high,
             over=over,
         )
     phrase = f"{what}; phases of which motion has half at least, by least squares"
@@ -277,13 +277,13 @@ def _of_performances() -> Iterator[Measure]:
         ("text and expression closed", "expression and text closed", None, 0.3),
     ):
         name = f"performances: script phrases shown, {title}"
-        yield Measure(name, phrase, partial(items.phrases, setting=setting), least, most)
+        yield Measure(name, phrase, partial(items.phrases, setting=setting), low=least, high=most)
     for signal in SIGNALS:
         name = f"performances: effect grows with the {signal} gate, share"
         grows = (
             f"{what}; effect in its own region at gates 0, 0.25, 0.5, 0.75, 1, each more than the one before"
         )
-        yield Measure(name, grows, partial(items.monotone, signal=signal), 0.9)
+        yield Measure(name, grows, partial(items.monotone, signal=signal), low=0.9)
     for title in performances.GROUPS:
         name = f"performances: {title}, r with what is asked for"
         yield Measure(
@@ -295,6 +295,6 @@ def _of_performances() -> Iterator[Measure]:
 
 MEASURES: Mapping[str, Measure] = {
     measure.name: measure
-    for group in (_of_lips, _of_sounds, _of_drivers, _of_control, _of_life, _of_performances)
+    for group in (_of_lips, _of_closures, _of_sounds, _of_drivers, _of_control, _of_life, _of_performances)
     for measure in group()
 }
