@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
+from typing_extensions import NotRequired, TypedDict
 
 from ..errors import InputError
 from ..provenance import check_readable
@@ -18,6 +18,23 @@ from .tables import markdown_table
 
 RUN = "metrics.json of actalker evaluate"
 FEWEST = 6  # differences that Wilcoxon's signed ranks are taken of
+
+
+class RunRow(TypedDict):
+    """A metric in `metrics.json`: its value of each clip, and why clips have none."""
+
+    metric: str
+    hash: str
+    clips: dict[str, float | None]
+    protocol: dict[str, object]
+    value: NotRequired[float | None]
+    failures: NotRequired[dict[str, int] | None]
+
+
+class Run(TypedDict):
+    """What `evaluate` writes into `metrics.json`, as far as it is read here."""
+
+    rows: list[RunRow]
 
 
 @dataclass(frozen=True)
@@ -42,7 +59,7 @@ class Comparison:
     skipped: dict[str, str] = field(default_factory=dict)
 
 
-def read_run(path: str | Path) -> dict[str, Any]:
+def read_run(path: str | Path) -> Run:
     """A `metrics.json`. Raises: InputError for other files."""
     path = check_readable(path, "metrics.json")
     try:
@@ -56,16 +73,16 @@ def read_run(path: str | Path) -> dict[str, Any]:
         raise InputError(f"{path}: is no {RUN}; give the one that it wrote") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    return dict(run)
+    return cast(Run, dict(run))
 
 
-def _is_value(value: Any) -> bool:
+def _is_value(value: object) -> bool:
     if isinstance(value, int):
         float(value)  # raises for what no float holds
     return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
 
 
-def compare(one: Mapping[str, Any], other: Mapping[str, Any], force: bool = False) -> Comparison:
+def compare(one: Run, other: Run, force: bool = False) -> Comparison:
     """Paired differences of two runs as `read_run` gives them, over the clips that both have a value for.
 
     Raises: InputError when a metric was made by different protocols, unless forced; when no metric has values
@@ -98,11 +115,11 @@ def compare(one: Mapping[str, Any], other: Mapping[str, Any], force: bool = Fals
     return comparison
 
 
-def _known(row: Mapping[str, Any]) -> dict[str, float]:
+def _known(row: RunRow) -> dict[str, float]:
     return {clip: float(v) for clip, v in row["clips"].items() if v is not None and math.isfinite(v)}
 
 
-def _why_not(row: Mapping[str, Any], match: Mapping[str, Any], values: list[dict[str, float]]) -> str:
+def _why_not(row: RunRow, match: RunRow, values: list[dict[str, float]]) -> str:
     """Why a metric that both runs have cannot be compared clip by clip."""
     whole = [v for one in (row, match) if isinstance(v := one.get("value"), (int, float))]
     if not values[0] and not values[1] and len(whole) == 2:

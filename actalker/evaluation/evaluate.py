@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -59,7 +58,7 @@ class Row:
     all: float | None
     count: int
     failures: dict[str, int]
-    protocol: dict[str, Any]
+    protocol: Mapping[str, object]
     hash: str
     clips: dict[str, float | None]
 
@@ -165,7 +164,7 @@ def _lacks(metric: Metric, reference: Path | None, weights: Weights) -> str | No
     return None
 
 
-def protocol(metric: Metric, weights: Weights, finder: str, face_model: Path | None) -> dict[str, Any]:
+def protocol(metric: Metric, weights: Weights, finder: str, face_model: Path | None) -> dict[str, object]:
     """All that a metric's number depends on beside the clips."""
     files = {need: getattr(weights, need) for need in metric.needs if need in asdict(weights)}
     looks = not FACE.isdisjoint(metric.needs)
@@ -190,7 +189,7 @@ def package_versions() -> dict[str, str]:
     return versions
 
 
-def protocol_hash(recipe: Mapping[str, Any]) -> str:
+def protocol_hash(recipe: Mapping[str, object]) -> str:
     """Twelve hexadecimal digits: equal only for equal protocols."""
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -199,7 +198,7 @@ def _row(
     metric: Metric,
     clips: dict[str, float | None],
     failures: Counter[str],
-    recipe: dict[str, Any],
+    recipe: Mapping[str, object],
     pool: Pool | None,
 ) -> Row:
     if pool is not None:
@@ -226,7 +225,11 @@ def _row(
 
 
 def _pooled(
-    metric: Metric, clips: dict[str, float | None], failures: Counter[str], recipe: dict[str, Any], pool: Pool
+    metric: Metric,
+    clips: dict[str, float | None],
+    failures: Counter[str],
+    recipe: Mapping[str, object],
+    pool: Pool,
 ) -> Row:
     """The row of a number of all clips together: it has no interval, and no clip a value."""
     value: float | None = None

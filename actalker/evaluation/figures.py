@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -117,7 +118,7 @@ def draw_independence(path: Path, controls: Sequence[Control]) -> bool:
     return True
 
 
-def _plain(name: str) -> Any:
+def _plain(name: str) -> ModuleType:
     """A part of matplotlib, which draws to files alone."""
     import importlib
 
@@ -125,7 +126,7 @@ def _plain(name: str) -> Any:
     return importlib.import_module(name)
 
 
-def _save(plt: Any, figure: Any, path: Path) -> None:
+def _save(plt: ModuleType, figure: Any, path: Path) -> None:
     for ending in ENDINGS:
         with whole_file(path.with_suffix(ending), overwrite=True) as work:
             # no date: the same study gives the same bytes

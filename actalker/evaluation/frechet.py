@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -60,7 +59,7 @@ def frechet_distance(one: Moments, other: Moments) -> float:
 
 
 @lru_cache(maxsize=2)
-def scripted(path: Path, what: str) -> Any:
+def scripted(path: Path, what: str) -> nn.Module:
     """A TorchScript file. Raises: InputError for other files."""
     try:
         with warnings.catch_warnings():
@@ -72,7 +71,7 @@ def scripted(path: Path, what: str) -> Any:
 
 
 @torch.no_grad()
-def tried(look: Callable[[], Any], path: Path) -> int:
+def tried(look: Callable[[], object], path: Path) -> int:
     """How many features a network gives of one input, looked at before the work.
 
     Raises: InputError for a network that is called otherwise, or gives something else.

@@ -5,6 +5,7 @@ What computes them is imported when it is first called: a wrong word on the comm
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -27,7 +28,7 @@ def of(module: str, name: str) -> Measure:
     return measure
 
 
-def pooled(name: str) -> Any:
+def pooled(name: str) -> Callable[[Weights], Pool]:
     """The pool of this name among the Fréchet distances."""
 
     def pool(weights: Weights) -> Pool:

@@ -6,11 +6,10 @@ import base64
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from ..media.image import write_png
 from ..provenance import versions, whole_file, write_sidecar
@@ -222,7 +221,7 @@ def _page(
     table: Table,
     controls: Sequence[Control],
     sections: Sequence[str],
-    protocol: dict[str, Any],
+    protocol: Mapping[str, object],
     figures: Path | None,
 ) -> str:
     columns = used_columns(table)
@@ -250,7 +249,7 @@ def _page(
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Ablation</title>'
         f'<link rel="icon" href="data:,"><style>{STYLE}</style></head><body><h1>Ablation</h1>'
-        f"<p><code>{escape(protocol['command'])}</code></p>"
+        f"<p><code>{escape(str(protocol['command']))}</code></p>"
         f"<p>{_counts(study)}. Means over cases; small: bootstrap "
         "95 % intervals. Under each video: its mean change against the first setting.</p>"
         f'<div class="wide"><table><tr><th>setting</th>{head}</tr>{body}</table></div>{keeps}'

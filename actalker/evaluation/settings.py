@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from ..control.config import SCOPES
 from ..control.gates import Gates
@@ -73,10 +72,15 @@ class Setting:
         """The options of a run under this setting; gates that it does not name are open."""
         gates = Gates.parse([f"{name}={value}" for name, value in self.of("gate").items()], SIGNALS)
         scales = {name: float(value) for name, value in self.of("guidance").items()}
-        whole: dict[str, Any] = {
-            axis: int(value) for axis, value in self.changes.items() if axis in ("steps", "seed")
-        }
-        return replace(base or RunOptions(), gates=gates, regions=self.of("region"), guidance=scales, **whole)
+        base, steps, seed = base or RunOptions(), self.changes.get("steps"), self.changes.get("seed")
+        return replace(
+            base,
+            gates=gates,
+            regions=self.of("region"),
+            guidance=scales,
+            steps=base.steps if steps is None else int(steps),
+            seed=base.seed if seed is None else int(seed),
+        )
 
 
 def _check(axis: str, value: str) -> None:

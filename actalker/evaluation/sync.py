@@ -5,12 +5,11 @@ from __future__ import annotations
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..media.sound import Sound
-from ..signals.syncnet import FPS, SyncScore, load_syncnet, sync_crops, sync_score
+from ..signals.syncnet import FPS, SyncNet, SyncScore, load_syncnet, sync_crops, sync_score
 from .clip import Clip
 from .facial import lips_apart
 from .metric import Weights
@@ -46,7 +45,7 @@ def av_length(generated: Clip, reference: Clip | None, weights: Weights) -> floa
 
 
 @lru_cache(maxsize=2)
-def sync_net(path: Path) -> Any:
+def sync_net(path: Path) -> SyncNet:
     """SyncNet's network of a file, read once. Raises: InputError for files that hold other weights."""
     return load_syncnet(path)
 

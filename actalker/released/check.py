@@ -45,23 +45,24 @@ def check_released(path: str | Path) -> list[Comparison]:
     """
     tensors, config = _read(Path(path))
     network = released_network(tensors, config, str(path))
-    given = {name: _tensor(tensors, f"{GIVEN}{name}", path) for name in INPUTS}
+    inputs = {name: _tensor(tensors, f"{GIVEN}{name}", path) for name in INPUTS}
     wanted = {mode: tensors[f"{WANTED}{mode}"] for mode in MODES if f"{WANTED}{mode}" in tensors}
     if not wanted:
         raise InputError(f"{path}: holds no output of {', '.join(MODES)}")
-    found = []
+    comparisons = []
     for mode, truth in wanted.items():
         try:
-            made = run_mode(network, given, mode)
+            output = run_mode(network, inputs, mode)
         except (RuntimeError, ValueError, IndexError) as error:
             words = " ".join(str(error).split())[:120]
             raise InputError(f"{path}: its inputs do not fit its network ({words})") from None
-        if made.shape != truth.shape:
+        if output.shape != truth.shape:
             raise InputError(
-                f"{path}: output.{mode} is {tuple(truth.shape)}, the network gives {tuple(made.shape)}"
+                f"{path}: output.{mode} is {tuple(truth.shape)}, the network gives {tuple(output.shape)}"
             )
-        found.append(Comparison(mode, float((made - truth).abs().max() / truth.abs().max().clamp(min=1e-12))))
-    return found
+        apart = (output - truth).abs().max() / truth.abs().max().clamp(min=1e-12)
+        comparisons.append(Comparison(mode, float(apart)))
+    return comparisons
 
 
 def released_network(tensors: dict[str, Tensor], config: dict[str, Any], name: str) -> ReleasedUNet:
@@ -76,9 +77,9 @@ def released_network(tensors: dict[str, Tensor], config: dict[str, Any], name: s
     weights = {key.removeprefix(NETWORK): t for key, t in tensors.items() if key.startswith(NETWORK)}
     for k, (attention, _) in enumerate(cross_attentions(network)):
         place = next(key for key, part in network.named_modules() if part is attention)
-        for own in attention.processor.state_dict():
-            weights.setdefault(f"{place}.processor.{own}", tensors.get(f"{ADAPTERS}{k}.{own}"))  # type: ignore[arg-type]
-    weights = {key: value for key, value in weights.items() if value is not None}
+        for parameter in attention.processor.state_dict():
+            if (adapter := tensors.get(f"{ADAPTERS}{k}.{parameter}")) is not None:
+                weights.setdefault(f"{place}.processor.{parameter}", adapter)
     own_weights = network.state_dict()
     if missing := sorted(own_weights.keys() - weights.keys()):
         raise InputError(f"{name}: {len(missing)} weights are missing, the first is {missing[0]}")
@@ -92,12 +93,12 @@ def released_network(tensors: dict[str, Tensor], config: dict[str, Any], name: s
 
 
 @torch.no_grad()
-def run_mode(network: ReleasedUNet, given: dict[str, Tensor], mode: str) -> Tensor:
+def run_mode(network: ReleasedUNet, inputs: dict[str, Tensor], mode: str) -> Tensor:
     """One pass with the masks and tokens of a mode, (b, f, c, h, w)."""
-    x = given["x"]
+    x = inputs["x"]
     b, f = x.shape[:2]
-    audio, motion = (given[k].reshape(b, f, -1, given[k].shape[-1]) for k in ("aud", "mot"))
-    mouth, moving, face = (given[k].expand(b, f, -1, -1) for k in ("mouth", "motion", "face"))
+    audio, motion = (inputs[k].reshape(b, f, -1, inputs[k].shape[-1]) for k in ("aud", "mot"))
+    mouth, moving, face = (inputs[k].expand(b, f, -1, -1) for k in ("mouth", "motion", "face"))
     nothing, everything = torch.zeros_like(face), torch.ones_like(face)
     masks = {
         "joint": (mouth, moving),
@@ -106,15 +107,15 @@ def run_mode(network: ReleasedUNet, given: dict[str, Tensor], mode: str) -> Tens
         "released_ones": (everything, everything),
     }[mode]
     tokens = {SPEECH: audio * (mode != "motion_only"), MOTION: motion * (mode != "audio_only")}
-    identity = given["idt"].reshape(b, f, -1, given["idt"].shape[-1])
+    identity = inputs["idt"].reshape(b, f, -1, inputs["idt"].shape[-1])
     conditions = Conditions(
         tokens=tokens,
         regions=dict(zip(tokens, masks, strict=True)),
         gates=dict.fromkeys(tokens, x.new_ones(b, f)),
         identity=identity[:, 0],
-        scalars=dict(zip(SCALARS, given["ids"].unbind(1), strict=True)),
+        scalars=dict(zip(SCALARS, inputs["ids"].unbind(1), strict=True)),
     )
-    return network.denoise(x, given["t"], Pass(conditions, identity))
+    return network.denoise(x, inputs["t"], Pass(conditions, identity))
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

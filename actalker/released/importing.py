@@ -146,9 +146,9 @@ def model_config(
 
 def fitted(weights: Weights, build: Callable[[], nn.Module], name: str) -> Weights:
     """The weights, after a look at their names and shapes against those of the module that `build` makes."""
-    own = undrawn(build).state_dict()
-    weights = with_counters(own, weights)
-    if wrong := misfit(own, weights):
+    state = undrawn(build).state_dict()
+    weights = with_counters(state, weights)
+    if wrong := misfit(state, weights):
         raise InputError(f"{name}: {wrong}")
     return weights
 
@@ -157,15 +157,14 @@ def settings_of(kind: type[ConfigMixin], folder: Path) -> dict[str, Any]:
     """What a diffusers config.json says of the arguments of a class."""
     path = check_readable(folder / "config.json", "config")
     try:
-        held = json.loads(path.read_text())
+        settings = json.loads(path.read_text())
     except ValueError as error:
         raise InputError(f"{path}: is no JSON ({error})") from None
-    if not isinstance(held, dict):
+    if not isinstance(settings, dict):
         raise InputError(f"{path}: holds no settings")
     known = kind._get_init_keys(kind)
-    return {
-        key: tuple(value) if isinstance(value, list) else value for key, value in held.items() if key in known
-    }
+    values = {key: value for key, value in settings.items() if key in known}
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
 
 
 def _denoiser(files: dict[str, Path], svd: Path, folder: Path, notes: list[str]) -> dict[str, Any]:
@@ -186,11 +185,11 @@ def _denoiser(files: dict[str, Path], svd: Path, folder: Path, notes: list[str])
     network = undrawn(partial(ReleasedUNet, **config))
     places = {id(part): name for name, part in network.named_modules()}
     for k, (attention, _) in enumerate(cross_attentions(network)):
-        for own in attention.processor.state_dict():
-            held, place = f"{k}.{own}", f"{places[id(attention)]}.processor.{own}"
-            value = adapters.pop(held, None)
+        for parameter in attention.processor.state_dict():
+            adapter, place = f"{k}.{parameter}", f"{places[id(attention)]}.processor.{parameter}"
+            value = adapters.pop(adapter, None)
             if value is not None and place in weights and not torch.equal(weights[place], value):
-                notes.append(f"{place} differs from {held} of adapter_module; the network's own is taken")
+                notes.append(f"{place} differs from {adapter} of adapter_module; the network's own is taken")
             elif value is not None:
                 weights.setdefault(place, value)
     if adapters:
@@ -221,20 +220,20 @@ def _encoders(
 ) -> dict[str, dict[str, Any]]:
     """Write the encoders' weights; returns their settings by signal."""
     audio, who, moves = (read_tensors(files[k]) for k in ("audio_linear", "id_proj_model", "vasa_linear"))
-    for part, held, names in (
+    for part, part_weights, names in (
         ("audio_linear", audio, ("proj1.weight", "proj3.weight", "norm.weight")),
         ("id_proj_model", who, ("proj1.weight",)),
         ("vasa_linear", moves, ("proj1.weight",)),
     ):
         for name in names:
-            if name not in held or held[name].ndim == 0:
+            if name not in part_weights or part_weights[name].ndim == 0:
                 raise InputError(f"{files[part]}: {name} is missing")
     width, hidden = len(audio["norm.weight"]), len(audio["proj1.weight"])
     channels, spoken = (
         audio["proj1.weight"].shape[-1] // (STEPS * LAYERS),
         len(audio["proj3.weight"]) // width,
     )
-    made: dict[str, tuple[Any, dict[str, tuple[Path, Weights]]]] = {
+    listed: dict[str, tuple[Any, dict[str, tuple[Path, Weights]]]] = {
         SPEECH: (
             ReleasedAudioConfig(whisper, channels, hidden, spoken, width),
             {"proj": (files["audio_linear"], audio)},
@@ -245,7 +244,7 @@ def _encoders(
     else:
         expression, pose = motion_networks(Path(motion))
         stem, features = pose["conv1.weight"].shape[-1], moves["proj1.weight"].shape[-1]
-        made[MOTION] = (
+        listed[MOTION] = (
             ReleasedMotionConfig(depths_of(expression), stem, features, width),
             {
                 "expression": (Path(motion), expression),
@@ -259,23 +258,23 @@ def _encoders(
     else:
         nets["net"] = (Path(arcface), read_tensors(Path(arcface)))
     depths = depths_of(nets["net"][1]) if "net" in nets else ()
-    made["identity"] = (ReleasedIdentityConfig(depths, len(who["proj1.weight"]), width), nets)
+    listed["identity"] = (ReleasedIdentityConfig(depths, len(who["proj1.weight"]), width), nets)
     weights: Weights = {}
-    for signal, (config, parts) in made.items():
+    for signal, (config, parts) in listed.items():
         encoder = undrawn(partial(KINDS[signal], config))
-        for part, (path, own) in parts.items():
-            checked = fitted(own, partial(getattr, encoder, part), str(path))
+        for part, (path, part_weights) in parts.items():
+            checked = fitted(part_weights, partial(getattr, encoder, part), str(path))
             weights.update({f"{signal}.{part}.{key}": value for key, value in checked.items()})
     write_weights(weights, folder)
-    settings = {signal: {"kind": "released", **vars(config)} for signal, (config, _) in made.items()}
+    settings = {signal: {"kind": "released", **vars(config)} for signal, (config, _) in listed.items()}
     return {MOTION: {"kind": "none"}, **settings}
 
 
 def motion_networks(path: Path) -> tuple[Weights, Weights]:
     """The expression's and the pose's network in the motion checkpoint: `generator` and `pose_model`."""
-    held, found = read_torch(path), []
+    checkpoint, networks = read_torch(path), []
     for group, mark in (("generator", EXPRESSION), ("pose_model", POSE)):
-        part = held.get(group) if isinstance(held, Mapping) else None
+        part = checkpoint.get(group) if isinstance(checkpoint, Mapping) else None
         weights = {
             key.split(mark, 1)[1]: value
             for key, value in (part.items() if isinstance(part, Mapping) else ())
@@ -283,5 +282,5 @@ def motion_networks(path: Path) -> tuple[Weights, Weights]:
         }
         if "conv1.weight" not in weights:
             raise InputError(f"{path}: holds no {group}[...{mark}*]; give the release's motion checkpoint")
-        found.append(weights)
-    return found[0], found[1]
+        networks.append(weights)
+    return networks[0], networks[1]

@@ -18,9 +18,9 @@ def find_parts(folder: Path, step: int | None) -> dict[str, Path]:
         raise InputError(f"{folder}: no such folder; give the one with unet-N.pth")
     steps: dict[int, dict[str, Path]] = {}
     for path in sorted(folder.iterdir()):
-        found = NUMBERED.fullmatch(path.name)
-        if found and found["part"] in PARTS:
-            steps.setdefault(int(found["step"]), {})[found["part"]] = path
+        match = NUMBERED.fullmatch(path.name)
+        if match and match["part"] in PARTS:
+            steps.setdefault(int(match["step"]), {})[match["part"]] = path
     if not steps:
         raise InputError(f"{folder}: holds no {', '.join(f'{part}-N.pth' for part in PARTS)}")
     chosen = max(steps) if step is None else step

@@ -129,8 +129,8 @@ class Leak:
         count = min(self.items, len(denoised.target))
         opened = denoised.batch.window(slice(None), count)
         closed = close_one_gate(opened, self.generator)
-        told = denoised.vary(conditions(model, closed))
-        other = model.codec.read(model.denoise(losses.noisy[:count], losses.sigma[:count], told))
+        varied = denoised.vary(conditions(model, closed))
+        other = model.codec.read(model.denoise(losses.noisy[:count], losses.sigma[:count], varied))
         same = (truth(opened) == truth(closed)).to(other)
         change = (other - denoised.estimate[:count]) * denoised.scale
         return (change.square() * same).sum(-1).mean()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import cast
 
 import lightning as L
 import torch
@@ -36,7 +36,7 @@ class AverageWeights(L.Callback):
         return min(self.decay, (1 + step) / (10 + step))
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Begin with what a checkpoint held, and with the weights as they are for all others."""
+        """Begin with the averages of a checkpoint, and with the weights as they are where it has none."""
         self._take_held(module)
         for name, weight in _averaged(module):
             if name not in self.averaged:
@@ -45,8 +45,9 @@ class AverageWeights(L.Callback):
 
     @torch.no_grad()
     def on_train_batch_end(
-        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, index: int
+        self, trainer: L.Trainer, module: L.LightningModule, outputs: object, batch: object, index: int
     ) -> None:
+        """Take the weights into the average, once a step."""
         if trainer.global_step == self._step:
             return  # gradients are still being accumulated
         self._step = trainer.global_step
@@ -54,23 +55,26 @@ class AverageWeights(L.Callback):
             self.averaged[name].lerp_(own_part(weight).float(), 1 - self.factor(self._step))
 
     def on_validation_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Put the averaged weights into the model."""
         self._take_held(module)
         self._exchange(module)
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Put the trained weights back into the model."""
         self._exchange(module)
 
     on_test_start = on_predict_start = on_validation_start
     on_test_end = on_predict_end = on_validation_end
 
     def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException) -> None:
-        """A validation that was ended: what is kept then are the trained weights."""
+        """Put the trained weights back where a validation was interrupted, so that they are what is saved."""
         if self._exchanged:
             self._exchange(module)
 
     def on_save_checkpoint(
-        self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]
+        self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, object]
     ) -> None:
+        """Add the averages, as whole tensors."""
         gathered = {}
         for name, weight in _averaged(module):
             average = whole(self.averaged[name], weight)  # all processes take part
@@ -79,9 +83,10 @@ class AverageWeights(L.Callback):
         checkpoint[AVERAGED] = gathered
 
     def on_load_checkpoint(
-        self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]
+        self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, object]
     ) -> None:
-        self._held = dict(checkpoint.get(AVERAGED, {}))
+        """Remember the averages of a checkpoint until the model is in its place."""
+        self._held = dict(cast(Mapping[str, Tensor], checkpoint.get(AVERAGED, {})))
 
     def _take_held(self, module: nn.Module) -> None:
         for name, weight in _averaged(module):
@@ -96,9 +101,9 @@ class AverageWeights(L.Callback):
         for name, weight in _averaged(module):
             if name in self.averaged:
                 mine, average = own_part(weight), self.averaged[name]
-                kept = mine.clone()
+                trained = mine.clone()
                 mine.copy_(average)
-                average.copy_(kept)
+                average.copy_(trained)
 
 
 def _averaged(module: nn.Module) -> Iterator[tuple[str, Tensor]]:

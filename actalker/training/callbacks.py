@@ -1,14 +1,15 @@
-"""What is looked at while a model trains: sample videos, their error with gates open and closed, NaN; and the
-clips of `predict`.
+"""What is looked at while a model trains: sample videos, their errors with gates open and closed, and NaN.
+
+The clips of `predict` are written here too.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 import torch
@@ -26,9 +27,9 @@ PREDICTIONS = "predictions"
 
 
 class StopOnNaN(L.Callback):
-    """Stop at the first loss that is not a number, and save the batch that made it.
+    """Stop at the first loss that is not finite, and save the batch that made it.
 
-    Before its gradients are computed: none reaches the weights.
+    The loss is looked at before its gradients are computed, so that none reaches the weights.
     """
 
     batch: Sample
@@ -36,9 +37,14 @@ class StopOnNaN(L.Callback):
     def on_train_batch_start(
         self, trainer: L.Trainer, module: L.LightningModule, batch: Sample, index: int
     ) -> None:
+        """Remember the batch."""
         self.batch = batch
 
     def on_before_backward(self, trainer: L.Trainer, module: L.LightningModule, loss: Tensor) -> None:
+        """Check the loss of all processes.
+
+        Raises: InputError that names the batch's file and clips, where a loss is not finite.
+        """
         batch, fine = self.batch, math.isfinite(float(loss.detach()))
         if trainer.strategy.reduce_boolean_decision(fine, all=True):
             return
@@ -73,6 +79,7 @@ class SampleVideos(L.Callback):
         self.clips, self.steps = clips, steps
 
     def on_validation_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Generate the clips, log what they show, and write the sheet and the video."""
         if not isinstance(module, TrainingModule) or not self.clips or not trainer.val_dataloaders:
             return
         data = trainer.val_dataloaders.dataset
@@ -115,20 +122,22 @@ class SampleVideos(L.Callback):
 
 
 class WriteClips(L.Callback):
-    """What `predict` makes of every clip, as `predictions/NUMBER_NAME.mp4` in the run's folder."""
+    """Writes what `predict` makes of every clip, as `predictions/NUMBER_NAME.mp4` in the run's folder."""
 
     def on_predict_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Make the folder."""
         (Path(trainer.default_root_dir) / PREDICTIONS).mkdir(parents=True, exist_ok=True)
 
     def on_predict_batch_end(
         self,
         trainer: L.Trainer,
         module: L.LightningModule,
-        outputs: Any,
+        outputs: Sequence[Tensor],
         batch: Sample,
         index: int,
         loader: int = 0,
     ) -> None:
+        """Write the clips of a batch."""
         assert isinstance(module, TrainingModule)
         data = trainer.predict_dataloaders.dataset
         for number, clip in zip(batch.index.tolist(), outputs, strict=True):
@@ -137,24 +146,25 @@ class WriteClips(L.Callback):
             write_video(path, [clip], module.model.config.fps)
 
     def on_predict_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Print the folder."""
         if trainer.is_global_zero:
             print(Path(trainer.default_root_dir) / PREDICTIONS)
 
 
 def own_regions(one: Sample) -> dict[str, Tensor]:
-    """Signals that are open in a sample of one clip, with the region (H, W) that each has there."""
+    """Open signals of a sample of one clip -> the region (H, W) in which each acts there."""
     regions = one.regions()
     opened = [name for k, name in enumerate(one.names()) if one.gates[0, k].amax() > 0]
     return {name: (one.face.float() if opened == [name] else regions[name])[0] for name in opened}
 
 
 def without(one: Sample, signal: str) -> Sample:
-    """The sample with a signal's gate closed."""
+    """The sample (a batch of one) with one signal's gate closed."""
     gates = one.gates.clone()
     gates[:, one.names().index(signal)] = 0
     return replace(one, gates=gates)
 
 
 def unit(video: Tensor) -> Tensor:
-    """[-1, 1] to [0, 1]."""
+    """Pictures in [-1, 1] as pictures in [0, 1]."""
     return (video / 2 + 0.5).clamp(0, 1)

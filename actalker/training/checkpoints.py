@@ -35,9 +35,12 @@ class WholeCheckpoints(TorchCheckpointIO):
     """
 
     def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | os.PathLike, storage_options: Any | None = None
+        self, checkpoint: dict[str, object], path: str | os.PathLike, storage_options: object | None = None
     ) -> None:
-        """Raises: InputError that names the place where the disk is full or cannot be written to."""
+        """Write a checkpoint.
+
+        Raises: InputError that names the place where the disk is full or cannot be written to.
+        """
         if "://" in str(path):
             super().save_checkpoint(checkpoint, path, storage_options)
             return
@@ -59,12 +62,15 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 class WholeTrainer(L.Trainer):
-    """Lightning's, which also writes checkpoints that are folders (weights split over processes) whole."""
+    """Lightning's trainer, which also writes checkpoints that are folders whole, or not at all."""
 
     def save_checkpoint(
-        self, filepath: str | os.PathLike, weights_only: bool | None = None, storage_options: Any = None
+        self, filepath: str | os.PathLike, weights_only: bool | None = None, storage_options: object = None
     ) -> None:
-        """Raises: InputError that names the place where the disk is full or cannot be written to."""
+        """Write a checkpoint.
+
+        Raises: InputError that names the place where the disk is full or cannot be written to.
+        """
         if not writes_folders(self.strategy):
             super().save_checkpoint(filepath, weights_only, storage_options)
             return
@@ -85,7 +91,7 @@ class WholeTrainer(L.Trainer):
 
 
 class LastCheckpoint(ModelCheckpoint):
-    """Lightning's, which keeps `last.ckpt` in the run's folder, and writes it before the training ends.
+    """Lightning's checkpoint callback, which keeps `last.ckpt` and writes it before the training ends.
 
     Ends are: the last step, an epoch or a time that the trainer was given, Ctrl-C, SIGTERM, SIGUSR1.
 
@@ -123,28 +129,33 @@ class LastCheckpoint(ModelCheckpoint):
         self._begun = 0
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Listen to signals from now on."""
         super().on_train_start(trainer, module)
         self._begun = trainer.global_step
         if not trainer.fast_dev_run:
             self.signals.install(trainer)
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, index: int
+        self, trainer: L.Trainer, module: L.LightningModule, outputs: object, batch: object, index: int
     ) -> None:
+        """Write a checkpoint where one is due, and after the last step; end where a signal asks for it."""
         super().on_train_batch_end(trainer, module, outputs, batch, index)
         if trainer.global_step == trainer.max_steps and self.save_last:
             self._save_now(trainer)
         self.end_if_asked(trainer)
 
-    def on_validation_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *args: Any) -> None:
+    def on_validation_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *args: object) -> None:
+        """End the training where a signal asks for it."""
         self.end_if_asked(trainer)
 
     def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Write the last checkpoint."""
         if self.save_last:
             self._save_now(trainer)
         self.signals.restore()
 
     def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException) -> None:
+        """Write a checkpoint of a training that a signal ends, and say how to go on."""
         super().on_exception(trainer, module, exception)
         if isinstance(exception, Interrupted):
             if trainer.global_step > self._begun:
@@ -155,7 +166,7 @@ class LastCheckpoint(ModelCheckpoint):
         self.signals.restore()
 
     def end_if_asked(self, trainer: L.Trainer) -> None:
-        """End the training if any process has got a signal; all of them call it.
+        """End the training if any process has received a signal; all processes call it.
 
         Raises: Interrupted.
         """
@@ -176,8 +187,8 @@ class LastCheckpoint(ModelCheckpoint):
     def _ending(self, trainer: L.Trainer, number: int) -> str:
         name, last = NAMES[signal.Signals(number)], Path(str(self.dirpath)) / LAST
         if trainer.global_step == self._begun:
-            kept = f"go on from {last}" if last.exists() else "there is nothing to keep yet"
-            return f"{name} before the first step was over; {kept}"
+            hint = f"go on from {last}" if last.exists() else "there is nothing to keep yet"
+            return f"{name} before the first step was over; {hint}"
         return (
             f"{name} after step {trainer.global_step}: the checkpoint is {last}; go on with --ckpt_path last"
         )
@@ -193,16 +204,16 @@ def writes_folders(strategy: Strategy) -> bool:
 
 
 def find_last(folder: Path) -> Path | None:
-    """The last checkpoint of a run's folder of checkpoints; None: there is none.
+    """The last checkpoint in a run's folder of checkpoints; None where there is none.
 
-    What a killed process left half-written counts for nothing.
+    Files that a killed process left half-written do not count.
     """
     last = folder / LAST
     return next((path for path in (last, last.with_name(LAST + OLD)) if path.exists()), None)
 
 
 def clear_leftovers(folder: Path) -> None:
-    """Take away what a process that was killed while it saved has left in a folder of checkpoints."""
+    """Remove what a process that was killed while it saved has left in a folder of checkpoints."""
     last, old = folder / LAST, folder / (LAST + OLD)
     if old.exists() and not last.exists():
         old.rename(last)  # killed between the two names: the previous one is whole
@@ -211,7 +222,7 @@ def clear_leftovers(folder: Path) -> None:
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """What a checkpoint of our training holds; the numbers stay on the disk until they are used.
+    """The content of a checkpoint of our training; tensors stay on the disk until they are used.
 
     Raises: InputError, one line that names the file: missing, cut, of another kind, of another program.
     """
@@ -225,22 +236,22 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             raise InputError(
                 f"{path}: is a folder, and no checkpoint of split weights; give a .ckpt of train.py"
             )
-    held = read_torch(whole, "training checkpoint", "give a .ckpt of train.py")
-    if not isinstance(held, dict) or "model_config" not in held:
+    content = read_torch(whole, "training checkpoint", "give a .ckpt of train.py")
+    if not isinstance(content, dict) or "model_config" not in content:
         raise InputError(f"{path}: not a checkpoint of this program's training; give a .ckpt of train.py")
-    return held
+    return content
 
 
-def check_fits(path: str | Path, held: Mapping[str, Any], module: nn.Module) -> None:
+def check_fits(path: str | Path, content: Mapping[str, object], module: nn.Module) -> None:
     """Refuse a checkpoint whose weights are not those of the module. Raises: InputError."""
-    weights = held.get("state_dict")
+    weights = content.get("state_dict")
     if not isinstance(weights, Mapping):  # a folder: split weights are compared when they are read
         return
-    own = {name: value.shape for name, value in module.state_dict().items()}
+    shapes = {name: value.shape for name, value in module.state_dict().items()}
     wrong = [
         name
-        for name in {**own, **weights}
-        if name not in own or name not in weights or weights[name].shape != own[name]
+        for name in {**shapes, **weights}
+        if name not in shapes or name not in weights or weights[name].shape != shapes[name]
     ]
     if wrong:
         raise InputError(
@@ -253,8 +264,8 @@ def check_fits(path: str | Path, held: Mapping[str, Any], module: nn.Module) -> 
 def _replace_folder(part: Path, target: Path) -> None:
     for file in part.rglob("*"):
         if file.is_file():
-            with open(file, "rb") as held:
-                os.fsync(held.fileno())
+            with open(file, "rb") as handle:
+                os.fsync(handle.fileno())
     old = target.with_name(target.name + OLD)
     if target.exists():
         shutil.rmtree(old, ignore_errors=True)
@@ -279,13 +290,13 @@ def _sync_folder(folder: Path) -> None:
 
 def _no_place(target: Path, error: BaseException) -> BaseException:
     """The error as one line, where the file system is the reason."""
-    found: BaseException | None = error
-    while found is not None and not isinstance(found, OSError):
-        found = found.__cause__ or found.__context__
-    if found is None:
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__cause__ or cause.__context__
+    if cause is None:
         return error
     left = " and the previous one is whole" if target.exists() else ""
     return InputError(
-        f"{target}: the checkpoint cannot be written ({found.strerror or found}){left}; free space there, "
+        f"{target}: the checkpoint cannot be written ({cause.strerror or cause}){left}; free space there, "
         "or give another folder with --run"
     )

@@ -8,11 +8,10 @@ import signal
 import warnings
 from argparse import ArgumentError
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins import CheckpointIO
 from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.utilities import rank_zero_only
@@ -47,7 +46,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 
 
 class WrongOptions(Exception):
-    """What the parser says, and the options that there are."""
+    """The parser's message about wrong options, and the options that there are."""
 
     def __init__(self, message: str, options: list[str]) -> None:
         super().__init__(message)
@@ -80,8 +79,8 @@ class Command(LightningCLI):
             "--plan", action="store_true", help="print parameters, memory and speed, and train nothing"
         )
 
-    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Raises: WrongOptions."""
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Read the command line. Raises: WrongOptions."""
         if isinstance(args, list):
             args = _long_names(args)
         try:
@@ -111,9 +110,9 @@ class Command(LightningCLI):
         if self.subcommand == "predict":
             config.return_predictions = False  # they are written as they come
 
-    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[L.Callback]) -> L.Trainer:
-        given = config.get("plugins") or []
-        plugins = list(given) if isinstance(given, (list, tuple)) else [given]
+    def _instantiate_trainer(self, config: dict[str, object], callbacks: list[L.Callback]) -> L.Trainer:
+        chosen = config.get("plugins") or []
+        plugins = list(chosen) if isinstance(chosen, (list, tuple)) else [chosen]
         if not any(isinstance(each, CheckpointIO) for each in plugins):
             plugins.append(WholeCheckpoints())
         if config.get("enable_checkpointing") is False:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..errors import InputError
 from ..pipeline.model.folder import save_model
@@ -26,13 +27,13 @@ def export(checkpoint: str | Path, folder: str | Path, averaged: bool = True, dt
     Raises: InputError for files that are no such checkpoint.
     """
     path = Path(checkpoint)
-    held = read_torch(path, "training checkpoint", "give a .ckpt of train.py")
-    if not isinstance(held, dict) or "model_config" not in held or CURRENT not in held:
+    content = read_torch(path, "training checkpoint", "give a .ckpt of train.py")
+    if not isinstance(content, dict) or "model_config" not in content or CURRENT not in content:
         raise InputError(f"{path}: not a checkpoint of this program's training; give a .ckpt of train.py")
-    weights = {**held[CURRENT], **(held.get(AVERAGED, {}) if averaged else {})}
-    model = TalkingHeadModel(ModelConfig.from_dict(held["model_config"]))
+    weights = {**content[CURRENT], **(content.get(AVERAGED, {}) if averaged else {})}
+    model = TalkingHeadModel(ModelConfig.from_dict(content["model_config"]))
     try:
-        model.load_state_dict(merged(model_weights(weights), TuningConfig(**held.get("tuning", {}))))
+        model.load_state_dict(merged(model_weights(weights), TuningConfig(**content.get("tuning", {}))))
     except RuntimeError as error:
         why = str(error).splitlines()[-1].strip()[:120]
         raise InputError(
@@ -43,6 +44,6 @@ def export(checkpoint: str | Path, folder: str | Path, averaged: bool = True, dt
     return Path(folder)
 
 
-def model_weights(state: dict[str, Any]) -> dict[str, Any]:
+def model_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The model's weights among those of the training module."""
     return {name.removeprefix("model."): value for name, value in state.items() if name.startswith("model.")}

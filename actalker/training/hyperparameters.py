@@ -19,18 +19,18 @@ def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         value = asdict(value)
     if isinstance(value, Mapping):
-        return {name: _plain(held) for name, held in value.items()}
-    return [_plain(held) for held in value] if isinstance(value, (list, tuple)) else value
+        return {name: _plain(part) for name, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
-def arguments(held: Mapping[str, Any], function: Callable[..., Any]) -> dict[str, Any]:
-    """What a checkpoint of our training keeps of a function's arguments, as the function takes them."""
-    kept = held.get("hyper_parameters")
-    if not kept:  # of a version that kept the model's settings alone
-        kept = {"model": held["model_config"], "tuning": held.get("tuning", {})}
-        kept |= {"objective": {}, "optimizer": {}, "strategy": {}}
+def arguments(checkpoint: Mapping[str, Any], function: Callable[..., Any]) -> dict[str, Any]:
+    """The arguments of a function that a checkpoint of our training stores, as the function takes them."""
+    stored = checkpoint.get("hyper_parameters")
+    if not stored:  # of a version that kept the model's settings alone
+        stored = {"model": checkpoint["model_config"], "tuning": checkpoint.get("tuning", {})}
+        stored |= {"objective": {}, "optimizer": {}, "strategy": {}}
     hints, out = get_type_hints(function), {}
-    for name, value in kept.items():
+    for name, value in stored.items():
         if name in hints:
             kinds = get_args(hints[name]) if isinstance(hints[name], types.UnionType) else (hints[name],)
             kind = next((kind for kind in kinds if is_dataclass(kind)), None)
@@ -39,7 +39,7 @@ def arguments(held: Mapping[str, Any], function: Callable[..., Any]) -> dict[str
 
 
 def restored(kind: type, values: Mapping[str, Any]) -> Any:
-    """The settings of a dataclass from plain values; what it does not know any more is left out."""
+    """The settings of a dataclass from plain values; values that it has no field for are left out."""
     if kind is ModelConfig:
         return ModelConfig.from_dict(values)
     hints = get_type_hints(kind)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from types import FrameType
 from typing import Any
 
 import lightning as L
@@ -19,7 +20,7 @@ SAME_PRESS = 0.3  # seconds; launchers pass on what their processes have got alr
 
 
 class Interrupted(Exception):
-    """A training ended by a signal, after its checkpoint was written. `number`: the signal's."""
+    """A training that a signal ended, after its checkpoint was written. `number`: the signal's."""
 
     def __init__(self, number: int, message: str) -> None:
         super().__init__(message)
@@ -27,7 +28,7 @@ class Interrupted(Exception):
 
 
 class Signals:
-    """Notes signals; whoever trains asks for them where a batch is over.
+    """Receives signals and remembers them; the training loop asks for them where a batch is over.
 
     SIGINT: a second Ctrl-C ends the process at once. SIGTERM: may come again, as schedulers repeat it.
     SIGUSR1: as SIGTERM; under SLURM, the job is put back into the queue where that is allowed.
@@ -39,25 +40,25 @@ class Signals:
         self._trainer: L.Trainer | None = None
 
     def install(self, trainer: L.Trainer) -> None:
-        """From now on signals are noted. Only a process's main thread can do that."""
+        """Receive signals from now on. Only the main thread of a process can do that."""
         self._trainer = trainer
         if threading.current_thread() is threading.main_thread() and not self._before:
             self._before = {number: signal.signal(number, self._note) for number in NAMES}
 
     def restore(self) -> None:
-        """Signals do what they did before."""
+        """Give signals back the handlers that they had before."""
         for number, before in self._before.items():
             signal.signal(number, before)
         self._before = {}
 
     def agreed(self, trainer: L.Trainer) -> int:
-        """The signal that any of the processes has got, 0 for none; all of them call it."""
+        """The signal that any of the processes has received, 0 for none; all processes call it."""
         if trainer.world_size == 1:
             return self.received
         mine = torch.tensor(self.received, device=trainer.strategy.root_device)
         return int(trainer.strategy.reduce(mine, reduce_op="max"))
 
-    def _note(self, number: int, frame: Any) -> None:
+    def _note(self, number: int, frame: FrameType | None) -> None:
         again = number == signal.SIGINT == self.received
         if again and time.monotonic() - self._at > SAME_PRESS:
             self._end_at_once()
@@ -80,7 +81,7 @@ class Signals:
 
 
 def requeue(trainer: L.Trainer, number: int) -> bool:
-    """Put the SLURM job back into the queue, where the signal asks for it. Returns whether that was done."""
+    """Put the SLURM job back into the queue, where the signal asks for it. Returns whether it was."""
     environment = trainer._accelerator_connector.cluster_environment
     if not isinstance(environment, SLURMEnvironment) or not environment.auto_requeue:
         return False
@@ -101,5 +102,5 @@ def requeue(trainer: L.Trainer, number: int) -> bool:
 
 
 def tell(line: str) -> None:
-    """A line on standard error, beside a progress bar that may be there."""
+    """Print a line on standard error, below a progress bar that may be there."""
     print(f"\n{line}" if sys.stderr.isatty() else line, file=sys.stderr, flush=True)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from os import PathLike
-from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from ..control.conditions import Conditions, widen_regions
@@ -43,13 +43,17 @@ from .strategies import (
     change_looks,
     cut_window,
     drop_signals,
+    null_tokens,
     vary_conditions,
 )
 from .tuning import TuningConfig, tune
 
 
 class TrainingModule(L.LightningModule):
-    """One denoising step with a random set of open gates; everything random is a function of (seed, step)."""
+    """One training step: denoise a batch under its gates and minimise the weighed errors.
+
+    Everything random is a function of (seed, step).
+    """
 
     def __init__(
         self,
@@ -63,18 +67,23 @@ class TrainingModule(L.LightningModule):
         tuning: TuningConfig | None = None,
         seed: int = 0,
     ) -> None:
-        """model: settings; None: those of `start`.
-        start: name, folder or hub id of a model whose weights the training begins with, or SVD's folder as
-        diffusers lays it out; parts that it has not begin fresh. fresh: `*` patterns of the names of weights
-        that do so too, such as `network.control.*`. tuning: what is trained; None: everything.
+        """Build the model, load its first weights, and choose which of them are trained.
+
+        Args:
+            model: settings; None: those of `start`.
+            start: name, folder or hub id of a model whose weights the training begins with, or SVD's folder
+                as diffusers lays it out; parts that it has not begin fresh.
+            fresh: `*` patterns of the names of weights that do so too, such as `network.control.*`.
+            tuning: what is trained; None: everything.
+        Raises: InputError for settings and weights that do not fit.
         """
         super().__init__()
         self.tuning, fresh = tuning or TuningConfig(), tuple(fresh or ())
         model = model or settings_of(start)
-        given = {"model": model, "objective": objective, "optimizer": optimizer, "strategy": strategy}
-        given |= {"gradient_checkpointing": gradient_checkpointing, "start": start, "fresh": fresh}
-        given |= {"tuning": self.tuning, "seed": seed}
-        self.save_hyperparameters(plain(given))
+        settings = {"model": model, "objective": objective, "optimizer": optimizer, "strategy": strategy}
+        settings |= {"gradient_checkpointing": gradient_checkpointing, "start": start, "fresh": fresh}
+        settings |= {"tuning": self.tuning, "seed": seed}
+        self.save_hyperparameters(plain(settings))
         self.model = TalkingHeadModel(model)
         self.taught = () if start is None else begin(self.model, start, fresh)
         tune(self.model, self.tuning)
@@ -83,8 +92,7 @@ class TrainingModule(L.LightningModule):
         self.objective, self.optimizer, self.strategy, self.seed = objective, optimizer, strategy, seed
         self.means = StepMeans()
         if strategy.motion.tokens:
-            encoders = self.model.encoders
-            widths = {s: encoders[s].null.numel() for s in self.model.signals}  # type: ignore[union-attr, operator]
+            widths = {s: null_tokens(self.model, s, 1, 1).numel() for s in self.model.signals}
             self.token_readers = nn.ModuleDict({s: nn.Linear(w, len(NUMBERS)) for s, w in widths.items()})
 
     def configure_model(self) -> None:
@@ -94,7 +102,7 @@ class TrainingModule(L.LightningModule):
             shard(self, self.model.network.blocks(), self.device_mesh["data_parallel"], entries)
 
     def setup(self, stage: str) -> None:
-        """The data is told which signals the model takes, unless its settings say which it has."""
+        """Tell the data which signals the model takes, unless its settings say which it has."""
         data = getattr(self.trainer, "datamodule", None)
         if isinstance(data, StepData):
             data.take_signals(self.model.signals)
@@ -108,13 +116,13 @@ class TrainingModule(L.LightningModule):
         return torch.Generator().manual_seed((self.seed * 1_000_003 + step) * 8192 + part)
 
     def tokens(self, batch: Sample, generator: torch.Generator | None) -> dict[str, Tensor]:
-        """Tokens of every signal; with a generator the driving crops are augmented, as in training."""
+        """Tokens (b, f, n, d) of every signal; a generator augments the driving crops, as in training."""
         return batch_tokens(self.model, batch, generator, self.strategy.augment)
 
     def conditions(
         self, batch: Sample, tokens: dict[str, Tensor], generator: torch.Generator, training: bool = True
     ) -> Conditions:
-        """What the network is told of a batch; in training as the strategies make it."""
+        """What the network is told of a batch of clips; in training as the strategies vary it."""
         b, f = batch.frames.shape[:2]
         shape = (b, f, *batch.face.shape[-2:])
         face = batch.face.float()[:, None].expand(shape)
@@ -136,12 +144,12 @@ class TrainingModule(L.LightningModule):
         return drop_signals(self.model, conditions, 0.0, generator)
 
     def losses(self, batch: Sample, generator: torch.Generator, training: bool = True) -> Losses:
-        """The denoising losses of a batch."""
+        """The denoising losses of a batch of clips: one draw of noise levels and noise."""
         tokens = self.tokens(batch, generator if training else None)
         conditions = self.conditions(batch, tokens, generator, training)
         latents = self.model.codec.encode(pixels(batch.frames))
-        told = self.model.over_latent_frames(conditions)
-        return denoising_loss(self.model.denoise, latents, told, self.objective, generator)
+        latent_conditions = self.model.over_latent_frames(conditions)
+        return denoising_loss(self.model.denoise, latents, latent_conditions, self.objective, generator)
 
     def step_loss(
         self, batch: Sample | Performance | Spoken, step: int, part: int = 0
@@ -172,6 +180,7 @@ class TrainingModule(L.LightningModule):
         return getattr(self, "token_readers", None)
 
     def training_step(self, batch: Sample, index: int) -> Tensor:
+        """The loss of one batch. Lightning calls it; the values to log are added to the step's means."""
         accumulated = self.trainer.accumulate_grad_batches
         part = index % accumulated * self.trainer.world_size + self.global_rank
         with torch.random.fork_rng(devices=[]):  # dropout draws from torch's own generator
@@ -181,8 +190,8 @@ class TrainingModule(L.LightningModule):
         self._begun = self.global_step
         return total
 
-    def on_train_batch_end(self, outputs: Any, batch: Sample, index: int) -> None:
-        """Log the step when it is over: the means of its batches, of all processes."""
+    def on_train_batch_end(self, outputs: object, batch: Sample, index: int) -> None:
+        """Log the step when it is over: the means over its batches, of all processes."""
         if self.global_step == self._begun:
             return  # gradients are still being accumulated
         means = self.means.settle(self.device, self._total)
@@ -191,7 +200,7 @@ class TrainingModule(L.LightningModule):
         self.log("train/rate", rate, batch_size=1)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """The step is over: the usual mean and deviation of tokens take in what all processes saw."""
+        """Update the mean and deviation of tokens from what all processes saw in this step."""
         for encoder in self.model.encoders.values():
             if any(weight.requires_grad for weight in encoder.parameters()):  # a frozen one stays as it is
                 for part in encoder.modules():
@@ -203,12 +212,14 @@ class TrainingModule(L.LightningModule):
         return self.all_gather(part).view(-1, *part.shape).sum(0)
 
     def validation_step(self, batch: Sample, index: int) -> None:
+        """Log a validation batch's losses as `val/NAME`."""
         self._measure("val", batch, index, self.trainer.val_dataloaders)
 
     def test_step(self, batch: Sample, index: int) -> None:
+        """Log a test batch's losses as `test/NAME`."""
         self._measure("test", batch, index, self.trainer.test_dataloaders)
 
-    def _measure(self, stage: str, batch: Sample | Performance | Spoken, index: int, loader: Any) -> None:
+    def _measure(self, stage: str, batch: Sample | Performance | Spoken, index: int, loader: object) -> None:
         """Log a batch's losses, for means over all clips, whatever the number of processes."""
         number = index * self.trainer.world_size + self.global_rank
         generator = torch.Generator().manual_seed(number)
@@ -253,8 +264,8 @@ class TrainingModule(L.LightningModule):
         pieces = generate(self.model, conditions.frames, one.frames.shape[1], plan)
         return (torch.cat(list(pieces)).float() / 2 + 0.5).clamp(0, 1)
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """What `actalker export` needs beside the weights."""
+    def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
+        """Add what `actalker export` needs beside the weights."""
         config = self.model.config.as_dict()
         phrases = getattr(getattr(self.trainer, "datamodule", None), "phrases", ()) or self.taught
         checkpoint["model_config"] = {**config, "phrases": phrases or config["phrases"]}
@@ -264,23 +275,23 @@ class TrainingModule(L.LightningModule):
     def load_from_checkpoint(  # type: ignore[override]
         cls,
         checkpoint_path: str | PathLike,
-        map_location: Any = None,
+        map_location: torch.device | str | None = None,
         strict: bool | None = None,
-        **given: Any,
+        **changes: object,
     ) -> TrainingModule:
-        """A module as a checkpoint of its training holds it, on the CPU unless `map_location` says otherwise.
+        """The module of a training's checkpoint, on the CPU unless `map_location` says otherwise.
 
-        given: arguments of the class in the place of the checkpoint's.
+        changes: arguments of the class in the place of the checkpoint's.
         Raises: InputError for files that are no such checkpoint.
         """
-        kept = arguments(read_checkpoint(str(checkpoint_path)), cls.__init__)
-        wanted = {**kept, "start": None, **given}  # the checkpoint has all weights itself
+        stored = arguments(read_checkpoint(str(checkpoint_path)), cls.__init__)
+        merged = {**stored, "start": None, **changes}  # the checkpoint has all weights itself
         return super().load_from_checkpoint(
-            checkpoint_path, map_location=map_location or "cpu", strict=strict, weights_only=True, **wanted
+            checkpoint_path, map_location=map_location or "cpu", strict=strict, weights_only=True, **merged
         )
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with the settings that are given now; without a trainer there is nothing to go on with."""
+    def on_load_checkpoint(self, checkpoint: dict[str, object]) -> None:
+        """Bring the checkpoint's progress into the terms of the current settings, to go on."""
         if self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING:
             groups = [len(part) for part in decayed_and_plain(self._trained())]
             go_on(checkpoint, self.optimizer, self._trainer.accumulate_grad_batches, groups)
@@ -288,7 +299,8 @@ class TrainingModule(L.LightningModule):
     def _trained(self) -> list[nn.Parameter]:
         return [p for p in self.parameters() if p.requires_grad]
 
-    def configure_optimizers(self) -> Any:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """AdamW over the trained weights and the schedule of its learning rate, for Lightning."""
         adamw = new_adamw(self._trained(), self.optimizer)
         schedule = torch.optim.lr_scheduler.LambdaLR(adamw, self.optimizer.rate)
         return {"optimizer": adamw, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

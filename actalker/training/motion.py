@@ -40,13 +40,13 @@ def denoise_motion(
     Raises: InputError where the model and the batch do not fit.
     """
 
-    def vary(told: Conditions) -> Conditions:
-        return told if strategy is None else vary_conditions(model, told, strategy, generator)
+    def vary(plain: Conditions) -> Conditions:
+        return plain if strategy is None else vary_conditions(model, plain, strategy, generator)
 
-    target, told = truth(batch), conditions(model, batch)
-    losses = denoising_loss(model.denoise, model.codec.lay(target), vary(told), objective, generator)
+    target, plain = truth(batch), conditions(model, batch)
+    losses = denoising_loss(model.denoise, model.codec.lay(target), vary(plain), objective, generator)
     estimate = model.codec.read(losses.clean)
-    return DenoisedMotion(model, batch, told, vary, target=target, estimate=estimate, losses=losses)
+    return DenoisedMotion(model, batch, plain, vary, target=target, estimate=estimate, losses=losses)
 
 
 @torch.no_grad()
@@ -55,8 +55,8 @@ def explained(model: TalkingHeadModel, batch: Performance) -> dict[str, Tensor]:
 
     1 is perfect; below 0 the mean of the batch would be nearer.
     """
-    told, target = conditions(model, batch), truth(batch)
-    sampled = torch.stack([_sampled(model, told.item(k), target.shape[1]) for k in range(len(target))])
+    asked, target = conditions(model, batch), truth(batch)
+    sampled = torch.stack([_sampled(model, asked.item(k), target.shape[1]) for k in range(len(target))])
     out = {}
     for name, rows in PARTS.items():
         scale = torch.from_numpy(weights()[rows]).to(sampled)
@@ -66,7 +66,7 @@ def explained(model: TalkingHeadModel, batch: Performance) -> dict[str, Tensor]:
     return out
 
 
-def _sampled(model: TalkingHeadModel, told: Conditions, frames: int) -> Tensor:
+def _sampled(model: TalkingHeadModel, asked: Conditions, frames: int) -> Tensor:
     """The numbers (f, 62) that the model samples for one clip."""
-    pieces = generate(model, told.frames, frames, arrangement=LATENTS)
+    pieces = generate(model, asked.frames, frames, arrangement=LATENTS)
     return model.codec.read(torch.cat(list(pieces)))

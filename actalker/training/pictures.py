@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from lightning.pytorch.loggers import CometLogger, Logger, MLFlowLogger
@@ -53,24 +52,24 @@ def beside(videos: list[Tensor]) -> np.ndarray:
 
 def write_video(path: Path, videos: list[Tensor], fps: int) -> None:
     """Videos (f, 3, H, W) in [0, 1] side by side, as MP4."""
-    wide = beside(videos)
-    with VideoWriter(path, Fraction(fps), wide.shape[1:3], overwrite=True, says=made_by()) as video:
-        for frame in wide:
+    strip = beside(videos)
+    with VideoWriter(path, Fraction(fps), strip.shape[1:3], overwrite=True, says=made_by()) as video:
+        for frame in strip:
             video.write(frame)
 
 
-def moving_picture(name: str, wide: np.ndarray, fps: int) -> Any:
+def moving_picture(name: str, strip: np.ndarray, fps: int) -> object:
     """A video (f, H, W, 3) as TensorBoard shows it among pictures: an animated GIF, at most GIF_WIDE wide.
 
     GIF tells time in hundredths of a second: rates that do not divide 100 play a little off.
     """
     from tensorboard.compat.proto.summary_pb2 import Summary
 
-    frames, held = [Image.fromarray(frame) for frame in wide], io.BytesIO()
+    frames, stream = [Image.fromarray(frame) for frame in strip], io.BytesIO()
     for frame in frames:
         frame.thumbnail((GIF_WIDE, GIF_WIDE))
-    frames[0].save(held, "GIF", save_all=True, append_images=frames[1:], duration=1000 / fps, loop=0)
+    frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:], duration=1000 / fps, loop=0)
     picture = Summary.Image(
-        height=frames[0].height, width=frames[0].width, colorspace=3, encoded_image_string=held.getvalue()
+        height=frames[0].height, width=frames[0].width, colorspace=3, encoded_image_string=stream.getvalue()
     )
     return Summary(value=[Summary.Value(tag=name, image=picture)])

@@ -1,25 +1,27 @@
-"""What a training will take, before it starts: parameters, memory, and how far a day gets on this machine.
+"""What a training will take before it starts: parameters, memory, and the steps of a day on this machine.
 
-Nothing is kept of the steps that are tried.
+The steps that are tried change no weight.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import psutil
 import torch
 from torch import nn
 
 from ..control.drop import Selection
+from ..data.performances.performance import Performance
+from ..data.sample import Sample
 from .module import TrainingModule
 
 GIB = 2**30
+Batched = Sample | Performance
 STEPS = 2  # steps that are timed, after one that warms up
 
 
-def plan(module: TrainingModule, batch: Any, devices: int, accumulate: int, split: bool) -> list[str]:
+def plan(module: TrainingModule, batch: Batched, devices: int, accumulate: int, split: bool) -> list[str]:
     """The lines of the plan. batch: one of the training. devices: processes. split: they share the weights.
 
     Activations are measured by real steps on this machine, unless weights, gradients and optimiser alone
@@ -29,7 +31,7 @@ def plan(module: TrainingModule, batch: Any, devices: int, accumulate: int, spli
     for name, part in module.model.parts():
         lines.append(f"  {name:10s} {_millions(part, True):10.2f} / {_millions(part, False):.2f}")
     everything, trained = _bytes(module, False), _bytes(module, True)
-    kept = {
+    memory = {
         "weights": everything,
         "gradients": trained,
         "AdamW": 2 * trained,
@@ -37,14 +39,14 @@ def plan(module: TrainingModule, batch: Any, devices: int, accumulate: int, spli
     }
     lines.append("memory of each process, GiB:")
     share = devices if split else 1
-    lines += [f"  {name:17s} {size / share / GIB:8.2f}" for name, size in kept.items()]
+    lines += [f"  {name:17s} {size / share / GIB:8.2f}" for name, size in memory.items()]
     clips, frames = len(batch.index), batch.length
     lines.append(f"a step: {clips * devices * accumulate} clips of {frames} frames on {devices} process(es)")
     free = psutil.virtual_memory().available if module.device.type == "cpu" else _free(module.device)
-    if sum(kept.values()) > 0.9 * free:
+    if sum(memory.values()) > 0.9 * free:
         return [
             *lines,
-            f"no step was tried: {sum(kept.values()) / GIB:.1f} GiB are needed, {free / GIB:.1f} free",
+            f"no step was tried: {sum(memory.values()) / GIB:.1f} GiB are needed, {free / GIB:.1f} free",
         ]
     seconds, peak, tokens = _steps(module, batch)
     lines.append(f"  activations       {peak / GIB:8.2f}")
@@ -55,13 +57,13 @@ def plan(module: TrainingModule, batch: Any, devices: int, accumulate: int, spli
     return lines
 
 
-def _steps(module: TrainingModule, batch: Any) -> tuple[float, int, int | None]:
+def _steps(module: TrainingModule, batch: Batched) -> tuple[float, int, int | None]:
     """Seconds a step, bytes that a step adds at its peak, tokens that branches change; None: no branches."""
     cuda = module.device.type == "cuda"
     times, peak = [], 0
     tokens = [0]
 
-    def count(branch: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def count(branch: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         selection = next(value for value in (*args, *kwargs.values()) if isinstance(value, Selection))
         tokens[0] += selection.index.numel()
 

@@ -11,9 +11,10 @@ from .optimizer import OptimizerConfig
 def go_on(
     checkpoint: dict[str, Any], optimizer: OptimizerConfig, accumulated: int, groups: list[int]
 ) -> None:
-    """Count batches anew: a step may be made of more of them, or of fewer, than it was; changed in place.
+    """Change a checkpoint in place, so that a training goes on under the current settings.
 
-    The learning rate is the settings', not the checkpoint's.
+    Batches are counted anew, for a step may be made of more or fewer of them than before. The learning rate
+    is that of the settings.
 
     Args:
         accumulated: batches of a step.
@@ -24,11 +25,12 @@ def go_on(
         schedule["base_lrs"] = [optimizer.learning_rate] * len(schedule["base_lrs"])
     rate = optimizer.learning_rate * optimizer.rate(checkpoint["global_step"])
     for state in checkpoint.get("optimizer_states", ()):
-        held = [len(group["params"]) for group in state["param_groups"]]
-        if held != groups:
+        trained = [len(group["params"]) for group in state["param_groups"]]
+        if trained != groups:
             raise InputError(
-                f"--ckpt_path: the checkpoint trained {sum(held)} weights, the settings train {sum(groups)}; "
-                "give the model.tuning that it was trained with, or begin anew with --model.start"
+                f"--ckpt_path: the checkpoint trained {sum(trained)} weights, the settings train "
+                f"{sum(groups)}; give the model.tuning that it was trained with, or begin anew with "
+                "--model.start"
             )
         for group in state["param_groups"]:
             group["lr"] = rate

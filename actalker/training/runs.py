@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TextIO
 
+from jsonargparse import Namespace
 from lightning.pytorch.utilities import rank_zero_only
 
 from ..errors import InputError
@@ -18,7 +19,7 @@ ALIASES = {"bf16": "bf16-mixed", "16": "16-mixed", "32": "32-true", "None": "32-
 IF_ANY = "last-if-any"
 
 
-def settle(config: Any) -> None:
+def settle(config: Namespace) -> None:
     """Carry `run` and `steps` into the settings that follow from them. config: of one subcommand, changed.
 
     Raises: InputError for what cannot be trained with.
@@ -32,9 +33,9 @@ def settle(config: Any) -> None:
     if checkpoint.dirpath is None:
         checkpoint.dirpath = str(Path(trainer.default_root_dir) / CHECKPOINTS)
     for logger in trainer.logger if isinstance(trainer.logger, list) else [trainer.logger]:
-        given = getattr(logger, "init_args", None)
-        if given is not None and given.get("save_dir", "") in (None, "."):
-            given.save_dir = trainer.default_root_dir
+        arguments = getattr(logger, "init_args", None)
+        if arguments is not None and arguments.get("save_dir", "") in (None, "."):
+            arguments.save_dir = trainer.default_root_dir
     optimizer = config.model.optimizer
     if config.steps is not None:
         if config.steps < 1:
@@ -62,30 +63,30 @@ def folder_of(name: str) -> Path:
     return path if os.sep in name else Path(RUNS) / path
 
 
-def checkpoint_to_go_on(given: str | None, folder: Path) -> str | None:
+def checkpoint_to_go_on(path: str | None, folder: Path) -> str | None:
     """The file that `--ckpt_path` means. folder: the run's checkpoints. Raises: InputError: there is none."""
-    if given is None and int(os.environ.get("SLURM_RESTART_COUNT") or 0) > 0:
-        given = IF_ANY  # the job was put back into the queue
-    if given in ("last", IF_ANY):
+    if path is None and int(os.environ.get("SLURM_RESTART_COUNT") or 0) > 0:
+        path = IF_ANY  # the job was put back into the queue
+    if path in ("last", IF_ANY):
         last = find_last(folder)
-        if last is None and given == "last":
+        if last is None and path == "last":
             raise InputError(
                 f"--ckpt_path last: there is no checkpoint in {folder}; begin without, check --run, or give "
                 f"--ckpt_path {IF_ANY}"
             )
         return None if last is None else str(last)
-    if given in ("best", "hpc"):
+    if path in ("best", "hpc"):
         raise InputError(
-            f"--ckpt_path {given}: not kept by name here; give the checkpoint's file, or --ckpt_path last"
+            f"--ckpt_path {path}: not kept by name here; give the checkpoint's file, or --ckpt_path last"
         )
-    return given
+    return path
 
 
-def claim(folder: Path, checkpoints: Path, goes_on_from: str | None, overwrite: bool) -> Any:
-    """Make a run's folder this process's own, as long as it lives; returns what must be kept for that.
+def claim(folder: Path, checkpoints: Path, goes_on_from: str | None, overwrite: bool) -> TextIO | None:
+    """Make a run's folder this process's own, as long as it lives. Returns the lock, which must stay open.
 
     Raises: InputError when it holds another run's checkpoint, another process trains in it, or it cannot be
-    written to.
+        written to.
     """
     if rank_zero_only.rank:
         return None
@@ -111,7 +112,7 @@ def claim(folder: Path, checkpoints: Path, goes_on_from: str | None, overwrite: 
     return lock
 
 
-def _lock(folder: Path) -> Any:
+def _lock(folder: Path) -> TextIO | None:
     """A lock that ends with the process; None where the file system knows none."""
     try:
         import fcntl

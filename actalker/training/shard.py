@@ -30,13 +30,16 @@ def shard(module: nn.Module, blocks: Iterable[nn.Module], mesh: DeviceMesh, entr
 
 
 def own_part(weight: Tensor) -> Tensor:
-    """What this process holds of a weight: a view, all of it where nothing is split."""
+    """The part of a weight that this process has: a view; all of it where nothing is split."""
     detached = weight.detach()
     return detached.to_local() if isinstance(detached, DTensor) else detached
 
 
 def whole(part: Tensor, like: Tensor) -> Tensor:
-    """The whole of a tensor that is split as the weight `like` is, on the CPU; all processes call it."""
+    """The whole tensor of which this process has a part, on the CPU; all processes call it.
+
+    like: the weight that is split in the same way.
+    """
     if not isinstance(like, DTensor):
         return part.cpu()
     split = DTensor.from_local(

@@ -27,15 +27,15 @@ def aperture(articulators: Tensor) -> Tensor:
 
 
 def speech_loss(model: TalkingHeadModel, batch: Spoken) -> tuple[Tensor, dict[str, Tensor]]:
-    """What a step of speech minimises, and what it logs.
+    """The loss of a step of speech, and what it logs by name.
 
     Raises: InputError for a model without an encoder that reads articulators from speech.
     """
     raw, phones = speech_encoder(model).listen(batch.features)
-    made, truth = bounded(raw.float()), batch.articulators
-    weights = torch.tensor([WEIGHTS.get(name, 1.0) for name in ARTICULATORS]).to(made)
-    shapes = (weights * (made - truth).square()).mean()
-    opening = (aperture(made) - aperture(truth)).square().mean()
+    predicted, truth = bounded(raw.float()), batch.articulators
+    weights = torch.tensor([WEIGHTS.get(name, 1.0) for name in ARTICULATORS]).to(predicted)
+    shapes = (weights * (predicted - truth).square()).mean()
+    opening = (aperture(predicted) - aperture(truth)).square().mean()
     closures = list(CLOSURES)
     closed = F.binary_cross_entropy_with_logits(raw.float()[..., closures], truth[..., closures].clamp(0, 1))
     said = F.cross_entropy(phones.float().flatten(0, 1), batch.phones.flatten(), label_smoothing=0.1)
@@ -54,13 +54,15 @@ def speech_encoder(model: TalkingHeadModel) -> SpeechEncoder:
 
 
 def heard(model: TalkingHeadModel, batch: Spoken) -> dict[str, Tensor]:
-    """Shares of the variance over a batch that are explained, for each articulator and the opening."""
+    """Shares of the variance over a batch that the encoder explains: `explained_NAME` of each articulator and
+    of the opening.
+    """
     raw, _ = speech_encoder(model).listen(batch.features)
-    made, truth = (
+    predicted, truth = (
         torch.cat([v, aperture(v)[..., None]], -1).flatten(0, 1)
         for v in (bounded(raw.float()), batch.articulators)
     )
-    shares = 1 - (made - truth).square().mean(0) / truth.var(0, correction=0).clamp(min=1e-6)
+    shares = 1 - (predicted - truth).square().mean(0) / truth.var(0, correction=0).clamp(min=1e-6)
     return {
         f"explained_{name}": share for name, share in zip((*ARTICULATORS, "opening"), shares, strict=True)
     }

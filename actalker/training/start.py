@@ -25,12 +25,12 @@ def settings_of(start: str | None) -> ModelConfig:
 
 
 def begin(model: nn.Module, start: str, fresh: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-    """Load the weights of `start` into a model that has all their parts and may have more. Returns the
-    phrases that `start` was taught (`ModelConfig.phrases`).
+    """Load the weights of `start` into a model that has all their parts and may have more.
 
     Args:
         start: name, folder or hub id of a model of ours, or SVD's folder as diffusers lays it out.
         fresh: `*` patterns of the names of weights that keep their own beginning.
+    Returns: the phrases that `start` was taught (`ModelConfig.phrases`).
     Raises: InputError for weights that have no place in the model, and for patterns that name none.
     """
     phrases: tuple[tuple[str, ...], ...] = ()
@@ -39,24 +39,24 @@ def begin(model: nn.Module, start: str, fresh: Sequence[str]) -> tuple[tuple[str
     else:
         beginning = load_model(start)
         weights, phrases = beginning.state_dict(), beginning.config.phrases
-    own = model.state_dict()
+    placed = model.state_dict()
     left: set[str] = set()
     for pattern in fresh:
-        named = set(fnmatch.filter([*own, *weights], pattern))
+        named = set(fnmatch.filter([*placed, *weights], pattern))
         if not named:
-            inside = any(name.startswith(pattern.rstrip(".") + ".") for name in own)
-            hint = f"'{pattern.rstrip('.')}.*' does" if inside else f"they are called {next(iter(own))}"
+            inside = any(name.startswith(pattern.rstrip(".") + ".") for name in placed)
+            hint = f"'{pattern.rstrip('.')}.*' does" if inside else f"they are called {next(iter(placed))}"
             raise InputError(f"model.fresh: '{pattern}' names no weight; {hint}")
         left |= named
-    kept = {name: value for name, value in weights.items() if name not in left}
-    for name, value in kept.items():
-        if name not in own or own[name].shape != value.shape:
+    loaded = {name: value for name, value in weights.items() if name not in left}
+    for name, value in loaded.items():
+        if name not in placed or placed[name].shape != value.shape:
             raise InputError(
                 f"model.start: {start} has {name} {tuple(value.shape)}, which the model to train has not; "
                 "give it the settings of that model, or let the part begin anew with "
                 f"--model.fresh '[\"{_part(name)}.*\"]'"
             )
-    missing = model.load_state_dict(kept, strict=False).missing_keys
+    missing = model.load_state_dict(loaded, strict=False).missing_keys
     if missing:
         rank_zero_info(f"{len(missing)} weights begin fresh, such as {missing[0]}")
     return phrases

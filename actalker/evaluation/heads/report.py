@@ -12,10 +12,11 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 from PIL import Image
+from typing_extensions import NotRequired, TypedDict
 
 from ...errors import InputError
 from ...provenance import file_hash, versions, whole_file, write_sidecar
@@ -41,6 +42,19 @@ class Row:
     value: float
     target: str
     met: bool | None
+
+
+class HeadCell(TypedDict):
+    """The values of a cell. kind: portrait, video or direct. strip: pictures side by side, JPEG in base64.
+
+    refused: why nothing could be measured; numbers are then empty.
+    """
+
+    kind: str
+    files: list[str]
+    numbers: dict[str, float]
+    strip: NotRequired[str]
+    refused: NotRequired[str]
 
 
 @dataclass(frozen=True)
@@ -72,16 +86,15 @@ class HeadStudy:
         return Job(key, partial(_measured, kind, files, speech, face_model))
 
 
-def run_heads(
-    study: HeadStudy, folder: Path, tick: Callable[[], None] = lambda: None
-) -> list[dict[str, Any]]:
+def run_heads(study: HeadStudy, folder: Path, tick: Callable[[], None] = lambda: None) -> list[HeadCell]:
     """Measure everything that has not been measured; returns the values of the cells in order."""
-    return run_cells(study.jobs, folder / CELL_FOLDER, study.workers, tick)
+    cells = run_cells(study.jobs, folder / CELL_FOLDER, study.workers, tick)
+    return cast(list[HeadCell], cells)
 
 
 def _measured(kind: str, files: tuple[Path, ...], speech: bool, face_model: Path | None) -> Measured:
     """Measure one portrait, video or pair: its numbers and its strip of pictures, or why it is refused."""
-    values: dict[str, object] = {"kind": kind, "files": [file.name for file in files], "numbers": {}}
+    values: HeadCell = {"kind": kind, "files": [file.name for file in files], "numbers": {}}
     try:
         if kind == "portrait":
             head = drawn.open_portrait(files[0], face_model)
@@ -108,7 +121,7 @@ def _jpeg(picture: np.ndarray) -> str:
     return base64.b64encode(data.getvalue()).decode()
 
 
-def table(cells: Sequence[dict[str, Any]]) -> list[Row]:
+def table(cells: Sequence[HeadCell]) -> list[Row]:
     """The rows of the report."""
     return [*_of_videos(cells), *_of_portraits(cells), *_of_pairs(cells)]
 
@@ -125,14 +138,14 @@ def markdown(rows: Sequence[Row]) -> str:
     return markdown_table(["", "value", "target", "met"], cells)
 
 
-def _values(cells: Sequence[dict[str, Any]], kind: str, name: str) -> np.ndarray:
+def _values(cells: Sequence[HeadCell], kind: str, name: str) -> np.ndarray:
     """A number of all cells of a kind that have it."""
     measured = [c for c in cells if c["kind"] == kind and "refused" not in c]
     values = np.array([c["numbers"].get(name, np.nan) for c in measured], float)
     return values[~np.isnan(values)]
 
 
-def _of_videos(cells: Sequence[dict[str, Any]]) -> Iterator[Row]:
+def _of_videos(cells: Sequence[HeadCell]) -> Iterator[Row]:
     for name, low, high in (
         ("landmarks", None, 0.013),
         ("opening r", 0.97, None),
@@ -147,7 +160,7 @@ def _of_videos(cells: Sequence[dict[str, Any]]) -> Iterator[Row]:
             yield _row(f"{said}, worst", float(worst))
 
 
-def _of_portraits(cells: Sequence[dict[str, Any]]) -> Iterator[Row]:
+def _of_portraits(cells: Sequence[HeadCell]) -> Iterator[Row]:
     def values(name: str) -> np.ndarray:
         return _values(cells, "portrait", name)
 
@@ -181,7 +194,7 @@ def _of_portraits(cells: Sequence[dict[str, Any]]) -> Iterator[Row]:
         yield _row(f"sharpness over the portrait's own, {name}, median", sharp, low, 1.1)
 
 
-def _of_pairs(cells: Sequence[dict[str, Any]]) -> Iterator[Row]:
+def _of_pairs(cells: Sequence[HeadCell]) -> Iterator[Row]:
     for name in (*carried.SHAPES, *carried.ANGLES):
         values = _values(cells, "direct", name)
         if len(values):
@@ -193,7 +206,7 @@ def _most(values: np.ndarray) -> float:
     return float(np.max(values)) if len(values) else float("nan")
 
 
-def write_heads(folder: Path, study: HeadStudy, command: str, cells: Sequence[dict[str, Any]]) -> Path:
+def write_heads(folder: Path, study: HeadStudy, command: str, cells: Sequence[HeadCell]) -> Path:
     """`heads.md`, `heads.json` and the page `heads.html`; returns the page."""
     rows = table(cells)
     refused = [c for c in cells if "refused" in c]
@@ -220,7 +233,7 @@ def write_heads(folder: Path, study: HeadStudy, command: str, cells: Sequence[di
     return page
 
 
-def _page(command: str, rows: Sequence[Row], cells: Sequence[dict[str, Any]]) -> str:
+def _page(command: str, rows: Sequence[Row], cells: Sequence[HeadCell]) -> str:
     body = "".join(
         f"<tr><th>{escape(r.what)}</th><td>{r.value:.3g}</td><td>{escape(r.target)}</td>"
         f"<td>{'' if r.met is None or not r.target else 'yes' if r.met else '<b>no</b>'}</td></tr>"

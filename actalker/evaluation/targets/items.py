@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import permutations
-from typing import Any
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from ..sync import loudness
 from . import driven
 from .clips import Clip
 from .makers import asked_opening
+from .performances import Acted
 from .seen import REAL, Readings, Seen
 
 
@@ -28,7 +28,7 @@ class Shown:
     model: str
     readings: Readings
     clips: Mapping[str, Sequence[Clip]]
-    acted: Sequence[Mapping[str, Any]] = ()
+    acted: Sequence[Acted] = ()
 
     def of(self, use: str) -> list[tuple[Clip, Seen]]:
         """Clips of a use, and what was seen of them, in order; those that were not made are left out."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, cast
 
 import numpy as np
 import torch
@@ -57,13 +57,26 @@ GROUPS = {
 }
 
 
+class Acted(TypedDict):
+    """What is measured of one performance; settings are those of SETTINGS.
+
+    errors: setting -> region -> mean square difference to the truth. phrases: setting -> whether each phrase
+    shows. r: group -> correlation with the truth. monotone: signal -> whether its effect grows with its gate.
+    """
+
+    errors: dict[str, dict[str, float]]
+    phrases: dict[str, list[bool]]
+    r: dict[str, float]
+    monotone: dict[str, bool]
+
+
 @lru_cache(maxsize=1)
 def _data() -> PerformanceDataset:
     frames = round(SECONDS * FPS)
     return PerformanceDataset(PerformanceConfig(SEED, frames, SECONDS, FPS), COUNT)
 
 
-def act(name: str, index: int) -> dict[str, Any]:
+def act(name: str, index: int) -> Acted:
     """Performance `index`, as a model makes it, or, by TRUTH, as it is asked for."""
     data = _data()
     batch = collate([data[index]])
@@ -80,7 +93,7 @@ def phases(data: PerformanceDataset, index: int) -> list[np.ndarray]:
 
 
 @torch.no_grad()
-def measure(model: TalkingHeadModel | None, batch: Performance, phases: list[np.ndarray]) -> dict[str, Any]:
+def measure(model: TalkingHeadModel | None, batch: Performance, phases: list[np.ndarray]) -> Acted:
     """The numbers of one performance (a batch of one); the truth's where there is no model."""
     opened = gated(batch, dict.fromkeys(SIGNALS, 1.0))
     asked = truth(opened)[0].numpy()
@@ -99,7 +112,7 @@ def measure(model: TalkingHeadModel | None, batch: Performance, phases: list[np.
         "errors": errors,
         "phrases": shown,
         "r": agreements(motions["open"], asked),
-        **_sweeps(model, batch, known),
+        "monotone": _sweeps(model, batch, known),
     }
 
 
@@ -151,7 +164,7 @@ def agreements(motion: np.ndarray, asked: np.ndarray) -> dict[str, float]:
 
 def _sweeps(
     model: TalkingHeadModel | None, batch: Performance, known: Mapping[str, np.ndarray]
-) -> dict[str, Any]:
+) -> dict[str, bool]:
     """Whether what a signal does in its own region grows with its gate, the others open."""
     window, grows = batch.window(slice(WINDOW), 1), {}
     for signal in SIGNALS:
@@ -164,7 +177,7 @@ def _sweeps(
             continue
         shut, *more = (moved(model, under(gate)) for gate in GATES)
         grows[signal] = is_monotone([0.0, *(_effect(one - shut, region) for one in more)])
-    return {"monotone": grows}
+    return grows
 
 
 def _effect(change: np.ndarray | Tensor, region: np.ndarray) -> float:
@@ -176,7 +189,7 @@ def perform_all(
     folder: Path,
     workers: Workers,
     tick: Callable[[], None] = lambda: None,
-) -> dict[str, list[dict[str, Any]]]:
+) -> dict[str, list[Acted]]:
     """Every performance by every model (`takes_all`, or TRUTH), in cells: what is missing is made.
 
     tick: called once for each performance.
@@ -187,7 +200,7 @@ def perform_all(
         for index in range(COUNT):
             key = key_of("performance", [MEASURED, SEED, SECONDS, index], files)
             jobs.append(Job(key, partial(_measured, model, index)))
-    values = run_cells(jobs, folder / CELL_FOLDER, workers, tick)
+    values = cast(list[Acted], run_cells(jobs, folder / CELL_FOLDER, workers, tick))
     return {model: values[k * COUNT : (k + 1) * COUNT] for k, model in enumerate(models)}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from ..tables import markdown_table, verdict
 from .clips import Clip
 from .items import Shown
 from .measures import FOR_DIRECT, MEASURES, READ, Measure
+from .performances import Acted
 from .seen import MEASURED, Readings
 
 DRAWS = 500  # of the bootstrap
@@ -40,7 +40,7 @@ class Line:
     target: str
     values: Mapping[str, Value]
     met: bool | None
-    protocol: Mapping[str, Any]
+    protocol: Mapping[str, object]
     hash: str
 
 
@@ -48,7 +48,7 @@ def lines(
     models: Sequence[str],
     readings: Readings,
     clips: Sequence[Clip],
-    acted: Mapping[str, Sequence[Mapping[str, Any]]],
+    acted: Mapping[str, Sequence[Acted]],
 ) -> list[Line]:
     """The rows of which some model has a value; models: as they were given, the measured one first.
 
@@ -89,7 +89,7 @@ def _value(measure: Measure, shown: Shown) -> Value:
     return Value(measure.over(items), low, high, len(items))
 
 
-def protocol(measure: Measure) -> dict[str, Any]:
+def protocol(measure: Measure) -> dict[str, object]:
     """All that a measure's number depends on beside model and clips."""
     return {
         "metric": measure.name,
@@ -142,7 +142,7 @@ def write_targets(
     return path
 
 
-def _told(clip: Clip) -> dict[str, Any]:
+def _told(clip: Clip) -> dict[str, object]:
     files = {"portrait": clip.portrait, "real": clip.real, "driver": clip.driver}
     return {
         "use": clip.use,
