@@ -21,10 +21,10 @@ FPS = Fraction(25)  # of portraits' clips
 
 @dataclass(frozen=True)
 class Case:
-    """What is animated, and by what.
+    """A portrait and what drives it.
 
-    drivers: signals with what drives the portrait by each, in the table's order. face_model: MediaPipe's
-    face_landmarker.task, where it is not the one in this package.
+    drivers: (signal, input) pairs in the table's order. face_model: MediaPipe's face_landmarker.task, where
+    it is not the one in this package.
     """
 
     name: str
@@ -34,15 +34,15 @@ class Case:
     face_model: str | None = None
 
     def inputs(self) -> dict[str, str]:
-        """Signal -> what drives the portrait by it."""
+        """Signal -> the input that drives the portrait by it."""
         return dict(self.drivers)
 
     def signals(self) -> list[str]:
-        """Signals that drive it."""
+        """The signals that drive it."""
         return list(self.inputs())
 
     def sources(self) -> dict[str, str]:
-        """Hashes of its files."""
+        """The hashes of its files, by signal; and that of `portrait`."""
         files = {"portrait": self.portrait, **self.inputs()}
         return {name: file_hash(path) for name, path in files.items() if _is_file(path)}
 

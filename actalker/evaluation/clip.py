@@ -61,7 +61,7 @@ class Clip:
 
     @cached_property
     def sound(self) -> Sound:
-        """Its sound. Raises: Unmeasurable when it has none."""
+        """The sound track. Raises: Unmeasurable when there is none."""
         try:
             return read_sound(self.path)
         except InputError as error:
@@ -101,7 +101,7 @@ class Clip:
 
     @cached_property
     def scheme(self) -> str:
-        """Which landmarks they are."""
+        """The name of the layout of the landmarks, a key of `faces.face.SCHEMES`."""
         return str(self.track.found[0].scheme)
 
     def heads(self, size: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What settings do, from the frames of a study's cells: changes by region, independence, monotony.
+"""What settings do, from the frames of a study's cells: changes by region, and how independent signals are.
 
 Letters: f frames, h w picture size.
 """
@@ -15,6 +15,7 @@ from ..errors import InputError
 from ..media.sound import Sound
 from ..signals.signal import SIGNALS
 from .cells import read_array, read_values
+from .opened import MASKS
 from .statistics import is_monotone, mean_interval
 from .study import Cell
 
@@ -31,7 +32,7 @@ COLUMNS = {  # name -> unit and meaning; the formulas are in docs/evaluation.md
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """What a case's cells have in common. masks: (h, w) in [0, 1]."""
+    """What a case's cells have in common. masks: region -> (h, w) in [0, 1]; sound: None without one."""
 
     masks: dict[str, np.ndarray]
     fps: Fraction
@@ -47,7 +48,7 @@ def context_of(cell: Cell) -> Context:
     values = read_values(folder, key)
     if values is None:
         raise InputError(f"{folder}: the cell {key} is missing or damaged; start the study again")
-    masks = {name: np.array(read_array(folder, key, name)) for name in ("mouth", "upper", "face")}
+    masks = {name: np.array(read_array(folder, key, name)) for name in MASKS}
     masks["outside"] = 1 - masks["face"]
     rate = values["sampling_rate"]
     sound = None if rate is None else Sound(np.array(read_array(folder, key, "sound")), rate)
@@ -55,13 +56,16 @@ def context_of(cell: Cell) -> Context:
 
 
 def mean_in(values: np.ndarray, mask: np.ndarray) -> float:
-    """The mean of (h, w) inside a mask; NaN for an empty one."""
+    """The mean of values (h, w) weighed by a mask (h, w); NaN for an empty mask."""
     total = float(mask.sum())
     return float((values * mask).sum() / total) if total > 0 else float("nan")
 
 
 def apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Mean absolute difference of two videos over frames and colours, (h, w) of 255; of the shorter one."""
+    """Mean absolute difference of two videos over frames and colours, (h, w) of 255.
+
+    The longer video is cut to the shorter one.
+    """
     count = min(len(one), len(other))
     total = np.zeros(one.shape[1:3])
     for a, b in zip(one[:count], other[:count], strict=True):
@@ -70,7 +74,7 @@ def apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def effects(cells: Sequence[Cell], context: Context) -> list[dict[str, float]]:
-    """Numbers of a case's cells, those of their frames alone among them."""
+    """The numbers of each cell of a case: changes by region against the first cell, and its own numbers."""
     out = []
     for cell in cells:
         change = apart(cell.frames, cells[0].frames)
@@ -89,7 +93,7 @@ class Value:
 
 
 def summary(values: Sequence[float]) -> Value | None:
-    """The mean of what is known; None if nothing is."""
+    """The mean of the finite values and its interval; None where none is finite."""
     known = np.array([v for v in values if np.isfinite(v)])
     if not len(known):
         return None
@@ -99,7 +103,7 @@ def summary(values: Sequence[float]) -> Value | None:
 
 @dataclass(frozen=True)
 class Control:
-    """How well a signal keeps to itself.
+    """How well a signal keeps to its own region.
 
     responsiveness: mean change in its own region when its gate closes, of 255. leakage: the mean change in
     the rest of the picture, over responsiveness. regions: the change in each of REGIONS.
@@ -114,7 +118,10 @@ class Control:
 
 
 def control(study: Sequence[Sequence[Cell]], contexts: Sequence[Context]) -> list[Control]:
-    """Of every signal whose gate alone is closed in a setting: what that changes, and where."""
+    """What closing the gate of each signal changes, and where.
+
+    Of signals that some setting closes alone; others are left out.
+    """
     out = []
     for name in SIGNALS:
         rows = [_closing(name, cells, c) for cells, c in zip(study, contexts, strict=True)]

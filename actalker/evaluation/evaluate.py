@@ -165,7 +165,7 @@ def _lacks(metric: Metric, reference: Path | None, weights: Weights) -> str | No
 
 
 def protocol(metric: Metric, weights: Weights, finder: str, face_model: Path | None) -> dict[str, object]:
-    """All that a metric's number depends on beside the clips."""
+    """Everything that a metric's number depends on beside the clips."""
     files = {need: getattr(weights, need) for need in metric.needs if need in asdict(weights)}
     looks = not FACE.isdisjoint(metric.needs)
     if looks and finder == "landmarker" and face_model is not None:
@@ -181,7 +181,7 @@ def protocol(metric: Metric, weights: Weights, finder: str, face_model: Path | N
 
 
 def package_versions() -> dict[str, str]:
-    """Of this package and of those that numbers depend on, where they are installed."""
+    """Versions of this package and of the installed packages that numbers depend on."""
     versions = {"actalker": __version__}
     for name in PACKAGES:
         with suppress(metadata.PackageNotFoundError):

@@ -32,7 +32,7 @@ class Moments:
         self.count, self.sum, self.products = 0, np.zeros(()), np.zeros(())
 
     def add(self, features: np.ndarray) -> None:
-        """Features (n, d)."""
+        """Take in features (n, d)."""
         x = features.astype(np.float64)
         self.count += len(x)
         self.sum = self.sum + x.sum(0)
@@ -72,7 +72,7 @@ def scripted(path: Path, what: str) -> nn.Module:
 
 @torch.no_grad()
 def tried(look: Callable[[], object], path: Path) -> int:
-    """How many features a network gives of one input, looked at before the work.
+    """The width d of a network's features, found by one call before the work.
 
     Raises: InputError for a network that is called otherwise, or gives something else.
     """
@@ -117,7 +117,7 @@ class FID:
         self.counts = [0, 0]
 
     def add(self, generated: Clip, reference: Clip | None) -> None:
-        """Frames of both."""
+        """Take in the frames of a clip and of its reference."""
         assert reference is not None
         for k, frames in enumerate((generated.frames, reference.frames)):
             self.counts[k] += len(frames)
@@ -125,7 +125,7 @@ class FID:
                 self.metric.update(block, reference=bool(k))
 
     def value(self) -> float:
-        """The distance."""
+        """The distance. Raises: Unmeasurable for fewer than two frames."""
         if min(self.counts) < FEWEST:
             raise Unmeasurable("less than two features")
         return max(0.0, float(self.metric.compute()))  # of equal clips it is a little below
@@ -145,7 +145,10 @@ class FVD:
         self.generated, self.reference = Moments(), Moments()
 
     def add(self, generated: Clip, reference: Clip | None) -> None:
-        """Stretches of both. Raises: Unmeasurable for clips of less than 16 frames."""
+        """Take in the stretches of a clip and of its reference.
+
+        Raises: Unmeasurable for clips of fewer than 16 frames.
+        """
         assert reference is not None
         both = [self.features(clip.frames) for clip in (generated, reference)]
         for moments, features in zip((self.generated, self.reference), both, strict=True):
@@ -157,7 +160,10 @@ class FVD:
 
     @torch.no_grad()
     def features(self, frames: np.ndarray) -> np.ndarray:
-        """(f, h, w, 3) uint8 to (n, d), n = f // 16."""
+        """I3D's features (n, d) of frames (f, h, w, 3) uint8, n = f // 16.
+
+        Raises: Unmeasurable for fewer than 16 frames.
+        """
         count = len(frames) // STRETCH
         if not count:
             raise Unmeasurable(f"less than {STRETCH} frames")
@@ -169,5 +175,5 @@ class FVD:
         return torch.cat(out).double().numpy()
 
     def value(self) -> float:
-        """The distance."""
+        """The distance. Raises: Unmeasurable for fewer than two stretches."""
         return frechet_distance(self.generated, self.reference)

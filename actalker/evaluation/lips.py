@@ -24,12 +24,12 @@ QUIET = frozenset("_")
 
 
 def most(opening: np.ndarray) -> float:
-    """The 95th percentile of an opening (f,)."""
+    """The 95th percentile of an opening (f,), which stands for the clip's largest."""
     return float(np.nanpercentile(opening, MOST))
 
 
 def shown_at(values: np.ndarray, phones: Sequence[Phone], symbols: frozenset[str]) -> list[np.ndarray]:
-    """Of each phone among `symbols`: the known values (f,) at frames within 45 ms of its middle."""
+    """The known values (f,) at the frames within 45 ms of each phone's middle, of phones among `symbols`."""
     times, out = np.arange(len(values)) / FPS, []
     for phone in phones:
         near = (np.abs(times - phone.middle) <= WITHIN) & ~np.isnan(values)

@@ -1,4 +1,4 @@
-"""Cases that are ready to be made, and what is read from their frames.
+"""Cases that are opened for a model, and what is read from their frames.
 
 Letters: f frames, h w picture size.
 """
@@ -21,19 +21,20 @@ from .cells import Measured
 from .frames import flicker_of, smoothness_of
 from .sync import lagged_correlation, loudness
 
+MASKS = ("mouth", "upper", "face")  # regions in which changes are measured
 ENLARGED = 3  # the landmarker wants larger faces than 128 pixels hold
 LIPS, EYES_AND_MOUTH = (13, 14), (33, 263, 13)  # inner lips; for the scale
 
 
 @dataclass
 class Opened:
-    """A case that is ready to be made."""
+    """A case whose files are read and encoded."""
 
     case: Case
     inputs: ClipInputs
 
     def read(self, frames: np.ndarray) -> tuple[list[float] | None, dict[str, float]]:
-        """The lips' opening in every frame, if it can be read, and the numbers of a cell."""
+        """The lips' opening in every frame, None where it cannot be read, and the numbers of a cell."""
         numbers = {"smoothness": smoothness_of(frames), "flicker": flicker_of(frames)}
         curve = self._lips(frames, numbers)
         known = {name: value for name, value in numbers.items() if np.isfinite(value)}
@@ -80,7 +81,7 @@ def measured_context(opened: Opened) -> Measured:
     """The cell of what the report needs beside the frames: the regions in the picture, and the sound."""
     inputs = opened.inputs
     bound, sound = inputs.portrait.bound, inputs.sound
-    arrays = {name: np.asarray(bound.shown(mask)) for name, mask in bound.masks.items()}
+    arrays = {name: np.asarray(bound.shown(bound.masks[name])) for name in MASKS}
     if sound is not None:
         arrays["sound"] = sound.samples
     values = {"fps": str(inputs.fps), "sampling_rate": None if sound is None else sound.rate}

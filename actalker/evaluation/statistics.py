@@ -15,14 +15,14 @@ def correlation(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray
 
 
 def mean(values: Sequence[float] | np.ndarray) -> float:
-    """Of those that are known; NaN for none."""
+    """The mean of the values that are not NaN; NaN where there are none."""
     known = np.asarray(values, float)
     known = known[~np.isnan(known)]
     return float(known.mean()) if len(known) else float("nan")
 
 
 def median(values: Sequence[float] | np.ndarray) -> float:
-    """Of those that are known; NaN for none."""
+    """The median of the values that are not NaN; NaN where there are none."""
     known = np.asarray(values, float)
     known = known[~np.isnan(known)]
     return float(np.median(known)) if len(known) else float("nan")

@@ -175,7 +175,7 @@ def _frames_of(case: Case) -> int:
 
 
 def _seconds_of_a_call(case: Case, model: str) -> float:
-    """Of one window, with all gates open, when everything is compiled and warm."""
+    """Seconds of one denoiser call with all gates open, when everything is compiled and warm."""
     inputs = opened(case, model).inputs
     count = min(inputs.frames, inputs.model.codec.frames_of(inputs.model.config.window))
     for _ in range(2):

@@ -103,7 +103,7 @@ def import_released(
             (work / name).mkdir(parents=True)
         denoiser = _denoiser(files, svd / "unet", work / "denoiser", done.notes)
         codec = _codec(svd / "vae", work / "codec")
-        encoders = _encoders(files, motion, arcface, whisper, work / "encoders", done.notes)
+        encoders = _encoders(files, motion, arcface, whisper, folder=work / "encoders", notes=done.notes)
         config = model_config(denoiser, codec, encoders, size)
         (work / CONFIG).write_text(json.dumps(config.as_dict(), indent=2) + "\n")
         write_index(work)

@@ -118,7 +118,7 @@ class SampleVideos(L.Callback):
         sheet = as_uint8(torch.cat(rows, dim=1).cpu()).permute(1, 2, 0).numpy()
         write_png(folder / f"step{step:06d}.png", sheet)
         for logger in trainer.loggers:
-            log_pictures(logger, sheet, beside(first), video, fps, step)
+            log_pictures(logger, sheet, beside(first), video, fps=fps, step=step)
 
 
 class WriteClips(L.Callback):

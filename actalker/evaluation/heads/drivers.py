@@ -35,7 +35,10 @@ def frames_of(video: Path) -> list[np.ndarray]:
 
 
 def reconstruct(video: Path) -> tuple[dict[str, float], list[np.ndarray]]:
-    """A video from its first frame and its track: numbers, and a few frames, true above drawn."""
+    """Draw a video from its first frame and its track.
+
+    Returns numbers, and six frames of (2 h, w, 3), true above drawn.
+    """
     real = frames_of(video)
     fps = probe(video).fps
     motion, identity = track(((float(k / fps), frame) for k, frame in enumerate(real)), str(video))
@@ -75,14 +78,14 @@ def _hull(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _psnr_inside(one: np.ndarray, other: np.ndarray, mask: np.ndarray) -> float:
-    """Of two pictures inside a mask (h, w)."""
+    """PSNR in dB of two pictures (h, w, 3) inside a mask (h, w)."""
     return psnr(((one.astype(float) - other) ** 2)[mask].mean(), least=reading.LEAST_ERROR)
 
 
 def direct(video: Path, portrait: Path) -> tuple[dict[str, float], list[np.ndarray]]:
-    """A driver through `direct` onto a portrait: its own blendshapes and pose against the output's.
+    """Drive a portrait by a video with the model `direct`, and compare what is read of both.
 
-    Only channels that the driver moves are in the numbers.
+    Returns r of each blendshape and angle that the driver moves, and six drawn frames.
     """
     pipeline = pipeline_of("direct")
     real = frames_of(video)

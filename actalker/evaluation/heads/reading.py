@@ -35,7 +35,7 @@ def at_most(picture: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Reading:
-    """Of f frames; NaN where no face was found. Lengths are shares of the eyes' distance.
+    """MediaPipe's reading of f frames; NaN where no face was found. Lengths are shares of the eyes' distance.
 
     points: (f, 478, 2) pixels. shapes: (f, 52) MediaPipe's scores. pose: (f, 3) yaw, pitch, roll in degrees.
     """
@@ -46,7 +46,7 @@ class Reading:
 
     @property
     def found(self) -> np.ndarray:
-        """(f,) where a face was found."""
+        """(f,) bool: whether a face was found."""
         return ~np.isnan(self.pose[:, 0])
 
     @property
@@ -56,12 +56,12 @@ class Reading:
 
     @property
     def opening(self) -> np.ndarray:
-        """(f,) of the inner lips."""
+        """(f,) distance of the inner lips."""
         return self._apart(*LIP_MIDDLES) / self.eyes
 
     @property
     def width(self) -> np.ndarray:
-        """(f,) between the corners of the mouth."""
+        """(f,) distance of the corners of the mouth."""
         return self._apart(*MOUTH_CORNERS) / self.eyes
 
     @property
@@ -81,12 +81,12 @@ class Reading:
         return np.mean(heights, axis=0) / self.eyes
 
     def shape(self, name: str) -> np.ndarray:
-        """(f,) a blendshape's score; of both sides their mean."""
+        """(f,) the score of a blendshape; of one with two sides, their mean."""
         sides = [k for k, score in enumerate(SCORES) if score in (name, f"{name}Left", f"{name}Right")]
         return self.shapes[:, sides].mean(1)
 
     def gaze(self) -> np.ndarray:
-        """(f, 2) to the image's right and down, in MediaPipe's scores."""
+        """(f, 2) how far eyes look to the image's right and down, in MediaPipe's scores."""
         part = self.shape_of
         right = (part("eyeLookOutLeft") - part("eyeLookInLeft")) / 2
         right = right + (part("eyeLookInRight") - part("eyeLookOutRight")) / 2
@@ -94,7 +94,7 @@ class Reading:
         return np.stack([right, down], 1)
 
     def shape_of(self, name: str) -> np.ndarray:
-        """(f,) the score of exactly this blendshape."""
+        """(f,) the score of exactly this blendshape, one side of a pair."""
         return self.shapes[:, SCORES.index(name)]
 
     def _apart(self, a: int, b: int) -> np.ndarray:
@@ -102,7 +102,7 @@ class Reading:
 
 
 def read_frames(frames: Iterable[np.ndarray]) -> Reading:
-    """The largest face of each frame (h, w, 3) uint8."""
+    """Read the largest face of each frame (h, w, 3) uint8."""
     points, shapes, poses = [], [], []
     for frame in frames:
         faces = find_by_landmarker(frame)

@@ -27,7 +27,7 @@ GROUPS = {"p b m": "pbm", "f v": "fv", "t d n s z l": "tdnszl", "rounded": "uʊo
 
 
 def phones(text: str = TEXT, start: float = 0.3) -> list[Phone]:
-    """The sentence's phones with their times, seconds."""
+    """The phones of a text with their times in seconds; `'` marks a stressed vowel, `|` a pause."""
     out, at = [], start
     for sound in text.split():
         stressed = sound.startswith("'")
@@ -45,16 +45,16 @@ def phones(text: str = TEXT, start: float = 0.3) -> list[Phone]:
 
 
 def spoken(neutral: np.ndarray) -> np.ndarray:
-    """Coefficients (f, 54) of the sentence at FPS, relative to a face's own (54,)."""
+    """Coefficients (f, 54) of the spoken sentence at FPS, relative to a face's neutral ones (54,)."""
     said = phones()
     seconds = said[-1].end + 0.3
     return mouth(at_frames(tracks(said, seconds), round(seconds * FPS), FPS), neutral)
 
 
 def closures(opening: np.ndarray, width: np.ndarray, said: Sequence[Phone] | None = None) -> dict[str, float]:
-    """Of each group of phones the share that is closed, and the mouth's width in standard deviations.
+    """The share of phones at which lips close, and the mouth's width there in deviations, by group.
 
-    opening, width: (f,) at FPS; NaN where no face was seen.
+    opening, width: (f,) at FPS; NaN where no face was seen. said: the phones; None: of TEXT.
     """
     listed = phones() if said is None else said
     out: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""What the table is measured on: portraits by how their lips are, voices kept aside, videos of people."""
+"""What the table is measured on: portraits by how their lips are, held-out voices, and videos of people."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def sitters(portraits: Sequence[Path]) -> Sitters:
 
 
 def voices(cache: Iterable[Utterance]) -> tuple[list[Speech], Speech]:
-    """Of the held-out part of a cache of speech: two parts' worth of each of VOICES, and LONG seconds of all.
+    """Speech of each of VOICES, enough for two clips, and LONG seconds of all of them in turns.
 
-    Raises: InputError where one of them says too little.
+    cache: the held-out part of a cache of speech. Raises: InputError where a voice says too little.
     """
     said: dict[tuple[str, str], list[tuple[np.ndarray, Sequence[Phone]]]] = {key: [] for key in VOICES}
     for one in cache:
@@ -74,5 +74,5 @@ def voices(cache: Iterable[Utterance]) -> tuple[list[Speech], Speech]:
 
 
 def lengths(videos: Sequence[Path]) -> dict[Path, float]:
-    """Seconds of each. Raises: InputError for files that are no video."""
+    """The length of each video in seconds. Raises: InputError for files that are no video."""
     return {path: float(probe(path).duration) for path in videos}

@@ -63,7 +63,10 @@ def real(shown: Shown, curve: str) -> list[float]:
 
 
 def swapped(shown: Shown, curve: str) -> list[float]:
-    """Of each pair of different clips, from every whole second of the wrong one on: chance moves less."""
+    """r of a curve with that of the wrong speaker, of each pair of different `real` clips.
+
+    The mean over starts at every whole second of the wrong clip, so that chance moves it less.
+    """
     out = []
     for (clip, _), (_, seen) in permutations(shown.of("real"), 2):
         wrong, asked = getattr(seen, curve), getattr(shown.real(clip), curve)

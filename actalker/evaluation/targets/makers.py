@@ -40,20 +40,20 @@ OF_MOUTH = np.array([name.startswith(MOUTH) for name in NUMBERS])
 
 
 class Maker(Protocol):
-    """Makes clips."""
+    """Makes clips: a model, or the truth."""
 
     def frames(self, clip: Clip, closed: tuple[str, ...] = ()) -> Iterator[np.ndarray]:
         """Frames (h, w, 3) uint8 of a clip. closed: signals whose gate is."""
 
 
 class Model:
-    """A model by name, folder or hub id, as the command line has it: its own steps and its own liveliness."""
+    """A model by name, folder or hub id, as the command line runs it."""
 
     def __init__(self, name: str) -> None:
         self.pipeline = pipeline_of(name)
 
     def frames(self, clip: Clip, closed: tuple[str, ...] = ()) -> Iterator[np.ndarray]:
-        """Of models of heads the square around the face; others have no choice."""
+        """The frames of a clip: of models of heads the square around the face, else the whole picture."""
         of_heads = self.pipeline.model.codec.moves
         request = self.pipeline.prepare(
             clip.portrait,
@@ -72,10 +72,10 @@ class Model:
 
 
 class Truth:
-    """The numbers that clips ask for, through the codec of heads onto the portrait: no model is between.
+    """The motion that a clip asks for, drawn on the portrait by the codec of heads, without a model.
 
-    Speech moves the mouth by its phones, or as the real speaker's is followed; a driver moves the rest
-    beside it, and everything alone; without one a face lives of itself. Scripts are left out.
+    Speech moves the mouth by its phones, or as the tracked speaker's moves; a driver moves the rest beside
+    it, and everything alone; without one a face moves by `Liveliness`. Scripts are left out.
     """
 
     def __init__(self) -> None:
@@ -120,19 +120,22 @@ def heard(clip: Clip) -> Sound | Path | None:
 
 
 def articulators(phones: Sequence[Phone], frames: int) -> np.ndarray:
-    """What the phones ask of the mouth, (f, a)."""
+    """The articulators that phones ask for, (f, a)."""
     return at_frames(tracks(phones, frames / FPS + 1), frames, FPS)
 
 
 def asked_opening(phones: Sequence[Phone], frames: int) -> np.ndarray:
-    """Cm between the lips of a neutral face that the phones ask for, (f,)."""
+    """The opening between the lips of a neutral face that phones ask for, (f,), cm."""
     neutral = np.zeros(len(head_model().coefficients()))
     return head_model().opening(neutral + mouth(articulators(phones, frames), neutral))
 
 
 @lru_cache(maxsize=4)
 def followed(video: Path, frames: int) -> np.ndarray:
-    """The motion of a video's head as numbers (f, 62), as the model `direct` reads it; still at its end."""
+    """The motion of a video's head as numbers (f, 62), as the model `direct` reads it.
+
+    A shorter video stays as it is at its end.
+    """
     model = model_of("direct")
     (encoder,) = (model.encoders[name] for name in model.signals)
     context = SignalContext(encoder, model.device, model.dtype, Fraction(FPS))
@@ -142,7 +145,7 @@ def followed(video: Path, frames: int) -> np.ndarray:
 
 
 def enlarged(frame: np.ndarray) -> np.ndarray:
-    """A frame (h, w, 3) uint8 with a longer side of 512 pixels at least: the landmarker wants large faces."""
+    """A frame (h, w, 3) uint8 with a longer side of at least 512 pixels: the landmarker needs large faces."""
     h, w = frame.shape[:2]
     if max(h, w) >= SIZE:
         return frame

@@ -1,4 +1,4 @@
-"""What a model of heads makes of performances that nobody trained on: numbers against numbers, nothing drawn.
+"""What a model of heads makes of performances that no training sees: numbers of motion, nothing drawn.
 
 Letters: f frames, n signals.
 """
@@ -117,7 +117,7 @@ def measure(model: TalkingHeadModel | None, batch: Performance, phases: list[np.
 
 
 def gated(batch: Performance, gates: Mapping[str, float]) -> Performance:
-    """The batch under gates; a driver's is closed where no face is seen."""
+    """The batch under gates; a driver's gate is closed in frames where no face is seen."""
     opening = batch.gates.clone()
     for k, name in enumerate(batch.names()):
         opening[:, k] = gates[name] * batch.shown[:, k]
@@ -149,7 +149,10 @@ def shows(motion: np.ndarray, phase: np.ndarray, phases: list[np.ndarray]) -> bo
 
 
 def agreements(motion: np.ndarray, asked: np.ndarray) -> dict[str, float]:
-    """Of each group the median correlation of its numbers that move; groups that do not are left out."""
+    """The median correlation of the numbers of each group that move; groups that do not are left out.
+
+    motion, asked: (f, 62).
+    """
     out = {}
     for group, holds in GROUPS.items():
         correlations = []

@@ -24,7 +24,7 @@ FEWEST = 5  # items that have an interval
 
 @dataclass(frozen=True)
 class Value:
-    """Of one model. low, high: bootstrap 95 % interval over items, with enough of them. count: of items."""
+    """A measure of one model. low, high: bootstrap 95 % interval over items; NaN for few. count: of items."""
 
     value: float
     low: float
@@ -34,7 +34,10 @@ class Value:
 
 @dataclass(frozen=True)
 class Line:
-    """A row: what is measured of each model. met: by the first model; None where nothing can be said."""
+    """A row of the table: one measure of each model.
+
+    met: whether the first model reaches the target; None where nothing can be said.
+    """
 
     what: str
     target: str
@@ -50,9 +53,9 @@ def lines(
     clips: Sequence[Clip],
     acted: Mapping[str, Sequence[Acted]],
 ) -> list[Line]:
-    """The rows of which some model has a value; models: as they were given, the measured one first.
+    """The rows for which some model has a value.
 
-    acted: model -> its performances (`performances.measure`).
+    models: the measured one first. acted: model -> its performances.
     """
     by_use: dict[str, list[Clip]] = {}
     for clip in clips:
@@ -90,7 +93,7 @@ def _value(measure: Measure, shown: Shown) -> Value:
 
 
 def protocol(measure: Measure) -> dict[str, object]:
-    """All that a measure's number depends on beside model and clips."""
+    """Everything that a measure's number depends on beside model and clips."""
     return {
         "metric": measure.name,
         "formula": measure.formula,

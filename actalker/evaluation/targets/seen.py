@@ -1,4 +1,4 @@
-"""What is read of clips, kept in files: a second start makes only what is missing.
+"""What is read of clips, in cells: a second start makes only what is missing.
 
 Letters: f frames, H W picture size.
 """
@@ -35,8 +35,8 @@ PACKAGE = Path(__file__).parents[2]
 class Seen:
     """MediaPipe's reading of a clip, (f,) or (f, ...), NaN where no face was found.
 
-    opening, width, lids, brows as `Reading` has them; shapes (f, 52), pose (f, 3). change: of a pair, the
-    mean difference (of 255) in lower face, upper face, and outside the face.
+    opening, width, lids, brows: as `Reading` has them. shapes: (f, 52), pose: (f, 3). change: of a pair of
+    clips, the mean difference (of 255) in lower face, upper face, and outside the face.
     """
 
     opening: np.ndarray
@@ -67,7 +67,7 @@ def _seen(reading: Reading, change: np.ndarray | None = None) -> Seen:
 
 
 def look_at_pair(source: Maker, clip: Clip) -> Seen:
-    """A clip, and what closing its audio changes."""
+    """Make and read a clip, and measure what closing its audio changes."""
     opened, closed = ([enlarged(f) for f in source.frames(clip, gates)] for gates in ((), (CLOSED,)))
     reading = read_frames(iter(opened))
     return _seen(reading, change_by_region(opened, closed, reading))

@@ -1,7 +1,7 @@
-"""Sounds with known phones that models are measured on, and what is done to them.
+"""Sounds with known phones that models are measured on, and their disturbances.
 
-Voices come from the cache of synthetic speech, those kept aside; music, song, noise and telephone are made
-here, in another way than training makes its own. Letters: n samples, k phones.
+Voices come from the held-out part of the cache of synthetic speech; music, song, noise and telephone are
+made here, in another way than training makes its own. Letters: n samples, k phones.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Speech:
         return len(self.sound) / RATE
 
     def first(self, seconds: float) -> Speech:
-        """Its beginning, and the phones that end in it."""
+        """The first seconds, with the phones that end in them."""
         return self.between(0.0, seconds)
 
     def between(self, start: float, stop: float) -> Speech:
@@ -55,7 +55,7 @@ class Speech:
         return Speech(self.name, self.sound[round(start * RATE) : round(stop * RATE)], phones)
 
     def digest(self, phones: bool = True) -> str:
-        """Of samples, and of phones if they count."""
+        """The hash of the samples, and of the phones if they count."""
         hashed = hashlib.sha256(np.ascontiguousarray(self.sound, np.float32).tobytes())
         if phones:
             hashed.update(repr([(p.start, p.end, p.symbol, p.stressed) for p in self.phones]).encode())
@@ -63,9 +63,9 @@ class Speech:
 
 
 def joined(name: str, spoken: Iterable[tuple[np.ndarray, Sequence[Phone]]], least: float) -> Speech:
-    """Sentences (samples at 16 kHz, phones) one after another until at least so many seconds are filled.
+    """One sentence after another, with pauses around each, until `least` seconds are filled.
 
-    A pause is before, between and after them.
+    spoken: samples at 16 kHz and phones of each.
     """
     silence = np.zeros(round(PAUSE * RATE), np.float32)
     pieces, phones, count = [silence], [], len(silence)
