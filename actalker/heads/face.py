@@ -83,7 +83,9 @@ class PortraitFace:
         lash = self._lashes(view)
         masks = np.dstack([self._masks(), shown.mask])
         self._eyes(view, masks)
-        self.inside = inside_colours(rig, view, self.visible, light=self.light, tint=self.tint, teeth=shown)
+        self.inside = inside_colours(
+            rig, view, self.visible, light=self.light, skin=self.skin, tint=self.tint, teeth=shown
+        )
         lip = lip_colour(rig, view, self.visible)
         self.seam, self.glow = SEAM * lip, GLOW * lip
         skin = rig.kind == SKIN
@@ -170,7 +172,7 @@ class PortraitFace:
             )  # fmt: skip
         beyond = STEP * (np.arange(ROWS) + 0.5) > 1.15 * np.radians(fit.iris)
         white = np.concatenate([colours[beyond][known[beyond]] for colours, known in maps])
-        skin = self.fill[(rig.kind == SKIN) & (np.abs(rig.neutral[:, 1]) < 2)].mean(0)
+        skin = self.skin = self.fill[(rig.kind == SKIN) & (np.abs(rig.neutral[:, 1]) < 2)].mean(0)
         self.tint = float(np.clip(np.ptp(skin) / max(skin.max(), 1e-3) / 0.25, 0, 1))
         if len(white) > 8:
             value = white.mean(1)

@@ -9,6 +9,7 @@ from scipy.ndimage import binary_erosion, gaussian_filter
 from actalker.heads.camera import Camera, rotation, to_camera
 from actalker.heads.face import PortraitFace
 from actalker.heads.fit import HeadFit, fit_head
+from actalker.heads.inside import tooth_colour
 from actalker.heads.kernels import interpolate, rasterise
 from actalker.heads.layer import EYE_LEFT, EYE_RIGHT, MOUTH, SKIN
 from actalker.heads.model import CLOSE, INDEX, head_model
@@ -128,6 +129,18 @@ def test_pieces_of_teeth_between_parted_lips_are_replaced_in_their_colour():
     assert layer.weight[inside].max() < 0.1
     front = np.quantile(layer.colour[inside].mean(1), 0.95)
     assert 0.65 < front / (np.mean(TOOTH) / 255) < 1.1
+
+
+def test_teeth_take_the_cast_of_the_picture():
+    grey, brown = np.full(3, 0.5), np.array([0.6, 0.45, 0.38])
+    np.testing.assert_allclose(np.ptp(tooth_colour(0.8 * np.ones(3), grey)), 0, atol=1e-9)
+    white = np.array([0.8, 0.78, 0.75])
+    plain, glass = tooth_colour(white, brown), np.array([1.0, 0.85, 0.5])
+    painted, lit = tooth_colour(white, brown * glass), tooth_colour(white * glass, brown * glass)
+    yellow = [colour[2] / colour[0] for colour in (plain, painted, lit)]
+    assert yellow[1] < 0.85 * yellow[0]  # a painter's eyes are white, the teeth are not
+    assert 0.5 * yellow[0] < yellow[2] < 0.65 * yellow[0]  # behind a yellow glass all is yellow
+    assert tooth_colour(white, 0.3 * brown).mean() < 0.8 * plain.mean()  # no lamps in a dark face
 
 
 def test_the_depth_of_an_open_mouth_is_dark_and_its_teeth_are_told_apart():
