@@ -1,4 +1,4 @@
-"""Two runs of `evaluate` over the same clips: what differs, and what cannot be compared."""
+"""The comparison of two runs of `evaluate` over the same clips: what differs, and what cannot be compared."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ class Difference:
 
 @dataclass
 class Comparison:
-    """What could be compared, and what could not: metric -> why."""
+    """The metrics that could be compared, and those that could not, with the reason."""
 
     rows: list[Difference] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
 
 
 def read_run(path: str | Path) -> Run:
-    """A `metrics.json`. Raises: InputError for other files."""
+    """Read a `metrics.json`. Raises: InputError for other files."""
     path = check_readable(path, "metrics.json")
     try:
         run = json.loads(path.read_text(encoding="utf-8-sig"))  # as Windows' editors leave it too

@@ -11,7 +11,7 @@ from . import statistics
 
 
 def region_change(video: Tensor, other: Tensor, mask: Tensor) -> float:
-    """Mean absolute difference inside a region."""
+    """Mean absolute difference of two videos inside a region."""
     apart = (video - other).abs().mean(1)
     return float((apart * mask).sum() / (mask.sum() * len(video)).clamp(min=1e-9))
 

@@ -28,7 +28,7 @@ DRAWN = {"figure.dpi": 110, "font.size": 9, "axes.spines.top": False, "axes.spin
 
 
 def side_by_side(titles: Sequence[str], frames: Sequence[np.ndarray], columns: int = 0) -> np.ndarray:
-    """Frames in rows of `columns` (0: one row), each with its caption: (h, w, 3) uint8."""
+    """Frames in rows of `columns`, each under its caption: (h, w, 3) uint8. columns: 0 is one row."""
     columns = columns or len(frames)
     rows = -(-len(frames) // columns)
     sheet = Image.new("RGB", (PANEL * columns, (PANEL + CAPTION) * rows), PAPER)
@@ -44,7 +44,7 @@ def side_by_side(titles: Sequence[str], frames: Sequence[np.ndarray], columns: i
 
 
 def write_video(path: Path, cell: Cell, context: Context) -> None:
-    """A cell's frames and its case's speech."""
+    """Write a cell's frames with its case's sound."""
     frames = cell.frames
     says, size = made_by(), frames.shape[1:3]
     with VideoWriter(path, context.fps, size, context.sound, True, threads=1, says=says) as writer:
@@ -53,7 +53,7 @@ def write_video(path: Path, cell: Cell, context: Context) -> None:
 
 
 def write_grid(path: Path, cells: Sequence[Cell], context: Context) -> None:
-    """All settings of a case in one captioned video."""
+    """Write all settings of a case as one captioned video."""
     columns = math.ceil(math.sqrt(len(cells)))
     rows = -(-len(cells) // columns)
     titles, videos = [cell.setting.name for cell in cells], [cell.frames for cell in cells]
@@ -64,7 +64,7 @@ def write_grid(path: Path, cells: Sequence[Cell], context: Context) -> None:
 
 
 def heat_maps(cells: Sequence[Cell]) -> list[np.ndarray]:
-    """Mean change of each setting against the first, (h, w, 3) uint8, on one scale for the case."""
+    """The mean change of each setting against the first, (h, w, 3) uint8, on one scale for the case."""
     maps = [apart(cell.frames, cells[0].frames) for cell in cells]
     top = max(1.0, max(float(np.quantile(m, 0.995)) for m in maps))
     colours = _plain("matplotlib").colormaps["inferno"]
@@ -72,7 +72,10 @@ def heat_maps(cells: Sequence[Cell]) -> list[np.ndarray]:
 
 
 def draw_curves(path: Path, cells: Sequence[Cell], context: Context) -> bool:
-    """The lips' opening under each setting over the waveform, PNG and PDF; False if it is not known."""
+    """Draw the lips' opening under each setting over the waveform, as PNG and PDF.
+
+    Returns False, and draws nothing, where no opening is known.
+    """
     shown = [cell for cell in cells if cell.curve is not None][:MOST_CURVES]
     if not shown:
         return False
@@ -99,7 +102,10 @@ def draw_curves(path: Path, cells: Sequence[Cell], context: Context) -> bool:
 
 
 def draw_independence(path: Path, controls: Sequence[Control]) -> bool:
-    """What closes with each gate, signals by regions, PNG and PDF; False if no gate was closed."""
+    """Draw what closes with each gate, signals by regions, as PNG and PDF.
+
+    Returns False, and draws nothing, where no gate was closed.
+    """
     if not controls:
         return False
     plt = _plain("matplotlib.pyplot")

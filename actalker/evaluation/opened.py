@@ -56,7 +56,10 @@ class Opened:
 
 
 def lip_opening(frames: np.ndarray, model: Path) -> np.ndarray:
-    """Distance of the inner lips over that of eyes and mouth, (f,); NaN where no face is found."""
+    """The distance of the inner lips over that of eyes and mouth, (f,); NaN where no face is found.
+
+    frames: (f, h, w, 3) uint8. model: MediaPipe's face_landmarker.task.
+    """
     out = np.full(len(frames), np.nan)
     for k, frame in enumerate(frames):
         side = frame.shape[0] * ENLARGED
@@ -72,7 +75,7 @@ def lip_opening(frames: np.ndarray, model: Path) -> np.ndarray:
 
 
 def open_case(case: Case, model: TalkingHeadModel) -> Opened:
-    """Read a case's files. Raises: InputError for files that cannot be used."""
+    """Read a case's files for a model. Raises: InputError for files that cannot be used."""
     options = RunOptions(fps=FPS, duration=case.duration, face_model=case.face_model, liveliness=0.0)
     return Opened(case, gather(model, case.portrait, case.inputs(), options))
 

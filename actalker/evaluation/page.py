@@ -23,7 +23,7 @@ Table = dict[str, dict[str, Value]]  # setting -> column -> value
 
 
 def tabulate(study: Study, numbers: Sequence[Sequence[dict[str, float]]]) -> Table:
-    """Means over cases of every setting, in the order of COLUMNS; columns that nobody has are left out."""
+    """Means over cases of every setting, in the order of COLUMNS; columns without a value are left out."""
     out: Table = {}
     for k, setting in enumerate(study.settings):
         row = {}
@@ -90,7 +90,7 @@ def write_study(
 
 
 def used_columns(table: Table) -> list[str]:
-    """Columns that some setting has."""
+    """The columns in which some setting has a value."""
     return [column for column in COLUMNS if any(column in row for row in table.values())]
 
 
@@ -108,7 +108,7 @@ def _between(value: Value) -> str:
 
 
 def markdown(study: Study, table: Table, controls: Sequence[Control], command: str) -> str:
-    """The tables, with 95 % intervals over cases in brackets."""
+    """The tables in Markdown, with 95 % intervals over cases in brackets."""
     columns = used_columns(table)
     rows = ([name, *(_cell(row.get(column)) for column in columns)] for name, row in table.items())
     text = f"`{command}`\n\n{_counts(study)}.\n\n{markdown_table(['setting', *columns], rows)}\n"

@@ -29,7 +29,7 @@ OF_SIGNALS = {
 
 
 def axes() -> dict[str, str]:
-    """Axis -> its values in words: `gate.NAME` and so on of every signal of the table, and others."""
+    """Axis -> its values in words: `gate.NAME` and so on of every signal of the table, and the other axes."""
     names = {group: list(SIGNALS) for group in OF_SIGNALS}
     names["guidance"].append(IDENTITY)
     return {f"{group}.{name}": what for group, what in OF_SIGNALS.items() for name in names[group]} | AXES
@@ -47,9 +47,9 @@ NUMBERS: dict[
 
 @dataclass(frozen=True)
 class Setting:
-    """One column of an ablation: a name, and what is other than in the model's own way (axis -> value).
+    """One column of an ablation: a name, and how it differs from the model's own way (axis -> value).
 
-    Raises: InputError for axes and values that there are not.
+    Raises: InputError for unknown axes and values.
     """
 
     name: str
@@ -60,16 +60,19 @@ class Setting:
             _check(one_of(axis, axes(), "axis"), value)
 
     def of(self, group: str) -> dict[str, str]:
-        """The changes of one kind: signal -> value for `gate`, `region` and `guidance`."""
+        """The changes of one group (`gate`, `region` or `guidance`): signal -> value."""
         start = f"{group}."
         return {axis[len(start) :]: v for axis, v in self.changes.items() if axis.startswith(start)}
 
     def signals(self) -> set[str]:
-        """Signals that it changes something of."""
+        """The signals of which it changes something."""
         return {axis.partition(".")[2] for axis in self.changes if "." in axis} - {IDENTITY}
 
     def options(self, base: RunOptions | None = None) -> RunOptions:
-        """The options of a run under this setting; gates that it does not name are open."""
+        """The options of a run under this setting; gates that it does not name are open.
+
+        base: all other options.
+        """
         gates = Gates.parse([f"{name}={value}" for name, value in self.of("gate").items()], SIGNALS)
         scales = {name: float(value) for name, value in self.of("guidance").items()}
         base, steps, seed = base or RunOptions(), self.changes.get("steps"), self.changes.get("seed")
@@ -112,7 +115,7 @@ def _check_region(axis: str, value: str) -> None:
 def varied(texts: Iterable[str]) -> list[Setting]:
     """Every combination of `AXIS=VALUE | VALUE | ...`, after the base.
 
-    Raises: InputError for what is no axis, or has no value.
+    Raises: InputError for unknown axes and for values that are missing or wrong.
     """
     chosen: list[list[tuple[str, str]]] = []
     for text in texts:

@@ -1,4 +1,4 @@
-"""A file of released weights, inputs and outputs: does our form of the network give the same?
+"""A check of our network against a file of released weights, inputs and outputs.
 
 Letters: b batch, f frames, m identity tokens, n tokens a frame, d width, H W picture size.
 """
@@ -32,7 +32,10 @@ NETWORK, ADAPTERS, GIVEN, WANTED = "unet.", "adapter_module.", "input.", "output
 
 @dataclass(frozen=True)
 class Comparison:
-    """mode: which signals are open, under which masks. error: largest difference over the largest value."""
+    """How far our output is from the released one in one mode: which signals are open, under which masks.
+
+    error: the largest difference over the largest value.
+    """
 
     mode: str
     error: float
@@ -66,8 +69,11 @@ def check_released(path: str | Path) -> list[Comparison]:
 
 
 def released_network(tensors: dict[str, Tensor], config: dict[str, Any], name: str) -> ReleasedUNet:
-    """The network with the weights `unet.*` and, where those have none, the adapters of
-    `adapter_module.*`."""
+    """The network of released weights: `unet.*`, and adapters of `adapter_module.*` where those lack them.
+
+    config: the arguments of `ReleasedUNet`. name: of the file, for messages. Raises: InputError for weights
+    that do not fit.
+    """
     try:
         settings = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
         network = undrawn(partial(ReleasedUNet, **settings))
@@ -94,7 +100,7 @@ def released_network(tensors: dict[str, Tensor], config: dict[str, Any], name: s
 
 @torch.no_grad()
 def run_mode(network: ReleasedUNet, inputs: dict[str, Tensor], mode: str) -> Tensor:
-    """One pass with the masks and tokens of a mode, (b, f, c, h, w)."""
+    """The output (b, f, c, h, w) of one pass with the masks and tokens of a mode of MODES."""
     x = inputs["x"]
     b, f = x.shape[:2]
     audio, motion = (inputs[k].reshape(b, f, -1, inputs[k].shape[-1]) for k in ("aud", "mot"))

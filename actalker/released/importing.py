@@ -1,8 +1,8 @@
-"""ACTalker's released files to a model folder of this program.
+"""The import of ACTalker's released files into a model folder of this program.
 
 The release is six plain state dicts beside an SVD-XT folder, an ArcFace and a motion checkpoint (names and
-layouts: docs/released.md). Files are read without running anything that they hold, and written as safetensors
-in the precision that they come in.
+layouts: docs/released.md). Reading a file runs nothing that it contains; weights are written as safetensors
+in the precision in which they come.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ KINDS: dict[str, Callable[[Any], nn.Module]] = {
 
 @dataclass
 class Import:
-    """What was written, and what was odd on the way. notes: lines for the user."""
+    """The folder that was written, and what was odd on the way. notes: lines for the user."""
 
     folder: Path
     notes: list[str] = field(default_factory=list)
@@ -118,7 +118,7 @@ def import_released(
 def model_config(
     denoiser: dict[str, Any], codec: dict[str, Any], encoders: dict[str, dict[str, Any]], size: int
 ) -> ModelConfig:
-    """The release's way to sample: SVD's noise levels, 25 steps, shifted windows, nested guidance."""
+    """The settings of the release: SVD's noise levels, 25 steps, shifted windows, nested guidance."""
     return ModelConfig(
         size=size,
         fps=25,
@@ -145,7 +145,10 @@ def model_config(
 
 
 def fitted(weights: Weights, build: Callable[[], nn.Module], name: str) -> Weights:
-    """The weights, after a look at their names and shapes against those of the module that `build` makes."""
+    """The weights, if their names and shapes are those of the module that `build` makes.
+
+    Raises: InputError that names the first that is missing, unknown or of another shape.
+    """
     state = undrawn(build).state_dict()
     weights = with_counters(state, weights)
     if wrong := misfit(state, weights):
@@ -154,7 +157,10 @@ def fitted(weights: Weights, build: Callable[[], nn.Module], name: str) -> Weigh
 
 
 def settings_of(kind: type[ConfigMixin], folder: Path) -> dict[str, Any]:
-    """What a diffusers config.json says of the arguments of a class."""
+    """The arguments of a class that the config.json in a folder of diffusers' layout gives.
+
+    Raises: InputError for files that are no settings.
+    """
     path = check_readable(folder / "config.json", "config")
     try:
         settings = json.loads(path.read_text())
@@ -271,7 +277,10 @@ def _encoders(
 
 
 def motion_networks(path: Path) -> tuple[Weights, Weights]:
-    """The expression's and the pose's network in the motion checkpoint: `generator` and `pose_model`."""
+    """The weights of the expression's and of the pose's network in the motion checkpoint.
+
+    Raises: InputError where one is missing.
+    """
     checkpoint, networks = read_torch(path), []
     for group, mark in (("generator", EXPRESSION), ("pose_model", POSE)):
         part = checkpoint.get(group) if isinstance(checkpoint, Mapping) else None

@@ -1,4 +1,4 @@
-"""ACTalker's released files by their names. Needs no torch."""
+"""The names of ACTalker's released files. Needs no torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ NUMBERED = re.compile(r"(?P<part>[a-z_]+)-(?P<step>\d+)\.pth")
 
 
 def find_parts(folder: Path, step: int | None) -> dict[str, Path]:
-    """The files of one checkpoint by part. Raises: InputError with what is missing."""
+    """Part -> file of one checkpoint: of `step`, or of the last one.
+
+    Raises: InputError that names what is missing.
+    """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give the one with unet-N.pth")
     steps: dict[int, dict[str, Path]] = {}
@@ -34,9 +37,9 @@ def find_parts(folder: Path, step: int | None) -> dict[str, Path]:
 def check_sources(
     source: str | Path, svd: str | Path, out: str | Path, step: int | None, size: int
 ) -> dict[str, Path]:
-    """The release's files by part, after a look at all that needs no file to be read.
+    """The release's files by part, after the checks that read no weights.
 
-    Raises: InputError for folders that are missing, an `out` that exists, and sizes that there are not.
+    Raises: InputError for folders that are missing, an `out` that exists, and sizes that no model has.
     """
     if Path(out).exists():
         raise InputError(f"{out}: exists; give another folder")

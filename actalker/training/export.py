@@ -1,4 +1,4 @@
-"""A training checkpoint to a model folder."""
+"""The export of a training checkpoint to a model folder."""
 
 from __future__ import annotations
 

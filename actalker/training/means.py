@@ -1,4 +1,4 @@
-"""What a step logs: means over the batches that it is made of and over the processes that share it."""
+"""What a step logs: means over the batches that it is made of and the processes that share it."""
 
 from __future__ import annotations
 
@@ -16,18 +16,21 @@ LOGGED = (
 
 
 class StepMeans:
-    """Sums what the batches of a step tell, until the step is over."""
+    """Collects the values of the batches of a step until the step is over."""
 
     def __init__(self) -> None:
         self._held: dict[str, list[Tensor]] = {}
 
     def add(self, values: Mapping[str, Tensor]) -> None:
-        """Take in what one batch tells: numbers by the names in `LOGGED`."""
+        """Add the values of one batch, by the names in `LOGGED`."""
         for name, value in values.items():
             self._held.setdefault(name, []).append(value.detach().float())
 
     def settle(self, device: torch.device, total: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
-        """The means since the last time. total: sums a tensor over processes; all of them call it."""
+        """The means since the last call; the next step starts.
+
+        total: sums a tensor over processes; all of them call it.
+        """
         both = torch.zeros(2, len(LOGGED), device=device)  # sums and numbers
         for name, values in self._held.items():
             at = LOGGED.index(name)

@@ -43,7 +43,10 @@ class WindowStrategy:
 
 
 def cut_window(batch: W, config: WindowStrategy, generator: torch.Generator) -> W:
-    """A short window of many clips, or whole windows of some: people teach more than neighbours in time."""
+    """A short window of many clips, or whole windows of some, as drawn.
+
+    Other people teach more than neighbours in time, so a step spends its memory on clips.
+    """
     b, f = len(batch.gates), batch.gates.shape[-1]
     if not config.short or config.short >= f:
         return batch
@@ -148,7 +151,7 @@ def drop_tokens(
     chance: float,
     generator: torch.Generator,
 ) -> dict[str, Tensor]:
-    """Replace a clip's tokens (b, ..., d) by its null tokens, those of each name with `chance`."""
+    """Tokens (b, ..., d) by name, a clip's replaced by the null tokens of that name with a chance."""
     out = {}
     for name, value in tokens.items():
         dropped = (torch.rand(value.shape[0], generator=generator) < chance).to(value.device)
@@ -196,5 +199,5 @@ def null_tokens(model: TalkingHeadModel, name: str, *lead: int) -> Tensor:
 
 
 def mask_drop_chance(options: Sequence[float], generator: torch.Generator) -> float:
-    """This step's mask-drop chance, one of `options`."""
+    """The mask-drop chance of this step, one of `options`, drawn."""
     return options[int(torch.randint(len(options), (), generator=generator))]

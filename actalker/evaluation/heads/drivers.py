@@ -1,4 +1,4 @@
-"""What a head carries over from a video: onto its own first frame, and onto portraits.
+"""What a head carries over from a video: onto the video's first frame, and onto portraits.
 
 Letters: f frames, H W picture size.
 """

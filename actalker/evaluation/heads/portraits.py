@@ -46,9 +46,9 @@ STEP, STEPS = 0.2, 24  # degrees of yaw a frame, frames of the slow turn
 
 @dataclass(frozen=True)
 class Subject:
-    """A portrait's head, made ready.
+    """A portrait's head, fitted and ready to be drawn.
 
-    far (H, W) bool: the background beyond the soft band around the person. square: of the face.
+    far: (H, W) bool, the background beyond the soft band around the person. square: around the face.
     """
 
     head: HeadPortrait
@@ -68,7 +68,10 @@ class Ask:
 def ask(
     coefficients: Mapping[str, float] | None = None, gaze: tuple[float, float] = (0, 0), **pose: float
 ) -> Ask:
-    """By names; all else stays."""
+    """What is asked of a portrait by names of coefficients and angles; all else stays.
+
+    gaze: degrees across and down. pose: yaw, pitch, roll in degrees.
+    """
     turned = np.zeros(6)
     for name, degrees in pose.items():
         turned[list(TURNS).index(name)] = degrees
@@ -78,7 +81,7 @@ def ask(
 
 
 def open_portrait(path: Path, face_model: Path | None = None) -> Subject:
-    """A portrait's head, made ready. Raises: InputError where there is none, or it cannot be fitted."""
+    """Fit a portrait's head. Raises: InputError where there is no face, or it cannot be fitted."""
     detected = find_upright(at_most(read_image(path)), face_model, None, str(path))
     fit = fit_face(detected.face, detected.image, str(path))
     check_fit(fit, detected.image, str(path))
@@ -96,12 +99,12 @@ def sheet(subject: Subject) -> list[np.ndarray]:
 
 
 def draw(head: HeadPortrait, asked: Ask) -> Drawn:
-    """One frame."""
+    """Draw one frame."""
     return head.draw(asked.coefficients, asked.pose, asked.gaze)
 
 
 def measure(subject: Subject, speech: bool) -> dict[str, float]:
-    """All numbers of a portrait; of the spoken sentence only where it is asked for."""
+    """All numbers of a portrait by name. speech: whether those of the spoken sentence are among them."""
     head = subject.head
     numbers = {"still": float(np.abs(draw(head, ask()).frame.astype(int) - head.image).max())}
     numbers |= _asked_and_read(head)

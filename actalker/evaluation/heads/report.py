@@ -36,7 +36,7 @@ WIDE = 220  # pixels of a picture on the page
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table. met: None where nothing can be said."""
+    """One line of the table. met: whether the target is reached; None where nothing can be said."""
 
     what: str
     value: float
@@ -68,7 +68,7 @@ class HeadStudy:
 
     @property
     def jobs(self) -> list[Job]:
-        """What is measured, one after another: portraits, then each video alone and onto portraits."""
+        """The cells: those of portraits, then for each video its own and those onto portraits."""
         out = [
             self._job("portrait", (path,), k < SPOKEN, self.face_model)
             for k, path in enumerate(self.portraits)
@@ -122,7 +122,7 @@ def _jpeg(picture: np.ndarray) -> str:
 
 
 def table(cells: Sequence[HeadCell]) -> list[Row]:
-    """The rows of the report."""
+    """The rows of the report: of videos, of portraits, of pairs."""
     return [*_of_videos(cells), *_of_portraits(cells), *_of_pairs(cells)]
 
 
@@ -133,7 +133,7 @@ def _row(what: str, value: float, low: float | None = None, high: float | None =
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """The table as Markdown."""
+    """The table in Markdown."""
     cells = ([row.what, f"{row.value:.3g}", row.target, verdict(row.met)] for row in rows)
     return markdown_table(["", "value", "target", "met"], cells)
 
