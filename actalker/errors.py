@@ -1,18 +1,19 @@
-"""What a user can get wrong, said in one line."""
+"""Errors for mistakes of the user, each said in one line."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Any
 
 
 class InputError(ValueError):
-    """A mistake in what the user gave: the command line prints it as one line and exits 2."""
+    """A mistake in the user's input: the command line prints it as one line and exits with 2."""
 
 
 def one_of(name: str, allowed: Iterable[str], what: str) -> str:
-    """Return `name` if it is allowed, else raise an `InputError` that offers the nearest name.
+    """Return `name` if it is allowed, else raise an `InputError` that suggests the nearest allowed name.
+
+    what: the kind of name, for the message.
 
     >>> one_of("mouth", ["mouth", "face"], "region")
     'mouth'
@@ -25,8 +26,10 @@ def one_of(name: str, allowed: Iterable[str], what: str) -> str:
     raise InputError(f"{what} '{name}' is unknown; {hint}There are: {', '.join(allowed)}")
 
 
-def whole(value: Any, what: str, most: int, least: int = 1, hint: str = "") -> int:
-    """A whole number from `least` to `most`, else an `InputError` that tells the range.
+def whole(value: object, what: str, most: int, least: int = 1, hint: str = "") -> int:
+    """The value as a whole number from `least` to `most`, else an `InputError` that states the range.
+
+    what: the name of the number; hint: words behind the least one; both for the message.
 
     >>> whole(3, "steps", 1000)
     3
@@ -38,7 +41,7 @@ def whole(value: Any, what: str, most: int, least: int = 1, hint: str = "") -> i
 
 
 def kind_of(value: object) -> str:
-    """What a value is, for a sentence.
+    """A value's type in words, for a message.
 
     >>> kind_of([1, 2])
     'a list of 2'

@@ -1,4 +1,4 @@
-"""What is imported late: optional packages, with the line that installs them, and public names of folders."""
+"""Late imports: optional packages, with the line that installs them, and the public names of folders."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def need(extra: str, package: str) -> ModuleType:
     """Import a package that belongs to an extra of this one.
 
     Args:
-        extra: name after `actalker` in square brackets, for example `face`.
-        package: what to import, for example `mediapipe`.
-    Raises: InputError with the line that installs it, or with the reason why it is there but does not import.
+        extra: the name after `actalker` in square brackets, for example `face`.
+        package: the module to import, for example `mediapipe`.
+    Raises: InputError with the line that installs it, or with the reason why it does not import.
     """
     install = f"pip install 'actalker[{extra}]'"
     try:
@@ -32,9 +32,10 @@ def need(extra: str, package: str) -> ModuleType:
 
 
 def late(package: str, names: Mapping[str, str]) -> Callable[[str], Any]:
-    """A package's `__getattr__` (PEP 562): its public names are imported when they are first used.
+    """A `__getattr__` for a package (PEP 562), which imports its public names when they are first used.
 
-    So that a module of it that needs no torch can be imported without torch. names: name -> module below it.
+    So a module of the package that needs no torch can be imported without torch.
+    names: public name -> module of the package that defines it.
     """
 
     def get(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Where a file comes from and that it is whole: hashes, versions, sidecars, writing beside and renaming."""
+"""Provenance of files: hashes, versions and sidecars, and writing so that a file appears only when whole."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from . import __version__
 from .errors import InputError
@@ -22,16 +22,15 @@ RECORDED = (
     *("torch", "numpy", "numba", "triton", "mamba-ssm", "diffusers", "transformers"),
     *("av", "soxr", "pillow", "scikit-image", "mediapipe", "face-alignment"),
 )
-
-
 SETTLED = 2.0  # seconds without a change after which a file's times and size tell whether it changes again
 _hashes: dict[tuple[str, int, int, int, int], str] = {}
 
 
 def file_hash(path: str | Path) -> str:
-    """`sha256:` and the digest of a file's bytes. Raises: InputError for files that cannot be read.
+    """`sha256:` and the digest of a file's bytes.
 
-    A file is read once in a process, unless its size or times change, or have only just done so.
+    A process reads a file once, unless its size or times change, or have changed less than `SETTLED` ago.
+    Raises: InputError for files that cannot be read.
     """
     with open(check_readable(path, "file"), "rb") as file:
         state = os.stat(file.fileno())
@@ -46,6 +45,7 @@ def file_hash(path: str | Path) -> str:
 
 
 def _digest(file: BinaryIO) -> str:
+    """The SHA-256 of a file's bytes in hexadecimal."""
     digest = hashlib.sha256()
     while block := file.read(1 << 20):
         digest.update(block)
@@ -53,7 +53,7 @@ def _digest(file: BinaryIO) -> str:
 
 
 def folder_hash(folder: str | Path) -> str:
-    """`sha256:` over the names and hashes of all files in a folder: equal for equal trees, wherever they lie.
+    """`sha256:` over the names and hashes of all files in a folder, equal for equal trees at any place.
 
     Raises: InputError when there is no such folder.
     """
@@ -68,18 +68,18 @@ def folder_hash(folder: str | Path) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of this package, Python, the system and the installed packages that results depend on."""
-    found = {"actalker": __version__, "python": platform.python_version(), "system": platform.platform()}
+    """The versions of this package, Python, the system and the installed packages that results depend on."""
+    installed = {"actalker": __version__, "python": platform.python_version(), "system": platform.platform()}
     for name in RECORDED:
         with suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
+            installed[name] = metadata.version(name)
+    return installed
 
 
 def check_readable(path: str | Path, what: str) -> Path:
-    """The path of a plain file that is there, can be read and is not empty; else InputError.
+    """The path, if it is a plain file that can be read and is not empty.
 
-    what: `picture`, `sound`, ... for the message.
+    what: `picture`, `sound` and the like, for messages. Raises: InputError for other paths.
     """
     path = Path(path)
     try:
@@ -102,7 +102,7 @@ def check_readable(path: str | Path, what: str) -> Path:
 
 
 def check_writable(path: str | Path, overwrite: bool = False) -> Path:
-    """The path as it will be written, links followed: to be checked before long work.
+    """The path that will be written, with links followed; for a check before long work.
 
     Raises: InputError when it exists and may not be overwritten, or its folder cannot be written to.
     """
@@ -132,9 +132,9 @@ def check_writable(path: str | Path, overwrite: bool = False) -> Path:
 
 
 def make_folder(folder: str | Path) -> Path:
-    """A folder that is there and can be written to, made if it is missing.
+    """The path of a folder that can be written to; it is created if it is missing.
 
-    Raises: InputError when it cannot be.
+    Raises: InputError when that fails.
     """
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -148,9 +148,9 @@ def make_folder(folder: str | Path) -> Path:
 
 
 def check_folder(folder: str | Path) -> Path:
-    """The path of a folder that `make_folder` could make: checked before long work, which may be refused for
-    another reason and then leaves nothing behind.
+    """The path of a folder that `make_folder` could create; nothing is created.
 
+    For a check before long work, which may be refused for another reason and must then leave nothing behind.
     Raises: InputError when it is no folder, or cannot be written to.
     """
     there = Path(os.path.realpath(folder))
@@ -167,9 +167,9 @@ def check_folder(folder: str | Path) -> Path:
 
 @contextmanager
 def whole_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
-    """A path beside `path`, with the same suffix, that takes its name when the block ends well.
+    """A temporary path beside `path`, with the same suffix, which is renamed to it when the block ends well.
 
-    On any exception, Ctrl-C too, it is removed and `path` stays as it was.
+    On any exception, also Ctrl-C, the temporary file is removed and `path` stays as it was.
     Raises: InputError when `path` exists and may not be overwritten, or its folder cannot be written to.
     """
     target = check_writable(path, overwrite)
@@ -185,15 +185,19 @@ def whole_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
 
 
 def made_by(model: str | None = None) -> str:
-    """What a generated file's metadata says. model: its name, or the folder or hub id that it comes from."""
+    """The text for a generated file's metadata.
+
+    model: its name, or the folder or hub id that it comes from; None: it is not named.
+    """
     which = "" if model is None else f" (model {Path(model).name})"
     return f"AI-generated by actalker {__version__}{which}; not a recording"
 
 
-def write_sidecar(path: str | Path, content: Mapping[str, Any], overwrite: bool = True) -> Path:
-    """Write a JSON file: `path` itself, or, for another kind of file, `path.json`. Returns its path.
+def write_sidecar(path: str | Path, content: Mapping[str, object], overwrite: bool = True) -> Path:
+    """Write a JSON file: `path` itself, or, beside another kind of file, `path.json`.
 
-    Fractions and paths are written as text, arrays as lists. The order of the keys is the caller's.
+    Fractions and paths are written as text, arrays as lists; keys stay in their order.
+    Returns: the path of the JSON file.
     """
     path = Path(path)
     sidecar = path if path.suffix == ".json" else path.with_name(path.name + ".json")
@@ -204,5 +208,6 @@ def write_sidecar(path: str | Path, content: Mapping[str, Any], overwrite: bool 
     return sidecar
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
+    """A value that JSON has no form for, as a list or text."""
     return value.tolist() if hasattr(value, "tolist") else str(value)

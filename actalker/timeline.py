@@ -16,12 +16,12 @@ _CLOCK = re.compile(r"(?:(?P<h>\d+):)?(?P<m>\d+):(?P<s>\d+(?:\.\d*)?)")
 
 
 def parse_rate(value: str | int | float | Fraction) -> Fraction:
-    """A frame rate, frames a second. The rounded names of television's rates become what they stand for.
+    """A frame rate in frames a second, exact. Rounded names of television's rates are read as those rates.
 
     >>> parse_rate("29.97"), parse_rate(23.976), parse_rate("30000/1001"), parse_rate(25)
     (Fraction(30000, 1001), Fraction(24000, 1001), Fraction(30000, 1001), Fraction(25, 1))
 
-    Raises: InputError for what is no number, and outside 1 to 240.
+    Raises: InputError for what is no number, and for rates outside 1 to 240.
     """
     rate = _number(value)
     if rate is None:
@@ -40,7 +40,7 @@ def parse_rate(value: str | int | float | Fraction) -> Fraction:
 
 
 def parse_seconds(text: str | int | float | Fraction) -> Fraction:
-    """A time of 0 to 24 hours: `1.2`, `1.2s`, `1001/240`, `1:30` or `0:01:30.5`. Decimals are exact.
+    """A time of 0 to 24 hours in seconds, exact, from `1.2`, `1.2s`, `1001/240`, `1:30` or `0:01:30.5`.
 
     >>> parse_seconds("1.2"), parse_seconds("1:30.5")
     (Fraction(6, 5), Fraction(181, 2))
@@ -51,30 +51,33 @@ def parse_seconds(text: str | int | float | Fraction) -> Fraction:
     clock = _CLOCK.fullmatch(word)
     if clock is not None:
         hours, minutes, seconds = (Fraction(part or 0) for part in clock.group("h", "m", "s"))
-        found: Fraction | None = hours * 3600 + minutes * 60 + seconds
+        time: Fraction | None = hours * 3600 + minutes * 60 + seconds
     else:
-        found = _number(word[:-1].rstrip() if word.endswith("s") else word)
-    if found is None:
+        time = _number(word[:-1].rstrip() if word.endswith("s") else word)
+    if time is None:
         raise InputError(f"time '{word[:40]}' cannot be read; write seconds, for example 1.2, or 1:30")
-    if not 0 <= found <= LONGEST:
-        raise InputError(f"time {_short(found)} s is outside 0 to 24 hours")
-    return found
+    if not 0 <= time <= LONGEST:
+        raise InputError(f"time {_short(time)} s is outside 0 to 24 hours")
+    return time
 
 
 def frame_time(k: int, fps: Fraction) -> Fraction:
-    """When frame k is shown, in seconds."""
+    """The time at which frame k is shown, in seconds."""
     return k / Fraction(fps)
 
 
 def frame_count(seconds: Fraction | float, fps: Fraction) -> int:
-    """How many frames come nearest to this duration: at least 1, a half is rounded up."""
+    """The number of frames nearest to a duration: at least 1, halves are rounded up."""
     exact = seconds if isinstance(seconds, Fraction) else Fraction(str(seconds))
     return max(1, math.floor(exact * fps + Fraction(1, 2)))
 
 
 @dataclass(frozen=True)
 class Interval:
-    """The time from `start` until before `stop`, in seconds; stop None: without end."""
+    """The time from `start` until before `stop`, in seconds; a stop of None: without end.
+
+    Raises: InputError for a start before 0 and a stop that is not after the start.
+    """
 
     start: Fraction
     stop: Fraction | None = None
@@ -85,11 +88,12 @@ class Interval:
             raise InputError(f"time {_short(self.start)}-{stop} s: start at 0 or later, end after the start")
 
     def contains(self, t: Fraction) -> bool:
-        """Whether time t lies in it."""
+        """Whether time t, in seconds, lies in the interval."""
         return self.start <= t and (self.stop is None or t < self.stop)
 
 
 def _number(value: str | int | float | Fraction) -> Fraction | None:
+    """A value as an exact number, or None if it is none."""
     if isinstance(value, bool):
         return None
     try:
@@ -101,4 +105,5 @@ def _number(value: str | int | float | Fraction) -> Fraction | None:
 
 
 def _short(value: Fraction) -> str:
+    """A number for a message."""
     return f"{float(value):.6g}" if abs(value) < 10**30 else "of 30 digits"

@@ -1,8 +1,7 @@
-"""Weights: the one reader of safetensors files, of shards by their index and of torch.save's files, and how a
-module takes them.
+"""Reads weights from files of safetensors, whole or in shards, and of torch.save; fills modules with them.
 
-Nothing that a file holds is run. A module is built without drawing its weights at random, takes those of a
-file as they are, and is refused where one of its tensors has no value in the end.
+No program in a file is run. A module is built without drawing its weights at random and takes those of a file
+as they are; it is refused if one of its tensors has no value in the end.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from .errors import InputError
 from .provenance import check_readable
 
 ZIP = b"PK\x03\x04"  # what torch's newer format begins with; only such a file can stay on the disk
-REASONS = {  # words of torch's messages, which advise to run the program: what is said instead
+REASONS = {  # patterns of torch's messages, which advise to run the program: what we say instead
     r"GLOBAL ([\w.]+)|global ([\w.]+) was not an allowed": "it holds the program {}, which is not run",
     r"TorchScript": "it is TorchScript",
     r"corrupt|EOF|central directory|Ran out of input|Invalid argument": "it is cut off or damaged",
@@ -34,19 +33,19 @@ REASONS = {  # words of torch's messages, which advise to run the program: what 
 FETCH = "fetch the model again"
 COUNTER = "num_batches_tracked"  # of batch norms: of no use once trained, and absent from old files
 DRAWS = (Tensor.normal_, Tensor.uniform_)
-SHOWN = 3  # weights that a line about many names
+SHOWN = 3  # how many of many weights a message names
 Weights = dict[str, Tensor]
 M = TypeVar("M", bound=nn.Module)
 
 
 def read_torch(path: str | Path, what: str = "file of weights", hint: str = "check the file") -> Any:
-    """What a file of torch.save holds: tensors, on the CPU, and plain containers.
+    """The content of a file of torch.save: tensors, on the CPU, and plain containers.
 
     Tensors of the newer format stay on the disk until they are used.
 
     Args:
-        what: should be in the file, for messages.
-        hint: what to do, for messages.
+        what: the kind of file that is expected, for messages.
+        hint: what the user can do, for messages.
     Raises: InputError for other files, and for those that need a program to be run.
     """
     path = check_readable(path, what)
@@ -61,6 +60,7 @@ def read_torch(path: str | Path, what: str = "file of weights", hint: str = "che
 
 
 def _reason(message: str) -> str:
+    """Why a file was not read, from torch's message."""
     line = " ".join(message.split())
     for words, reason in REASONS.items():
         if match := re.search(words, line):
@@ -69,9 +69,9 @@ def _reason(message: str) -> str:
 
 
 def read_safetensors(path: str | Path, hint: str = FETCH) -> Weights:
-    """A safetensors file's tensors by name, on the CPU. They stay on the disk until they are used.
+    """The tensors of a safetensors file by name, on the CPU; they stay on the disk until they are used.
 
-    Raises: InputError for other files; hint says what to do.
+    hint: what the user can do, for messages. Raises: InputError for other files.
     """
     path = check_readable(path, "file of weights")
     try:
@@ -81,9 +81,9 @@ def read_safetensors(path: str | Path, hint: str = FETCH) -> Weights:
 
 
 def shards(index: Path) -> list[Path]:
-    """The files that an index of shards (`*.safetensors.index.json`) names, beside it.
+    """The paths of the shards that an index (`*.safetensors.index.json`) names; they lie beside it.
 
-    Raises: InputError for an index that cannot be read, or that names a file elsewhere.
+    Raises: InputError for an index that cannot be read, or that names a file in another folder.
     """
     try:
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
@@ -97,10 +97,11 @@ def shards(index: Path) -> list[Path]:
 
 
 def find_weights(folder: Path, stems: Sequence[str], variants: Sequence[str] = ("", ".fp16")) -> list[Path]:
-    """The safetensors files of a folder as diffusers and transformers name them, whole or in shards.
+    """The safetensors files in a folder of diffusers or transformers, one file or its shards.
 
-    stems: such as `diffusion_pytorch_model`, best first. variants: parts of names, best first.
-    Raises: InputError with the usual name where there is none.
+    stems: names without ending, such as `diffusion_pytorch_model`, best first.
+    variants: parts of names behind the stem, best first.
+    Raises: InputError that names the usual file where there is none.
     """
     for variant in variants:
         for stem in stems:
@@ -113,10 +114,10 @@ def find_weights(folder: Path, stems: Sequence[str], variants: Sequence[str] = (
 
 
 def read_tensors(path: str | Path) -> Weights:
-    """A file's tensors by name: of a safetensors file, or of torch.save's, there also from under
-    `state_dict` and without DataParallel's `module.`.
+    """The tensors of a safetensors file, or of a file of torch.save, by name.
 
-    Raises: InputError for files that hold something else.
+    In the latter they may stand under `state_dict`; DataParallel's `module.` is removed from their names.
+    Raises: InputError for files with another content.
     """
     if Path(path).suffix == ".safetensors":
         return read_safetensors(path, "check the file")
@@ -130,8 +131,11 @@ def read_tensors(path: str | Path) -> Weights:
 
 @dataclass(frozen=True)
 class Misfit:
-    """Where weights and a module differ. wrong: names of its weights that are missing or of another shape.
-    unknown: names that it has not. lines: one on each."""
+    """Where weights and a module differ.
+
+    wrong: names of the module's weights that are missing or of another shape. unknown: names of weights that
+    the module does not have. lines: a line on each of them.
+    """
 
     wrong: list[str]
     unknown: list[str]
@@ -139,31 +143,34 @@ class Misfit:
 
     @property
     def names(self) -> list[str]:
-        """All of them."""
+        """The names of all weights that differ."""
         return [*self.wrong, *self.unknown]
 
     def __str__(self) -> str:
-        """The first of them in one line, with shapes."""
+        """The first differences in one line, with shapes."""
         more = f" and {len(self.lines) - SHOWN} more" if len(self.lines) > SHOWN else ""
         return f"{'; '.join(self.lines[:SHOWN])}{more}"
 
 
-def misfit(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Misfit | None:
-    """Where `weights` do not fit a module's own (its `state_dict`, on the meta device too); None: nowhere."""
-    missing = [name for name in own if name not in weights]
-    unknown = [name for name in weights if name not in own]
-    shaped = [name for name in own if name in weights and weights[name].shape != own[name].shape]
+def misfit(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Misfit | None:
+    """Where weights do not fit a module; None: nowhere.
+
+    expected: the module's `state_dict`, which may be on the meta device.
+    """
+    missing = [name for name in expected if name not in weights]
+    unknown = [name for name in weights if name not in expected]
+    shaped = [name for name in expected if name in weights and weights[name].shape != expected[name].shape]
     if not (missing or unknown or shaped):
         return None
     lines = [f"{name} is missing" for name in missing] + [f"{name} has no place" for name in unknown]
-    lines += [f"{name} is {tuple(weights[name].shape)}, not {tuple(own[name].shape)}" for name in shaped]
+    lines += [f"{name} is {tuple(weights[name].shape)}, not {tuple(expected[name].shape)}" for name in shaped]
     absent = {*missing, *shaped}
-    return Misfit([name for name in own if name in absent], unknown, lines)
+    return Misfit([name for name in expected if name in absent], unknown, lines)
 
 
-def with_counters(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Weights:
-    """The weights, and zeros for batch norms' counters that they lack."""
-    zeros = {name: torch.zeros((), dtype=torch.long) for name in own if name.endswith(COUNTER)}
+def with_counters(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Weights:
+    """The weights, with zeros for counters of batch norms that a module expects and they lack."""
+    zeros = {name: torch.zeros((), dtype=torch.long) for name in expected if name.endswith(COUNTER)}
     return {**{name: value for name, value in zeros.items() if name not in weights}, **weights}
 
 
@@ -186,8 +193,10 @@ class _NoDraws(TorchFunctionMode):
 
 
 def undrawn(build: Callable[[], M]) -> M:
-    """A module whose parameters have no values yet (they lie on the meta device): none is drawn at random.
-    Its buffers have theirs, since `__init__` computes some that no file holds."""
+    """Build a module whose parameters have no values yet: they are on the meta device, and none is drawn.
+
+    Its buffers have values, since `__init__` computes some that no file has.
+    """
     from accelerate import init_empty_weights
 
     with init_empty_weights(include_buffers=False), _NoDraws():
@@ -197,14 +206,19 @@ def undrawn(build: Callable[[], M]) -> M:
 def fill(
     module: nn.Module, weights: Mapping[str, Tensor], where: str | Path, dtype: torch.dtype | None = None
 ) -> None:
-    """Give a module the weights, copied once: the file may change afterwards.
+    """Give a module its weights, copied once, so that the file may change afterwards.
 
-    They must fit, as `misfit` says. dtype: of those that are floating; their own if not given.
-    Raises: InputError, beginning with `where`, if a tensor of the module has no value even then.
+    Args:
+        weights: they must fit, as `misfit` says.
+        where: the file or folder, with which messages begin.
+        dtype: of floating-point weights; None: they keep theirs.
+    Raises: InputError if a tensor of the module has no value even then.
     """
-    own = module.state_dict()
+    expected = module.state_dict()
     copies = {
-        name: value.to((dtype or value.dtype) if value.is_floating_point() else own[name].dtype, copy=True)
+        name: value.to(
+            (dtype or value.dtype) if value.is_floating_point() else expected[name].dtype, copy=True
+        )
         for name, value in weights.items()
     }
     module.load_state_dict(copies, assign=True)
@@ -217,7 +231,7 @@ def fill(
 
 
 def tensors_of(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """All tensors of a module by name: parameters, buffers, and those that are plain attributes."""
+    """All tensors of a module by name: parameters, buffers and plain attributes."""
     yield from module.named_parameters()
     yield from module.named_buffers()
     for place, part in module.named_modules():
@@ -227,14 +241,14 @@ def tensors_of(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def load_frozen(build: Callable[[], M], weights: Mapping[str, Tensor], where: str | Path) -> M:
-    """A module in float32 with these weights, as it is used: not trained, without gradients.
+    """Build a module in float32 with these weights, in evaluation mode and without gradients.
 
-    Raises: InputError, beginning with `where`, for weights that do not fit.
+    where: the file or folder, with which messages begin. Raises: InputError for weights that do not fit.
     """
     module = undrawn(build)
-    own = module.state_dict()
-    weights = with_counters(own, {name: w for name, w in weights.items() if not name.endswith(COUNTER)})
-    if wrong := misfit(own, weights):
+    expected = module.state_dict()
+    weights = with_counters(expected, {name: w for name, w in weights.items() if not name.endswith(COUNTER)})
+    if wrong := misfit(expected, weights):
         raise InputError(
             f"{where}: {len(wrong.names)} weights are missing, unknown or of another shape, the first is "
             f"{wrong.names[0]}; give the weights of {type(module).__name__}'s network"
