@@ -1,4 +1,4 @@
-"""`actalker check-released FILE.safetensors`: does our form of the released network give a file's outputs?"""
+"""`actalker check-released FILE`: compares our form of the released network with the outputs in a file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .options import new_parser, parse
 
 
 def run(argv: Sequence[str]) -> int:
-    """Print the largest relative error of each mode. The exit code is 1 if one is above the tolerance."""
+    """Print the largest relative error of each mode; the exit code is 1 if one is above the tolerance."""
     p = new_parser(
         "check-released", "Compares our form of ACTalker's released network with a file's outputs."
     )
@@ -27,7 +27,7 @@ def run(argv: Sequence[str]) -> int:
     from ..released.check import check_released
 
     worst = 0.0
-    for found in check_released(options.file):
-        print(f"{found.mode:14s} {found.error:.2e}")
-        worst = max(worst, found.error if found.error == found.error else float("inf"))
+    for check in check_released(options.file):
+        print(f"{check.mode:14s} {check.error:.2e}")
+        worst = max(worst, check.error if check.error == check.error else float("inf"))
     return int(worst > options.tolerance)

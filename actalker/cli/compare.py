@@ -1,4 +1,4 @@
-"""`actalker compare A B`: two runs of `evaluate` over the same clips."""
+"""`actalker compare A B`: compares two runs of `evaluate` over the same clips."""
 
 from __future__ import annotations
 

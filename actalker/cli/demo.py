@@ -1,4 +1,4 @@
-"""`actalker demo`: the two demonstration videos, from what the package carries and draws itself."""
+"""`actalker demo`: makes two demonstration videos, from inputs that the package holds or draws."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -16,12 +16,28 @@ from ..provenance import check_folder, check_writable, made_by, make_folder
 from .options import new_parser, parse
 from .quick import import_quickly
 
+if TYPE_CHECKING:
+    from ..pipeline.talking_head import TalkingHeadPipeline
+
 SPEECH = Path(__file__).parent.parent / "assets" / "speech.flac"
 BASE = "a woman talks to the viewer"
 PHASES = (("0.5", "1.7", "raises brows"), ("2.3", "3.9", "smiles"))  # seconds
 FPS = Fraction(25)
 DRIVER_SEED, DRIVER_SIZE = 4, 256
 HEAD = slice(0, 256), slice(96, 352)  # of the astronaut's photograph: rows and columns
+
+
+class Files(NamedTuple):
+    """The files of the demonstration."""
+
+    portrait: Path
+    driver: Path
+    video: Path
+    preview: Path
+    gates: Path
+
+
+NAMES = Files(*map(Path, ("portrait.png", "driver.mp4", "demo.mp4", "demo_preview.png", "demo_gates.mp4")))
 
 
 def run(argv: Sequence[str]) -> int:
@@ -39,7 +55,12 @@ def run(argv: Sequence[str]) -> int:
     if options is None:
         return 0
     for path in demo(
-        Path(options.out), options.model, options.steps, options.seed, options.duration, options.overwrite
+        Path(options.out),
+        options.model,
+        steps=options.steps,
+        seed=options.seed,
+        duration=options.duration,
+        overwrite=options.overwrite,
     ):
         print(path)
     return 0
@@ -48,10 +69,14 @@ def run(argv: Sequence[str]) -> int:
 def demo(
     folder: Path, model: str, steps: int | None, seed: int, duration: str | None, overwrite: bool
 ) -> Iterator[Path]:
-    """Make the demonstration; yields each file when it is whole."""
+    """Make the demonstration; yields the path of each file when it is complete.
+
+    steps: denoiser calls a window; None: the model's own. duration: seconds; None: the whole speech.
+    Raises: InputError for a name that is no model, a duration below one frame, and files that exist.
+    """
     from ..media.sound import read_sound
     from ..pipeline.model.find import check_name
-    from ..pipeline.output.files import check_outputs, sidecar_of
+    from ..pipeline.output.files import check_outputs
     from ..timeline import frame_count, parse_seconds
 
     seconds = read_sound(SPEECH).duration if duration is None else parse_seconds(duration)
@@ -59,70 +84,91 @@ def demo(
         raise InputError(f"--duration {duration}: is less than a frame; give 0.04 s or more")
     check_name(model)
     check_folder(folder)
-    portrait, driver, video, look, gates = (
-        folder / name
-        for name in ("portrait.png", "driver.mp4", "demo.mp4", "demo_preview.png", "demo_gates.mp4")
-    )
+    files = Files(*(folder / name for name in NAMES))
     if folder.is_dir():
-        check_outputs(video, [look], overwrite)
-        for path in (portrait, driver, gates):
+        check_outputs(files.video, [files.preview], overwrite)
+        for path in (files.portrait, files.driver, files.gates):
             check_writable(path, overwrite)
-    # what is wrong is told before torch is imported
+    # mistakes are reported before torch is imported
     import_quickly("actalker.pipeline.talking_head")
     from skimage.data import astronaut
 
-    from ..evaluation.figures import CAPTION, PANEL, side_by_side
     from ..media.image import write_png
-    from ..media.video import read_frames
-    from ..media.writer import VideoWriter
-    from ..pipeline.output.write import write_clip
     from ..pipeline.talking_head import TalkingHeadPipeline
-    from .progress import progress
 
     pipeline = TalkingHeadPipeline.from_pretrained(model)
     make_folder(folder)
-    write_png(portrait, astronaut()[HEAD], overwrite)
-    yield portrait
-    acting = driving_frames(frame_count(seconds, FPS))
-    seen = next(acting)
-    with VideoWriter(driver, FPS, seen.shape[:2], None, overwrite, says=made_by("direct")) as writer:
-        for frame in chain([seen], acting):
-            writer.write(frame)
-    yield driver
+    write_png(files.portrait, astronaut()[HEAD], overwrite)
+    yield files.portrait
+    write_driver(files.driver, frame_count(seconds, FPS), overwrite)
+    yield files.driver
+    yield from clips(pipeline, files, seconds, steps=steps, seed=seed, overwrite=overwrite)
 
-    asked: dict[str, Any] = dict(
-        portrait=str(portrait),
+
+def write_driver(path: Path, frames: int, overwrite: bool) -> None:
+    """Write the driving video, of that many frames."""
+    from ..media.writer import VideoWriter
+
+    acting = driving_frames(frames)
+    first = next(acting)
+    with VideoWriter(path, FPS, first.shape[:2], None, overwrite, says=made_by("direct")) as writer:
+        for frame in chain([first], acting):
+            writer.write(frame)
+
+
+def clips(
+    pipeline: TalkingHeadPipeline,
+    files: Files,
+    seconds: Fraction,
+    *,
+    steps: int | None,
+    seed: int,
+    overwrite: bool,
+) -> Iterator[Path]:
+    """Write the clip with all gates open, its sidecar and preview, and the video of each gate closed."""
+    from ..evaluation.figures import CAPTION, PANEL, side_by_side
+    from ..media.video import read_frames
+    from ..media.writer import VideoWriter
+    from ..pipeline.output.files import sidecar_of
+    from ..pipeline.output.write import write_clip
+    from .progress import progress
+
+    settings: dict[str, Any] = dict(
+        portrait=str(files.portrait),
         audio=str(SPEECH),
-        expression=str(driver),
+        expression=str(files.driver),
         text=script(seconds),
         fps=str(FPS),
         duration=str(seconds),
         steps=steps,
         seed=seed,
     )
-    first = pipeline.prepare(**asked)
+    first = pipeline.prepare(**settings)
     gates_of = first.inputs.gates
     closed = [replace(first.inputs, gates=gates_of.change(**{name: 0.0})) for name in first.inputs.signals]
     titles = ["all gates open", *(f"{name} closed" for name in first.inputs.signals)]
     print(f"plan, four times over: {first.plan}")
     with progress(first.plan, clips=len(titles)) as tick:
 
-        def told(window: int, step: int) -> None:
+        def advance(window: int, step: int) -> None:
             tick()
 
-        write_clip(pipeline, first, video, asked, look, overwrite=overwrite, callback=told)
-        yield from (video, sidecar_of(video), look)
+        write_clip(
+            pipeline, first, files.video, settings, files.preview, overwrite=overwrite, callback=advance
+        )
+        yield from (files.video, sidecar_of(files.video), files.preview)
         size = (PANEL + CAPTION, PANEL * len(titles))
-        streams = [read_frames(video), *(pipeline.stream(replace(first, inputs=one), told) for one in closed)]
+        others = (pipeline.stream(replace(first, inputs=inputs), advance) for inputs in closed)
+        streams = [read_frames(files.video), *others]
         says = made_by(pipeline.name)
-        with VideoWriter(gates, FPS, size, first.inputs.sound, overwrite, says=says) as writer:
+        with VideoWriter(files.gates, FPS, size, first.inputs.sound, overwrite, says=says) as writer:
             for row in zip(*streams, strict=True):
                 writer.write(side_by_side(titles, row))
-    yield gates
+    yield files.gates
 
 
 def script(seconds: Fraction) -> str:
-    """The words of the demonstration, as far as they fit."""
+    """The script of the demonstration, without phrases that begin after the end."""
     from ..signals.script import Phase, Script
 
     times = ((Fraction(start), min(Fraction(stop), seconds), text) for start, stop, text in PHASES)
@@ -130,7 +176,7 @@ def script(seconds: Fraction) -> str:
 
 
 def driving_frames(frames: int) -> Iterator[np.ndarray]:
-    """The portrait's own head as it looks around, blinks and smiles: (h, w, 3) uint8."""
+    """Frames of the driving video, (h, w, 3) uint8: the portrait's head looks around, blinks and smiles."""
     from skimage.data import astronaut
 
     from ..data.performances.acting import acted

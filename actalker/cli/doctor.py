@@ -1,4 +1,4 @@
-"""`actalker doctor`: what is there, what is missing, what to type."""
+"""`actalker doctor`: reports what is installed, what is missing and what to type."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import platform
 import shutil
 from collections.abc import Iterator, Sequence
 from importlib import metadata
+from typing import TYPE_CHECKING
 
 from .options import new_parser, parse
+
+if TYPE_CHECKING:
+    import torch
 
 INSTALL = {
     "mamba": "pip install --no-build-isolation 'actalker[cuda]'",
@@ -15,7 +19,7 @@ INSTALL = {
     "numba": "pip install numba",
 }
 AT_HAND = "at hand"
-SMALL_MEMORY = 2**30  # bytes of /dev/shm: several workers of training may want as much
+SMALL_MEMORY = 2**30  # bytes of /dev/shm: several workers of training may need as much
 PACKAGES = {  # package: the extra that installs it
     "torch": "",
     "diffusers": "",
@@ -33,7 +37,7 @@ PACKAGES = {  # package: the extra that installs it
 
 
 def run(argv: Sequence[str]) -> int:
-    """Print the report. The exit code is 1 if a backend that is run gives wrong numbers."""
+    """Print the report; the exit code is 1 if a backend that is run gives wrong numbers."""
     p = new_parser("doctor", "What is there, what is missing, what to type.")
     p.add_argument("--scans", action="store_true", help="run every scan backend against the loop in float64")
     options = parse(p, argv)
@@ -47,9 +51,9 @@ def run(argv: Sequence[str]) -> int:
 
 
 def report(scans: bool = False) -> Iterator[tuple[str, bool]]:
-    """Lines, and whether what they say is as it should be; first what decides the result.
+    """The lines of the report, each with whether it is good.
 
-    scans: whether scan backends are run, which imports torch's compiler and takes seconds.
+    scans: run the scan backends too, which imports torch's compiler and takes seconds.
     """
     from .. import __version__
     from ..faces.find import finder_status
@@ -72,8 +76,10 @@ def report(scans: bool = False) -> Iterator[tuple[str, bool]]:
     yield f"  {'/dev/shm':16s} {shared_memory()}", True
     yield "\npackages", True
     for package, extra in PACKAGES.items():
-        found = _version(package) or f"absent; pip install {repr(f'actalker[{extra}]') if extra else package}"
-        yield f"  {package:16s} {found}", True
+        status = (
+            _version(package) or f"absent; pip install {repr(f'actalker[{extra}]') if extra else package}"
+        )
+        yield f"  {package:16s} {status}", True
     import torch
 
     yield f"\nscan backends{'' if scans else ' (--scans runs them)'}", True
@@ -88,6 +94,7 @@ def report(scans: bool = False) -> Iterator[tuple[str, bool]]:
 
 
 def _version(package: str) -> str | None:
+    """The version of an installed package; None where it is absent."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -95,7 +102,7 @@ def _version(package: str) -> str | None:
 
 
 def shared_memory() -> str:
-    """How large the folder is through which training's workers pass batches, and how much of it is free."""
+    """The size and the free part of /dev/shm, through which the workers of training pass batches."""
     try:
         size = shutil.disk_usage("/dev/shm")
     except OSError:
@@ -106,31 +113,18 @@ def shared_memory() -> str:
 
 
 def scan_rows(device: str, tried: bool = True) -> Iterator[tuple[str, bool]]:
-    """Each backend on a device: whether it can run; if tried, how far it is from the loop in float64."""
-    import torch
+    """The lines on each scan backend on a device: whether it can run, and if not, why.
 
-    from ..ssm import BACKENDS, SSD_BACKENDS, selective_scan, ssd_scan
+    tried: run it too, and compare it with the loop in float64.
+    """
+
+    from ..ssm import BACKENDS, SSD_BACKENDS
     from ..ssm.conv import package_refuses
 
-    generator = torch.Generator().manual_seed(0)
-    u, delta = (torch.randn(1, 257, 24, generator=generator) for _ in range(2))
-    A = -torch.rand(24, 8, generator=generator) * 4 - 0.01
-    B, C = (torch.randn(1, 257, 8, generator=generator) for _ in range(2))
-    lengths = [157, 0, 100]
-
-    def selective(backend: str, place: str, dtype: torch.dtype) -> torch.Tensor:
-        x, dt, a, b, c = (t.to(place, dtype) for t in (u, delta, A, B, C))
-        options = {"delta_softplus": True, "lengths": lengths, "reverse": True}
-        return selective_scan(x, dt, a, b, c, **options, backend=backend)[0]  # type: ignore[arg-type]
-
-    def heads(backend: str, place: str, dtype: torch.dtype) -> torch.Tensor:
-        given = (u.unflatten(2, (2, 12)), delta[..., :2], A[:2, 0], B, C)
-        x, dt, a, b, c = (t.to(place, dtype) for t in given)
-        options = {"dt_softplus": True, "lengths": lengths, "reverse": True}
-        return ssd_scan(x, dt, a, b, c, **options, backend=backend)[0]  # type: ignore[arg-type]
-
-    for form, backends, scan in (("selective", BACKENDS, selective), ("ssd", SSD_BACKENDS, heads)):
-        exact = scan("reference", "cpu", torch.float64) if tried else u
+    inputs = scan_inputs()
+    u = inputs[0]
+    for form, backends, scan in (("selective", BACKENDS, run_selective), ("ssd", SSD_BACKENDS, run_ssd)):
+        exact = scan("reference", [t.double() for t in inputs]) if tried else u
         for name, backend in backends.items():
             start = f"  {device} {form:9s} {name:10s}"
             if (reason := backend.refuses(u.to(device))) is not None:
@@ -140,13 +134,46 @@ def scan_rows(device: str, tried: bool = True) -> Iterator[tuple[str, bool]]:
             if not tried:
                 yield f"{start} at hand", True
                 continue
-            made = scan(name, device, torch.float32)
-            error = float((made.cpu().double() - exact).abs().max() / exact.abs().max())
+            y = scan(name, [t.to(device) for t in inputs])
+            error = float((y.cpu().double() - exact).abs().max() / exact.abs().max())
             good = error < 1e-5
             yield f"{start} {'runs' if good else 'WRONG'}, {error:.1e} from the float64 loop", good
     if device == "cuda":
         reason = package_refuses(u.to(device)[0], 4)
-        yield (
-            f"  {device} short convolution by causal_conv1d {'not here: ' + reason if reason else 'runs'}",
-            True,
-        )
+        status = f"not here: {reason}" if reason else "runs"
+        yield f"  {device} short convolution by causal_conv1d {status}", True
+
+
+LENGTHS = (157, 0, 100)  # of the sequences that backends are tried on
+
+
+def scan_inputs() -> list[torch.Tensor]:
+    """u, delta, A, B and C of a selective scan with 24 channels and 8 states, float32 on the CPU."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    u, delta = (torch.randn(1, sum(LENGTHS), 24, generator=generator) for _ in range(2))
+    A = -torch.rand(24, 8, generator=generator) * 4 - 0.01
+    B, C = (torch.randn(1, sum(LENGTHS), 8, generator=generator) for _ in range(2))
+    return [u, delta, A, B, C]
+
+
+def run_selective(backend: str, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
+    """y of the selective scan by a backend."""
+    from ..ssm import selective_scan
+
+    u, delta, A, B, C = inputs
+    return selective_scan(
+        u, delta, A, B, C, delta_softplus=True, lengths=LENGTHS, reverse=True, backend=backend
+    )[0]
+
+
+def run_ssd(backend: str, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
+    """y of the scan with one decay a head by a backend, two heads of 12 channels."""
+    from ..ssm import ssd_scan
+
+    u, delta, A, B, C = inputs
+    x, dt = u.unflatten(2, (2, 12)), delta[..., :2]
+    return ssd_scan(x, dt, A[:2, 0], B, C, dt_softplus=True, lengths=LENGTHS, reverse=True, backend=backend)[
+        0
+    ]

@@ -1,17 +1,28 @@
-"""`actalker evaluate GENERATED`: metrics of videos, with the protocol that they were made by."""
+"""`actalker evaluate GENERATED`: measures videos, and records the protocol of the measurement."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from jsonargparse import ArgumentParser
+
 from ..errors import InputError, one_of
 from ..provenance import check_folder, check_readable
 from .options import new_parser, parse
 
+WEIGHTS = {  # options that name files of weights: whose they are
+    "syncnet": "SyncNet",
+    "arcface": "ArcFace",
+    "inception": "Inception",
+    "i3d": "I3D",
+    "backbone": "torchvision",
+    "lpips": "LPIPS",
+}
 
-def run(argv: Sequence[str]) -> int:
-    """Write metrics.json, .csv and .md; print the table."""
+
+def parser() -> ArgumentParser:
+    """The options of `evaluate`."""
     p = new_parser("evaluate", "Metrics of a video, or of a folder of them, with their protocol.")
     p.add_argument("generated", type=str, help="video, or folder of videos")
     p.add_argument("--reference", type=str | None, default=None, help="the real ones, paired by name")
@@ -32,7 +43,12 @@ def run(argv: Sequence[str]) -> int:
     p.add_argument("--i3d", type=str | None, default=None, help="TorchScript, i3d_torchscript.pt")
     p.add_argument("--backbone", type=str | None, default=None, help="torchvision's vgg16 or alexnet, .pth")
     p.add_argument("--lpips", type=str | None, default=None, help="LPIPS' own weights, vgg.pth or alex.pth")
-    options = parse(p, argv)
+    return p
+
+
+def run(argv: Sequence[str]) -> int:
+    """Write metrics.json, .csv and .md; print the table."""
+    options = parse(parser(), argv)
     if options is None:
         return 0
     from rich.console import Console
@@ -43,28 +59,16 @@ def run(argv: Sequence[str]) -> int:
     from ..evaluation.metrics import METRICS
 
     def path(name: str, what: str) -> Path | None:
-        given = getattr(options, name)
-        return None if given is None else check_readable(given, what)
+        file = getattr(options, name)
+        return None if file is None else check_readable(file, what)
 
-    told = [options.metrics] if isinstance(options.metrics, str) else options.metrics
-    given = METRICS if told is None else " ".join(told).lower().replace(",", " ").split()
-    names = [one_of(name, METRICS, "metric") for name in dict.fromkeys(given)]
+    texts = [options.metrics] if isinstance(options.metrics, str) else options.metrics
+    words = METRICS if texts is None else " ".join(texts).lower().replace(",", " ").split()
+    names = [one_of(name, METRICS, "metric") for name in dict.fromkeys(words)]
     if not names:
         raise InputError("--metrics: names no metric; leave it out for all")
     out = check_folder(options.out)
-    weights = Weights(
-        **{
-            name: path(name, f"file of {what} weights")
-            for name, what in (
-                ("syncnet", "SyncNet"),
-                ("arcface", "ArcFace"),
-                ("inception", "Inception"),
-                ("i3d", "I3D"),
-                ("backbone", "torchvision"),
-                ("lpips", "LPIPS"),
-            )
-        }
-    )
+    weights = Weights(**{name: path(name, f"file of {what} weights") for name, what in WEIGHTS.items()})
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("clips", total=None)
@@ -73,9 +77,9 @@ def run(argv: Sequence[str]) -> int:
             None if options.reference is None else Path(options.reference),
             names,
             weights,
-            options.finder,
-            path("face_model", "face model"),
-            lambda name: bar.advance(task),
+            finder=options.finder,
+            face_model=path("face_model", "face model"),
+            tell=lambda name: bar.advance(task),
         )
     written = write_report(report, out)
     print(markdown(report), end="")

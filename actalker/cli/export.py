@@ -1,4 +1,4 @@
-"""`actalker export CHECKPOINT FOLDER`: a training checkpoint to a model folder."""
+"""`actalker export CHECKPOINT FOLDER`: converts a training checkpoint to a model folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .options import new_parser, parse
 
 
 def run(argv: Sequence[str]) -> int:
-    """Write the folder; print its path."""
+    """Write the model folder; print its path."""
     p = new_parser("export", "A training checkpoint to a model folder that infer, Python and the hub read.")
     p.add_argument("checkpoint", type=str, help="a .ckpt of train.py")
     p.add_argument(

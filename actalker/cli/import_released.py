@@ -1,4 +1,4 @@
-"""`actalker import-released DIR --svd SVD --out FOLDER`: ACTalker's released files to a model folder."""
+"""`actalker import-released DIR --svd SVD --out FOLDER`: converts ACTalker's files to a model folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .options import new_parser, parse
 
 
 def run(argv: Sequence[str]) -> int:
-    """Write the folder; print what was odd, and its path."""
+    """Write the model folder; print notes on what is unusual in the files, and its path."""
     p = new_parser("import-released", "ACTalker's released files to a model folder of this program.")
     p.add_argument("folder", type=str, help="with unet-N.pth, adapter_module-N.pth and the other four")
     p.add_argument("--svd", type=str, required=True, help="SVD-XT's folder, as diffusers lays it out")
@@ -30,11 +30,11 @@ def run(argv: Sequence[str]) -> int:
         options.folder,
         options.svd,
         options.out,
-        options.motion,
-        options.arcface,
-        options.whisper,
-        options.step,
-        options.size,
+        motion=options.motion,
+        arcface=options.arcface,
+        whisper=options.whisper,
+        step=options.step,
+        size=options.size,
     )
     for note in done.notes:
         print(f"note: {note}")

@@ -1,4 +1,4 @@
-"""`actalker infer`: a portrait and any mix of speech, facial motion and a script to a video."""
+"""`actalker infer`: makes a video of a portrait and any mix of speech, facial motion and a script."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser
 
@@ -17,6 +17,10 @@ from .like import Like, like_of
 from .options import new_parser, pairs, parse
 from .quick import import_quickly
 from .run_options import add_run_options, add_signals, run_options
+
+if TYPE_CHECKING:
+    from ..pipeline.request import Request
+    from ..pipeline.talking_head import TalkingHeadPipeline
 
 
 def parser() -> ArgumentParser:
@@ -62,7 +66,7 @@ def parser() -> ArgumentParser:
 
 
 def run(argv: Sequence[str]) -> int:
-    """Generate one video. Prints the plan, then a progress bar, then the path."""
+    """Generate one video; print the plan, then a progress bar, then the path."""
     reader = parser()
     path = like_of(argv)
     like = None if path is None else Like(path)
@@ -82,7 +86,7 @@ def run(argv: Sequence[str]) -> int:
     preview_to = None if options.preview is None else _output("--preview", options.preview, ".png")
     motion_to = None if options.motion_out is None else _output("--motion-out", options.motion_out, ".csv")
     sources = {name: settings[name] for name in SIGNALS}
-    check_readable(options.portrait, "picture")  # a wrong name is told before anything is loaded
+    check_readable(options.portrait, "picture")  # before anything is loaded
     for name, source in sources.items():
         if source is not None and SIGNALS[name].file:
             check_readable(source, SIGNALS[name].file)
@@ -117,11 +121,14 @@ def run(argv: Sequence[str]) -> int:
     return 0
 
 
-def prepare(settings: Mapping[str, Any], like: Like | None = None) -> tuple[Any, Any]:
-    """The pipeline and the checked request of the options. like: the clip that they come from."""
+def prepare(settings: Mapping[str, Any], like: Like | None = None) -> tuple[TalkingHeadPipeline, Request]:
+    """The pipeline and the checked request of a command line's settings.
+
+    like: the earlier clip from which they come. Raises: InputError for what cannot be used.
+    """
     from ..pipeline.model.find import check_name
 
-    # what is wrong here is told before torch is imported
+    # mistakes in these are reported before torch is imported
     check_driven(name for name in SIGNALS if settings[name] is not None)
     check_name(settings["model"])
     options = run_options(settings)
@@ -129,9 +136,8 @@ def prepare(settings: Mapping[str, Any], like: Like | None = None) -> tuple[Any,
         import_quickly("actalker.pipeline.talking_head")
     from ..pipeline.talking_head import TalkingHeadPipeline
 
-    pipeline = TalkingHeadPipeline.from_pretrained(
-        settings["model"], settings["device"], settings["dtype"], settings["memory"], settings["compile"]
-    )
+    placement = (settings["device"], settings["dtype"], settings["memory"], settings["compile"])
+    pipeline = TalkingHeadPipeline.from_pretrained(settings["model"], *placement)
     if like is not None:
         like.check(settings, pipeline.hashes)
     values = {name: settings[name] for name in SIGNALS}
@@ -139,6 +145,7 @@ def prepare(settings: Mapping[str, Any], like: Like | None = None) -> tuple[Any,
 
 
 def _output(option: str, path: str, suffix: str) -> Path:
+    """The path of an output. Raises: InputError where it does not end in the suffix."""
     if Path(path).suffix.lower() != suffix:
         raise InputError(
             f"{option} {path!r}: is written as {suffix[1:].upper()}; give a name that ends in {suffix}"

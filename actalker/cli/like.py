@@ -1,4 +1,4 @@
-"""`--like clip.json`: the settings of a clip that was made before, from its sidecar."""
+"""`--like clip.json`: takes the settings of an earlier clip from its sidecar."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ..provenance import check_readable, file_hash
 from .options import pairs
 
 log = logging.getLogger("actalker")
-ANEW = ("out", "preview", "motion_out", "overwrite", "quiet", "config", "like")  # a new clip has its own
-JOINED = ("gate", "region", "guidance")  # one value for each signal: another signal's stays
+ANEW = ("out", "preview", "motion_out", "overwrite", "quiet", "config", "like")  # never from the sidecar
+JOINED = ("gate", "region", "guidance")  # one value for each signal: those of other signals stay
 
 
 class Like:
-    """A sidecar. Raises: InputError for files that are none."""
+    """The sidecar of a clip. Raises: InputError for files that are none."""
 
     def __init__(self, path: str) -> None:
         self.path = check_readable(path, "sidecar")
@@ -34,7 +34,7 @@ class Like:
             ) from None
 
     def set_defaults(self, parser: ArgumentParser) -> None:
-        """The settings as defaults of the options. Raises: InputError for settings that no option has."""
+        """Make its settings the options' defaults. Raises: InputError for settings without an option."""
         known = {action.dest for action in parser._actions}
         lost = sorted(name for name in self.settings if name not in known and name not in ANEW)
         if lost:
@@ -45,7 +45,7 @@ class Like:
         parser.set_defaults(values)
 
     def joined(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Settings with the sidecar's gates, regions and guidance of signals that they do not name."""
+        """The settings, with the sidecar's gates, regions and guidance for signals that they do not name."""
         out = dict(settings)
         for option in JOINED:
             before, now = (
@@ -56,15 +56,17 @@ class Like:
         return out
 
     def check(self, settings: Mapping[str, Any], model_files: Mapping[str, str]) -> None:
-        """Raises: InputError where an input, or the model, is no longer what the clip was made from. Another
-        version of actalker is logged: it may draw other frames.
+        """Raise InputError where an input or the model is not the one from which the clip was made.
+
+        Another version of actalker is logged, since it may draw other frames.
+        model_files: the hashes of the model's files, by name.
         """
         regions = pairs(settings.get("region"), "region", "NAME=REGION")
         now = {**settings, **{f"region {name}": region for name, region in regions.items()}}
         for name, each in self.record.get("inputs", {}).items():
             path = Path(each["file"])
             if str(now.get(name)) != str(path):
-                continue  # another one is given, or the one inside the package
+                continue  # another file, or the one inside the package
             if not path.is_file() or file_hash(path) != each["hash"]:
                 what = "is not what it was when" if path.is_file() else "is not there any more;"
                 raise InputError(
@@ -82,7 +84,7 @@ class Like:
 
 
 def like_of(argv: Sequence[str]) -> str | None:
-    """The file behind `--like` on a command line, before it is parsed."""
+    """The file after `--like` on a command line that is not parsed yet."""
     for word, following in zip(argv, [*argv[1:], ""], strict=True):
         if word == "--like" or word.startswith("--like="):
             return word.partition("=")[2] or following

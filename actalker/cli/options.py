@@ -1,4 +1,4 @@
-"""What the commands' options have in common: one line for a wrong one, a config file for all of them."""
+"""Parses the options of all commands: a wrong one gives one line, and all can stand in a config file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 from argparse import ArgumentError
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
 
 import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
@@ -24,14 +23,14 @@ TYPES = {
 
 
 def new_parser(command: str, description: str) -> ArgumentParser:
-    """A parser with `--config file.yaml`."""
+    """A parser for a command's options, with `--config file.yaml`."""
     parser = ArgumentParser(prog=f"actalker {command}", description=description, exit_on_error=False)
     parser.add_argument("--config", action=ActionConfigFile, help="YAML file with any of these options")
     return parser
 
 
 def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace | None:
-    """The options; None after `--help`. Raises: InputError, one line, for wrong ones."""
+    """The options of a command line; None after `--help`. Raises: InputError, one line, for wrong ones."""
     for word, following in zip(argv, [*argv[1:], ""], strict=False):
         if word == "--config" or word.startswith("--config="):
             _check_config(parser, word.partition("=")[2] or following)
@@ -47,21 +46,24 @@ def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace | None:
 
 
 def _check_config(parser: ArgumentParser, path: str) -> None:
-    """Refuse what the parser does not: no text, nothing in it, words for a switch, a mapping for a list."""
+    """Raise InputError for config files that the parser would misread.
+
+    They are no text or empty, or have words for a switch or a mapping for a list.
+    """
     if not os.path.isfile(path):
         return  # the parser says so
     try:
         with open(path, encoding="utf-8") as file:
-            held: Any = yaml.safe_load(file)
+            content: object = yaml.safe_load(file)
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not UTF-8"
         raise InputError(f"--config {path}: cannot be read as text ({why}); give a YAML file") from None
     except (yaml.YAMLError, ValueError, RecursionError):
         return  # the parser says where
-    if not isinstance(held, Mapping):
+    if not isinstance(content, Mapping):
         raise InputError(f"--config {path}: holds no settings; write lines such as seed: 3")
     known = {option.lstrip("-").replace("-", "_"): a for a in parser._actions for option in a.option_strings}
-    for key, value in held.items():
+    for key, value in content.items():
         action = known.get(str(key))
         if action is None or value is None:
             continue
@@ -73,15 +75,18 @@ def _check_config(parser: ArgumentParser, path: str) -> None:
             raise InputError(f"--config {path}: {key} takes a list of texts; write {key}: [{meant}]")
 
 
-def _words(value: Any) -> list[str]:
-    """What a list of texts would hold in the place of a value: `{audio: 0.5}` is `audio=0.5`."""
+def _words(value: object) -> list[str]:
+    """A value as the list of texts that was meant: `{audio: 0.5}` is `audio=0.5`."""
     if isinstance(value, Mapping):
-        return [f"{name}={held}" for name, held in value.items()]
+        return [f"{name}={part}" for name, part in value.items()]
     return [word for one in value for word in _words(one)] if isinstance(value, list) else [str(value)]
 
 
 def pairs(texts: Sequence[str] | None, option: str, example: str) -> dict[str, str]:
-    """`["audio=2"]` to `{"audio": "2"}`."""
+    """Texts such as `["audio=2"]` as a mapping, `{"audio": "2"}`.
+
+    option, example: for messages. Raises: InputError for another form, and for a name that comes twice.
+    """
     out: dict[str, str] = {}
     for text in texts or []:
         name, equals, value = (part.strip() for part in text.partition("="))
@@ -94,18 +99,19 @@ def pairs(texts: Sequence[str] | None, option: str, example: str) -> dict[str, s
 
 
 def explain(message: str, options: Iterable[str], dashes: bool = True) -> str:
-    """The parser's message as one line in the words of the command line.
+    """The parser's message as one line in the terms of the command line.
 
-    dashes: whether the options' words are joined by dashes, where the parser's keys have underscores.
+    options: their names, of which the nearest is suggested.
+    dashes: whether options are written with dashes where the parser's keys have underscores.
     """
     line = " ".join(str(message).split()).rstrip(".")
-    if found := re.match(r"unrecognized arguments: (?P<word>\S+)", line):
-        word = found["word"]
+    if match := re.match(r"unrecognized arguments: (?P<word>\S+)", line):
+        word = match["word"]
         if not word.startswith("-"):
             return f"'{word[:60]}' belongs to no option; put text with spaces into quotation marks"
         return f"unknown option {word[:60]}{_nearest(word.partition('=')[0], options)}"
-    if found := re.match(r"Option '(?P<word>[^']*)' is not accepted", line):
-        name = found["word"]
+    if match := re.match(r"Option '(?P<word>[^']*)' is not accepted", line):
+        name = match["word"]
         return f"--config: unknown setting '{name[:60]}'{_nearest('--' + name.replace('_', '-'), options)}"
     wrong = re.match(r'Parser key "(?P<key>[^"]*)": (?P<why>.*)', line)
     if wrong is None:
@@ -114,14 +120,15 @@ def explain(message: str, options: Iterable[str], dashes: bool = True) -> str:
     option = "--" + (key.replace("_", "-") if dashes else key)
     if inner := re.search(r"Option '(?P<word>[^']*)' is not accepted", why):
         return f"{option}: unknown setting '{inner['word'][:60]}'"
-    given = re.search(r"(?:Given|Got) value: (?P<value>.*)", why)
-    if given is None:
+    value = re.search(r"(?:Given|Got) value: (?P<value>.*)", why)
+    if value is None:
         return f"{option}: {why[:200]}"
     kinds = dict.fromkeys(TYPES.get(kind, kind) for kind in re.findall(r"Expected a <class '(\w+)'>", why))
     wanted = " or ".join(kind for kind in kinds if kind != TYPES["NoneType"])
-    return f"{option}: '{given['value'][:60]}' cannot be used; give {wanted or 'another value'}"
+    return f"{option}: '{value['value'][:60]}' cannot be used; give {wanted or 'another value'}"
 
 
 def _nearest(option: str, options: Iterable[str]) -> str:
+    """A question that suggests the nearest option, or nothing."""
     near = get_close_matches(option, list(options), n=1, cutoff=0.5)
     return f"; did you mean {near[0]}?" if near else ""

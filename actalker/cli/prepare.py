@@ -1,6 +1,4 @@
-"""`actalker prepare SOURCE --out DIR`: clips, raw videos or a list of ids to checked, cropped training
-shards.
-"""
+"""`actalker prepare SOURCE --out DIR`: makes training shards of clips, raw videos or a list of ids."""
 
 from __future__ import annotations
 
@@ -14,12 +12,12 @@ from jsonargparse import ArgumentParser, Namespace
 from ..errors import InputError
 from .options import new_parser, parse
 
-SETTLED = {"latents", "look", "sync", "identity", "motion"}  # settings that are found out from files
+SETTLED = {"latents", "look", "sync", "identity", "motion"}  # settings that follow from files
 SIZES = {"K": 10, "M": 20, "G": 30, "T": 40}
 
 
 def run(argv: Sequence[str]) -> int:
-    """Prepare what is missing; a second start goes on."""
+    """Prepare the clips that are missing; print a summary, and the path of the manifest."""
     words = list(argv)
     merging = bool(words) and words[0] == "merge" and not Path("merge").exists()
     parser = _parser()
@@ -36,6 +34,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _parser() -> ArgumentParser:
+    """The options of `prepare`."""
     from ..data.prepare.settings import PrepareConfig
 
     p = new_parser(
@@ -81,6 +80,7 @@ def _parser() -> ArgumentParser:
 
 
 def _prepare(options: Namespace, words: Sequence[str], merging: bool) -> int:
+    """Run `prepare` with parsed options. words: the command line; merging: only join what shards made."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -97,7 +97,7 @@ def _prepare(options: Namespace, words: Sequence[str], merging: bool) -> int:
     out = Path(options.out)
     request = Request(
         source=Path(options.source),
-        videos=None if options.videos is None else Path(options.videos),
+        videos=_path(options.videos),
         engine=options.engine,
         workers=_workers(options.workers),
         address=options.address,
@@ -109,10 +109,10 @@ def _prepare(options: Namespace, words: Sequence[str], merging: bool) -> int:
     )
     models = ModelChoices(
         finder=options.finder,
-        face_model=None if options.face_model is None else Path(options.face_model),
-        syncnet=None if options.syncnet is None else Path(options.syncnet),
+        face_model=_path(options.face_model),
+        syncnet=_path(options.syncnet),
         sync=options.sync,
-        arcface=None if options.arcface is None else Path(options.arcface),
+        arcface=_path(options.arcface),
         latents=options.latents,
         device=options.device,
         motion=options.motion,
@@ -140,37 +140,42 @@ def _prepare(options: Namespace, words: Sequence[str], merging: bool) -> int:
     return 0
 
 
+def _path(text: str | None) -> Path | None:
+    """The path of an option that may be left out."""
+    return None if text is None else Path(text)
+
+
 def _settings(options: Namespace) -> dict[str, Any]:
+    """The options that are fields of `PrepareConfig`."""
     from ..data.prepare.settings import PrepareConfig
 
     names = [name for name in PrepareConfig.__dataclass_fields__ if name not in SETTLED]
     return {name: getattr(options, name) for name in names}
 
 
-def _workers(given: int | None) -> int:
+def _workers(number: int | None) -> int:
+    """How many clips are prepared at once; None: as many as there are cores, where the system tells."""
     import os
 
-    return (
-        given
-        if given is not None
-        else len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else 1
-    )
+    if number is not None:
+        return number
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
 
 def _part(text: str | None) -> tuple[int, int] | None:
+    """i and n of `i/n`. Raises: InputError for another text."""
     if text is None:
         return None
-    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
-    if found is None or not int(found[1]) < int(found[2]):
+    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+    if match is None or not int(match[1]) < int(match[2]):
         raise InputError(f"--shard {text}: write i/n with i from 0 to n - 1, for example 0/4")
-    return int(found[1]), int(found[2])
+    return int(match[1]), int(match[2])
 
 
 def _bytes(text: str) -> int:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)i?B?", text.strip(), re.IGNORECASE)
-    size = 0 if found is None else int(float(found[1]) * 2 ** SIZES.get(found[2].upper(), 0))
+    """A size such as `4G` in bytes. Raises: InputError for another text, and below 256M."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)i?B?", text.strip(), re.IGNORECASE)
+    size = 0 if match is None else int(float(match[1]) * 2 ** SIZES.get(match[2].upper(), 0))
     if size < 1 << 28:
         raise InputError(f"--memory {text}: write a size of 256M or more, for example 4G")
     return size

@@ -1,4 +1,4 @@
-"""The bar that a run shows."""
+"""The progress bar of a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from ..pipeline.plan import Plan
 
 
 class progress:
-    """One bar with the time left, on a terminal. Its value is called after every denoiser call."""
+    """A progress bar with the time left, shown on a terminal.
+
+    Its value in a `with` is a function to call after every denoiser call. clips: how many clips of this plan
+    the bar counts.
+    """
 
     def __init__(
         self, plan: Plan, disable: bool = False, clips: int = 1, desc: str = "denoising", leave: bool = False

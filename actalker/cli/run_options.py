@@ -17,11 +17,11 @@ from ..signals.signal import SIGNALS
 from .options import pairs
 
 PLAIN = (str, int, float, bool)
-STARTS = "starts"  # the field that each signal has an option of its own for
+STARTS = "starts"  # a field that has one option for each signal
 
 
 def add_signals(parser: ArgumentParser) -> None:
-    """`--audio`, `--audio-start` and so on, of every signal of the table."""
+    """Add `--audio`, `--audio-start` and so on, for every signal of the table."""
     for name, signal in SIGNALS.items():
         parser.add_argument(f"--{name}", type=str | None, default=None, help=signal.help)
         if signal.start:
@@ -29,7 +29,7 @@ def add_signals(parser: ArgumentParser) -> None:
 
 
 def add_run_options(parser: ArgumentParser) -> None:
-    """An option for every field of `RunOptions`."""
+    """Add an option for every field of `RunOptions`."""
     helps = {p.arg_name: p.description for p in parse_from_object(RunOptions).params}
     kinds = get_type_hints(RunOptions)
     for option in fields(RunOptions):
@@ -50,8 +50,8 @@ def add_run_options(parser: ArgumentParser) -> None:
 
 
 def run_options(settings: Mapping[str, Any]) -> RunOptions:
-    """The options of a command line's settings. Raises: InputError for values that cannot be used."""
-    values: dict[str, Any] = {
+    """The `RunOptions` of a command line's settings. Raises: InputError for values that cannot be used."""
+    values = {
         option.name: settings[option.name]
         for option in fields(RunOptions)
         if option.name != STARTS and "option" not in option.metadata
@@ -68,24 +68,25 @@ def run_options(settings: Mapping[str, Any]) -> RunOptions:
     )
 
 
-def _type(kind: Any, option: Field) -> Any:
-    """What the parser reads: plain types, and nothing where that is the default."""
+def _type(kind: type | UnionType, option: Field) -> type | UnionType:
+    """The type that the parser reads: plain types, and None where that is the default."""
     parts = get_args(kind) if isinstance(kind, UnionType) else (kind,)
     plain = [part for part in parts if part in PLAIN]
-    out = plain[0]
+    out: type | UnionType = plain[0]
     for part in plain[1:]:
         out = out | part
     return out | None if NoneType in parts and option.default is None else out
 
 
 def _sentence(text: str) -> str:
-    """A docstring as the help of an option: one line that begins small and ends without a full stop."""
+    """A docstring as help of an option: one line that begins in lower case and ends without a full stop."""
     line = " ".join(text.split()).rstrip(".")
     first = line.split(" ", 1)[0]
     return line if first.isupper() else line[:1].lower() + line[1:]
 
 
 def _number(where: str, text: str) -> float:
+    """A text as a number. Raises: InputError that begins with `where`."""
     try:
         return float(text)
     except ValueError:

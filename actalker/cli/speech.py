@@ -1,4 +1,4 @@
-"""`actalker speech --out FOLDER`: speech of text-to-speech engines, with phone times, to learn lips from."""
+"""`actalker speech --out FOLDER`: makes speech by text-to-speech engines, with the times of its phones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def run(argv: Sequence[str]) -> int:
-    """Make what the folder lacks; a second start goes on. Print a table of voices."""
+    """Make the speech that the folder lacks; print a table of voices."""
     p = new_parser(
         "speech", "Speech of the text-to-speech engines on this machine, with the times of its phones."
     )
@@ -61,14 +61,14 @@ def run(argv: Sequence[str]) -> int:
     finally:
         if bar.tasks[0].total is not None:
             bar.stop()
-    made = bar.tasks[0].total is not None
+    complete = bar.tasks[0].total is None
     print("\n".join(table(index["parts"])))
-    print(options.out if made else f"{options.out}: is whole already; nothing was made")
+    print(f"{options.out}: is whole already; nothing was made" if complete else options.out)
     return 0
 
 
 def table(parts: Sequence[PartIndex]) -> list[str]:
-    """A row for each voice, or each language of an engine with many."""
+    """The lines of a table with a row for each voice, or for each language of an engine with many voices."""
     rows = [("engine", "voices", "language", "seconds", "use", "licence")]
     for part in parts:
         use = "held out" if part["held"] else "training"
@@ -78,8 +78,8 @@ def table(parts: Sequence[PartIndex]) -> list[str]:
             rows.append(
                 (part["engine"], voices, row["language"], f"{row['seconds']:.0f}", use, row["licence"])
             )
-    for use, held in (("training", False), ("held out", True)):
-        seconds = sum(part["seconds"] for part in parts if part["held"] is held)
+    for use, held_out in (("training", False), ("held out", True)):
+        seconds = sum(part["seconds"] for part in parts if part["held"] is held_out)
         rows.append(("all", "", "", f"{seconds:.0f}", use, ""))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [

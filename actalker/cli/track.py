@@ -1,4 +1,4 @@
-"""`actalker track VIDEO --out TAKE.csv`: the motion of the head in a video, as Live Link Face writes it."""
+"""`actalker track VIDEO --out TAKE.csv`: writes the motion of the head in a video as Live Link Face does."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ..provenance import check_writable
 from .options import new_parser, parse
 
 log = logging.getLogger("actalker")
-LARGEST = 1920  # pixels of a frame's longer side that are looked at
-DOUBTFUL = 0.5  # confidence
+LARGEST = 1920  # pixels of a frame's longer side at most
+DOUBTFUL = 0.5  # confidence, below which a frame is reported
 
 
 def run(argv: Sequence[str]) -> int:
-    """Write one take; print what was found, and its path."""
+    """Write one take; print its length, and its path."""
     p = new_parser("track", "Writes the motion of the head in a video as a take of Live Link Face.")
     p.add_argument("video", type=str, help="video of a face; the largest is followed")
     p.add_argument("--out", type=str, required=True, help="the take, .csv")
@@ -42,11 +42,11 @@ def run(argv: Sequence[str]) -> int:
     from ..media.video import probe, timed_frames
     from ..provenance import whole_file
 
-    held = probe(options.video)
+    total = probe(options.video).frames
 
     def frames() -> Iterator[tuple[float, np.ndarray]]:
-        given = timed_frames(options.video, LARGEST)
-        for start, picture in shown(given, "tracking", held.frames, disable=not sys.stderr.isatty()):
+        timed = timed_frames(options.video, LARGEST)
+        for start, picture in shown(timed, "tracking", total, disable=not sys.stderr.isatty()):
             yield float(start), picture
 
     model = None if options.face_model is None else Path(options.face_model)

@@ -1,4 +1,4 @@
-"""`actalker train fit --config FILE`: Lightning's command line over our module and data."""
+"""`actalker train fit --config FILE`: trains by Lightning's command line, with our module and data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .train_words import SUBCOMMANDS, check_words, usage
 
 
 def run(argv: Sequence[str]) -> int:
-    """Train, validate, test or predict. Everything is an option: `actalker train fit --help`."""
+    """Train, validate, test or predict; `actalker train fit --help` lists the options."""
     if argv and argv[0] in ("-h", "--help"):
         print(usage())
         return 0
@@ -37,7 +37,7 @@ def run(argv: Sequence[str]) -> int:
         from lightning.pytorch.utilities import rank_zero_only
 
         if rank_zero_only.rank:
-            return 0  # the first process tells
+            return 0  # the first process prints it
         print(end, file=sys.stderr)
         return 128 + end.number
     except SystemExit as stop:  # LightningCLI ends the process itself after --help, Lightning after Ctrl-C
@@ -48,7 +48,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _without_worker(text: str) -> str:
-    """What a data worker's error says, without the traceback that torch passes it on with."""
+    """The message of a data worker's error, without the traceback that torch adds to it."""
     if not text.startswith("Caught InputError in DataLoader worker"):
         return text
     return text.strip().rpartition("InputError: ")[2]

@@ -1,6 +1,6 @@
-"""The words after `actalker train`, checked before Lightning is imported, which alone takes seconds.
+"""Checks the words after `actalker train` before Lightning is imported, which alone takes seconds.
 
-Only what is wrong for certain is refused: the command, files that are missing, options of groups whose names
+Only certain mistakes are refused: an unknown command, missing files, unknown options of groups whose names
 can be read from the source of their class. Everything else is left to the parser.
 """
 
@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -25,7 +24,17 @@ SUBCOMMANDS = {
     "test": "test/* of a checkpoint: losses on held-out clips",
     "predict": "clips of a checkpoint, as videos in the run's folder",
 }
-OWN = ("run", "steps", "overwrite", "threads", "plan", "seed_everything", "config", "print_config", "help")
+OPTIONS = (
+    "run",
+    "steps",
+    "overwrite",
+    "threads",
+    "plan",
+    "seed_everything",
+    "config",
+    "print_config",
+    "help",
+)
 TRAINING = Path(__file__).parent.parent / "training"
 CALLS = {  # arguments of Trainer.fit and its like
     "fit": ("ckpt_path", "weights_only"),
@@ -36,7 +45,7 @@ CALLS = {  # arguments of Trainer.fit and its like
 
 
 def usage() -> str:
-    """What `actalker train --help` prints."""
+    """The text of `actalker train --help`."""
     rows = [f"  {name:10s} {what}" for name, what in SUBCOMMANDS.items()]
     return "\n".join(
         [
@@ -57,7 +66,7 @@ def usage() -> str:
 
 
 def check_words(words: Sequence[str]) -> None:
-    """Raises: InputError, one line, for what is certainly wrong."""
+    """Raise InputError, one line, for words that are certainly wrong."""
     if not words:
         raise InputError("say what to do: actalker train fit --config FILE; see actalker train --help")
     if words[0].startswith("-"):  # options before the command are the parser's
@@ -66,17 +75,17 @@ def check_words(words: Sequence[str]) -> None:
         command = one_of(words[0], SUBCOMMANDS, "actalker train: command")
     except InputError as error:
         raise InputError(f"{error}; see actalker train --help") from None
-    given = dict(_pairs(words[1:]))
-    held: dict[str, Any] = {}
+    options = dict(_pairs(words[1:]))
+    configs: dict[str, object] = {}
     for name, value in _pairs(words[1:]):
         if name in ("config", "c"):
-            held |= _flat(_settings(value))
+            configs |= _flat(_settings(value))
     known = _known(command)
-    for name, dashed in [*((name, False) for name in held), *((name, True) for name in given)]:
+    for name, dashed in [*((name, False) for name in configs), *((name, True) for name in options)]:
         _check_name(name, known, command, dashed)
-    if {"help", "print_config"} & {name.partition(".")[0] for name in given} or "-h" in words:
+    if {"help", "print_config"} & {name.partition(".")[0] for name in options} or "-h" in words:
         return
-    values = {**held, **given}
+    values = {**configs, **options}
     path = values.get("ckpt_path")
     if isinstance(path, str) and _local(path) and path not in ("last", "last-if-any", "best", "hpc", "null"):
         _need(path, "no such checkpoint; check the path of --ckpt_path")
@@ -86,37 +95,40 @@ def check_words(words: Sequence[str]) -> None:
 
 
 def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Options and their values; a switch has the value of the next word, which nobody asks for."""
+    """Options and their values; that of a switch is the next word, which is not used."""
     for word, following in zip(words, [*words[1:], ""], strict=False):
         if word.startswith("--") and len(word) > 2 or word == "-c":
             name, equals, value = word.lstrip("-").partition("=")
             yield name.rstrip("+"), value if equals else following
 
 
-def _settings(path: str) -> Mapping[str, Any]:
+def _settings(path: str) -> Mapping[str, object]:
+    """The settings of a config, a YAML file or JSON text. Raises: InputError where there are none."""
     if not path.lstrip().startswith("{") and not os.path.isfile(path):
         raise InputError(f"--config {path}: no such file; give a YAML file, such as configs/tiny.yaml")
     try:
         text = path if path.lstrip().startswith("{") else Path(path).read_text(encoding="utf-8")
-        held = yaml.safe_load(text)
+        content: object = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not UTF-8"
         raise InputError(f"--config {path}: cannot be read as text ({why}); give a YAML file") from None
     except yaml.YAMLError:
         return {}  # the parser says where, and knows more tags
-    if not isinstance(held, Mapping):
+    if not isinstance(content, Mapping):
         raise InputError(f"--config {path}: holds no settings; write lines such as seed_everything: 3")
-    return held
+    return content
 
 
-def _flat(held: Mapping[str, Any], lead: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in held.items():
+def _flat(settings: Mapping[str, object], lead: str = "") -> Iterator[tuple[str, object]]:
+    """Settings by their names with dots, `group.option`, each group itself too."""
+    for name, value in settings.items():
         yield f"{lead}{name}", value
         if isinstance(value, Mapping):
             yield from _flat(value, f"{lead}{name}.")
 
 
 def _check_name(name: str, known: Mapping[str, set[str]], command: str, dashed: bool) -> None:
+    """Raise InputError for an unknown option. dashed: it is of the command line, not of a config."""
     group, _, rest = name.partition(".")
     inner = rest.partition(".")[0]
     if name == "c" or group in known and (not known[group] or not inner or inner in {*known[group], "help"}):
@@ -134,24 +146,24 @@ def _check_name(name: str, known: Mapping[str, set[str]], command: str, dashed: 
 
 @cache
 def _known(command: str) -> dict[str, set[str]]:
-    """Groups of options, with the names in them; empty: not known."""
+    """The groups of options, with the names in each; an empty set where they are not known."""
     spec = find_spec("lightning")
     root = Path(spec.origin).parent / "pytorch" if spec is not None and spec.origin else None
     trainer = _arguments(root / "trainer/trainer.py", "Trainer") if root else set()
     saved = _arguments(root / "callbacks/model_checkpoint.py", "ModelCheckpoint") if root else set()
-    own = _arguments(TRAINING / "checkpoints.py", "LastCheckpoint")
+    last = _arguments(TRAINING / "checkpoints.py", "LastCheckpoint")
     return {
-        **{name: set() for name in (*OWN, *CALLS[command], "data")},
+        **{name: set() for name in (*OPTIONS, *CALLS[command], "data")},
         "trainer": trainer,
         "model": _arguments(TRAINING / "module.py", "TrainingModule"),
-        "checkpoint": own | saved if saved else set(),
+        "checkpoint": last | saved if saved else set(),
         "ema": _arguments(TRAINING / "averaging.py", "AverageWeights"),
         "samples": _arguments(TRAINING / "callbacks.py", "SampleVideos"),
     }
 
 
 def _arguments(file: Path, name: str) -> set[str]:
-    """The names of a class's arguments, from its source."""
+    """The names of the arguments of a class, from its source."""
     try:
         tree = ast.parse(file.read_text(encoding="utf-8"))
     except (OSError, SyntaxError):
@@ -165,9 +177,11 @@ def _arguments(file: Path, name: str) -> set[str]:
 
 
 def _local(path: str) -> bool:
+    """Whether a path is of this machine and names one file."""
     return "://" not in path and "{" not in path and not path.startswith("pipe:")
 
 
 def _need(path: str, what: str) -> None:
+    """Raise InputError where nothing is at the path; what: the end of the message."""
     if not os.path.exists(os.path.expanduser(path)):
         raise InputError(f"{path}: {what}")
