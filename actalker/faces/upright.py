@@ -2,8 +2,8 @@
 
 The landmarker also fits an upright face to one that stands on its head, with a small roll. So the face is
 measured in all four quarter turns of the picture. The detector, which has learnt upright faces, gives its
-best score to the turn in which the face is nearest to upright; measurements that agree with that one are
-averaged.
+best score to the turn in which the face is nearest to upright.
+Measurements that agree with that one are averaged.
 
 Angles: degrees, counter-clockwise, of the face in the picture; 0 is upright.
 """

@@ -251,8 +251,7 @@ def tokens_in_order(
 ) -> tuple[Tensor, Tensor | None]:
     """The tokens at the steps of every order, after the convolution if there is one.
 
-    Returns: (l, g, e), and the convolution's tail for the frames to come, (s, q - 1, e), or None if not asked
-    for.
+    Returns: (l, g, e), and the convolution's tail for the frames to come, (s, q - 1, e), or None.
     """
     steps = tokens[order]  # (g, l, e)
     if conv is None:

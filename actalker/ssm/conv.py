@@ -36,8 +36,7 @@ def causal_conv(
         lengths: steps of each sequence, of sum l.
         tail: the steps before each sequence's first; None: zeros.
         silu: return y · sigmoid(y), computed before y is rounded to the dtype of x.
-    Returns: (l, e) in the dtype of x. On CUDA by the `causal_conv1d` package, where it runs and there is no
-        tail.
+    Returns: (l, e) in the dtype of x. Without a tail, CUDA uses the package `causal_conv1d` if it runs there.
     Raises: InputError for complex and whole numbers.
     """
     check_real("convolution", {"x": x, "weight": weight, "bias": bias, "tail": tail})

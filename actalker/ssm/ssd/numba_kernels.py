@@ -10,8 +10,8 @@ chunk (Dao & Gu 2024, section 6, S the state before it, a the decays):
 
 Letters: s sequence, t step in the order of the scan, k step in a chunk, i state, v vector of a head. x_0 is
 where a sequence's rows of x start, x_k scratch with one row a step of the chunk; a T at the end: with one
-row a state or a channel, and the chunk's steps side by side. What is not `Rows` is an address; all sizes are
-bytes.
+row a state or a channel, and the chunk's steps side by side.
+What is not `Rows` is an address; all sizes are bytes.
 """
 
 from __future__ import annotations
