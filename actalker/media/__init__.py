@@ -1,17 +1,16 @@
 """Pictures, sound and video: files to arrays and back."""
 
-from .image import read_image, write_png
-from .sound import Sound, read_sound
-from .video import VideoInfo, probe, read_frames
-from .writer import VideoWriter
+from ..extras import late
 
-__all__ = [
-    "Sound",
-    "VideoInfo",
-    "VideoWriter",
-    "probe",
-    "read_frames",
-    "read_image",
-    "read_sound",
-    "write_png",
-]
+_PUBLIC = {
+    "Sound": "sound",
+    "VideoInfo": "video",
+    "VideoWriter": "writer",
+    "probe": "video",
+    "read_frames": "video",
+    "read_image": "image",
+    "read_sound": "sound",
+    "write_png": "image",
+}
+__all__ = [*_PUBLIC]
+__getattr__ = late(__name__, _PUBLIC)  # so that pictures are read without importing PyAV
