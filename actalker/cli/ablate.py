@@ -148,8 +148,9 @@ def _shipped(options: Any, command: str) -> int:
     from ..evaluation.targets.clips import clips
     from ..evaluation.targets.given import lengths, sitters, voices
     from ..evaluation.targets.makers import TRUTH
-    from ..evaluation.targets.report import columns, lines, markdown, write_targets
+    from ..evaluation.targets.report import VARIANTS, columns, lines, markdown, shown_of, write_targets
     from ..evaluation.targets.seen import count, see
+    from ..evaluation.targets.variants import compare, compared_table, variants
 
     spoken: Any = []
     long: Any = None
@@ -168,9 +169,12 @@ def _shipped(options: Any, command: str) -> int:
     models.append(TRUTH)
     with _counted(count(models, made), "clips") as tick:
         kept = see(models, made, folder, workers, tick)
-    rows = lines(models, kept, made, acted)
-    path = write_targets(folder, command, models, made, rows)
+    shown = shown_of(models, kept, made, acted)
+    rows, compared = lines(shown), compare(variants(models), shown)
+    path = write_targets(folder, command, models, made, rows, compared)
     print(markdown(rows, columns(models)))
+    if compared:
+        print(f"{VARIANTS}\n\n{compared_table(compared)}")
     print(path)
     return 0
 

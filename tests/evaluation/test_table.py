@@ -49,6 +49,10 @@ def acted(seed: int) -> list[dict]:
                 "phrases": {s: (rng.random(3) < 0.7).tolist() for s in performances.SETTINGS},
                 "monotone": {s: bool(rng.random() < 0.8) for s in SIGNALS if rng.random() < 0.9},
                 "r": {name: float(rng.random()) for name in performances.GROUPS},
+                "conflict": {
+                    region: {"alone": float(rng.random()), "beside": float(rng.random())}
+                    for region in ("mouth", "upper")
+                },
             }
         )
     return out
@@ -74,7 +78,8 @@ def rows(tmp_path):
         for m, model in enumerate((seen.REAL, *MODELS)):
             if model != seen.REAL or clip.use in ("real", "driver"):
                 readings[model, clip.use, clip.number] = reading(clip, 10 * k + m)
-    return report.lines(MODELS, readings, clips, {m: acted(k) for k, m in enumerate(MODELS) if m != "direct"})
+    performed = {m: acted(k) for k, m in enumerate(MODELS) if m != "direct"}
+    return report.lines(report.shown_of(MODELS, readings, clips, performed))
 
 
 def test_the_table_is_printed_as_ever(rows):

@@ -147,7 +147,8 @@ def test_rows_hold_what_was_seen_and_whether_it_is_enough(tmp_path):
         ("direct", "driver", 0): read(100, shapes=0.9 * moves + 0.02 * rng.normal(size=moves.shape)),
         ("new", "closing", 0): read(50, change=np.array([5.0, 0.05, 0.25])),
     }
-    rows = {row.what: row for row in report.lines(["new", "old", "direct"], kept, [clip, film, pair], {})}
+    shown = report.shown_of(["new", "old", "direct"], kept, [clip, film, pair], {})
+    rows = {row.what: row for row in report.lines(shown)}
     row = rows["unseen voices: closed at p b m"]
     assert row.values["new"].value == 1 and row.met and row.values["new"].count == 10
     assert np.isnan(row.values["direct"].value) and row.values["old"].value < 0.8
@@ -307,7 +308,7 @@ def test_groups_of_numbers_agree_where_they_move():
 def test_performances_under_gates():
     data = PerformanceDataset(PerformanceConfig(performances.SEED, 50, 2.0), 2)
     batch = collate([data[0]])
-    told = performances.measure(None, batch, performances.phases(data, 0))
+    told = performances.measure(None, batch, performances.phases(data, 0), batch)
     assert told["errors"]["open"] == {"mouth": 0, "upper": 0}
     closed, names = told["errors"]["audio closed"], batch.names()
     part = (batch.parts[0, names.index("audio")].numpy() * weights())[:, makers.OF_MOUTH]
@@ -320,8 +321,8 @@ def test_performances_under_gates():
 def test_a_model_performs():
     data = PerformanceDataset(PerformanceConfig(performances.SEED, 14, 2.0), 1)
     batch = collate([data[0]])
-    told = performances.measure(None, batch, [])
-    fresh = performances.measure(motion_model(), batch, [])
+    told = performances.measure(None, batch, [], batch)
+    fresh = performances.measure(motion_model(), batch, [], batch)
     assert fresh["errors"]["open"]["mouth"] > 0 and set(fresh["r"]) == set(told["r"])
     assert set(fresh["monotone"]) == set(told["monotone"])
 

@@ -258,6 +258,18 @@ def monotone(shown: Shown, signal: str) -> list[float]:
     return [float(one["monotone"][signal]) for one in shown.acted if signal in one["monotone"]]
 
 
+def lost(shown: Shown, region: str) -> list[float]:
+    """What a region's signal loses in r by another signal that contradicts it, of each performance."""
+    both = (one["conflict"].get(region) for one in shown.acted)
+    return [r["alone"] - r["beside"] for r in both if r is not None]
+
+
+def beside(shown: Shown, region: str) -> list[float]:
+    """r of a region's motion with its own signal beside another that contradicts it, of each performance."""
+    both = (one["conflict"].get(region) for one in shown.acted)
+    return [r["beside"] for r in both if r is not None]
+
+
 def group(shown: Shown, name: str) -> list[float]:
     """r of a group of numbers with the truth, of each performance in which it moves."""
     return [one["r"][name] for one in shown.acted if name in one["r"]]

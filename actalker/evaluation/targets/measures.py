@@ -284,6 +284,22 @@ def _of_performances() -> Iterator[Measure]:
             f"{what}; effect in its own region at gates 0, 0.25, 0.5, 0.75, 1, each more than the one before"
         )
         yield Measure(name, grows, partial(items.monotone, signal=signal), low=0.9)
+    contradicted = (
+        f"{what}, each with the driver of another one and no script; Pearson's r of each number of the "
+        "region that moves with what its signal asks for, median within a performance"
+    )
+    for region, said in (("mouth", "lips' r with the speech"), ("upper", "upper face's r with the driver")):
+        yield Measure(
+            f"performances: {said}, speech and driver contradict",
+            f"{contradicted}, mean over them",
+            partial(items.beside, region=region),
+        )
+        yield Measure(
+            f"performances: {said}, lost by the other signal",
+            f"{contradicted}; alone less beside the other, mean over them",
+            partial(items.lost, region=region),
+            high=0.03,
+        )
     for title in performances.GROUPS:
         name = f"performances: {title}, r with what is asked for"
         yield Measure(

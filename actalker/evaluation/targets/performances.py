@@ -32,7 +32,7 @@ from ..models import model_files, model_of, settings_of, signals_of
 from ..statistics import correlation, is_monotone, median
 from .makers import CLOSED, TRUTH
 
-MEASURED = 1  # to be raised when performances are made or measured in another way
+MEASURED = 2  # to be raised when performances are made or measured in another way
 SEED, COUNT = 2_000_000, 20  # trainings begin at 0 and validate from 1,000,000 on
 SECONDS, FPS = 6.0, 25
 SETTINGS: Mapping[str, tuple[str, ...]] = {  # what is closed
@@ -62,12 +62,14 @@ class Acted(TypedDict):
 
     errors: setting -> region -> mean square difference to the truth. phrases: setting -> whether each phrase
     shows. r: group -> correlation with the truth. monotone: signal -> whether its effect grows with its gate.
+    conflict: region -> what its signal does `alone` and `beside` one that contradicts it (`conflict`).
     """
 
     errors: dict[str, dict[str, float]]
     phrases: dict[str, list[bool]]
     r: dict[str, float]
     monotone: dict[str, bool]
+    conflict: dict[str, dict[str, float]]
 
 
 @lru_cache(maxsize=1)
@@ -81,7 +83,7 @@ def act(name: str, index: int) -> Acted:
     data = _data()
     batch = collate([data[index]])
     model = None if name == TRUTH else model_of(name)
-    return measure(model, batch, phases(data, index))
+    return measure(model, batch, phases(data, index), collate([data[(index + 1) % COUNT]]))
 
 
 def phases(data: PerformanceDataset, index: int) -> list[np.ndarray]:
@@ -93,8 +95,14 @@ def phases(data: PerformanceDataset, index: int) -> list[np.ndarray]:
 
 
 @torch.no_grad()
-def measure(model: TalkingHeadModel | None, batch: Performance, phases: list[np.ndarray]) -> Acted:
-    """The numbers of one performance (a batch of one); the truth's where there is no model."""
+def measure(
+    model: TalkingHeadModel | None, batch: Performance, phases: list[np.ndarray], other: Performance
+) -> Acted:
+    """The numbers of one performance (a batch of one); the truth's where there is no model.
+
+    phases: what each phase of its script asks for, (f, 62) each. other: the performance whose driver
+    contradicts it.
+    """
     opened = gated(batch, dict.fromkeys(SIGNALS, 1.0))
     asked = truth(opened)[0].numpy()
     motions = {}
@@ -113,6 +121,7 @@ def measure(model: TalkingHeadModel | None, batch: Performance, phases: list[np.
         "phrases": shown,
         "r": agreements(motions["open"], asked),
         "monotone": _sweeps(model, batch, known),
+        "conflict": conflict(model, batch, other),
     }
 
 
@@ -155,14 +164,54 @@ def agreements(motion: np.ndarray, asked: np.ndarray) -> dict[str, float]:
     """
     out = {}
     for group, holds in GROUPS.items():
-        correlations = []
-        for k, name in enumerate(NUMBERS):
-            least = TURNS if name in CELLS and name != "tongueOut" else MOVES
-            if holds(name) and asked[:, k].std() >= least:
-                correlations.append(correlation(motion[:, k], asked[:, k]))
-        if correlations:
-            out[group] = median(correlations)
+        numbers = [k for k, name in enumerate(NUMBERS) if holds(name)]
+        value = agreement(motion, asked, numbers)
+        if value is not None:
+            out[group] = value
     return out
+
+
+def agreement(motion: np.ndarray, asked: np.ndarray, numbers: Sequence[int] | np.ndarray) -> float | None:
+    """The median correlation of motions (f, 62) over those of `numbers` that move; None where none does."""
+    correlations = []
+    for k in numbers:
+        least = TURNS if NUMBERS[k] in CELLS and NUMBERS[k] != "tongueOut" else MOVES
+        if asked[:, k].std() >= least:
+            correlations.append(correlation(motion[:, k], asked[:, k]))
+    return median(correlations) if correlations else None
+
+
+def conflict(
+    model: TalkingHeadModel | None, batch: Performance, other: Performance
+) -> dict[str, dict[str, float]]:
+    """What two signals lose by each other when they contradict: region -> r `alone` and `beside` the other.
+
+    The mouth's signal is the batch's, the upper face's is another performance's (both are batches of one).
+    In its region each is held against what it asks for, by the median of Pearson's r over the numbers that
+    move, alone and while both are open. Regions where nothing moves are left out.
+    """
+    owner = {signal.region: name for name, signal in SIGNALS.items() if signal.region in ("mouth", "upper")}
+    mixed = with_signal(batch, other, owner["upper"])
+    both = dict.fromkeys(SIGNALS, 0.0) | dict.fromkeys(owner.values(), 1.0)
+    asked = truth(gated(mixed, both))[0].numpy()
+    beside = moved(model, gated(mixed, both))
+    inside = number_regions(batch.portrait)
+    out = {}
+    for region, name in owner.items():
+        alone = moved(model, gated(mixed, {**dict.fromkeys(SIGNALS, 0.0), name: 1.0}))
+        numbers = np.flatnonzero(inside[region].numpy())
+        before, now = (agreement(one, asked, numbers) for one in (alone, beside))
+        if before is not None and now is not None:
+            out[region] = {"alone": before, "beside": now}
+    return out
+
+
+def with_signal(batch: Performance, other: Performance, name: str) -> Performance:
+    """The batch with one signal of another batch: what it asks for, and its input."""
+    k = batch.names().index(name)
+    parts, shown = batch.parts.clone(), batch.shown.clone()
+    parts[:, k], shown[:, k] = other.parts[:, k], other.shown[:, k]
+    return replace(batch, parts=parts, shown=shown, arrays={**batch.arrays, name: other.arrays[name]})
 
 
 def _sweeps(

@@ -17,9 +17,14 @@ from .items import Shown
 from .measures import FOR_DIRECT, MEASURES, READ, Measure
 from .performances import Acted
 from .seen import MEASURED, Readings
+from .variants import Compared, compared_table
 
 DRAWS = 500  # of the bootstrap
 FEWEST = 5  # items that have an interval
+VARIANTS = (
+    "Variants: means over seeds; in brackets the bootstrap 95 % interval, over seeds and items, of the "
+    "difference from the first variant (of the first, of its mean). Bold: the interval leaves out 0."
+)
 
 
 @dataclass(frozen=True)
@@ -47,24 +52,27 @@ class Line:
     hash: str
 
 
-def lines(
+def shown_of(
     models: Sequence[str],
     readings: Readings,
     clips: Sequence[Clip],
     acted: Mapping[str, Sequence[Acted]],
-) -> list[Line]:
-    """The rows for which some model has a value.
-
-    models: the measured one first. acted: model -> its performances.
-    """
+) -> dict[str, Shown]:
+    """Model -> what was seen of it. acted: model -> its performances."""
     by_use: dict[str, list[Clip]] = {}
     for clip in clips:
         by_use.setdefault(clip.use, []).append(clip)
-    out = []
+    return {model: Shown(model, readings, by_use, acted.get(model, ())) for model in models}
+
+
+def lines(shown: Mapping[str, Shown]) -> list[Line]:
+    """The rows of which some model has a value.
+
+    shown: model -> what was seen of it, the measured one first.
+    """
+    out, models = [], list(shown)
     for measure in MEASURES.values():
-        values = {
-            model: _value(measure, Shown(model, readings, by_use, acted.get(model, ()))) for model in models
-        }
+        values = {model: _value(measure, one) for model, one in shown.items()}
         if not any(value.count for value in values.values()):
             continue
         direct = values[FOR_DIRECT].value if FOR_DIRECT in values else float("nan")
@@ -124,11 +132,18 @@ def columns(models: Sequence[str]) -> dict[str, str]:
 
 
 def write_targets(
-    folder: Path, command: str, models: Sequence[str], clips: Sequence[Clip], rows: Sequence[Line]
+    folder: Path,
+    command: str,
+    models: Sequence[str],
+    clips: Sequence[Clip],
+    rows: Sequence[Line],
+    compared: Sequence[Compared] = (),
 ) -> Path:
-    """`targets.md` and `targets.json`; returns the first."""
+    """`targets.md` and `targets.json`; returns the first. compared: rows of variants, if there are any."""
     path, names = folder / "targets.md", columns(models)
     text = f"`{command}`\n\nMet is said of {names[models[0]]}.\n\n{markdown(rows, names)}"
+    if compared:
+        text += f"\n{VARIANTS}\n\n{compared_table(compared)}"
     with whole_file(path, overwrite=True) as work:
         work.write_text(text, encoding="utf-8")
     write_sidecar(
@@ -139,6 +154,7 @@ def write_targets(
             "models": list(models),
             "clips": [_told(clip) for clip in clips],
             "rows": [asdict(row) for row in rows],
+            "variants": [asdict(row) for row in compared],
         },
         overwrite=True,
     )
