@@ -18,7 +18,12 @@ EDGE = np.float32(-1e-5)  # a pixel's centre on the edge of two triangles belong
 
 
 @numba.njit(cache=True, fastmath=FINITE)
-def span(value, growth, first, last):
+def span(
+    value: np.float32,
+    growth: np.float32,
+    first: np.float32,
+    last: np.float32,
+) -> tuple[np.float32, np.float32]:
     """The range of steps within first to last over which value + step * growth is not below EDGE."""
     if growth > np.float32(1e-9):
         return max(first, (EDGE - value) / growth), last
@@ -28,7 +33,17 @@ def span(value, growth, first, last):
 
 
 @numba.njit(cache=True, fastmath=FINITE)
-def rasterise(places, nearness, triangles, x0, y0, cull, triangle, corner, near):
+def rasterise(
+    places: np.ndarray,
+    nearness: np.ndarray,
+    triangles: np.ndarray,
+    x0: int,
+    y0: int,
+    cull: np.ndarray,
+    triangle: np.ndarray,
+    corner: np.ndarray,
+    near: np.ndarray,
+) -> None:
     """Draws triangles (t, 3) into `triangle`, `corner` and `near` of a `kernels.Raster`, in place.
 
     x0, y0: where its box begins. places (n, 2): the vertices, pixels; nearness (n,): 1 / depth; cull (t,)
@@ -79,7 +94,15 @@ def rasterise(places, nearness, triangles, x0, y0, cull, triangle, corner, near)
 
 
 @numba.njit(cache=True, fastmath=FINITE)
-def interpolate(triangle, corner, near, triangles, nearness, values, out):
+def interpolate(
+    triangle: np.ndarray,
+    corner: np.ndarray,
+    near: np.ndarray,
+    triangles: np.ndarray,
+    nearness: np.ndarray,
+    values: np.ndarray,
+    out: np.ndarray,
+) -> None:
     """Writes vertices' values (n, c) at a raster's pixels into out (h, w, c), correct in perspective."""
     h, w = triangle.shape
     for i in range(h):
@@ -97,7 +120,7 @@ def interpolate(triangle, corner, near, triangles, nearness, values, out):
 
 
 @numba.njit(cache=True, fastmath=FINITE)
-def bilinear(image, places, out):
+def bilinear(image: np.ndarray, places: np.ndarray, out: np.ndarray) -> None:
     """Reads an image (H, W, c) at places (m, 2), pixels, clamped to the border, into out (m, c)."""
     height, width, channels = image.shape
     for n in range(len(places)):
@@ -112,7 +135,7 @@ def bilinear(image, places, out):
 
 
 @numba.njit(cache=True, fastmath=FINITE)
-def normals(vertices, triangles, out):
+def normals(vertices: np.ndarray, triangles: np.ndarray, out: np.ndarray) -> None:
     """Adds the triangles' normals, weighted by area, to their vertices in out (n, 3): not of unit length."""
     for t in range(len(triangles)):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
@@ -134,7 +157,7 @@ def normals(vertices, triangles, out):
 
 
 @numba.njit(cache=True, fastmath=FINITE)
-def areas(places, triangles, out):
+def areas(places: np.ndarray, triangles: np.ndarray, out: np.ndarray) -> None:
     """Writes the triangles' areas on screen, negative where they face the camera, into out (t,)."""
     for t in range(len(triangles)):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
@@ -145,7 +168,13 @@ def areas(places, triangles, out):
 
 
 @numba.njit(cache=True, fastmath=FINITE)
-def unstretched(places, triangles, areas, most, out):
+def unstretched(
+    places: np.ndarray,
+    triangles: np.ndarray,
+    areas: np.ndarray,
+    most: np.ndarray,
+    out: np.ndarray,
+) -> None:
     """Multiplies out (n,), 1 / triangles at a vertex, by the number of them that have not stretched.
 
     See `kernels.unstretched`. areas (t,): of the triangles before; most (t,): times that they may have grown.

@@ -18,14 +18,14 @@ LASHES = np.float32(11.0)  # number of a lower lid's lashes from its middle to i
 
 
 @numba.njit(cache=True, fastmath=FINITE, inline="always")
-def step(x, low, high):
+def step(x: np.float32, low: np.float32, high: np.float32) -> np.float32:
     """0 below low, 1 above high, a smooth cubic between."""
     t = min(max((x - low) / (high - low), ZERO), ONE)
     return t * t * (np.float32(3) - np.float32(2) * t)
 
 
 @numba.njit(cache=True, fastmath=FINITE)
-def mask_at(masks, x, y, channel):
+def mask_at(masks: np.ndarray, x: np.float32, y: np.float32, channel: int) -> np.float32:
     """One channel of masks (h, w, c), read bilinearly at x, y in its own pixels; 0 outside."""
     height, width = masks.shape[:2]
     x, y = x - HALF, y - HALF
@@ -39,7 +39,7 @@ def mask_at(masks, x, y, channel):
 
 
 @numba.njit(cache=True, fastmath=FINITE)
-def cubic(t):
+def cubic(t: np.float32) -> tuple[np.float32, np.float32, np.float32, np.float32]:
     """Weights of four neighbours at t in [0, 1) between the middle two (Keys, a = -1)."""
     s = ONE - t
     a, b, c = np.float32(-1.0), np.float32(2.0), np.float32(1.0)
@@ -47,7 +47,11 @@ def cubic(t):
 
 
 @numba.njit(cache=True, fastmath=FINITE)
-def photograph_at(image, x, y):
+def photograph_at(
+    image: np.ndarray,
+    x: np.float32,
+    y: np.float32,
+) -> tuple[np.float32, np.float32, np.float32]:
     """RGB of an image (H, W, 3) in [0, 1], read by the cubic at x, y, clamped to the border."""
     height, width = image.shape[:2]
     x = min(max(x - HALF, ZERO), np.float32(width - 1))
@@ -73,7 +77,7 @@ def photograph_at(image, x, y):
 
 
 @numba.njit(cache=True, fastmath=FINITE)
-def shade(kind, reach, out):
+def shade(kind: np.ndarray, reach: np.ndarray, out: np.ndarray) -> None:
     """Writes the shadow of lips and lids into out (h, w), which is 1; see `kernels.shade`.
 
     It falls from above and, more weakly, from all sides.
@@ -116,32 +120,32 @@ def shade(kind, reach, out):
 
 @numba.njit(cache=True, fastmath=FINITE)
 def paint(
-    triangle,
-    corner,
-    near,
-    triangles,
-    kinds,
-    nearness,
-    values,
-    x0,
-    y0,
-    image,
-    masks,
-    mx,
-    my,
-    eyes,
-    tables,
-    still,
-    shadow,
-    grain,
-    cheek,
-    lash,
-    alpha,
-    colour,
-    source,
-    weight,
-    kind,
-):
+    triangle: np.ndarray,
+    corner: np.ndarray,
+    near: np.ndarray,
+    triangles: np.ndarray,
+    kinds: np.ndarray,
+    nearness: np.ndarray,
+    values: np.ndarray,
+    x0: int,
+    y0: int,
+    image: np.ndarray,
+    masks: np.ndarray,
+    mx: np.float32,
+    my: np.float32,
+    eyes: np.ndarray,
+    tables: np.ndarray,
+    still: np.ndarray,
+    shadow: np.ndarray,
+    grain: np.ndarray,
+    cheek: np.ndarray,
+    lash: np.ndarray,
+    alpha: np.ndarray,
+    colour: np.ndarray,
+    source: np.ndarray,
+    weight: np.ndarray,
+    kind: np.ndarray,
+) -> None:
     """Writes alpha, colour, source and weight of a `FaceLayer`; see `kernels.paint` and its `Paint`.
 
     triangle, corner, near: of the raster. nearness (n,): 1 / depth. x0, y0: where its box begins; mx, my:
@@ -286,7 +290,18 @@ def paint(
 
 
 @numba.njit(cache=True, fastmath=FINITE)
-def soften(kind, near, source, x0, y0, colour, alpha, out, out_alpha, weight):
+def soften(
+    kind: np.ndarray,
+    near: np.ndarray,
+    source: np.ndarray,
+    x0: int,
+    y0: int,
+    colour: np.ndarray,
+    alpha: np.ndarray,
+    out: np.ndarray,
+    out_alpha: np.ndarray,
+    weight: np.ndarray,
+) -> None:
     """Blends pixels at edges with their neighbours (1 2 1 both ways).
 
     It reads colour and alpha and writes out and out_alpha, which begin as copies of them. Edges are borders

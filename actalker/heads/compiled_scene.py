@@ -20,7 +20,7 @@ SHARP = (
 
 
 @numba.njit(cache=True, fastmath=FINITE)
-def _at(grid, y, x, c):
+def _at(grid: np.ndarray, y: np.float32, x: np.float32, c: int) -> np.float32:
     """Channel c of a grid (h, w, k), read bilinearly at a place in its cells (centres at .5), clamped."""
     h, w = grid.shape[:2]
     v = min(max(y - F(0.5), F(0)), F(h - 1))
@@ -34,7 +34,7 @@ def _at(grid, y, x, c):
 
 
 @numba.njit(cache=True, fastmath=FINITE)
-def fill(image, maps, step):
+def fill(image: np.ndarray, maps: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
     """The filled image (h, w, 3) uint8 and the fill's share (h, w); see `kernels.fill`."""
     h, w = image.shape[:2]
     out = image.copy()
@@ -64,7 +64,7 @@ def fill(image, maps, step):
 
 
 @numba.njit(cache=True, fastmath=FINITE)
-def inverse(nodes, moved, step):
+def inverse(nodes: np.ndarray, moved: np.ndarray, step: int) -> np.ndarray:
     """The places (r, c, 2) whose content lies at the nodes after they moved; see `kernels.inverse`."""
     rows, columns = nodes.shape[:2]
     out = nodes.copy()
@@ -101,7 +101,13 @@ def inverse(nodes, moved, step):
 
 
 @numba.njit(cache=True, fastmath=FINITE)
-def _cubic(picture, i, j, a, b):
+def _cubic(
+    picture: np.ndarray,
+    i: int,
+    j: int,
+    a: np.float32,
+    b: np.float32,
+) -> tuple[np.float32, np.float32, np.float32]:
     """RGB in [0, 255] between pixels (i, j) and (i + 1, j + 1), a share a down and b to the right (Keys)."""
     height, width = picture.shape[:2]
     one, k = F(1.0), F(SHARP)
@@ -136,27 +142,27 @@ def _cubic(picture, i, j, a, b):
 
 @numba.njit(cache=True, fastmath=FINITE)
 def compose(
-    frame,
-    picture,
-    plate,
-    share,
-    sources,
-    step,
-    pad,
-    cells,
-    middle,
-    bounds,
-    x0,
-    y0,
-    alpha,
-    colour,
-    source,
-    weight,
-    kind,
-    calm,
-    ax,
-    ay,
-):
+    frame: np.ndarray,
+    picture: np.ndarray,
+    plate: np.ndarray,
+    share: np.ndarray,
+    sources: np.ndarray,
+    step: int,
+    pad: int,
+    cells: np.ndarray,
+    middle: np.ndarray,
+    bounds: tuple[int, int, int, int],
+    x0: int,
+    y0: int,
+    alpha: np.ndarray,
+    colour: np.ndarray,
+    source: np.ndarray,
+    weight: np.ndarray,
+    kind: np.ndarray,
+    calm: np.float32,
+    ax: int,
+    ay: int,
+) -> None:
     """Draws the ground, the sheet over it and the face over both into `frame` (H, W, 3) uint8, in place.
 
     The frame holds the photograph. See `kernels.Behind` and `kernels.compose`. x0, y0: where the scene's box
