@@ -142,8 +142,10 @@ class StepEnd:
 class Observer:
     """Called after each step. It may replace the latents and may end sampling; this one does neither."""
 
-    stopped = False
-    """Whether sampling ends here; the latents are then returned as they are."""
+    @property
+    def stopped(self) -> bool:
+        """Whether sampling ends here; the latents are then returned as they are."""
+        return False
 
     def step_end(self, end: StepEnd) -> Tensor:
         """Return the latents that sampling continues with."""

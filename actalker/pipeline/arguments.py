@@ -1,4 +1,7 @@
-"""Names of arguments: unknown ones are told with the nearest, and diffusers' with our way."""
+"""Checks of argument names: the error for an unknown one says what to give instead.
+
+That is the nearest name, or for an argument of diffusers what takes its place here.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,7 @@ SAVE = {
 }
 
 
-ATTRIBUTES = {  # of diffusers' pipelines, and where they are here
+ATTRIBUTES = {  # attributes of diffusers' pipelines, and where they are here
     "unet": "it is pipe.model.network",
     "transformer": "it is pipe.model.network",
     "vae": "it is pipe.model.codec",
@@ -81,13 +84,14 @@ ATTRIBUTES = {  # of diffusers' pipelines, and where they are here
 
 
 class UnknownArgument(InputError, TypeError):
-    """An argument that a function does not take: a mistake of the user's, and Python's TypeError."""
+    """An argument that the function does not take. It is a TypeError too, as Python raises."""
 
 
 def named(elsewhere: Mapping[str, str]) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """A function that tells of unknown arguments what to give instead.
+    """Decorate a function so that an unknown keyword argument raises UnknownArgument with a suggestion.
 
-    elsewhere: what other programs call arguments -> our way. The function's signature stays as it is.
+    elsewhere: argument names of other programs -> what to give instead.
+    The function's signature stays as it is.
     """
 
     def wrap(function: Callable[P, R]) -> Callable[P, R]:
@@ -96,10 +100,10 @@ def named(elsewhere: Mapping[str, str]) -> Callable[[Callable[P, R]], Callable[P
 
         @wraps(function)
         def checked(*args: P.args, **options: P.kwargs) -> R:
-            names = [*known, *_of_signals()] if hasattr(function, "run_options") else known
-            wrong = [_told(name, names, elsewhere) for name in options if name not in names]
-            if wrong:
-                raise UnknownArgument("; ".join(wrong))
+            names = [*known, *_signal_arguments()] if hasattr(function, "run_options") else known
+            messages = [_message(name, names, elsewhere) for name in options if name not in names]
+            if messages:
+                raise UnknownArgument("; ".join(messages))
             return function(*args, **options)
 
         return checked
@@ -108,20 +112,23 @@ def named(elsewhere: Mapping[str, str]) -> Callable[[Callable[P, R]], Callable[P
 
 
 def run_options(function: Callable[P, R]) -> Callable[P, R]:
-    """Shows fields of `RunOptions`, and starts of signals, in the place of a function's `**changes`."""
+    """Decorate a function so that its signature lists the options of a run in place of `**changes`.
+
+    They are the fields of `RunOptions`, and a `NAME_start` for every signal that has one.
+    """
     signature = inspect.signature(function)
     keyword = inspect.Parameter.KEYWORD_ONLY
     shown = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-    given = {p.name for p in shown}
+    names = {p.name for p in shown}
     options = [(f.name, _default(f), f.type) for f in fields(RunOptions)]
     options += [(f"{name}_start", 0, "str | float | Fraction") for name, s in SIGNALS.items() if s.start]
     more = [
         inspect.Parameter(name, keyword, default=default, annotation=kind)
         for name, default, kind in options
-        if name not in given
+        if name not in names
     ]
-    function.__signature__ = signature.replace(parameters=[*shown, *more])  # type: ignore[attr-defined]
-    function.run_options = True  # type: ignore[attr-defined]
+    # `inspect.signature` reads the first, `named` the second
+    vars(function).update(__signature__=signature.replace(parameters=[*shown, *more]), run_options=True)
     return function
 
 
@@ -129,12 +136,13 @@ def _default(field: Field) -> object:
     return None if field.default is MISSING else field.default
 
 
-def _of_signals() -> list[str]:
-    """Arguments for signals of the table, those that were added to it among them."""
+def _signal_arguments() -> list[str]:
+    """Names of the arguments for all signals of the table, those that a user has added among them."""
     return [*SIGNALS, *(f"{name}_start" for name, signal in SIGNALS.items() if signal.start)]
 
 
-def _told(name: str, known: list[str], elsewhere: Mapping[str, str]) -> str:
+def _message(name: str, known: list[str], elsewhere: Mapping[str, str]) -> str:
+    """What is wrong with an unknown argument, and what to give instead."""
     if name in elsewhere:
         return f"argument '{name}': {elsewhere[name]}"
     try:

@@ -1,6 +1,4 @@
-"""One portrait with another expression, turned, or looking elsewhere: what can be asked, and a sheet of
-it.
-"""
+"""Single pictures of a portrait with another expression, pose or gaze, and a sheet of examples."""
 
 from __future__ import annotations
 
@@ -26,11 +24,12 @@ INK, PAPER = (30, 30, 34), (250, 249, 246)
 
 @dataclass(frozen=True)
 class Look:
-    """What is asked of a portrait, relative to what it is.
+    """An expression, a pose and a gaze, relative to the portrait's.
 
-    coefficients: names of ARKit's or the model's -> [-1, 1.5]; a name without a side sets both. pose: yaw,
-    pitch, roll in degrees, x, y, z in cm (`HeadMotion.pose`). gaze: right and down, degrees.
-    Raises: InputError for unknown names, with the nearest, and for numbers beyond these.
+    coefficients: name of ARKit's or the model's -> value in [-1, 1.5]; a name without a side sets both.
+    pose: yaw, pitch, roll in degrees, x, y, z in cm (`HeadMotion.pose`).
+    gaze: right and down, in degrees.
+    Raises: InputError for unknown names, with the nearest, and for numbers outside these ranges.
     """
 
     coefficients: Mapping[str, float] = field(default_factory=dict)
@@ -51,7 +50,7 @@ class Look:
             _check(f"gaze {one_of(name, GAZE, 'gaze')}", value, -GAZES, GAZES)
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Coefficients (54,), pose (6,) and gaze (2,), as drawing takes them; lids follow the gaze."""
+        """Return coefficients (54,), pose (6,) and gaze (2,) for drawing; lids follow the gaze."""
         values = np.zeros(len(INDEX), np.float32)
         for name, value in self.coefficients.items():
             values[[INDEX[key] for key in ours(name)]] = value
@@ -61,7 +60,7 @@ class Look:
 
 
 def coefficient_names() -> list[str]:
-    """Names that can be asked for, those of two sides once."""
+    """Names of coefficients that a caller may set; those with two sides are listed once, without a side."""
     plain = [name.removesuffix("_L") for name in INDEX if not name.endswith("_R")]
     return [name for name in plain if not name.startswith("eyeLook")]
 
@@ -96,12 +95,12 @@ SHEET = {
 
 
 def look(portrait: DrawnPortrait, asked: Look) -> np.ndarray:
-    """The portrait so, (h, w, 3) uint8."""
+    """Draw the portrait with a look, (h, w, 3) uint8."""
     return portrait.draw(*asked.arrays())
 
 
 def sheet(portrait: DrawnPortrait) -> np.ndarray:
-    """Twenty expressions and turns with their names, (h, w, 3) uint8."""
+    """Draw a sheet of twenty looks with their names, (h, w, 3) uint8."""
     return _laid_out({name: look(portrait, asked) for name, asked in SHEET.items()})
 
 
@@ -119,7 +118,11 @@ def _laid_out(pictures: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def parse_values(texts: Sequence[str], option: str, example: str) -> dict[str, float]:
-    """`["jawOpen=0.5,mouthSmile=0.3"]` to numbers by name. Raises: InputError for other words."""
+    """Parse `["jawOpen=0.5,mouthSmile=0.3"]` to numbers by name.
+
+    option, example: the command line's option and a value of it, for messages.
+    Raises: InputError for other words, and for names that are there twice.
+    """
     out: dict[str, float] = {}
     for part in _parts(texts):
         name, equals, number = (word.strip() for word in part.partition("="))

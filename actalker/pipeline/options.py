@@ -1,4 +1,4 @@
-"""How a clip is made: one description for the command line, Python, sidecars and ablations."""
+"""The options of a run, for the command line, Python, sidecars and ablations alike."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
-from ..control.gates import Gates
+from ..control.gates import Gates, Schedule
 from ..errors import InputError, kind_of, one_of, whole
 from ..signals.signal import IDENTITY, SIGNALS
 from ..timeline import parse_rate, parse_seconds
+
+V = TypeVar("V")
 
 MOST_BETWEEN, MOST_REUSED = 4, 8
 MASKS = ("paper", "released")
@@ -23,15 +25,20 @@ SMALLEST, LARGEST = 64, 8192  # pixels of a frame's longer side
 
 
 def each(option: str, value: str) -> dict[str, str]:
-    """Of a field that has a value for each signal: its option on the command line, `--option NAME=VALUE`."""
+    """Metadata of a field with a value for each signal: the command line's `--option NAME=VALUE`."""
     return {"option": option, "metavar": f"NAME={value}"}
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a clip is made of its inputs; None stands for the model's own way."""
+    """How a clip is made of its inputs; None takes the model's setting.
 
-    gates: Gates | Mapping[str, Any] | None = field(default=None, metadata=each("gate", "VALUE"))
+    Raises: InputError for values outside their range, with what to give.
+    """
+
+    gates: Gates | Mapping[str, str | float | Schedule] | None = field(
+        default=None, metadata=each("gate", "VALUE")
+    )
     """How far each signal is open, 0 to 1, or a schedule in seconds such as 0@0-1.2,1@1.2-; all are open."""
 
     regions: Mapping[str, str | Path] | None = field(default=None, metadata=each("region", "REGION"))
@@ -115,7 +122,7 @@ class RunOptions:
         self.rate, self.seconds, self.limit, self.opening, self.scales, self.acting  # noqa: B018 - checked here
 
     def record(self) -> dict[str, object]:
-        """The options as plain values, as JSON has them: `RunOptions(**record)` makes the same clip."""
+        """Return the options as values for JSON, such that `RunOptions(**record)` makes the same clip."""
         plain = {option.name: _plain(getattr(self, option.name)) for option in fields(self)}
         schedules = (text.partition("=") for text in str(self.opening).split())
         return {**plain, "gates": {name: schedule for name, _, schedule in schedules}}
@@ -127,12 +134,12 @@ class RunOptions:
 
     @property
     def seconds(self) -> Fraction | None:
-        """Length of the clip, where it is asked for."""
+        """Length of the clip, or None where no duration is set."""
         return None if self.duration is None else parse_seconds(str(self.duration))
 
     @property
     def limit(self) -> int | None:
-        """Pixels of the frames' longer side: 0 for the photograph's own, None where none is asked for."""
+        """Most pixels of the frames' longer side: 0 for the photograph's own, None where no size is set."""
         if self.size is None or self.size == "own":
             return None if self.size is None else 0
         try:
@@ -147,14 +154,14 @@ class RunOptions:
 
     @property
     def opening(self) -> Gates:
-        """The gates."""
+        """The gates that are set; signals without one are open."""
         if isinstance(self.gates, Gates):
             return self.gates
         return Gates(by_signal(self.gates, "gates", 0.5))
 
     @property
     def acting(self) -> dict[str, str | Path]:
-        """Signal -> region, where one is chosen; `released` masks are the whole frame where none is."""
+        """Signal -> the region that is set for it; with `released` masks, else the whole frame."""
         chosen = dict(by_signal(self.regions, "regions", "mouth"))
         for name, region in chosen.items():
             one_of(name, SIGNALS, "signal")
@@ -164,7 +171,7 @@ class RunOptions:
 
     @property
     def scales(self) -> dict[str, float]:
-        """Guidance that is asked for."""
+        """Signal, or identity -> the guidance scale that is set for it."""
         chosen = dict(by_signal(self.guidance, "guidance", 2.0))
         for name, scale in chosen.items():
             one_of(name, (*SIGNALS, IDENTITY), "signal")
@@ -174,26 +181,30 @@ class RunOptions:
         return chosen
 
     def start(self, signal: str) -> Fraction:
-        """Seconds of a signal's input that are left out."""
+        """Seconds that are left out at the beginning of a signal's input."""
         return parse_seconds(str(self.starts.get(signal, 0)))
 
 
 def _plain(value: object) -> object:
     """A value as JSON has it; exact times and paths as text."""
     if isinstance(value, Mapping):
-        return {str(name): _plain(each) for name, each in value.items()}
+        return {str(name): _plain(v) for name, v in value.items()}
     if isinstance(value, (Fraction, Path)):
         return str(value)
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _within(value: Any, most: float) -> bool:
+def _within(value: object, most: float) -> bool:
     """Whether a value is a number, NumPy's too, from 0 to `most`."""
     return isinstance(value, Real) and 0 <= float(value) <= most
 
 
-def by_signal(values: Mapping[str, Any] | None, what: str, example: Any) -> Mapping[str, Any]:
-    """What is given for each signal. Raises: InputError for what is no dictionary."""
+def by_signal(values: Mapping[str, V] | None, what: str, example: object) -> Mapping[str, V]:
+    """Return an option's values by signal, empty for None.
+
+    what: name of the option, and example a value of it, for messages.
+    Raises: InputError for what is no dictionary.
+    """
     if values is not None and not isinstance(values, Mapping):
         some = next(iter(SIGNALS))
         raise InputError(f"{what}: is {kind_of(values)}; give it for each signal, {{'{some}': {example!r}}}")

@@ -1,20 +1,24 @@
-"""Where a pipeline's parts lie and what diffusers' pipelines tell of themselves: device, dtype, offloading.
+"""Device, dtype and offloading of a pipeline, with the names and arguments of `diffusers.DiffusionPipeline`.
 
-Words and arguments are those of `diffusers.DiffusionPipeline`; what has no meaning here says so.
+What has no meaning for a talking-head model raises an error that says so.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from diffusers import DiffusionPipeline
+from typing_extensions import Self
 
 from ..errors import InputError, one_of
 from .arguments import ATTRIBUTES
 from .model.memory import Arrangement, needed, release, settle
 from .model.model import TalkingHeadModel
+
+if TYPE_CHECKING:  # imported where weights are offloaded
+    from accelerate.hooks import UserCpuOffloadHook
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -33,16 +37,17 @@ class PlacedPipeline(DiffusionPipeline):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of weights and features."""
+        """Dtype of weights and features."""
         return self.model.dtype
 
     @property
     def scheduler(self) -> NoReturn:
-        """There is none: samplers are functions. Raises: AttributeError, which `__getattr__` completes."""
+        """Not offered: samplers are functions. Raises: AttributeError, which `__getattr__` completes."""
         raise AttributeError
 
     @scheduler.setter
     def scheduler(self, value: object) -> None:
+        """Not offered. Raises: InputError."""
         raise InputError(f"scheduler {type(value).__name__}: a call chooses its own, as sampler='dpm2'")
 
     def __getattr__(self, name: str) -> Any:
@@ -52,18 +57,19 @@ class PlacedPipeline(DiffusionPipeline):
 
     @property
     def num_timesteps(self) -> int:
-        """Steps of every window of the last call, or of the model's own sampling."""
+        """Steps a window of the last call; before any call, of the model's settings."""
         return getattr(self, "_num_timesteps", self.model.config.sampling.steps)
 
     @property
     def interrupt(self) -> bool:
-        """Whether the call that runs was told to stop, by `pipe._interrupt = True`."""
+        """Whether the caller has asked the running call to stop, by `pipe._interrupt = True`."""
         return self._interrupt
 
-    def to(self, *args: Any, **options: Any) -> PlacedPipeline:
+    def to(self, *args: torch.device | str | int | torch.dtype | None, **options: Any) -> Self:
         """Move to a device, to a dtype, or to both: `to("cuda")`, `to(torch.bfloat16)`, `to("cpu", dtype)`.
 
-        The pipeline itself is changed and returned. Raises: InputError for a device that is not there.
+        The pipeline itself is changed and returned. Offloading ends where a device is named.
+        Raises: InputError for a device that is not there.
         """
         dtype = options.get("dtype", next((a for a in args if isinstance(a, torch.dtype)), None))
         if dtype is not None and not dtype.is_floating_point:
@@ -88,34 +94,34 @@ class PlacedPipeline(DiffusionPipeline):
         """Let the denoiser's weights wait in the main memory; each layer's come when it runs."""
         self._offload("block", gpu_id, device)
 
-    def enable_group_offload(self, onload_device: torch.device | str, **options: Any) -> None:
-        """Let groups of the denoiser's layers wait elsewhere; options as diffusers'. Other parts stay."""
+    def enable_group_offload(self, onload_device: torch.device | str, **options: object) -> None:
+        """Let groups of the denoiser's layers wait elsewhere; options as in diffusers. Other parts stay."""
         check_device(onload_device)
         self.model.encoders.to(onload_device)
         self.model.codec.to(onload_device)
         self.model.network.enable_group_offload(onload_device=torch.device(onload_device), **options)
 
     def maybe_free_model_hooks(self) -> None:
-        """Send back what `enable_model_cpu_offload` has brought; every clip ends with it."""
+        """Move parts that `enable_model_cpu_offload` has loaded off the device; every clip ends with this."""
         for hook in getattr(self, "_all_hooks", []):
             hook.offload()
 
     def remove_all_hooks(self) -> None:
-        """Undo offloading: all weights are where the denoiser's were kept."""
+        """Undo offloading: all weights are then where the denoiser's waited."""
         release(self.model)
-        self._all_hooks: list[Any] = []
+        self._all_hooks: list[UserCpuOffloadHook] = []
         self._arranged(offload="none")
 
     def reset_device_map(self) -> None:
-        """As diffusers': undo offloading and bring everything into the main memory."""
+        """Undo offloading, and bring everything into the main memory, as in diffusers."""
         self.to("cpu")
 
     def _offload(self, how: str, gpu_id: int | None, device: torch.device | str | None) -> None:
         if device is None:
-            there = [name for name in ("cuda", "mps") if _there(name)]
-            if not there:
+            accelerators = [name for name in ("cuda", "mps") if _available(name)]
+            if not accelerators:
                 raise InputError("offloading: there is no GPU that weights could come to; leave it out")
-            device = there[0]
+            device = accelerators[0]
         device = check_device(device)
         if gpu_id is not None:
             if device.index is not None:
@@ -124,44 +130,52 @@ class PlacedPipeline(DiffusionPipeline):
         self.to("cpu", silence_dtype_warnings=True)
         self._all_hooks = settle(self.model, self._arranged(offload=how).arrangement, device)
 
-    def _arranged(self, **changes: Any) -> Any:
-        one = replace(self.arrangement, dtype=self.dtype, **changes)
+    def _arranged(self, offload: str) -> Self:
+        """Set the arrangement to the pipeline's dtype, this offloading, and the memory they need."""
+        one = replace(self.arrangement, dtype=self.dtype, offload=offload)
         self.arrangement = replace(one, need=needed(self.model, one, self.device.type))
         return self
 
 
-def _there(kind: str) -> bool:
+def _available(kind: str) -> bool:
+    """Whether this machine has a kind of device."""
     if kind == "cuda":
         return torch.cuda.is_available()
     return torch.backends.mps.is_available() if kind == "mps" else kind in ("cpu", "meta")
 
 
 def check_device(device: torch.device | str | int) -> torch.device:
-    """A device as torch has it. Raises: InputError for one that is not there."""
+    """Return a device as `torch.device`; a number is CUDA's. Raises: InputError for one that is not there."""
     try:
-        found = torch.device("cuda", device) if isinstance(device, int) else torch.device(device)
+        known = torch.device("cuda", device) if isinstance(device, int) else torch.device(device)
     except RuntimeError:
-        found = None
-    if found is None or not _there(found.type):
-        have = ", ".join(name for name in ("cpu", "cuda", "mps") if _there(name))
+        known = None
+    if known is None or not _available(known.type):
+        have = ", ".join(name for name in ("cpu", "cuda", "mps") if _available(name))
         raise InputError(f"device '{device}' is not there; use one of: {have}")
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+    if known.type == "cuda" and (known.index or 0) >= torch.cuda.device_count():
         raise InputError(f"device '{device}' is not there; the last is cuda:{torch.cuda.device_count() - 1}")
-    return found
+    return known
 
 
 def pick_device(name: str | torch.device | int) -> torch.device:
-    """auto: CUDA, else Apple's GPU, else the CPU. Raises: InputError for a device that is not there."""
+    """Return the named device; `auto` is CUDA, else Apple's GPU, else the CPU.
+
+    Raises: InputError for a device that is not there.
+    """
     if not isinstance(name, str) or ":" in name:
         return check_device(name)
     one_of(name, ("auto", "cpu", "cuda", "mps"), "device")
     return check_device(
-        next(kind for kind in ("cuda", "mps", "cpu") if _there(kind)) if name == "auto" else name
+        next(kind for kind in ("cuda", "mps", "cpu") if _available(kind)) if name == "auto" else name
     )
 
 
 def pick_dtype(name: str | torch.dtype, device: torch.device) -> torch.dtype:
-    """auto: bfloat16 on CUDA, else float32. Raises: InputError for float16 on a CPU: 100 times slower."""
+    """Return the named dtype; `auto` is bfloat16 on CUDA, else float32.
+
+    Raises: InputError for other dtypes, and for float16 on a CPU, which is 100 times slower.
+    """
     if isinstance(name, torch.dtype):
         if name not in DTYPES.values():
             raise InputError(f"dtype {name}: give one of: {', '.join(DTYPES)}")

@@ -1,8 +1,7 @@
-"""What a run will cost, said before it starts: frames, windows, denoiser passes, memory."""
+"""The cost of a run, estimated before it starts: frames, windows, denoiser passes, memory."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -10,13 +9,19 @@ from ..diffusion.guidance import passes
 from ..diffusion.windows import windows
 from .model.memory import Arrangement, needed
 from .model.model import TalkingHeadModel
+from .sampling_plan import SamplingPlan
 
 
 @dataclass(frozen=True)
 class Plan:
-    """frames, windows: counts. passes: denoiser passes in all. memory: estimated peak, bytes.
+    """The cost of a clip. `str` gives it in words.
 
-    facts: what was found in the inputs and decides the result, a line each (`ClipInputs.facts`).
+    frames: number of generated frames, and fps their rate.
+    windows: number of windows that are denoised.
+    steps: denoiser calls a window.
+    passes: denoiser passes in all; guidance takes several a call.
+    memory: estimated peak, bytes.
+    facts: lines about the inputs that decide the result (`ClipInputs.facts`).
     """
 
     frames: int
@@ -41,16 +46,29 @@ def plan(
     frames: int,
     fps: Fraction,
     open_signals: list[str],
-    scales: Mapping[str, float],
-    steps: int,
-    shifted: bool = False,
+    sampling: SamplingPlan,
     arrangement: Arrangement | None = None,
     facts: tuple[str, ...] = (),
 ) -> Plan:
-    """The plan of a clip. Memory: of the arrangement, with the passes that the open signals need."""
-    together = len(passes(open_signals, scales))
+    """Estimate the cost of a clip.
+
+    Args:
+        open_signals: signals whose gate is open at some time, and identity: guidance may push them.
+        arrangement: how the model is run; None: the fastest way.
+        facts: lines about the inputs, which the plan repeats.
+    """
+    together = len(passes(open_signals, sampling.guidance))
     window, latents = model.config.window, model.codec.latents_of(frames)
+    shifted = sampling.windows == "shifted"
     count = -(-latents // window) if shifted else len(windows(latents, window, model.config.overlap))
     chosen = arrangement or Arrangement(model.network.dtype)
     memory = needed(model, chosen, model.device.type, together, frames)
-    return Plan(frames, fps, count, steps, count * steps * together, round(memory), facts)
+    return Plan(
+        frames=frames,
+        fps=fps,
+        windows=count,
+        steps=sampling.steps,
+        passes=count * sampling.steps * together,
+        memory=round(memory),
+        facts=facts,
+    )

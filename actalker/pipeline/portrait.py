@@ -1,4 +1,4 @@
-"""A portrait and the face in it, as a model's codec sees it."""
+"""A portrait, the face in it, and a model's codec that is bound to them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,14 @@ from ..signals.objects import checked_picture
 
 @dataclass
 class Portrait:
-    """A portrait. bound: the codec that knows it. head: (h, w, 3) uint8, its face at its canonical place: who
-    it is.
+    """A portrait that a model is bound to.
 
-    image: the picture, set upright by `turns` quarter turns counter-clockwise. crop: what a model sees of it
-    whose codec makes pictures. finder: who found the face.
+    bound: the model's codec, bound to this portrait.
+    head: (h, w, 3) uint8, the face at its canonical place, from which identity is read.
+    image: (H, W, 3) uint8, the picture, set upright by `turns` quarter turns counter-clockwise.
+    crop: the part of the image that models of pictures see.
+    face: the face, in pixels of the image.
+    finder: name of the face finder that found it.
     """
 
     bound: Bound
@@ -39,16 +42,16 @@ class Portrait:
 
     @property
     def picture(self) -> np.ndarray:
-        """(h, w, 3) uint8, what is seen of it."""
+        """The part of the portrait that the frames show, (h, w, 3) uint8."""
         return self.bound.picture
 
     @property
     def masks(self) -> Mapping[str, Tensor]:
-        """Region -> where a signal may act, in [0, 1]."""
+        """Region -> mask (h, w) in [0, 1], 1 where a signal of the region acts."""
         return self.bound.masks
 
     def place(self) -> str:
-        """In words, who found the face, and what is seen of the picture."""
+        """Say in words which finder found the face, and which part of the picture the frames show."""
         turned = f"; the picture was turned {LIES[self.turns][1]}" if self.turns else ""
         return f"found by the {self.finder}; {self.bound.place()}{turned}"
 
@@ -63,26 +66,35 @@ def read_portrait(
     view: str | None = None,
     limit: int | None = None,
 ) -> Portrait:
-    """Read a portrait, find its face, and bind the codec to it.
+    """Read a portrait, find its face, and bind a codec to it.
 
     Args:
         source: a file or an RGB array (h, w, 3) uint8.
-        size: (height, width) of what models of pictures see, or a square's side.
-        crop: `face` cuts the face at its canonical place; `none` takes the largest cut in the middle.
-        face_index: which face, largest first, when there are several.
-        codec: the model's; None: the square alone is seen.
-        view, limit: what is shown, and how large (`Sitter`).
+        size: (height, width) of the pictures that models of pictures see, or the side of a square.
+        crop: `face` cuts the face at its canonical place; `none` takes the largest part in the middle.
+        face_model: MediaPipe's face_landmarker.task; None: the one in the package.
+        face_index: which of several faces, largest first; None: the largest.
+        codec: the model's codec; None: one that shows the square.
+        view, limit: the part that the frames show, and their size (`Sitter`).
     Raises: InputError for unreadable pictures, pictures without a face, and those that the codec cannot use.
     """
     image = checked_picture(source, "portrait") if isinstance(source, np.ndarray) else read_image(source)
     name = "portrait" if isinstance(source, np.ndarray) else str(source)
-    found = find_upright(image, face_model, face_index, name)
-    image, face = found.image, found.face
+    upright = find_upright(image, face_model, face_index, name)
+    image, face = upright.image, upright.face
     square = head = canonical_crop(face)
     if crop == "none":
         if codec is not None and codec.moves:
             raise InputError("crop none: this model moves the head in the photograph; give --view photo")
         square = centred_crop(image.shape, size)
-    sitter = Sitter(image, face, square, size, name, view, limit)
+    sitter = Sitter(image, face, square, size, name=name, view=view, limit=limit)
     bound: Bound = SquarePortrait.of(sitter) if codec is None else codec.bound(sitter)
-    return Portrait(bound, head.apply(image, size), image, square, face, found.finder, found.turns)
+    return Portrait(
+        bound=bound,
+        head=head.apply(image, size),
+        image=image,
+        crop=square,
+        face=face,
+        finder=upright.finder,
+        turns=upright.turns,
+    )

@@ -1,4 +1,4 @@
-"""A clip that is ready to be made: its inputs, and how it is sampled."""
+"""A prepared clip: its inputs, and how it is sampled."""
 
 from __future__ import annotations
 
@@ -20,18 +20,24 @@ from .sampling_plan import SamplingPlan
 
 @dataclass
 class Request:
-    """A clip that is ready to be made: its inputs, the options it was asked for with, how it is sampled."""
+    """A prepared clip: its inputs, the caller's options, and how it is sampled.
+
+    Raises: InputError for noise that has not the clip's shape.
+    """
 
     inputs: ClipInputs
     options: RunOptions
     sampling: SamplingPlan
     latents: Tensor | None = None
-    """The unit noise that the clip starts from, (1, f, c, h, w), where the caller has drawn it."""
+    """The unit noise that the clip starts from, (1, f, c, h, w); None: it is drawn from the seed."""
     between: Between = blend
+    """Makes the frames between two generated ones."""
     arrangement: Arrangement | None = None
+    """How the model is run, for the plan's memory; None: the fastest way."""
     on_latents: Callable[[Tensor], object] | None = None
     """Called with every window's latents (1, k, c, h, w) before they are decoded."""
     plan: Plan = field(init=False)
+    """What the clip costs."""
 
     def __post_init__(self) -> None:
         inputs = self.inputs
@@ -40,27 +46,25 @@ class Request:
             inputs.frames,
             inputs.fps,
             [IDENTITY, *inputs.opened()],
-            self.sampling.guidance,
-            self.sampling.steps,
-            self.sampling.windows == "shifted",
-            self.arrangement,
-            tuple(inputs.facts()),
+            sampling=self.sampling,
+            arrangement=self.arrangement,
+            facts=tuple(inputs.facts()),
         )
         if self.latents is not None:
             self.latents = self._checked_noise(self.latents)
 
     @property
     def fps(self) -> Fraction:
-        """Frames a second of the video."""
+        """Exact rate of the video, frames between generated ones included."""
         return self.inputs.fps * self.options.interpolate
 
     @property
     def frames(self) -> int:
-        """Frames of the video."""
+        """Number of frames of the video, frames between generated ones included."""
         return self.inputs.frames * self.options.interpolate
 
     def _checked_noise(self, latents: Tensor) -> Tensor:
-        """The caller's noise. Raises: InputError where it is not this clip's shape."""
+        """The caller's noise with a batch axis, as float32. Raises: InputError for another shape."""
         if not isinstance(latents, Tensor):
             raise InputError(f"latents: is {kind_of(latents)}; give a tensor of unit noise")
         latents = latents[None] if latents.ndim == 4 else latents

@@ -1,4 +1,4 @@
-"""How a clip is sampled: what is asked for, and the model's own settings where nothing is."""
+"""How a clip is sampled: the caller's options, completed by the model's settings."""
 
 from __future__ import annotations
 
@@ -16,9 +16,14 @@ from .options import RunOptions
 
 @dataclass(frozen=True)
 class SamplingPlan:
-    """How a clip is sampled: the options, and the model's own settings where they ask for nothing.
+    """How a clip is sampled.
 
-    seed: of the noise. steps: denoiser calls a window. guidance: scale of each signal, 1 is none.
+    seed: seed of the noise.
+    steps: denoiser calls a window.
+    sampler: a name in `sampling.SAMPLERS`.
+    windows: how long clips are cut, a name in `windows.WINDOWS`.
+    guidance: signal -> guidance scale; 1 is none.
+    reuse: attention is computed at every `reuse`-th denoiser call, and its outputs are kept between them.
     """
 
     seed: int
@@ -30,9 +35,10 @@ class SamplingPlan:
 
 
 def sampling_plan(options: RunOptions, settings: SamplingConfig, together: bool = True) -> SamplingPlan:
-    """What the options ask for, filled up by the model's settings.
+    """Complete the caller's options by the model's settings.
 
-    together: whether guidance passes run as one batch. Raises: InputError for what does not go together.
+    together: whether guidance passes run as one batch.
+    Raises: InputError for options that exclude each other.
     """
     windows = one_of(options.windows or settings.windows, WINDOWS, "kind of windows")
     sampler = one_of(options.sampler or settings.sampler, SAMPLERS, "sampler")
@@ -44,11 +50,21 @@ def sampling_plan(options: RunOptions, settings: SamplingConfig, together: bool 
         )
     steps = settings.steps if options.steps is None else int(options.steps)
     guidance = {**settings.guidance, **options.scales}
-    return SamplingPlan(int(options.seed), steps, sampler, windows, guidance, int(options.reuse))
+    return SamplingPlan(
+        seed=int(options.seed),
+        steps=steps,
+        sampler=sampler,
+        windows=windows,
+        guidance=guidance,
+        reuse=int(options.reuse),
+    )
 
 
 def drawn_seed(seed: int | None, generator: torch.Generator | Sequence[torch.Generator] | None) -> int:
-    """The seed of a clip: 0, the caller's, or one that is drawn from the caller's generator."""
+    """Return the seed of a clip: the caller's, or one drawn from the caller's generator, or else 0.
+
+    Raises: InputError for several generators, for what is no generator, and for both seed and generator.
+    """
     if isinstance(generator, Sequence):
         if len(generator) != 1:
             raise InputError(f"generator: a list of {len(generator)}; one clip is made a call, give one")

@@ -1,51 +1,71 @@
-"""What a caller is told of the steps of sampling, and what it may answer."""
+"""Callbacks after each step of sampling, which may replace the latents, as in diffusers' pipelines."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from ..diffusion.sampling import Observer, StepEnd
 from ..errors import InputError, kind_of, one_of
+from .model.model import TalkingHeadModel
 
-# (pipeline, step, timestep, tensors) -> other tensors, or None; timestep is what the network is told of the
-# step's noise level (`Factors.c_noise`): ln σ / 4, of models whose prediction is flow t = σ / (1 + σ)
-StepCallback = Callable[[Any, int, Tensor, dict[str, Tensor]], Mapping[str, Any] | None]
+StepCallback = Callable[[Any, int, Tensor, dict[str, Tensor]], Mapping[str, object] | None]
+"""(pipeline, step, timestep, tensors) -> other tensors, or None.
+
+timestep: the step's noise level as the network takes it (`Factors.c_noise`): ln σ / 4, or t = σ / (1 + σ) for
+models whose prediction is flow.
+"""
+
+
+class Interruptible(Protocol):
+    """What `Steps` reads of a pipeline."""
+
+    model: TalkingHeadModel
+    _interrupt: bool
 
 
 class Steps(Observer):
-    """Tells of every step as diffusers' pipelines do, and stops where `pipeline._interrupt` is true."""
+    """Calls the caller's functions after every step, and ends sampling once `pipeline._interrupt` is true."""
 
     def __init__(
         self,
-        pipeline: Any,
-        tick: Callable[[int, int], Any] | None = None,
+        pipeline: Interruptible,
+        tick: Callable[[int, int], object] | None = None,
         callback: StepCallback | None = None,
         names: Sequence[str] = ("latents",),
     ) -> None:
-        """tick: told (window, step). callback: told (pipeline, step, timestep, tensors of these names)."""
+        """Observe a pipeline's call.
+
+        Args:
+            tick: called with (window, step).
+            callback: called with (pipeline, step, timestep, tensors).
+            names: names of the tensors that the callback gets: latents, frames.
+        """
         self.pipeline, self.tick, self.callback, self.names = pipeline, tick, callback, names
 
     @property
-    def stopped(self) -> bool:  # type: ignore[override]
-        """Whether the pipeline was told to end."""
+    def stopped(self) -> bool:
+        """Whether the caller has asked the pipeline to end."""
         return self.pipeline._interrupt
 
     def step_end(self, end: StepEnd) -> Tensor:
-        """Tell of a step; the latents that the callback gives back, or the step's own."""
+        """Call both functions, and return the callback's latents, or else the step's.
+
+        Raises: InputError where the callback returns no dictionary, unknown tensors, or latents of another
+        shape.
+        """
         if self.tick is not None:
             self.tick(end.window, end.step)
         if self.callback is None:
             return end.latents
         tensors = {"latents": end.latents, "frames": torch.tensor(end.frames)}
-        told = {name: tensors[name] for name in self.names}
-        timestep = self.pipeline.model.denoise.factors(
-            end.sigma
-        ).c_noise  # as diffusers' EDM schedulers say it
-        answer = self.callback(self.pipeline, end.step, timestep, told)
+        chosen = {name: tensors[name] for name in self.names}
+        factors = self.pipeline.model.denoise.factors(end.sigma)
+        # c_noise is the timestep of diffusers' EDM schedulers
+        answer = self.callback(self.pipeline, end.step, factors.c_noise, chosen)
         if answer is None:
             return end.latents
         if not isinstance(answer, Mapping):

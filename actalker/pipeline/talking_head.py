@@ -1,4 +1,4 @@
-"""`TalkingHeadPipeline`: from a portrait and signals to frames and sound."""
+"""`TalkingHeadPipeline`: frames and sound from a portrait and driving signals."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .inputs import gather
 from .model.memory import Arrangement
 from .options import RunOptions
 from .output.interpolate import interpolated, load_between
-from .output.result import OUTPUT_TYPES, TalkingHeadOutput, as_output_type, to_float, to_uint8
+from .output.result import OUTPUT_TYPES, Frames, TalkingHeadOutput, as_output_type, to_float, to_uint8
 from .output.steady import Steady
 from .request import Request
 from .sampling_plan import drawn_seed, sampling_plan
@@ -36,7 +36,7 @@ log = logging.getLogger("actalker")
 
 
 class TalkingHeadPipeline(StoredPipeline):
-    """A portrait and any mix of speech, facial motion and a script to a video.
+    """Makes a video from a portrait and any mix of speech, facial motion and a script.
 
     >>> pipe = TalkingHeadPipeline.from_pretrained("tiny")            # doctest: +SKIP
     >>> out = pipe(portrait="face.png", audio="speech.wav")           # doctest: +SKIP
@@ -58,13 +58,14 @@ class TalkingHeadPipeline(StoredPipeline):
         num_inference_steps: int | None = None,
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
         latents: Tensor | None = None,
-        **changes: Any,
+        **changes: object,
     ) -> Request:
-        """Check every input; the result's `plan` tells what it costs. Arguments as `__call__`.
+        """Check and read the inputs of a clip; the result's `plan` says what the clip costs.
 
-        A driving video's motion is read when the first frames are made.
+        Arguments as of `__call__`. The motion of a driving video is read later, with the first frames.
+        Raises: InputError for inputs that cannot be used.
         """
-        values = dict(audio=audio, expression=expression, text=text)
+        values: dict[str, object] = dict(audio=audio, expression=expression, text=text)
         values |= {name: changes.pop(name) for name in [*changes] if name in SIGNALS}
         chosen = _chosen(options or RunOptions(), changes, num_inference_steps, generator)
         sampling = sampling_plan(chosen, self.model.config.sampling, self.arrangement.together)
@@ -77,9 +78,9 @@ class TalkingHeadPipeline(StoredPipeline):
     def stream(
         self, request: Request, callback: Callable[[int, int], None] | None = None
     ) -> Iterator[np.ndarray]:
-        """Generated frames (h, w, 3) uint8 of a prepared clip, in order, as their window is done.
+        """Yield the generated frames (h, w, 3) uint8 of a prepared clip in order, as each window is done.
 
-        Frames between them are `interpolate.interpolated`'s.
+        Frames between generated ones are not among them: `interpolate.interpolated` adds those.
 
         callback: called with (window, step) after every denoiser call.
         """
@@ -128,31 +129,31 @@ class TalkingHeadPipeline(StoredPipeline):
         return_dict: bool = True,
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
-        **changes: Any,
-    ) -> TalkingHeadOutput | tuple[Any, Fraction, Sound | None]:
+        **changes: object,
+    ) -> TalkingHeadOutput | tuple[Frames, Fraction, Sound | None]:
         """Make a clip.
 
         Args:
             portrait: a file, or a PIL picture, an array or tensor; see `objects.as_picture`.
             audio: a file with sound, a `Sound`, or (array, rate); see `objects.as_sound`.
             expression: a driving video, or its frames at `fps` / `interpolate`; see `objects.as_frames`.
-                Models of heads take a take too: a file of Live Link Face (.csv), or an absolute `HeadMotion`.
+                Models of heads also accept a file of Live Link Face (.csv), or an absolute `HeadMotion`.
             text: `"base | 0-1.2: smiles | ..."`, a YAML file or a `Script`. At least one of the three.
-            options: how the clip is made. Each of its fields (`RunOptions`) is an argument too, which takes
-                the place of its value; so is `audio_start` for `starts={"audio": ...}`, and the input of a
-                signal that was added to the table.
-            num_inference_steps: diffusers' name for steps. generator: the seed is drawn from it.
-            latents: unit noise (1, f, c, h, w) to start from, in place of the seed's.
+            options: how the clip is made. Each field of `RunOptions` is an argument of its own as well, and
+                replaces the value in options. So are `audio_start`, for `starts={"audio": ...}`, and the
+                input of a signal that a user has added to the table.
+            num_inference_steps: diffusers' name for steps.
+            generator: the seed is drawn from it.
+            latents: unit noise (1, f, c, h, w) that the clip starts from, in place of the seed's.
             output_type: kind of frames: pil, np (floats in [0, 1]), pt or latent; see `TalkingHeadOutput`.
-            return_dict: False gives the tuple (frames, fps, sound).
-            callback_on_step_end: as in diffusers: called with (pipeline, step, timestep, tensors) after every
-                step of every window; `latents` in the dictionary that it returns take the place of the
-                window's.
-            callback_on_step_end_tensor_inputs: tensors that it gets: latents (1, f, c, h, w), and frames
-                (f,), their numbers in the clip.
+            return_dict: False returns the tuple (frames, fps, sound).
+            callback_on_step_end: as in diffusers, called with (pipeline, step, timestep, tensors) after every
+                step of every window; `latents` in the dictionary that it returns replace the window's.
+            callback_on_step_end_tensor_inputs: tensors that the callback gets: latents (1, f, c, h, w), and
+                frames (f,), their numbers in the clip.
         Raises: InputError, with what to do, for inputs that cannot be used.
-        Where `pipe._interrupt = True` ends a call, it gives what there is: windows that are done, and the one
-        at hand as it stands.
+        Where `pipe._interrupt = True` ends a call, the windows that are done are returned, and the current
+        one as it stands.
         """
         one_of(output_type, OUTPUT_TYPES, "output type")
         for name in callback_on_step_end_tensor_inputs:
@@ -174,7 +175,7 @@ class TalkingHeadPipeline(StoredPipeline):
             **changes,
         )
         self._num_timesteps = request.sampling.steps
-        frames: Any
+        frames: Frames
         with self.progress_bar(total=request.plan.windows * request.plan.steps) as bar:
             observer = Steps(
                 self, lambda *_: bar.update(), callback_on_step_end, callback_on_step_end_tensor_inputs
@@ -195,12 +196,15 @@ class TalkingHeadPipeline(StoredPipeline):
 
 def _chosen(
     options: RunOptions,
-    changes: Mapping[str, Any],
+    arguments: Mapping[str, object],
     num_inference_steps: int | None,
     generator: torch.Generator | Sequence[torch.Generator] | None,
 ) -> RunOptions:
-    """The options with changes: fields, and `NAME_start` of signals. Raises: InputError for wrong values."""
-    changes = dict(changes)
+    """The options with a call's arguments in their place: fields, and `NAME_start` of signals.
+
+    Raises: InputError for wrong values, and for two arguments that set the same field.
+    """
+    changes: dict[str, Any] = dict(arguments)
     steps = changes.get("steps")
     if num_inference_steps is not None:
         if steps not in (None, num_inference_steps):
@@ -208,9 +212,9 @@ def _chosen(
                 f"steps {steps} and num_inference_steps {num_inference_steps}: give one of the two"
             )
         changes["steps"] = num_inference_steps
-    asked = changes.pop("seed", None)
-    if asked is not None or generator is not None:
-        changes["seed"] = drawn_seed(asked, generator)
+    seed = changes.pop("seed", None)
+    if seed is not None or generator is not None:
+        changes["seed"] = drawn_seed(seed, generator)
     starts = {name: changes.pop(f"{name}_start") for name in SIGNALS if f"{name}_start" in changes}
     if starts:
         changes["starts"] = {**options.starts, **starts}

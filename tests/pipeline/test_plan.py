@@ -12,7 +12,9 @@ from pipeline_files import SMALL, small_config, small_model
 
 from actalker.pipeline import TalkingHeadPipeline
 from actalker.pipeline.model.folder import save_model
+from actalker.pipeline.options import RunOptions
 from actalker.pipeline.plan import plan
+from actalker.pipeline.sampling_plan import sampling_plan
 
 # VmHWM is of this program alone; ru_maxrss would count the process that started it
 MEASURE = """
@@ -50,7 +52,9 @@ def test_the_plan_counts_what_the_run_does(made, seconds, scales, windows, passe
 
 
 def test_the_plan_of_two_hours_is_made_at_once():
-    told = plan(small_model(), 180_000, Fraction(25), ["audio"], {}, 2)
+    model = small_model()
+    sampling = sampling_plan(RunOptions(steps=2), model.config.sampling)
+    told = plan(model, 180_000, Fraction(25), ["audio"], sampling)
     assert (told.windows, told.passes) == (45_000, 90_000)
     assert str(told).startswith(
         "180000 frames (7200.00 s at 25 fps), 45000 windows, 2 steps, 90000 denoiser passes"

@@ -1,4 +1,4 @@
-"""The model: its parts together, its folder and weights, and how it fits into memory."""
+"""The model: its parts, its folder and weights, and how it fits into memory."""
 
 from ...extras import late
 

@@ -1,14 +1,26 @@
-"""Where a model is: those that come with the package, folders, and the hub. Needs no torch."""
+"""Find a model by its name: in the package, in a folder, or on the hub. Needs no torch."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
+
+from typing_extensions import Unpack
 
 from ...errors import InputError, one_of
 
 FILES = ["*.json", "*.safetensors", "pipeline.py"]  # of a model on the hub
 SHIPPED = Path(__file__).parents[2] / "models"
+
+
+class HubOptions(TypedDict, total=False):
+    """Options of `huggingface_hub.snapshot_download`."""
+
+    revision: str | None
+    cache_dir: str | Path | None
+    local_files_only: bool
+    force_download: bool
+    token: str | bool | None
 
 
 def shipped() -> list[str]:
@@ -20,21 +32,22 @@ def shipped() -> list[str]:
     )
 
 
-def find_model(name: str | Path, subfolder: str | None = None, **hub: Any) -> Path:
-    """The folder of a shipped model's name, a folder, or a hub id (OWNER/NAME).
+def find_model(name: str | Path, subfolder: str | None = None, **hub: Unpack[HubOptions]) -> Path:
+    """Return the folder of a model by a shipped model's name, a folder, or a hub id (OWNER/NAME).
 
     Args:
-        subfolder: where in it the model folder lies.
-        hub: options of `huggingface_hub.snapshot_download`: revision, cache_dir, local_files_only, ...
-    Raises: InputError with the nearest name if there is none of the three.
+        subfolder: path of the model folder inside that folder or repository.
+        hub: options of the download.
+    Raises: InputError, with the nearest name, for what is none of the three.
     """
-    path = _found(name, hub) / (subfolder or "")
+    path = _root(name, hub) / (subfolder or "")
     if not path.is_dir():
         raise InputError(f"model '{name}': has no folder '{subfolder}'; check the subfolder's name")
     return path
 
 
-def _found(name: str | Path, hub: dict[str, Any]) -> Path:
+def _root(name: str | Path, hub: HubOptions) -> Path:
+    """The folder, or the downloaded copy of the repository."""
     path = Path(name)
     if path.is_dir():
         return path
@@ -57,7 +70,7 @@ def _found(name: str | Path, hub: dict[str, Any]) -> Path:
 
 
 def check_name(name: str | Path) -> None:
-    """Raise InputError, as `find_model` does, for what is no shipped model's name, folder or hub id."""
+    """Raise InputError, as `find_model` does, unless a name is a shipped model's, a folder or a hub id."""
     if Path(name).is_dir() or _is_hub_id(str(name)):
         return
     if "/" in str(name):
@@ -68,4 +81,5 @@ def check_name(name: str | Path) -> None:
 
 
 def _is_hub_id(name: str) -> bool:
+    """Whether a name has the form OWNER/NAME."""
     return name.count("/") == 1 and not name.startswith((".", "/", "~"))

@@ -1,4 +1,4 @@
-"""The model folder: diffusers' layout, safetensors only, every file's hash checked on loading.
+"""Model folders: written and read in diffusers' layout, safetensors only, with a hash of every file.
 
 model_index.json        class, version, and the sha256 of every other file
 config.json             `ModelConfig`
@@ -52,11 +52,14 @@ def save_model(
     """Write a model folder; an existing one is replaced only when the new one is whole.
 
     Args:
-        variant: stands in the names of weights.
-        shard: largest file of weights, bytes or `5GB`.
-        references: a part, or a place in one (`codec`, `encoders/text.t5`), and the file or folder of weights
-            that it refers to instead of holding them; a path that is not absolute counts from the new folder.
-    Raises: InputError for what cannot be written, and for references to other weights than the model's.
+        dtype: of floating-point weights in the files; None: as they are.
+        variant: word in the names of files of weights, such as fp16.
+        shard: largest file of weights, bytes or `5GB`; None: one file a part.
+        references: part, or place in one (`codec`, `encoders/text.t5`) -> file or folder of weights that the
+            model folder refers to instead of holding a copy. References by relative paths are relative to the
+            model folder.
+    Raises: InputError for a folder that cannot be written, and for references to other weights than the
+        model's.
     """
     folder = Path(folder).resolve()
     if folder.exists() and not (folder / INDEX).is_file() and (not folder.is_dir() or any(folder.iterdir())):
@@ -65,7 +68,9 @@ def save_model(
         )
     work = folder.with_name(folder.name + ".part")
     try:
-        _write_folder(model, folder, work, dtype, variant, shard, references or {})
+        _write_folder(
+            model, folder, work, dtype=dtype, variant=variant, shard=shard, references=references or {}
+        )
     except OSError as error:
         raise InputError(
             f"{folder}: cannot be written ({error.strerror or error}); give another folder"
@@ -83,6 +88,7 @@ def _write_folder(
     shard: int | str | None,
     references: Mapping[str, str | Path],
 ) -> None:
+    """Write a model folder as `work`, then put it in the place of `folder`."""
     for place in references:
         one_of(place.partition("/")[0], STEMS, "part of a model")
     if work.exists():
@@ -115,7 +121,7 @@ def _write_folder(
 
 
 def write_index(folder: Path) -> None:
-    """Write what makes a folder a model's: the classes that read it, and the hash of every file."""
+    """Write model_index.json and pipeline.py: the classes that read a folder, and the hash of every file."""
     (folder / ENTRY).write_text(ENTRY_TEXT)
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p != folder / INDEX)
     index = {
@@ -128,7 +134,7 @@ def write_index(folder: Path) -> None:
 
 
 def read_settings(name: str | Path) -> ModelConfig:
-    """The settings of a model; see `find_model` for names. Raises: InputError as `load_model` does."""
+    """Return the settings of a model; see `find_model` for names. Raises: InputError as `load_model` does."""
     return ModelConfig.from_dict(_json(find_model(name) / CONFIG))
 
 
@@ -138,17 +144,21 @@ def load_model(
     dtype: torch.dtype = torch.float32,
     variant: str | None = None,
 ) -> TalkingHeadModel:
-    """Read a model folder; see `find_model` for names. variant: of weights, as `save_model` names them.
+    """Read a model, ready to run: in evaluation mode, without gradients.
 
+    Args:
+        name: see `find_model`.
+        device, dtype: of the weights.
+        variant: word in the names of files of weights, as `save_model` writes them.
     Raises: InputError that names the file that is missing, changed or unreadable.
     """
     folder = find_model(name)
     files = check_files(folder)
     config = ModelConfig.from_dict(_json(folder / CONFIG))
-    # a class of the user's may read in __init__ what it has drawn
-    own = any("class_path" in (config.encoder(name) or {}) for name in (*SIGNALS, IDENTITY))
+    # __init__ of a user's class may read weights that it has drawn
+    users = any("class_path" in (config.encoder(name) or {}) for name in (*SIGNALS, IDENTITY))
     try:
-        model = TalkingHeadModel(config) if own else undrawn(partial(TalkingHeadModel, config))
+        model = TalkingHeadModel(config) if users else undrawn(partial(TalkingHeadModel, config))
     except InputError:
         raise
     except (
@@ -178,7 +188,10 @@ def load_model(
 
 
 def check_files(folder: Path) -> dict[str, str]:
-    """The files of a model folder and their hashes, after comparing them with the index."""
+    """Compare the files of a model folder with its index, and return their hashes by name.
+
+    Raises: InputError that names the file that is missing, changed, pickled or outside the folder.
+    """
     files = _json(folder / INDEX).get("files")
     if not isinstance(files, dict) or CONFIG not in files:
         raise InputError(
@@ -200,6 +213,7 @@ def check_files(folder: Path) -> dict[str, str]:
 
 
 def _json(path: Path) -> dict[str, Any]:
+    """The settings in a file. Raises: InputError where it cannot be read, or holds something else."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""Which arrangement of a model fits into so much memory: what is computed at once, and what waits elsewhere.
+"""How to run a model within a memory budget: what is computed at once, and which weights wait elsewhere.
 
-The arrangements stand in an order from the fastest to the smallest; each saves what those before it save.
-What they need is estimated from the sizes of weights and feature maps, by factors that are measured.
+The arrangements are ordered from the fastest to the smallest; each saves all that those before it save.
+Their need is estimated from the sizes of weights and feature maps, by measured factors.
 
 Letters: b passes at once, f frames, h w latent size, H W picture size, c channels.
 """
@@ -12,7 +12,7 @@ import ctypes
 import re
 import sys
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -21,6 +21,9 @@ from ...backbones.denoiser import Network
 from ...errors import InputError, one_of
 from .model import TalkingHeadModel
 
+if TYPE_CHECKING:  # imported where weights are offloaded
+    from accelerate.hooks import UserCpuOffloadHook
+
 GB = 2**30
 PROGRAM = {"cpu": 0.6 * GB, "cuda": 0.5 * GB, "mps": 0.6 * GB}  # before any model
 MAPS, SLICED_MAPS = 56, 45  # feature maps of the finest level that a pass holds at its peak
@@ -28,12 +31,15 @@ MAPS, SLICED_MAPS = 56, 45  # feature maps of the finest level that a pass holds
 
 @dataclass(frozen=True)
 class Arrangement:
-    """How a model is run.
+    """How a model is run. `str` gives it in words.
 
-    dtype: of weights and features. together: guidance passes as one batch. decode: frames decoded at once.
-    sliced: feed-forward layers frame by frame. offload: `none`; `part`: denoiser and codec wait in the main
-    memory in turn; or `block`: weights wait there, and each layer's come when it runs. need: estimated peak,
-    bytes.
+    dtype: dtype of weights and features.
+    together: whether guidance passes run as one batch.
+    decode: frames decoded at once; 0 leaves latents.
+    sliced: whether feed-forward layers run frame by frame.
+    offload: `none`; `part`: denoiser and codec wait in the main memory, and take turns on the device;
+        `block`: weights wait in the main memory, and each layer's are loaded when it runs.
+    need: estimated peak, bytes.
     """
 
     dtype: torch.dtype = torch.float32
@@ -58,17 +64,20 @@ LATENTS = Arrangement(decode=0)  # nothing is decoded
 
 
 def parse_budget(text: str) -> float | None:
-    """`8GB` to bytes, `max` to None. Raises: InputError for other words."""
+    """Parse `8GB` to bytes, and `max` to None. Raises: InputError for other words."""
     if text == "max":
         return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(GB|GiB|G)", text.strip(), re.IGNORECASE)
-    if found is None or not float(found[1]) > 0:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(GB|GiB|G)", text.strip(), re.IGNORECASE)
+    if match is None or not float(match[1]) > 0:
         raise InputError(f"--memory {text}: give max, or gigabytes such as 8GB")
-    return float(found[1]) * GB
+    return float(match[1]) * GB
 
 
 def arrangements(dtype: torch.dtype, device: str, free: bool) -> list[Arrangement]:
-    """From the fastest to the smallest. free: whether the dtype may be changed."""
+    """List the arrangements on a device, from the fastest to the smallest.
+
+    free: whether the dtype may be changed.
+    """
     fast = Arrangement(dtype)
     out = [fast, replace(fast, together=False), replace(fast, together=False, decode=2)]
     small = replace(fast, together=False, decode=1, sliced=True)
@@ -89,21 +98,28 @@ def arrange(
     passes: int = 1,
     frames: int | None = None,
 ) -> Arrangement:
-    """The fastest arrangement that fits into `budget` bytes; the fastest of all without one.
+    """Choose the fastest arrangement that fits into a budget.
 
+    Args:
+        device: cpu, cuda or mps.
+        dtype: of weights and features, unless it is `free` to change.
+        budget: bytes; None: no limit.
+        free: whether the dtype may be changed.
+        passes: guidance passes of a denoiser call.
+        frames: video frames of the clip; None: at least a window.
     Raises: InputError when not even the smallest fits.
     """
     one_of(device, PROGRAM, "device")
-    known = [
+    choices = [
         replace(one, need=needed(model, one, device, passes, frames))
         for one in arrangements(dtype, device, free)
     ]
     if budget is None:
-        return known[0]
-    for one in known:
+        return choices[0]
+    for one in choices:
         if one.need <= budget:
             return one
-    least = min(one.need for one in known)
+    least = min(one.need for one in choices)
     raise InputError(
         f"--memory {budget / GB:g}GB: this model needs about {least / GB:.1f} GB on {device} at the least; "
         "give more, or a smaller model"
@@ -113,7 +129,7 @@ def arrange(
 def needed(
     model: TalkingHeadModel, one: Arrangement, device: str, passes: int = 1, frames: int | None = None
 ) -> float:
-    """Estimated peak of an arrangement, bytes."""
+    """Estimate the peak memory of an arrangement in bytes; arguments as of `arrange`."""
     size, config = one.dtype.itemsize, model.config
     f = config.window if not frames else min(model.codec.latents_of(frames), config.window)
     b = passes if one.together else 1
@@ -131,18 +147,19 @@ def needed(
 
 
 def _weights(part: nn.Module) -> int:
+    """Number of weights of a part."""
     return sum(p.numel() for p in part.parameters())
 
 
 def _largest(network: Network) -> int:
-    """Weights of the layer that has most."""
+    """Number of weights of the largest layer."""
     return max(sum(p.numel() for p in module.parameters(recurse=False)) for module in network.modules())
 
 
-def settle(model: TalkingHeadModel, one: Arrangement, device: torch.device) -> list[Any]:
-    """Bring a model that lies in the main memory to its place.
+def settle(model: TalkingHeadModel, one: Arrangement, device: torch.device) -> list[UserCpuOffloadHook]:
+    """Move a model from the main memory to a device, as an arrangement says.
 
-    Returns: accelerate's hooks of parts that come as a whole; their `offload` sends a part back.
+    Returns: accelerate's hooks of parts that are loaded as a whole; a hook's `offload` moves its part back.
     """
     model.to(one.dtype)
     if one.sliced:
@@ -166,7 +183,7 @@ def settle(model: TalkingHeadModel, one: Arrangement, device: torch.device) -> l
 
 
 def release(model: TalkingHeadModel) -> None:
-    """Undo what `settle` has hung on a model's parts."""
+    """Remove the hooks that `settle` has put on a model's parts."""
     from accelerate.hooks import remove_hook_from_module
 
     for part in (model.network, model.codec):
@@ -174,7 +191,7 @@ def release(model: TalkingHeadModel) -> None:
 
 
 def give_back() -> None:
-    """Hand freed memory back to the system: glibc keeps what lies between pieces that are still in use."""
+    """Return freed memory to the system: glibc keeps pages between pieces that are still in use."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:  # musl has none
         trim(0)

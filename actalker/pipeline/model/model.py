@@ -1,4 +1,4 @@
-"""The parts of a talking-head model together: encoders, denoiser, codec, and how inputs become conditions.
+"""A talking-head model: its settings, its encoders, denoiser and codec, and how inputs become conditions.
 
 Letters: b batch, f frames, H W picture size, n tokens a frame, d width, K phases, L bytes of a phrase.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import torch
 from diffusers import ModelMixin
@@ -31,10 +31,13 @@ from ...signals.encoders import NONE, make_encoder
 from ...signals.offloaded import weights_here
 from ...signals.signal import IDENTITY, SIGNALS
 
+Settings: TypeAlias = dict[str, Any]
+"""Arguments of a part's class, which checks them."""
+
 
 @dataclass(frozen=True)
 class SamplingConfig(NoiseConfig):
-    """How the model is sampled unless the user says otherwise."""
+    """How a model is sampled unless the user sets other options."""
 
     sampler: str = "euler"
     """A name in `diffusion.SAMPLERS`."""
@@ -49,7 +52,7 @@ class SamplingConfig(NoiseConfig):
     """Frames by which shifted windows move on at every step."""
 
     guidance: dict[str, float] = field(default_factory=dict)
-    """Scales of signals, and of `identity`, unless the user gives others; 1 is none."""
+    """Guidance scales of signals, and of `identity`, unless the user sets others; 1 is none."""
 
     mask_drop: float = 1.0
     """Chance that a token outside a signal's region is left out of its scan, as in training."""
@@ -59,13 +62,16 @@ class SamplingConfig(NoiseConfig):
     systems without regions (a baseline)."""
 
     hold: bool = False
-    """Whether the portrait itself stands where no open signal can move anything: everywhere while all gates
-    are closed, outside the face while only speech is open."""
+    """Whether frames show the portrait itself where no open signal can move the picture: everywhere while all
+    gates are closed, outside the face while only speech is open."""
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Everything that makes a model but its weights; `config.json` of a model folder."""
+    """All settings of a model, without its weights; `config.json` of a model folder.
+
+    Raises: InputError for settings that exclude each other, and signals that are not in the table.
+    """
 
     size: Size = 128
     """Height and width of the picture, pixels; a plain number is the side of a square."""
@@ -80,31 +86,31 @@ class ModelConfig:
     """Latent frames that neighbouring windows share."""
 
     micro: tuple[float, ...] = ()
-    """Frames a second, head motion and expression motion that the network is told; empty: `fps`, 0, 0."""
+    """Micro-conditions of sampling: frames a second, head motion, expression motion; empty: `fps`, 0, 0."""
 
     phrases: tuple[tuple[str, ...], ...] = ()
-    """What a script's phases can ask for, the wordings of one action together; empty: the model was taught
-    no fixed set."""
+    """Actions that a script can ask for, each a tuple of its wordings; empty: the model was not trained on a
+    fixed set."""
 
     denoiser: str = "ControlUNet"
-    denoiser_args: dict[str, Any] = field(default_factory=dict)
+    denoiser_args: Settings = field(default_factory=dict)
     codec: str = "PixelUnshuffle"
-    codec_args: dict[str, Any] = field(default_factory=dict)
-    # settings of the encoders: `kind` is a name in the table of signals, such as {kind: whisper}, or
-    # none; `class_path` and `init_args` name a class of one's own, with what `signals.SignalEncoder` says
-    audio: dict[str, Any] = field(default_factory=dict)
-    expression: dict[str, Any] = field(default_factory=dict)
-    text: dict[str, Any] = field(default_factory=dict)
-    identity: dict[str, Any] = field(default_factory=dict)
+    codec_args: Settings = field(default_factory=dict)
+    # settings of the encoders: `kind` is a name in the table of signals, such as {kind: whisper}, or none;
+    # `class_path` and `init_args` name a user's class, which follows `signals.SignalEncoder`
+    audio: Settings = field(default_factory=dict)
+    expression: Settings = field(default_factory=dict)
+    text: Settings = field(default_factory=dict)
+    identity: Settings = field(default_factory=dict)
 
-    signals: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Settings of the encoders of other signals of the table; a model has none of those that are not here."""
+    signals: dict[str, Settings] = field(default_factory=dict)
+    """Settings of the encoders of other signals of the table; the model takes none that is not listed."""
 
     precondition: PreconditionConfig = field(default_factory=PreconditionConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+    def as_dict(self) -> Settings:
+        """Return the settings as values for JSON."""
         h, w = height_width(self.size)
         return {**asdict(self), "size": h if h == w else [h, w]}
 
@@ -133,14 +139,14 @@ class ModelConfig:
                 f"{self.precondition.prediction} cannot read; give spacing karras, or prediction flow"
             )
 
-    def encoder(self, signal: str) -> dict[str, Any] | None:
-        """Settings of the encoder of a signal, or of identity; None where the model has none."""
+    def encoder(self, signal: str) -> Settings | None:
+        """Return the settings of a signal's encoder, or identity's; None where the model has none."""
         settings = self.signals.get(signal) if signal not in OWN_FIELDS else getattr(self, signal)
         return None if settings is None or settings.get("kind") == NONE else settings
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
-        """The inverse of `as_dict`. Raises InputError for keys that no model has, or has any more."""
+        """Make the settings from `as_dict`'s values. Raises: InputError for unknown and removed keys."""
         known = {f.name for f in fields(cls)}
         for key in values:
             one_of(key, known, "model setting")
@@ -158,7 +164,10 @@ OWN_FIELDS = {f.name for f in fields(ModelConfig)} & {*SIGNALS, IDENTITY}
 
 
 class TalkingHeadModel(ModelMixin):
-    """Encoders, network and codec, built from a `ModelConfig`; the pipeline and the trainer share it."""
+    """Encoders, network and codec, built from a `ModelConfig`; the pipeline and the trainer use it.
+
+    network: the denoising network, and denoise: the clean estimate from it (`Precondition`).
+    """
 
     to = nn.Module.to  # ModelMixin's warns of every cast
 
@@ -170,58 +179,59 @@ class TalkingHeadModel(ModelMixin):
         kind = DENOISERS[one_of(config.denoiser, DENOISERS, "denoiser")]
         settings = {name: config.encoder(name) for name in (*SIGNALS, IDENTITY)}
         taken = {name: each for name, each in settings.items() if each is not None}
-        own = tuple(name for name in taken if name != IDENTITY)
-        named = "signals" in inspect.signature(kind).parameters
-        self.network = kind(**({"signals": own} if named else {}) | config.denoiser_args)
+        signals = tuple(name for name in taken if name != IDENTITY)
+        takes_signals = "signals" in inspect.signature(kind).parameters
+        self.network = kind(**({"signals": signals} if takes_signals else {}) | config.denoiser_args)
         self.encoders = nn.ModuleDict({name: make_encoder(name, each) for name, each in taken.items()})
         self.denoise = Precondition(self.network, config.precondition)
 
     @property
     def device(self) -> torch.device:
-        """Where it runs; weights may wait elsewhere (accelerate's offloading)."""
+        """The device that the model runs on; weights may wait elsewhere (accelerate's offloading)."""
         for part in self.encoders.modules():
             place = getattr(getattr(part, "_hf_hook", None), "execution_device", None)
             if place is not None:
                 return torch.device(place)
-        held = chain(self.encoders.parameters(), self.encoders.buffers(), self.codec.buffers())
-        return next(held, torch.empty(0)).device  # a model may have no weights
+        tensors = chain(self.encoders.parameters(), self.encoders.buffers(), self.codec.buffers())
+        return next(tensors, torch.empty(0)).device  # a model may have no weights
 
     @property
     def signals(self) -> tuple[str, ...]:
-        """The signals that it takes, in the order of the table."""
+        """The signals that the model takes, in the order of the table."""
         return tuple(name for name in SIGNALS if name in self.encoders)
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of weights and features."""
+        """Dtype of weights and features."""
         return self.network.dtype
 
     @classmethod
-    def from_pretrained(  # type: ignore[override]
+    def from_pretrained(
         cls,
         folder: str | Path,
         torch_dtype: torch.dtype | None = None,
         variant: str | None = None,
-        **diffusers: Any,
+        **diffusers: object,
     ) -> TalkingHeadModel:
-        """Read a model folder, float32 unless another dtype is given; other options do nothing.
+        """Read a model folder, in float32 unless torch_dtype is set.
 
-        `DiffusionPipeline.from_pretrained` reads a pipeline's component by it.
+        `DiffusionPipeline.from_pretrained` reads a pipeline's component by this method; the other options
+        that it passes are ignored.
         """
         from .folder import load_model
 
         return load_model(folder, "cpu", torch_dtype or torch.float32, variant)
 
-    def save_pretrained(self, folder: str | Path, **options: Any) -> None:  # type: ignore[override]
-        """Write a model folder; options as `folder.save_model`."""
+    def save_pretrained(self, folder: str | Path, **options: Any) -> None:
+        """Write a model folder; options as of `folder.save_model`."""
         from .folder import save_model
 
         save_model(self, Path(folder), **options)
 
     def tokens(self, arrays: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
-        """Tokens (b, f, n, d) of signals.
+        """Encode signals: signal -> tokens (b, f, n, d).
 
-        arrays: signal -> what its encoder's `forward` takes, in its order.
+        arrays: signal -> the arguments of its encoder's `forward`, in their order.
         """
         return {name: self.encoders[name](*each.values()) for name, each in arrays.items()}
 
@@ -236,17 +246,17 @@ class TalkingHeadModel(ModelMixin):
         head: Tensor | None = None,
         reference: Tensor | None = None,
     ) -> Conditions:
-        """What the denoiser is told.
+        """Make the denoiser's conditions.
 
         Args:
             portrait: (b, 3, H, W) in [-1, 1]; None where neither codec nor identity reads pictures.
             tokens: signal -> (b, f, n, d).
-            regions: signal -> (b, f, H, W), where it acts.
-            masks: `face` and `mouth`, (b, f, H, W): where they are, whatever the signals' regions.
-            gates: signal -> (b, f).
+            regions: signal -> (b, f, H, W) in [0, 1], where it acts.
+            masks: `face` and `mouth` -> (b, f, H, W), where they are; no signal's region changes them.
+            gates: signal -> (b, f) in [0, 1].
             micro: (b, 3) frames a second, head motion bucket, expression motion bucket.
-            head: the face in its canonical square, as `portrait`; None: the portrait is that.
-            reference: (b, c, h, w) what the network is told of the portrait; None: its latent.
+            head: (b, 3, H, W) in [-1, 1], the face in its canonical square; None: the portrait is that.
+            reference: (b, c, h, w), the network's reference of the portrait; None: the portrait's latent.
         """
         if reference is None:
             assert portrait is not None
@@ -270,34 +280,36 @@ class TalkingHeadModel(ModelMixin):
         )
 
     def over_latent_frames(self, conditions: Conditions, first: int = 0) -> Conditions:
-        """Conditions of video frames as those of latent frames, as the network is told them.
+        """Turn conditions of video frames into those of latent frames, as the network takes them.
 
-        first: number of the latent frame whose first video frame is that of the conditions.
+        first: number of the latent frame whose first video frame is the first of the conditions.
         """
-        codec, begin = self.codec, self.codec.frames_of(first)
-        end = begin + conditions.length
-        numbers = range(first, codec.latents_of(end) + 1)
-        edges = [min(codec.frames_of(number), end) - begin for number in numbers]
+        codec, start = self.codec, self.codec.frames_of(first)
+        stop = start + conditions.length
+        numbers = range(first, codec.latents_of(stop) + 1)
+        edges = [min(codec.frames_of(number), stop) - start for number in numbers]
         return over_latent_frames(conditions, edges, codec.stride[0])
 
     def reads_reference(self) -> bool:
-        """Whether who it is is read from the reference latent, not from a picture."""
+        """Whether identity is read from the reference latent, not from a picture."""
         return IDENTITY in self.encoders and getattr(self.encoders[IDENTITY], "reads", "") == "reference"
 
     def null(self) -> dict[str, Tensor]:
-        """Null tokens that guidance puts in place of a dropped signal, or of identity; signals that are not
-        listed are dropped by closing their gate."""
-        said = [name for name, part in self.encoders.items() if getattr(part, "dropped", False)]
-        who = [IDENTITY] if IDENTITY in self.encoders else []
-        return {name: _null(self.encoders[name]) for name in (*said, *who)}
+        """Return the null tokens (n, d) that guidance puts in place of a dropped signal, or of identity.
 
-    def told(self, b: int) -> Tensor:
-        """The micro-conditions (b, 3) that the model is sampled with."""
+        Signals that are not listed are dropped by closing their gate.
+        """
+        dropped = [name for name, part in self.encoders.items() if getattr(part, "dropped", False)]
+        who = [IDENTITY] if IDENTITY in self.encoders else []
+        return {name: _null(self.encoders[name]) for name in (*dropped, *who)}
+
+    def micro_conditions(self, b: int) -> Tensor:
+        """Return the micro-conditions of sampling (b, 3): frames a second, head and expression motion."""
         values = self.config.micro or (float(self.config.fps), 0.0, 0.0)
         return torch.tensor(values, device=self.device).expand(b, -1)
 
     def parts(self) -> Iterable[tuple[str, nn.Module]]:
-        """The parts with weights or settings of their own, as a model folder stores them."""
+        """Yield the parts that a model folder stores, each with its name."""
         assert isinstance(self.network, nn.Module)
         yield "denoiser", self.network
         yield "codec", self.codec
@@ -307,4 +319,4 @@ class TalkingHeadModel(ModelMixin):
 def _null(encoder: nn.Module) -> Tensor:
     """An encoder's `null`, which is read without a `forward`."""
     with weights_here(encoder):
-        return encoder.null  # type: ignore[return-value]
+        return cast(Tensor, encoder.null)

@@ -1,4 +1,4 @@
-"""The weights of a model's parts as safetensors files, under diffusers' names, whole or in shards.
+"""Weights of a model's parts: written and read as safetensors under diffusers' names, whole or in shards.
 
 denoiser/ codec/    diffusion_pytorch_model[.VARIANT].safetensors
 encoders/           model[.VARIANT].safetensors
@@ -33,9 +33,11 @@ def write_weights(
     variant: str | None = None,
     shard: int | str | None = None,
 ) -> None:
-    """Write a part's weights into its folder, whose name is the part's.
+    """Write a part's weights into its folder, which has the part's name.
 
-    variant: stands in the files' names. shard: largest file, bytes or `5GB`; without it there is one.
+    variant: word in the files' names.
+    shard: largest file, bytes or `5GB`; None: one file.
+    Raises: InputError for a variant that is no word, and for a shard that is no size.
     """
     from huggingface_hub import split_torch_state_dict_into_shards
 
@@ -59,21 +61,22 @@ def write_weights(
 
 
 def read_weights(folder: Path, files: Collection[str], variant: str | None = None) -> dict[str, Tensor]:
-    """A part's weights: those of its folder, and those of the files that it refers to (`references`).
+    """Read a part's weights: those in its folder, and those in files that it refers to (`references`).
 
-    files: of the model folder, those that its index lists: no other is read.
+    files: names of the files that the model's index lists; no other is read.
+    variant: word in the files' names.
     Raises: InputError that names the file that is not listed, is missing, has changed or cannot be read.
     """
     part = folder.name
     referred = read_references(folder) if f"{part}/{REFERENCES}" in files else {}
-    own = _own_files(folder, files, variant, needed=not referred)
     weights = dict(referred)
-    for path in own:
+    for path in _files(folder, files, variant, needed=not referred):
         weights |= read_safetensors(path)
     return weights
 
 
-def _own_files(folder: Path, files: Collection[str], variant: str | None, needed: bool) -> list[Path]:
+def _files(folder: Path, files: Collection[str], variant: str | None, needed: bool) -> list[Path]:
+    """The files of weights in a part's folder. Raises: InputError where some are missing or not listed."""
     part, mark = folder.name, "" if variant is None else f".{variant}"
     for stem in STEMS[part]:
         whole, index = f"{stem}{mark}.safetensors", f"{stem}.safetensors.index{mark}.json"

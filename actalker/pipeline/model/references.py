@@ -1,12 +1,12 @@
-"""Weights that a model folder does not hold but refers to: files elsewhere, each with its hash.
+"""References to weights outside a model folder: files elsewhere, each with its hash.
 
-So that an encoder or a codec of others (T5, CLIP, SVD's autoencoder), gigabytes that many models share, is
-not copied into every one. `references.json` of a part's folder is a list of such files:
+They save copies of large encoders and codecs that many models share (T5, CLIP, SVD's autoencoder).
+`references.json` of a part's folder is a list of such files:
 
     {"source": "/svd/vae", "file": "diffusion_pytorch_model.safetensors", "hash": "sha256:...", "at": ""}
 
-source: a folder, absolute or from the model folder on, or a hub id. at: the place in the part that the file's
-weights take, such as `text.t5`; empty: they are the part's own.
+source: a folder, absolute or relative to the model folder, or a hub id.
+at: place of the file's weights in the part, such as `text.t5`; empty: the file's names are the part's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,7 +30,7 @@ STEMS = ("diffusion_pytorch_model", "model")  # diffusers', transformers'
 
 
 def read_references(folder: Path) -> dict[str, Tensor]:
-    """The weights of the files that a part's folder refers to, under their names in the part.
+    """Read the weights of the files that a part's folder refers to, under their names in the part.
 
     Raises: InputError that names the file that is missing, has changed or cannot be read.
     """
@@ -52,6 +51,7 @@ def read_references(folder: Path) -> dict[str, Tensor]:
 
 
 def _entries(path: Path) -> list[dict[str, str]]:
+    """The entries of `references.json`. Raises: InputError where it is no list of them."""
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -74,29 +74,35 @@ def _source(source: str, model: Path) -> Path:
 
 def refer(
     weights: Mapping[str, Tensor], source: str | Path, at: str, folder: Path
-) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
-    """What remains of a part's weights where some lie in `source`, and the entries of `references.json`.
+) -> tuple[dict[str, Tensor], list[dict[str, str]]]:
+    """Split a part's weights: those that stay in the folder, and entries of `references.json` for the others.
 
     Args:
-        source: a file of weights, or a folder of them as diffusers or transformers lay one out.
-        at: the place in the part of what it holds; empty: at the part's own names.
-        folder: the model folder; a source that is not absolute is written as seen from there.
-    Raises: InputError where the file's weights are not those of the part: a reference changes no model.
+        weights: all weights of the part.
+        source: a file of weights, or a folder of them in the layout of diffusers or transformers.
+        at: place of its weights in the part, such as `text.t5`; empty: its names are the part's.
+        folder: the model folder; a relative source is written relative to it.
+    Raises: InputError where the source's weights are not the part's: a reference changes no model.
     """
     root = Path(source)
     paths = find_weights(root, STEMS) if root.is_dir() else [root]
-    left, entries, start = dict(weights), [], f"{at}." if at else ""
+    remaining, start = dict(weights), f"{at}." if at else ""
+    entries: list[dict[str, str]] = []
     for path in paths:
         for name, value in read_tensors(path).items():
-            own = left.pop(start + name, None)
-            if own is None or own.shape != value.shape or not torch.equal(value.to(own.dtype), own):
-                what = "is not in the model" if own is None else "has other values in the model"
+            weight = remaining.pop(start + name, None)
+            if (
+                weight is None
+                or weight.shape != value.shape
+                or not torch.equal(value.to(weight.dtype), weight)
+            ):
+                what = "is not in the model" if weight is None else "has other values in the model"
                 raise InputError(f"{path}: {name} {what}; the part cannot refer to this file, leave it out")
         place = path.parent if Path(source).is_absolute() else os.path.relpath(path.parent, folder)
         entries.append({"source": str(place), "file": path.name, "hash": file_hash(path), "at": at})
-    return left, entries
+    return remaining, entries
 
 
-def write_references(entries: list[dict[str, Any]], folder: Path) -> None:
+def write_references(entries: list[dict[str, str]], folder: Path) -> None:
     """Write a part's `references.json`."""
     (folder / REFERENCES).write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")

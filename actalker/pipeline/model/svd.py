@@ -1,4 +1,4 @@
-"""Stable Video Diffusion's folder, as diffusers lays it out, as weights to begin a training with."""
+"""Weights of Stable Video Diffusion, from its folder in diffusers' layout, to begin a training with."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ PLACES = {"unet": "network.", "vae": "codec."}
 
 
 def is_svd(folder: str | Path) -> bool:
-    """Whether a folder is laid out as SVD's."""
+    """Whether a folder has the layout of SVD's."""
     return all((Path(folder) / part / "config.json").is_file() for part in PLACES)
 
 
 def read_svd(folder: str | Path) -> dict[str, Tensor]:
-    """The weights of its UNet and autoencoder under the names of `TalkingHeadModel`, in float32.
+    """Read the weights of SVD's UNet and autoencoder, under the names of `TalkingHeadModel`, in float32.
 
-    Half-precision files (`*.fp16.safetensors`) are taken where there are no others.
-    Raises: InputError for files that are missing or no safetensors.
+    Half-precision files (`*.fp16.safetensors`) are read where there are no others.
+    Raises: InputError for files that are missing or not safetensors.
     """
     weights: dict[str, Tensor] = {}
     for part, place in PLACES.items():

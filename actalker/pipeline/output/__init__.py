@@ -1,1 +1,1 @@
-"""What comes out: files, their sidecar and preview, frames between, and what is watched of a clip."""
+"""The output of a clip: files, sidecar and preview, frames between generated ones, and scores."""

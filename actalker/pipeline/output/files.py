@@ -1,4 +1,4 @@
-"""The files that a clip is written to, checked before any work. Needs no torch."""
+"""Checks of the files that a clip is written to, before any work. Needs no torch."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from ...provenance import check_writable
 
 
 def sidecar_of(video: Path) -> Path:
-    """`clip.mp4` has `clip.json`."""
+    """Return the path of a video's sidecar: `clip.json` for `clip.mp4`."""
     return video.with_suffix(".json")
 
 
 def check_outputs(
     video: Path, others: Iterable[Path | None], overwrite: bool, sources: Iterable[str | None] = ()
 ) -> None:
-    """Raise InputError before any work if an output exists already, could not be written, or is a source.
+    """Raise InputError if an output exists already, cannot be written, or is also an input.
 
-    others: what is written beside the video and its sidecar.
+    Args:
+        others: outputs beside the video and its sidecar.
+        overwrite: whether an output may exist already.
+        sources: settings that may name input files.
     """
     outputs = [path for path in (video, sidecar_of(video), *others) if path is not None]
     read = [source for source in sources if is_file(source)]

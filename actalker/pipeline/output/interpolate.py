@@ -1,4 +1,4 @@
-"""Frames between generated frames: a hook on pairs of neighbours.
+"""Frames between generated frames, made from each pair of neighbours.
 
 Letters: h w picture size.
 """
@@ -20,13 +20,13 @@ Between = Callable[[np.ndarray, np.ndarray, float], np.ndarray]
 
 
 def blend(before: np.ndarray, after: np.ndarray, place: float) -> np.ndarray:
-    """The mix of two frames: no motion, but nothing to load."""
+    """Mix two frames linearly: no motion is estimated, and no model is needed."""
     mixed = (1 - place) * before.astype(np.float32) + place * after.astype(np.float32)
     return mixed.round().astype(np.uint8)
 
 
 def load_between(name: str | Path) -> Between:
-    """`linear`, or the path of a TorchScript file that interpolates motion, as RIFE's models do.
+    """Load an interpolator: `linear`, or the path of a TorchScript file, such as an exported RIFE.
 
     Its `forward(before, after, place)` takes two (1, 3, h, w) in [0, 1] and a number in (0, 1), and returns
     the frame there, (1, 3, h, w).
@@ -48,19 +48,19 @@ def load_between(name: str | Path) -> Between:
     def between(before: np.ndarray, after: np.ndarray, place: float) -> np.ndarray:
         one, other = (torch.from_numpy(f).permute(2, 0, 1)[None].float() / 255 for f in (before, after))
         try:
-            made = network(one, other, place)
+            result = network(one, other, place)
         except RuntimeError as error:
             words = " ".join(str(error).split())[:120]
             raise InputError(f"{path}: cannot interpolate frames of {before.shape} ({words})") from None
-        if not isinstance(made, torch.Tensor) or made.shape != one.shape:
+        if not isinstance(result, torch.Tensor) or result.shape != one.shape:
             raise InputError(f"{path}: its result is no frame of {tuple(one.shape)}; give another model")
-        return (made[0].clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+        return (result[0].clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
 
     return between
 
 
 def interpolated(frames: Iterable[np.ndarray], factor: int, between: Between) -> Iterator[np.ndarray]:
-    """`factor` frames for each, evenly spaced in time; after the last one it stands still."""
+    """Yield `factor` frames for each frame, evenly spaced in time; the last frame is repeated."""
     before: np.ndarray | None = None
     for frame in frames:
         if before is not None:

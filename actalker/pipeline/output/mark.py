@@ -1,4 +1,4 @@
-"""A small visible mark that says that a picture is generated."""
+"""A small visible mark on generated pictures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ STRENGTH = 0.75  # of the letters; their rims are as strong
 
 
 class Mark:
-    """Draws into the right bottom corner of frames (h, w, 3) uint8 of one size; made once a clip."""
+    """Draws the mark into the bottom right corner of frames (h, w, 3) uint8.
+
+    size: (h, w) of all frames of the clip.
+    """
 
     def __init__(self, size: tuple[int, int]) -> None:
         h, w = size
@@ -36,7 +39,7 @@ class Mark:
         self.share, self.colour = STRENGTH * around, 255 * letters
 
     def __call__(self, frame: np.ndarray) -> np.ndarray:
-        """A marked copy."""
+        """Return a marked copy of a frame."""
         marked = frame.copy()
         under = marked[self.corner]
         marked[self.corner] = np.round(under + self.share * (self.colour - under)).astype(np.uint8)

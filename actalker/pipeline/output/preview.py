@@ -1,4 +1,4 @@
-"""The picture that people look at before they read: face, regions, gates over the sound, and eight frames.
+"""The preview of a clip, one picture: face, regions, gates over the sound, and eight frames.
 
 Letters: h w rows and columns of a picture, f frames.
 """
@@ -19,7 +19,7 @@ FACE, SQUARE = (214, 84, 40), (38, 110, 190)
 
 
 def shown_frames(frames: int) -> list[int]:
-    """Which frames a preview shows: SHOWN of them, evenly spread, the first and the last among them."""
+    """Return the numbers of the frames that a preview shows: eight, spread from the first to the last."""
     return sorted({round(k) for k in np.linspace(0, frames - 1, min(SHOWN, frames))})
 
 
@@ -69,7 +69,7 @@ def _fitted(picture: np.ndarray, side: int) -> Image.Image:
 
 
 def _boxed(inputs: ClipInputs) -> np.ndarray:
-    """The portrait with the found face and the square that is cut."""
+    """The portrait with a box around the face, and one around the part that the model sees."""
     image = Image.fromarray(inputs.portrait.image)
     scale = min(1.0, 2 * SIDE / max(image.size))
     image = image.resize(
@@ -83,6 +83,7 @@ def _boxed(inputs: ClipInputs) -> np.ndarray:
 
 
 def _tinted(picture: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    """A picture with a colour laid over it where a mask (h, w) is 1."""
     share = mask[..., None] * 0.45
     mixed = picture * (1 - share) + np.asarray(colour) * share
     return mixed.round().astype(np.uint8)
@@ -95,7 +96,7 @@ def _timeline(
     place: tuple[int, int, int, int],
     font: ImageFont.ImageFont | ImageFont.FreeTypeFont,
 ) -> None:
-    """The gate of a signal over the clip's waveform, and the phases of its input."""
+    """Draw a signal's gate over the clip's waveform, and the phases of its input, into a box x, y, w, h."""
     x, y, w, h = place
     seconds = float(inputs.frames / inputs.fps)
     draw.rectangle((x, y, x + w, y + h), outline=FAINT)

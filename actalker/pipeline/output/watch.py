@@ -1,4 +1,4 @@
-"""What is measured of a clip while it is written: seams between windows, drift of colour and of identity.
+"""Scores of a clip while it is written: seams between windows, drift of colour and of identity.
 
 Letters: h w picture size.
 """
@@ -18,13 +18,13 @@ from ..request import Request
 
 
 class Watch:
-    """Told every frame in order; keeps a second of mean colours and nothing else that grows.
+    """Scores a clip from its frames, one after another, in constant memory. `report` returns:
 
     seam: mean absolute change between neighbouring frames where windows meet, over that inside of windows;
         about 1 where no seam shows. None for clips of one window, and where nothing moves.
     colour_drift: mean red, green and blue of the last second less those of the first, of 255.
-    identity_drift: 1 less the cosine between what the model's identity encoder makes of the last and of the
-        first frame; 0 for the same face.
+    identity_drift: 1 less the cosine between the identity tokens of the last and of the first frame; 0 for
+        the same face. None for models without identity, and those that read it from no picture.
     """
 
     def __init__(self, request: Request) -> None:
@@ -39,7 +39,7 @@ class Watch:
         self.number = 0
 
     def see(self, frame: np.ndarray) -> None:
-        """Take in the next frame (h, w, 3) uint8."""
+        """Add the next frame, (h, w, 3) uint8."""
         if self.number:
             jump = self.jumps[self.number in self.edges]
             jump[0] += float(np.abs(frame.astype(np.int16) - self.last).mean())
@@ -54,7 +54,7 @@ class Watch:
         self.number += 1
 
     def report(self) -> dict[str, object]:
-        """The scores, for the sidecar."""
+        """Return the scores of the frames so far, for the sidecar."""
         at, inside = ((total / count if count else 0.0) for total, count in self.jumps.values())
         drift = np.mean(self.ending, axis=0) - np.mean(self.beginning, axis=0)
         return {
@@ -71,13 +71,13 @@ class Watch:
         pictures = torch.from_numpy(np.stack([self.first, self.last])).permute(0, 3, 1, 2)
         pixels = (pictures.to(inputs.pixels.device).float() / 127.5 - 1).to(inputs.pixels.dtype)
         first, last = inputs.model.encoders["identity"](pixels).float().flatten(1)
-        if not first.any():  # a model that is told nothing of who it is
+        if not first.any():  # a model whose identity tokens are empty
             return None
         return round(max(0.0, 1 - float(F.cosine_similarity(first, last, dim=0))), 4)
 
 
 def edges(request: Request) -> set[int]:
-    """Frames that are the first of a window, or the first after what it shares with the one before."""
+    """Return the numbers of frames at which a window begins, or the one before it ends."""
     inputs, codec, config = request.inputs, request.inputs.model.codec, request.inputs.model.config
     latents = codec.latents_of(inputs.frames)
     if request.sampling.windows == "shifted":

@@ -1,12 +1,11 @@
-"""A prepared clip to files: the video, its sidecar, and the preview."""
+"""Writes a prepared clip to files: the video, its sidecar, the preview and the motion."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -34,36 +33,39 @@ def write_clip(
     pipeline: TalkingHeadPipeline,
     request: Request,
     video: Path,
-    settings: dict[str, Any],
+    settings: Mapping[str, object],
     preview_to: Path | None = None,
     motion_to: Path | None = None,
     mark: bool = False,
     overwrite: bool = False,
     callback: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Generate a clip into `video`, with its sidecar and, if asked for, its preview and its motion.
+    """Generate a clip, and write it with its sidecar and, where paths are given, its preview and its motion.
 
-    Frames are written as their window is done, so that memory does not grow with the clip. The files appear
-    together when all are whole; nothing is left behind when it is interrupted.
+    Frames are written as each window is done, so that memory does not grow with the clip. The files appear
+    together once all are whole; an interrupted run leaves none behind.
 
     Args:
-        settings: what the user asked for, for the sidecar; values that are files are hashed.
-        motion_to: a take (.csv) of the head's motion, one row a generated frame.
-        mark: whether a small mark in the picture says that it is generated.
-    Raises: InputError before any work where motion is asked of a model that makes pictures.
-        callback: told (window, step) after every denoiser call.
+        pipeline, request: the clip is `pipeline.stream(request)`.
+        video: path of the video; the sidecar is beside it.
+        settings: the user's settings, for the sidecar; files that they name are hashed.
+        preview_to, motion_to: paths of the preview (.png) and of the head's motion (.csv), a row a frame.
+        mark: whether frames carry a small mark that says that they are generated.
+        overwrite: whether the files may exist already.
+        callback: called with (window, step) after every denoiser call.
+    Raises: InputError, before any work, where motion is to be written and the model makes pictures.
     """
     inputs = request.inputs
     wanted = set(shown_frames(inputs.frames)) if preview_to is not None else set()
-    kept: dict[int, np.ndarray] = {}
+    shown: dict[int, np.ndarray] = {}
     if motion_to is not None and not inputs.model.codec.moves:
         raise no_motion()
     bound = inputs.portrait.bound
-    moved = _Moved(bound, float(inputs.fps))
+    motion = _Motion(bound, float(inputs.fps))
     if motion_to is not None:
-        request.on_latents = moved
+        request.on_latents = motion
     watch = Watch(request)
-    told = sidecar(pipeline, request, settings)  # of the inputs as they are now, not after the work
+    content = sidecar(pipeline, request, settings)  # of the inputs as they are now, not after the work
     with ExitStack() as stack:
         side = stack.enter_context(whole_file(sidecar_of(video), overwrite))
         sheet = None if preview_to is None else stack.enter_context(whole_file(preview_to, overwrite))
@@ -73,24 +75,24 @@ def write_clip(
         )
         marked = Mark(bound.size) if mark else None
 
-        def seen() -> Iterator[np.ndarray]:
+        def watched() -> Iterator[np.ndarray]:
             for number, frame in enumerate(pipeline.stream(request, callback)):
                 watch.see(frame)
                 if number in wanted:
-                    kept[number] = frame
+                    shown[number] = frame
                 yield frame
 
-        for frame in interpolated(seen(), request.options.interpolate, request.between):
+        for frame in interpolated(watched(), request.options.interpolate, request.between):
             writer.write(frame if marked is None else marked(frame))
         if sheet is not None:
-            write_png(sheet, preview(inputs, kept))
+            write_png(sheet, preview(inputs, shown))
         if take is not None:
-            write_take(take, joined(moved.pieces))
-        write_sidecar(side, {**told, "scores": watch.report()})
+            write_take(take, joined(motion.pieces))
+        write_sidecar(side, {**content, "scores": watch.report()})
 
 
-class _Moved:
-    """Told a clip's latents window by window; keeps the motion that they hold."""
+class _Motion:
+    """Collects the head's motion from a clip's latents, window by window."""
 
     def __init__(self, bound: Bound, fps: float) -> None:
         self.bound, self.fps, self.pieces, self.frames = bound, fps, list[HeadMotion](), 0
@@ -100,12 +102,18 @@ class _Moved:
         self.frames += latents.shape[1]
 
 
-def sidecar(pipeline: TalkingHeadPipeline, request: Request, settings: dict[str, Any]) -> dict[str, Any]:
-    """Everything that the video depends on: settings, seeds, versions, hashes of inputs and model."""
+def sidecar(
+    pipeline: TalkingHeadPipeline, request: Request, settings: Mapping[str, object]
+) -> dict[str, object]:
+    """Return all that the video depends on: settings, seeds, versions, hashes of inputs and model.
+
+    settings: the user's settings; files that they name are hashed.
+    """
     inputs = request.inputs
-    finder, model = choose_finder("auto", settings.get("face_model") and Path(settings["face_model"]))
-    found = {**settings, **({"face_model": model} if finder == "landmarker" else {})}
-    files = {name: str(found[name]) for name in (*SOURCES, *SIGNALS) if is_file(found.get(name))}
+    chosen = settings.get("face_model")
+    finder, model = choose_finder("auto", Path(str(chosen)) if chosen else None)
+    sources = {**settings, **({"face_model": model} if finder == "landmarker" else {})}
+    files = {name: str(sources[name]) for name in (*SOURCES, *SIGNALS) if is_file(sources.get(name))}
     choices = inputs.choices()
     files |= {f"region {name}": str(choice) for name, choice in choices.items() if isinstance(choice, Path)}
     return {
