@@ -53,3 +53,11 @@ def test_pieces_do_not_matter():
 def test_black_pictures_are_pictures():
     held = in_pieces(torch.full((60, 3, 8, 8), -1.0), 14)
     assert held.isfinite().all() and (held == -1).all()
+
+
+def test_contrast_is_changed_by_a_tenth_at_most():
+    """Another scene is no drift: a flat one is not stretched to the contrast of the beginning."""
+    video = clip(250)
+    video[FPS:] *= 0.2
+    spread = [v[-1].std((1, 2)) for v in (in_pieces(video, 14), video)]
+    torch.testing.assert_close(spread[0] / spread[1], torch.full((3,), 1.1), rtol=1e-4, atol=0)
