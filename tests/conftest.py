@@ -1,8 +1,9 @@
-"""Shared rules of every test: deterministic torch, one thread, no network, default dtype left alone."""
+"""Rules of every test (deterministic torch, one thread, no network), and fixtures that many share."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -19,8 +20,8 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(autouse=True)
-def _house_rules():
-    """Seeded, deterministic, and the default dtype must survive the test."""
+def _house_rules() -> Iterator[None]:
+    """Seeds torch, makes it deterministic, and asserts that the test leaves the default dtype alone."""
     torch.manual_seed(0)
     torch.use_deterministic_algorithms(True, warn_only=True)
     yield
@@ -37,7 +38,7 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small model and the inputs of a short clip; see `pipeline_files.write_inputs`."""
     from pipeline_files import write_inputs
 
@@ -45,7 +46,7 @@ def made(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def drawn_head(tmp_path_factory) -> Path:
+def drawn_head(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A video of a head whose motion is known; see `drawn_head.asked`."""
     from drawn_head import draw_video
 
@@ -53,9 +54,10 @@ def drawn_head(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def followed(drawn_head, tmp_path_factory) -> Path:
-    """Three clips of that head, prepared with its motion: as drawn, backwards with a script, and the first
-    20 frames without sound.
+def followed(drawn_head: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three clips of the drawn head, prepared with its motion, in `out`.
+
+    They are the video as drawn, backwards with a script, and its first 20 frames without sound.
     """
     from prepare_files import head_clips, run_prepare
 
@@ -68,10 +70,8 @@ def followed(drawn_head, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory) -> Path:
-    """Six clips, one without sound, two with captions, as shards `encoded` and `decoded` (with decoded
-    frames).
-    """
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six prepared clips, one without sound, two with captions, as shards `encoded` and `decoded`."""
     from prepare_files import clips, face_clip, run_prepare
 
     root = tmp_path_factory.mktemp("prepared")
@@ -88,7 +88,7 @@ def prepared(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def whisper_folder(tmp_path_factory) -> str:
+def whisper_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A tiny random Whisper, as transformers saves it: 2 states of 16 channels."""
     import transformers as t
 

@@ -1,4 +1,4 @@
-"""Real media files, odd ones too, made with PyAV and Pillow for the tests of every part.
+"""Writes real media files, good and odd ones, with PyAV and Pillow.
 
 Letters: h w rows and columns, c channels, n samples.
 """
@@ -20,7 +20,7 @@ BITS = 8  # a frame carries its number as so many black and white columns
 
 
 def corners(h: int = 48, w: int = 64) -> np.ndarray:
-    """(h, w, 3) uint8 whose corners tell which way is up: red, green / blue, white."""
+    """A picture (h, w, 3) uint8 whose corners show which way is up: red, green / blue, white."""
     picture = np.zeros((h, w, 3), dtype=np.uint8)
     picture[: h // 2, : w // 2], picture[: h // 2, w // 2 :] = (220, 20, 20), (20, 220, 20)
     picture[h // 2 :, : w // 2], picture[h // 2 :, w // 2 :] = (20, 20, 220), (240, 240, 240)
@@ -28,7 +28,7 @@ def corners(h: int = 48, w: int = 64) -> np.ndarray:
 
 
 def numbered(k: int, h: int = 48, w: int = 64) -> np.ndarray:
-    """(h, w, 3) uint8 that shows the number k as columns."""
+    """A picture (h, w, 3) uint8 that shows the number k as black and white columns."""
     bits = np.array([k >> bit & 1 for bit in range(BITS)], dtype=np.uint8) * 200 + 20
     return np.broadcast_to(bits[np.arange(w) * BITS // w][None, :, None], (h, w, 3)).copy()
 
@@ -41,7 +41,7 @@ def number(picture: np.ndarray) -> int:
 
 
 def tone(seconds: float = 1.0, rate: int = 16000, hz: float = 440.0, channels: int = 1) -> np.ndarray:
-    """(c, n) float32: a sine in each channel, the second an octave higher and so on."""
+    """A sound (c, n) float32 of one sine a channel, each an octave above the one before."""
     t = np.arange(round(seconds * rate)) / rate
     return np.stack([0.5 * np.sin(2 * np.pi * hz * 2**c * t) for c in range(channels)]).astype(np.float32)
 
@@ -62,7 +62,7 @@ FORMATS = {  # codec: sample format that its encoder takes
 
 
 def _quantized(samples: np.ndarray, form: str) -> np.ndarray:
-    """Samples as numbers of a PyAV sample format."""
+    """Samples (c, n) in [-1, 1] as numbers of a PyAV sample format."""
     if form in ("flt", "fltp", "dbl"):
         return samples.astype(np.float64 if form == "dbl" else np.float32)
     if form == "u8":
@@ -73,8 +73,16 @@ def _quantized(samples: np.ndarray, form: str) -> np.ndarray:
 
 
 def _encode_sound(
-    container, stream, samples: np.ndarray, rate: int, form: str, layout: str, first: int = 0
+    container: av.container.OutputContainer,
+    stream: av.AudioStream,
+    samples: np.ndarray,
+    *,
+    rate: int,
+    form: str,
+    layout: str,
+    first: int = 0,
 ) -> None:
+    """Encodes samples (c, n) into a stream, from sample `first` on."""
     for k in range(0, samples.shape[1], 4096):
         block = _quantized(samples[:, k : k + 4096], form)
         if not form.endswith("p"):
@@ -86,12 +94,12 @@ def _encode_sound(
 
 
 def sound_file(path: Path, samples: np.ndarray, rate: int = 16000, codec: str = "pcm_s16le") -> Path:
-    """Write (c, n) samples with a codec of FORMATS."""
+    """Writes samples (c, n) with a codec of FORMATS."""
     layout, form = LAYOUTS[len(samples)], FORMATS[codec]
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate, layout=layout)
         stream.codec_context.format = form
-        _encode_sound(container, stream, samples, rate, form, layout)
+        _encode_sound(container, stream, samples, rate=rate, form=form, layout=layout)
     return path
 
 
@@ -108,10 +116,11 @@ def video_file(
     sound_from: Fraction = Fraction(0),
     options: dict[str, str] | None = None,
 ) -> Path:
-    """Write a video.
+    """Writes a video.
 
-    frames: pictures, or how many `numbered` ones. times: when each is shown, in seconds (variable rate).
-    rotation: counter-clockwise, for the player to do. aspect: of a pixel. sound: (c, n) from `sound_from` on.
+    frames: pictures, or a count of `numbered` ones. times: when each is shown, seconds (variable rate).
+    rotation: degrees counter-clockwise by which players turn it. aspect: of a pixel. sound: (c, n), which
+    begins at `sound_from`, seconds.
     """
     pictures = [numbered(k) for k in range(frames)] if isinstance(frames, int) else list(frames)
     unit = Fraction(1, 90000) if times is not None else 1 / Fraction(fps)
@@ -134,18 +143,19 @@ def video_file(
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
         if track is not None and sound is not None:
-            _encode_sound(container, track, sound, rate, "fltp", layout, round(sound_from * rate))
+            first = round(sound_from * rate)
+            _encode_sound(container, track, sound, rate=rate, form="fltp", layout=layout, first=first)
     return path
 
 
 def frameless(path: Path) -> Path:
-    """A Matroska file with sound and a video track that holds not one frame."""
+    """Writes a Matroska file with sound and a video track without a frame."""
     with av.open(str(path), "w") as container:
         picture = container.add_stream("libx264", rate=25)
         picture.width = picture.height = 64
         picture.pix_fmt = "yuv420p"
         track = container.add_stream("aac", rate=16000, layout="mono")
-        _encode_sound(container, track, tone(0.5), 16000, "fltp", "mono", 0)
+        _encode_sound(container, track, tone(0.5), rate=16000, form="fltp", layout="mono")
     return path
 
 
@@ -158,35 +168,34 @@ def has_encoder(name: str) -> bool:
 
 
 def zero_byte(path: Path) -> Path:
-    """A file of 0 bytes."""
+    """Writes a file of 0 bytes."""
     path.write_bytes(b"")
     return path
 
 
 def text_as(path: Path) -> Path:
-    """A text, whatever the name says."""
+    """Writes a text, whatever the file's suffix."""
     path.write_text("This is not media.\n" * 50)
     return path
 
 
 def truncated(path: Path, source: Path, keep: float = 0.5) -> Path:
-    """The first part of another file."""
+    """Writes the first part of another file, a share `keep` of it."""
     whole = source.read_bytes()
     path.write_bytes(whole[: int(len(whole) * keep)])
     return path
 
 
 def picture_file(path: Path, picture: np.ndarray | None = None, form: str = "PNG", **options: object) -> Path:
-    """Write a picture in a format of Pillow's, whatever the name says."""
+    """Writes a picture in a format of Pillow's, whatever the file's suffix."""
     Image.fromarray(corners() if picture is None else picture).save(path, format=form, **options)
     return path
 
 
 def turned_jpeg(path: Path, orientation: int) -> Path:
-    """`corners` stored so that EXIF's orientation 1 .. 8 brings it upright."""
-    back = {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}[
-        orientation
-    ]  # Pillow's transpose that undoes it
+    """Writes `corners`, stored so that an EXIF orientation of 1 to 8 turns it upright."""
+    # Pillow's transpose that undoes the orientation
+    back = {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}[orientation]
     stored = Image.fromarray(corners())
     if back is not None:
         stored = stored.transpose(Image.Transpose(back))
@@ -197,7 +206,7 @@ def turned_jpeg(path: Path, orientation: int) -> Path:
 
 
 def huge_jpeg(path: Path, side: int = 20000) -> Path:
-    """A grey square JPEG of any size, written without pixels: the same three bytes are four empty blocks."""
+    """Writes a grey square JPEG of any size without pixels: three bytes stand for four empty blocks."""
     small = io.BytesIO()
     Image.new("L", (8, 8), 128).save(small, format="JPEG")
     data = small.getvalue()
@@ -210,7 +219,7 @@ def huge_jpeg(path: Path, side: int = 20000) -> Path:
 
 
 def huge_png_header(path: Path, side: int = 20000) -> Path:
-    """A PNG that says it is huge."""
+    """Writes a PNG whose header claims a huge size."""
     small = io.BytesIO()
     Image.new("RGB", (8, 8)).save(small, format="PNG")
     data = bytearray(small.getvalue())
@@ -221,13 +230,12 @@ def huge_png_header(path: Path, side: int = 20000) -> Path:
 
 
 def long_silent_wav(path: Path, seconds: int = 7200, rate: int = 16000, last: float = 0.5) -> Path:
-    """Hours of 16-bit silence as a sparse file that takes no disk; its last sample is `last`."""
+    """Writes hours of 16-bit silence as a sparse file that takes no disk; its last sample is `last`."""
     size = seconds * rate * 2
     form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, rate * 2, 2, 16)
     with open(path, "wb") as file:
-        file.write(
-            struct.pack("<4sI4s", b"RIFF", 36 + size, b"WAVE") + form + struct.pack("<4sI", b"data", size)
-        )
+        riff, data = struct.pack("<4sI4s", b"RIFF", 36 + size, b"WAVE"), struct.pack("<4sI", b"data", size)
+        file.write(riff + form + data)
         file.seek(size - 2, 1)
         file.write(struct.pack("<h", round(last * 32768)))
     return path

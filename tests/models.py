@@ -1,8 +1,12 @@
-"""Small models that tests make themselves: random weights in which every signal has an effect."""
+"""Small models with random weights, in which every signal has an effect, and conditions for them."""
+
+from collections.abc import Mapping
 
 import torch
+from torch import Tensor
 
 from actalker.codecs.unshuffle import PixelUnshuffle
+from actalker.control.conditions import Conditions
 from actalker.media.image import height_width
 from actalker.pipeline.model.model import ModelConfig, TalkingHeadModel
 
@@ -38,17 +42,22 @@ class Fourfold(PixelUnshuffle):
         super().__init__(stride)
         self.stride, self.channels = (4, stride, stride), 4 * self.channels
 
-    def encode(self, video):
+    def encode(self, video: Tensor) -> Tensor:
+        """Latents (b, ceil(f / 4), c, h, w) of a video (b, f, 3, H, W)."""
         lacking = -video.shape[1] % 4
         whole = torch.cat([video, video[:, -1:].expand(-1, lacking, -1, -1, -1)], dim=1)
         return super().encode(whole).unflatten(1, (-1, 4)).flatten(2, 3)
 
-    def decode(self, latents, chunk=8):
+    def decode(self, latents: Tensor, chunk: int = 8) -> Tensor:
+        """The inverse of `encode`, with as many frames as the latents hold."""
         return super().decode(latents.unflatten(2, (4, -1)).flatten(1, 2))
 
 
 def small_model(seed: int = 0, **changes: object) -> TalkingHeadModel:
-    """A model of 64 pixels whose control layers are not zero, as after training."""
+    """A model of 64 x 64 pixels whose control layers are not zero, as after training.
+
+    changes: settings of `ModelConfig` instead of SMALL's.
+    """
     torch.manual_seed(seed)
     denoiser = {**SMALL["denoiser_args"], **changes.pop("denoiser_args", {})}
     model = TalkingHeadModel(ModelConfig.from_dict({**SMALL, "denoiser_args": denoiser, **changes}))
@@ -57,8 +66,18 @@ def small_model(seed: int = 0, **changes: object) -> TalkingHeadModel:
     return model.eval().requires_grad_(False)
 
 
-def some_conditions(model: TalkingHeadModel, b: int = 1, f: int = 4, seed: int = 0, gates=None, regions=None):
-    """Random conditions of b clips with all three signals, on `model`'s picture size."""
+def some_conditions(
+    model: TalkingHeadModel,
+    b: int = 1,
+    f: int = 4,
+    seed: int = 0,
+    gates: Mapping[str, Tensor | float] | None = None,
+    regions: Mapping[str, Tensor] | None = None,
+) -> Conditions:
+    """Random conditions of b clips of f frames, for pictures of the model's size.
+
+    gates: of the signals that are there, numbers or (b, f); None for all three, open. regions: (b, f, h, w).
+    """
     g = torch.Generator().manual_seed(seed)
     h, w = height_width(model.config.size)
     tokens = {

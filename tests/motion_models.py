@@ -1,4 +1,4 @@
-"""Small models of motion that tests make themselves: random weights in which every signal has an effect."""
+"""Small models of a head's motion with random weights, in which every signal has an effect."""
 
 import torch
 from models import SMALL
@@ -27,7 +27,7 @@ MOTION = {
 
 
 def motion_model(seed: int = 0, **denoiser: object) -> TalkingHeadModel:
-    """Random weights, also where training starts at zero. denoiser: settings of the network."""
+    """A model with random weights, also where training starts at zero; denoiser: settings of the network."""
     torch.manual_seed(seed)
     settings = {**MOTION, "denoiser_args": {**MOTION["denoiser_args"], **denoiser}}
     model = TalkingHeadModel(ModelConfig.from_dict(settings))

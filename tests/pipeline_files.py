@@ -1,4 +1,4 @@
-"""A small model with random weights and a short clip's inputs, for tests of pipeline and command line."""
+"""A small model with random weights and a short clip's inputs, for tests of the pipeline and command line."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ SMALL = {
 
 
 def small_config(**changes: object) -> ModelConfig:
-    """64 x 64 pixels, windows of 6 frames that share 2, two steps."""
-    given = {
+    """Settings of a model, with changes: 64 x 64 pixels, windows of 6 frames that share 2, two steps."""
+    settings = {
         "size": 64,
         "window": 6,
         "overlap": 2,
@@ -41,13 +41,13 @@ def small_config(**changes: object) -> ModelConfig:
         "precondition": PreconditionConfig(sigma_data=0.7),
         "sampling": SamplingConfig(steps=2, sigma_min=0.02, sigma_max=60.0, shared_noise=0.9),
     }
-    return ModelConfig(**{**given, **changes})  # type: ignore[arg-type]
+    return ModelConfig(**{**settings, **changes})  # type: ignore[arg-type]
 
 
 def small_model(**changes: object) -> TalkingHeadModel:
-    """Random weights, also where training starts at zero: every signal has an effect.
+    """A model of `small_config` with random weights, also where training starts at zero.
 
-    The pixels of a latent position are alike, so that frames are smooth enough for H.264.
+    The pixels of a latent position are equal, so that frames are smooth enough for H.264.
     """
     torch.manual_seed(0)
     model = TalkingHeadModel(small_config(**changes))
@@ -62,7 +62,7 @@ def small_model(**changes: object) -> TalkingHeadModel:
 
 
 def write_inputs(folder: Path) -> Path:
-    """The small model in `model/`, a portrait, 0.8 s of sound like speech, a driving video of 0.4 s."""
+    """Writes the small model to `model/`, a portrait, 0.8 s of sound like speech, a driver of 0.4 s."""
     from skimage.data import astronaut
 
     save_model(small_model(), folder / "model")

@@ -1,4 +1,4 @@
-"""Sources as users have them, made small: clips of a real photograph that moves, and files that are none."""
+"""Small sources for `actalker prepare`: clips of a photograph that moves, and files that are no clips."""
 
 from __future__ import annotations
 
@@ -35,11 +35,12 @@ QUICK = [  # what makes the small clips pass, and the work short
 
 @lru_cache(maxsize=1)
 def _photograph() -> np.ndarray:
+    """The astronaut of scikit-image, (256, 256, 3) uint8."""
     return np.ascontiguousarray(astronaut()[0:256, 96:352])
 
 
 def face_frames(count: int, speed: int = 1) -> list[np.ndarray]:
-    """(SIDE, SIDE, 3) uint8 frames of a face that drifts to a side."""
+    """Frames (SIDE, SIDE, 3) uint8 of a face that drifts sideways by `speed` pixels a frame."""
     whole = _photograph()
     return [
         np.ascontiguousarray(whole[8 : 8 + SIDE, k * speed % 48 : k * speed % 48 + SIDE])
@@ -48,13 +49,13 @@ def face_frames(count: int, speed: int = 1) -> list[np.ndarray]:
 
 
 def face_clip(path: Path, seconds: float = 1.0, fps: int = 10, hz: float = 300.0, sound: bool = True) -> Path:
-    """A clip of a face with a tone."""
+    """Writes a clip of a face, with a tone if `sound`."""
     frames = face_frames(round(seconds * fps))
     return video_file(path, frames, fps, sound=tone(seconds, hz=hz) if sound else None)
 
 
 def clips(folder: Path, count: int = 3) -> Path:
-    """A folder of good clips."""
+    """Writes a folder of good clips."""
     folder.mkdir(parents=True, exist_ok=True)
     for k in range(count):
         face_clip(folder / f"clip {k}.mp4", hz=200.0 + 100 * k)
@@ -62,7 +63,7 @@ def clips(folder: Path, count: int = 3) -> Path:
 
 
 def head_clips(folder: Path, drawn: Path) -> Path:
-    """Clips of a head of known motion, whose sound is as loud as its lips are open."""
+    """Writes clips of the head in the video `drawn`; their sound is as loud as the lips are open."""
     from drawn_head import FPS, MODEL, asked
 
     from actalker.media.video import read_frames
@@ -81,10 +82,10 @@ def head_clips(folder: Path, drawn: Path) -> Path:
 
 
 def made_shard(folder: Path, frames: int = 36, motion: bool = True) -> dict[str, object]:
-    """A shard of three clips with the motion of heads, made up and not measured: `smiles.mp4`, `blinks.mp4`
-    with a script, `quiet.mp4` without sound, in which the face is away for a while, and a cut is.
+    """Writes a shard of three clips with random motion of heads, and returns the tracks by clip.
 
-    Returns: clip -> its track. Lips are closed at frame 10 alone. motion: whether the shard has them.
+    The clips are `smiles.mp4`, `blinks.mp4` with a script, and `quiet.mp4` without sound, with frames without
+    a face and with a cut. Lips are closed at frame 10 only. motion: whether the shard holds the tracks.
     """
     from actalker.heads.model import INDEX
     from actalker.heads.motion import HeadMotion
@@ -101,18 +102,25 @@ def made_shard(folder: Path, frames: int = 36, motion: bool = True) -> dict[str,
             if clip == "quiet.mp4":
                 confidence[20:23], shot[26:] = 0, 1
             pose, gaze = random.normal(size=(frames, 6)) * 3, random.normal(size=(frames, 2)) * 5
-            track = HeadMotion(np.arange(frames) / 25, coefficients, pose, gaze, confidence, shot)
+            track = HeadMotion(
+                times=np.arange(frames) / 25,
+                coefficients=coefficients,
+                pose=pose,
+                gaze=gaze,
+                confidence=confidence,
+                shot=shot,
+            )
             tracks[clip] = track
             phases = [{"text": "blinks", "start": 0.2, "end": 0.4}] if clip == "blinks.mp4" else []
-            told = {"clip": clip, "person": clip, "person_by": "video", "frames": frames, "features": "{}"}
-            told |= {"sound": clip != "quiet.mp4", "script": {"base": "", "phases": json.dumps(phases)}}
+            row = {"clip": clip, "person": clip, "person_by": "video", "frames": frames, "features": "{}"}
+            row |= {"sound": clip != "quiet.mp4", "script": {"base": "", "phases": json.dumps(phases)}}
             packed, sound = io.BytesIO(), io.BytesIO()
             np.savez(packed, identity=np.zeros(30, np.float32), **vars(track))
             with wave.open(sound, "wb") as file:
                 file.setparams((1, 2, 16000, 0, "NONE", ""))
-                noise = random.normal(size=640 * frames) * (2000 if told["sound"] else 0)
+                noise = random.normal(size=640 * frames) * (2000 if row["sound"] else 0)
                 file.writeframes(noise.astype("<i2").tobytes())
-            members = {"json": json.dumps(told).encode(), "mp4": b"no picture is read", "npz": b""}
+            members = {"json": json.dumps(row).encode(), "mp4": b"no picture is read", "npz": b""}
             members |= {"wav": sound.getvalue()} | ({"motion.npz": packed.getvalue()} if motion else {})
             for suffix, content in members.items():
                 info = tarfile.TarInfo(f"{key:06d}.{suffix}")
@@ -122,8 +130,9 @@ def made_shard(folder: Path, frames: int = 36, motion: bool = True) -> dict[str,
 
 
 def poisoned(folder: Path) -> dict[str, str]:
-    """Good clips among files that are none. Returns what each file's row must say: `ok`, or words of why
-    not.
+    """Writes good clips among files that are none.
+
+    Returns what the manifest's row of each file must contain: `ok`, or words of the reason.
     """
     folder.mkdir(parents=True, exist_ok=True)
     good = face_clip(folder / "good.mp4")
@@ -160,7 +169,7 @@ def poisoned(folder: Path) -> dict[str, str]:
 
 
 def celebv(folder: Path, entries: dict[str, object], name: str = "celebvhq_info.json") -> Path:
-    """A JSON of CelebV-HQ's form."""
+    """Writes a JSON in the form of CelebV-HQ's, with clips `entries`."""
     folder.mkdir(parents=True, exist_ok=True)
     meta = {"appearance_mapping": ["male", "young"], "action_mapping": ["talk", "close_eyes", "shake_head"]}
     path = folder / name
@@ -171,13 +180,13 @@ def celebv(folder: Path, entries: dict[str, object], name: str = "celebvhq_info.
 def entry(
     video: str = "M2Ohb0FAaJU", start: float = 0.0, end: float = 1.0, **more: object
 ) -> dict[str, object]:
-    """An entry of such a JSON: the whole picture."""
+    """An entry of such a JSON, whose box is the whole picture."""
     box = {"top": 0.0, "bottom": 1.0, "left": 0.0, "right": 1.0}
     return {"ytb_id": video, "duration": {"start_sec": start, "end_sec": end}, "bbox": box, **more}
 
 
 def run_prepare(*words: object, check: int | None = 0, **options: object) -> subprocess.CompletedProcess[str]:
-    """`actalker prepare ...` as a process of its own."""
+    """Runs `actalker prepare` in a process and asserts its exit code, unless `check` is None."""
     done = subprocess.run(
         command(*words),
         capture_output=True,
@@ -192,17 +201,17 @@ def run_prepare(*words: object, check: int | None = 0, **options: object) -> sub
 
 
 def command(*words: object) -> list[str]:
-    """The command line; `words` overrule `QUICK`."""
+    """The command line of `actalker prepare`, in which `words` overrule QUICK."""
     return [sys.executable, "-m", "actalker", "prepare", str(words[0]), *QUICK, *map(str, words[1:])]
 
 
 def shard_bytes(out: Path) -> dict[str, bytes]:
-    """Every shard's bytes."""
+    """The bytes of every shard by its name."""
     return {path.name: path.read_bytes() for path in sorted((out / "shards").glob("*.tar"))}
 
 
 def rows(out: Path) -> dict[str, dict[str, object]]:
-    """The manifest, by clip."""
+    """The rows of the manifest by clip."""
     from actalker.data.prepare.manifest import read_manifest
 
     return {row["clip"]: row for row in read_manifest(out / "manifest.parquet")}

@@ -1,4 +1,4 @@
-"""A release of toy size, as ACTalker's comes: six files of weights, an SVD folder, ArcFace, motion."""
+"""A release of toy size in the form of ACTalker's: six files of weights, an SVD folder, ArcFace, motion."""
 
 from __future__ import annotations
 
@@ -38,15 +38,16 @@ VAE = {
 FACES = (1, 1, 1, 1)
 
 
-def tuples(config: dict) -> dict:
+def tuples(config: dict[str, object]) -> dict[str, object]:
+    """A config with tuples instead of lists."""
     return {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
 
 
 def write_release(root: Path, step: int = 136, dtype: torch.dtype = torch.float32) -> dict[str, nn.Module]:
-    """Write it; returns the modules that the weights are from."""
+    """Writes the release and returns the modules whose weights it has, by name."""
     torch.manual_seed(0)
     network, codec = ReleasedUNet(**tuples(UNET)), TemporalAutoencoder(**tuples(VAE))
-    made: dict[str, nn.Module] = {
+    modules: dict[str, nn.Module] = {
         "unet": network,
         "pose_guider": ReleasedGuider(32, (4, 8, 8, 16)),
         "audio_linear": AudioProjection(16, 16, 6, 32),
@@ -60,12 +61,12 @@ def write_release(root: Path, step: int = 136, dtype: torch.dtype = torch.float3
     files, svd = root / "release", root / "svd"
     for folder in (files, svd / "unet", svd / "vae"):
         folder.mkdir(parents=True)
-    weights = {name: cast(part.state_dict(), dtype) for name, part in made.items()}
+    weights = {name: cast(part.state_dict(), dtype) for name, part in modules.items()}
     adapters = {}
     places = {id(part): name for name, part in network.named_modules()}
     for k, (attention, _) in enumerate(cross_attentions(network)):
-        for own in attention.processor.state_dict():
-            adapters[f"{k}.{own}"] = weights["unet"].pop(f"{places[id(attention)]}.processor.{own}")
+        for key in attention.processor.state_dict():
+            adapters[f"{k}.{key}"] = weights["unet"].pop(f"{places[id(attention)]}.processor.{key}")
     for name in ("unet", "pose_guider", "audio_linear", "id_proj_model", "vasa_linear"):
         torch.save(weights[name], files / f"{name}-{step}.pth")
     torch.save(adapters, files / f"adapter_module-{step}.pth")
@@ -78,15 +79,16 @@ def write_release(root: Path, step: int = 136, dtype: torch.dtype = torch.float3
     torch.save(motion, root / "motion.ckpt")
     (svd / "unet/config.json").write_text(json.dumps({"_class_name": "UNet", **UNET}))
     codec.save_pretrained(svd / "vae")
-    return made
+    return modules
 
 
 def cast(weights: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """Weights with floating-point numbers of another dtype."""
     return {k: v.to(dtype) if v.is_floating_point() else v for k, v in weights.items()}
 
 
 def write_full_release(root: Path, step: int = 136) -> None:
-    """The six files and SVD's folder at full size, random, in half precision, a part at a time."""
+    """Writes the six files and SVD's folder at full size, random, in half precision, part by part."""
     files, svd = root / "release", root / "svd"
     for folder in (files, svd / "unet", svd / "vae"):
         folder.mkdir(parents=True)
@@ -115,8 +117,8 @@ def write_full_release(root: Path, step: int = 136) -> None:
     weights, adapters = random(network), {}
     places = {id(part): name for name, part in network.named_modules()}
     for k, (attention, _) in enumerate(cross_attentions(network)):
-        for own in attention.processor.state_dict():
-            adapters[f"{k}.{own}"] = weights.pop(f"{places[id(attention)]}.processor.{own}")
+        for key in attention.processor.state_dict():
+            adapters[f"{k}.{key}"] = weights.pop(f"{places[id(attention)]}.processor.{key}")
     torch.save(weights, files / f"unet-{step}.pth")
     torch.save(adapters, files / f"adapter_module-{step}.pth")
     network.save_config(svd / "unet")

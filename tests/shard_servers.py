@@ -1,4 +1,4 @@
-"""Web servers that give a folder's files, as real ones do and as they should not."""
+"""Web servers of a folder's files: correct ones, and ones that fail as real servers do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from urllib.parse import unquote, urlsplit
 
 
 class Files(BaseHTTPRequestHandler):
-    """GET and HEAD, with parts of files if `parts`. `failures`: path's end -> statuses to answer first."""
+    """Answers GET and HEAD with the files of `folder`.
+
+    parts: whether ranges of a file are served. lists: whether folders are listed. failures: statuses to
+    answer first, by the end of a path; 0 hangs, and a single 403 or 404 stays.
+    """
 
     folder: Path
     parts = True
@@ -23,15 +27,18 @@ class Files(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *_: object) -> None:
-        pass
+        """Logs nothing."""
 
     def do_HEAD(self) -> None:
+        """Answers without the content."""
         self.answer(False)
 
     def do_GET(self) -> None:
+        """Answers with the content."""
         self.answer(True)
 
     def answer(self, body: bool) -> None:
+        """Sends a failure, a redirect, a list, a file or a part of one."""
         path = unquote(urlsplit(self.path).path)
         wanted = self.headers.get("Range", "") if self.parts else ""
         self.asked.append((self.command, path, self.headers.get("Range", "")))
@@ -64,6 +71,7 @@ class Files(BaseHTTPRequestHandler):
         return self.send(200, content, {"Accept-Ranges": "bytes"} if self.parts else {}, body)
 
     def send(self, status: int, content: bytes, headers: dict[str, str], body: bool) -> None:
+        """Sends a response, with its content if `body`."""
         self.send_response(status)
         for name, value in {"Content-Length": str(len(content)), **headers}.items():
             self.send_header(name, value)
@@ -77,7 +85,7 @@ class Files(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(folder: Path, **settings: object) -> Iterator[tuple[str, type[Files]]]:
-    """The address of a server of a folder, and its handler, whose attributes are `settings`."""
+    """A running server of a folder: its address, and its handler, whose attributes are `settings`."""
     kind = type("Served", (Files,), {"folder": folder, "failures": {}, "asked": [], **settings})
     server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
     server.daemon_threads, server.handle_error = True, lambda *_: None  # readers go when they have enough

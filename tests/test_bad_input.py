@@ -231,6 +231,7 @@ TABLE = [
 
 
 def files(folder: Path) -> dict[str, str]:
+    """The hash of every file below a folder by its path."""
     return {str(p): hashlib.md5(p.read_bytes()).hexdigest() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
@@ -239,15 +240,15 @@ def test_one_line_exit_code_2_and_nothing_left(line, says, bad, made, tmp_path, 
     monkeypatch.chdir(bad)
     monkeypatch.setenv("TMPDIR", str(bad / "locked"))
     before = files(bad)
-    given = shlex.split(line)
+    words = shlex.split(line)
     for option, value in {
         "--portrait": "face.png",
         "--out": f"{tmp_path}/clip.mp4",
         "--model": str(made / "model"),
     }.items():
-        if option not in given:
-            given += [option, value]
-    assert main(["infer", *given]) == 2
+        if option not in words:
+            words += [option, value]
+    assert main(["infer", *words]) == 2
     said = capsys.readouterr()
     assert said.out == ""
     lines = [row for row in said.err.splitlines() if row.startswith("error: ")]

@@ -1,4 +1,4 @@
-"""The examples of docs/extending.md, run as they stand there."""
+"""The examples of docs/extending.md run as they are printed there."""
 
 import re
 import sys
@@ -20,12 +20,13 @@ PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
 
 
 def blocks() -> list[str]:
+    """The page's blocks of Python, in their order."""
     return re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
 
 
 @pytest.fixture
 def names(monkeypatch, tmp_path):
-    """What the page's blocks define, in tables that are as before afterwards."""
+    """The names that the page's blocks define; the tables that they change are restored afterwards."""
     for table in (SIGNALS, DENOISERS, METRICS):
         for name in ("sway", "Plain", "brightness"):
             monkeypatch.delitem(table, name, raising=False)
@@ -51,12 +52,12 @@ def test_the_pages_signal_backbone_and_metric_work(names, made, tmp_path, capsys
     assert main([str(word) for word in words]) == 0
 
     plain = names["plain"]
-    told = some_conditions(plain)
+    conditions = some_conditions(plain)
     x = torch.randn(1, 4, 192, 8, 8)
     opened, closed = (
         plain.denoise(x, torch.ones(1), some_conditions(plain, gates={"audio": gate})) for gate in (1, 0)
     )
-    assert not torch.equal(opened, closed) and told.open == ["audio", "expression", "text"]
+    assert not torch.equal(opened, closed) and conditions.open == ["audio", "expression", "text"]
     save_model(plain, tmp_path / "plain")
     assert type(load_model(tmp_path / "plain").network) is names["Plain"]
 

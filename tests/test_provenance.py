@@ -44,9 +44,9 @@ def test_folder_hash_tells_names_and_contents_apart_and_not_places(tmp_path):
 
 
 def test_versions_name_this_package_and_what_is_installed():
-    found = versions()
-    assert found["numpy"] == np.__version__ and {"actalker", "python", "av"} <= set(found)
-    json.dumps(found)
+    installed = versions()
+    assert installed["numpy"] == np.__version__ and {"actalker", "python", "av"} <= set(installed)
+    json.dumps(installed)
 
 
 def test_whole_file_appears_when_the_block_ends_and_keeps_the_suffix(tmp_path):

@@ -1,4 +1,4 @@
-"""Files of torch.save in both of its formats, and files that are none, where the product reads some."""
+"""Reading files of torch.save in both of its formats, and files that are none."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from actalker.training.export import export
 from actalker.weights import read_tensors, read_torch, undrawn
 
 
-def saved(path: Path, held: object, new: bool = False) -> Path:
-    """A file of torch.save, as before version 1.6 if not `new`."""
-    torch.save(held, path, _use_new_zipfile_serialization=new)
+def saved(path: Path, content: object, new: bool = False) -> Path:
+    """Writes a file of torch.save, in the format before version 1.6 if not `new`."""
+    torch.save(content, path, _use_new_zipfile_serialization=new)
     assert (path.read_bytes()[:2] == b"PK") == new
     return path
 
 
 @pytest.mark.parametrize("new", [False, True])
 def test_tensors_come_back_from_both_formats(tmp_path, new):
-    held = {"a": torch.randn(3, 4), "half": torch.ones(2).half(), "count": 3, "names": ["x"]}
-    read = read_torch(saved(tmp_path / "a.pth", held, new))
-    assert torch.equal(read["a"], held["a"]) and torch.equal(read["half"], held["half"])
+    content = {"a": torch.randn(3, 4), "half": torch.ones(2).half(), "count": 3, "names": ["x"]}
+    read = read_torch(saved(tmp_path / "a.pth", content, new))
+    assert torch.equal(read["a"], content["a"]) and torch.equal(read["half"], content["half"])
     assert read["count"] == 3 and read["names"] == ["x"]
-    wrapped = {"state_dict": {"module.conv.weight": held["a"]}}
+    wrapped = {"state_dict": {"module.conv.weight": content["a"]}}
     assert set(read_tensors(saved(tmp_path / "b.pth", wrapped, new))) == {"conv.weight"}
 
 
@@ -57,11 +57,11 @@ def test_every_reader_takes_the_old_format(tmp_path):
     read = lpips_net(saved(tmp_path / "alexnet.pth", stack), saved(tmp_path / "alex.pth", lins))
     assert all(torch.equal(a.weight, b.weight) for a, b in zip(read.lins, looks.lins, strict=True))
     model = small_model()
-    held = {
+    content = {
         "state_dict": {f"model.{k}": v for k, v in model.state_dict().items()},
         "model_config": model.config.as_dict(),
     }
-    assert export(saved(tmp_path / "last.ckpt", held), tmp_path / "folder").is_dir()
+    assert export(saved(tmp_path / "last.ckpt", content), tmp_path / "folder").is_dir()
 
 
 class Program:
@@ -96,9 +96,9 @@ def test_other_files_are_one_line_and_nothing_of_them_runs(tmp_path, monkeypatch
     path = tmp_path / "file.pth"
     write, says = NONE[kind]
     write(path)
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as caught:
         reader(path, tmp_path / "out") if reader is export else reader(path)
-    line = str(told.value)
+    line = str(caught.value)
     assert line.startswith(f"{path}: ") and re.search(says, line), line
     assert "weights_only" not in line and "\n" not in line and len(line) < 250 + len(str(path))
     assert os.listdir(tmp_path) == ["file.pth"]

@@ -1,4 +1,4 @@
-"""Training runs as users start them, small: a config of a few steps, and the process that runs it."""
+"""Small training runs, started as users do: a config of a few steps, and the process that runs it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PUPPETS = {
 
 
 def clip_data(shards: Path, workers: int = 0, batch_size: int = 2, **more: Any) -> dict[str, Any]:
-    """Prepared clips as data."""
+    """The `data` of a config that reads prepared clips."""
     data = {"shards": str(shards), "frames": 6, "size": 64, "held_out": 0.0, **more}
     return {
         "class_path": "actalker.data.module.ClipData",
@@ -36,7 +36,7 @@ def clip_data(shards: Path, workers: int = 0, batch_size: int = 2, **more: Any) 
 
 
 def config(folder: Path, steps: int, data: dict[str, Any] = PUPPETS) -> dict[str, Any]:
-    """A run of a few steps on pictures of 64 pixels."""
+    """The config of a run of a few steps on pictures of 64 x 64 pixels."""
     return copy.deepcopy(
         {
             "seed_everything": 3,
@@ -70,6 +70,7 @@ def config(folder: Path, steps: int, data: dict[str, Any] = PUPPETS) -> dict[str
 
 
 def _command(folder: Path, settings: dict[str, Any], *words: str) -> list[str]:
+    """Writes the config to a file and returns the command line of `train.py fit`."""
     folder.mkdir(exist_ok=True, parents=True)
     plain = yaml.safe_load(yaml.safe_dump(settings).replace("!!python/tuple", ""))
     (folder / "run.yaml").write_text(yaml.safe_dump(plain))
@@ -77,26 +78,26 @@ def _command(folder: Path, settings: dict[str, Any], *words: str) -> list[str]:
 
 
 def start(folder: Path, settings: dict[str, Any], *words: str) -> subprocess.CompletedProcess[str]:
-    """`train.py fit` with these settings."""
+    """Runs `train.py fit` with a config and waits for it."""
     command = _command(folder, settings, *words)
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
 
 
 def fit(folder: Path, steps: int, *words: str, data: dict[str, Any] = PUPPETS) -> Path:
-    """Run `train.py fit`; returns the checkpoint."""
+    """Runs `train.py fit`, asserts that it succeeds, and returns the checkpoint's path."""
     done = start(folder, config(folder, steps, data), *words)
     assert done.returncode == 0, done.stderr[-1500:]
     return folder / "checkpoints" / "last.ckpt"
 
 
 def launch(folder: Path, settings: dict, *words: str) -> subprocess.Popen[str]:
-    """A training as another process, in a process group of its own."""
+    """Starts `train.py fit` in a process group of its own and does not wait."""
     command = _command(folder, settings, *words)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(command, cwd=ROOT, text=True, start_new_session=True, **pipes)
 
 
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
-    """Until a file is there, or the process has ended."""
+    """Waits until a file exists or the process has ended."""
     while not path.exists() and process.poll() is None:
         time.sleep(0.05)
