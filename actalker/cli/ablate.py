@@ -1,4 +1,4 @@
-"""`actalker ablate`: what gates, regions, mask-drop and guidance do on portraits."""
+"""`actalker ablate`: measures what gates, regions, mask-drop and guidance do on portraits."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from jsonargparse import ArgumentParser, Namespace
 
 from ..errors import InputError, one_of
 from ..extras import need
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
 SPOKEN = "audio"  # for targets: videos of people who speak
 
 
-def run(argv: Sequence[str]) -> int:
-    """Measure, print the table, write the report."""
+def parser() -> ArgumentParser:
+    """The options of `ablate`."""
     p = new_parser("ablate", "What each gate, region and setting does on portraits.")
     p.add_argument("--model", type=str, default="tiny", help="tiny, a model folder or a hub id")
     p.add_argument(
@@ -72,7 +74,12 @@ def run(argv: Sequence[str]) -> int:
         "--face-model", type=str | None, default=None, help="another face_landmarker.task than the one inside"
     )
     p.add_argument("--paper", action="store_true", help="write the page's table in LaTeX too")
-    options = parse(p, argv)
+    return p
+
+
+def run(argv: Sequence[str]) -> int:
+    """Measure, print the table, write the report."""
+    options = parse(parser(), argv)
     if options is None:
         return 0
     if bool(options.preset) == bool(options.vary):
@@ -84,12 +91,12 @@ def run(argv: Sequence[str]) -> int:
     for name in ("drivers", "beside", "speech"):
         if getattr(options, name):
             raise InputError(f"--{name}: is for --preset targets{' or heads' if name == 'drivers' else ''}")
-    need("eval", "matplotlib")  # told before the work, not after it
+    need("eval", "matplotlib")  # before the work, not after it
     if options.workers < 1:
         raise InputError(f"--workers {options.workers}: give >= 1")
     if options.steps is not None and not 1 <= options.steps <= 1000:
         raise InputError(f"--steps {options.steps}: give a number from 1 to 1000")
-    # what is wrong here, and in the settings of a page, is told before torch is imported
+    # mistakes in these, and in the settings of a page, are reported before torch is imported
     from ..evaluation.jobs import ENGINES
     from ..pipeline.model.find import check_name
 
@@ -113,8 +120,8 @@ def run(argv: Sequence[str]) -> int:
     return 0
 
 
-def _heads(options: Any, command: str) -> int:
-    """The report of heads in portraits: of each portrait, and of each video on the first of them."""
+def _heads(options: Namespace, command: str) -> int:
+    """Write the report of the heads in portraits, and of each driving video on the first of them."""
     folder, portraits, drivers = _faces(options, "heads", (*SIGNALS, "beside", "speech"))
     if not portraits and not drivers:
         raise InputError("nothing to measure: give --portraits, and --drivers")
@@ -131,8 +138,8 @@ def _heads(options: Any, command: str) -> int:
     return 0
 
 
-def _shipped(options: Any, command: str) -> int:
-    """The table of what the model that ships must show, beside others and beside the truth."""
+def _shipped(options: Namespace, command: str) -> int:
+    """Write the table of what the model that ships must show, beside other models and the truth."""
     from ..pipeline.model.find import check_name
 
     folder, portraits, drivers = _faces(
@@ -179,8 +186,11 @@ def _shipped(options: Any, command: str) -> int:
     return 0
 
 
-def _faces(options: Any, preset: str, refused: Sequence[str]) -> tuple[Path, list[Path], list[Path]]:
-    """What reports of faces have in common: the folder to write, portraits, and driving videos, checked."""
+def _faces(options: Namespace, preset: str, refused: Sequence[str]) -> tuple[Path, list[Path], list[Path]]:
+    """Check the options that reports of faces share. refused: options that the preset does not take.
+
+    Returns: the folder to write, the portraits and the driving videos.
+    """
     for name in refused:
         if getattr(options, name):
             raise InputError(f"--preset {preset}: takes no --{name.replace('_', '-')}")
@@ -198,27 +208,27 @@ def _faces(options: Any, preset: str, refused: Sequence[str]) -> tuple[Path, lis
     return folder, portraits, drivers
 
 
-def _workers(options: Any) -> Workers:
+def _workers(options: Namespace) -> Workers:
     """Where the jobs of a report run."""
     from ..evaluation.jobs import Workers
 
     return Workers(options.engine, options.workers, options.address)
 
 
-def _pictures(given: Sequence[str], out: Path) -> list[Path]:
-    """Portraits that are named, and those in folders that are; what an earlier run wrote into one is none."""
+def _pictures(texts: Sequence[str], out: Path) -> list[Path]:
+    """The portraits that paths name, files or folders of them, without those that a run wrote to `out`."""
     from ..media.files import picture_files
 
-    found: list[Path] = []
-    for text in given:
+    pictures: list[Path] = []
+    for text in texts:
         path = Path(text)
-        found += picture_files(path, out) if path.is_dir() else [check_readable(text, "picture")]
-    return found
+        pictures += picture_files(path, out) if path.is_dir() else [check_readable(text, "picture")]
+    return pictures
 
 
 @contextmanager
 def _counted(count: int, what: str) -> Iterator[Callable[[], None]]:
-    """One bar; its value is called after each."""
+    """A progress bar for `count` things; its value is a function to call after each of them."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -228,7 +238,8 @@ def _counted(count: int, what: str) -> Iterator[Callable[[], None]]:
         yield lambda: bar.advance(task)
 
 
-def _study(options: Any, portraits: list[Path], folder: Path, command: str) -> tuple[str, Path]:
+def _study(options: Namespace, portraits: list[Path], folder: Path, command: str) -> tuple[str, Path]:
+    """Run a page of settings side by side. Returns: its table, and the path of the page."""
     from ..evaluation.cases import applicable, file_cases
     from ..evaluation.settings import PRESETS, preset, varied
     from ..pipeline.model.find import check_name
@@ -247,8 +258,8 @@ def _study(options: Any, portraits: list[Path], folder: Path, command: str) -> t
 
     study = Study(tuple(cases), tuple(applicable(settings, cases)), options.model, options.steps)
     make_folder(folder)
-    told = partial(print, flush=True)
+    tell = partial(print, flush=True)
     with _counted(cell_count(study), "cells") as tick:
-        made = run_study(study, folder, _workers(options), tick, told)
-    page = write_study(folder, study, made, command, options.paper)
+        cells = run_study(study, folder, _workers(options), tick, tell)
+    page = write_study(folder, study, cells, command, options.paper)
     return (folder / "ablation.md").read_text(encoding="utf-8"), page
