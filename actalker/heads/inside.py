@@ -50,7 +50,13 @@ def inside_colours(
     lip = lip_colour(rig, view, visible)
     white = tooth_colour(light, skin)
     if teeth.white is not None and teeth.white.mean() > 0.6 * white.mean():
-        hue = teeth.white / teeth.white.mean() if teeth.mask.any() else white / white.mean()
+        hue, shown = white / white.mean(), teeth.white / teeth.white.mean()
+        if teeth.mask.any():
+            hue = shown
+        elif (
+            shown[1] / shown[0] > (hue[1] / hue[0] + lip[1] / max(lip[0], 1e-3)) / 2
+        ):  # pieces of teeth, not lips
+            hue = (hue + shown) / 2
         white = teeth.white.mean() * 1.1 * hue
     hue = lip / max(lip.mean(), 1e-3)
     pink = light.mean() * (0.5 + 0.5 * hue)  # as grey as the portrait is

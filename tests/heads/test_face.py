@@ -131,6 +131,19 @@ def test_pieces_of_teeth_between_parted_lips_are_replaced_in_their_colour():
     assert 0.65 < front / (np.mean(TOOTH) / 255) < 1.1
 
 
+def test_pieces_of_yellow_teeth_make_yellow_teeth():
+    image, fit = portrait(jawOpen=0.12)
+    teeth = np.abs(image - np.array(TOOTH)).max(2, keepdims=True) < 60
+    teeth[: SIZE // 2] = False  # the eyes' white
+    yellow = np.where(teeth, (215, 190, 110), image)
+    blue = []
+    for photograph in (image, yellow.astype(np.uint8)):
+        head = PortraitFace(photograph, fit, np.ones(image.shape[:2], np.float32))
+        tooth = head.inside[head.rig.is_part("teeth_upper")].mean(0)
+        blue.append(tooth[2] / tooth[0])
+    assert blue[1] < 0.9 * blue[0]
+
+
 def test_teeth_take_the_cast_of_the_picture():
     grey, brown = np.full(3, 0.5), np.array([0.6, 0.45, 0.38])
     np.testing.assert_allclose(np.ptp(tooth_colour(0.8 * np.ones(3), grey)), 0, atol=1e-9)
