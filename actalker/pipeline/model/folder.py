@@ -56,7 +56,7 @@ def save_model(
         variant: word in the names of files of weights, such as fp16.
         shard: largest file of weights, bytes or `5GB`; None: one file a part.
         references: part, or place in one (`codec`, `encoders/text.t5`) -> file or folder of weights that the
-            model folder refers to instead of holding a copy. References by relative paths are relative to the
+            model folder refers to instead of holding a copy; a relative path is written as seen from the
             model folder.
     Raises: InputError for a folder that cannot be written, and for references to other weights than the
         model's.

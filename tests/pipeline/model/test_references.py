@@ -85,6 +85,17 @@ def test_a_reference_to_other_weights_than_the_models_is_refused(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["other.safetensors"]
 
 
+def test_a_relative_reference_is_written_as_seen_from_the_model_folder(tmp_path, monkeypatch):
+    model, others = small_model(), tmp_path / "others" / "denoiser"
+    others.mkdir(parents=True)
+    write_weights(model.network.state_dict(), others)
+    monkeypatch.chdir(tmp_path)
+    save_model(model, tmp_path / "models" / "a", references={"denoiser": "others/denoiser"})
+    monkeypatch.chdir(others)
+    read = load_model(tmp_path / "models" / "a").state_dict()
+    assert all(torch.equal(value, read[name]) for name, value in model.state_dict().items())
+
+
 @pytest.mark.parametrize("name", ["tiny", "direct"])
 def test_loaded_weights_are_the_files_and_computed_buffers_those_of_a_new_model(name):
     from actalker.pipeline.model.find import find_model
