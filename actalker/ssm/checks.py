@@ -65,5 +65,8 @@ def checked_lengths(lengths: Tensor | Sequence[int] | None, u: Tensor) -> Tensor
 
 
 def can_look(t: Tensor) -> bool:
-    """Whether values can be read for a check: that makes an accelerator wait, a compiler has none."""
+    """Return True if a check may read the values of t: on the CPU, and not while torch compiles.
+
+    Reading values from an accelerator would make the CPU wait for it, and a traced tensor has no values yet.
+    """
     return t.device.type == "cpu" and not torch.compiler.is_compiling()

@@ -24,9 +24,12 @@ def constant(function: _F) -> _F:
 
 
 def why_no_kernels(package: str, error: Exception, remedy: str) -> str:
-    """Why a module of kernels does not import, in one line that ends with the remedy.
+    """Return a message of one line that says why a module of kernels cannot be imported.
 
-    package: what it needs: it is absent, lacks a package that it needs itself, or fails with `error`.
+    package: name of the package that the kernels need. The message says that the package is not installed,
+    that one of its own dependencies is not installed, or that its import failed with `error`.
+    error: the exception of the import.
+    remedy: what the user can do, the end of the message.
     """
     if importlib.util.find_spec(package) is None:
         return f"{package} is absent; {remedy}"
@@ -36,7 +39,7 @@ def why_no_kernels(package: str, error: Exception, remedy: str) -> str:
 
 
 def package_refuses(u: Tensor) -> str | None:
-    """Why the `mamba-ssm` package cannot scan u, or None."""
+    """Return a message that says why the `mamba-ssm` package cannot scan u, or None if it can."""
     if u.device.type != "cuda":
         return f"the input is on {u.device.type}, the package needs CUDA"
     if u.dtype == torch.float64:
@@ -45,7 +48,11 @@ def package_refuses(u: Tensor) -> str | None:
 
 
 def failure(name: str, run: Callable[[], Tensor], expected: Tensor, remedy: str) -> str | None:
-    """Why the kernels called `name` cannot be used, or None: `run` raises or does not give `expected`."""
+    """Call `run` as a trial; return a message that says what is wrong with the kernels, or None.
+
+    name: what the message calls the kernels. They are wrong if `run` raises an exception, or returns a tensor
+    that differs from `expected` by more than 1 %.
+    """
     try:
         y = run().cpu().float()
     except Exception as error:  # whatever a foreign binary raises

@@ -1,9 +1,11 @@
-"""Losses of motion beside the denoising error: each is a function of one denoised batch of performances.
+"""Losses of motion that are added to the denoising loss: functions of one denoised batch of performances.
 
-`auxiliary_losses` lists those that a strategy weighs. A new one is a function here, a weight in
-`MotionStrategy`, and a line of that list.
+`auxiliary_losses` lists those whose weight in `MotionStrategy` is not 0. To add a loss, write a function
+here, a weight in `MotionStrategy`, and a line of that list.
 
-Letters: b batch, f frames, the numbers of `heads.face_map` are 62.
+Motion is described by 62 numbers a frame (`heads.face_map`). The motion that a signal asks for is the part of
+them that follows from the signal's input: `Performance.parts`. The scale of a number is its weight in sums of
+squares, `DenoisedMotion.scale`. Letters: b batch, f frames.
 """
 
 from __future__ import annotations
@@ -30,9 +32,13 @@ from .strategies import MotionStrategy
 class DenoisedMotion:
     """A batch of performances after the network has denoised it once.
 
-    conditions: of the batch as in use, before training's dropout. vary: makes of such conditions what the
-    network gets in training, at random. target, estimate: (b, f, 62) the numbers that the signals ask for,
-    and those that the network's estimate is read as.
+    model: the trained model.
+    batch: the performances.
+    conditions: what the batch tells the network at inference, without the dropout of training.
+    vary: function that applies the random dropout of training to such conditions.
+    target: (b, f, 62), the true numbers of motion, those that the open signals ask for.
+    estimate: (b, f, 62), the numbers read from the network's output.
+    losses: the denoising losses, with the noise and noise level of each clip.
     """
 
     model: TalkingHeadModel
@@ -45,7 +51,7 @@ class DenoisedMotion:
 
     @property
     def scale(self) -> Tensor:
-        """(62,) the weight of each number, the length of its map."""
+        """(62,): the scale of each number, the norm of its map relative to a coefficient's map."""
         return torch.from_numpy(weights()).to(self.estimate)
 
 
@@ -60,10 +66,10 @@ class Auxiliary(NamedTuple):
 def auxiliary_losses(
     strategy: MotionStrategy, generator: torch.Generator | None = None, readers: nn.ModuleDict | None = None
 ) -> list[Auxiliary]:
-    """The losses that a strategy weighs, in the order in which they draw and are summed.
+    """List the losses whose weight in `strategy` is not 0, in the order in which they draw and are summed.
 
-    generator: of training; without one (validation) `leak` is left out. readers: see `TokenError`; without
-    them `tokens` is left out.
+    generator: source of randomness of the training step; without one (validation) `leak` is left out.
+    readers: the linear probes of `TokenError`; without them `tokens` is left out.
     """
     terms = [
         Auxiliary("numbers", strategy.numbers, number_error),
@@ -77,7 +83,7 @@ def auxiliary_losses(
 
 
 def number_error(denoised: DenoisedMotion) -> Tensor:
-    """The squared error of the numbers of motion, each weighed by the length of its map."""
+    """Return mean over (b, f) of Σ_k (scale_k (estimate_k - target_k))²."""
     return ((denoised.estimate - denoised.target) * denoised.scale).square().sum(-1).mean()
 
 
@@ -88,7 +94,7 @@ def opening_error(denoised: DenoisedMotion) -> Tensor:
 
 
 def opening_of_numbers(like: Tensor) -> Tensor:
-    """By how many cm each number parts the lips, (62,), of the dtype and on the device of `like`."""
+    """Return how much a number of 1 opens the lips, (62,), cm, in the dtype and on the device of `like`."""
     row = np.zeros(len(NUMBERS))
     row[: len(COEFFICIENTS)] = head_model().gap(np.eye(len(COEFFICIENTS)))
     row[NUMBERS.index("mouthClose")] -= CLOSE
@@ -97,15 +103,17 @@ def opening_of_numbers(like: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class TokenError:
-    """The error of what each signal asks for, as a linear layer reads it from the signal's tokens.
+    """Loss: squared error of linear probes that read, from a signal's tokens, the motion it asks for.
 
-    Gates and regions do not count: encoders learn before the network does. readers: signal -> that layer.
+    It is computed for all signals, whatever their gates and regions, so that encoders get gradients before
+    the network has learnt to use their tokens. The probes are trained with the model.
+    readers: signal -> linear layer from its tokens of a frame (n d) to 62 numbers.
     """
 
     readers: nn.ModuleDict
 
     def __call__(self, denoised: DenoisedMotion) -> Tensor:
-        """The errors of all signals, summed."""
+        """Return the sum over signals of the mean over (b, f) of Σ_k (scale_k error_k)²."""
         tokens, parts = denoised.conditions.tokens, denoised.batch.parts
         rows = zip(self.readers, denoised.batch.rows(tuple(self.readers)), strict=True)
         errors = (self.readers[name](tokens[name].flatten(2)) - parts[:, k] for name, k in rows)
@@ -115,16 +123,19 @@ class TokenError:
 
 @dataclass(frozen=True)
 class Leak:
-    """What closing a signal's gate changes where the truth does not change, on the same noise.
+    """Loss: squared change of the estimate when a gate is closed, in numbers that should not change.
 
-    items: clips of the batch in which the gate of one signal, drawn at random, is closed.
+    In some clips the gate of one signal, drawn at random, is closed, and the network denoises them again from
+    the same noise. Numbers whose true value is the same for open and closed gate should stay as they were.
+    items: number of clips, the first of the batch.
+    generator: source of the draw.
     """
 
     items: int
     generator: torch.Generator
 
     def __call__(self, denoised: DenoisedMotion) -> Tensor:
-        """The weighed squared change of the numbers that should have stayed."""
+        """Return mean over (b, f) of Σ_k same_k (scale_k change_k)², same_k 1 or 0."""
         model, losses = denoised.model, denoised.losses
         count = min(self.items, len(denoised.target))
         opened = denoised.batch.window(slice(None), count)
@@ -137,7 +148,7 @@ class Leak:
 
 
 def close_one_gate(batch: Performance, generator: torch.Generator) -> Performance:
-    """The batch with the gate of one signal closed, drawn anew for each clip."""
+    """Return the batch with, in each clip, the gate of one signal closed; the signal is drawn at random."""
     gates = batch.gates.clone()
     chosen = torch.randint(gates.shape[1], (len(gates),), generator=generator)
     gates[torch.arange(len(gates)), chosen.to(gates.device)] = 0

@@ -152,7 +152,10 @@ class WriteClips(L.Callback):
 
 
 def own_regions(one: Sample) -> dict[str, Tensor]:
-    """Open signals of a sample of one clip -> the region (H, W) in which each acts there."""
+    """Return, for a batch of one clip: open signal -> mask (H, W) of the region in which the signal acts.
+
+    A signal that is the only open one acts on the whole face.
+    """
     regions = one.regions()
     opened = [name for k, name in enumerate(one.names()) if one.gates[0, k].amax() > 0]
     return {name: (one.face.float() if opened == [name] else regions[name])[0] for name in opened}

@@ -102,16 +102,16 @@ class TrainingModule(L.LightningModule):
             shard(self, self.model.network.blocks(), self.device_mesh["data_parallel"], entries)
 
     def setup(self, stage: str) -> None:
-        """Tell the data which signals the model takes, unless its settings say which it has."""
+        """Tell the data module which signals the model takes, unless the data's settings already list signals."""
         data = getattr(self.trainer, "datamodule", None)
         if isinstance(data, StepData):
             data.take_signals(self.model.signals)
 
     def step_generator(self, step: int, part: int = 0) -> torch.Generator:
-        """The randomness of one part of a step: the same after a resume.
+        """Return the generator of one part of a step. It depends on (seed, step, part) alone.
 
-        part: of the global batch. Parts of several processes, and parts that one process accumulates, draw
-        alike, so that a step does not depend on who did it.
+        part: index of the part within the global batch, which processes and gradient accumulation divide. The
+        draws of a part do not depend on which process computes it, or on a resume.
         """
         return torch.Generator().manual_seed((self.seed * 1_000_003 + step) * 8192 + part)
 
@@ -122,7 +122,7 @@ class TrainingModule(L.LightningModule):
     def conditions(
         self, batch: Sample, tokens: dict[str, Tensor], generator: torch.Generator, training: bool = True
     ) -> Conditions:
-        """What the network is told of a batch of clips; in training as the strategies vary it."""
+        """Return what the network is told about a batch of clips; in training after random dropout."""
         b, f = batch.frames.shape[:2]
         shape = (b, f, *batch.face.shape[-2:])
         face = batch.face.float()[:, None].expand(shape)
@@ -154,7 +154,10 @@ class TrainingModule(L.LightningModule):
     def step_loss(
         self, batch: Sample | Performance | Spoken, step: int, part: int = 0
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss that a step minimises, and what it logs by name: draw, denoise, sum what is weighed."""
+        """Draw noise, denoise, and return the weighted sum of losses that a step minimises.
+
+        Also returned: name -> value to log.
+        """
         if isinstance(batch, Spoken):
             return speech_loss(self.model, batch)
         generator = self.step_generator(step, part)
@@ -176,7 +179,10 @@ class TrainingModule(L.LightningModule):
 
     @property
     def readers(self) -> nn.ModuleDict | None:
-        """Signal -> the layer that reads what it asks for from its tokens; None where no loss needs them."""
+        """Signal -> the linear probe of `TokenError`; None if the weight of that loss is 0.
+
+        A probe predicts, from a signal's tokens, the numbers of motion that follow from the signal.
+        """
         return getattr(self, "token_readers", None)
 
     def training_step(self, batch: Sample, index: int) -> Tensor:

@@ -20,9 +20,12 @@ IF_ANY = "last-if-any"
 
 
 def settle(config: Namespace) -> None:
-    """Carry `run` and `steps` into the settings that follow from them. config: of one subcommand, changed.
+    """Fill in, in place, the settings that depend on `run` and on `steps`.
 
-    Raises: InputError for what cannot be trained with.
+    `run` names the folders of logs and checkpoints; `steps` sets the length of the training and scales the
+    warm-up and cool-down of the learning rate.
+    config: the parsed settings of one subcommand.
+    Raises: InputError for settings with which no training is possible.
     """
     trainer, checkpoint = config.trainer, config.checkpoint
     if config.run is not None:

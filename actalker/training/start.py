@@ -1,4 +1,4 @@
-"""The weights that a training begins with: those of another model, as far as they have a place."""
+"""The weights that a training begins with: those of another model, for the parts that both models have."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def settings_of(start: str | None) -> ModelConfig:
 
 
 def begin(model: nn.Module, start: str, fresh: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-    """Load the weights of `start` into a model that has all their parts and may have more.
+    """Load the weights of `start` into a model, which may have further parts.
 
     Args:
         start: name, folder or hub id of a model of ours, or SVD's folder as diffusers lays it out.
-        fresh: `*` patterns of the names of weights that keep their own beginning.
+        fresh: `*` patterns of the names of weights that are not loaded and keep their random initialisation.
     Returns: the phrases that `start` was taught (`ModelConfig.phrases`).
     Raises: InputError for weights that have no place in the model, and for patterns that name none.
     """

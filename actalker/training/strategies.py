@@ -27,7 +27,10 @@ W = TypeVar("W", Sample, Performance)
 
 @dataclass(frozen=True)
 class WindowStrategy:
-    """How many frames of how many clips a step denoises; the products stay about the same."""
+    """Settings of `cut_window`: the frames and clips that a step denoises, short windows or whole ones.
+
+    Choose them so that frames x clips is about the same for both.
+    """
 
     short: int = 0
     """Frames of a short window; 0: every step sees whole windows."""
@@ -43,9 +46,11 @@ class WindowStrategy:
 
 
 def cut_window(batch: W, config: WindowStrategy, generator: torch.Generator) -> W:
-    """A short window of many clips, or whole windows of some, as drawn.
+    """Cut a batch, at random, to a short window of many clips or to whole windows of a few.
 
-    Other people teach more than neighbours in time, so a step spends its memory on clips.
+    With probability `short_chance` it returns `short` neighbouring frames, from a random start, of the first
+    `short_items` clips; else all frames of the first `whole_items` clips. For the same memory a step learns
+    more from many different people than from many neighbouring frames, which are nearly alike.
     """
     b, f = len(batch.gates), batch.gates.shape[-1]
     if not config.short or config.short >= f:
@@ -59,7 +64,10 @@ def cut_window(batch: W, config: WindowStrategy, generator: torch.Generator) -> 
 
 @dataclass(frozen=True)
 class LooksStrategy:
-    """How far the looks of a clip are changed, portrait and frames alike: more people than were filmed."""
+    """Settings of `change_looks`: random changes of colour, size and position of a clip.
+
+    They are the same in the portrait and in all frames, as if another person had been filmed.
+    """
 
     recolour: float = 0.0
     """Chance of other colours: channels exchanged, each with its own gain, another gamma."""
@@ -73,7 +81,10 @@ class LooksStrategy:
 
 @dataclass(frozen=True)
 class MotionStrategy:
-    """What is asked of motion beside denoising it, where clips are performances."""
+    """Weights of the losses that are added to the denoising loss where clips are performances; 0: not used.
+
+    `auxiliary.auxiliary_losses` computes them.
+    """
 
     numbers: float = 1.0
     """Weight of the error of the numbers that the estimate is read to, each by the size of its map."""
@@ -94,7 +105,11 @@ class MotionStrategy:
 
 @dataclass(frozen=True)
 class StrategyConfig:
-    """What is random in a step."""
+    """Settings of all random choices of a training step.
+
+    window: length of the clips. looks: colours and position of the person. augment: changes of the driving
+    crops. motion: weights of auxiliary losses. mask_drop, token_dropout: what the network is not told.
+    """
 
     window: WindowStrategy = field(default_factory=WindowStrategy)
     looks: LooksStrategy = field(default_factory=LooksStrategy)
@@ -111,7 +126,10 @@ class StrategyConfig:
 
 
 def change_looks(batch: Sample, config: LooksStrategy, generator: torch.Generator) -> Sample:
-    """The same performances by people of other colours, size and place. Regions move along."""
+    """Change colours, size and position of the pictures of a batch, at random for each clip.
+
+    The portrait and all frames of a clip change alike. The face and mouth masks move with the pictures.
+    """
     b, device = len(batch.frames), batch.frames.device
     draw = torch.rand(b, 8, generator=generator).to(device)  # the same on every device
     orders = torch.rand(b, 3, generator=generator).argsort(1).to(device)
@@ -151,7 +169,12 @@ def drop_tokens(
     chance: float,
     generator: torch.Generator,
 ) -> dict[str, Tensor]:
-    """Tokens (b, ..., d) by name, a clip's replaced by the null tokens of that name with a chance."""
+    """Replace, for each clip and name with probability `chance`, the clip's tokens by null tokens.
+
+    tokens: name -> tokens (b, ..., d) of a signal or of identity.
+    absent: name -> null tokens of the same shape.
+    Returns: name -> tokens (b, ..., d).
+    """
     out = {}
     for name, value in tokens.items():
         dropped = (torch.rand(value.shape[0], generator=generator) < chance).to(value.device)
@@ -163,10 +186,12 @@ def drop_tokens(
 def vary_conditions(
     model: TalkingHeadModel, conditions: Conditions, strategy: StrategyConfig, generator: torch.Generator
 ) -> Conditions:
-    """What the network is told in training, made of what it is told in use.
+    """Make training conditions from the conditions of inference, at random.
 
-    Tokens of signals and identity are dropped with `token_dropout`, and a chance of mask-drop is drawn. With
-    a chance of 0 too every null token is part of the step, so that all processes use the same weights.
+    Tokens of signals and of identity are replaced by null tokens with probability `token_dropout`. One
+    probability of mask-drop, that a branch leaves out a token outside its signal's region, is drawn for the
+    step. Null tokens enter the graph even if `token_dropout` is 0, so that in distributed training all
+    processes have gradients for the same weights.
     """
     conditions = drop_signals(model, conditions, strategy.token_dropout, generator)
     identity = drop_identity(model, conditions.identity, strategy.token_dropout, generator)
@@ -177,7 +202,7 @@ def vary_conditions(
 def drop_signals(
     model: TalkingHeadModel, conditions: Conditions, chance: float, generator: torch.Generator
 ) -> Conditions:
-    """Conditions in which a clip's tokens of a signal are replaced by null tokens with a chance."""
+    """Replace, for each clip and signal with probability `chance`, the signal's tokens by null tokens."""
     b, f = len(conditions.identity), conditions.length
     absent = {name: null_tokens(model, name, b, f) for name in conditions.tokens}
     return replace(conditions, tokens=drop_tokens(conditions.tokens, absent, chance, generator))
@@ -186,7 +211,10 @@ def drop_signals(
 def drop_identity(
     model: TalkingHeadModel, identity: Tensor, chance: float, generator: torch.Generator
 ) -> Tensor:
-    """Identity tokens (b, m, d), a clip's replaced by null tokens with a chance; no tokens stay none."""
+    """Replace, for each clip with probability `chance`, identity tokens (b, m, d) by null tokens.
+
+    The tokens are returned unchanged if the model has no encoder of identity.
+    """
     if IDENTITY not in model.encoders:
         return identity
     absent = {IDENTITY: null_tokens(model, IDENTITY, len(identity))}
@@ -194,10 +222,13 @@ def drop_identity(
 
 
 def null_tokens(model: TalkingHeadModel, name: str, *lead: int) -> Tensor:
-    """Null tokens of a signal, (b, f, n, d) for lead (b, f), or of identity, (b, m, d) for lead (b,)."""
+    """Return the null tokens of `name`, repeated over the leading axes `lead`.
+
+    For a signal give b, f: (b, f, n, d). For identity give b: (b, m, d).
+    """
     return cast(Callable[..., Tensor], model.encoders[name].absent)(*lead)
 
 
 def mask_drop_chance(options: Sequence[float], generator: torch.Generator) -> float:
-    """The mask-drop chance of this step, one of `options`, drawn."""
+    """Draw the mask-drop probability of a step (`Scanning.mask_drop`) from `options`."""
     return options[int(torch.randint(len(options), (), generator=generator))]

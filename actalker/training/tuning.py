@@ -19,7 +19,10 @@ ADAPTER = "default"  # peft's name for the first one
 
 @dataclass(frozen=True)
 class TuningConfig:
-    """Parts by the names of their weights, as `*` patterns: `network.down_blocks.*`, `encoders.*`."""
+    """Settings of what is trained: weights to freeze and to train, and the low-rank additions (LoRA).
+
+    freeze and train hold `*` patterns of weight names: `network.down_blocks.*`, `encoders.*`.
+    """
 
     freeze: tuple[str, ...] = ()
     """Weights that stay as they are."""

@@ -26,9 +26,11 @@ def share_jobs(work: Callable[[int, int], None], jobs: int, states: int, stride:
     """Call work(first, last) for all jobs, over as many threads as PyTorch uses; kernels hold no lock.
 
     Args:
-        jobs: their number.
-        states: states that all jobs compute; few of them are left to this thread.
-        stride: neighbouring jobs that one thread does one after another.
+        work: computes the jobs with numbers first .. last - 1.
+        jobs: the number of jobs.
+        states: number of states that all jobs together compute, the measure of the work. Below
+            `WORTH_THREADS` the calling thread does all jobs itself.
+        stride: number of neighbouring jobs that one thread takes at a time.
     """
     threads = min(torch.get_num_threads(), jobs // stride)
     if threads <= 1 or states < WORTH_THREADS:

@@ -125,9 +125,12 @@ def spans(u: Tensor, A: Tensor) -> list[slice]:
 
 
 def in_chunks(span: slice, rows: tuple[Tensor, ...], weights: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
-    """Cut a span of rows (b, l, d), and of B and C (b, l, g, n), into chunks with the steps first.
+    """Cut the steps `span` of tensors into chunks of k steps, padded with zeros, with the steps first.
 
-    Returns: (k, p, g, w) for each of the rows, then (k, p, g, n) for B and C.
+    span: a slice of the l steps.
+    rows: tensors (b, l, d), one value per channel, such as u and delta.
+    weights: B and C, (b, l, g, n) each.
+    Returns: (k, p, g, w) for each of `rows`, then (k, p, g, n) for B and for C.
     """
     chunk = chunk_of(span)
     B, C = weights
@@ -145,7 +148,10 @@ def chunk_of(span: slice) -> int:
 
 
 def goes_on(span: slice, fresh: Tensor | None, like: Tensor) -> Tensor | None:
-    """1 where a step keeps the state before it and 0 where it is fresh: (k, p, 1, 1, 1), for one item."""
+    """Return a factor on the state before each step of `span`, (k, p, 1, 1, 1): 0 at the start of a sequence.
+
+    fresh (l,) bool: True at steps with which a sequence starts, in the only item (b = 1); None returns None.
+    """
     if fresh is None:
         return None
     chunk = chunk_of(span)
@@ -167,7 +173,7 @@ def whole(t: Tensor, b: int) -> Tensor:
 def forward_span(
     rate: Tensor, state: Tensor, on: Tensor | None, pieces: tuple[Tensor, ...]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Scan a span. pieces: u, delta, B, C in chunks. on: of `goes_on`.
+    """Scan a span. pieces: u, delta, B, C in chunks. on: the result of `goes_on`.
 
     Returns: y (b, k j, d), the state before every chunk (b, j, g, n, w), and the state after the span.
     """
@@ -209,10 +215,11 @@ def carry(state: Tensor, decay: Tensor, add: Tensor) -> tuple[Tensor, Tensor]:
 def backward_span(
     rate: Tensor, start: Tensor, dstate: Tensor, on: Tensor | None, pieces: tuple[Tensor, ...]
 ) -> tuple[Tensor, ...]:
-    """The gradients of a span from that of the state behind it.
+    """Compute the gradients of a span from dstate, the gradient of the state after the span.
 
-    start: the state before every chunk. pieces: u, delta, dy, B, C in chunks.
-    Returns: du, ddelta (b, k j, d), dB, dC (b, k j, g, n), drate (g, n, w), and dstate before the span.
+    start: the state before every chunk. on: the result of `goes_on`. pieces: u, delta, dy, B, C in chunks.
+    Returns: du, ddelta (b, k j, d), dB, dC (b, k j, g, n), drate (g, n, w), and the gradient of the state
+    before the span (b, g, n, w).
     """
     u, delta, dy, B, C = pieces
     b, groups, steps = len(start), len(rate), range(len(u))

@@ -3,12 +3,13 @@
 Sixteen channels stand side by side in a vector, a block. A block goes through CHUNK steps with its states in
 the L1 cache, then the next block through the same steps, then all of them through the next chunk. The
 forward keeps one state in CHUNK, the backward computes the others again. A reversed scan walks backwards from
-a sequence's last step; one with an order reads and writes the rows that this names.
+a sequence's last step. A scan with an `order` reads and writes, at step t, the row order[t] (a gather index).
 
 Letters: l length, r rows, d channels, g groups, n state size, s sequence, t step in the order of the scan,
-k step in a chunk, i state. x_0 is where an item's rows of x start, x_t the row of a step, x_k scratch with
-one entry a step of the chunk, o the byte of a block among a row's channels in float32, p in its row of x as
-it is. What is not `Rows` is an address; all sizes are bytes.
+k step in a chunk, i state. For a tensor x: x_0 is the address at which an item's rows start, x_t the address
+of a step's row, x_k scratch memory with one entry per step of the chunk.
+Offsets of a block, in bytes: o within a row of float32 values, p within a row of x in the dtype of x.
+An argument that is not `Rows` is an address; all sizes are in bytes.
 """
 
 from __future__ import annotations
@@ -42,9 +43,10 @@ CHUNK = 64
 
 
 class Plan(NamedTuple):
-    """Sizes and switches of a call. A job is a part of a group of a sequence.
+    """Sizes and switches of a call.
 
-    parts: into how many jobs the channels of a group are divided.
+    A job scans one part of the channels of one group, over one sequence.
+    parts: the number of jobs into which the channels of a group are divided.
     """
 
     d: int  # a whole number of blocks a group
@@ -59,10 +61,13 @@ class Plan(NamedTuple):
 
 @kernel
 def job_of(job: int, plan: Plan) -> tuple[int, int, int, int, int, int]:
-    """The sequence, group and part of job number `job`, the number of its blocks, and its first byte in a row
-    and in a group.
+    """Decode the job with number `job`.
 
-    The groups of a part are neighbours: in an order they add to the same rows, one after another.
+    Jobs are numbered by sequence, then part, then group. So the g jobs that differ in the group alone follow
+    one another: in a scan with an `order` they add to the same rows of y.
+
+    Returns: its sequence, group and part; its number of blocks; the byte offset of its first block within a
+    row of float32, and within the group's part of that row.
     """
     group, part = job % plan.groups, job // plan.groups % plan.parts
     blocks = plan.d // plan.groups // LANES
@@ -116,7 +121,7 @@ def scan_forward(
     final: int,
     scratch: int,
 ) -> None:
-    """Write y, the states behind the last steps to `final`, and the state before every chunk to `states`.
+    """Write y, the states after the last steps to `final`, and the state before every chunk to `states`.
 
     Args:
         jobs: the first and the last + 1.

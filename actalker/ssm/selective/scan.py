@@ -24,7 +24,12 @@ from .triton import scan_triton, triton_refuses
 
 
 def grouped_backend(scan: GroupedScan, refuses: Callable[[Tensor], str | None]) -> Backend[ScanCall]:
-    """A backend whose kernels see channels by groups and read rows in an order themselves."""
+    """Make a `Backend` from kernels that take a `GroupedCall`, so channels split into groups.
+
+    The kernels read rows by the call's gather index `order` themselves.
+    scan: the kernels, GroupedCall -> (y, last states or None).
+    refuses: u -> a message that says why the kernels cannot scan u, or None if they can.
+    """
     return Backend(partial(call_by_groups, scan), refuses, ordered=scan)
 
 

@@ -1,10 +1,11 @@
 """CUDA kernels of the selective scan, forward and backward, in Triton. Needs triton at import.
 
-A program scans BD channels of one sequence with their states in registers; a group's B and C are read once
-for all its channels, packs in either direction as they lie, and rows in an order by their numbers, so that
-nothing is padded, turned round, gathered or expanded beforehand. What several programs add to is written
-apart and summed later; a row that stands at several steps of a program is added to by that one alone, step
-after step, so that sums are the same in every run.
+A program scans BD channels of one sequence with their states in registers. It reads the B and C of a group
+once for all channels of the group, reads packed sequences in place in either direction, and reads rows by a
+gather index (`order`), so that nothing is padded, reversed, gathered or expanded beforehand. A sum to which
+several programs contribute is written as one term per program and summed later. A row that is visited by
+several steps of a program is added to by this program alone, step after step, so that sums are the same in
+every run.
 
 Letters: l steps, r rows, d channels, e channels of a group, n state size, g groups, s sequence, t step in the
 order of the scan.
@@ -52,7 +53,11 @@ def mask_if(condition, mask):
 
 @triton.jit
 def put(address, value, once, inside, ORDERED: tl.constexpr):
-    """Write a value; in an order, add it to rows that may stand at several steps."""
+    """Store `value` at `address`, for the elements where the mask `inside` is true.
+
+    once: with ORDERED, whether the row is visited by a single step, so that a store is enough. If it may be
+    visited by several steps, the value is added atomically to what is there. Ignored without ORDERED.
+    """
     if ORDERED:
         tl.store(address, value, mask=mask_if(once, inside))
         tl.atomic_add(address, value, mask=mask_if(once == 0, inside))
@@ -107,8 +112,9 @@ def scan_forward(
         order: (g, l), the row of each step.
         places: (s, 3), first row or step, length and first chunk of each sequence.
         states: (chunks, d, n), the state before every chunk.
-        initial, final: (s, d, n), the states before the first steps and behind the last ones.
-        u_row, u_group: numbers from row to row and from group to group of u; the same of delta, B and C.
+        initial, final: (s, d, n), the states before the first steps and after the last ones.
+        u_row, u_group: strides of u from row to row and from group to group, in elements; likewise for delta,
+            B and C.
     """
     s, block = tl.program_id(0), tl.program_id(1)
     per_group = tl.cdiv(e, BD)

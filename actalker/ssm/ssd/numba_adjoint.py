@@ -1,12 +1,12 @@
-"""The CPU kernel of the gradients of the scan with one decay a head. Needs numba: only `numba.py` has it.
+"""CPU kernel of the gradients of the scan with one decay per head. Needs numba: only `numba.py` imports it.
 
-From a chunk's last step to its first, all by matrix products; with the names of `numba_kernels`, M = dy xᵀ
-and dS the gradient of the state behind the chunk:
+Chunks are taken from the last to the first, by matrix products. The names are those of `numba_kernels`;
+M = dy xᵀ, and dS is the gradient of the state after the chunk:
 
     dx_s = Σ_{t≥s} G_ts L_ts dy_t + w_s B_s dS             dS' = E_last dS + Σ_t E_t C_tᵀ dy_t
     dC_t = E_t dy_t Sᵀ + Σ_s M_ts L_ts B_s                 dB_s = w_s x_s dSᵀ + Σ_t M_ts L_ts C_t
 
-and of the logarithm of the decay of a step k, all that passes over it:
+The gradient of log a_k, the logarithm of the decay of step k, sums all terms that step k decays:
 
     Σ_{t≥k} E_t dy_t C_t S + Σ_{s<k≤t} G_ts L_ts M_ts + Σ_{s<k} w_s x_s B_s dS + E_last Σ S dS
 """
@@ -85,7 +85,10 @@ def scan_backward(
     dinitial: int,
     scratch: int,
 ) -> None:
-    """Write every gradient; that of dt leaves out the decay, whose logarithm `rate` has its own.
+    """Write the gradients of all inputs of `scan_forward`, given dy and `dfinal`.
+
+    The step size dt acts in two ways: through the drive dt x, and through the decay exp(dt A). `ddt` is the
+    gradient through the drive alone; `drate` is the gradient of the logarithm of the decay, dt A.
 
     Args:
         dB, dC: (b, l, groups, parts, n), still to be summed over parts.

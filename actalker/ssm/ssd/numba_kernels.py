@@ -8,10 +8,10 @@ chunk (Dao & Gu 2024, section 6, S the state before it, a the decays):
     y_t = E_t C_t S + Σ_{s≤t} G_ts L_ts x_s,   E_t = a_0 .. a_t,   G = C Bᵀ,   L_ts = a_{s+1} .. a_t
     S'  = E_last S + Σ_s w_s B_sᵀ x_s,         w_s = a_{s+1} .. a_last
 
-Letters: s sequence, t step in the order of the scan, k step in a chunk, i state, v vector of a head. x_0 is
-where a sequence's rows of x start, x_k scratch with one row a step of the chunk; a T at the end: with one
-row a state or a channel, and the chunk's steps side by side.
-What is not `Rows` is an address; all sizes are bytes.
+Letters: s sequence, t step in the order of the scan, k step in a chunk, i state, v vector of a head. For a
+tensor x: x_0 is the address at which a sequence's rows start, x_k scratch memory (steps, channels or states)
+with one row per step of the chunk, x_T its transpose (channels or states, steps).
+An argument that is not `Rows` is an address; all sizes are in bytes.
 """
 
 from __future__ import annotations
@@ -48,9 +48,10 @@ from ..kernels.vector import (
 
 
 class Plan(NamedTuple):
-    """Sizes and switches of a call. A job is a part of the heads of a group of a sequence.
+    """Sizes and switches of a call.
 
-    parts: into how many jobs the heads of a group are divided.
+    A job scans one part of the heads of one group, over one sequence.
+    parts: the number of jobs into which the heads of a group are divided.
     """
 
     heads: int
@@ -87,9 +88,12 @@ def job_of(job: int, plan: Plan) -> tuple[int, int, int, int, int]:
 def gather(
     t_0: int, steps: int, length: int, plan: Plan, B_0: int, B_step: int, turned: int, side: int
 ) -> None:
-    """Copy a chunk's rows of B (or C), which lie B_step bytes apart from B_0 on.
+    """Copy a chunk's rows of B (or C) into one or two contiguous matrices.
 
-    side: where they go with one row a step. turned: where they go with one row a state; 0: nowhere.
+    t_0, steps: the chunk's first step, and its number of steps.
+    B_0, B_step: address of the sequence's first row, and bytes from row to row.
+    side: address of the copy (steps, states).
+    turned: address of the transposed copy (states, steps); 0: none is made.
     """
     states = by_fours(plan.n)
     if steps < CHUNK or states > plan.n:
@@ -139,7 +143,7 @@ def drives(
     dt_step: int,
     x_k: int,
 ) -> None:
-    """Write dt x of a chunk's steps to x_k, x alone where dt_0 is 0, and zeros up to a multiple of four."""
+    """Write dt x, or x if dt_0 is 0, for a chunk's steps to x_k; add zero rows up to a multiple of four."""
     for k in range(steps):
         at = row_of(t_0 + k, length, plan)
         step = spread(dt_0 + at * dt_step) if dt_0 else one()
@@ -168,7 +172,7 @@ def scan_forward(
     final: int,
     scratch: int,
 ) -> None:
-    """Write y, the states behind the last steps to `final`, and the state before every chunk to `states`.
+    """Write y, the states after the last steps to `final`, and the state before every chunk to `states`.
 
     Args:
         jobs: the first and the last + 1.
