@@ -175,9 +175,14 @@ def unstretched(
     most: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """Multiplies out (n,), 1 / triangles at a vertex, by the number of them that have not stretched.
+    """Multiplies out (n,), in place, by the number of triangles at each vertex that have not stretched.
 
-    See `kernels.unstretched`. areas (t,): of the triangles before; most (t,): times that they may have grown.
+    Triangle t counts 1 while ratio = area / areas[t] is at most most[t], 0 from 2 most[t] on, a smooth cubic
+    between. With out = 1 / (number of triangles at the vertex) the result is a mean; see
+    `kernels.unstretched`.
+    places (n, 2): the vertices now, pixels.
+    areas (t,): areas of the triangles before, as `areas` computes them.
+    most (t,): largest ratio of a triangle that counts fully.
     """
     sums = np.zeros(len(out), np.float32)
     for t in range(len(triangles)):

@@ -148,8 +148,8 @@ def paint(
 ) -> None:
     """Writes alpha, colour, source and weight of a `FaceLayer`; see `kernels.paint` and its `Paint`.
 
-    triangle, corner, near: of the raster. nearness (n,): 1 / depth. x0, y0: where its box begins; mx, my:
-    where the masks begin. shadow (h, w): as of `shade`.
+    triangle, corner, near: fields of the raster; x0, y0: left top corner of its box. mx, my: left top corner
+    of the masks. nearness (n,): 1 / depth of the vertices. shadow (h, w): the result of `shade`.
     """
     h, w = triangle.shape
     v = np.zeros(values.shape[1], np.float32)
@@ -304,9 +304,10 @@ def soften(
 ) -> None:
     """Blends pixels at edges with their neighbours (1 2 1 both ways).
 
-    It reads colour and alpha and writes out and out_alpha, which begin as copies of them. Edges are borders
-    between kinds, and skin before skin, where what they show has moved. Painted pixels of the mouth's inside
-    (kind 1) are blended too, or teeth would have steps.
+    It reads colour and alpha, and writes out and out_alpha, which hold copies of them before the call. A
+    pixel is at an edge if a neighbour is of another kind, or if both are skin and |depth difference| > FOLD.
+    Blending is full where `source` is >= 0.5 pixels away, none where it has not moved. Painted pixels
+    of the mouth's inside (kind 1, weight < 0.5) are blended too, so that teeth get smooth edges.
     """
     h, w = kind.shape
     for i in range(1, h - 1):

@@ -1,7 +1,7 @@
 """The scene's kernels, compiled by numba; `plain_scene` holds the same in numpy. Call them through `kernels`.
 
-One thread, float32, places in pixels with centres at .5. Letters: H, W the photograph, h, w the box that may
-change, r, c the grid's nodes.
+One thread, float32, places in pixels with centres at .5. The package's docstring defines sheet, ground and
+plate. Letters: H, W the photograph, h, w the box that may change, r, c the grid's nodes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _at(grid: np.ndarray, y: np.float32, x: np.float32, c: int) -> np.float32:
 
 @numba.njit(cache=True, fastmath=FINITE)
 def fill(image: np.ndarray, maps: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
-    """The filled image (h, w, 3) uint8 and the fill's share (h, w); see `kernels.fill`."""
+    """Return the filled image (h, w, 3) uint8 and the opacity of the fill (h, w); see `kernels.fill`."""
     h, w = image.shape[:2]
     out = image.copy()
     share = np.zeros((h, w), np.float32)
@@ -165,9 +165,14 @@ def compose(
 ) -> None:
     """Draws the ground, the sheet over it and the face over both into `frame` (H, W, 3) uint8, in place.
 
-    The frame holds the photograph. See `kernels.Behind` and `kernels.compose`. x0, y0: where the scene's box
-    begins; ax, ay: where the face's does. bounds: `Behind.inside`. middle: outside the face's middle the
-    sheet shows what the face's own pixels do not.
+    frame: holds the photograph before the call.
+    picture, plate, share, step, pad, cells, middle: fields of `kernels.Behind`; bounds: its `inside`.
+    x0, y0: left top corner of the box (h, w) that may change: `Behind.corner`.
+    sources (r, c, 2): for each node, the place in the photograph that the sheet shows there.
+    alpha, colour, source, weight, kind: fields of the `FaceLayer`; ax, ay: left top corner of its box.
+    calm: see `kernels.compose`.
+    Where the sheet shows the person outside the face's middle (`middle` < 1), only those pixels of the face
+    are drawn over it that come from the photograph (`weight`).
     """
     H, W = frame.shape[:2]
     h, w = share.shape

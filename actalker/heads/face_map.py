@@ -132,7 +132,10 @@ def face_map() -> Places:
 
 @lru_cache(maxsize=1)
 def weights() -> np.ndarray:
-    """The weight of each number, (62,) float64: the norm of its map over that of a coefficient's."""
+    """Return the weight of each number, (62,) float64: the norm of its map at 1, divided by ENERGY.
+
+    ENERGY is the norm of a coefficient's map, so the weight of a coefficient is 1.
+    """
     return np.linalg.norm(face_map().basis.reshape(len(NUMBERS), -1).astype(np.float64), axis=1) / ENERGY
 
 

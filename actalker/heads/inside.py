@@ -24,10 +24,10 @@ ABOVE = np.array([0.0, 0.7, 0.71])  # where the tongue's light comes from
 
 
 def own_inside(rig: Rig, view: View, shown: np.ndarray) -> np.ndarray:
-    """How far the photograph's own pixels may colour each vertex, (n,) in [0, 1].
+    """Return the largest weight of the photograph's own pixels in the colour of each vertex, (n,) in [0, 1].
 
-    Outside the mouth that is 1. Inside it, only upper teeth of the mesh may have the photograph's pixels, and
-    only where it shows upper teeth. shown (h, w): `OwnTeeth.mask`.
+    Outside the mouth it is 1. Inside the mouth it is 0, except on upper teeth of the mesh at places where the
+    photograph shows upper teeth. shown (h, w): `OwnTeeth.mask`.
     """
     shows_teeth = smoothstep(kernels.bilinear(shown[..., None], view.places)[:, 0], 0.2, 0.5)
     return np.where(rig.kind == MOUTH, shows_teeth * rig.is_part("teeth_upper"), 1).astype(np.float32)
@@ -81,7 +81,7 @@ def inside_colours(
 
 
 def tooth_colour(light: np.ndarray, skin: np.ndarray) -> np.ndarray:
-    """The colour (3,) of a tooth where it is lightest, of which the photograph shows none.
+    """Guess the colour (3,) of the lightest part of a tooth, for a photograph that shows no teeth.
 
     light (3,): white in this portrait's light; skin (3,): the skin's colour. A colour cast that the skin
     shows, of a lamp or a painter, is on the teeth too, even where the eyes are painted white.

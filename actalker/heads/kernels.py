@@ -97,10 +97,14 @@ def areas(places: np.ndarray, triangles: np.ndarray) -> np.ndarray:
 def unstretched(
     places: np.ndarray, triangles: np.ndarray, before: np.ndarray, most: np.ndarray, count: np.ndarray
 ) -> np.ndarray:
-    """How little the triangles around each vertex have stretched on screen, (n,) in [0, 1].
+    """Return the share of the triangles at each vertex that have not stretched on screen, (n,) in [0, 1].
 
-    A triangle counts 1 while its area is at most `most` (t,) times its area `before` (t,), 0 at twice that. A
-    vertex has the mean of its triangles; count (n,): how many they are.
+    A triangle counts 1 while area / before <= most, 0 from area / before = 2 most on, a smooth cubic between.
+
+    places (n, 2): the vertices now, pixels.
+    before (t,): areas of the triangles before, as `areas` gives them.
+    most (t,): largest ratio of a triangle that counts fully.
+    count (n,): number of triangles at each vertex.
     """
     out = (1 / count).astype(np.float32)
     compiled.unstretched(
@@ -110,9 +114,10 @@ def unstretched(
 
 
 def shade(kind: np.ndarray, reach: np.ndarray) -> np.ndarray:
-    """The shadow (h, w) in (0, 1] of lips and lids on what lies in their opening.
+    """Return the factor (h, w) in (0, 1] by which lips and lids darken what lies in their opening.
 
-    kind (h, w): as in `layer`. reach (2,), pixels: how deep it falls into the mouth, and onto the eyes.
+    kind (h, w): the kind of each pixel, as in `layer`.
+    reach (2,): pixels over which the shadow fades, in the mouth and on the eyes.
     """
     out = np.ones(kind.shape, np.float32)
     compiled_paint.shade(kind, reach.astype(np.float32), out)
@@ -121,13 +126,18 @@ def shade(kind: np.ndarray, reach: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Paint:
-    """What painting a portrait's face needs and all its frames share.
+    """The fixed data for painting a portrait's face, the same for all frames.
 
-    image (H, W, 3) in [0, 1]: the photograph. masks (h, w, 5), from its pixel `corner` on: where it shows the
-    mouth's inside, loose and tight; the eyeballs, loose and tight; the upper teeth. tables (2, rows, columns,
-    3): the colours of the eyeballs (`eyeballs.whole_map`). grain (H, W, 3), around .5: the skin's, read
-    `cheek` (2,) pixels away from a place. lash (5,): the lashes' RGB, their density, and how far single ones
-    can be told apart.
+    image (H, W, 3) in [0, 1]: the photograph.
+    masks (h, w, 5) in [0, 1]: parts of the photograph from its pixel `corner` on. By channel:
+        0, 1: the mouth's inside, generous and strict
+        2, 3: the eyeballs, generous and strict
+        4: the upper teeth
+    corner: x, y of the masks' first pixel in the photograph.
+    tables (2, rows, columns, 3): the colours of both eyeballs (`eyeballs.whole_map`).
+    grain (H, W, 3): the fine texture of the skin, 0.5 is neutral.
+    cheek (2,): offset in pixels from painted skin to the place, on a cheek, whose grain it gets.
+    lash (5,): RGB of the lashes, their density, and the visibility of single lashes in [0, 1].
     """
 
     image: np.ndarray
@@ -152,17 +162,24 @@ def paint(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Paints the pixels of a raster.
 
-    kinds (t,): as in `layer`. depths (n,): the vertices' distances from the camera. eyes (2, 37): as
-    `eyeballs.parameters` gives them. still (3,), of the mouth and both eyes: 1 while nothing there has moved.
-    reach (2,): as in `shade`. values (n, 15) of the vertices, by column:
-        0-2: the place in the photograph times its depth, and that depth; of eyes, the point in head space
-        3: share of the photograph's own pixels
-        4: how far a pixel that has not moved keeps the photograph's own colour
-        5: alpha
-        6-8: RGB, where the photograph does not show the place
-        9: of skin, how far it is an upper lid's, which gets grain; in the mouth, whether it is an upper tooth
-        10-14: of lids, the blink's drop, the distance to the upper edge, both cm, the place across the eye,
-           how far the lid is shut, how far lashes lie below it
+    kinds (t,): the kind of each triangle, as in `layer`.
+    depths (n,): distance of the vertices from the camera, cm.
+    eyes (2, 37): parameters of both eyes, from `eyeballs.parameters`.
+    still (3,) in [0, 1], for the mouth and both eyes: 1 while nothing there has moved.
+    reach (2,): see `shade`.
+    values (n, 15): values at the vertices, by column:
+        0-2: skin and mouth: x depth, y depth, depth, with x, y the place in the photograph; eyes: the point
+            in head space, cm
+        3: weight of the photograph's own pixels in the colour
+        4: least value of that weight at a pixel whose source has not moved
+        5: opacity
+        6-8: RGB where the photograph does not show the place
+        9: skin: weight of an upper lid, which gets grain; mouth: 1 for an upper tooth
+        10: lids: drop of the vertex by a full blink, cm
+        11: lids: distance to the upper lid's edge, cm
+        12: lids: position across the eye, -1 to 1
+        13: lids: closure, 1 is shut
+        14: lids: weight of the lashes that lie on the skin below a shut eye
 
     Returns alpha (h, w), colour (h, w, 3), source (h, w, 2), weight (h, w) and kind (h, w) of a `FaceLayer`.
     """
@@ -187,32 +204,43 @@ def paint(
 
 
 def fill(image: np.ndarray, maps: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
-    """Fills parts of an image (h, w, 3) uint8 with smooth colours and the grain of a visible place.
+    """Fills parts of an image (h, w, 3) uint8 with smooth colours and the grain of a visible pixel.
 
-    maps (h / step, w / step, 7): RGB; the way to a visible place, pixels right and down; whether a place is
-    visible; the share of the fill. Returns the filled image (h, w, 3) uint8, unchanged where the share is 0,
-    and the share (h, w).
+    A filled pixel is smooth colour + visible x (image - smooth colour, both at the visible pixel).
+    maps (h / step, w / step, 7), read bilinearly; by channel:
+        0-2: smooth RGB, 0 to 255
+        3, 4: offset to the visible pixel, pixels right and down
+        5: 1 where the image shows the ground, 0 where it does not; `visible` is its value at the offset
+        6: opacity of the fill
+    step: pixels per cell of the maps.
+    Returns the filled image (h, w, 3) uint8, unchanged where the opacity is 0, and the opacity (h, w).
     """
     return compiled_scene.fill(image, maps, step)
 
 
 def inverse(nodes: np.ndarray, moved: np.ndarray, step: int) -> np.ndarray:
-    """The inverse of a warp: the places (r, c, 2) whose content lies at the nodes after it.
+    """Invert a warp: return, for each node, the place (r, c, 2) whose content the warp moves to the node.
 
-    nodes (r, c, 2): a square grid of `step` pixels a cell. moved (r, c, 2): where the warp takes them.
+    nodes (r, c, 2): a square grid, pixels; step: pixels per cell.
+    moved (r, c, 2): the places to which the warp moves the nodes.
     """
     return compiled_scene.inverse(nodes, moved, step)
 
 
 @dataclass(frozen=True)
 class Behind:
-    """What the pixels behind a face need and all frames share, over a box that begins at `corner`.
+    """The fixed data for drawing what is behind a face, the same for all frames.
 
-    picture (H, W, 4) uint8: the photograph and the person's share. plate (h, w, 3) uint8, share (h, w): the
-    ground, and how much of it is filled. cells (r, c) uint8, of the grid: 0 where there is neither person nor
-    fill, 2 where all is person. middle (r, c, 1): how far a node belongs to the face's middle. inside: the
-    part of the photograph that pixels are read from. step: pixels a cell. pad: cells of the grid around the
-    box on each side.
+    It covers the box (h, w) that may change, and a grid over the box (`sheet.Sheet`).
+    picture (H, W, 4) uint8: the photograph's RGB, and its coverage by the person, 255 is full.
+    plate (h, w, 3) uint8: the photograph with the person removed and the ground filled in.
+    share (h, w) in [0, 1]: opacity of the fill in the plate.
+    cells (r, c) uint8: per cell of the grid, 0 without person or fill, 2 if the person fills it, else 1.
+    middle (r, c, 1) in [0, 1]: per node, the weight of the face's middle, 0 towards the face's outline.
+    inside: the part of the photograph that pixels are read from.
+    corner: x, y of the box's first pixel in the photograph.
+    step: pixels per cell.
+    pad: cells of the grid around the box on each side.
     """
 
     picture: np.ndarray
@@ -229,8 +257,11 @@ class Behind:
 def compose(frame: np.ndarray, behind: Behind, sources: np.ndarray, layer: FaceLayer, calm: float) -> None:
     """Draws the ground, the sheet over it and the face over both into `frame`, in place.
 
-    frame (H, W, 3) uint8: the photograph. sources (r, c, 2): the photograph's pixels that the sheet shows at
-    the grid's nodes. calm in [0, 1]: how far the sheet, not the face's layer, shows the mouth's inside.
+    frame (H, W, 3) uint8: the photograph.
+    sources (r, c, 2): for each node of the grid, the place in the photograph that the sheet shows there.
+    layer: the face, drawn over the sheet.
+    calm in [0, 1]: weight with which the sheet, not the face's layer, shows the mouth's inside; it is 1 when
+        the photograph shows an open mouth that hardly moves.
     """
     compiled_scene.compose(
         frame, behind.picture, behind.plate, behind.share, sources, behind.step, behind.pad, behind.cells,

@@ -23,13 +23,19 @@ TURNS = 3  # Newton steps
 class Lids:
     """The lids of one eye, on a mesh of n vertices.
 
-    index: of the eye's blink among the coefficients. zip: the lids' visible edges. moved (m,): indices of the
-    vertices that the blink moves; shape (m, 3): its displacement of them, edges: of the upper and the lower
-    edge. skin (n,) in [0, 1]: how far a vertex is the upper lid's skin, which only a shut eye shows. drop
-    (n,): cm by which the blink lowers a vertex. above, below (n,): cm to the upper and the lower edge. across
-    (n,): -1 to 1 from one corner of the eye to the other. near (k,): indices of the vertices around the eye.
-    over, under (n,) in [0, 1]: above the eye; below it, where the lashes of a shut eye lie. hidden (n,) in
-    [0, 1]: where a shut eye does not show what the photograph does.
+    index: index of the eye's blink among the coefficients.
+    zip: the visible edges of the upper and the lower lid as a zip.
+    moved (m,): indices of the vertices that the blink moves.
+    shape (m, 3): displacement of the vertices `moved` by a full blink, cm.
+    edges: the same displacement for the vertices of `zip.upper` and of `zip.lower`, (k, 3) each.
+    skin (n,) in [0, 1]: weight of the upper lid's skin, which only a shut eye shows.
+    drop (n,): how far a full blink lowers a vertex, cm.
+    above, below (n,): distance to the upper and to the lower lid's edge, cm.
+    across (n,): position across the eye, from -1 at the corner with the smaller x to 1 at the other.
+    near (k,): indices of the vertices in a box around the eye.
+    over (n,) 0 or 1: 1 on the skin of the upper lid and above it.
+    under (n,) in [0, 1]: weight of the skin close below the eye, on which the lashes of a shut eye lie.
+    hidden (n,) in [0, 1]: weight of skin that looks different in a shut eye than in the photograph.
     """
 
     index: int
@@ -57,10 +63,13 @@ class Lids:
         hole: np.ndarray,
         face: np.ndarray,
     ) -> Lids:
-        """The lids around one hole of the neutral head N (n, 3).
+        """Make the lids around one eye's hole in the mesh of the neutral head N (n, 3), cm.
 
-        blink (n, 3), index: displacement by the eye's blink, and its coefficient. triangles (t, 3): of the
-        skin. hole: indices of the vertices around the mesh's hole. face (n,) bool: the face's skin.
+        blink (n, 3): displacement of the vertices by a full blink of this eye, cm.
+        index: index of the blink's coefficient.
+        triangles (t, 3): the skin's triangles.
+        hole: indices of the vertices around the hole.
+        face (n,) bool: True for vertices of the face's skin.
         """
         ring = np.full(len(N), 99)
         from_hole = rings(triangles, hole, 8)
@@ -109,9 +118,9 @@ class Lids:
         return self.zip.columns(V)[1][:, 0]
 
     def shut(self, V: np.ndarray, share: float) -> None:
-        """Closes the opening of V (n, 3) by a share of it, in place.
+        """Moves vertices V (n, 3), in place, so that the opening becomes (1 - share) times what it is.
 
-        A share of 1 shuts the eye along its whole line; below 0 it opens wider.
+        A share of 1 shuts the eye along its whole line; a negative share opens it wider.
         """
         wanted = np.maximum(self.opening(V), 0) * (1 - share)
         rims = (self.zip.upper, self.zip.lower)

@@ -21,17 +21,21 @@ LEAST_OPEN = 0.2  # of a person's open eye: a rest's lids count as open by this 
 class HeadMotion:
     """The motion of a head over f frames.
 
-    times (f,): seconds, not decreasing. coefficients (f, 54): expressions, in the order of `COEFFICIENTS`.
+    times (f,): seconds, not decreasing.
+    coefficients (f, 54): expressions, in the order of `COEFFICIENTS`.
     pose (f, 6): yaw, pitch, roll in degrees, then x, y, z of the pivot in the camera's axes, cm (`camera`).
-    gaze (f, 2): degrees to the image's right and down, relative to the head, one for both eyes.
-    confidence (f,) in [0, 1]: 0 where the frame shows no face. shot (f,): number of the shot, which has no
-    cut inside.
+    gaze (f, 2): degrees to the image's right and down, relative to the head, the same for both eyes.
+    confidence (f,) in [0, 1]: 0 where the frame shows no face.
+    shot (f,): number of the shot, a run of frames without a cut.
 
-    A motion is **absolute** when it is the track of a video, and **relative** when it moves a portrait: then
-    it holds differences, all zero where nothing moves (`relative`). Three coefficients have a meaning of
-    their own. mouthClose takes `model.CLOSE` cm from the opening that the other coefficients give the lips,
-    and may be negative. eyeBlink is the share by which a lid closes: of the person's open eye in an absolute
-    motion, of the rest's or the portrait's own in a relative one; 1 is shut in both. eyeLook follows gaze.
+    A motion is **absolute** when it is the track of a video. It is **relative** when it moves a portrait:
+    then it holds differences, which are all zero where nothing moves. `relative` makes it by subtracting a rest, a
+    frame that stands for the state without motion. Three kinds of coefficients have a meaning of their own:
+    mouthClose: the lips' opening is what the other coefficients give - mouthClose x `model.CLOSE` cm. It may
+        be negative.
+    eyeBlink: the share by which the lids close. An absolute motion counts from the person's open eye, a
+        relative one from the eye at rest, which in a portrait is the eye that it shows. 1 is shut in both.
+    eyeLook: not independent, it follows gaze.
     Raises: ValueError where an array has another shape, is not finite, or times go back.
     """
 
@@ -75,7 +79,10 @@ class HeadMotion:
         return replace(self, coefficients=change, pose=self.pose - rest.pose, gaze=self.gaze - rest.gaze)
 
     def absolute(self, rest: HeadMotion) -> HeadMotion:
-        """This relative motion as that of a person at `rest`, of one frame: the inverse of `relative`."""
+        """Return this relative motion as absolute motion of a person whose state without motion is `rest`.
+
+        rest: an absolute motion of one frame. The inverse of `relative`.
+        """
         change = self.coefficients.copy()
         change[:, BLINKS] *= _open(rest)
         return replace(
@@ -124,5 +131,5 @@ def joined(pieces: Sequence[HeadMotion]) -> HeadMotion:
 
 
 def _open(rest: HeadMotion) -> np.ndarray:
-    """How far the lids of a rest are open, as a share of the person's open eye: (1, 2)."""
+    """Return the opening of both lids at rest, (1, 2): a fraction of the opening of the person's open eye."""
     return np.maximum(1 - rest.coefficients[:, BLINKS], LEAST_OPEN)

@@ -21,7 +21,7 @@ def rasterise(
     """Draws triangles (t, 3) into the arrays `triangle`, `corner` and `near` of a `kernels.Raster`.
 
     x0, y0: where its box begins. places (n, 2): the vertices, pixels; nearness (n,): 1 / depth; cull (t,)
-    bool: skip it if it shows its back.
+    bool: skip a triangle that shows its back.
     """
     h, w = triangle.shape
     shifted = places - np.array([x0, y0], np.float32)
@@ -98,9 +98,14 @@ def areas(places: np.ndarray, triangles: np.ndarray, out: np.ndarray) -> None:
 def unstretched(
     places: np.ndarray, triangles: np.ndarray, areas: np.ndarray, most: np.ndarray, out: np.ndarray
 ) -> None:
-    """Multiplies out (n,) by the number of triangles at each vertex that have not stretched.
+    """Multiplies out (n,), in place, by the number of triangles at each vertex that have not stretched.
 
-    See `kernels.unstretched`. areas (t,): of the triangles before; most (t,): times that they may have grown.
+    Triangle t counts 1 while ratio = area / areas[t] is at most most[t], 0 from 2 most[t] on, a smooth cubic
+    between. With out = 1 / (number of triangles at the vertex) the result is a mean; see
+    `kernels.unstretched`.
+    places (n, 2): the vertices now, pixels.
+    areas (t,): areas of the triangles before, as `areas` computes them.
+    most (t,): largest ratio of a triangle that counts fully.
     """
     a, b, c = (places[triangles[:, k]] for k in range(3))
     (x1, y1), (x2, y2) = (b - a).T, (c - a).T

@@ -97,8 +97,8 @@ def paint(
 ) -> None:
     """Writes alpha, colour, source and weight of a `FaceLayer`; see `kernels.paint` and its `Paint`.
 
-    triangle, corner, near: of the raster. nearness (n,): 1 / depth. x0, y0: where its box begins; mx, my:
-    where the masks begin. shadow (h, w): as of `shade`.
+    triangle, corner, near: fields of the raster; x0, y0: left top corner of its box. mx, my: left top corner
+    of the masks. nearness (n,): 1 / depth of the vertices. shadow (h, w): the result of `shade`.
     """
     i, j = np.nonzero(triangle >= 0)
     t = triangle[i, j]
@@ -157,7 +157,8 @@ def paint(
 def _lids(shown: np.ndarray, v: np.ndarray, lash: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Colours `shown` (m, 3) of shut lids with crease, lit bow and lashes added.
 
-    v (m, 15): the values at the pixels. Also returns the factor (m, 1) of the photograph's share.
+    v (m, 15): the values at the pixels, columns as in `kernels.paint`. Also returns a factor (m, 1) on the
+    weight of the photograph's own pixels.
     """
     lit = 0.06 * np.exp(-(((v[:, 10] - 0.62) / 0.22) ** 2)) - 0.08 * np.exp(
         -(((v[:, 10] - CREASE) / CREASE_WIDE) ** 2)
@@ -193,9 +194,10 @@ def soften(
 ) -> None:
     """Blends pixels at edges with their neighbours (1 2 1 both ways).
 
-    It reads colour and alpha and writes out and out_alpha, which begin as copies of them. Edges are borders
-    between kinds, and skin before skin, where what they show has moved; the painted pixels of the mouth's
-    inside are blended too.
+    It reads colour and alpha, and writes out and out_alpha, which hold copies of them before the call. A
+    pixel is at an edge if a neighbour is of another kind, or if both are skin and |depth difference| > FOLD.
+    Blending is full where `source` is >= 0.5 pixels away, none where it has not moved. Painted pixels
+    of the mouth's inside (kind 1, weight < 0.5) are blended too, so that teeth get smooth edges.
     """
     h, w = kind.shape
     middle = kind[1:-1, 1:-1]

@@ -48,7 +48,7 @@ def _weights(t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndar
 
 
 def fill(image: np.ndarray, maps: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
-    """The filled image (h, w, 3) uint8 and the fill's share (h, w); see `kernels.fill`."""
+    """Return the filled image (h, w, 3) uint8 and the opacity of the fill (h, w); see `kernels.fill`."""
     h, w = image.shape[:2]
     scale = F(1.0 / step)
     y, x = np.meshgrid(
@@ -126,11 +126,17 @@ def layers(
     x0: int,
     y0: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The sheet and the ground over a box that begins at x0, y0; arguments as in `kernels.Behind`.
+    """Return what the sheet and the ground show at each pixel of the box (h, w) that begins at x0, y0.
 
-    Returns, of the box's pixels, the place in the photograph that the sheet shows (h, w, 2); and (h, w) each:
-    the share of the person at that place, the share of the filled ground that is visible, and how far the
-    sheet has moved from the photograph's own pixel, in [0, 1].
+    picture, share, step, pad: fields of `kernels.Behind`; bounds: its `inside`. sources (r, c, 2): for each
+    node of the grid, the place in the photograph that the sheet shows there.
+
+    Returns:
+        there (h, w, 2): the place in the photograph that the sheet shows.
+        person (h, w) in [0, 1]: coverage by the person at that place.
+        filled (h, w) in [0, 1]: opacity of the filled ground.
+        s (h, w) in [0, 1]: smooth step of the distance from the pixel to `there`: 0 up to 0.02 pixels, 1 from
+            0.5 pixels on.
     """
     h, w = share.shape
     there = places(sources, step, pad, h, w)
@@ -161,10 +167,12 @@ def cover(
     kind: np.ndarray,
     calm: np.float32,
 ) -> np.ndarray:
-    """How far the face's layer covers the sheet, (h, w) in [0, 1], over the layer's box.
+    """Return the opacity (h, w) in [0, 1] with which the face's layer is drawn over the sheet, in its box.
 
-    there, person, s: as of `layers`, over that box. alpha, weight, kind: of the `FaceLayer`. The others: as
-    in `kernels.Behind` and `kernels.compose`.
+    there, person, s: results of `layers`, cut to the layer's box.
+    middle, step, pad: fields of `kernels.Behind`; x0, y0: its `corner`.
+    alpha, weight, kind: fields of the `FaceLayer`.
+    calm in [0, 1]: how much the mouth's inside is left to the sheet, see `kernels.compose`.
     """
     at = (there - (F(x0), F(y0))) * (F(1) / F(step)) + F(pad) + F(0.5)
     inner = np.where(kind == 0, np.minimum(person, _at(middle, at[..., 1], at[..., 0])[..., 0]), person)
@@ -197,7 +205,9 @@ def compose(
 ) -> None:
     """Draws ground, sheet and face into `frame` (H, W, 3) uint8, in place; see `kernels.compose`.
 
-    x0, y0: where the scene's box begins; ax, ay: where the face's does.
+    picture, plate, share, step, pad, cells, middle: fields of `kernels.Behind`; bounds: its `inside`.
+    x0, y0: left top corner of the scene's box; ax, ay: left top corner of the face layer's box.
+    alpha, colour, source, weight, kind: fields of the `FaceLayer`.
     """
     h, w = share.shape
     there, person, filled, s = layers(

@@ -25,7 +25,11 @@ class FaceShape:
         self.stiff: np.ndarray | None = None
 
     def hold(self, share: np.ndarray, rest: np.ndarray) -> None:
-        """From now on vertices move less by `share` (n,) from their places in the portrait, `rest` (n, 3)."""
+        """Stiffen the skin in all later calls: multiply each vertex's displacement from `rest` by 1 - share.
+
+        It is used for skin under the frame of glasses. Lids, lips and tongue are set exactly after it.
+        share (n,) in [0, 1]; rest (n, 3): the vertices in the portrait, head space, cm.
+        """
         self.stiff, self.rest = share[:, None], rest
 
     def __call__(self, coefficients: np.ndarray) -> np.ndarray:
@@ -48,7 +52,7 @@ class FaceShape:
         return V
 
     def lid_share(self, coefficients: np.ndarray, blink: int) -> float:
-        """The share of the portrait's own opening by which a lid shuts; below 0 it opens wider.
+        """Return the fraction of the portrait's eye opening by which a lid shuts; below 0 it opens wider.
 
         blink: one of BLINKS, the index of the eye's coefficient.
         """

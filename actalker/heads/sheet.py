@@ -1,9 +1,10 @@
 """The sheet: hair, ears, neck and shoulders of a photograph as a soft surface that follows the head.
 
-Each node of a square grid over the head's box has a point in head space: on the face one of the mesh, beside
-it one of an ellipsoid. At the person's outline a turned head shows other hair than before, not less; there
-the nodes follow the ellipsoid's outline. Down the neck the motion fades: shoulders follow a little, the trunk
-rests. Where the photograph's border cuts the person, nothing is drawn in from beyond it.
+Each node of a square grid over the head's box has a point in head space: on the face a point of the mesh,
+beside the face a point of an ellipsoid. When a head turns, hair at its outline goes out of sight and other
+hair appears, and the outline stays as wide. So nodes at the outline do not turn with the head: they follow
+the outline of the moved ellipsoid. Down the neck the motion fades: shoulders follow a little, the trunk
+does not move. Where the photograph's border cuts the person, nothing is drawn in from beyond the border.
 """
 
 from __future__ import annotations
@@ -54,11 +55,18 @@ def smooth(x: np.ndarray, low: float, high: float) -> np.ndarray:
 class Sheet:
     """The grid over a photograph, with `PAD` cells around its box, prepared once for all poses.
 
-    person (h, w) in [0, 1]: the outline. inside: the part of the photograph that may move. pose: of the
-    photographed head. rest (n, 3), places (n, 2), depths (n,): the face's vertices at rest, as in
-    `FaceLayer`. Attributes: box, x0, y0, x1, y1 in pixels; scale, pixels a cm; step, pixels a cell; shape,
-    rows r and columns c of the nodes; nodes (r, c, 2), pixels; middle (r, c, 1) in [0, 1], how far a node
-    belongs to the face's middle.
+    person (h, w) in [0, 1]: coverage of the photograph by the person.
+    inside: the part of the photograph that may move.
+    camera, pose: the camera, and the pose of the photographed head.
+    rest (n, 3), places (n, 2), depths (n,): the face's vertices in the portrait, as in `FaceLayer`.
+
+    Attributes:
+        box: x0, y0, x1, y1 in pixels.
+        scale: pixels per cm.
+        step: pixels per cell.
+        shape: rows r and columns c of the nodes.
+        nodes (r, c, 2): their places in the photograph, pixels.
+        middle (r, c, 1) in [0, 1]: weight of the face's middle, 0 towards the face's outline.
     """
 
     def __init__(
@@ -263,7 +271,7 @@ class Sheet:
         return places[1] + after * (limbs[1] / limbs[0]) * (distances[0] / distances[1])
 
     def _edge(self, pose: Pose, shift: np.ndarray, most: float) -> np.ndarray:
-        """The nodes (r, c, 2) moved with the face's own edge: the mesh's farthest point in their direction.
+        """The nodes (r, c, 2) moved with the face's edge, the farthest vertex of the mesh in their direction.
 
         most: the largest factor by which their distance from the head's middle may grow.
         """

@@ -29,8 +29,9 @@ FADES = 0.07  # cm over which the photograph's teeth fade into the model's
 def childlike(rig: Rig, person: np.ndarray) -> float:
     """How childlike a face is: 0 an adult's, 1 a small child's.
 
-    It is judged by the distance of the eyes for the height from nose to chin. person (n, 3): displacement of
-    the vertices by the portrait's identity, cm.
+    It is a smooth step, between the two values of CHILD, of the ratio (distance between the outer corners of
+    the eyes) / (distance from the bridge of the nose to the chin).
+    person (n, 3): displacement of the vertices by the portrait's identity, cm.
     """
     eye, other, nose, chin = (rig.neutral + person)[rig.ibug68[[36, 45, 27, 8]]]
     return float(smoothstep(np.asarray(np.linalg.norm(eye - other) / np.linalg.norm(nose - chin)), *CHILD))

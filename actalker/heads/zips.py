@@ -19,9 +19,11 @@ TURNS = 8  # corrections at most until all columns are right: each moves a rim b
 class Zip:
     """Two rims and the skin that moves with them.
 
-    upper, lower: indices of the rims' vertices, from the image's left to its right. moved (m,): indices of
-    the vertices that a correction moves; falls (m,) in [0, 1]: by which share of it; low (m,) bool: whether
-    with the lower rim. lower_share: the share of a correction that the lower rim takes.
+    upper, lower: indices of the rims' vertices, from the image's left to its right.
+    moved (m,): indices of the vertices that a correction moves.
+    falls (m,) in [0, 1]: the fraction of the rim's correction by which each of these vertices moves.
+    low (m,) bool: True if the vertex follows the lower rim, else the upper one.
+    lower_share: the fraction of a gap's correction that the lower rim makes; the upper rim makes the rest.
     """
 
     upper: np.ndarray
@@ -38,9 +40,11 @@ class Zip:
     ) -> Zip:  # fmt: skip
         """The zip of two rims that moves the vertices `near` (k,) around them.
 
-        N (n, 3): the mesh with its rims parted. low (k,) bool: vertices that move with the lower rim. reach:
-        cm from the rim up to which vertices move fully, and from which on not at all. beside: cm past the
-        rims' ends where motion ends too.
+        N (n, 3): the mesh with its rims parted, cm.
+        low (k,) bool: True for vertices that follow the lower rim.
+        reach: two distances from the rim, cm: up to the first vertices move fully, beyond the second not.
+        beside: distance in x beyond the rims' ends, cm, over which the motion fades to nothing.
+        lower_share: see `Zip`.
         """
         away = np.where(low, *(cKDTree(dense(N[rim])).query(N[near])[0] for rim in (lower, upper)))
         ends = min(N[upper[0], 0], N[lower[0], 0]), max(N[upper[-1], 0], N[lower[-1], 0])

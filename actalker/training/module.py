@@ -102,7 +102,7 @@ class TrainingModule(L.LightningModule):
             shard(self, self.model.network.blocks(), self.device_mesh["data_parallel"], entries)
 
     def setup(self, stage: str) -> None:
-        """Tell the data module which signals the model takes, unless the data's settings already list signals."""
+        """Tell the data module which signals the model takes, unless the data's settings list signals."""
         data = getattr(self.trainer, "datamodule", None)
         if isinstance(data, StepData):
             data.take_signals(self.model.signals)

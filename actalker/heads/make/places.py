@@ -33,7 +33,10 @@ CANDIDATES = 12  # triangles that a point is projected on
 
 
 def from_pictures(model: HeadModel) -> HeadModel:
-    """The model with its landmarks of the skin where the landmarker sees them in pictures of the model."""
+    """Return a copy of the model with its skin landmarks where MediaPipe finds them in drawings of the model.
+
+    The landmarks of the inner lips are then moved to the edges of the lips (`_rim`).
+    """
     random, colour = np.random.default_rng(0), colours(model)
     turns = [(yaw, pitch) for yaw in YAWS for pitch in PITCHES]
     seen: list[list[np.ndarray]] = [[] for _ in range(MESH)]
@@ -92,10 +95,10 @@ def _rim(model: HeadModel, upper: bool) -> np.ndarray:
 
 
 def from_portraits(model: HeadModel, portraits: Iterable[tuple[Face, tuple[int, int]]]) -> HeadModel:
-    """The model with its landmarks shifted by the median residual of fits to portraits.
+    """Return a copy of the model with its landmarks shifted by the median residual of fits to portraits.
 
-    portraits: the face, and the picture's height and width. The inner lips stay: their residual is the lips'
-    opening.
+    portraits: for each picture, the face in it, and the picture's (height, width). The landmarks of the inner
+    lips are not shifted: their residual measures how far the mouth is open.
     """
     portraits = list(portraits)
     moved = np.setdiff1d(np.arange(MESH), INNER_LIPS)
