@@ -29,8 +29,9 @@ class HeadMotion:
     shot (f,): number of the shot, a run of frames without a cut.
 
     A motion is **absolute** when it is the track of a video. It is **relative** when it moves a portrait:
-    then it holds differences, which are all zero where nothing moves. `relative` makes it by subtracting a rest, a
-    frame that stands for the state without motion. Three kinds of coefficients have a meaning of their own:
+    then it holds differences, which are all zero where nothing moves. `relative` makes it by subtracting a
+    rest, a frame that stands for the state without motion. Three kinds of coefficients have a meaning of
+    their own:
     mouthClose: the lips' opening is what the other coefficients give - mouthClose x `model.CLOSE` cm. It may
         be negative.
     eyeBlink: the share by which the lids close. An absolute motion counts from the person's open eye, a
