@@ -17,9 +17,10 @@ _additions_alone: ContextVar[bool] = ContextVar("additions_alone", default=False
 
 @contextmanager
 def additions_alone() -> Iterator[None]:
-    """Build new networks, inside, with their base on the meta device.
+    """Put the base of every network that is built inside this context on the meta device.
 
-    Only the additions are drawn then: drawing the base as well takes long, and its weights are thrown away.
+    Only the additions then get real initial weights. Drawing those of the base takes long, and they would be
+    thrown away.
     """
     token = _additions_alone.set(True)
     try:
@@ -55,7 +56,7 @@ def begin_fresh(
         keys: names of the weights to fill.
         whole: whether weights of the base are among them.
         places: diffusers' device map, module -> device or `disk`; empty without one.
-        folder: of the weights whose place is `disk`.
+        folder: where to write the weights whose place is `disk`.
     """
     fresh, weights = fresh_weights(network, whole), network.state_dict()
     index: dict[str, object] = {}

@@ -18,7 +18,14 @@ from .drop import Selection
 
 
 class Branch(Protocol):
-    """Interface of a branch: it computes one signal's change to the features of its region."""
+    """Interface of a branch, a module that computes one signal's change to the features of its region.
+
+        change, state = branch(z, tokens, identity, selection, state=None, return_state=False)
+
+    z: (b, f·t, c) features. tokens: (b, f, n, d) the signal's condition tokens. identity: (b, m, d) identity
+    tokens. selection: the k tokens to scan and change. state: the scan's state after the previous frames.
+    change: (k, c). `__call__` below says more of each.
+    """
 
     def __call__(
         self,
@@ -84,7 +91,11 @@ class MaskedBranch(nn.Module):
         state: ScanState | None = None,
         return_state: bool = False,
     ) -> tuple[Tensor, ScanState | None]:
-        """Compute the change of the selected tokens; arguments and results as in `Branch`."""
+        """Compute the change (k, c) of the selected tokens, and the scan's state if `return_state`.
+
+        z: (b, f·t, c). tokens: (b, f, n, d). identity: (b, m, d). state: after the previous frames, or None
+        at the beginning of a clip. `Branch.__call__` explains each.
+        """
         config, scope = self.config, selection.scope or self.config.scan_scope
         if scope == "frame":  # each frame is a sequence of its own
             state, return_state = None, False
@@ -137,7 +148,11 @@ class AttentionBranch(nn.Module):
         state: ScanState | None = None,
         return_state: bool = False,
     ) -> tuple[Tensor, ScanState | None]:
-        """Compute the change of the selected tokens; arguments and results as in `Branch`."""
+        """Compute the change (k, c) of the selected tokens; the second result is None.
+
+        z: (b, f·t, c). tokens: (b, f, n, d). identity: (b, m, d). `Branch.__call__` explains each. `state`
+        and `return_state` are ignored, since each frame is computed alone.
+        """
         b, f = tokens.shape[:2]
         if self.config.identity:
             tokens = torch.cat([tokens, identity[:, None].expand(-1, f, -1, -1).to(tokens)], dim=2)

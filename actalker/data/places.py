@@ -98,7 +98,7 @@ class Copied:
         return self.local().open()
 
     def local(self) -> LocalFile:
-        """The copy as a file, made where there is none. Raises: InputError, also where there is no room."""
+        """Return the copy as a file; make it if missing. Raises: InputError, also if there is no room."""
         try:
             return LocalFile(self.address, self.copy())
         except NoRoom as error:
@@ -108,7 +108,7 @@ class Copied:
             ) from None
 
     def copy(self) -> Path:
-        """The path of the copy, made where there is none. Raises: NoRoom."""
+        """Return the path of the copy, and make it if it is missing. Raises: NoRoom."""
         if self.address.startswith("pipe:"):
             command = self.address.removeprefix("pipe:")
             return self.copies.get(self.address, lambda: "", lambda work: run_command(command, work))
@@ -150,25 +150,29 @@ class Remote:
 
 
 def is_remote(address: str) -> bool:
-    """Whether an address is for fsspec, and not a path on this machine."""
+    """Return whether an address is for fsspec, not a path on this machine."""
     return "://" in address and scheme_of(address) != "file"
 
 
 def scheme_of(address: str) -> str:
-    """The scheme of an address, in lower case: `s3` of `s3://bucket/folder`."""
+    """Return the scheme of an address in lower case: `s3` of `s3://bucket/folder`."""
     return address.partition("://")[0].lower()
 
 
 def path_of(address: str) -> str:
-    """An address without the query that may follow its path on a web server."""
+    """Return an address without the query that may follow its path on a web server."""
     return address.partition("?")[0] if scheme_of(address) in ("http", "https") else address
 
 
 def ask(address: str, what: Callable[[Store, str], T], beyond: T | None = None) -> T:
-    """Ask the store of an address; a failure that may pass is tried again.
+    """Return what(file system, path in it) for an address; calls that fail for a passing reason are repeated.
 
-    what: the question, a function of fsspec's file system and the path in it. beyond: the answer for bytes
-    after the file's end. Raises: InputError that names the address, and what to install or to check.
+    Args:
+        address: of a file in a store that fsspec opens.
+        what: reads something from fsspec's file system at the path.
+        beyond: returned where the store refuses a range because it lies after the file's end (HTTP 416); None
+            makes that an error.
+    Raises: InputError that names the address, and what to install or to check.
     """
     for wait in (*WAITS, None):
         try:
@@ -187,7 +191,7 @@ def ask(address: str, what: Callable[[Store, str], T], beyond: T | None = None) 
 
 
 def there(address: str) -> bytes | None:
-    """The bytes of a small file in a store, or None where it cannot be read."""
+    """Read a small file in a store; None where it cannot be read."""
     try:
         return ask(address, lambda store, path: store.cat_file(path))
     except InputError:
@@ -195,7 +199,7 @@ def there(address: str) -> bytes | None:
 
 
 def gives_parts(address: str) -> bool:
-    """Whether a web server serves parts of a file; other stores always do."""
+    """Return whether the store of an address serves parts of a file; only web servers may not."""
 
     def middle(store: Store, path: str) -> bool:
         try:
@@ -212,7 +216,7 @@ def gives_parts(address: str) -> bool:
 
 
 def places(addresses: Sequence[str], copies: Copies) -> list[Place]:
-    """Each address as a place. copies: for those that are read from copies.
+    """Return a place for each address. copies: the copies of files that cannot be read in parts.
 
     Raises: InputError for a store that cannot be reached.
     """
@@ -241,7 +245,7 @@ def places(addresses: Sequence[str], copies: Copies) -> list[Place]:
 
 
 def _store(address: str) -> tuple[Store, str]:
-    """fsspec's file system for an address, and the path in it."""
+    """Return fsspec's file system for an address, and the path in it."""
     scheme = scheme_of(address)
     options: dict[str, object] = {}
     if package := PACKAGES.get(scheme):
@@ -259,7 +263,7 @@ def _store(address: str) -> tuple[Store, str]:
 
 
 def _status(error: BaseException) -> int:
-    """The HTTP status behind a store's error; for Python's own errors a similar one; 0 for none."""
+    """Return the HTTP status behind a store's error, or the one that suits Python's error; 0 if unknown."""
     seen: BaseException | None = error
     while seen is not None:
         response = getattr(seen, "response", None)
@@ -278,7 +282,7 @@ def _status(error: BaseException) -> int:
 
 
 def _reason(error: BaseException, status: int) -> str:
-    """Why a store's file cannot be read, and what to do about it."""
+    """Return why a store's file cannot be read, and what to do about it, in words."""
     if status in (404, 410):
         return f"no such file in the store ({status}); check data.shards"
     if status in (401, 403):
@@ -293,7 +297,7 @@ def _reason(error: BaseException, status: int) -> str:
 
 
 def _version(address: str) -> str:
-    """A text that changes when a store's file does: its size, hash and time."""
+    """Return a text that changes when a store's file changes: its size, hash and time."""
     info = ask(address, lambda store, path: store.info(path))
     keys = ("size", "ETag", "etag", "md5Hash", "Last-Modified", "LastModified", "mtime", "updated", "blob_id")
     return "|".join(f"{key}={info[key]}" for key in keys if info.get(key) is not None)

@@ -19,19 +19,21 @@ Denoise = Callable[[Tensor, Tensor], Tensor]
 """(x (b, f, c, h, w), σ, a scalar tensor) -> the clean estimate, shaped as x."""
 
 After = Callable[[int, Tensor], Tensor]
-"""(number of a step, the latents after it) -> the latents that sampling continues with."""
+"""What a sampler calls after each step: (number of the step from 0, latents) -> the latents to go on with.
+
+Both latents are (b, f, c, h, w); the argument is what the step gave."""
 
 Fresh = Callable[[int], Tensor]
-"""k -> the k-th draw of unit noise, shaped as x; draw 0 is the noise that x starts from."""
+"""Source of noise: k -> the k-th draw of unit noise (b, f, c, h, w); x starts from draw 0."""
 
 
 def unchanged(step: int, x: Tensor) -> Tensor:
-    """Return the latents as they are: the `After` that does nothing."""
+    """Return the latents x (b, f, c, h, w) as they are; the default of `Context.after`."""
     return x
 
 
 def no_fresh(draw: int) -> Tensor:
-    """Raise ValueError: the `Fresh` for samplers that add no noise."""
+    """Raise ValueError; the default of `Context.fresh`, for samplers that draw no noise."""
     raise ValueError("this sampler adds noise at every step: give it `fresh`")
 
 
@@ -50,9 +52,10 @@ class Context:
 
 
 Sampler = Callable[[Denoise, Tensor, Tensor, Context], Tensor]
-"""(denoise, x, sigmas, context) -> latents at the last noise level, with one denoiser call a step.
+"""A sampler: (denoise, x, sigmas, context) -> latents (b, f, c, h, w) at the last noise level.
 
-x: (b, f, c, h, w), noisy at the first level. sigmas: (steps + 1,) noise levels, falling, on the CPU; on the
+It calls the denoiser once per step. denoise: (x, σ) -> the clean estimate. x: (b, f, c, h, w), noisy at the
+first level. sigmas: (steps + 1,) noise levels, falling, on the CPU; on the
 path `straight` the first may be ∞.
 """
 
@@ -72,7 +75,15 @@ def euler_step(x: Tensor, clean: Tensor, now: Tensor, then: Tensor) -> Tensor:
 
 
 def euler(denoise: Denoise, x: Tensor, sigmas: Tensor, context: Context = Context()) -> Tensor:
-    """Sample by Euler's method (Karras et al. 2022, algorithm 1); arguments as of `Sampler`."""
+    """Sample by Euler's method (Karras et al. 2022, algorithm 1).
+
+    Args:
+        denoise: (x, σ) -> the clean estimate.
+        x: (b, f, c, h, w) latents, noisy at sigmas[0].
+        sigmas: (steps + 1,) noise levels, falling, on the CPU.
+        context: the path of x, and what to call after each step.
+    Returns: the latents at sigmas[-1].
+    """
     _, noise = context.path(sigmas)
     for k, sigma in enumerate(sigmas[:-1]):
         x = context.after(k, euler_step(x, denoise(x, sigma), noise[k], noise[k + 1]))
@@ -80,8 +91,9 @@ def euler(denoise: Denoise, x: Tensor, sigmas: Tensor, context: Context = Contex
 
 
 def dpm2(denoise: Denoise, x: Tensor, sigmas: Tensor, context: Context = Context()) -> Tensor:
-    """Sample by DPM-Solver++(2M), of second order in ln σ (Lu et al. 2022, algorithm 2);
-    arguments as `Sampler`.
+    """Sample by DPM-Solver++(2M), of second order in ln σ (Lu et al. 2022, algorithm 2).
+
+    Arguments and result are those of `euler`. One step is
 
         x' = (s'/s) x + a' (1 - σ'/σ) (D + (D - D_before) h / 2h_before)
 
@@ -102,7 +114,9 @@ def dpm2(denoise: Denoise, x: Tensor, sigmas: Tensor, context: Context = Context
 
 
 def consistency(denoise: Denoise, x: Tensor, sigmas: Tensor, context: Context = Context()) -> Tensor:
-    """Sample a consistency model in a few steps (Song et al. 2023, algorithm 1); arguments as of `Sampler`.
+    """Sample a consistency model in a few steps (Song et al. 2023, algorithm 1).
+
+    Arguments and result are those of `euler`; `context.fresh` gives the noise. One step is
 
         x' = a' (D + √(σ'² - σ_last²) n)
 

@@ -1,4 +1,4 @@
-"""The comparison of two runs of `evaluate` over the same clips: what differs, and what cannot be compared."""
+"""Comparison of two runs of `evaluate` over the same clips."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FEWEST = 6  # differences that Wilcoxon's signed ranks are taken of
 
 
 class RunRow(TypedDict):
-    """A metric in `metrics.json`: its value of each clip, and why clips have none."""
+    """Describe one metric in `metrics.json`: the value of each clip, and why clips have no value."""
 
     metric: str
     hash: str
@@ -32,15 +32,20 @@ class RunRow(TypedDict):
 
 
 class Run(TypedDict):
-    """What `evaluate` writes into `metrics.json`, as far as it is read here."""
+    """Describe the part of `metrics.json` that is read here; `evaluate` writes the file."""
 
     rows: list[RunRow]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean of the second run less the first, over `count` clips. low, high: bootstrap 95 % interval; None for
-    a single clip. p: of Wilcoxon's signed ranks; None for few clips, and where nothing differs.
+    """Hold the difference of one metric between two runs.
+
+    metric: its name.
+    count: number of clips that have a value in both runs.
+    value: mean over these clips of (second run - first run).
+    low, high: bootstrap 95 % interval of the mean; None for a single clip.
+    p: p-value of Wilcoxon's signed-rank test; None for fewer than six clips, and where nothing differs.
     """
 
     metric: str
@@ -53,7 +58,7 @@ class Difference:
 
 @dataclass
 class Comparison:
-    """The metrics that could be compared, and those that could not, with the reason."""
+    """Hold the metrics that could be compared. skipped: each other metric -> the reason."""
 
     rows: list[Difference] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
@@ -83,7 +88,7 @@ def _is_value(value: object) -> bool:
 
 
 def compare(one: Run, other: Run, force: bool = False) -> Comparison:
-    """Paired differences of two runs as `read_run` gives them, over the clips that both have a value for.
+    """Compare two runs, read by `read_run`, over the clips that have a value in both.
 
     Raises: InputError when a metric was made by different protocols, unless forced; when no metric has values
         of the same clips in both.
@@ -120,7 +125,7 @@ def _known(row: RunRow) -> dict[str, float]:
 
 
 def _why_not(row: RunRow, match: RunRow, values: list[dict[str, float]]) -> str:
-    """Why a metric that both runs have cannot be compared clip by clip."""
+    """Return the reason why a metric of both runs cannot be compared clip by clip."""
     whole = [v for one in (row, match) if isinstance(v := one.get("value"), (int, float))]
     if not values[0] and not values[1] and len(whole) == 2:
         return f"one number of all clips together, {whole[0]:.4g} and {whole[1]:.4g}"
@@ -143,7 +148,7 @@ def _difference(name: str, apart: np.ndarray) -> Difference:
 
 
 def markdown(comparison: Comparison) -> str:
-    """The table in Markdown, and what is not in it."""
+    """Return the table in Markdown, then a list of the metrics that were not compared, with reasons."""
     cells = (
         [
             row.metric,

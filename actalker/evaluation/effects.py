@@ -1,4 +1,6 @@
-"""What settings do, from the frames of a study's cells: changes by region, and how independent signals are.
+"""Effects of settings in a study: changes of the frames by region, and how independent the signals are.
+
+A case is a portrait with what drives it; a cell holds the frames of one case under one setting.
 
 Letters: f frames, h w picture size.
 """
@@ -32,7 +34,12 @@ COLUMNS = {  # name -> unit and meaning; the formulas are in docs/evaluation.md
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """What a case's cells have in common. masks: region -> (h, w) in [0, 1]; sound: None without one."""
+    """Hold what all cells of one case share.
+
+    masks: region -> (h, w) in [0, 1].
+    fps: frames per second.
+    sound: None for a case without sound.
+    """
 
     masks: dict[str, np.ndarray]
     fps: Fraction
@@ -40,9 +47,9 @@ class Context:
 
 
 def context_of(cell: Cell) -> Context:
-    """What the cells of a cell's case have in common, as `run_study` wrote it.
+    """Read what all cells of a case share, as `run_study` wrote it. cell: any cell of the case.
 
-    Raises: InputError where it is missing or damaged.
+    Raises: InputError where the file is missing or damaged.
     """
     folder, key = cell.folder, cell.context
     values = read_values(folder, key)
@@ -56,15 +63,15 @@ def context_of(cell: Cell) -> Context:
 
 
 def mean_in(values: np.ndarray, mask: np.ndarray) -> float:
-    """The mean of values (h, w) weighed by a mask (h, w); NaN for an empty mask."""
+    """Return sum(values mask) / sum(mask) of (h, w) each; NaN for an empty mask."""
     total = float(mask.sum())
     return float((values * mask).sum() / total) if total > 0 else float("nan")
 
 
 def apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Mean absolute difference of two videos over frames and colours, (h, w) of 255.
+    """Return the mean absolute difference (0 to 255) of two videos over frames and colours, (h, w).
 
-    The longer video is cut to the shorter one.
+    one, other: (f, h, w, 3) uint8; the longer video is cut.
     """
     count = min(len(one), len(other))
     total = np.zeros(one.shape[1:3])
@@ -74,7 +81,7 @@ def apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def effects(cells: Sequence[Cell], context: Context) -> list[dict[str, float]]:
-    """The numbers of each cell of a case: changes by region against the first cell, and its own numbers."""
+    """Return the numbers of each cell of a case: changes by region from the first cell, and its own."""
     out = []
     for cell in cells:
         change = apart(cell.frames, cells[0].frames)
@@ -84,7 +91,11 @@ def effects(cells: Sequence[Cell], context: Context) -> list[dict[str, float]]:
 
 @dataclass(frozen=True)
 class Value:
-    """A mean over cases, its bootstrap 95 % interval (None for a single case), and how many have it."""
+    """Hold a mean over cases.
+
+    low, high: bootstrap 95 % interval; None for a single case.
+    count: number of cases with a value.
+    """
 
     mean: float
     low: float | None
@@ -93,7 +104,7 @@ class Value:
 
 
 def summary(values: Sequence[float]) -> Value | None:
-    """The mean of the finite values and its interval; None where none is finite."""
+    """Return the mean of the finite values and its interval; None where no value is finite."""
     known = np.array([v for v in values if np.isfinite(v)])
     if not len(known):
         return None
@@ -103,11 +114,13 @@ def summary(values: Sequence[float]) -> Value | None:
 
 @dataclass(frozen=True)
 class Control:
-    """How well a signal keeps to its own region.
+    """Hold how well a signal keeps to its own region.
 
-    responsiveness: mean change in its own region when its gate closes, of 255. leakage: the mean change in
-    the rest of the picture, over responsiveness. regions: the change in each of REGIONS.
-    monotone: share of cases in which its effect grows with its gate; None without gates between.
+    signal: its name.
+    responsiveness: mean change (0 to 255) in its own region when its gate closes.
+    leakage: (mean change in the rest of the picture) / responsiveness.
+    regions: region of `REGIONS` -> the mean change in it.
+    monotone: share of cases in which its effect grows with its gate; None without gates between 0 and 1.
     """
 
     signal: str
@@ -118,9 +131,10 @@ class Control:
 
 
 def control(study: Sequence[Sequence[Cell]], contexts: Sequence[Context]) -> list[Control]:
-    """What closing the gate of each signal changes, and where.
+    """Measure what closing the gate of each signal changes, and where.
 
-    Of signals that some setting closes alone; others are left out.
+    Signals that no setting closes alone are left out. study: the cells of each case. contexts: one for each
+    case.
     """
     out = []
     for name in SIGNALS:
@@ -151,7 +165,7 @@ def control(study: Sequence[Sequence[Cell]], contexts: Sequence[Context]) -> lis
 
 
 def _alone(name: str, cells: Sequence[Cell]) -> dict[float, Cell]:
-    """Gate of a signal -> the cell in which nothing else is changed; the first setting is gate 1."""
+    """Return gate of a signal -> the cell in which nothing else is changed; the first setting has gate 1."""
     out = {}
     for cell in cells:
         changes = cell.setting.changes

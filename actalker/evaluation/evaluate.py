@@ -1,4 +1,4 @@
-"""Metrics over many clips: values, intervals, failures by reason, and the protocol that they were made by."""
+"""Metrics over many clips: values, intervals, failures by reason, and the protocol of each metric."""
 
 from __future__ import annotations
 
@@ -44,9 +44,16 @@ OUTPUTS = ("metrics.json", "metrics.csv", "metrics.md")
 
 @dataclass(frozen=True)
 class Row:
-    """A metric over all clips.
+    """Hold one metric over all clips.
 
-    value: the mean over the clips that have one. all: over all clips, the others at their worst.
+    metric, unit, better: its name, its unit, and which direction is better: higher, lower or none.
+    value: mean over the clips that have a value, or the one number of a metric of all clips together.
+    low, high: bootstrap 95 % interval of the mean.
+    all: mean over all clips, in which a clip without a value counts as the metric's worst value.
+    count: number of clips with a value.
+    failures: reason -> number of clips without a value for it.
+    protocol, hash: what the number depends on beside the clips, and its hash.
+    clips: name of a clip -> its value.
     """
 
     metric: str
@@ -65,8 +72,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """Rows, and what was not computed: metric -> what to give. notes: how pairs were brought to one form, and
-    how many of them.
+    """Hold the result of an evaluation.
+
+    rows: one for each metric that was computed.
+    left_out: metric that was not computed -> the option or file that it needs.
+    notes: how frames of a clip and its reference were matched in size or rate -> number of such pairs.
     """
 
     rows: list[Row]
@@ -119,7 +129,7 @@ def evaluate(
 
 
 def _pair(generated: Clip, reference: Clip, notes: Counter[str]) -> tuple[Clip, Clip]:
-    """Both clips as they are read beside each other, and a note of what that changes."""
+    """Return both clips, set to be read at the same frame rate; counts in `notes` what is matched."""
     try:
         ours, theirs = generated.info, reference.info
     except InputError:  # every metric will say so
@@ -140,7 +150,7 @@ def _rate(fps: Fraction) -> str:
 def _measured(
     metric: Metric, clip: Clip, other: Clip | None, weights: Weights, pool: Pool | None
 ) -> tuple[float | None, str | None]:
-    """A clip's value, or why it has none; a clip of a pool has neither."""
+    """Measure a clip; returns its value, or None and the reason. For a metric of a pool both are None."""
     try:
         if pool is not None:
             pool.add(clip, other)
@@ -165,7 +175,7 @@ def _lacks(metric: Metric, reference: Path | None, weights: Weights) -> str | No
 
 
 def protocol(metric: Metric, weights: Weights, finder: str, face_model: Path | None) -> dict[str, object]:
-    """Everything that a metric's number depends on beside the clips."""
+    """Return all that a metric's number depends on beside the clips."""
     files = {need: getattr(weights, need) for need in metric.needs if need in asdict(weights)}
     looks = not FACE.isdisjoint(metric.needs)
     if looks and finder == "landmarker" and face_model is not None:
@@ -181,7 +191,7 @@ def protocol(metric: Metric, weights: Weights, finder: str, face_model: Path | N
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of this package and of the installed packages that numbers depend on."""
+    """Return package -> version, of this package and of the installed ones that numbers depend on."""
     versions = {"actalker": __version__}
     for name in PACKAGES:
         with suppress(metadata.PackageNotFoundError):
@@ -190,7 +200,7 @@ def package_versions() -> dict[str, str]:
 
 
 def protocol_hash(recipe: Mapping[str, object]) -> str:
-    """Twelve hexadecimal digits: equal only for equal protocols."""
+    """Return a protocol's hash, twelve hexadecimal digits."""
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -231,7 +241,7 @@ def _pooled(
     recipe: Mapping[str, object],
     pool: Pool,
 ) -> Row:
-    """The row of a number of all clips together: it has no interval, and no clip a value."""
+    """Return the row of a metric that is one number of all clips, without interval or clips' values."""
     value: float | None = None
     try:
         value = pool.value()
@@ -257,7 +267,7 @@ def _pooled(
 
 
 def markdown(report: Report) -> str:
-    """The table, and what it says nothing of."""
+    """Return the table in Markdown, then lists of failures, notes, and metrics that were not computed."""
     head = ["metric", "value", "95 % interval", "clips", "with failures", "unit", "protocol"]
     lines = [markdown_table(head, map(_cells, report.rows)).rstrip("\n")]
     for row in report.rows:
@@ -269,7 +279,7 @@ def markdown(report: Report) -> str:
 
 
 def _cells(row: Row) -> list[str]:
-    """A row of the table in texts."""
+    """Return the texts of a row's cells in the table."""
     arrow = {"higher": " ↑", "lower": " ↓", "none": ""}[row.better]
     between = "" if row.low is None else f"{row.low:.4g} to {row.high:.4g}"
     clips = f"{row.count} of {len(row.clips)}"
@@ -281,7 +291,7 @@ def _text(value: float | None) -> str:
 
 
 def write_report(report: Report, out: Path) -> list[Path]:
-    """metrics.json, .csv (a row a clip) and .md; existing ones are replaced. Returns their paths."""
+    """Write metrics.json, .csv (a row per clip) and .md, replacing existing ones; returns their paths."""
     make_folder(out)
     rows = [asdict(row) for row in report.rows]
     content = {"rows": rows, "not_computed": report.left_out, "notes": report.notes}

@@ -1,4 +1,4 @@
-"""Pictures of a study: heat maps, the lips over the waveform, who moves what; videos side by side.
+"""Pictures of a study: heat maps, lips and waveform, change by signal and region; videos side by side.
 
 Letters: f frames, h w picture size.
 """
@@ -28,7 +28,10 @@ DRAWN = {"figure.dpi": 110, "font.size": 9, "axes.spines.top": False, "axes.spin
 
 
 def side_by_side(titles: Sequence[str], frames: Sequence[np.ndarray], columns: int = 0) -> np.ndarray:
-    """Frames in rows of `columns`, each under its caption: (h, w, 3) uint8. columns: 0 is one row."""
+    """Join frames into one picture (h, w, 3) uint8, each under its title.
+
+    columns: frames in a row; 0 puts all into one row.
+    """
     columns = columns or len(frames)
     rows = -(-len(frames) // columns)
     sheet = Image.new("RGB", (PANEL * columns, (PANEL + CAPTION) * rows), PAPER)
@@ -64,7 +67,7 @@ def write_grid(path: Path, cells: Sequence[Cell], context: Context) -> None:
 
 
 def heat_maps(cells: Sequence[Cell]) -> list[np.ndarray]:
-    """The mean change of each setting against the first, (h, w, 3) uint8, on one scale for the case."""
+    """Return, per setting, a heat map (h, w, 3) uint8 of its mean change from the first, on one scale."""
     maps = [apart(cell.frames, cells[0].frames) for cell in cells]
     top = max(1.0, max(float(np.quantile(m, 0.995)) for m in maps))
     colours = _plain("matplotlib").colormaps["inferno"]
@@ -72,7 +75,7 @@ def heat_maps(cells: Sequence[Cell]) -> list[np.ndarray]:
 
 
 def draw_curves(path: Path, cells: Sequence[Cell], context: Context) -> bool:
-    """Draw the lips' opening under each setting over the waveform, as PNG and PDF.
+    """Draw the lips' opening under each setting in front of the waveform, as PNG and PDF.
 
     Returns False, and draws nothing, where no opening is known.
     """
@@ -102,7 +105,9 @@ def draw_curves(path: Path, cells: Sequence[Cell], context: Context) -> bool:
 
 
 def draw_independence(path: Path, controls: Sequence[Control]) -> bool:
-    """Draw what closes with each gate, signals by regions, as PNG and PDF.
+    """Draw a matrix, signals by regions, of the mean change in the region when the signal's gate closes.
+
+    The files are a PNG and a PDF.
 
     Returns False, and draws nothing, where no gate was closed.
     """
@@ -125,7 +130,7 @@ def draw_independence(path: Path, controls: Sequence[Control]) -> bool:
 
 
 def _plain(name: str) -> ModuleType:
-    """A part of matplotlib, which draws to files alone."""
+    """Import a part of matplotlib, set to draw to files only."""
     import importlib
 
     need("eval", "matplotlib").use("Agg")

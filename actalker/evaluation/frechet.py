@@ -26,20 +26,23 @@ FEWEST = 2  # features that have a covariance
 
 
 class Moments:
-    """Mean and covariance of features, added up in float64."""
+    """Accumulate the mean and covariance of features in float64."""
 
     def __init__(self) -> None:
         self.count, self.sum, self.products = 0, np.zeros(()), np.zeros(())
 
     def add(self, features: np.ndarray) -> None:
-        """Take in features (n, d)."""
+        """Add features (n, d)."""
         x = features.astype(np.float64)
         self.count += len(x)
         self.sum = self.sum + x.sum(0)
         self.products = self.products + x.T @ x
 
     def mean_and_covariance(self) -> tuple[np.ndarray, np.ndarray]:
-        """(d,) and (d, d), unbiased. Raises: Unmeasurable for less than two features."""
+        """Return the mean (d,) and the unbiased covariance (d, d).
+
+        Raises: Unmeasurable for fewer than two features.
+        """
         if self.count < FEWEST:
             raise Unmeasurable("less than two features")
         mean = self.sum / self.count
@@ -47,7 +50,7 @@ class Moments:
 
 
 def frechet_distance(one: Moments, other: Moments) -> float:
-    """|m1 - m2|² + tr(S1 + S2 - 2 (S1 S2)^½) of two Gaussians (Dowson & Landau 1982).
+    """Return |m1 - m2|² + tr(S1 + S2 - 2 (S1 S2)^½) of two Gaussians (Dowson & Landau 1982).
 
     tr (S1 S2)^½ is the sum of the roots of the eigenvalues of S1^½ S2 S1^½, which are real and not negative.
     """
@@ -60,7 +63,10 @@ def frechet_distance(one: Moments, other: Moments) -> float:
 
 @lru_cache(maxsize=2)
 def scripted(path: Path, what: str) -> nn.Module:
-    """A TorchScript file. Raises: InputError for other files."""
+    """Load a TorchScript file; the last two stay in memory. what: the file that is wanted, for messages.
+
+    Raises: InputError for other files.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # TorchScript is on its way out of torch; these weights are in it
@@ -72,9 +78,12 @@ def scripted(path: Path, what: str) -> nn.Module:
 
 @torch.no_grad()
 def tried(look: Callable[[], object], path: Path) -> int:
-    """The width d of a network's features, found by one call before the work.
+    """Check a feature network by one call before the work; returns the width d of its features.
 
-    Raises: InputError for a network that is called otherwise, or gives something else.
+    Args:
+        look: calls the network on a blank clip and returns its features, which must be (1, d).
+        path: file of the network, for messages.
+    Raises: InputError for a network that cannot be called so, or returns something else.
     """
     try:
         features = look()
@@ -100,7 +109,7 @@ class Inception(nn.Module):
         self.net = scripted(path, "inception-2015-12-05.pt, from NVIDIA's stylegan3")
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """(n, 3, h, w) uint8 to (n, 2048)."""
+        """Return features (n, 2048) of pictures (n, 3, h, w) uint8."""
         return self.net(pictures, return_features=True).float()
 
 
@@ -117,7 +126,7 @@ class FID:
         self.counts = [0, 0]
 
     def add(self, generated: Clip, reference: Clip | None) -> None:
-        """Take in the frames of a clip and of its reference."""
+        """Add the frames of a clip and of its reference."""
         assert reference is not None
         for k, frames in enumerate((generated.frames, reference.frames)):
             self.counts[k] += len(frames)
@@ -125,7 +134,7 @@ class FID:
                 self.metric.update(block, reference=bool(k))
 
     def value(self) -> float:
-        """The distance. Raises: Unmeasurable for fewer than two frames."""
+        """Return the distance. Raises: Unmeasurable for fewer than two frames."""
         if min(self.counts) < FEWEST:
             raise Unmeasurable("less than two features")
         return max(0.0, float(self.metric.compute()))  # of equal clips it is a little below
@@ -145,7 +154,7 @@ class FVD:
         self.generated, self.reference = Moments(), Moments()
 
     def add(self, generated: Clip, reference: Clip | None) -> None:
-        """Take in the stretches of a clip and of its reference.
+        """Add the stretches of a clip and of its reference.
 
         Raises: Unmeasurable for clips of fewer than 16 frames.
         """
@@ -155,12 +164,12 @@ class FVD:
             moments.add(features)
 
     def _look(self, clip: Tensor) -> Tensor:
-        """(1, 3, 16, 224, 224) in [-1, 1] to (1, d)."""
+        """Return features (1, d) of a clip (1, 3, 16, 224, 224) in [-1, 1]."""
         return self.net(clip, rescale=False, resize=False, return_features=True).flatten(1)
 
     @torch.no_grad()
     def features(self, frames: np.ndarray) -> np.ndarray:
-        """I3D's features (n, d) of frames (f, h, w, 3) uint8, n = f // 16.
+        """Return I3D's features (n, d) of frames (f, h, w, 3) uint8, n = f // 16.
 
         Raises: Unmeasurable for fewer than 16 frames.
         """
@@ -175,5 +184,5 @@ class FVD:
         return torch.cat(out).double().numpy()
 
     def value(self) -> float:
-        """The distance. Raises: Unmeasurable for fewer than two stretches."""
+        """Return the distance. Raises: Unmeasurable for fewer than two stretches."""
         return frechet_distance(self.generated, self.reference)

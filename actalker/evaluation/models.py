@@ -1,4 +1,4 @@
-"""Models that reports measure: what their files are, what they take, and the pipelines that run them."""
+"""The models that reports measure: their files, their signals, and the pipelines that run them."""
 
 from __future__ import annotations
 
@@ -15,32 +15,33 @@ from ..signals.signal import SIGNALS
 
 
 def model_files(name: str) -> dict[str, str]:
-    """The files of a model and their hashes. Raises: InputError for models that cannot be used."""
+    """Return file of a model -> its hash. Raises: InputError for models that cannot be used."""
     return check_files(find_model(name))
 
 
 def settings_of(name: str) -> dict[str, object]:
-    """What a model's `config.json` says, without loading the model."""
+    """Read a model's `config.json`, without loading the model."""
     return json.loads((find_model(name) / "config.json").read_text(encoding="utf-8"))
 
 
 def signals_of(name: str) -> list[str]:
-    """The signals that a model takes, in the order of the table."""
+    """Return the signals that a model takes, in the order of `SIGNALS`."""
     settings = settings_of(name)
     encoders = {signal: settings.get(signal) or {} for signal in SIGNALS}
     return [s for s, encoder in encoders.items() if isinstance(encoder, dict) and encoder.get("kind") != NONE]
 
 
 def pipeline_of(name: str, device: str = "auto") -> TalkingHeadPipeline:
-    """A model's pipeline, without a progress bar. The last two stay loaded until their files change.
+    """Load a model's pipeline, without a progress bar.
 
+    The two pipelines used last stay in memory, and are loaded again only when their files have changed.
     device: auto, cpu, cuda or mps.
     """
     return _loaded(name, str(pick_device(device)), tuple(sorted(model_files(name).items())))
 
 
 def model_of(name: str) -> TalkingHeadModel:
-    """A model on the CPU in float32, for numbers that do not depend on the machine."""
+    """Load a model on the CPU in float32, for numbers that do not depend on the machine."""
     return pipeline_of(name, "cpu").model
 
 

@@ -1,4 +1,4 @@
-"""Cases that are opened for a model, and what is read from their frames.
+"""Cases whose files are opened for a model, and the measures read from their frames.
 
 Letters: f frames, h w picture size.
 """
@@ -28,13 +28,16 @@ LIPS, EYES_AND_MOUTH = (13, 14), (33, 263, 13)  # inner lips; for the scale
 
 @dataclass
 class Opened:
-    """A case whose files are read and encoded."""
+    """Hold a case with its files read and encoded."""
 
     case: Case
     inputs: ClipInputs
 
     def read(self, frames: np.ndarray) -> tuple[list[float] | None, dict[str, float]]:
-        """The lips' opening in every frame, None where it cannot be read, and the numbers of a cell."""
+        """Measure frames (f, h, w, 3) uint8.
+
+        Returns: the lips' opening in each frame, or None where it cannot be read; and name -> number.
+        """
         numbers = {"smoothness": smoothness_of(frames), "flicker": flicker_of(frames)}
         curve = self._lips(frames, numbers)
         known = {name: value for name, value in numbers.items() if np.isfinite(value)}
@@ -56,7 +59,7 @@ class Opened:
 
 
 def lip_opening(frames: np.ndarray, model: Path) -> np.ndarray:
-    """The distance of the inner lips over that of eyes and mouth, (f,); NaN where no face is found.
+    """Return distance of the inner lips / distance from eyes to mouth, (f,); NaN where no face is found.
 
     frames: (f, h, w, 3) uint8. model: MediaPipe's face_landmarker.task.
     """
@@ -81,7 +84,7 @@ def open_case(case: Case, model: TalkingHeadModel) -> Opened:
 
 
 def measured_context(opened: Opened) -> Measured:
-    """The cell of what the report needs beside the frames: the regions in the picture, and the sound."""
+    """Make the cell that all cells of a case share: the region masks in the picture, and the sound."""
     inputs = opened.inputs
     bound, sound = inputs.portrait.bound, inputs.sound
     arrays = {name: np.asarray(bound.shown(bound.masks[name])) for name in MASKS}

@@ -35,7 +35,7 @@ from .settings import Setting
 
 @dataclass(frozen=True)
 class Study:
-    """Cases and settings, and the model and its steps where a setting names none."""
+    """Describe a study: its cases and settings; model and steps are used where a setting names none."""
 
     cases: tuple[Case, ...]
     settings: tuple[Setting, ...]
@@ -49,9 +49,12 @@ class Study:
 
 @dataclass(frozen=True)
 class Cell:
-    """A case under a setting. numbers: what is read from its frames alone. curve: the lips' opening, (f,).
+    """Hold one case under one setting.
 
-    folder, key: where its arrays are. context: key of the cell of what the case's cells have in common.
+    folder, key: where its arrays are.
+    numbers: measures of its frames alone.
+    curve: the lips' opening, (f,); None where it could not be read.
+    context: key of the cell with what all cells of the case share.
     """
 
     case: Case
@@ -64,7 +67,7 @@ class Cell:
 
     @property
     def frames(self) -> np.ndarray:
-        """(f, h, w, 3) uint8, from the disk."""
+        """Return the frames (f, h, w, 3) uint8, read from the disk."""
         return read_array(self.folder, self.key, "frames")
 
 
@@ -187,7 +190,7 @@ def _seconds_of_a_call(case: Case, model: str) -> float:
 
 
 def opened(case: Case, model: str) -> Opened:
-    """A case as a model reads it. The last two stay open until a file of them changes."""
+    """Open a case for a model. The two cases used last stay in memory until one of their files changes."""
     return _opened(case, model, key_of(case.recipe(), model_files(model)))
 
 
@@ -198,7 +201,7 @@ def _opened(case: Case, model: str, files: str) -> Opened:
 
 @torch.no_grad()
 def _context(case: Case, model: str) -> Measured:
-    """The cell of what the cells of a case have in common."""
+    """Make the cell that holds what all cells of a case share: masks and sound."""
     return measured_context(opened(case, model))
 
 

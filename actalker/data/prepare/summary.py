@@ -1,4 +1,4 @@
-"""The result of a preparation in a few lines: how many clips are usable, and why others are not."""
+"""Summary of a preparation in a few lines: how many clips are usable, and why the others are not."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ LONGEST = 300  # characters of a line
 
 @dataclass(frozen=True)
 class Summary:
-    """A summary of the rows of a manifest."""
+    """Summarise the rows of a manifest."""
 
     rows: Sequence[Row]
 
     @property
     def clips(self) -> list[Row]:
-        """The rows of clips, without those of files that no clip uses."""
+        """Return the rows of clips, without the rows of files that no clip uses."""
         return [row for row in self.rows if _is_clip(row)]
 
     def lines(self) -> list[str]:
-        """`N of M usable`, then the reasons and notes: how often each kind occurs, and one of its texts."""
+        """Return `N of M usable`, then a line for each kind of reason and note, with count and example."""
         clips = self.clips
         usable = [row for row in clips if row["status"] == "ok"]
         others = [row for row in self.rows if not _is_clip(row)]
@@ -40,7 +40,10 @@ class Summary:
         return lines + [f"  {count:6d} no clip: {text}" for count, text in _kinds(others, "reason")]
 
     def whole_failure(self) -> str | None:
-        """The error message of a run in which every clip failed; None where one did not, or there is none."""
+        """Return the error message of a run in which every clip failed.
+
+        None where some clip did not fail, or there are no clips.
+        """
         failed = [row for row in self.clips if row["status"] == "failed"]
         if not failed or len(failed) < len(self.clips):
             return None
@@ -56,7 +59,7 @@ def _is_clip(row: Row) -> bool:
 
 
 def _kinds(rows: Sequence[Row], column: str) -> list[tuple[int, str]]:
-    """For each kind of text in a column, the most frequent first: its count, and one text with its clip."""
+    """Return (count, one text with its clip) of each kind of text in a column, the most frequent first."""
     kinds: dict[str, list[Row]] = {}
     for row in rows:
         if row[column]:
@@ -66,7 +69,7 @@ def _kinds(rows: Sequence[Row], column: str) -> list[tuple[int, str]]:
 
 
 def _first(rows: Sequence[Row], column: str) -> str:
-    """The first text of rows of one kind, with the name of its clip where the texts differ."""
+    """Return the first text of rows of one kind, with the name of its clip where the texts differ."""
     text, clip = _line(rows[0][column])[:LONGEST], _line(rows[0]["clip"])
     if len({row[column] for row in rows}) == 1 and len(rows) > 1:
         return text
@@ -74,12 +77,12 @@ def _first(rows: Sequence[Row], column: str) -> str:
 
 
 def _line(text: str) -> str:
-    """A text on one line: unprintable characters, such as line breaks in names, are escaped."""
+    """Return a text on one line, with unprintable characters, such as line breaks in names, escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _kind(row: Row, column: str) -> str:
-    """A text with numbers and names replaced: texts of one kind become equal. Only for counting."""
+    """Return a text with numbers and names replaced, so that texts of one kind are equal when counted."""
     text = row[column]
     names = {row["clip"], PurePosixPath(row["clip"]).stem, row["person"] or "", row["source"] or ""}
     for name in sorted(names - {""}, key=len, reverse=True):

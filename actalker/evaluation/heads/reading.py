@@ -1,4 +1,6 @@
-"""What MediaPipe reads from a frame with a face: the measure that the drawing code knows nothing of.
+"""MediaPipe's measurements of the faces in frames.
+
+They check drawn frames independently, since the code that draws does not use MediaPipe.
 
 Letters: f frames.
 """
@@ -21,11 +23,11 @@ BROW_ENDS, INNER_CORNERS = ((55, 107), (285, 336)), (133, 362)  # of each side
 NOSE_BASE = 2
 
 LEAST_ERROR = 1e-3  # mean squared error (of 255) below which two pictures count as equal
-LARGEST = 1280  # pixels of the longer side of what is measured: what `infer` makes of larger ones
+LARGEST = 1280  # pixels of the longer side of measured pictures; `infer` reduces larger ones to it too
 
 
 def at_most(picture: np.ndarray) -> np.ndarray:
-    """A picture (h, w, 3) uint8 at its own size, or, where it is larger, with a longer side of LARGEST."""
+    """Return a picture (h, w, 3) uint8, reduced to a longer side of 1280 pixels where it is larger."""
     h, w = picture.shape[:2]
     if max(h, w) <= LARGEST:
         return picture
@@ -35,9 +37,11 @@ def at_most(picture: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Reading:
-    """MediaPipe's reading of f frames; NaN where no face was found. Lengths are shares of the eyes' distance.
+    """Hold MediaPipe's reading of f frames; values are NaN in frames where no face was found.
 
-    points: (f, 478, 2) pixels. shapes: (f, 52) MediaPipe's scores. pose: (f, 3) yaw, pitch, roll in degrees.
+    points: (f, 478, 2) landmarks, in pixels.
+    shapes: (f, 52) scores of MediaPipe's blendshapes.
+    pose: (f, 3) yaw, pitch, roll in degrees.
     """
 
     points: np.ndarray
@@ -46,34 +50,38 @@ class Reading:
 
     @property
     def found(self) -> np.ndarray:
-        """(f,) bool: whether a face was found."""
+        """Return (f,) bool, whether a face was found."""
         return ~np.isnan(self.pose[:, 0])
 
     @property
     def eyes(self) -> np.ndarray:
-        """(f,) distance of the outer corners of the eyes, pixels."""
+        """Return (f,) the distance of the outer corners of the eyes, in pixels."""
         return eyes_distance(self.points)
 
     @property
     def opening(self) -> np.ndarray:
-        """(f,) distance of the inner lips."""
+        """Return (f,) the distance of the inner lips / that of the outer corners of the eyes."""
         return self._apart(*LIP_MIDDLES) / self.eyes
 
     @property
     def width(self) -> np.ndarray:
-        """(f,) distance of the corners of the mouth."""
+        """Return (f,) the distance of the corners of the mouth / that of the outer corners of the eyes."""
         return self._apart(*MOUTH_CORNERS) / self.eyes
 
     @property
     def lids(self) -> np.ndarray:
-        """(f,) opening of the lids over the eye's width, mean of both eyes."""
+        """Return (f,) the distance of the lids / width of the eye, mean of both eyes."""
         pairs = zip(LIDS, EYE_CORNERS, strict=True)
         ratios = [self._apart(*lids) / self._apart(*corners) for lids, corners in pairs]
         return np.mean(ratios, axis=0)
 
     @property
     def brows(self) -> np.ndarray:
-        """(f,) height of the brows' inner ends over the inner corners of the eyes, mean of both."""
+        """Return (f,) the height of the brows, mean of both.
+
+        It is (distance of a brow's inner end from the eye's inner corner) / (distance of the outer corners of
+        the eyes).
+        """
         heights = [
             np.linalg.norm(self.points[:, list(ends)].mean(1) - self.points[:, corner], axis=-1)
             for ends, corner in zip(BROW_ENDS, INNER_CORNERS, strict=True)
@@ -81,12 +89,12 @@ class Reading:
         return np.mean(heights, axis=0) / self.eyes
 
     def shape(self, name: str) -> np.ndarray:
-        """(f,) the score of a blendshape; of one with two sides, their mean."""
+        """Return (f,) the score of a blendshape; where it has two sides, their mean."""
         sides = [k for k, score in enumerate(SCORES) if score in (name, f"{name}Left", f"{name}Right")]
         return self.shapes[:, sides].mean(1)
 
     def gaze(self) -> np.ndarray:
-        """(f, 2) how far eyes look to the image's right and down, in MediaPipe's scores."""
+        """Return (f, 2) how far the eyes look to the image's right and down, in MediaPipe's scores."""
         part = self.shape_of
         right = (part("eyeLookOutLeft") - part("eyeLookInLeft")) / 2
         right = right + (part("eyeLookInRight") - part("eyeLookOutRight")) / 2
@@ -94,7 +102,7 @@ class Reading:
         return np.stack([right, down], 1)
 
     def shape_of(self, name: str) -> np.ndarray:
-        """(f,) the score of exactly this blendshape, one side of a pair."""
+        """Return (f,) the score of the blendshape of exactly this name, such as one side of a pair."""
         return self.shapes[:, SCORES.index(name)]
 
     def _apart(self, a: int, b: int) -> np.ndarray:
@@ -102,7 +110,7 @@ class Reading:
 
 
 def read_frames(frames: Iterable[np.ndarray]) -> Reading:
-    """Read the largest face of each frame (h, w, 3) uint8."""
+    """Read the largest face in each frame (h, w, 3) uint8."""
     points, shapes, poses = [], [], []
     for frame in frames:
         faces = find_by_landmarker(frame)

@@ -1,4 +1,4 @@
-"""The report of `ablate --preset heads`: a table with targets, and a page of sheets.
+"""The report of `ablate --preset heads`: a table with targets, and a page with strips of pictures.
 
 Portraits and pairs are measured one by one and kept in `cells/`: a second start makes only what is missing.
 """
@@ -36,7 +36,10 @@ WIDE = 220  # pixels of a picture on the page
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table. met: whether the target is reached; None where nothing can be said."""
+    """Hold one line of the table.
+
+    met: whether the target is met; None where there is no target, or no value.
+    """
 
     what: str
     value: float
@@ -45,9 +48,14 @@ class Row:
 
 
 class HeadCell(TypedDict):
-    """The values of a cell. kind: portrait, video or direct. strip: pictures side by side, JPEG in base64.
+    """Hold the values of a cell.
 
-    refused: why nothing could be measured; numbers are then empty.
+    kind: `portrait`, `video` (a driver drawn again on its own first frame) or `direct` (a driver that moves a
+        portrait).
+    files: names of the video, the portrait, or both.
+    numbers: name of a measure -> value; empty where the files were refused.
+    strip: pictures side by side, as JPEG in base64.
+    refused: the error message where nothing could be measured.
     """
 
     kind: str
@@ -59,7 +67,12 @@ class HeadCell(TypedDict):
 
 @dataclass(frozen=True)
 class HeadStudy:
-    """What is measured. face_model: MediaPipe's face_landmarker.task for portraits; None: the one here."""
+    """Describe what is measured.
+
+    portraits, drivers: files of portraits and of driver videos.
+    workers: the processes to use.
+    face_model: MediaPipe's face_landmarker.task for portraits; None for the file that the package finds.
+    """
 
     portraits: tuple[Path, ...]
     drivers: tuple[Path, ...]
@@ -68,7 +81,11 @@ class HeadStudy:
 
     @property
     def jobs(self) -> list[Job]:
-        """The cells: those of portraits, then for each video its own and those onto portraits."""
+        """Return the jobs: first one for each portrait.
+
+        Then follow, for each video, one that draws it again from its own first frame, and one for each of the
+        first four portraits, which it drives.
+        """
         out = [
             self._job("portrait", (path,), k < SPOKEN, self.face_model)
             for k, path in enumerate(self.portraits)
@@ -80,20 +97,23 @@ class HeadStudy:
 
     @staticmethod
     def _job(kind: str, files: tuple[Path, ...], speech: bool = False, face_model: Path | None = None) -> Job:
-        """One cell. speech: whether a portrait says the sentence."""
+        """Return the job of one cell. speech: whether the portrait also says `sentence.TEXT`."""
         hashes = [file_hash(path) for path in (*files, *((face_model,) if face_model else ()))]
         key = key_of("head", MEASURED, kind, speech, hashes)
         return Job(key, partial(_measured, kind, files, speech, face_model))
 
 
 def run_heads(study: HeadStudy, folder: Path, tick: Callable[[], None] = lambda: None) -> list[HeadCell]:
-    """Measure everything that has not been measured; returns the values of the cells in order."""
+    """Run the jobs whose cells are missing; returns the values of all cells, in the order of the jobs.
+
+    tick: called once for each job.
+    """
     cells = run_cells(study.jobs, folder / CELL_FOLDER, study.workers, tick)
     return cast(list[HeadCell], cells)
 
 
 def _measured(kind: str, files: tuple[Path, ...], speech: bool, face_model: Path | None) -> Measured:
-    """Measure one portrait, video or pair: its numbers and its strip of pictures, or why it is refused."""
+    """Measure one portrait, video or pair; the cell has numbers and a strip of pictures, or `refused`."""
     values: HeadCell = {"kind": kind, "files": [file.name for file in files], "numbers": {}}
     try:
         if kind == "portrait":
@@ -122,24 +142,24 @@ def _jpeg(picture: np.ndarray) -> str:
 
 
 def table(cells: Sequence[HeadCell]) -> list[Row]:
-    """The rows of the report: of videos, of portraits, of pairs."""
+    """Return the rows of the report: those of videos, of portraits, then of pairs."""
     return [*_of_videos(cells), *_of_portraits(cells), *_of_pairs(cells)]
 
 
 def _row(what: str, value: float, low: float | None = None, high: float | None = None) -> Row:
-    """A row whose target is at least `low` and at most `high`."""
+    """Return a row with the target low <= value <= high."""
     target = Range(low, high)
     return Row(what, value, str(target), target.holds(value))
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """The table in Markdown."""
+    """Return the table in Markdown."""
     cells = ([row.what, f"{row.value:.3g}", row.target, verdict(row.met)] for row in rows)
     return markdown_table(["", "value", "target", "met"], cells)
 
 
 def _values(cells: Sequence[HeadCell], kind: str, name: str) -> np.ndarray:
-    """A number of all cells of a kind that have it."""
+    """Return the values of one measure in all cells of a kind, without NaN and refused cells."""
     measured = [c for c in cells if c["kind"] == kind and "refused" not in c]
     values = np.array([c["numbers"].get(name, np.nan) for c in measured], float)
     return values[~np.isnan(values)]
@@ -207,7 +227,7 @@ def _most(values: np.ndarray) -> float:
 
 
 def write_heads(folder: Path, study: HeadStudy, command: str, cells: Sequence[HeadCell]) -> Path:
-    """`heads.md`, `heads.json` and the page `heads.html`; returns the page."""
+    """Write `heads.md`, `heads.json` and the page `heads.html`; returns the path of the page."""
     rows = table(cells)
     refused = [c for c in cells if "refused" in c]
     text = (

@@ -1,1 +1,5 @@
-"""What the model that ships must show: lips, drivers, independence and life, read from drawn frames."""
+"""Acceptance targets for the model that ships, measured on the frames that it generates.
+
+They cover lip sync, following a driver video, independence of the signals, and liveliness of a face that no
+driver moves.
+"""

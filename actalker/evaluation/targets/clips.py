@@ -1,6 +1,7 @@
-"""The clips that every model makes: who is driven by what, fixed before any of them is measured.
+"""The list of clips that every model makes: which portrait is driven by which sound, video or script.
 
-Every clip is made once by each model, and read once; measures share what was read.
+The list is fixed before any clip is measured. Each model makes each clip once, MediaPipe reads the frames
+once, and all measures share that reading.
 """
 
 from __future__ import annotations
@@ -26,11 +27,19 @@ TWISTED = 3  # voices that speak beside a driver whose mouth says something else
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """One clip. use: what it is for; measures ask by it. number: of its use.
+    """Describe one clip to generate.
 
-    speech or real, a video of somebody who speaks: what is heard. driver: a video, its first part. script.
-    calm: without liveliness, so that nothing but the signals moves the face. pair: it is made a second time
-    with audio's gate closed, and what that changes is kept.
+    use: the purpose of the clip, such as `speech` or `silence`, by which measures look it up.
+    number: rank of the clip among those with the same use, from 0.
+    portrait: the picture of the face.
+    seconds: length of the clip.
+    speech: the sound that drives the lips; None where `real` gives the sound, or nothing is heard.
+    real: a video of a speaking person, whose sound drives the lips.
+    driver: a video of a person, whose first `seconds` drive the face.
+    script: text that drives the face.
+    seed: seed of the model's noise and of its liveliness.
+    calm: whether liveliness is off, so that only the signals move the face.
+    pair: whether the clip is made a second time with the gate of audio closed, to store the difference.
     """
 
     use: str
@@ -47,23 +56,23 @@ class Clip:
 
     @property
     def frames(self) -> int:
-        """At 25 a second."""
+        """Return the number of frames, at 25 frames per second."""
         return round(self.seconds * FPS)
 
     @property
     def phones(self) -> tuple[Phone, ...]:
-        """What is said, where it is known."""
+        """Return the phones of `speech`; none without it, or where they are not known."""
         return () if self.speech is None else self.speech.phones
 
     @property
     def signals(self) -> tuple[str, ...]:
-        """What a model must take to make it."""
+        """Return the names of the signals that drive the clip, which a model must accept to make it."""
         heard = self.speech is not None or self.real is not None
         has = dict(audio=heard, expression=self.driver is not None, text=self.script is not None)
         return tuple(name for name, there in has.items() if there)
 
     def digest(self, phones: bool = True) -> str:
-        """The hash of everything that the clip is made from. phones: whether they are a part of that."""
+        """Return a hash of all that the clip is made from. phones: whether those of `speech` are included."""
         recipe = {
             "portrait": file_hash(self.portrait),
             "speech": None if self.speech is None else self.speech.digest(phones),
@@ -77,14 +86,17 @@ class Clip:
 
 @dataclass(frozen=True)
 class Sitters:
-    """Portraits by how their lips are."""
+    """Group the portraits by the state of their lips: closed, parted, or laughing (parted with a smile)."""
 
     closed: tuple[Path, ...] = ()
     parted: tuple[Path, ...] = ()
     laughing: tuple[Path, ...] = ()
 
     def driven(self, k: int) -> Path:
-        """Who shows what one or two faces show: in turns the first two, closed lips before others."""
+        """Return the portrait for clip number k of a use that needs two different faces at most.
+
+        Even k gives the first and odd k the second portrait of the list closed, parted, laughing.
+        """
         first = [*self.closed, *self.parted, *self.laughing][:2]
         return first[k % len(first)]
 
@@ -96,9 +108,14 @@ def clips(
     real: Mapping[Path, float],
     drivers: Mapping[Path, float],
 ) -> list[Clip]:
-    """The list. voices: unseen ones, at least 2 x WHOLE seconds each. long: LONG seconds of them.
+    """List all clips to make; those that need an input which is not given are left out.
 
-    real, drivers: videos and their lengths in seconds. What needs something that is not given is left out.
+    Args:
+        sitters: the portraits.
+        voices: speech of held-out voices, at least 24 s (2 * WHOLE) of each.
+        long: one sound of 60 s (LONG) in which these voices take turns; None leaves out the long clips.
+        real: video of a speaking person -> its length in seconds.
+        drivers: video that drives a face -> its length in seconds.
     """
     films, first = list(drivers), sitters.driven(0)
     out = [
@@ -140,7 +157,7 @@ def clips(
 
 
 def _second(voice: Speech) -> Speech:
-    """A voice's sentences behind the first WHOLE seconds, from the next pause on."""
+    """Return 12 s (WHOLE) of a voice that begin at the first pause after its first 12 s."""
     later = [phone for phone in voice.phones if phone.start >= WHOLE]
     start = next(
         (b.start - 0.2 for a, b in zip(later, later[1:], strict=False) if b.start - a.end >= 0.2), WHOLE
@@ -149,6 +166,7 @@ def _second(voice: Speech) -> Speech:
 
 
 def _disturbed(voice: Speech, seed: int) -> dict[str, Speech]:
+    """Return a voice as it is, with music, with noise, and over a telephone: use of the clip -> speech."""
     n = len(voice.sound)
     return {
         "clean": voice,

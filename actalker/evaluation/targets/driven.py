@@ -1,4 +1,4 @@
-"""Measures of a driven face, and of a face that lives: what is read of the output against the driver's own.
+"""Measures of how well a face follows its driver, and of how lively it is, from MediaPipe's curves.
 
 Letters: f frames.
 """
@@ -14,8 +14,8 @@ from ..facial import blink_spans
 from ..statistics import correlation
 
 MOVES = 0.05  # standard deviation of a blendshape that the driver moves
-BROWS, LIDS = 0.008, 0.02  # of the brows' height, of the lids' opening (`Reading`)
-TURNS = 1.0  # degrees, of an angle
+BROWS, LIDS = 0.008, 0.02  # the same for the brows' height and for the lids' opening (`Reading`)
+TURNS = 1.0  # the same for an angle, degrees
 SHAPES = {  # channel: MediaPipe's score
     "jaw": "jawOpen",
     "smile": "mouthSmile",
@@ -29,16 +29,21 @@ ANGLES = ("yaw", "pitch", "roll")
 
 @dataclass(frozen=True)
 class Followed:
-    """How one channel follows a driver. amplitude: standard deviation of the output over the driver's."""
+    """Hold how one channel follows a driver.
+
+    r: Pearson's correlation. amplitude: std(output) / std(driver).
+    """
 
     r: float
     amplitude: float
 
 
 def followed(output: np.ndarray, driver: np.ndarray, least: float = MOVES) -> Followed | None:
-    """A channel of the output (f,) against the driver's; None where the driver hardly moves it.
+    """Compare a channel of the output (f,) with the same channel of the driver (f',).
 
-    Frames where either shows no face are left out; the longer one is cut.
+    Frames without a face in either (NaN) are left out, and the longer curve is cut.
+
+    Returns: None where std(driver) < `least`, or fewer than six frames are left.
     """
     count = min(len(output), len(driver))
     known = ~np.isnan(output[:count]) & ~np.isnan(driver[:count])
@@ -49,25 +54,28 @@ def followed(output: np.ndarray, driver: np.ndarray, least: float = MOVES) -> Fo
 
 
 def blinks_a_minute(lids: np.ndarray, fps: float) -> float:
-    """Blinks (`facial.blink_spans`) of a curve of the lids' opening (f,), a minute."""
+    """Return the blinks per minute (`facial.blink_spans`) in a curve of the lids' opening (f,)."""
     known = lids[~np.isnan(lids)]
     return 60 * len(blink_spans(known, fps)) / (len(known) / fps) if len(known) else float("nan")
 
 
 def blink_intervals(lids: np.ndarray, fps: float) -> np.ndarray:
-    """Seconds from the beginning of each blink to that of the next."""
+    """Return the times in seconds from the beginning of each blink to the beginning of the next."""
     known = lids[~np.isnan(lids)]
     return np.diff([start for start, _ in blink_spans(known, fps)])
 
 
 def irregularity(intervals: Sequence[float] | np.ndarray) -> float:
-    """The standard deviation of intervals over their mean; NaN for fewer than three."""
+    """Return std / mean of intervals; NaN for fewer than three."""
     seconds = np.asarray(intervals, float)
     return float(seconds.std() / seconds.mean()) if len(seconds) >= 3 else float("nan")
 
 
 def apart(one: np.ndarray, other: np.ndarray) -> float:
-    """Mean difference of two curves (f,) over the deviation of the first; independent ones are about 1.1."""
+    """Return mean |one - other| / std(one) of two curves (f,), about 1.1 for independent curves.
+
+    The longer curve is cut. The result is 0 where `one` does not move.
+    """
     count = min(len(one), len(other))
     spread = float(np.nanstd(one))
     difference = float(np.nanmean(np.abs(one[:count] - other[:count])))

@@ -1,4 +1,4 @@
-"""What the table is measured on: portraits by how their lips are, held-out voices, and videos of people."""
+"""The inputs of the table of targets: portraits grouped by their lips, held-out voices, and real videos."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from .clips import LONG, WHOLE, Sitters
 from .makers import enlarged
 from .sounds import Speech, joined
 
-TOUCH, PARTED = 0.025, 0.06  # opening over the eyes' distance: below, lips are closed; from, they are apart
+TOUCH, PARTED = 0.025, 0.06  # lips are closed up to this opening / distance of the eyes, parted from this one
 SMILES, LAUGHS = 0.5, 0.5  # MediaPipe's smile: from, a closed mouth is left out; an open one laughs
 VOICES = (("flite", "rms"), ("festival", "it_pc"), ("festival", "cz_machac"))  # never trained on
 SPARE = 6.0  # seconds, so that a second part can begin at a pause
 
 
 def sitters(portraits: Sequence[Path]) -> Sitters:
-    """Portraits in their order, by MediaPipe's reading of their lips; smiles without teeth are left out.
+    """Group portraits by MediaPipe's reading of their lips; each group keeps the order given.
 
+    Portraits with closed lips that smile, and those with hardly parted lips, are left out.
     Raises: InputError for a portrait in which no face is found, and where all are left out.
     """
     closed: list[Path] = []
@@ -48,9 +49,10 @@ def sitters(portraits: Sequence[Path]) -> Sitters:
 
 
 def voices(cache: Iterable[Utterance]) -> tuple[list[Speech], Speech]:
-    """Speech of each of VOICES, enough for two clips, and LONG seconds of all of them in turns.
+    """Return speech of each voice in `VOICES`, at least 30 s, and 60 s in which these voices take turns.
 
-    cache: the held-out part of a cache of speech. Raises: InputError where a voice says too little.
+    cache: the held-out part of a cache of speech.
+    Raises: InputError where a voice says too little.
     """
     said: dict[tuple[str, str], list[tuple[np.ndarray, Sequence[Phone]]]] = {key: [] for key in VOICES}
     for one in cache:
@@ -74,5 +76,5 @@ def voices(cache: Iterable[Utterance]) -> tuple[list[Speech], Speech]:
 
 
 def lengths(videos: Sequence[Path]) -> dict[Path, float]:
-    """The length of each video in seconds. Raises: InputError for files that are no video."""
+    """Return video -> its length in seconds. Raises: InputError for files that are no video."""
     return {path: float(probe(path).duration) for path in videos}

@@ -1,4 +1,8 @@
-"""What each measure takes from the clips of one model: a list of numbers, one a clip, a phone or a pair."""
+"""Functions that take the numbers of each measure from the readings of one model (`measures.Items`).
+
+Each returns a list with a number for each clip, phone or pair of clips. r is Pearson's correlation over
+frames.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,13 @@ from .seen import REAL, Readings, Seen
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """What was seen of one model. clips: by use. acted: its performances (`performances.measure`)."""
+    """Hold all readings of the output of one model.
+
+    model: its name.
+    readings: (model, use, number of a clip) -> MediaPipe's reading, of all models.
+    clips: use -> the clips that were to be made for it.
+    acted: what `performances.measure` found in each performance; empty where none was made.
+    """
 
     model: str
     readings: Readings
@@ -31,23 +41,23 @@ class Shown:
     acted: Sequence[Acted] = ()
 
     def of(self, use: str) -> list[tuple[Clip, Seen]]:
-        """Clips of a use, and what was seen of them, in order; those that were not made are left out."""
+        """Return the clips of a use, each with its reading, in order; clips not made are left out."""
         pairs = [
             (clip, self.readings.get((self.model, use, clip.number))) for clip in self.clips.get(use, ())
         ]
         return [(clip, seen) for clip, seen in pairs if seen is not None]
 
     def get(self, use: str, number: int) -> Seen | None:
-        """What was seen of one clip."""
+        """Return the reading of one clip; None where it was not made."""
         return self.readings.get((self.model, use, number))
 
     def real(self, clip: Clip) -> Seen:
-        """The person in a clip's video."""
+        """Return the reading of the real person in the video that belongs to a clip."""
         return self.readings[REAL, clip.use, clip.number]
 
 
 def articulators(shown: Shown) -> list[float]:
-    """r of the lips' opening with the opening that the phones ask for, of each `speech` clip."""
+    """Return, per `speech` clip, r of the lips' opening with the opening that the phones ask for."""
     return [
         lips.agreement(seen.opening, asked_opening(clip.phones, clip.frames))
         for clip, seen in shown.of("speech")
@@ -55,7 +65,10 @@ def articulators(shown: Shown) -> list[float]:
 
 
 def real(shown: Shown, curve: str) -> list[float]:
-    """r of a curve of `Seen` with that of the person in the video, within LAG frames, of each `real` clip."""
+    """Return, per `real` clip, r of a curve of `Seen` with the same curve of the person in the video.
+
+    It is r at the best lag from -2 to 2 frames.
+    """
     return [
         lips.agreement(getattr(seen, curve), getattr(shown.real(clip), curve), lips.LAG)
         for clip, seen in shown.of("real")
@@ -63,9 +76,9 @@ def real(shown: Shown, curve: str) -> list[float]:
 
 
 def swapped(shown: Shown, curve: str) -> list[float]:
-    """r of a curve with that of the wrong speaker, of each pair of different `real` clips.
+    """Return, per ordered pair of different `real` clips, r of the second's curve with the first's speaker.
 
-    The mean over starts at every whole second of the wrong clip, so that chance moves it less.
+    Each value is a mean over rotations of the wrong curve by every whole second, which lessens chance.
     """
     out = []
     for (clip, _), (_, seen) in permutations(shown.of("real"), 2):
@@ -77,7 +90,10 @@ def swapped(shown: Shown, curve: str) -> list[float]:
 
 
 def loud(shown: Shown) -> list[float]:
-    """r of the loudness of each real speaker with the opening of the speaker's lips, within LAG frames."""
+    """Return, per `real` clip, r of √loudness with the opening of the real speaker's lips.
+
+    It is r at the best lag from -2 to 2 frames.
+    """
     out = []
     for clip, _ in shown.of("real"):
         assert clip.real is not None
@@ -87,7 +103,7 @@ def loud(shown: Shown) -> list[float]:
 
 
 def closed(shown: Shown, use: str, symbols: frozenset[str]) -> list[float]:
-    """1 or 0 for each phone among `symbols` in the clips of a use: whether the lips close at it."""
+    """Return 1 or 0 per phone among `symbols` in the clips of a use: whether the lips close at it."""
     out: list[float] = []
     for clip, seen in shown.of(use):
         out += lips.closed_at(seen.opening, clip.phones, symbols).astype(float).tolist()
@@ -95,12 +111,18 @@ def closed(shown: Shown, use: str, symbols: frozenset[str]) -> list[float]:
 
 
 def closed_apart(shown: Shown) -> list[float]:
-    """One number: the share of closed p b m less that of closed t d n s z l; none without clips."""
+    """Return [share of p b m with closed lips - share of t d n s z l with closed lips] of the `speech` clips.
+
+    The list is empty without clips.
+    """
     return _less(closed(shown, "speech", lips.PRESSED), closed(shown, "speech", lips.RIDGE))
 
 
 def as_closed(shown: Shown, use: str) -> list[float]:
-    """One number: the share of closed p b m in a use less that of the portraits with closed lips."""
+    """Return [share of p b m with closed lips in clips of `use` - that share in `speech` clips].
+
+    `speech` clips show portraits whose lips are closed at rest. The list is empty without clips.
+    """
     return _less(closed(shown, use, lips.PRESSED), closed(shown, "speech", lips.PRESSED))
 
 
@@ -109,7 +131,7 @@ def _less(one: Sequence[float], other: Sequence[float]) -> list[float]:
 
 
 def widths(shown: Shown) -> list[float]:
-    """Mean width of the mouth at spread vowels less that at rounded ones, of each `speech` clip.
+    """Return, per `speech` clip, mean mouth width at spread vowels - mean mouth width at rounded vowels.
 
     Widths are in standard deviations within the clip.
     """
@@ -122,7 +144,7 @@ def widths(shown: Shown) -> list[float]:
 
 
 def pressed_over_open(shown: Shown) -> list[float]:
-    """Mean opening of the lips at p b m over that at open vowels, of each `speech` clip."""
+    """Return, per `speech` clip, mean lip opening at p b m / mean lip opening at open vowels."""
     out = []
     for clip, seen in shown.of("speech"):
         shut, opened = (lips.mean_at(seen.opening, clip.phones, g) for g in (lips.PRESSED, lips.OPEN))
@@ -131,12 +153,12 @@ def pressed_over_open(shown: Shown) -> list[float]:
 
 
 def restless(shown: Shown) -> list[float]:
-    """Mean step of the lips' opening over that of the real speaker, of each `real` clip."""
+    """Return, per `real` clip, mean |change of lip opening per frame| / the same of the real speaker."""
     return [lips.step(seen.opening) / lips.step(shown.real(clip).opening) for clip, seen in shown.of("real")]
 
 
 def robust(shown: Shown, use: str) -> list[float]:
-    """r of the lips' opening with that of the same voice's clean clip, of each clip of a use."""
+    """Return, per clip of a use, r of the lips' opening with that in the clean clip of the same voice."""
     out = []
     for clip, seen in shown.of(use):
         clean = shown.get("clean", clip.number)
@@ -146,7 +168,7 @@ def robust(shown: Shown, use: str) -> list[float]:
 
 
 def still(shown: Shown) -> list[float]:
-    """Deviation of the lips' opening in silence over that of the first clean clip."""
+    """Return, per `silence` clip, std(lip opening) / std(lip opening in the first clean clip)."""
     clean = shown.get("clean", 0)
     return [
         float(np.nanstd(seen.opening) / np.nanstd(clean.opening))
@@ -156,7 +178,7 @@ def still(shown: Shown) -> list[float]:
 
 
 def held(shown: Shown, use: str) -> list[float]:
-    """Share of frames with shut lips where the voice asks for open ones, of each clip of a use."""
+    """Return, per clip of a use, the share of shut lips among the frames whose phones need open lips."""
     clean, out = shown.get("clean", 0), []
     for clip, seen in shown.of(use):
         if clean is not None:
@@ -194,7 +216,10 @@ def leak(shown: Shown, region: int) -> list[float]:
 
 
 def lips_lost(shown: Shown) -> list[float]:
-    """r of the lips with the phones, alone less beside a driver, of each `both` clip."""
+    """Return, per `both` clip, how much a driver disturbs the lips: r(speech alone) - r(speech and driver).
+
+    r correlates the lips' opening with the opening that the phones ask for.
+    """
     out = []
     for clip, seen in shown.of("both"):
         alone = shown.get("clean", clip.number)
@@ -206,7 +231,11 @@ def lips_lost(shown: Shown) -> list[float]:
 
 
 def upper_lost(shown: Shown) -> list[float]:
-    """r of brows and lids with the driver's, alone less beside speech, of each `both` clip."""
+    """Return, per `both` clip, how speech disturbs brows and lids: r(driver alone) - r(driver and speech).
+
+    r correlates a curve with the same curve of the driver. Each clip has two numbers, for brows and lids,
+    without the curves that the driver hardly moves.
+    """
     out = []
     for clip, seen in shown.of("both"):
         alone, person = shown.get("driver", clip.number), shown.readings.get((REAL, "driver", clip.number))
@@ -221,22 +250,22 @@ def upper_lost(shown: Shown) -> list[float]:
 
 
 def blinks(shown: Shown) -> list[float]:
-    """Blinks a minute of each `long` clip."""
+    """Return the number of blinks per minute of each `long` clip."""
     return [driven.blinks_a_minute(seen.lids, FPS) for _, seen in shown.of("long")]
 
 
 def irregular(shown: Shown) -> list[float]:
-    """Standard deviation of the times between blinks over their mean, of each `long` clip."""
+    """Return, per `long` clip, std / mean of the times from blink to blink."""
     return [driven.irregularity(driven.blink_intervals(seen.lids, FPS)) for _, seen in shown.of("long")]
 
 
 def yaw(shown: Shown) -> list[float]:
-    """Standard deviation of the yaw, degrees, of each `long` clip."""
+    """Return the standard deviation of the yaw of each `long` clip, in degrees."""
     return [float(np.nanstd(seen.pose[:, 0])) for _, seen in shown.of("long")]
 
 
 def seeds(shown: Shown) -> list[float]:
-    """How far the yaws of two seeds are apart (`driven.apart`), where both clips are there."""
+    """Return [`driven.apart` of the yaws of two seeds]; empty where one of the two clips was not made."""
     one, other = shown.get("long", 0), shown.get("again", 0)
     if one is None or other is None:
         return []
@@ -244,32 +273,41 @@ def seeds(shown: Shown) -> list[float]:
 
 
 def errors(shown: Shown, setting: str, region: str) -> list[tuple[float, float]]:
-    """(error under a setting, error with all gates open) in a region, of each performance."""
+    """Return, per performance, (error under a setting, error with all gates open) in a region."""
     return [(one["errors"][setting][region], one["errors"]["open"][region]) for one in shown.acted]
 
 
 def phrases(shown: Shown, setting: str) -> list[float]:
-    """1 or 0 for each phrase of the performances' scripts: whether motion shows it under a setting."""
+    """Return 1 or 0 per phrase of the performances' scripts: whether the motion under a setting shows it."""
     return [float(value) for one in shown.acted for value in one["phrases"][setting]]
 
 
 def monotone(shown: Shown, signal: str) -> list[float]:
-    """1 or 0 for each performance: whether the effect of a signal grows with its gate."""
+    """Return 1 or 0 per performance: whether the effect of a signal grows with its gate."""
     return [float(one["monotone"][signal]) for one in shown.acted if signal in one["monotone"]]
 
 
 def lost(shown: Shown, region: str) -> list[float]:
-    """What a region's signal loses in r by another signal that contradicts it, of each performance."""
+    """Return, per performance, r of a region with its signal alone - r with a contradicting signal open too.
+
+    r correlates the motion in the region with the motion that the region's own signal asks for.
+    """
     both = (one["conflict"].get(region) for one in shown.acted)
     return [r["alone"] - r["beside"] for r in both if r is not None]
 
 
 def beside(shown: Shown, region: str) -> list[float]:
-    """r of a region's motion with its own signal beside another that contradicts it, of each performance."""
+    """Return, per performance, r of a region while a signal that contradicts the region's own is open too.
+
+    r correlates the motion in the region with the motion that the region's own signal asks for.
+    """
     both = (one["conflict"].get(region) for one in shown.acted)
     return [r["beside"] for r in both if r is not None]
 
 
 def group(shown: Shown, name: str) -> list[float]:
-    """r of a group of numbers with the truth, of each performance in which it moves."""
+    """Return r of a group of motion parameters (`performances.GROUPS`) with the motion that is asked for.
+
+    There is a value for each performance in which the group moves.
+    """
     return [one["r"][name] for one in shown.acted if name in one["r"]]

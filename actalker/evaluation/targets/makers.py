@@ -1,4 +1,7 @@
-"""Who makes a clip: a model, or the true motion itself, drawn: what the measures allow.
+"""Makers of clips: models, and the truth.
+
+The truth draws the motion that the signals ask for, without a model, and so shows the best values that the
+measures allow.
 
 Letters: f frames, h w picture size.
 """
@@ -33,27 +36,31 @@ from .sounds import RATE
 
 CLOSED = "audio"  # the signal whose gate closes in a pair of clips
 TRUTH = "truth"
-SIZE = 512  # pixels of the longer side of what models of heads draw, and of what is read at least
-LIVELY = 0.5  # of faces that nobody drives, where they are not to be calm
-SQUARE = 256  # that a portrait is cut to where no model asks for another
+SIZE = 512  # pixels of the longer side: of drawn frames at most, of frames that MediaPipe reads at least
+LIVELY = 0.5  # liveliness of faces without a driver, unless the clip is calm
+SQUARE = 256  # side in pixels of the crop of the portrait that the truth uses
 OF_MOUTH = np.array([name.startswith(MOUTH) for name in NUMBERS])
 
 
 class Maker(Protocol):
-    """Makes clips: a model, or the truth."""
+    """Interface of what makes clips: a model, or the truth."""
 
     def frames(self, clip: Clip, closed: tuple[str, ...] = ()) -> Iterator[np.ndarray]:
-        """Frames (h, w, 3) uint8 of a clip. closed: signals whose gate is."""
+        """Yield the frames (h, w, 3) uint8 of a clip. closed: signals whose gate is set to 0."""
 
 
 class Model:
-    """A model by name, folder or hub id, as the command line runs it."""
+    """Make clips with a model, given by its name, folder or hub id, as the command line does."""
 
     def __init__(self, name: str) -> None:
         self.pipeline = pipeline_of(name)
 
     def frames(self, clip: Clip, closed: tuple[str, ...] = ()) -> Iterator[np.ndarray]:
-        """The frames of a clip: of models of heads the square around the face, else the whole picture."""
+        """Yield the frames (h, w, 3) uint8 of a clip.
+
+        Models whose latents are motion give the square around the face; others give the whole picture.
+        closed: signals whose gate is set to 0.
+        """
         of_heads = self.pipeline.model.codec.moves
         request = self.pipeline.prepare(
             clip.portrait,
@@ -72,17 +79,21 @@ class Model:
 
 
 class Truth:
-    """The motion that a clip asks for, drawn on the portrait by the codec of heads, without a model.
+    """Make clips by drawing the motion that their signals ask for on the portrait, without a model.
 
-    Speech moves the mouth by its phones, or as the tracked speaker's moves; a driver moves the rest beside
-    it, and everything alone; without one a face moves by `Liveliness`. Scripts are left out.
+    Sound moves the mouth: `speech` by its phones, `real` as the mouth tracked in the speaker's video. A
+    driver moves the rest of the face where there is sound, and the whole face where there is none. Without a
+    driver, `Liveliness` moves the face, unless the clip is calm. Scripts are left out.
     """
 
     def __init__(self) -> None:
         self.codec = FaceMotion()
 
     def frames(self, clip: Clip, closed: tuple[str, ...] = ()) -> Iterator[np.ndarray]:
-        """The square around the face."""
+        """Yield frames (h, w, 3) uint8 of the square around the face.
+
+        closed: signals whose gate is set to 0; `audio` then takes the phones of `speech` away.
+        """
         portrait = read_portrait(clip.portrait, SQUARE, codec=self.codec, view="face", limit=SIZE).bound
         assert isinstance(portrait, DrawnPortrait)
         numbers = np.zeros((clip.frames, len(NUMBERS)), np.float32)
@@ -103,7 +114,7 @@ class Truth:
 
 
 def maker(name: str) -> Maker:
-    """The maker of a model's clips, or of the truth's."""
+    """Return the maker of the clips of a model; for the name `truth`, that of the truth."""
     return _truth() if name == TRUTH else Model(name)
 
 
@@ -113,28 +124,28 @@ def _truth() -> Truth:
 
 
 def heard(clip: Clip) -> Sound | Path | None:
-    """A clip's sound, as the pipeline takes it."""
+    """Return a clip's sound in a form that the pipeline accepts; None for a clip without sound."""
     if clip.speech is None:
         return clip.real
     return Sound(clip.speech.sound[None], RATE, clip.speech.name)
 
 
 def articulators(phones: Sequence[Phone], frames: int) -> np.ndarray:
-    """The articulators that phones ask for, (f, a)."""
+    """Return the positions of the articulators that phones ask for, (f, a), at 25 frames per second."""
     return at_frames(tracks(phones, frames / FPS + 1), frames, FPS)
 
 
 def asked_opening(phones: Sequence[Phone], frames: int) -> np.ndarray:
-    """The opening between the lips of a neutral face that phones ask for, (f,), cm."""
+    """Return the opening of the lips that phones ask for in a neutral face, (f,), in cm."""
     neutral = np.zeros(len(head_model().coefficients()))
     return head_model().opening(neutral + mouth(articulators(phones, frames), neutral))
 
 
 @lru_cache(maxsize=4)
 def followed(video: Path, frames: int) -> np.ndarray:
-    """The motion of a video's head as numbers (f, 62), as the model `direct` reads it.
+    """Return the motion of the head in a video, (f, 62), as the model `direct` tracks it.
 
-    A shorter video stays as it is at its end.
+    A video that is too short is continued with its last frame.
     """
     model = model_of("direct")
     (encoder,) = (model.encoders[name] for name in model.signals)
@@ -145,7 +156,10 @@ def followed(video: Path, frames: int) -> np.ndarray:
 
 
 def enlarged(frame: np.ndarray) -> np.ndarray:
-    """A frame (h, w, 3) uint8 with a longer side of at least 512 pixels: the landmarker needs large faces."""
+    """Return a frame (h, w, 3) uint8, enlarged to a longer side of 512 pixels where it is smaller.
+
+    The landmarker needs large faces.
+    """
     h, w = frame.shape[:2]
     if max(h, w) >= SIZE:
         return frame

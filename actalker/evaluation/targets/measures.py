@@ -1,4 +1,4 @@
-"""The rows of the table: what is measured, by which protocol, and what is asked for."""
+"""The rows of the table of targets: each measure with its protocol in words and its target."""
 
 from __future__ import annotations
 
@@ -24,23 +24,29 @@ WIDTH = "width of the mouth (61-291 over 33-263)"
 NEAR = "frames within 45 ms of a phone's middle"
 LAGGED = "Pearson's r at the best lag within 2 frames either way, mean over clips"
 CLOSED = f"share of phones whose least {OPENING} in {NEAR} is <= 0.20 of the clip's 95th percentile"
-FOR_DIRECT = "direct"  # the model that others are held against
+FOR_DIRECT = "direct"  # the model that others are compared with (`Measure.beside`)
 
 Items = Callable[[Shown], Sequence[float] | Sequence[tuple[float, float]]]
+"""Readings of one model -> a number, or a pair of numbers, for each clip, phone or pair of clips."""
 
 
 def over(pairs: np.ndarray) -> float:
-    """The sum of the first over that of the second of pairs (n, 2); NaN where that is nothing."""
+    """Return sum(pairs[:, 0]) / sum(pairs[:, 1]) of pairs (n, 2); NaN where the divisor is at most 1e-9."""
     total = np.reshape(pairs, (-1, 2)).sum(0)
     return float(total[0] / total[1]) if total[1] > 1e-9 else float("nan")
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A row. formula: its protocol in words. items: one a clip, phone or pair; over: what becomes of them.
+    """Define one row of the table of targets.
 
-    low, high: what is asked for, None is no limit. beside: how far it may be below the model `direct` in the
-    same run; None: it is not held against it.
+    name: the title of the row.
+    formula: the protocol in words.
+    items: function that returns a number, or a pair of numbers, for each clip, phone or pair of clips.
+    low, high: the target, low <= value <= high; None is no limit.
+    beside: the most by which the value may lie below that of the model `direct` in the same run; None where
+        the two are not compared.
+    over: function that reduces the items to the value of the row.
     """
 
     name: str
@@ -53,17 +59,20 @@ class Measure:
 
     @property
     def range(self) -> Range:
-        """The values that are asked for."""
+        """Return the target as a range of values."""
         return Range(self.low, self.high)
 
     @property
     def target(self) -> str:
-        """What is asked for, in words."""
+        """Return the target in words, with the limit that `beside` sets."""
         beside = "" if self.beside is None else f"; >= direct - {self.beside:g}"
         return f"{self.range}{beside}"
 
     def met(self, value: float, direct: float = float("nan")) -> bool | None:
-        """Whether a value is as it is asked for; None where nothing is asked, or the value is NaN."""
+        """Return whether a value meets the target; None where there is no target, or the value is NaN.
+
+        direct: the value of the model `direct` in the same run; NaN where it was not measured.
+        """
         holds = self.range.holds(value)
         near = self.beside is None or np.isnan(direct) or value >= direct - self.beside
         return None if holds is None else holds and near

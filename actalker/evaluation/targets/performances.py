@@ -1,6 +1,7 @@
-"""What a model of heads makes of performances that no training sees: numbers of motion, nothing drawn.
+"""Measures of the motion that a model makes of held-out performances; no pictures are drawn.
 
-Letters: f frames, n signals.
+A performance holds the signals of a synthetic clip and the motion that they ask for, its truth. Motion is
+62 numbers per frame (`heads.face_map`). Letters: f frames, n signals.
 """
 
 from __future__ import annotations
@@ -58,11 +59,13 @@ GROUPS = {
 
 
 class Acted(TypedDict):
-    """What is measured of one performance; settings are those of SETTINGS.
+    """Hold what is measured of one performance; the settings are the keys of `SETTINGS`.
 
-    errors: setting -> region -> mean square difference to the truth. phrases: setting -> whether each phrase
-    shows. r: group -> correlation with the truth. monotone: signal -> whether its effect grows with its gate.
-    conflict: region -> what its signal does `alone` and `beside` one that contradicts it (`conflict`).
+    errors: setting -> region -> mean square difference to the truth.
+    phrases: setting -> whether the motion shows each phrase of the script.
+    r: group of `GROUPS` -> correlation with the truth, with all gates open.
+    monotone: signal -> whether its effect grows with its gate.
+    conflict: region -> r of its signal `alone` and `beside` a contradicting signal (`conflict`).
     """
 
     errors: dict[str, dict[str, float]]
@@ -79,7 +82,10 @@ def _data() -> PerformanceDataset:
 
 
 def act(name: str, index: int) -> Acted:
-    """Performance `index`, as a model makes it, or, by TRUTH, as it is asked for."""
+    """Measure performance `index` as a model makes it.
+
+    name: the model; `truth` measures the motion that the signals ask for, in place of a model's.
+    """
     data = _data()
     batch = collate([data[index]])
     model = None if name == TRUTH else model_of(name)
@@ -87,7 +93,10 @@ def act(name: str, index: int) -> Acted:
 
 
 def phases(data: PerformanceDataset, index: int) -> list[np.ndarray]:
-    """What each phase of a performance's script asks for alone, (f, 62) each."""
+    """Return the motion that each phase of a performance's script asks for alone, a list of (f, 62).
+
+    Phases that ask for hardly any motion are left out.
+    """
     script = data.material(index).script
     alone = [replace(script, base="", phases=(phase,)) for phase in script.phases]
     motions = [performed(one, data.length, Fraction(data.config.fps)) for one in alone]
@@ -98,10 +107,13 @@ def phases(data: PerformanceDataset, index: int) -> list[np.ndarray]:
 def measure(
     model: TalkingHeadModel | None, batch: Performance, phases: list[np.ndarray], other: Performance
 ) -> Acted:
-    """The numbers of one performance (a batch of one); the truth's where there is no model.
+    """Measure what a model makes of one performance.
 
-    phases: what each phase of its script asks for, (f, 62) each. other: the performance whose driver
-    contradicts it.
+    Args:
+        model: the model; None measures the truth in its place.
+        batch: the performance, as a batch of one.
+        phases: the motion that each phase of its script asks for, (f, 62) each.
+        other: another performance, whose driver contradicts the signals of this one.
     """
     opened = gated(batch, dict.fromkeys(SIGNALS, 1.0))
     asked = truth(opened)[0].numpy()
@@ -126,7 +138,10 @@ def measure(
 
 
 def gated(batch: Performance, gates: Mapping[str, float]) -> Performance:
-    """The batch under gates; a driver's gate is closed in frames where no face is seen."""
+    """Return the batch under other gates.
+
+    gates: signal -> gate. A driver's gate is 0 in the frames that show no face.
+    """
     opening = batch.gates.clone()
     for k, name in enumerate(batch.names()):
         opening[:, k] = gates[name] * batch.shown[:, k]
@@ -134,7 +149,7 @@ def gated(batch: Performance, gates: Mapping[str, float]) -> Performance:
 
 
 def moved(model: TalkingHeadModel | None, batch: Performance) -> np.ndarray:
-    """The motion of a batch of one, (f, 62)."""
+    """Return the motion that a model makes of a batch of one, (f, 62); without a model, the truth."""
     if model is None:
         return truth(batch)[0].numpy()
     pieces = generate(model, conditions(model, batch).frames, batch.gates.shape[-1], arrangement=LATENTS)
@@ -146,9 +161,10 @@ def _energy(change: np.ndarray, region: np.ndarray) -> float:
 
 
 def shows(motion: np.ndarray, phase: np.ndarray, phases: list[np.ndarray]) -> bool:
-    """Whether motion (f, 62) has half at least of what a phase asks for (f, 62), by least squares.
+    """Return whether a motion (f, 62) shows at least half of a phase (f, 62), by least squares.
 
-    Motion is taken relative to its median over frames in which no phase asks for anything.
+    That is, s >= 0.5 for the s that minimises |motion - s phase|² over the frames of the phase. The motion is
+    taken relative to its median over the frames in which no phase of `phases` asks for anything.
     """
     quiet = ~np.any([np.abs(one).max(1) > 0 for one in phases], axis=0)
     rest = np.median(motion[quiet], 0) if quiet.any() else np.zeros(motion.shape[1])
@@ -158,7 +174,7 @@ def shows(motion: np.ndarray, phase: np.ndarray, phases: list[np.ndarray]) -> bo
 
 
 def agreements(motion: np.ndarray, asked: np.ndarray) -> dict[str, float]:
-    """The median correlation of the numbers of each group that move; groups that do not are left out.
+    """Return group of `GROUPS` -> `agreement` of its numbers; groups in which nothing moves are left out.
 
     motion, asked: (f, 62).
     """
@@ -172,7 +188,12 @@ def agreements(motion: np.ndarray, asked: np.ndarray) -> dict[str, float]:
 
 
 def agreement(motion: np.ndarray, asked: np.ndarray, numbers: Sequence[int] | np.ndarray) -> float | None:
-    """The median correlation of motions (f, 62) over those of `numbers` that move; None where none does."""
+    """Return the median, over columns that move, of the correlation of `motion` with `asked`, (f, 62) each.
+
+    numbers: the columns to look at. A column moves where its standard deviation in `asked` is at least 0.05,
+        or 1 for angles (degrees) and places (cm).
+    Returns: None where no column moves.
+    """
     correlations = []
     for k in numbers:
         least = TURNS if NUMBERS[k] in CELLS and NUMBERS[k] != "tongueOut" else MOVES
@@ -184,11 +205,14 @@ def agreement(motion: np.ndarray, asked: np.ndarray, numbers: Sequence[int] | np
 def conflict(
     model: TalkingHeadModel | None, batch: Performance, other: Performance
 ) -> dict[str, dict[str, float]]:
-    """What two signals lose by each other when they contradict: region -> r `alone` and `beside` the other.
+    """Measure how much two contradicting signals disturb each other.
 
-    The mouth's signal is the batch's, the upper face's is another performance's (both are batches of one).
-    In its region each is held against what it asks for, by the median of Pearson's r over the numbers that
-    move, alone and while both are open. Regions where nothing moves are left out.
+    The signal of the mouth is that of `batch`, the signal of the upper face that of `other` (both are batches
+    of one).
+
+    Returns: region (`mouth`, `upper`) -> `agreement` of the motion in it with what its signal asks for:
+        `alone`, with only this signal open, and `beside`, with both open. Regions where nothing moves are
+        left out.
     """
     owner = {signal.region: name for name, signal in SIGNALS.items() if signal.region in ("mouth", "upper")}
     mixed = with_signal(batch, other, owner["upper"])
@@ -207,7 +231,7 @@ def conflict(
 
 
 def with_signal(batch: Performance, other: Performance, name: str) -> Performance:
-    """The batch with one signal of another batch: what it asks for, and its input."""
+    """Return the batch with one signal of another batch: its input and the motion that it asks for."""
     k = batch.names().index(name)
     parts, shown = batch.parts.clone(), batch.shown.clone()
     parts[:, k], shown[:, k] = other.parts[:, k], other.shown[:, k]
@@ -217,7 +241,7 @@ def with_signal(batch: Performance, other: Performance, name: str) -> Performanc
 def _sweeps(
     model: TalkingHeadModel | None, batch: Performance, known: Mapping[str, np.ndarray]
 ) -> dict[str, bool]:
-    """Whether what a signal does in its own region grows with its gate, the others open."""
+    """Return signal -> whether its effect in its own region grows with its gate, all others open."""
     window, grows = batch.window(slice(WINDOW), 1), {}
     for signal in SIGNALS:
 
@@ -242,9 +266,14 @@ def perform_all(
     workers: Workers,
     tick: Callable[[], None] = lambda: None,
 ) -> dict[str, list[Acted]]:
-    """Every performance by every model (`takes_all`, or TRUTH), in cells: what is missing is made.
+    """Measure every performance of every model; results are kept as cells, and only missing ones are made.
 
-    tick: called once for each performance.
+    Args:
+        models: names of models that take all signals (`takes_all`), or `truth`.
+        folder: of the report, which holds the folder of cells.
+        workers: the processes to use.
+        tick: called once for each performance of each model.
+    Returns: model -> the result for each performance, in order.
     """
     jobs = []
     for model in models:
@@ -257,7 +286,7 @@ def perform_all(
 
 
 def takes_all(model: str) -> bool:
-    """Whether a model makes motion of heads from all signals."""
+    """Return whether a model makes motion (not pictures), and takes all signals."""
     return settings_of(model).get("codec") == "FaceMotion" and signals_of(model) == list(SIGNALS)
 
 

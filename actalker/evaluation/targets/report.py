@@ -1,4 +1,7 @@
-"""The table of targets: what is measured by rows, models by columns; a file holds protocols and intervals."""
+"""The report of targets: a table with a row for each measure and a column for each model.
+
+A JSON file beside the table holds the protocols and the intervals.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,12 @@ VARIANTS = (
 
 @dataclass(frozen=True)
 class Value:
-    """A measure of one model. low, high: bootstrap 95 % interval over items; NaN for few. count: of items."""
+    """Hold the value of a measure for one model.
+
+    value: the number in the table.
+    low, high: bootstrap 95 % interval over items; NaN for fewer than five.
+    count: number of items with a value.
+    """
 
     value: float
     low: float
@@ -39,9 +47,14 @@ class Value:
 
 @dataclass(frozen=True)
 class Line:
-    """A row of the table: one measure of each model.
+    """Hold one row of the table.
 
-    met: whether the first model reaches the target; None where nothing can be said.
+    what: name of the measure.
+    target: in words.
+    values: model -> its value.
+    met: whether the first model meets the target; None where it has no value, or there is no target.
+    protocol: what the number depends on beside model and clips.
+    hash: of the protocol.
     """
 
     what: str
@@ -58,7 +71,14 @@ def shown_of(
     clips: Sequence[Clip],
     acted: Mapping[str, Sequence[Acted]],
 ) -> dict[str, Shown]:
-    """Model -> what was seen of it. acted: model -> its performances."""
+    """Return model -> all readings of its output.
+
+    Args:
+        models: names.
+        readings: of all models (`seen.see`).
+        clips: the list that was to be made.
+        acted: model -> what was measured of its performances; may lack models.
+    """
     by_use: dict[str, list[Clip]] = {}
     for clip in clips:
         by_use.setdefault(clip.use, []).append(clip)
@@ -66,9 +86,9 @@ def shown_of(
 
 
 def lines(shown: Mapping[str, Shown]) -> list[Line]:
-    """The rows of which some model has a value.
+    """Return a row for each measure that has a value for some model.
 
-    shown: model -> what was seen of it, the measured one first.
+    shown: model -> its readings; targets are checked for the first model.
     """
     out, models = [], list(shown)
     for measure in MEASURES.values():
@@ -101,7 +121,7 @@ def _value(measure: Measure, shown: Shown) -> Value:
 
 
 def protocol(measure: Measure) -> dict[str, object]:
-    """Everything that a measure's number depends on beside model and clips."""
+    """Return all that the number of a measure depends on beside model and clips."""
     return {
         "metric": measure.name,
         "formula": measure.formula,
@@ -112,7 +132,7 @@ def protocol(measure: Measure) -> dict[str, object]:
 
 
 def markdown(rows: Sequence[Line], names: Mapping[str, str]) -> str:
-    """The table in Markdown. names: model -> the head of its column."""
+    """Return the table in Markdown. names: model -> the head of its column."""
     head = ["measured", "target", *names.values(), "met", "protocol"]
     cells = (
         [row.what, row.target, *(_text(row.values[m]) for m in names), verdict(row.met), f"`{row.hash}`"]
@@ -126,7 +146,7 @@ def _text(value: Value) -> str:
 
 
 def columns(models: Sequence[str]) -> dict[str, str]:
-    """Model -> a short name for its column, all different."""
+    """Return model -> a name for its column: short if the short names are all different."""
     short = {model: Path(model).name or model for model in models}
     return short if len(set(short.values())) == len(short) else {model: model for model in models}
 
@@ -139,7 +159,10 @@ def write_targets(
     rows: Sequence[Line],
     compared: Sequence[Compared] = (),
 ) -> Path:
-    """`targets.md` and `targets.json`; returns the first. compared: rows of variants, if there are any."""
+    """Write `targets.md` and `targets.json`; returns the path of the first.
+
+    compared: rows of variants, if there are any.
+    """
     path, names = folder / "targets.md", columns(models)
     text = f"`{command}`\n\nMet is said of {names[models[0]]}.\n\n{markdown(rows, names)}"
     if compared:

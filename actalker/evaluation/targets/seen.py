@@ -1,4 +1,4 @@
-"""What is read of clips, in cells: a second start makes only what is missing.
+"""The readings of clips by MediaPipe, kept in cells, so that a second start makes only the missing ones.
 
 Letters: f frames, H W picture size.
 """
@@ -26,17 +26,20 @@ from .clips import Clip
 from .makers import CLOSED, TRUTH, Maker, enlarged, maker
 
 MEASURED = 2  # to be raised when clips are made or read in another way: old cells are not taken then
-REAL = "real"  # what videos are read under, beside the names of models
+REAL = "real"  # stands for a model's name in readings of real videos
 CURVES = ("opening", "width", "lids", "brows")
 PACKAGE = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """MediaPipe's reading of a clip, (f,) or (f, ...), NaN where no face was found.
+    """Hold MediaPipe's reading of a clip; values are NaN in frames where no face was found.
 
-    opening, width, lids, brows: as `Reading` has them. shapes: (f, 52), pose: (f, 3). change: of a pair of
-    clips, the mean difference (of 255) in lower face, upper face, and outside the face.
+    opening, width, lids, brows: (f,), the properties of the same names of `Reading`.
+    shapes: (f, 52) scores of MediaPipe's blendshapes.
+    pose: (f, 3) yaw, pitch, roll in degrees.
+    change: (3,) for a clip with `pair`, what closing audio changes: the mean absolute difference of pixels
+        (0 to 255) in the lower face, in the upper face, and outside the face; NaN for other clips.
     """
 
     opening: np.ndarray
@@ -48,16 +51,16 @@ class Seen:
     change: np.ndarray = field(default_factory=lambda: np.full(3, np.nan))
 
     def shape(self, name: str) -> np.ndarray:
-        """(f,) a blendshape's score; of both sides their mean."""
+        """Return the score (f,) of a blendshape; where it has two sides, their mean."""
         return Reading(np.empty((len(self.pose), 0, 2)), self.shapes, self.pose).shape(name)
 
 
 Readings = dict[tuple[str, str, int], Seen]
-"""Model, use and number of a clip -> what was seen; videos of people are under REAL."""
+"""(model, use, number of a clip) -> its reading; that of the clip's real video has the model `real`."""
 
 
 def look(frames: Iterator[np.ndarray]) -> Seen:
-    """Read frames (h, w, 3) uint8."""
+    """Read a clip's frames (h, w, 3) uint8 with MediaPipe."""
     return _seen(read_frames(enlarged(frame) for frame in frames))
 
 
@@ -67,17 +70,22 @@ def _seen(reading: Reading, change: np.ndarray | None = None) -> Seen:
 
 
 def look_at_pair(source: Maker, clip: Clip) -> Seen:
-    """Make and read a clip, and measure what closing its audio changes."""
+    """Make a clip twice, with audio's gate open and closed; return the first's reading with `change`."""
     opened, closed = ([enlarged(f) for f in source.frames(clip, gates)] for gates in ((), (CLOSED,)))
     reading = read_frames(iter(opened))
     return _seen(reading, change_by_region(opened, closed, reading))
 
 
 def change_by_region(one: Sequence[np.ndarray], other: Sequence[np.ndarray], reading: Reading) -> np.ndarray:
-    """Mean difference of two clips (of 255) in lower face, upper face, and outside the face, (3,).
+    """Return the mean absolute difference (0 to 255) of two clips in three regions, (3,).
 
-    The face is the paper's rectangle around the landmarks that were read in each frame of `one`; the base of
-    the nose parts it: a jaw that falls moves cheeks, and nothing above.
+    The regions are the lower face, the upper face, and the picture outside the face. The face is the paper's
+    rectangle around the landmarks in each frame of `one`, divided at the base of the nose, because a falling
+    jaw moves the cheeks but nothing above them.
+
+    Args:
+        one, other: frames (h, w, 3) uint8.
+        reading: that of `one`; its frames without a face are left out.
     """
     total, weight = np.zeros(3), np.zeros(3)
     for k in np.flatnonzero(reading.found).tolist():
@@ -99,9 +107,14 @@ def see(
     workers: Workers,
     tick: Callable[[], None] = lambda: None,
 ) -> Readings:
-    """Make and read every clip by every model that can, and read every video of a person.
+    """Make and read every clip with every model that can make it, and read every real video.
 
-    tick: called once for each clip (`count`).
+    Args:
+        models: names of models; `truth` stands for the truth.
+        clips: the list of `clips.clips`.
+        folder: of the report, which holds the folder of cells.
+        workers: the processes to use.
+        tick: called once for each reading (`count`).
     Raises: InputError for models and files that cannot be used.
     """
     listed = [(model, clip) for model in (REAL, *models) for clip in clips if makes(model, clip)]
@@ -119,12 +132,16 @@ def see(
 
 
 def count(models: Sequence[str], clips: Sequence[Clip]) -> int:
-    """How many clips there are to see."""
+    """Return the number of readings that `see` makes or takes from cells."""
     return sum(makes(model, clip) for model in (REAL, *models) for clip in clips)
 
 
 def makes(model: str, clip: Clip) -> bool:
-    """Whether a model makes a clip: it takes all of its signals. Under REAL: whether there is a video."""
+    """Return whether there is a reading of a clip under a model's name.
+
+    That is so for a model that takes all signals of the clip; for `truth`, unless the sound is disturbed; and
+    for `real`, the real videos, if the clip's use is `real` or `driver`.
+    """
     if model == REAL:
         return clip.use in ("real", "driver")
     if model == TRUTH:
@@ -133,7 +150,7 @@ def makes(model: str, clip: Clip) -> bool:
 
 
 def _files(model: str) -> object:
-    """What the clips of a model depend on beside the clips themselves."""
+    """Return the files, with their hashes, that the clips made by a model depend on."""
     if model == REAL:
         return REAL
     if model == TRUTH:
@@ -143,20 +160,20 @@ def _files(model: str) -> object:
 
 
 def _key(model: str, clip: Clip, files: object) -> str:
-    """The key of a clip's cell."""
+    """Return the key of the cell that holds the reading of a clip. files: as `_files` returns them."""
     recipe = [file_hash(video_of(clip)), clip.frames] if model == REAL else clip.digest(model == TRUTH)
     return key_of("clip", MEASURED, files, recipe)
 
 
 def video_of(clip: Clip) -> Path:
-    """The video of a person that belongs to a clip."""
+    """Return the real video of a clip: the speaker's, or else the driver's."""
     video = clip.real or clip.driver
     assert video is not None
     return video
 
 
 def _measured(model: str, clip: Clip) -> Measured:
-    """Make a clip and read it: its cell."""
+    """Make a clip, read it, and return the reading as a cell."""
     if model == REAL:
         frames = read_video(video_of(clip), Fraction(FPS), limit=clip.frames)
         return cell_of(look(at_most(frame) for frame in frames))
@@ -166,7 +183,7 @@ def _measured(model: str, clip: Clip) -> Measured:
 
 
 def cell_of(seen: Seen) -> Measured:
-    """The cell of a reading: its curves, scores and angles side by side, (f, 59) float32."""
+    """Return a reading as a cell: curves, scores and angles are the columns of one array (f, 59) float32."""
     curves = np.stack([getattr(seen, name) for name in CURVES], 1)
     reading = np.concatenate([curves, seen.shapes, seen.pose], 1)
     return Measured(
@@ -175,7 +192,7 @@ def cell_of(seen: Seen) -> Measured:
 
 
 def read_seen(folder: Path, key: str) -> Seen:
-    """The reading in a cell that is there."""
+    """Read a reading from a cell that exists."""
     values = read_values(folder, key)
     assert values is not None, key
     reading = np.array(read_array(folder, key, "reading"), float)

@@ -17,8 +17,8 @@ from ...heads.articulation import Phone
 
 RATE = 16000
 PAUSE = 0.3  # seconds before, between and after sentences
-MUSIC, NOISE = 5.0, 10.0  # dB of speech over a music bed, over white noise
-LOUD = 0.0  # dB, of music as loud as the voice
+MUSIC, NOISE = 5.0, 10.0  # signal-to-noise ratio in dB of speech with music, with white noise
+LOUD = 0.0  # the same, with music as loud as the voice
 VOWELS = {  # formants, Hz, and their bandwidths
     "a": ((730, 90), (1150, 110), (2500, 160)),
     "ɔ": ((570, 80), (840, 100), (2410, 160)),
@@ -33,7 +33,12 @@ CHORDS = (45, 52, 57, 60), (41, 48, 57, 60), (48, 55, 60, 64), (43, 50, 59, 62)
 
 @dataclass(frozen=True, eq=False)
 class Speech:
-    """sound (n,) float32 at 16 kHz; its phones, none where they are not known."""
+    """Hold a voice's sound.
+
+    name: of the voice, for reports.
+    sound: (n,) float32 at 16 kHz.
+    phones: in order, with times in seconds; empty where they are not known.
+    """
 
     name: str
     sound: np.ndarray
@@ -41,21 +46,24 @@ class Speech:
 
     @property
     def seconds(self) -> float:
-        """How long it is."""
+        """Return the length of the sound in seconds."""
         return len(self.sound) / RATE
 
     def first(self, seconds: float) -> Speech:
-        """The first seconds, with the phones that end in them."""
+        """Return the first `seconds`, with the phones that end within them."""
         return self.between(0.0, seconds)
 
     def between(self, start: float, stop: float) -> Speech:
-        """The part from start to stop, and the phones that lie in it, which count from its beginning."""
+        """Return the part from `start` to `stop` in seconds, with the phones that lie wholly in it.
+
+        Times of the phones are shifted, so that the part begins at 0.
+        """
         inside = [phone for phone in self.phones if phone.start >= start and phone.end <= stop]
         phones = tuple(replace(p, start=p.start - start, end=p.end - start) for p in inside)
         return Speech(self.name, self.sound[round(start * RATE) : round(stop * RATE)], phones)
 
     def digest(self, phones: bool = True) -> str:
-        """The hash of the samples, and of the phones if they count."""
+        """Return a hash of the samples. phones: whether it covers the phones too."""
         hashed = hashlib.sha256(np.ascontiguousarray(self.sound, np.float32).tobytes())
         if phones:
             hashed.update(repr([(p.start, p.end, p.symbol, p.stressed) for p in self.phones]).encode())
@@ -63,9 +71,9 @@ class Speech:
 
 
 def joined(name: str, spoken: Iterable[tuple[np.ndarray, Sequence[Phone]]], least: float) -> Speech:
-    """One sentence after another, with pauses around each, until `least` seconds are filled.
+    """Join sentences, with a pause of 0.3 s around each, until at least `least` seconds are filled.
 
-    spoken: samples at 16 kHz and phones of each.
+    spoken: (samples at 16 kHz, phones) of each sentence; they may end before `least`.
     """
     silence = np.zeros(round(PAUSE * RATE), np.float32)
     pieces, phones, count = [silence], [], len(silence)
@@ -81,13 +89,20 @@ def joined(name: str, spoken: Iterable[tuple[np.ndarray, Sequence[Phone]]], leas
 
 
 def level(sound: np.ndarray) -> float:
-    """Root mean square of a sound where it is above a hundredth of its most, so that pauses do not count."""
+    """Return the root mean square of the samples above 1 % of the largest, so that pauses do not count."""
     loud = np.abs(sound) > 0.01 * np.abs(sound).max(initial=0)
     return float(np.sqrt((sound[loud] ** 2).mean())) if loud.any() else 0.0
 
 
 def over(speech: Speech, other: np.ndarray, decibels: float, name: str) -> Speech:
-    """Speech that is so many dB louder than another sound (n or more), both together; phones stay."""
+    """Mix speech with another sound at a signal-to-noise ratio of `decibels`.
+
+    Args:
+        speech: of n samples; the result has its phones.
+        other: the other sound, at least n samples at 16 kHz.
+        decibels: 20 log10(level of the speech / level of the other sound), by `level`.
+        name: of the result.
+    """
     other = other[: len(speech.sound)]
     gain = level(speech.sound) / max(level(other), 1e-9) * 10 ** (-decibels / 20)
     mixed = speech.sound + gain * other
@@ -95,12 +110,12 @@ def over(speech: Speech, other: np.ndarray, decibels: float, name: str) -> Speec
 
 
 def white(n: int, seed: int = 0) -> np.ndarray:
-    """White noise (n,)."""
+    """Make white noise (n,)."""
     return np.random.default_rng(seed).normal(size=n)
 
 
 def telephone(speech: Speech) -> Speech:
-    """300 to 3400 Hz at 8 kHz in the 8 bits of mu-law."""
+    """Return speech as over a telephone: 300 to 3400 Hz, at 8 kHz in 8 bits of mu-law, back at 16 kHz."""
     band = butter(4, (300, 3400), "bandpass", fs=RATE, output="sos")
     narrow = resample_poly(sosfilt(band, speech.sound), 1, 2)
     top = max(float(np.abs(narrow).max()), 1e-9)
@@ -112,7 +127,7 @@ def telephone(speech: Speech) -> Speech:
 
 
 def music(n: int, seed: int = 0) -> np.ndarray:
-    """Plucked chords, a bass and a drum (n,), 108 beats a minute."""
+    """Make music (n,) of plucked chords, a bass and a drum, at 108 beats per minute."""
     rng, beat = np.random.default_rng(seed), round(RATE * 60 / 108)
     out = np.zeros(n + 4 * beat)
     time = np.arange(2 * beat) / RATE
@@ -128,7 +143,7 @@ def music(n: int, seed: int = 0) -> np.ndarray:
 
 
 def song() -> Speech:
-    """A voice that sings open vowels without a break, over chords 12 dB below it: lips never close."""
+    """Make a voice that sings open vowels, at which lips never close, without a break, and softer chords."""
     n = round(HELD * RATE)
     pitch = np.concatenate([np.full(n, 440 * 2 ** ((note - 69) / 12)) for _, note in MELODY])
     time = np.arange(len(pitch)) / RATE
@@ -147,7 +162,7 @@ def song() -> Speech:
 
 
 def _resonant(source: np.ndarray, formants: Sequence[tuple[float, float]]) -> np.ndarray:
-    """A source (n,) through a vowel's formants, one after another."""
+    """Filter a source (n,) with the resonance of each formant of a vowel: (frequency, bandwidth) in Hz."""
     for frequency, width in formants:
         radius = np.exp(-np.pi * width / RATE)
         poles = [1, -2 * radius * np.cos(2 * np.pi * frequency / RATE), radius**2]
@@ -156,5 +171,5 @@ def _resonant(source: np.ndarray, formants: Sequence[tuple[float, float]]) -> np
 
 
 def silence(seconds: float) -> Speech:
-    """Nothing is heard."""
+    """Make a silent sound of so many seconds, without phones."""
     return Speech("silence", np.zeros(round(seconds * RATE), np.float32), ())

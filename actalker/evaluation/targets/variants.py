@@ -1,4 +1,4 @@
-"""Variants of a model, each trained with several seeds: their means, and differences with intervals.
+"""Comparison of variants of a model, each trained with several seeds: means, differences and intervals.
 
 Letters: n items, s seeds.
 """
@@ -21,8 +21,12 @@ SEED = re.compile(r"-\d+(?=/|$)")  # what differs between the seeds of a variant
 
 @dataclass(frozen=True)
 class Variant:
-    """A measure of one variant: the mean over its seeds. low, high: the bootstrap 95 % interval of the mean's
-    difference from the first variant's; of the first variant, that of its mean."""
+    """Hold the value of a measure for one variant.
+
+    mean: the mean over the seeds of the variant.
+    low, high: bootstrap 95 % interval of (mean - mean of the first variant); for the first variant itself,
+        the interval of its mean.
+    """
 
     mean: float
     low: float
@@ -31,14 +35,16 @@ class Variant:
 
 @dataclass(frozen=True)
 class Compared:
-    """A row: a measure, of each variant."""
+    """Hold one row of the table: the name of a measure, and variant -> its value."""
 
     what: str
     values: Mapping[str, Variant]
 
 
 def variants(models: Sequence[str]) -> dict[str, list[str]]:
-    """Variant -> its models, whose paths differ in a number alone (`runs/full-1/model`, `runs/full-2/model`).
+    """Group models whose paths differ only in a number, such as `runs/full-1/model` and `runs/full-2/model`.
+
+    Returns: variant -> its models, one for each seed.
 
     Empty where there are fewer than two variants with two seeds each.
     """
@@ -50,7 +56,7 @@ def variants(models: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _short(groups: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    """The groups by the part of their paths in which they differ."""
+    """Return the groups under short names: the one part in which their paths differ, or the whole path."""
     parts = [name.split("/") for name in groups]
     same = len({len(path) for path in parts}) == 1
     apart = [k for k in range(len(parts[0])) if len({path[k] for path in parts}) > 1] if same else []
@@ -59,10 +65,14 @@ def _short(groups: Mapping[str, list[str]]) -> dict[str, list[str]]:
 
 
 def compare(groups: Mapping[str, Sequence[str]], shown: Mapping[str, Shown]) -> list[Compared]:
-    """The rows of which every variant has values; none without variants. shown: model -> what was seen of it.
+    """Return a row for each measure that has a value in every seed of every variant.
 
-    The bootstrap draws seeds of each variant and items; the same items of all models, where they have equally
-    many, since these are the same clips.
+    The bootstrap resamples the seeds within each variant, and the items. Models with equally many items share
+    one resampling of them, since equally many items are those of the same clips.
+
+    Args:
+        groups: variant -> its models (`variants`); empty gives no rows.
+        shown: model -> its readings.
     """
     rows = []
     for measure in MEASURES.values():
@@ -73,7 +83,7 @@ def compare(groups: Mapping[str, Sequence[str]], shown: Mapping[str, Shown]) -> 
 
 
 def _known(measure: Measure, shown: Shown) -> np.ndarray:
-    """The items of one model, (n, ...), those without a value left out."""
+    """Return the items of a measure for one model, (n,) or (n, 2), without those that are not finite."""
     values = np.array(measure.items(shown), float)
     return values[[bool(np.isfinite(one).all()) for one in values]] if len(values) else values
 
@@ -98,19 +108,19 @@ def _differences(measure: Measure, items: Mapping[str, Sequence[np.ndarray]]) ->
 
 
 def _mean(measure: Measure, seeds: Sequence[np.ndarray]) -> float:
-    """The mean over seeds of a measure of their items."""
+    """Return the mean over seeds of the value that a measure has for each seed's items."""
     return float(np.mean([measure.over(one) for one in seeds]))
 
 
 def compared_table(rows: Sequence[Compared]) -> str:
-    """The table in Markdown: means, and behind all but the first variant's the interval of the difference."""
+    """Return the table in Markdown, with the mean and the interval of each variant (`Variant`)."""
     names = list(rows[0].values)
     cells = ([row.what, *(_text(row.values[name], name != names[0]) for name in names)] for row in rows)
     return markdown_table(["measured", *names], cells)
 
 
 def _text(value: Variant, difference: bool) -> str:
-    """A mean with an interval; bold where the difference from the first variant is not 0."""
+    """Write a mean with its interval; bold where an interval of a difference leaves out 0."""
     sign = "+" if difference else ""
     text = f"{value.mean:.3f} ({value.low:{sign}.3f} to {value.high:{sign}.3f})"
     return f"**{text}**" if difference and value.low * value.high > 0 else text
