@@ -194,7 +194,7 @@ def made_by(model: str | None = None) -> str:
 
 
 def write_sidecar(path: str | Path, content: Mapping[str, object], overwrite: bool = True) -> Path:
-    """Write a JSON file: `path` itself, or, beside another kind of file, `path.json`.
+    """Write a JSON file: `path` itself if it ends in .json, else `clip.mp4.json` beside a path `clip.mp4`.
 
     Fractions and paths are written as text, arrays as lists; keys stay in their order.
     Returns: the path of the JSON file.

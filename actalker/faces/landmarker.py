@@ -55,13 +55,16 @@ class TaskKind(Protocol[Options, Task]):
 
 
 def landmarker_refuses(model: Path | None) -> str | None:
-    """Why the landmarker cannot run, or None; with which model file makes no difference."""
+    """Return a message that says why the landmarker cannot run, or None if it can; `model` is not used."""
     return _missing()
 
 
 @lru_cache(maxsize=1)
 def _missing() -> str | None:
-    """Why MediaPipe does not load, or None: the package, or a library of the system that it needs."""
+    """Return a message that says why MediaPipe cannot be imported, or None; it imports it to find out.
+
+    The package itself, or a library of the system that it needs, may be missing.
+    """
     if (reason := libraries_missing()) is not None:
         return reason
     try:
@@ -73,7 +76,10 @@ def _missing() -> str | None:
 
 
 def libraries_missing() -> str | None:
-    """Why the package or a library of the system is missing, or None, without the slow import."""
+    """Return a message that names the missing package or library of the system, or None if none is missing.
+
+    It loads the libraries, but does not import MediaPipe, which takes seconds.
+    """
     spec = importlib.util.find_spec("mediapipe")
     if spec is None:
         return "mediapipe is absent; pip install mediapipe"
@@ -211,7 +217,7 @@ def pose_of(matrix: np.ndarray) -> tuple[float, float, float]:
 
 
 def _apart(faces: list[Face]) -> list[Face]:
-    """The largest of the faces that overlap: each face once."""
+    """Return each face once: of faces that overlap, the largest."""
     separate: list[Face] = []
     for face in sorted(faces, key=lambda f: -f.area):
         middle = ((face.box[0] + face.box[2]) / 2, (face.box[1] + face.box[3]) / 2)
@@ -229,7 +235,7 @@ def _landmarker(model: str) -> FaceLandmarker:
 
 @lru_cache(maxsize=2)
 def _created(model: str) -> FaceLandmarker:
-    """`_landmarker`, for one thread at a time."""
+    """Load the model for `_landmarker`, which calls this for one thread at a time."""
     if (reason := _missing()) is not None:
         raise InputError(reason)
     from mediapipe.tasks.python import BaseOptions
@@ -259,14 +265,17 @@ def _detector(model: str) -> FaceDetector:
 def silently(
     kind: TaskKind[Options, Task], options: Options, model: str, otherwise: str, call: str = "detect"
 ) -> Task:
-    """Create one of MediaPipe's tasks without its log lines.
+    """Create one of MediaPipe's tasks with its log lines suppressed, and return the task.
+
+    The task is run WARM_UP times on a black picture, since the first calls log lines too.
 
     Args:
-        kind: its class.
-        model: the path of its file, for messages.
-        otherwise: what to say where the file is not one for this task.
-        call: the method that runs the task on a picture.
-    Raises: InputError for such a file.
+        kind: the task's class.
+        options: the options that the task is created from.
+        model: path of the task's model file, for messages.
+        otherwise: message for a file that is no model of this task, with `{why}` for MediaPipe's own words.
+        call: name of the task's method that takes a picture, for the warm-up.
+    Raises: InputError for a file that is no model of this task.
     """
     import mediapipe
 

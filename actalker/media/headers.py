@@ -24,11 +24,12 @@ W64 = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
 
 @dataclass
 class Header:
-    """What the header of a sound file says; None where it does not.
+    """What the header of a sound file says; a field is None where the header does not say it.
 
-    seconds: length of the sound by the size in the header, 0 where the file holds all of it.
-    samples: their number, by the fact chunk of a WAV.
-    patches: place in the file -> bytes that belong there instead of a placeholder that FFmpeg refuses.
+    seconds: length of the sound that the header promises, if the file ends before that; 0 if the file is
+        complete: then its own length counts, since rates in headers may be wrong.
+    samples: number of samples, from the fact chunk of a WAV.
+    patches: byte offset in the file -> bytes that belong there instead of a placeholder that FFmpeg refuses.
     """
 
     seconds: float | None = None
@@ -38,7 +39,7 @@ class Header:
 
 @dataclass(frozen=True)
 class _Chunk:
-    """A chunk of a file; start and place: where its content and its size are."""
+    """A chunk of a file. start, place: byte offsets of its content and of the field with its size."""
 
     name: bytes
     size: int  # of its content, by the file
@@ -108,9 +109,10 @@ def _is_placeholder(size: int, width: int) -> bool:
 
 
 def _seconds(start: int, size: int, rate: float, end: int) -> float | None:
-    """Seconds of `size` bytes from `start` on, `rate` of them a second; None where the rate is not known.
+    """Return size / rate, the seconds that a header promises, if the file ends before start + size.
 
-    0 where the file, which ends at `end`, holds them all: rates in headers may be wrong.
+    start, size: byte offset of the sound, and its bytes by the header. rate: bytes per second. end: bytes of
+    the file. Returns 0 if the file is complete, since rates in headers may be wrong; None for a rate of 0.
     """
     if start + size <= end:
         return 0.0

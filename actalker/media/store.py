@@ -66,10 +66,11 @@ class Store:
 def to_full_scale(samples: np.ndarray, name: object) -> None:
     """Bring finite samples (c, n), some of them beyond [-1, 1], into it, in place.
 
-    A few samples beyond full scale, clicks and the overshoots of lossy codecs, are cut to it. A track that is
-    beyond it as a whole is scaled down: whole numbers as those of 16, 24 or 32 bits, others by the largest
-    sample that is not far (`FAR`) beyond all but a few of the rest. A change that can be heard is logged in
-    one line, with the sound's `name`.
+    A few samples beyond full scale, such as clicks and the overshoots of lossy codecs, are clipped. A track
+    with more of them is divided by its full scale first. If its samples are integers, that is 2^15, 2^23 or
+    2^31. Else it is the largest sample; but if this is more than FAR times the level that all samples except
+    a few stay below, it is that level. A change that can be heard is logged in one line, with the sound's
+    `name`.
     """
     blocks = [samples[:, k : k + BLOCK] for k in range(0, samples.shape[1], BLOCK)]
     sizes = np.zeros(STEPS * 130, np.int64)  # how many samples between 2^(k / STEPS) and the next

@@ -115,9 +115,9 @@ def read_frames(
     """Frames of a video in order, (h, w, 3) uint8 RGB, upright, square pixels, all of the first one's size.
 
     Args:
-        fps: None gives every frame once. Else frame k is the one that begins nearest to k / fps seconds after
-            the start (`EARLY` seconds before it begins at most), and there are frame_count(duration, fps) of
-            them: variable rates are fine.
+        fps: None gives every frame once. Else output frame k is the source frame whose start is nearest to
+            k / fps seconds; a source frame that starts more than `EARLY` seconds after that is not taken.
+            There are frame_count(duration, fps) output frames. The source may have a variable rate.
         size: scale down so that the longer side has at most this many pixels.
         limit: the most frames to read.
         span: the part of the video that is read, exact; the reader seeks to it. Without `fps` its first
@@ -148,7 +148,7 @@ def timed_frames(path: str | Path, size: int | None = None) -> Iterator[tuple[Fr
 def _spanned(
     path: str | Path, size: int | None, span: Interval
 ) -> Iterator[tuple[Fraction, Fraction, np.ndarray]]:
-    """The frames shown in a span, and the one after it; their starts count from the span's."""
+    """Yield (start, duration, picture) of the frames shown in a span; starts are relative to span.start."""
     previous: tuple[Fraction, Fraction, np.ndarray] | None = None
     for time, length, picture in _timed_frames(path, size, span.start):
         start = time - span.start
@@ -175,9 +175,11 @@ def _limited(pictures: Iterator[np.ndarray], limit: int | None) -> Iterator[np.n
 def _at_constant_rate(
     frames: Iterator[tuple[Fraction, Fraction, np.ndarray]], fps: Fraction, stop: Fraction | None = None
 ) -> Iterator[np.ndarray]:
-    """The frames nearest to k / fps, for k from 0 to frame_count(end, fps) - 1, the end being at most `stop`.
+    """Yield, for k = 0 .. frame_count(end, fps) - 1, the frame whose start is nearest to k / fps seconds.
 
-    At most two or three pictures are in memory, whatever the rates.
+    frames: start, duration and picture of each frame. end: the end of the last frame, or `stop` if it is
+    earlier. A frame is taken at most `EARLY` seconds before its start. At most two or three pictures are in
+    memory, whatever the rates.
     """
     chosen: deque[np.ndarray] = deque()  # for moments that are shown if the video goes on long enough
     before: tuple[Fraction, np.ndarray] | None = None

@@ -25,7 +25,11 @@ SMALLEST, LARGEST = 64, 8192  # pixels of a frame's longer side
 
 
 def each(option: str, value: str) -> dict[str, str]:
-    """Metadata of a field with a value for each signal: the command line's `--option NAME=VALUE`."""
+    """Return the metadata of a dataclass field that holds one value per signal.
+
+    option: name of the command line's option; the user repeats `--option NAME=VALUE` for each signal.
+    value: what stands for the value in the help text, such as SCALE.
+    """
     return {"option": option, "metavar": f"NAME={value}"}
 
 
@@ -161,7 +165,10 @@ class RunOptions:
 
     @property
     def acting(self) -> dict[str, str | Path]:
-        """Signal -> the region that is set for it; with `released` masks, else the whole frame."""
+        """Return signal -> the region that the user has set for it.
+
+        With masks="released" all other signals are included too, with the region `frame`.
+        """
         chosen = dict(by_signal(self.regions, "regions", "mouth"))
         for name, region in chosen.items():
             one_of(name, SIGNALS, "signal")

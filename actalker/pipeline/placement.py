@@ -107,7 +107,7 @@ class PlacedPipeline(DiffusionPipeline):
             hook.offload()
 
     def remove_all_hooks(self) -> None:
-        """Undo offloading: all weights are then where the denoiser's waited."""
+        """Undo offloading. No weights move: those that waited in the main memory stay there until `to`."""
         release(self.model)
         self._all_hooks: list[UserCpuOffloadHook] = []
         self._arranged(offload="none")

@@ -75,7 +75,9 @@ def read_portrait(
         face_model: MediaPipe's face_landmarker.task; None: the one in the package.
         face_index: which of several faces, largest first; None: the largest.
         codec: the model's codec; None: one that shows the square.
-        view, limit: the part that the frames show, and their size (`Sitter`).
+        view: the part of the portrait that the frames show: `photo`, all of it, or `face`, the square around
+            the face; None leaves it to the codec.
+        limit: most pixels of the frames' longer side; 0: no limit; None: the codec's own.
     Raises: InputError for unreadable pictures, pictures without a face, and those that the codec cannot use.
     """
     image = checked_picture(source, "portrait") if isinstance(source, np.ndarray) else read_image(source)

@@ -21,7 +21,10 @@ models whose prediction is flow.
 
 
 class Interruptible(Protocol):
-    """What `Steps` reads of a pipeline."""
+    """The attributes of a pipeline that `Steps` reads.
+
+    model: the model whose noise levels are passed to the callback. _interrupt: True asks sampling to stop.
+    """
 
     model: TalkingHeadModel
     _interrupt: bool
@@ -52,7 +55,9 @@ class Steps(Observer):
         return self.pipeline._interrupt
 
     def step_end(self, end: StepEnd) -> Tensor:
-        """Call both functions, and return the callback's latents, or else the step's.
+        """Call `tick` and `callback`; return the latents of the next step.
+
+        They are `latents` of the dictionary that `callback` returns, or this step's if it returns none.
 
         Raises: InputError where the callback returns no dictionary, unknown tensors, or latents of another
         shape.

@@ -254,13 +254,13 @@ def follow(
 ) -> tuple[list[Crop], np.ndarray, np.ndarray]:
     """Find the square around the face in each frame.
 
-    Without `reach` one square serves the whole video, so that the crops show the head's motion;
-    with it a square follows the face (`Track.squares`). A slow finder looks at every SPARSE-th frame only,
-    and its result holds for the nearest frames.
+    A slow face finder looks at every SPARSE-th frame only, and its result is used for the nearest frames.
 
     Args:
         film: the driving video.
-        reach: side of a following square in the extent of the face's landmarks.
+        reach: side of a square that follows the face, as a multiple of the longer side of the box around the
+            face's landmarks (`Track.squares`). None: one fixed square for the whole video, so that the crops
+            show the head's motion.
         face_model: path of MediaPipe's face landmarker; None for the one in the package.
     Returns: k squares; (k,) bool, the frames that show a face; (k,) mean brightness of each frame, 0 to 255.
     Raises: InputError for a video without a face, or one that is not upright.

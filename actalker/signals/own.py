@@ -24,9 +24,11 @@ class OwnMotionConfig:
 
 
 class OwnMotion(nn.Module):
-    """Encoder of the portrait's own motion to identity tokens.
+    """Encoder of the portrait's own expression and pose to identity tokens.
 
-    The last channels of the reference of `FaceMotion`'s portraits hold that motion as latents.
+    Its input is the network's reference (b, c, 32, 32), made by the codec `FaceMotion`. The last CHANNELS
+    (4) channels of the reference are a face map (`heads.face_map`) of the portrait's own
+    expression and pose; the encoder reads its 62 numbers.
     """
 
     name = "identity"

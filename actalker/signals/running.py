@@ -1,4 +1,4 @@
-"""Log-mel of speech less its running means, which removes what a microphone and a voice add to every sound.
+"""Log-mel of speech minus its running means, which removes what a microphone and a voice add to every sound.
 
 The level and the mean of each band use the sound up to LOOK_AHEAD hops after a frame and nothing later,
 so live input gives the same features as a file, bit for bit. Louder hops count more in the means, and silence
@@ -132,11 +132,11 @@ def _filters() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def mel(samples: np.ndarray, hops: int) -> np.ndarray:
-    """Return the mel power (h, BANDS) of windows that begin at samples 0, HOP, 2 HOP, ...,
-    each less its mean.
+    """Return the mel power (h, BANDS) of windows of WINDOW samples that begin at samples 0, HOP, 2 HOP, ...
 
-    Each row is computed alone, since `mel_power` gives other last bits in other ranges, and uses 150 ms
-    of the sound ahead.
+    The mean of each window is removed first. A row depends on its window alone, bit for bit.
+    `audio.mel_power` is not used here: its last bits depend on the range of hops that are computed together,
+    and it needs 150 ms of sound after a window.
     """
     windows = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[: hops * HOP : HOP]
     spectrum = np.fft.rfft(windows * (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)))
@@ -147,9 +147,12 @@ def mel(samples: np.ndarray, hops: int) -> np.ndarray:
 
 
 def levelled(log: np.ndarray, level: np.ndarray, bands: np.ndarray) -> np.ndarray:
-    """Subtract bands (..., BANDS) from log10 of power (..., h, BANDS); float32 in [-2, 2].
+    """Return (max(log, level - FLOOR) - bands) / 2, clipped to [-2, 2], (..., h, BANDS) float32.
 
-    2 is 40 dB above a band's mean. Power below 60 dB under the level (...) counts as that.
+    So power is floored at 60 dB below the level, and 2 means 40 dB above a band's mean.
+    log: (..., h, BANDS), log10 of mel power.
+    level: (...), the running level, log10 of power.
+    bands: (..., BANDS), running means of log10 of power.
     """
     log = np.maximum(log, (level - FLOOR)[..., None, None])
     return np.clip((log - bands[..., None, :]) / 2, -2, 2).astype(np.float32)
@@ -203,7 +206,7 @@ class RunningReader:
 
 
 class RunningMel:
-    """`SpeechFeatures` of log-mel windows less running means around each frame, (f, CONTEXT, BANDS)."""
+    """`SpeechFeatures`: windows of log-mel minus its running means around each frame, (f, CONTEXT, BANDS)."""
 
     form: tuple[int, ...] = (CONTEXT, BANDS)
 

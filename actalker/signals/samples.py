@@ -50,10 +50,10 @@ class ClipWindow:
 class ClipSignal:
     """A signal in a window of a real clip.
 
-    arrays: for its encoder.
+    arrays: name -> array, the inputs of the signal's encoder.
     present: whether the clip has the signal.
-    shown: (f,) bool, the frames that show it; None for all.
-    asks: whether the signal by itself accounts for all of the motion in the window.
+    shown: (f,) bool, True at frames whose input shows the motion that the signal asks for; None: all.
+    asks: whether the signal by itself accounts for all of the motion in the window; if not, it asks for none.
     """
 
     arrays: Mapping[str, Tensor]
@@ -77,8 +77,9 @@ def motion_of_clip(window: ClipWindow) -> ClipSignal:
 def script_of_clip(window: ClipWindow) -> ClipSignal:
     """Return the script of a window.
 
-    What a phase moved cannot be separated from the person's other motion, so the script asks for nothing, and
-    counts as shown at frames outside all phases.
+    The motion that a phase of the script caused cannot be separated from the person's other motion. So `asks`
+    is False: the motion asked for by the script is set to 0. This is right at frames outside all phases only,
+    and `shown` is True at these frames only.
     """
     script = window.script or Script("-")
     text = TextEncoder.tokenize(script, window.rate, window.frames, window.first, phases=window.phases)

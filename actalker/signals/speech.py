@@ -1,9 +1,10 @@
 """Encoder of speech by way of articulators: a convolutional net estimates them, and they become tokens.
 
-The net learns from synthetic speech, whose articulators are known. A denoiser learns from true articulators,
-by `SpeechEncoder.speak`. The net's estimates are means: a likely closure of the lips is a closure
-by half. They are
-sharpened once, where they are used: by `speak` here, and by `heads.articulation.mouth` for drawn heads.
+The net learns from synthetic speech, whose true articulators are known. A denoiser is trained on tokens of
+true articulators, which `SpeechEncoder.speak` encodes. The net predicts expected values, so a closure of the
+lips that is uncertain comes out as a half-closed mouth. `sharpened` turns such a value into open or closed.
+It is applied once, where articulators are used: by `speak` here, and by `heads.articulation.mouth` for drawn
+heads.
 
 Letters: b batch, f frames, h hops, m bands, n tokens a frame, d width.
 """
@@ -139,7 +140,7 @@ class SpeechEncoder(nn.Module):
 
 
 def sharpened(share: Tensor) -> Tensor:
-    """Map a mean closure to a closure, as `heads.articulation.sharpened`, on tensors."""
+    """Map expected closures to closures: clip((share - 0.15) / 0.30, 0, 1), as in `heads.articulation`."""
     return ((share - 0.15) / 0.30).clamp(0, 1)
 
 

@@ -196,9 +196,10 @@ class TextEncoder(nn.Module):
 
 
 def moments(timing: Tensor) -> Tensor:
-    """Return features (..., 20) of timing (..., 4).
+    """Return features (..., 20) of timing (..., 4), the values of `TextInput.timing`.
 
-    Times, and waves of SWINGS from both ends of the phase.
+    With s the seconds since the start of the phase, e the seconds to its end, and the 4 frequencies SWINGS:
+    inside, log(1 + s), log(1 + e), progress; then for t = s, e: sin 2π SWINGS t (4), cos 2π SWINGS t (4).
     """
     times = timing[..., 1:3]  # since the start, to the end, seconds
     turns = 2 * math.pi * times[..., None] * torch.tensor(SWINGS, device=timing.device)

@@ -1,7 +1,8 @@
 """How to run a model within a memory budget: what is computed at once, and which weights wait elsewhere.
 
-The arrangements are ordered from the fastest to the smallest; each saves all that those before it save.
-Their need is estimated from the sizes of weights and feature maps, by measured factors.
+The arrangements are ordered from the fastest to the one that needs least memory; each saves all that those
+before it save. The memory that they need is estimated from the sizes of weights and feature maps, by measured
+factors.
 
 Letters: b passes at once, f frames, h w latent size, H W picture size, c channels.
 """
@@ -129,7 +130,14 @@ def arrange(
 def needed(
     model: TalkingHeadModel, one: Arrangement, device: str, passes: int = 1, frames: int | None = None
 ) -> float:
-    """Estimate the peak memory of an arrangement in bytes; arguments as of `arrange`."""
+    """Estimate the peak memory of a model in bytes.
+
+    Args:
+        one: the arrangement to estimate.
+        device: cpu, cuda or mps.
+        passes: guidance passes of a denoiser call.
+        frames: video frames of the clip; None: at least a window.
+    """
     size, config = one.dtype.itemsize, model.config
     f = config.window if not frames else min(model.codec.latents_of(frames), config.window)
     b = passes if one.together else 1
@@ -157,7 +165,7 @@ def _largest(network: Network) -> int:
 
 
 def settle(model: TalkingHeadModel, one: Arrangement, device: torch.device) -> list[UserCpuOffloadHook]:
-    """Move a model from the main memory to a device, as an arrangement says.
+    """Move a model from the main memory to a device, as the arrangement `one` says.
 
     Returns: accelerate's hooks of parts that are loaded as a whole; a hook's `offload` moves its part back.
     """

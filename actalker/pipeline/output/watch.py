@@ -77,7 +77,10 @@ class Watch:
 
 
 def edges(request: Request) -> set[int]:
-    """Return the numbers of frames at which a window begins, or the one before it ends."""
+    """Return the video frames at which a window begins, or at which the window before that one ends.
+
+    Frame 0 is not among them. With shifted windows they are the starts of the windows of the last step.
+    """
     inputs, codec, config = request.inputs, request.inputs.model.codec, request.inputs.model.config
     latents = codec.latents_of(inputs.frames)
     if request.sampling.windows == "shifted":
