@@ -1,9 +1,9 @@
 """The face map: a head's motion laid out as an image that a network can denoise, and back to numbers.
 
 The head model's uv coordinates lay the face out flat. On a grid of 32 x 32 places of it, three channels hold
-how far the skin moves (in the head's axes), and a fourth has cells for the head's pose, gaze and tongue. A
-map is read by projecting it on the maps of all numbers (least squares), which averages errors away. It cannot
-be read place by place: skin that touches, such as the lips', lies far apart on the map.
+the displacement of the skin (in the head's axes), and a fourth has cells for the head's pose, gaze and
+tongue. A map is read by projecting it on the maps of all numbers (least squares), which averages errors away.
+It cannot be read place by place: skin that touches, such as that of the two lips, lies far apart on the map.
 
 Numbers are (..., 62): `COEFFICIENTS`, then yaw, pitch, roll, x, y, z, then gaze to the right and down, as a
 relative `HeadMotion` has them. Maps are (..., 4, 32, 32). Regions are exact: the mouth's numbers change the
@@ -68,10 +68,12 @@ TURNED = ("yaw", "roll", "x", "gaze right")  # numbers that a mirror turns to th
 class Places:
     """The face map of a head model.
 
-    basis (62, 4, 32, 32) float32: the map of each number at 1. reader (62, 4096) float32: the matrix from a
-    flat map to its numbers. regions: masks (32, 32) float32 in [0, 1] by name. places (20, 32, 32) float32,
-    about [-2, 2]: a description of each place, namely x, y, z on the neutral face, how much each of `GROUPS`
-    moves it, and the cells of the fourth channel. rows (v,): indices of the model's vertices on the map.
+    basis (62, 4, 32, 32) float32: the map of each number at 1.
+    reader (62, 4096) float32: the matrix from a flat map to its numbers.
+    regions: name -> mask (32, 32) float32 in [0, 1].
+    places (20, 32, 32) float32, about [-2, 2]: a description of each place: x, y, z on the neutral face, the
+        size of its displacement by each of `GROUPS`, and the cells of the fourth channel.
+    rows (v,): indices of the model's vertices that lie on the map.
     share (v, 1024), sparse: bilinear weights of the places around each of these vertices.
     """
 

@@ -44,8 +44,11 @@ def inside_colours(
 ) -> np.ndarray:
     """The colours (n, 3) of the mouth's inside before depth darkens them; 0 elsewhere.
 
-    visible (n,): as of `View.visibility`. light (3,): white in this portrait's light. skin (3,): the colour
-    of the skin about the eyes. tint: 1, or 0 for a grey picture. teeth: what the photograph shows of them.
+    visible (n,): the result of `View.visibility`.
+    light (3,): white in this portrait's light.
+    skin (3,): the colour of the skin around the eyes.
+    tint: 1, or 0 for a grey picture.
+    teeth: the teeth that the photograph shows.
     """
     lip = lip_colour(rig, view, visible)
     white = tooth_colour(light, skin)
@@ -100,9 +103,9 @@ def lip_colour(rig: Rig, view: View, visible: np.ndarray) -> np.ndarray:
 
 
 def darkness(rig: Rig, V: np.ndarray, tint: float) -> np.ndarray:
-    """The share of light (n, 3), RGB, that reaches the vertices V (n, 3): less and less behind the lips.
+    """Return the fraction of light (n, 3), RGB, that reaches vertices V (n, 3): it falls behind the lips.
 
-    In a picture with colours (tint 1) red light reaches deepest.
+    tint: 1 for a picture with colours, in which red light reaches deepest; 0 for a grey one.
     """
     lips = V[rig.lips.zip.upper[15:26], 2].mean()
     thin = 1 + tint * (np.array(TINT) - 1)
@@ -112,7 +115,7 @@ def darkness(rig: Rig, V: np.ndarray, tint: float) -> np.ndarray:
 
 
 def forward(rig: Rig, V: np.ndarray) -> float:
-    """How far the upper lip stands before the upper teeth, cm; FORWARD at least. V: (n, 3)."""
+    """Return the distance in z from the upper teeth to the upper lip, cm, at least FORWARD. V (n, 3), cm."""
     lips, teeth = V[rig.lips.zip.upper[15:26], 2].mean(), V[rig.is_part("teeth_upper"), 2].max()
     return float(max(lips - teeth, FORWARD))
 

@@ -29,8 +29,9 @@ Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in whole pixels
 class Raster:
     """The nearest triangle at every pixel of a box.
 
-    triangle (h, w) int32: its index, -1 where there is none. corner (h, w, 2): weights, on screen, of its
-    first two corners. near (h, w): 1 / depth.
+    triangle (h, w) int32: index of the triangle, -1 where there is none.
+    corner (h, w, 2): weights, on screen, of the triangle's first two corners; the third is 1 - their sum.
+    near (h, w): 1 / depth, 1 / cm.
     """
 
     box: Box
@@ -50,9 +51,9 @@ def rasterise(
 ) -> Raster:
     """Draws triangles (t, 3) int32 into a z-buffer over `box`.
 
-    places (n, 2): the vertices, pixels; depths (n,) > 0: their distances from the camera. cull: whether
-    triangles that show their backs are left out, for all or (t,) bool; fronts run clockwise on screen (y
-    down), as in the model's file.
+    places (n, 2): the vertices, pixels; depths (n,) > 0: distances of the vertices from the camera, cm.
+    cull: True leaves out triangles that show their backs; one bool for all triangles, or (t,) bool. The
+    corners of a front run clockwise on screen (y down), as in the model's file.
     """
     h, w = box[3] - box[1], box[2] - box[0]
     triangle, corner = np.full((h, w), -1, np.int32), np.zeros((h, w, 2), np.float32)

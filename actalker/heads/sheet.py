@@ -96,7 +96,10 @@ class Sheet:
         self._border(person, inside)
 
     def _depth(self, places: np.ndarray, depths: np.ndarray) -> None:
-        """Sets the nodes' `points` (r, c, 3) in head space, how far they are `face` (r, c), and `middle`."""
+        """Sets `points`, `face` and `middle`.
+
+        points (r, c, 3): the nodes' points in head space, cm. face (r, c) in [0, 1]: coverage by the mesh.
+        """
         camera, pose = self.camera, self.pose
         ray = np.concatenate(
             [(self.nodes - (camera.cx, camera.cy)) / camera.focal, np.ones((*self.shape, 1))], -1
@@ -131,10 +134,13 @@ class Sheet:
         self.middle = np.maximum(smooth(within, *MIDDLE), features)[..., None].astype(np.float32)
 
     def _shares(self, person: np.ndarray, rest: np.ndarray, places: np.ndarray) -> None:
-        """Sets how far each node follows the head, its outline, the shoulders and the face's expression.
+        """Sets the weights with which each node follows head, outline, shoulders and expression.
 
-        follow, outer, body (r, c): shares of the head's motion, of its outline's, of the shoulders'. near,
-        near_weight (r c, 4): the face's vertices whose displacement a node follows, and their weights.
+        follow (r, c): weight of the head's motion.
+        outer (r, c): weight, within that motion, of the motion of the head's outline.
+        body (r, c): weight of the pivot's motion, for shoulders.
+        near (r c, 4): indices of the face's vertices whose displacement by the expression a node follows.
+        near_weight (r c, 4): the weights of these vertices.
         """
         camera, pose = self.camera, self.pose
         h, w = person.shape
@@ -171,11 +177,12 @@ class Sheet:
         self.near, self.near_weight = front[near].astype(np.int32), weight.astype(np.float32)
 
     def _rim(self, person: np.ndarray, within: np.ndarray, places: np.ndarray) -> None:
-        """Sets how far each node is the face's own edge before the ground, or an ear beside it.
+        """Sets the weights with which each node follows the face's edge.
 
-        rim (r, c, 1): share of the mesh's edge, with which the node moves. ear (r, c, 1): share of an ear or
-        of short hair, which the edge takes along as it moves inwards. places (m, 2): pixels of the vertices
-        that may be the edge. within (r, c): cm from a node to the person's edge.
+        rim (r, c, 1): weight of nodes where the edge of the mesh is the person's outline.
+        ear (r, c, 1): weight of an ear or of short hair, which the edge takes along as it moves inwards.
+        person: see the class. places (m, 2): the vertices that may be the edge, pixels.
+        within (r, c): distance from a node to the person's outline, cm.
         """
         middle = self.camera.project(to_camera(CENTRE, self.pose.R, self.pose.T))
         self.reach = _reach(places - middle)
@@ -202,9 +209,9 @@ class Sheet:
     def _border(self, person: np.ndarray, inside: Box) -> None:
         """Sets where the photograph's border and the box stop motion.
 
-        inwards (4, r, c): share of a motion away from the left, top, right and bottom border, 0 where the
-        border cuts the person. free (r, c, 1): share of any motion, 0 at sides of the box that lie inside the
-        photograph.
+        inwards (4, r, c): factor on motion away from the left, top, right and bottom border; 0 where the
+        border cuts the person.
+        free (r, c, 1): factor on all motion, 0 at sides of the box that lie inside the photograph.
         """
         left, top, right, low = inside
         reach = 4.5 * self.scale
@@ -284,12 +291,18 @@ class Sheet:
         return new + (self.nodes - old) @ np.array([[c, s], [-s, c]]) * self._along(grown)[..., None]
 
     def sources(self, pose: Pose, shift: np.ndarray) -> np.ndarray:
-        """The photograph's pixels (r, c, 2) that the sheet shows at the grid's nodes; as in `moved`."""
+        """Return, for each node, the place (r, c, 2) in the photograph that the sheet shows there.
+
+        pose, shift: as in `moved`.
+        """
         return inverse(self.nodes, self.moved(pose, shift), self.step)
 
 
 def _reach(offsets: np.ndarray) -> np.ndarray:
-    """How far points (m, 2) reach in each of RAYS directions, (RAYS,); it changes smoothly with them."""
+    """Return the largest distance of points (m, 2) from 0 in each of RAYS directions, (RAYS,), pixels.
+
+    It is a smooth function of the points.
+    """
     angles = 2 * np.pi * np.arange(RAYS) / RAYS
     along = offsets @ np.stack([np.cos(angles), np.sin(angles)])
     far = np.linalg.norm(offsets, axis=1)[:, None]

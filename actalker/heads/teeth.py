@@ -75,7 +75,7 @@ def numbered(rig: Rig, name: str) -> list[tuple[int, np.ndarray]]:
 
 
 def tone(rig: Rig, tint: float) -> np.ndarray:
-    """The share of light (n, 3), RGB, that each point of a tooth reflects; 1 elsewhere.
+    """Return the fraction of light (n, 3), RGB, that each vertex of a tooth reflects; 1 at other vertices.
 
     Teeth are round, warmer at the gum, greyer at the edge and darker towards the back. tint: 1, or 0 for a
     grey picture.
@@ -102,9 +102,10 @@ def tone(rig: Rig, tint: float) -> np.ndarray:
 class OwnTeeth:
     """What a photograph shows of the teeth.
 
-    mask (h, w) in [0, 1]: the upper teeth; all 0 unless they are shown whole. lower: cm by which their edge
-    lies lower than the model's; 0 unless an open mouth shows it. white (3,): their colour, None where no
-    teeth are shown.
+    mask (h, w) in [0, 1]: the upper teeth; all 0 unless they are shown whole.
+    lower: how much lower their edge lies than the edge of the model's teeth, cm; 0 unless an open mouth
+        shows the edge.
+    white (3,): the colour of the teeth; None where no teeth are shown.
     """
 
     mask: np.ndarray
@@ -131,10 +132,13 @@ def pale_inside(crop: np.ndarray, inside: np.ndarray, scale: float) -> np.ndarra
 
 
 def own_teeth(rig: Rig, crop: np.ndarray, kinds: np.ndarray, places: np.ndarray, scale: float) -> OwnTeeth:
-    """The teeth that a photograph shows: whole ones or none, for pieces would stand beside the model's.
+    """Return the teeth that a photograph shows: the whole upper row or none of it.
 
-    crop (h, w, 3): the photograph around the face. kinds (h, w): the kind of the fitted mesh at each pixel,
-    as in `layer`. places (n, 2): the vertices, pixels of the crop. scale: pixels a cm.
+    Pieces are not used, because they would stand beside teeth of the model.
+    crop (h, w, 3): the photograph around the face.
+    kinds (h, w): the kind of the fitted mesh at each pixel, as in `layer`.
+    places (n, 2): the vertices, pixels of the crop.
+    scale: pixels per cm.
     """
     inside = kinds == MOUTH
     h, w = inside.shape

@@ -76,7 +76,7 @@ class Driver:
         return len(self.tokens)
 
     def shown(self, start: int, f: int, frames: int, fps: Fraction) -> np.ndarray:
-        """Return how far the video shows a face at frames start .. start + f - 1, (f,) in [0, 1].
+        """Return the weight with which the video counts at frames start .. start + f - 1, (f,) in [0, 1].
 
         It is 1 at frames with a face. Between faces it falls to 0 within FADE seconds of the last one, and
         rises again towards the next. In a video shorter than the clip it falls to 0 at the video's end.
@@ -84,8 +84,8 @@ class Driver:
         Args:
             start: number of the first frame.
             f: number of frames.
-            frames: of the clip.
-            fps: exact frames a second.
+            frames: number of frames of the clip.
+            fps: exact frames per second.
         """
         fade, at = float(FADE * fps), np.arange(start, start + f)
         distance = _frames_to_a_face(self.motion.present)[at.clip(max=len(self) - 1)]

@@ -26,12 +26,12 @@ from .text import TextEncoder
 class ClipWindow:
     """A window of a clip of a real person.
 
-    frames: f.
+    frames: number of frames, f.
     first: number of the first frame in the clip.
-    rate: exact frames a second.
+    rate: exact frames per second.
     features: (f, ...) features of the speech; None without sound.
     silence: (f, ...) features of silence.
-    script: of the clip; None without.
+    script: the clip's script; None if it has none.
     phases: number of phases that the script's arrays have room for, K.
     motion: arrays of the face's motion, as the expression's encoder takes them.
     """
@@ -101,7 +101,7 @@ def unpack_speech(
 
     Args:
         arrays: one array (b, f, ...), features of speech or articulators.
-        encoder: of the model.
+        encoder: the model's encoder of speech.
         generator, strategy: ignored; speech is not augmented here.
     Raises: InputError for features of another shape than the encoder reads.
     """
@@ -129,7 +129,7 @@ def unpack_motion(
             which are returned as they are.
         encoder: ignored.
         generator: source of the augmentation's draws; None changes nothing.
-        strategy: how far to augment.
+        strategy: settings of the augmentation.
     """
     if "crops" not in arrays:
         return dict(arrays)

@@ -103,7 +103,7 @@ def arrange(
 
     Args:
         device: cpu, cuda or mps.
-        dtype: of weights and features, unless it is `free` to change.
+        dtype: the dtype of weights and features, unless it is `free` to change.
         budget: bytes; None: no limit.
         free: whether the dtype may be changed.
         passes: guidance passes of a denoiser call.
