@@ -71,7 +71,10 @@ def checkpointed(module: nn.Module, *args: object) -> object:
 
 @dataclass(frozen=True)
 class SiteHook:
-    """A forward hook that replaces a module's output by `network.method(output, pass, *arguments)`."""
+    """Callable that serves as a forward hook: it replaces a module's output.
+
+    The new output is `network.method(output, pass, *arguments)`.
+    """
 
     scope_id: str
     method: str
@@ -84,7 +87,11 @@ class SiteHook:
 
 @dataclass(frozen=True)
 class CurrentPass:
-    """A function without arguments that returns the pass that the network is computing."""
+    """Callable that returns the `Pass` which the network computes at the moment of the call.
+
+    Attention processors hold one to find their conditions. It stores only the network's `scope_id`, so it can
+    be copied and pickled with the network.
+    """
 
     scope_id: str
 

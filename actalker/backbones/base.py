@@ -79,7 +79,11 @@ class SpatioTemporalNetwork(UNetSpatioTemporalConditionModel):
     def enable_gradient_checkpointing(
         self, gradient_checkpointing_func: Callable[..., object] | None = None
     ) -> None:
-        """Recompute features in the backward pass, control layers under the conditions of their own pass."""
+        """Recompute features in the backward pass instead of keeping them.
+
+        Recomputed control layers see the conditions of the forward pass that they belong to.
+        gradient_checkpointing_func: as in diffusers; None for `attach.checkpointed`, which ensures this.
+        """
         super().enable_gradient_checkpointing(gradient_checkpointing_func or checkpointed)
 
     def forward(
@@ -111,7 +115,7 @@ class SpatioTemporalNetwork(UNetSpatioTemporalConditionModel):
     def estimate(
         self, sample: Tensor, timestep: Tensor | float, conditions: Conditions, states: States | None = None
     ) -> Estimate:
-        """Compute the raw output, as `forward` does, of conditions that are checked. Subclasses define it."""
+        """Compute what `forward` returns, from checked conditions; subclasses define this."""
         raise NotImplementedError
 
     def maps(self) -> Sequence[str]:
@@ -165,7 +169,7 @@ class SpatioTemporalNetwork(UNetSpatioTemporalConditionModel):
     def _keep_adapters(self, what: str, processor: object) -> None:
         """Raise InputError unless each processor with signals' weights stays or gets a successor with some.
 
-        what: the call, for the message. processor: the new ones by name; anything else has no weights.
+        what: name of the call, for the message. processor: name -> new processor; else it has no weights.
         """
         new = processor if isinstance(processor, Mapping) else {}
         lost = [
@@ -216,7 +220,7 @@ class SpatioTemporalNetwork(UNetSpatioTemporalConditionModel):
 
     @classmethod
     def _is_addition(cls, key: str) -> bool:
-        """Return whether a weight of this name is none of the plain UNet's."""
+        """Return whether the plain UNet has no weight of this name."""
         return key.startswith(cls.ADDITIONS) or ".processor." in key
 
     def fit_additions(self, keys: Set[str]) -> None:

@@ -28,15 +28,15 @@ class Estimate(NamedTuple):
 
     @property
     def sample(self) -> Tensor:
-        """The raw output under the name that diffusers' networks use."""
+        """Return the raw output, under the name that diffusers' networks use."""
         return self.output
 
 
 class Network(Protocol):
     """A denoising network, F(c_in x; c_noise, conditions) of Karras et al. 2022, eq. 7.
 
-    Implementations are modules by diffusers' conventions. Sampling, training and the memory plan use only the
-    members below, so a new backbone needs no others.
+    Implementations are subclasses of `nn.Module` by diffusers' conventions. Beside the members of
+    `nn.Module`, sampling, training and the memory plan use only those below, so a backbone needs no others.
     """
 
     def __call__(self, sample: Tensor, timestep: Tensor, conditions: Conditions) -> Estimate:
@@ -51,12 +51,12 @@ class Network(Protocol):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Dtype of the weights and the features."""
+        """Return the dtype of the weights and the features."""
         ...
 
     @property
     def width(self) -> int:
-        """Channels of the features on the finest grid, for the memory estimate; 0 without features."""
+        """Return the number of channels on the finest grid, for the memory estimate; 0 without features."""
         ...
 
     def blocks(self) -> list[nn.Module]:
@@ -91,5 +91,5 @@ class Network(Protocol):
         ...
 
     def modules(self) -> Iterator[nn.Module]:
-        """Return all submodules; the other members of `nn.Module` are used too."""
+        """Return all submodules, as `nn.Module.modules` does; listed here for type checking."""
         ...

@@ -40,7 +40,7 @@ class ReleasedUNet(SpatioTemporalNetwork):
 
     @classmethod
     def _is_addition(cls, key: str) -> bool:
-        """Return whether a weight of this name is none of the plain UNet's."""
+        """Return whether the plain UNet has no weight of this name."""
         return ".mamba_blocks." in key or super()._is_addition(key)
 
     @register_to_config
@@ -107,7 +107,7 @@ class ReleasedUNet(SpatioTemporalNetwork):
         return [*self.down_blocks, self.mid_block, *self.up_blocks]
 
     def maps(self) -> tuple[str, ...]:
-        """Return `face`: the region of signals without one, and the guider's input."""
+        """Return ("face",): the map that the guider reads, and that signals without a region act on."""
         return ("face",)
 
     def branches(self) -> list[nn.Module]:
@@ -117,9 +117,10 @@ class ReleasedUNet(SpatioTemporalNetwork):
     def estimate(
         self, sample: Tensor, timestep: Tensor | float, conditions: Conditions, states: States | None = None
     ) -> Estimate:
-        """Compute the raw output; arguments and result as of `forward`.
+        """Compute the raw output; arguments and result are those of `forward`.
 
-        A signal without tokens or with a closed gate selects no token. One without a region has the face.
+        A signal with a closed gate changes nothing, nor does one that `conditions` does not name. A signal
+        without a region acts on the map `face`.
         """
         b, f = sample.shape[:2]
         reference = conditions.reference[:, None].expand(-1, f, -1, -1, -1).to(sample.dtype)

@@ -1,4 +1,4 @@
-"""`actalker demo`: makes two demonstration videos, from inputs that the package holds or draws."""
+"""`actalker demo`: makes two demonstration videos from inputs that the package holds or draws."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ HEAD = slice(0, 256), slice(96, 352)  # of the astronaut's photograph: rows and 
 
 
 class Files(NamedTuple):
-    """The files of the demonstration."""
+    """Name the files of the demonstration."""
 
     portrait: Path
     driver: Path
@@ -71,7 +71,7 @@ def demo(
 ) -> Iterator[Path]:
     """Make the demonstration; yields the path of each file when it is complete.
 
-    steps: denoiser calls a window; None: the model's own. duration: seconds; None: the whole speech.
+    steps: denoiser calls per window; None for the model's own. duration: seconds; None: the whole speech.
     Raises: InputError for a name that is no model, a duration below one frame, and files that exist.
     """
     from ..media.sound import read_sound
@@ -106,7 +106,7 @@ def demo(
 
 
 def write_driver(path: Path, frames: int, overwrite: bool) -> None:
-    """Write the driving video, of that many frames."""
+    """Write the driving video with so many frames."""
     from ..media.writer import VideoWriter
 
     acting = driving_frames(frames)
@@ -125,7 +125,11 @@ def clips(
     seed: int,
     overwrite: bool,
 ) -> Iterator[Path]:
-    """Write the clip with all gates open, its sidecar and preview, and the video of each gate closed."""
+    """Write two videos; yields the path of each file when it is complete.
+
+    The first is the clip with all gates open, with its sidecar and preview. The second shows, side by
+    side, the same clip and the clip with each single gate closed.
+    """
     from ..evaluation.figures import CAPTION, PANEL, side_by_side
     from ..media.video import read_frames
     from ..media.writer import VideoWriter
@@ -168,7 +172,7 @@ def clips(
 
 
 def script(seconds: Fraction) -> str:
-    """The script of the demonstration, without phrases that begin after the end."""
+    """Return the script of the demonstration, without phrases that begin after the end."""
     from ..signals.script import Phase, Script
 
     times = ((Fraction(start), min(Fraction(stop), seconds), text) for start, stop, text in PHASES)
@@ -176,7 +180,7 @@ def script(seconds: Fraction) -> str:
 
 
 def driving_frames(frames: int) -> Iterator[np.ndarray]:
-    """Frames of the driving video, (h, w, 3) uint8: the portrait's head looks around, blinks and smiles."""
+    """Yield frames (h, w, 3) uint8 of the driving video, in which the head looks around, blinks, smiles."""
     from skimage.data import astronaut
 
     from ..data.performances.acting import acted

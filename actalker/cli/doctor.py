@@ -51,7 +51,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def report(scans: bool = False) -> Iterator[tuple[str, bool]]:
-    """The lines of the report, each with whether it is good.
+    """Yield the lines of the report, each with whether all is well.
 
     scans: run the scan backends too, which imports torch's compiler and takes seconds.
     """
@@ -94,7 +94,7 @@ def report(scans: bool = False) -> Iterator[tuple[str, bool]]:
 
 
 def _version(package: str) -> str | None:
-    """The version of an installed package; None where it is absent."""
+    """Return the version of an installed package; None where it is absent."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -102,7 +102,7 @@ def _version(package: str) -> str | None:
 
 
 def shared_memory() -> str:
-    """The size and the free part of /dev/shm, through which the workers of training pass batches."""
+    """Return the size and free space of /dev/shm, in words; workers of training pass batches through it."""
     try:
         size = shutil.disk_usage("/dev/shm")
     except OSError:
@@ -113,9 +113,9 @@ def shared_memory() -> str:
 
 
 def scan_rows(device: str, tried: bool = True) -> Iterator[tuple[str, bool]]:
-    """The lines on each scan backend on a device: whether it can run, and if not, why.
+    """Yield a line for each scan backend on a device, and whether all is well: can it run, and if not, why.
 
-    tried: run it too, and compare it with the loop in float64.
+    tried: whether to run it too, and compare it with the loop in float64.
     """
 
     from ..ssm import BACKENDS, SSD_BACKENDS
@@ -144,11 +144,11 @@ def scan_rows(device: str, tried: bool = True) -> Iterator[tuple[str, bool]]:
         yield f"  {device} short convolution by causal_conv1d {status}", True
 
 
-LENGTHS = (157, 0, 100)  # of the sequences that backends are tried on
+LENGTHS = (157, 0, 100)  # steps of the sequences that backends are tried on
 
 
 def scan_inputs() -> list[torch.Tensor]:
-    """u, delta, A, B and C of a selective scan with 24 channels and 8 states, float32 on the CPU."""
+    """Make u, delta, A, B and C of a selective scan with 24 channels and 8 states, float32 on the CPU."""
     import torch
 
     generator = torch.Generator().manual_seed(0)
@@ -159,7 +159,7 @@ def scan_inputs() -> list[torch.Tensor]:
 
 
 def run_selective(backend: str, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
-    """y of the selective scan by a backend."""
+    """Run a backend on `scan_inputs()` as a selective scan; returns y, shaped as u."""
     from ..ssm import selective_scan
 
     u, delta, A, B, C = inputs
@@ -169,7 +169,7 @@ def run_selective(backend: str, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
 
 
 def run_ssd(backend: str, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
-    """y of the scan with one decay a head by a backend, two heads of 12 channels."""
+    """Run a backend on `scan_inputs()` as an SSD scan, one decay per head; returns y, (1, l, 2, 12)."""
     from ..ssm import ssd_scan
 
     u, delta, A, B, C = inputs

@@ -21,7 +21,7 @@ JOINED = ("gate", "region", "guidance")  # one value for each signal: those of o
 
 
 class Like:
-    """The sidecar of a clip. Raises: InputError for files that are none."""
+    """Read the sidecar of a clip. Raises: InputError for files that are no sidecar."""
 
     def __init__(self, path: str) -> None:
         self.path = check_readable(path, "sidecar")
@@ -34,7 +34,10 @@ class Like:
             ) from None
 
     def set_defaults(self, parser: ArgumentParser) -> None:
-        """Make its settings the options' defaults. Raises: InputError for settings without an option."""
+        """Make the sidecar's settings the options' defaults.
+
+        Raises: InputError for settings without an option.
+        """
         known = {action.dest for action in parser._actions}
         lost = sorted(name for name in self.settings if name not in known and name not in ANEW)
         if lost:
@@ -45,7 +48,11 @@ class Like:
         parser.set_defaults(values)
 
     def joined(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings, with the sidecar's gates, regions and guidance for signals that they do not name."""
+        """Return a copy of `settings`, completed from the sidecar for each signal.
+
+        For the options gate, region and guidance, which hold one NAME=VALUE for each signal, values in
+        `settings` win; the sidecar gives those of the signals that `settings` does not name.
+        """
         out = dict(settings)
         for option in JOINED:
             before, now = (
@@ -84,7 +91,7 @@ class Like:
 
 
 def like_of(argv: Sequence[str]) -> str | None:
-    """The file after `--like` on a command line that is not parsed yet."""
+    """Return the file after `--like` on a command line that is not parsed yet; None without it."""
     for word, following in zip(argv, [*argv[1:], ""], strict=True):
         if word == "--like" or word.startswith("--like="):
             return word.partition("=")[2] or following

@@ -1,4 +1,7 @@
-"""Parses the options of all commands: a wrong one gives one line, and all can stand in a config file."""
+"""Parses the options of all commands, from the command line or a config file.
+
+A wrong option gives an error message of one line.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +26,17 @@ TYPES = {
 
 
 def new_parser(command: str, description: str) -> ArgumentParser:
-    """A parser for a command's options, with `--config file.yaml`."""
+    """Make a parser for a command's options, with `--config file.yaml`."""
     parser = ArgumentParser(prog=f"actalker {command}", description=description, exit_on_error=False)
     parser.add_argument("--config", action=ActionConfigFile, help="YAML file with any of these options")
     return parser
 
 
 def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace | None:
-    """The options of a command line; None after `--help`. Raises: InputError, one line, for wrong ones."""
+    """Parse a command line; returns its options, or None after `--help`.
+
+    Raises: InputError with one line for wrong options.
+    """
     for word, following in zip(argv, [*argv[1:], ""], strict=False):
         if word == "--config" or word.startswith("--config="):
             _check_config(parser, word.partition("=")[2] or following)
@@ -48,7 +54,7 @@ def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace | None:
 def _check_config(parser: ArgumentParser, path: str) -> None:
     """Raise InputError for config files that the parser would misread.
 
-    They are no text or empty, or have words for a switch or a mapping for a list.
+    Such files are no text, are empty, give words for a switch, or give a mapping for a list.
     """
     if not os.path.isfile(path):
         return  # the parser says so
@@ -76,16 +82,16 @@ def _check_config(parser: ArgumentParser, path: str) -> None:
 
 
 def _words(value: object) -> list[str]:
-    """A value as the list of texts that was meant: `{audio: 0.5}` is `audio=0.5`."""
+    """Return a value as the list of texts that was meant: `audio=0.5` for `{audio: 0.5}`."""
     if isinstance(value, Mapping):
         return [f"{name}={part}" for name, part in value.items()]
     return [word for one in value for word in _words(one)] if isinstance(value, list) else [str(value)]
 
 
 def pairs(texts: Sequence[str] | None, option: str, example: str) -> dict[str, str]:
-    """Texts such as `["audio=2"]` as a mapping, `{"audio": "2"}`.
+    """Return texts such as `["audio=2"]` as a mapping, `{"audio": "2"}`.
 
-    option, example: for messages. Raises: InputError for another form, and for a name that comes twice.
+    option, example: for messages. Raises: InputError for another form, and for a repeated name.
     """
     out: dict[str, str] = {}
     for text in texts or []:
@@ -99,10 +105,12 @@ def pairs(texts: Sequence[str] | None, option: str, example: str) -> dict[str, s
 
 
 def explain(message: str, options: Iterable[str], dashes: bool = True) -> str:
-    """The parser's message as one line in the terms of the command line.
+    """Return a parser's error message as one line that names options as they are typed.
 
-    options: their names, of which the nearest is suggested.
-    dashes: whether options are written with dashes where the parser's keys have underscores.
+    Args:
+        message: what jsonargparse says.
+        options: names of all options; the nearest is suggested in place of an unknown one.
+        dashes: whether options are written with dashes where the parser's keys have underscores.
     """
     line = " ".join(str(message).split()).rstrip(".")
     if match := re.match(r"unrecognized arguments: (?P<word>\S+)", line):
@@ -129,6 +137,6 @@ def explain(message: str, options: Iterable[str], dashes: bool = True) -> str:
 
 
 def _nearest(option: str, options: Iterable[str]) -> str:
-    """A question that suggests the nearest option, or nothing."""
+    """Return a question that suggests the nearest of `options`; empty where none is near."""
     near = get_close_matches(option, list(options), n=1, cutoff=0.5)
     return f"; did you mean {near[0]}?" if near else ""

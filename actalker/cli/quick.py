@@ -1,4 +1,4 @@
-"""A quick start of the program: what a clip never uses is not imported."""
+"""Quick start of the program: modules that no clip uses are not imported."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ EMPTY = ("scipy.stats",)  # diffusers imports it and uses it in schedulers alone
 
 
 class Process:
-    """whole: whether this process is the program `actalker` and nothing else."""
+    """Hold a flag of this process.
+
+    whole: true where the process runs the program `actalker` only; false where other code imports the
+        package, or calls the command line as a function.
+    """
 
     whole = False
 
@@ -25,8 +29,8 @@ def import_quickly(module: str) -> None:
 
     diffusers imports LoRA adapters, text encoders and torch's compiler together with its networks. Here it
     does so as if they were not installed; afterwards they can be imported as usual. A process that compiles
-    should not call this: diffusers' blocks are then unknown to the compiler. In a process that does other
-    things too (`Process.whole`) it does nothing.
+    should not call this: diffusers' blocks are then unknown to the compiler. Unless `Process.whole` is
+    set, it does nothing.
     """
     if Process.whole and "diffusers" not in sys.modules:
         with _without_collecting(), _without_what_no_clip_uses():
@@ -35,7 +39,10 @@ def import_quickly(module: str) -> None:
 
 @contextmanager
 def _without_collecting() -> Iterator[None]:
-    """The collector rests, and later leaves alone what exists by then: modules stay to the end."""
+    """Pause garbage collection inside this context; afterwards exempt all objects that exist by then.
+
+    They are mostly modules, which stay to the end.
+    """
     gc.disable()
     try:
         yield
@@ -64,5 +71,5 @@ def _without_what_no_clip_uses() -> Iterator[None]:
 
 
 def _as_it_is(fn: Callable[..., object] | None = None, *_: object, **__: object) -> Callable[..., object]:
-    """`torch.compiler.disable` where nothing is compiled; it would import the compiler."""
+    """Return a function unchanged, in place of `torch.compiler.disable`, which would import the compiler."""
     return _as_it_is if fn is None else fn

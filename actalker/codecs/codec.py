@@ -40,15 +40,15 @@ class EvenInTime:
 
 @dataclass(frozen=True, eq=False)
 class Sitter:
-    """A portrait and how it is to be shown, for `Codec.bound`.
+    """Hold a portrait and how it is to be shown, for `Codec.bound`.
 
     image: (H, W, 3) uint8, upright.
     face: the face, in pixels of the image.
-    square: the part of the image that models see whose latents are pictures.
-    size: of those pictures, (height, width) or the side of a square, in pixels.
-    name: of the file, for messages.
-    view: the part that the frames show, a name in `VIEWS`; None leaves it to the codec.
-    limit: of the frames' longer side, in pixels; 0 is no limit, None the codec's own.
+    square: the part of the image that is cut out for codecs whose latents are pictures.
+    size: the size to which this part is resized, (height, width) or the side of a square, in pixels.
+    name: name of the file, for messages.
+    view: the part that the frames show, a name in `VIEWS`; None leaves the choice to the codec.
+    limit: the most pixels of the frames' longer side; 0 is no limit, None is the codec's own limit.
     """
 
     image: np.ndarray
@@ -61,54 +61,60 @@ class Sitter:
 
 
 class Bound(Protocol):
-    """A codec that is bound to the portrait of one clip."""
+    """Interface of a codec that is bound to the portrait of one clip."""
 
     @property
     def size(self) -> tuple[int, int]:
-        """Size (h, w) of the decoded frames."""
+        """Return the size (h, w) of the decoded frames."""
 
     @property
     def picture(self) -> np.ndarray:
-        """The part of the portrait that the frames show, (h, w, 3) uint8."""
+        """Return the part of the portrait that the frames show, (h, w, 3) uint8."""
 
     @property
     def masks(self) -> Mapping[str, Tensor]:
-        """Region -> mask (h, w) in [0, 1]: on the picture, or on the face's map where latents are motion."""
+        """Return region -> mask (h, w) in [0, 1] in the coordinates of the codec.
+
+        These are the coordinates of `picture`, or, where latents are motion, those of the face's map.
+        """
 
     @property
     def reference(self) -> Tensor | None:
-        """The network's reference of the portrait, (1, c, h, w); None for the picture's latent."""
+        """Return the latent of the portrait for the network, (1, c, h, w).
+
+        None means that it is the latent of `picture`, which the caller encodes.
+        """
 
     @property
     def facts(self) -> tuple[str, ...]:
-        """What was measured in the portrait and decides the result, one line each."""
+        """Return what was measured in the portrait and decides the result, one line for each fact."""
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Where the frames drawn so far fall short of the motion asked for, one line each."""
+        """Return where the frames drawn so far fall short of the motion asked for, one line for each note."""
 
     def place(self) -> str:
         """Return, in words, which part of the photograph the frames show."""
 
     def seen_part(self) -> tuple[float, float, float, float]:
-        """Return that part as x0, y0, x1, y1 in the photograph's pixels."""
+        """Return the part of the photograph that the frames show, x0, y0, x1, y1 in its pixels."""
 
     def sketch(self) -> tuple[str, np.ndarray]:
         """Return a title and a picture (h, w, 3) uint8 that shows how the portrait was understood."""
 
     def record(self) -> dict[str, object]:
-        """Return the part of the photograph and what else the sidecar says of the portrait."""
+        """Return what the sidecar says of the portrait, among it the part of the photograph that is shown."""
 
     def carried(self, mask: np.ndarray) -> Tensor:
-        """Return a mask (H, W) in [0, 1] over the photograph as a mask of the kind in `masks`."""
+        """Map a mask (H, W) in [0, 1] over the photograph to the coordinates of `masks`."""
 
     def shown(self, mask: Tensor) -> np.ndarray:
-        """Return a mask of the kind in `masks` as (h, w) in [0, 1] over `picture`, to be looked at."""
+        """Map a mask from the coordinates of `masks` to those of `picture`, (h, w) in [0, 1], for display."""
 
     def stream(
         self, latents: Tensor, chunk: int, still: Tensor | None = None, free: Tensor | None = None
     ) -> Iterator[Tensor]:
-        """Yield the frames of latents; arguments as of `Codec.stream`."""
+        """Yield the frames of latents (1, f, c, h, w); the arguments are those of `Codec.stream`."""
 
     def motion(self, latents: Tensor, start: int, fps: float) -> HeadMotion:
         """Return the absolute motion in latents (1, f, c, h, w).
@@ -122,14 +128,14 @@ class Bound(Protocol):
 
 
 class Codec(Protocol):
-    """From video to latents and back.
+    """Interface of codecs, which map video to latents and back.
 
     `PixelUnshuffle` and `TemporalAutoencoder` (SVD) have latents of pictures, which they decode alone;
     `FaceMotion` has latents of a head's motion, and draws frames of the portrait that it is bound to.
     """
 
     stride: tuple[int, int, int]
-    """The most video frames, and the rows and columns of pixels, that one latent position covers."""
+    """Video frames (at most), rows of pixels and columns of pixels that one latent position covers."""
 
     def latents_of(self, frames: int) -> int:
         """Return the number of latent frames of a video of so many frames."""
@@ -150,9 +156,9 @@ class Codec(Protocol):
         """Return about how many bytes it takes to decode frames, for the memory plan.
 
         Args:
-            frames: decoded at once.
-            size: of a frame, (height, width) or a side.
-            width: bytes of a number.
+            frames: number of frames decoded at once.
+            size: size of a frame, (height, width) or the side of a square, in pixels.
+            width: bytes per number.
         """
 
     def encode(self, video: Tensor) -> Tensor:

@@ -67,11 +67,12 @@ def select(region: Tensor, scanning: Scanning | None = None, opened: Tensor | No
 
 @dataclass(frozen=True)
 class ScanOrder:
-    """A branch's sequences for both directions, as the table row that each step reads.
+    """Hold the order in which a branch scans its tokens, in both directions.
 
-    order: (2, l) row numbers, forward then backward; sequences stand one behind the other. The table's
-        rows are the selected tokens (k), the condition tokens (b·f·n) and the identity tokens (s·m,
-        a copy for each sequence).
+    The tokens are the rows of a table: first the k selected tokens, then the b·f·n condition tokens, then the
+    s·m identity tokens (a copy for each sequence).
+
+    order: (2, l) the table row that each step reads, forward and backward; sequences follow one another.
     lengths: (s,) steps of each sequence; 0 where it selects no token, unless the order is causal.
     """
 
@@ -82,9 +83,9 @@ class ScanOrder:
 def scan_order(counts: Tensor, n: int, m: int, layout: str, scope: str, causal: bool = False) -> ScanOrder:
     """Order the steps of a branch's sequences, Concat(z_in, e) of ACTalker's eq. 6.
 
-    A scan forgets: with all conditions at the end of a 64 x 64 grid, other audio tokens change its first
-    row by 3e-7, relative, in the release's layer as initialised. The layouts differ in how near a condition
-    stands to the tokens that it is to change:
+    The layouts differ in how near a condition stands to the tokens that it is to change. This matters because
+    a state-space scan forgets distant steps: in the released layer at initialisation, with all conditions
+    after a 64 x 64 grid, other audio tokens change the output at the grid's first row by a relative 3e-7.
 
     `rows`: identity; then, for each row that has selected tokens, its frame's n condition tokens and the
         row's tokens. The backward order visits frames, rows and tokens in reverse, but conditions still stand
@@ -92,8 +93,6 @@ def scan_order(counts: Tensor, n: int, m: int, layout: str, scope: str, causal: 
     `interleaved`: the same with frames in place of rows.
     `ends`: identity, all conditions, the selected tokens, all conditions again.
     `end`: the selected tokens, identity, all conditions; the order of the paper and of the release.
-
-    The steps are listed by kind, each kind in reading order, and sorted by stretch, stably.
 
     Args:
         counts: (b, f, h) number of selected tokens in each row of each frame.
@@ -104,6 +103,7 @@ def scan_order(counts: Tensor, n: int, m: int, layout: str, scope: str, causal: 
         causal: whether a frame's steps must not depend on later frames, so that windows of a clip have the
             same steps as the whole clip. Identity then stands before every sequence, even one without tokens,
             and conditions only before stretches with tokens. For the layouts `rows` and `interleaved`.
+    Returns: the order, with l steps in all and the number of steps of each sequence.
     """
     b, f, h = counts.shape
     device = counts.device
@@ -118,7 +118,8 @@ def scan_order(counts: Tensor, n: int, m: int, layout: str, scope: str, causal: 
     if causal:
         has_identity = torch.ones_like(has_identity)
 
-    # for each step: its stretch, counted over all sequences, and its row in the table
+    # for each step: its stretch, counted over all sequences, and its row in the table; steps are listed by
+    # kind, each kind in reading order, and then sorted stably by stretch
     stretch = torch.arange(s * q, device=device).repeat_interleave(counts.flatten(), output_size=k)
     token = torch.stack([stretch, torch.arange(k, device=device)])
     at, j = has_conditions.flatten().nonzero(), torch.arange(n, device=device)

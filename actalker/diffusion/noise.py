@@ -1,7 +1,7 @@
 """Noise: the levels of training and sampling, how it is mixed with clean latents, and a clip's unit noise.
 
 Letters: b batch, f frames, c h w a latent's channels and size, x_0 clean latents, n unit noise, σ noise level
-in [0, ∞]: the standard deviation of the noise over the factor of the signal.
+in [0, ∞]: (standard deviation of the noise) / (factor of the signal).
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ RHO = 7.0  # ρ of Karras et al. 2022, eq. 5: the larger, the closer the low lev
 DISTILLED = 1000  # levels that consistency models are distilled at
 
 Path = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""σ -> the factors a of the signal and s of the noise, x = a x_0 + s n, each shaped as σ."""
+"""A path: σ -> (a, s), the factors of signal and noise in x = a x_0 + s n, each shaped as σ."""
 
 
 def exploding(sigma: Tensor) -> tuple[Tensor, Tensor]:
-    """The path x = x_0 + σ n, called variance exploding (Karras et al. 2022): factors 1 and σ."""
+    """Return the factors 1 and σ of the path x = x_0 + σ n, or variance exploding (Karras et al. 2022)."""
     return torch.ones_like(sigma), sigma
 
 
 def straight(sigma: Tensor) -> tuple[Tensor, Tensor]:
-    """The path x = (1 - t) x_0 + t n of flow matching, t = σ / (1 + σ) (Lipman et al. 2023).
+    """Return the factors 1 - t and t of flow matching, x = (1 - t) x_0 + t n (Lipman et al. 2023).
 
-    Returns the factors 1 - t and t, exact at both ends: clean latents at σ = 0, noise alone at σ = ∞.
+    Here t = σ / (1 + σ). The factors are exact at both ends: clean latents at σ = 0, noise alone at σ = ∞.
     """
     return 1 / (1 + sigma), 1 / (1 + 1 / sigma)
 
@@ -82,7 +82,10 @@ class NoiseConfig:
         one_of(self.spacing, get_args(Spacing), "spacing")
 
     def sigmas(self, steps: int, sampler: str = "euler") -> Tensor:
-        """Return the noise levels (steps + 1,) of a sampler, falling, with the one it ends at; float32."""
+        """Return the noise levels (steps + 1,) for a sampler, float32, falling to the level that it ends at.
+
+        sampler: a name in `SAMPLERS`.
+        """
         if self.spacing == "flow":
             return flow(steps, self.noise_shift)
         levels = distilled if sampler == "consistency" else karras
@@ -110,9 +113,10 @@ def distilled(steps: int, sigma_min: float, sigma_max: float) -> Tensor:
 
 
 def flow(steps: int, shift: float = 1.0) -> Tensor:
-    """Return noise levels (steps + 1,) from ∞ to 0 in even steps of t = σ / (1 + σ), times `shift`; float32.
+    """Return noise levels (steps + 1,) from ∞ to 0, float32: σ = shift t / (1 - t) for even t from 1 to 0.
 
-    This is t' = shift t / (1 + (shift - 1) t) of Esser et al. 2024, eq. 23.
+    So shift multiplies the noise levels. In terms of t = σ / (1 + σ) this is
+    t' = shift t / (1 + (shift - 1) t) of Esser et al. 2024, eq. 23.
     """
     t = torch.linspace(1, 0, steps + 1, dtype=torch.float64)
     return (shift * t / (1 - t)).float()

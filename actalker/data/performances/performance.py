@@ -16,17 +16,20 @@ from ..sample import Arrays, Gated
 
 @dataclass
 class Performance(Gated):
-    """A stretch of one performance, or a batch of them with a leading axis b.
+    """Hold a stretch of one performance, or a batch of stretches with a leading axis b.
 
-    Motion is in the numbers of `heads.face_map`, relative, (..., 62).
-    portrait: (62,) the portrait's expression. parts: (n, f, 62) the motion that each signal asks for, before
-    its gate and its region. shown: (n, f) in {0, 1}, whether the signal's input shows that motion: a driver's
-    face is not seen in every frame.
-    arrays: as `Gated`; `audio` has articulators (f, 9) or the audio encoder's features, `expression` numbers
-    (f, 62) as a tracker reads them, and their confidence (f,).
-    gates: (n, f) in [0, 1], a row for every signal of `signals`, (n, 32) uint8, their names.
-    micro: (3,) frames a second, head and expression motion (0: not known).
-    index: its number in its source, for messages.
+    Motion is (..., 62), the numbers of `heads.face_map`, relative to the portrait's.
+
+    portrait: (62,) the portrait's expression.
+    parts: (n, f, 62) the motion that each signal asks for, before its gate and its region.
+    shown: (n, f) in {0, 1}, whether the signal's input shows this motion; 0 where no driver's face is seen.
+    arrays: the signals' inputs, in the form that `Gated` describes: for `audio` the articulators (f, 9) or
+        the audio encoder's features; for `expression` the motion (f, 62) as a tracker reads it, and its
+        confidence (f,).
+    gates: (n, f) in [0, 1], a row for each signal.
+    micro: (3,) frames per second, head motion and expression motion; 0 where not known.
+    index: number of the performance in its source, for messages.
+    signals: (n, 32) uint8, the names of the signals in the order of the rows.
     """
 
     STILL: ClassVar[tuple[str, ...]] = (*Gated.STILL, "portrait")
@@ -42,7 +45,7 @@ class Performance(Gated):
     signals: Tensor
 
     def asked(self, regions: dict[str, Tensor]) -> Tensor:
-        """The motion of a batch under its gates, (b, f, 62): the sum over signals of gate, region and motion.
+        """Return the motion of a batch under its gates, (b, f, 62): Σ gate · region · part over the signals.
 
         regions: signal -> (b, 62) in [0, 1], how far the signal moves each number.
         """

@@ -1,4 +1,4 @@
-"""A model of tracking errors: from the motion of a driver's face to what `heads.track`, or a phone, measures.
+"""A model of tracking errors: it maps a driver's motion to what `heads.track`, or a phone, measures.
 
 The target of training is how the face moved; the model's input is this measurement. The constants are what
 `python benchmarks/reading.py PORTRAITS` prints: known motions are drawn on generated portraits, with a
@@ -115,9 +115,9 @@ def _keys(name: str) -> list[int]:
 
 
 def _mixing() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The mixing matrix (62, 62), the deviations of errors (62,), and those at rest (62,).
+    """Return the mixing matrix (62, 62), and the errors' deviations in motion and at rest, (62,) each.
 
-    Row k of the matrix: the numbers that are read where number k is 1.
+    Row k of the matrix holds what is read of all numbers where number k is 1 and the others are 0.
     """
     mix, error, rest = np.zeros((62, 62)), np.zeros(62), np.zeros(62)
     for name, (gain, moving, still) in READ.items():
@@ -137,7 +137,7 @@ def _mixing() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _filmed(drawn: np.ndarray, place: int) -> np.ndarray:
-    """Gains (place 0) or errors (place 1), (62,), of drawn heads, with the values of real films in FILMED."""
+    """Return gains (place 0) or errors (place 1), (62,), of drawn heads with those of `FILMED` put in."""
     out = drawn.copy()
     for name, values in FILMED.items():
         out[_keys(name)] = values[place]
@@ -153,11 +153,17 @@ _CLEAR_REST: np.ndarray = (1 - LESS * CLEARER) * _REST
 
 
 def as_read(numbers: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A motion (f, 62) as a tracker reads it, (f, 62) float32, and its confidence (f,), 0 without a face.
+    """Simulate the reading of a motion by a tracker.
 
-    The reading is weaker than the motion, numbers leak into one another, errors come and go slowly, lids are
-    read together, the face is lost for a while, and frames may lie between those of the video. Some readings
-    are those of a phone. eyeLook stays 0.
+    The reading is weaker than the motion, numbers leak into one another, errors come and go slowly, both lids
+    are read together, and the face may be lost for a while. In 25 % of calls the motion is sampled up to half
+    a frame earlier, as if the video's frames lay between those of the motion. In 15 % the reading has the
+    errors of a phone's face capture instead of those of `heads.track`. The numbers eyeLook stay 0.
+
+    Args:
+        numbers: (f, 62) the motion.
+        rng: source of all random choices.
+    Returns: the reading (f, 62) float32, and its confidence (f,) in [0, 1], 0 where the face is lost.
     """
     true = np.array(numbers, np.float64)
     opening = gap_of(true) - CLOSE * true[:, SHUT]
@@ -173,14 +179,14 @@ def as_read(numbers: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, 
 
 
 def _shifted(share: float, true: np.ndarray, opening: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The motion and the lips' opening at times that lie `share` of a frame earlier."""
+    """Return the motion and the lips' opening at times that lie `share` of a frame earlier."""
     both = np.concatenate([true, opening[:, None]], 1)
     both[1:] = (1 - share) * both[1:] + share * both[:-1]
     return both[:, :-1], both[:, -1]
 
 
 def _taken(true: np.ndarray, opening: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """The reading of a phone: numbers (f, 62) except mouthClose, and the lips' opening (f,) in cm."""
+    """Return a phone's reading: motion (f, 62), all but mouthClose, and the lips' opening (f,) in cm."""
     gain = np.exp(rng.normal(0, TAKE_VARIES, true.shape[1]))
     gain[COUNT:] = 1
     read = true * gain + _errors(true, np.where(np.arange(62) < COUNT, TAKE_ERROR, TAKE_ANGLE), rng)
@@ -195,7 +201,7 @@ def _taken(true: np.ndarray, opening: np.ndarray, rng: np.random.Generator) -> t
 def _tracked(
     true: np.ndarray, opening: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The reading of a video: numbers (f, 62) except mouthClose, and the lips' opening (f,) in cm."""
+    """Return a video's reading: motion (f, 62), all but mouthClose, and the lips' opening (f,) in cm."""
     seen = true.copy()
     seen[:, SHUT] = opening
     clear = rng.random()
@@ -221,7 +227,7 @@ def _tracked(
 
 
 def _lids(read: np.ndarray, errors: np.ndarray) -> np.ndarray:
-    """The lids (f, 2) as tracking reads them: alike except for winks, with errors where they are open."""
+    """Return the lids (f, 2) as tracked: alike except for winks, with errors where they are open."""
     lids = read[:, _BLINKS]
     mean = lids.mean(1, keepdims=True)
     wink = smoothstep(np.abs(lids[:, 0] - lids[:, 1]), *WINK)[:, None]
@@ -231,14 +237,14 @@ def _lids(read: np.ndarray, errors: np.ndarray) -> np.ndarray:
 
 
 def _lips(opening: np.ndarray, error: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The lips' opening (f,) as tracking reads it, cm: lips that are hardly parted are read as shut."""
+    """Return the lips' opening (f,) in cm as tracked: lips that are hardly parted are read as shut."""
     read = opening * np.exp(rng.normal(0, LIPS_VARY)) + error
     parted = smoothstep(read, *HARDLY)
     return np.where(opening >= 0, parted * read, read)
 
 
 def _errors(true: np.ndarray, size: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Errors (f, 62) of standard deviation `size` that last for some frames, those of the rest included."""
+    """Draw errors (f, 62) of standard deviation `size`, (f, 62), which are correlated over some frames."""
     white = rng.normal(size=(len(true) + 1, 62))
     for columns, stays in ((_QUICK, STAYS), (_PLACES, PLACE_STAYS)):
         part = white[:, columns]
@@ -248,7 +254,7 @@ def _errors(true: np.ndarray, size: np.ndarray, rng: np.random.Generator) -> np.
 
 
 def _confidence(frames: int, rng: np.random.Generator) -> np.ndarray:
-    """A random confidence (f,): 1 in most clips, lower in some, 0 where the face is lost."""
+    """Draw a confidence (f,): 1 in most clips, lower in some, 0 where the face is lost."""
     sure: np.ndarray = np.full(frames, 1.0 if rng.random() < 0.6 else rng.uniform(LEAST_SURE, 1))
     if rng.random() < LOST:
         for _ in range(rng.integers(1, LOSSES + 1)):
@@ -260,7 +266,7 @@ def _confidence(frames: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _without(read: np.ndarray, sure: np.ndarray) -> np.ndarray:
-    """The reading with frames without a face interpolated between those around them."""
+    """Return the reading with frames without a face (sure 0) interpolated from the frames around them."""
     there = np.flatnonzero(sure > 0)
     if len(there) == len(sure):
         return read

@@ -1,7 +1,8 @@
-"""Where clips are prepared: in one process, several, or a Ray cluster; the stages and bytes are the same.
+"""The engines that prepare clips: one process, several, or a Ray cluster; all give the same bytes.
 
-Every worker has one clip at a time, and clips wait in the source, so memory does not grow with their number.
-Stages of the pool `gpu` have workers of their own; the others wait while too many clips are ready for them.
+Each worker prepares one clip at a time and takes the next from the source when it is done, so memory does not
+grow with the number of clips. Stages of the pool `gpu` run in workers of their own. The workers of the other
+pool pause while more than 4 clips per worker of `gpu` wait for these.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from .entries import Entry
 from .stages import Outcome
 from .worker import Setup, Worker
 
-AHEAD = 4  # clips ready for each worker of the pool `gpu` before the others wait
-TRIES = 3  # of a clip whose Ray node is lost
+AHEAD = 4  # clips that wait for each worker of the pool `gpu` before the other workers pause
+TRIES = 3  # attempts at a clip whose Ray node is lost
 
 
 class Hand(Protocol):
-    """A worker of this machine, or one of a cluster. entry: the clip that it works on, or None."""
+    """Interface of a worker, on this machine or in a cluster. entry: the clip that it works on, or None."""
 
     entry: Entry | None
 
@@ -34,7 +35,7 @@ class Hand(Protocol):
         """Start to work on a clip."""
 
     def take(self) -> Outcome | None:
-        """The clip's outcome, or None while it is worked on. Raises: DiskFull."""
+        """Return the outcome of the clip, or None while it is worked on. Raises: DiskFull."""
 
     def stop(self) -> None:
         """End the worker, at once."""
@@ -44,10 +45,10 @@ H = TypeVar("H", bound=Hand)
 
 
 class Crew(Protocol[H]):
-    """The workers of one machine or cluster."""
+    """Interface of the workers of one machine or cluster."""
 
     def hand(self, setup: Setup, pool: str, cores: Set[int]) -> H:
-        """A new worker for the stages of a pool. cores: those of this machine that it may use; empty: all."""
+        """Start a worker for the stages of a pool. cores: CPU cores that it may use; empty for all."""
 
     def wait(self, busy: Sequence[H]) -> None:
         """Wait until one of the busy workers may have something to take, at most a second."""

@@ -1,4 +1,4 @@
-"""The clips that a source lists: one entry each, in the same form whatever the source's layout is."""
+"""The clips that a source lists, one entry for each, in one form for sources of every layout."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 
 @dataclass(frozen=True)
 class Emotion:
-    """An emotion's label for the whole clip, or for a part of it (seconds from the clip's start)."""
+    """Hold an emotion's label. start, stop: seconds from the clip's start; None for the whole clip."""
 
     name: str
     start: Fraction | None = None
@@ -24,14 +24,21 @@ class Emotion:
 
 @dataclass(frozen=True)
 class Entry:
-    """One clip of a source, or one file in it that is no clip.
+    """Hold one clip of a source, or one file of it that is no clip.
 
-    clip: its name in the source. video: the file that holds it. span: the part of the video; None is all of
-    it. box: left, top, right, bottom. box_height: None where the box is in shares of the picture; else the
-    height of the picture in whose pixels it is (0: the file's own height).
-    caption: a .txt or .json file beside the video. person: the id of the raw video (person_by `video`), or
-    the first clip with the same face (`face`).
-    problem: why it is not prepared; then status is what its row says.
+    clip: the clip's name in the source.
+    video: the file that holds the clip.
+    span: the part of the video; None for all of it.
+    box: the part of the picture: left, top, right, bottom.
+    box_height: unit of the box. None: shares of the picture. Else pixels of a picture of this height; 0
+        stands for the height of the video itself.
+    caption: a .txt or .json file beside the video.
+    texts, appearance, actions: descriptions of the clip that the source gives.
+    emotions: labels that the source gives.
+    person: who is seen: the id of the raw video, or the first clip with the same face.
+    person_by: by which of these people are told apart, `video` or `face`.
+    problem: the reason why the clip is not prepared; None for a clip to prepare.
+    status: what the row of the manifest says in case of a problem: `failed` or `rejected`.
     """
 
     clip: str
@@ -51,21 +58,21 @@ class Entry:
 
     @property
     def key(self) -> str:
-        """The clip's unique name in folders and shards: letters, digits, - and _, with a hash at its end."""
+        """Return the clip's unique name in folders and shards: letters, digits, - and _, then a hash."""
         readable = _UNSAFE.sub("_", self.clip)[-48:].strip("_-") or "clip"
         return f"{readable}-{hashlib.sha256(self.clip.encode(errors='surrogatepass')).hexdigest()[:12]}"
 
 
 def failed(clip: str, problem: str) -> Entry:
-    """The entry of a clip that cannot be prepared. problem: the reason."""
+    """Make the entry of a clip that cannot be prepared. problem: the reason."""
     return Entry(clip, problem=" ".join(problem.split())[:300])
 
 
 def left_out(clip: str, problem: str) -> Entry:
-    """The entry of a file that is no clip. problem: the reason."""
+    """Make the entry of a file that is no clip. problem: the reason."""
     return Entry(clip, problem=problem, status="rejected")
 
 
 def as_text(name: str) -> str:
-    """A file's name as valid Unicode: bytes that are no text become escapes."""
+    """Return a file's name as valid Unicode, in which bytes that are no text become escapes."""
     return name.encode("utf-8", "backslashreplace").decode()

@@ -20,11 +20,16 @@ from .stages import Values, Work
 
 
 def measure_track(work: Work, config: tuple[TrackConfig, FinderConfig]) -> Values:
-    """Where and how well a clip shows a face.
+    """Measure where and how well a clip shows a face, in frames sampled at `TrackConfig.fps`.
 
-    Of the frames that are sampled (`looked`): the shares with a face and with several (`face_share`,
-    `others_share`), its median height in pixels, 95 % of its yaw in degrees, and the `square` (x, y, side)
-    that holds it in all of them. `turns`: quarter turns of a picture that lies on its side.
+    Returns a dictionary:
+        looked: number of sampled frames.
+        face_share: share of these frames with a face; with 0 the other values below are left out.
+        others_share: share of frames with several faces.
+        face_height: median height of the face, in pixels.
+        square: (x, y, side) of the square around the face for the whole clip (`face_square`).
+        turns: quarter turns of a picture that lies on its side; left out for an upright one.
+        yaw: 95th percentile of |yaw| in degrees, where the finder gives poses.
     """
     settings, look = config
     track = follow(clip_frames(work, Fraction(settings.fps)), look)
@@ -50,14 +55,14 @@ def measure_track(work: Work, config: tuple[TrackConfig, FinderConfig]) -> Value
 
 
 def follow(frames: Iterable[np.ndarray], look: FinderConfig) -> Track:
-    """The track of the face through frames (h, w, 3), by the chosen finder."""
+    """Track the face through frames (h, w, 3) uint8 with the chosen finder."""
     return track_face(frames, look.finder, None if look.model is None else Path(look.model))
 
 
 def face_square(track: Track, size: tuple[int, int], margin: float) -> Crop:
-    """The square around a face: the median canonical crop times `margin`, larger where the face moves far.
+    """Return the square around a face: the median canonical crop times `margin`, or larger for a moving face.
 
-    It lies inside the picture of `size` (h, w) as far as the picture is large enough.
+    The square lies inside the picture of `size` (h, w) as far as the picture is large enough.
     """
     h, w = size
     canonical, boxes = track.crop(), track.boxes()
@@ -71,7 +76,10 @@ def face_square(track: Track, size: tuple[int, int], margin: float) -> Crop:
 
 
 def judge_track(values: Values, limits: TrackLimits) -> str | None:
-    """The reason to reject a clip whose face is missing, hidden, small, turned away or not alone, or None."""
+    """Return the reason to reject a clip, or None.
+
+    Rejected are clips whose face is missing, hidden, small, turned away or not the only one.
+    """
     if values["face_share"] == 0:
         return f"shows no face in {values['looked']} frames"
     if values["face_share"] < limits.face_share:

@@ -29,11 +29,18 @@ FEATURES, LATENTS, PIXELS = "features.npz", "latents.npy", "pixels.npy"
 def measure_features(work: Work, config: FinderConfig) -> Values:
     """Write features.npz: the face in every frame, in the clip's pixels.
 
-    boxes: (f, 4) float32. landmarks: (f, p, 2) float32 and poses: (f, 3) float32, yaw, pitch and roll in
-    degrees, where the finder gives them. mouth, face: (s, s) uint8, regions over the whole clip. crop: (3,)
-    x, y and side of the square that the expression encoder sees.
-    Returns `found`, the share of frames with a face, and with landmarks their scheme, motion buckets and
-    variance, and the range of the pose in degrees.
+    boxes: (f, 4) float32.
+    landmarks: (f, p, 2) float32, where the finder gives them.
+    poses: (f, 3) float32, yaw, pitch and roll in degrees, where the finder gives them.
+    mouth, face: (s, s) uint8, regions over the whole clip.
+    crop: (3,) x, y and side of the square that the expression encoder sees.
+
+    Returns a dictionary:
+        found: share of frames with a face; with 0 nothing is written, and the values below are left out.
+        scheme: of the landmarks; this and the next three only if the finder gives landmarks.
+        head_motion, expression_motion: buckets, 0 to 128 (`signals.motion.motion_buckets`).
+        expression_variance: of the landmarks (`signals.motion.expression_variance`).
+        pose_range: (largest - smallest) yaw, pitch and roll in degrees, if the finder gives poses.
     """
     import torch
 
@@ -71,12 +78,12 @@ def measure_features(work: Work, config: FinderConfig) -> Values:
 
 
 def judge_features(values: Values) -> str | None:
-    """The reason to reject a clip in whose square no face is found, or None."""
+    """Return the reason to reject a clip in whose square no face is found, or None."""
     return "no face was found in its square" if values["found"] == 0 else None
 
 
 def measure_latents(work: Work, config: LatentsConfig) -> Values:
-    """Write latents.npy, (f, c, h, w) float16: the clip encoded by a model's codec."""
+    """Encode the clip by a model's codec and write latents.npy, (f, c, h, w) float16; returns their shape."""
     import torch
 
     codec = _codec(config.model, config.device)
@@ -95,7 +102,7 @@ def measure_latents(work: Work, config: LatentsConfig) -> Values:
 
 
 def measure_pixels(work: Work, config: PixelsConfig) -> Values:
-    """Write pixels.npy, (f, size, size, 3) uint8: the clip decoded, so that training need not decode it."""
+    """Decode the clip and write pixels.npy, (f, size, size, 3) uint8, for training; returns their shape."""
     square = (config.size, config.size)
     frames = read_frames(work.before["render"].file(CLIP))
     small = [np.asarray(Image.fromarray(frame).resize(square, Image.Resampling.BILINEAR)) for frame in frames]

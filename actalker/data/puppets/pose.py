@@ -17,12 +17,12 @@ from .anatomy import FACE_Y, MOUTH_Y, NOSE_Y, Anatomy
 from .motion import CHIN_DROP, HEAD_SHIFT, INDEX, JAW_OPENING, ROLL_DEGREES
 
 NECK = (0.5, 0.82)  # the head rolls about it
-TURN = (0.058, 0.046)  # slide of the nose's tip at yaw = 1 and pitch = 1
+TURN = (0.058, 0.046)  # parallax shift of the nose's tip at yaw = 1 and pitch = 1
 PARTED = 0.004  # an opening above which lips show what is between them
 
 
 class Pose:
-    """The maps between frame and head for every frame of a motion.
+    """Map points between the frame and the head, for each frame of a motion.
 
     channels: (f, P) absolute, with the portrait's rest state added.
     """
@@ -52,7 +52,7 @@ class Pose:
         self.backward = torch.linalg.inv(place @ moved).float()
 
     def depth(self, u: Tensor, v: Tensor) -> Tensor:
-        """How far the head's point at (u, v) is in front of its outline, 0 to about 1: a dome with a nose."""
+        """Return how far the point (u, v) is in front of the head's outline, 0 to about 1."""
         a = self.anatomy
         x2 = (u - 0.5).square_()
         dome = (1 - x2 * (1 / a.face_width**2) - ((v - FACE_Y) * (1 / 0.43)).square_()).clamp_(min=0)
@@ -60,9 +60,10 @@ class Pose:
         return dome.mul_(0.72).add_(nose, alpha=0.35)
 
     def to_head(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The head coordinates at frame coordinates x (w,), y (h,), each (f, h, w).
+        """Map frame coordinates x (w,), y (h,) to head coordinates.
 
-        Returns u and v on the head's surface, and those before the slide, for what is at its outline.
+        Returns u, v on the head's surface, and u0, v0 without the parallax of yaw and pitch, which parts at
+        the head's outline need; each is (f, h, w).
         """
         m = self.backward
         u0 = m[:, 0, 0, None, None] * x[None, None] + (m[:, 0, 1, None] * y + m[:, 0, 2, None])[..., None]
@@ -73,18 +74,18 @@ class Pose:
         return u, v, u0, v0
 
     def jaw_share(self, u: Tensor, v: Tensor) -> Tensor:
-        """How much of the chin's drop the skin at (u, v) follows: 0 above the mouth, 1 at the chin."""
+        """Return the share of the chin's drop at skin (u, v): 0 above the mouth, 1 at the chin."""
         t = ((v - (MOUTH_Y - 0.07)) * (1 / 0.2)).clamp_(0, 1)
         side = (1 - ((u - 0.5) * (1 / 0.42)).square_()).clamp_(min=0)
         return t.square().mul_(3 - 2 * t).mul_(side)
 
     def on_skin(self, u: Tensor, v: Tensor) -> Tensor:
-        """The heights on the skin's texture of head points (f, h, w), without the drop of the jaw."""
+        """Return v (f, h, w) in the skin's texture of head points (f, h, w), with the jaw's drop undone."""
         drop = (CHIN_DROP * self.channel["jaw"])[:, None, None]
         return v - drop * self.jaw_share(u, v)
 
     def to_frame(self, points: Tensor) -> Tensor:
-        """The places in the frame, a unit square, of head points; both (f, k, 2). The jaw has no effect."""
+        """Map head points (f, k, 2) to the frame, a unit square, (f, k, 2). The jaw has no effect."""
         u, v = points[..., 0], points[..., 1]
         u0, v0 = u, v
         for _ in range(12):  # the slide's slope stays below 0.6: an error of 1e-3 is left at most
@@ -99,7 +100,7 @@ class Pose:
 def _similarity(
     scale: float, angle: float, centre: tuple[float, float], shift: tuple[float, float]
 ) -> Tensor:
-    """The matrix (3, 3) float64 that scales and rotates about `centre`, then shifts. angle: radians."""
+    """Return the matrix (3, 3) float64 that scales and turns about `centre`, then shifts. angle: radians."""
     cos, sin = scale * math.cos(angle), scale * math.sin(angle)
     m = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
     m[:2, 2] = np.asarray(centre) + shift - m[:2, :2] @ np.asarray(centre)

@@ -30,10 +30,13 @@ MAKE = "make it by `actalker speech --out FOLDER`"
 
 @dataclass(frozen=True, eq=False)
 class Utterance:
-    """One sentence of one voice.
+    """Hold one sentence of one voice.
 
-    sound: (n,) int16, 16 kHz, one channel (a view of a file on disk). phones: in order, with times in seconds
-    from the beginning, `_` for pauses. held_out: whether the voice is never trained on.
+    sound: (n,) int16, 16 kHz, one channel (a view of a file on disk).
+    phones: in order, with times in seconds from the beginning; `_` stands for pauses.
+    engine, voice, language: names.
+    text: what is said.
+    held_out: whether the voice is never trained on.
     """
 
     sound: np.ndarray
@@ -46,7 +49,7 @@ class Utterance:
 
 
 class VoiceIndex(TypedDict):
-    """What `cache.json` says of the voices of one group, with seconds of their speech."""
+    """Describe the voices of one group in `cache.json`. seconds: length of their speech."""
 
     group: str
     language: str
@@ -56,9 +59,13 @@ class VoiceIndex(TypedDict):
 
 
 class PartIndex(TypedDict):
-    """What `cache.json` says of the training or the held-out (`held`) voices of an engine.
+    """Describe the training or the held-out (`held`) voices of one engine in `cache.json`.
 
-    groups: all that the engine had then, also those that say nothing.
+    version: of the engine.
+    groups: names of all groups of voices that the engine had when the cache was made, even those without
+        speech in it.
+    utterances, seconds: number and length of the sentences.
+    voices: the groups that have speech.
     """
 
     engine: str
@@ -71,7 +78,7 @@ class PartIndex(TypedDict):
 
 
 class CacheIndex(TypedDict):
-    """The content of `cache.json`. made_by: versions of the packages."""
+    """Describe the content of `cache.json`. made_by: versions of the packages."""
 
     seed: int
     minutes: float
@@ -80,9 +87,10 @@ class CacheIndex(TypedDict):
 
 
 class Row(TypedDict):
-    """An utterance's line in a .jsonl file. phones: start, end and symbol of the engine's own.
+    """Describe the line of an utterance in a .jsonl file.
 
-    first, samples: where its sound lies in the .npy file.
+    phones: (start, end, symbol) of each, by the engine's own times and symbols.
+    first, samples: index of the first sample in the .npy file, and number of samples.
     """
 
     engine: str
@@ -120,7 +128,7 @@ class SpeechCache(Sequence[Utterance]):
 
     @property
     def seconds(self) -> float:
-        """The length of all its sound."""
+        """Return the length of all sound in seconds."""
         return sum(int(row["samples"]) for _, row in self._rows) / RATE
 
     def __len__(self) -> int:
@@ -163,12 +171,12 @@ class SpeechCache(Sequence[Utterance]):
 
 
 def part_name(engine: str, held_out: bool) -> str:
-    """The name of the pair of files of an engine's training or held-out voices, without suffixes."""
+    """Return the name, without suffix, of the two files of an engine's training or held-out voices."""
     return f"{engine}.{'held' if held_out else 'train'}"
 
 
 def read_index(folder: Path) -> CacheIndex:
-    """The content of a folder's `cache.json`. Raises: InputError where there is none, or it is malformed."""
+    """Read a folder's `cache.json`. Raises: InputError where the file is missing or malformed."""
     path = folder / INDEX
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
@@ -190,7 +198,10 @@ def read_index(folder: Path) -> CacheIndex:
 
 
 def write_part(folder: Path, name: str, spoken: Iterable[tuple[np.ndarray, Row]]) -> None:
-    """Write the pair of files of sounds (n,) int16 and their lines, which get the places of the sounds."""
+    """Write sounds to NAME.npy and their rows to NAME.jsonl.
+
+    spoken: (sound (n,) int16, row) of each utterance; `first` and `samples` of the rows are set here.
+    """
     lines, all_sound, first = [], [], 0
     for sound, row in spoken:
         lines.append(json.dumps({**row, "first": first, "samples": len(sound)}, ensure_ascii=False))
@@ -208,7 +219,7 @@ def write_index(folder: Path, index: CacheIndex) -> None:
 
 
 def _rows(path: Path, count: int) -> list[Row]:
-    """The lines of a .jsonl file. Raises: InputError unless there are `count` of them."""
+    """Read the lines of a .jsonl file. Raises: InputError unless there are `count` lines."""
     try:
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Crops of speech with what the mouth does in them, functions of (seed, place), from a cache of voices.
+"""Crops of speech with the mouth's motion in them, cut from a cache of voices by (seed, place).
 
 Letters: b batch, h hops of 10 ms, l outputs of the encoder (one for every STRIDE hops), m bands.
 """
@@ -37,11 +37,13 @@ LOUD = (-23.0, 7.0)  # dB full scale: mean and deviation of the level of recordi
 
 @dataclass
 class Spoken(Batch):
-    """A crop of speech, or a batch of them (tensors with a leading b).
+    """Hold a crop of speech, or a batch of crops (tensors with a leading b).
 
-    features: (h, m) as `signals.running` gives them, with the running means of one moment. articulators:
-    (l, 9) and phones: (l,) numbers of PHONES, at the times of the encoder's outputs. index: the number of the
-    sound in its source.
+    features: (h, m) log10 of power, normalised by `signals.running.levelled`. Level and band means are those
+        that the running means had at one moment of the sound, for all hops of the crop.
+    articulators: (l, 9) at the times of the encoder's outputs.
+    phones: (l,) indices into `PHONES`, at the same times.
+    index: number of the sound in its source.
     """
 
     features: Tensor
@@ -51,7 +53,7 @@ class Spoken(Batch):
 
     @property
     def length(self) -> int:
-        """The encoder's outputs in a crop, l."""
+        """Return the number of the encoder's outputs in a crop, l."""
         return self.phones.shape[-1]
 
 
@@ -83,10 +85,13 @@ class SpeechDataConfig:
 
 @dataclass(frozen=True, eq=False)
 class Heard:
-    """A sound as features, and what the mouth does in it.
+    """Hold the features of a sound, and the mouth's motion in it.
 
-    log: (h, m) log10 of power. level: (k,) and bands: (k, m), running means at every EVERYth hop.
-    articulators: (h, 9). phones: (h,) numbers of PHONES.
+    log: (h, m) log10 of power.
+    level: (k,) running mean of the level, log10 of power, at every 25th hop.
+    bands: (k, m) running means of `log` at the same hops.
+    articulators: (h, 9).
+    phones: (h,) indices into `PHONES`.
     """
 
     log: np.ndarray
@@ -120,7 +125,7 @@ class SpeechDataset(Dataset):
         return self.count
 
     def name(self, index: int) -> str:
-        """The name of a sound in messages."""
+        """Return the name of a sound, for messages."""
         return f"speech {self.config.seed}/{index}"
 
     def __getitem__(self, place: int) -> Spoken:
@@ -169,10 +174,10 @@ class SpeechDataset(Dataset):
     def _speech(
         self, seconds: float, lead: float, rng: np.random.Generator, faster: float
     ) -> tuple[np.ndarray, list[Phone]]:
-        """The sound (n,) float32 of one voice that says several utterances, and its phones.
+        """Return the sound (n,) float32 of one voice that says several utterances, and its phones.
 
-        lead: seconds before the first utterance; negative: the sound begins inside it. faster: how much the
-        voice is sped up, with pitch and formants.
+        lead: seconds before the first utterance; where negative, the sound begins inside it.
+        faster: factor on the voice's speed, pitch and formants.
         """
         sound, phones = np.zeros(round(seconds * HZ), np.float32), []
         first = int(rng.integers(len(self.cache)))
@@ -205,19 +210,23 @@ class SpeechDataset(Dataset):
 
 
 def speed(rng: np.random.Generator) -> float:
-    """A random factor within SPEEDS by which a voice is sped up."""
+    """Draw a factor from 0.82 to 1.22 on a voice's speed."""
     return float(np.exp(rng.uniform(*np.log(SPEEDS))))
 
 
 def loud(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A sound (n,) at a random level, by LOUD; silence stays silent."""
+    """Scale a sound (n,) to a level drawn from N(-23, 7²) dB full scale, at most -9; silence stays silent."""
     size = float(np.sqrt(np.mean(np.square(sound)))) if len(sound) else 0.0
     wanted = 10 ** (min(rng.normal(*LOUD), -9) / 20)
     return sound * (wanted / size) if size > 1e-6 else sound
 
 
 def hidden(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Features (h, m) with errors of their means, and at random some bands and some hops masked."""
+    """Disturb features (h, m) at random, for training.
+
+    A random offset and slope over the bands stand for errors of the means by which features are normalised.
+    At random, a range of bands and a range of hops are set to the mean of all features.
+    """
     h, m = features.shape
     features = features + 0.12 * rng.normal() + 0.12 * rng.normal() * np.linspace(-1, 1, m)
     if rng.random() < 0.5:
@@ -232,7 +241,7 @@ def hidden(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def at_hops(phones: Sequence[Phone], hops: int) -> np.ndarray:
-    """The number in PHONES of the phone at each hop, (h,) uint8; silence between phones."""
+    """Return the index into `PHONES` of the phone at each hop, (h,) uint8; silence between phones."""
     out = np.full(hops, SYMBOLS["_"], np.uint8)
     for p in phones:
         out[max(0, round(p.start * RATE)) : max(0, round(p.end * RATE))] = SYMBOLS[p.symbol]

@@ -1,4 +1,7 @@
-"""ONNX models that compute durations of phonemes but do not return them: opened with them as an output."""
+"""Phoneme durations from ONNX models that compute them but do not return them.
+
+The models are opened with the internal tensor of durations as an additional output.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from ..symbols import Raw
 
 
 def session(path: str | Path, node: str) -> Any:
-    """An onnxruntime session of one thread, whose last output is the value `node` of the graph."""
+    """Open an ONNX model in one thread; the last output of the session is the value `node` of the graph."""
     onnx, runtime = need("speech", "onnx"), need("speech", "onnxruntime")
     model = onnx.load(str(path))
     if not any(output.name == node for output in model.graph.output):
@@ -25,7 +28,10 @@ def session(path: str | Path, node: str) -> Any:
 
 
 def spread(letters: Sequence[str], durations: np.ndarray, seconds: float) -> list[Raw]:
-    """Letters with their times in a sound of `seconds`, one after the other, by their durations (n,)."""
+    """Return (start, end, letter) of consecutive letters; times are scaled so that all fill `seconds`.
+
+    durations: (n,) relative lengths of the letters.
+    """
     lengths = np.asarray(durations, np.float64).ravel()
     edges = np.concatenate([[0.0], np.cumsum(lengths)]) * seconds / lengths.sum()
     return [(float(a), float(b), c) for a, b, c in zip(edges[:-1], edges[1:], letters, strict=True)]

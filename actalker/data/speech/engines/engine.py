@@ -21,11 +21,15 @@ PIP = "pip install 'actalker[speech]'"
 
 @dataclass(frozen=True)
 class Voice:
-    """One voice of an engine.
+    """Describe one voice of an engine.
 
-    language: a key of `sentences.SYLLABLES`, or `en`. alphabet: of its symbols, a key of `symbols.ALPHABETS`.
-    held_out: whether it is never trained on. group: of alike voices, by which tables count. share: how often
-    it is drawn, relative to the others.
+    name: the engine's name of the voice.
+    language: a key of `sentences.SYLLABLES`, or `en`.
+    licence: of the voice.
+    alphabet: the alphabet of its symbols, a key of `symbols.ALPHABETS`.
+    held_out: whether the voice is never trained on.
+    group: name of a group of alike voices, which tables count as one.
+    share: how often the voice is drawn, relative to the others.
     """
 
     name: str
@@ -39,7 +43,7 @@ class Voice:
 
 @dataclass(frozen=True)
 class Line:
-    """A text to say, and how: `pace` and `pitch` relative to the voice's own, `seed` for its noise."""
+    """Hold a text to say. pace, pitch: factors on the voice's own. seed: for the voice's random numbers."""
 
     text: str
     pace: float = 1.0
@@ -49,7 +53,7 @@ class Line:
 
 @dataclass(frozen=True, eq=False)
 class Said:
-    """Speech of an engine.
+    """Hold the speech that an engine made of a line.
 
     sound: (n,) float32 at 16 kHz. raw: the engine's symbols with its own times, not corrected.
     """
@@ -69,16 +73,16 @@ class Engine(ABC):
 
     @classmethod
     def missing(cls) -> str | None:
-        """The command that installs the engine or its missing voices; None where nothing is missing."""
+        """Return the command that installs the engine or its missing voices; None if nothing is missing."""
         return None if all(map(importlib.util.find_spec, cls.modules)) else PIP
 
     @abstractmethod
     def voices(self) -> list[Voice]:
-        """The installed voices; none where the engine is not installed."""
+        """Return the installed voices; an empty list where the engine is not installed."""
 
     @abstractmethod
     def version(self) -> str:
-        """The name and version of the engine's package."""
+        """Return the name and version of the engine's package."""
 
     @abstractmethod
     def say(self, voice: Voice, lines: Sequence[Line]) -> Iterator[Said]:
@@ -88,20 +92,20 @@ class Engine(ABC):
         """Prepare files that several processes share, once, before they start."""
 
     def fresh(self) -> None:  # noqa: B027 (most have nothing to forget)
-        """Forget what was said before, so that what comes does not depend on it."""
+        """Reset the engine's state, so that later speech does not depend on earlier calls."""
 
     def draw(self, voices: Sequence[Voice], rng: Random, turn: int) -> Voice:
-        """The next voice, drawn by its share. turn: number of the stretch of speech."""
+        """Draw the next voice by the voices' shares. turn: number of the stretch of speech."""
         return rng.choices(voices, [voice.share for voice in voices])[0]
 
 
 def packaged(name: str) -> str:
-    """The version of an installed package."""
+    """Return the version of an installed package."""
     return metadata.version(name)
 
 
 def at_rate(sound: np.ndarray, rate: float) -> np.ndarray:
-    """A sound (n,) of any rate as float32 at 16 kHz, made quieter where it exceeds [-1, 1]."""
+    """Resample a sound (n,) to float32 at 16 kHz, made quieter where it exceeds [-1, 1]."""
     sound = np.asarray(sound, np.float32)
     if rate != RATE:
         sound = soxr.resample(sound, rate, RATE)
