@@ -214,13 +214,11 @@ def fill(
         dtype: of floating-point weights; None: they keep theirs.
     Raises: InputError if a tensor of the module has no value even then.
     """
-    expected = module.state_dict()
-    copies = {
-        name: value.to(
-            (dtype or value.dtype) if value.is_floating_point() else expected[name].dtype, copy=True
-        )
-        for name, value in weights.items()
-    }
+    dtypes = {name: value.dtype for name, value in module.state_dict().items()}
+    copies = {}
+    for name, value in weights.items():
+        kind = (dtype or value.dtype) if value.is_floating_point() else dtypes.get(name, value.dtype)
+        copies[name] = value.to(kind, copy=True)
     module.load_state_dict(copies, assign=True)
     left = [name for name, value in tensors_of(module) if value.is_meta]
     if left:

@@ -131,7 +131,7 @@ class FID:
         for k, frames in enumerate((generated.frames, reference.frames)):
             self.counts[k] += len(frames)
             for block in torch.from_numpy(frames).permute(0, 3, 1, 2).split(BATCH):
-                self.metric.update(block, reference=bool(k))
+                self.metric.update(block, real=bool(k))
 
     def value(self) -> float:
         """Return the distance. Raises: Unmeasurable for fewer than two frames."""

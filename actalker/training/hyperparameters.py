@@ -18,7 +18,9 @@ def plain(settings: Mapping[str, object]) -> dict[str, object]:
 
 
 def _plain(value: object) -> object:
-    if is_dataclass(value) and not isinstance(value, type):
+    if isinstance(value, ModelConfig):
+        value = value.as_dict()
+    elif is_dataclass(value) and not isinstance(value, type):
         value = asdict(value)
     if isinstance(value, Mapping):
         return {name: _plain(part) for name, part in value.items()}

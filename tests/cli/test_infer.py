@@ -426,9 +426,9 @@ def test_options_of_heads_are_refused_by_models_of_pictures(infer, made, capsys)
     base = ["infer", "--model", made / "model", "--portrait", made / "face.png", "--text", "smiles"]
     base += ["--duration", "0.1", "--out", infer.out]
     for options, words in (
-        (["--view", "photo"], "view photo: this model draws a square of 64 pixels; leave --view out"),
-        (["--size", "512"], "size 512: this model draws 64 pixels; leave --size out"),
-        (["--size", "own"], "size own: this model draws 64 pixels; leave --size out"),
+        (["--view", "photo"], "view photo: this model draws the face alone, 64x64 pixels; leave --view out"),
+        (["--size", "512"], "size 512: this model draws 64x64 pixels; leave --size out"),
+        (["--size", "own"], "size own: this model draws 64x64 pixels; leave --size out"),
         (["--size", "big"], "size big: give 64 to 8192 pixels for the longer side, or own"),
         (["--view", "faec"], "view 'faec' is unknown; did you mean 'face'?"),
         (["--motion-out", infer.folder / "a.csv"], "makes pictures and knows no motion"),

@@ -190,7 +190,9 @@ def test_what_is_done_to_a_pair_is_said():
         "generated 1280 x 720, its middle 720 columns, compared at 512 x 512"
     )
     one = fit((480, 854), (1080, 1920))  # nearly one aspect: less than a column is left out
-    assert one.real == (0, 0, 1920, 1080) and one.made == pytest.approx((0.333, 0, 853.667, 480), abs=1e-3)
+    assert one.reference == (0, 0, 1920, 1080) and one.generated == pytest.approx(
+        (0.333, 0, 853.667, 480), abs=1e-3
+    )
     assert fit((2, 900), (900, 2)).size == (2, 900) and fit((900, 2), (2, 900)).size == (1, 2)
 
 
