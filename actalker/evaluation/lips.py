@@ -1,7 +1,7 @@
-"""Measures of lips: curves of the mouth's opening and width against phones with times, and against real lips.
+"""Measures of lips: the mouth's opening and width compared with phones of known times, and with real lips.
 
-Opening: MediaPipe's landmarks 13 and 14 over 33 and 263; width: 61 and 291 over 33 and 263. NaN where no face
-was found. Letters: f frames, k phones.
+opening = |p13 - p14| / |p33 - p263| and width = |p61 - p291| / |p33 - p263| of MediaPipe's landmarks p; both
+are curves at 25 frames per second, NaN where no face was found. Letters: f frames, k phones.
 """
 
 from __future__ import annotations
@@ -15,21 +15,24 @@ from .statistics import correlation
 
 FPS = 25
 WITHIN = 0.045  # seconds: frames this near to a phone's middle show it
-SHUT = 0.20  # of the clip's most: lips that are nearer are closed
+SHUT = 0.20  # lips are closed up to this share of the clip's largest opening
 MOST = 95  # percentile of the opening that stands for a clip's most
-LAG = 2  # frames by which two curves may be apart
+LAG = 2  # largest shift in frames between two curves that are compared
 PRESSED, RIDGE, TUCKED = frozenset("pbm"), frozenset("tdnszl"), frozenset("fv")
 SPREAD, ROUNDED, OPEN = frozenset("iɪeɛ"), frozenset("uʊoɔ"), frozenset("aɑæ")
 QUIET = frozenset("_")
 
 
 def most(opening: np.ndarray) -> float:
-    """The 95th percentile of an opening (f,), which stands for the clip's largest."""
+    """Return the 95th percentile of an opening (f,), which stands for the clip's largest."""
     return float(np.nanpercentile(opening, MOST))
 
 
 def shown_at(values: np.ndarray, phones: Sequence[Phone], symbols: frozenset[str]) -> list[np.ndarray]:
-    """The known values (f,) at the frames within 45 ms of each phone's middle, of phones among `symbols`."""
+    """Return, per phone among `symbols`, the values at the frames within 45 ms of the phone's middle.
+
+    values: (f,). NaN are left out, and so are phones without a value.
+    """
     times, out = np.arange(len(values)) / FPS, []
     for phone in phones:
         near = (np.abs(times - phone.middle) <= WITHIN) & ~np.isnan(values)
@@ -41,28 +44,30 @@ def shown_at(values: np.ndarray, phones: Sequence[Phone], symbols: frozenset[str
 def closed_at(
     opening: np.ndarray, phones: Sequence[Phone], symbols: frozenset[str], usual: float | None = None
 ) -> np.ndarray:
-    """(k,) whether lips close at each phone: the least opening around its middle <= 0.20 of `usual`, the
-    clip's own 95th percentile if not given.
+    """Return (k,) bool, whether the lips close at each phone among `symbols` (those of `shown_at`).
+
+    They close where min(opening within 45 ms of the phone's middle) <= 0.20 usual. usual: a large opening of
+    the same face; None for the 95th percentile of `opening`.
     """
     limit = SHUT * (most(opening) if usual is None else usual)
     return np.array([part.min() <= limit for part in shown_at(opening, phones, symbols)], bool)
 
 
 def mean_at(values: np.ndarray, phones: Sequence[Phone], symbols: frozenset[str]) -> np.ndarray:
-    """(k,) the mean of values (f,) around each phone's middle."""
+    """Return (k,) the mean of values (f,) within 45 ms of the middle of each phone among `symbols`."""
     return np.array([part.mean() for part in shown_at(values, phones, symbols)], float)
 
 
 def deviations(values: np.ndarray) -> np.ndarray:
-    """Values (f,) less their mean, over their standard deviation."""
+    """Return (values - mean) / standard deviation of values (f,); 0 where they do not vary."""
     spread = float(np.nanstd(values))
     return (values - np.nanmean(values)) / (spread if spread > 1e-9 else np.inf)
 
 
 def agreement(one: np.ndarray, other: np.ndarray, lag: int = 0) -> float:
-    """The best Pearson correlation of two curves (f,) that may be `lag` frames apart.
+    """Return the largest Pearson correlation of two curves (f,) over shifts from -lag to lag frames.
 
-    Frames that either does not know are left out, the longer one is cut. NaN with fewer than six frames.
+    Frames that are NaN in either are left out; the longer curve is cut. NaN with fewer than six frames.
     """
     count = min(len(one), len(other))
     one, other = one[:count], other[:count]
@@ -76,14 +81,15 @@ def agreement(one: np.ndarray, other: np.ndarray, lag: int = 0) -> float:
 
 
 def step(opening: np.ndarray) -> float:
-    """The mean change of an opening (f,) from frame to frame."""
+    """Return the mean |change| of an opening (f,) from frame to frame."""
     return float(np.nanmean(np.abs(np.diff(opening))))
 
 
 def shut_while_open(shown: np.ndarray, asked: np.ndarray, usual: float) -> float:
-    """The share of frames whose lips are shut (<= 0.20 of `usual`) where they are asked to be well open.
+    """Return, of the frames with asked > 0.4 most(asked), the share with shown <= 0.20 usual; else NaN.
 
-    asked (f,): the opening that the sounds ask for; well open is above 0.4 of its own 95th percentile.
+    shown: (f,) opening of the lips. asked: (f,) the opening that the phones ask for. usual: a large opening
+    of the same face.
     """
     count = min(len(shown), len(asked))
     shown, asked = shown[:count], asked[:count]

@@ -1,4 +1,4 @@
-"""What a head carries over from a video: onto the video's first frame, and onto portraits.
+"""Measures of heads that a video drives: the video's own first frame, and portraits.
 
 Letters: f frames, H W picture size.
 """
@@ -30,14 +30,14 @@ ANGLES = ("yaw", "pitch", "roll")
 
 
 def frames_of(video: Path) -> list[np.ndarray]:
-    """The first frames of a video, (h, w, 3) uint8, no larger than `reading.LARGEST`."""
+    """Return the first frames of a video, (h, w, 3) uint8, with a longer side of at most 1280 pixels."""
     return [reading.at_most(frame) for frame in islice(read_frames(video), LONGEST)]
 
 
 def reconstruct(video: Path) -> tuple[dict[str, float], list[np.ndarray]]:
-    """Draw a video from its first frame and its track.
+    """Draw a video again from its first frame and the tracked motion, and compare both.
 
-    Returns numbers, and six frames of (2 h, w, 3), true above drawn.
+    Returns: name -> number; and six pictures (2 h, w, 3), each a true frame above the drawn one.
     """
     real = frames_of(video)
     fps = probe(video).fps
@@ -69,7 +69,7 @@ def reconstruct(video: Path) -> tuple[dict[str, float], list[np.ndarray]]:
 
 
 def _hull(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(h, w) bool: inside the landmarks' outline."""
+    """Return (h, w) bool, whether a pixel is inside the landmarks' outline."""
     h, w = size
     outline = Delaunay(points[ConvexHull(points).vertices])
     rows, columns = np.mgrid[:h, :w]
@@ -78,14 +78,14 @@ def _hull(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _psnr_inside(one: np.ndarray, other: np.ndarray, mask: np.ndarray) -> float:
-    """PSNR in dB of two pictures (h, w, 3) inside a mask (h, w)."""
+    """Return the PSNR in dB of two pictures (h, w, 3) inside a mask (h, w)."""
     return psnr(((one.astype(float) - other) ** 2)[mask].mean(), least=reading.LEAST_ERROR)
 
 
 def direct(video: Path, portrait: Path) -> tuple[dict[str, float], list[np.ndarray]]:
-    """Drive a portrait by a video with the model `direct`, and compare what is read of both.
+    """Drive a portrait by a video with the model `direct`, and compare MediaPipe's readings of both.
 
-    Returns r of each blendshape and angle that the driver moves, and six drawn frames.
+    Returns: r of each blendshape and angle that the driver moves; and six drawn frames.
     """
     pipeline = pipeline_of("direct")
     real = frames_of(video)

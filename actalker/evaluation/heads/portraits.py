@@ -1,4 +1,4 @@
-"""What a head in one portrait reaches: drawn frames against what was asked for, and against the portrait.
+"""Measures of a head in one portrait: drawn frames against the motion asked for, and against the portrait.
 
 Letters: f frames, H W picture size, h w the head's box.
 """
@@ -46,9 +46,9 @@ STEP, STEPS = 0.2, 24  # degrees of yaw a frame, frames of the slow turn
 
 @dataclass(frozen=True)
 class Subject:
-    """A portrait's head, fitted and ready to be drawn.
+    """Hold a portrait's head, fitted and ready to be drawn.
 
-    far: (H, W) bool, the background beyond the soft band around the person. square: around the face.
+    far: (H, W) bool, the background beyond the soft band around the person. square: the crop around the face.
     """
 
     head: HeadPortrait
@@ -58,7 +58,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Ask:
-    """What is asked of a portrait, relative to itself: coefficients (54,), pose (6,), gaze (2,)."""
+    """Hold a motion to draw, relative to the portrait: coefficients (54,), pose (6,), gaze (2,)."""
 
     coefficients: np.ndarray
     pose: np.ndarray
@@ -68,7 +68,7 @@ class Ask:
 def ask(
     coefficients: Mapping[str, float] | None = None, gaze: tuple[float, float] = (0, 0), **pose: float
 ) -> Ask:
-    """What is asked of a portrait by names of coefficients and angles; all else stays.
+    """Make the motion with these coefficients and angles, by name; all others are 0.
 
     gaze: degrees across and down. pose: yaw, pitch, roll in degrees.
     """
@@ -92,7 +92,7 @@ def open_portrait(path: Path, face_model: Path | None = None) -> Subject:
 
 
 def sheet(subject: Subject) -> list[np.ndarray]:
-    """The face in twenty expressions and turns, (s, s, 3) uint8 each."""
+    """Draw the face in twenty expressions and turns, (s, s, 3) uint8 each."""
     head, square = subject.head, subject.square
     pictures = [head.draw(*look.arrays()).frame for look in SHEET.values()]
     return [square.apply(picture, round(min(square.side, SHOWN))) for picture in pictures]
@@ -104,7 +104,7 @@ def draw(head: HeadPortrait, asked: Ask) -> Drawn:
 
 
 def measure(subject: Subject, speech: bool) -> dict[str, float]:
-    """All numbers of a portrait by name. speech: whether those of the spoken sentence are among them."""
+    """Measure a portrait; returns name -> number. speech: whether to measure the spoken sentence too."""
     head = subject.head
     numbers = {"still": float(np.abs(draw(head, ask()).frame.astype(int) - head.image).max())}
     numbers |= _asked_and_read(head)
@@ -121,7 +121,7 @@ def _read(head: HeadPortrait, asked: list[Ask]) -> Reading:
 
 
 def _asked_and_read(head: HeadPortrait) -> dict[str, float]:
-    """r of what is asked and read, within the portrait, and the lids' gap where they are asked to shut."""
+    """Return r of the motion asked for with MediaPipe's reading, by name, and the gap of shut lids."""
     out = {}
     for name, (most, score) in ASKED.items():
         reading = _read(head, [ask({k: level * v for k, v in most.items()}) for level in LEVELS])
@@ -155,7 +155,7 @@ def _r(asked: np.ndarray, read: np.ndarray) -> float:
 
 
 def _fields(subject: Subject) -> dict[str, float]:
-    """The field against the frames, sharpness, and the background."""
+    """Measure how well the field explains the frames, their sharpness, and the background's change."""
     head, far = subject.head, subject.far
     talking = ask({"jawOpen": 0.2, "mouthSmile": 0.3, "browInnerUp": 0.5})  # eyes open: lashes are sharp
     turned = ask({"jawOpen": 0.1}, yaw=20.0 if head.fit.pose[0] < 0 else -20.0)
@@ -173,7 +173,10 @@ def _fields(subject: Subject) -> dict[str, float]:
 
 
 def _field_error(image: np.ndarray, drawn: Drawn) -> float:
-    """Mean squared difference (of 255) of the portrait read through the field, and the frame, where known."""
+    """Return the mean squared difference (0 to 255²) of the portrait warped by the field, and the frame.
+
+    Only pixels where the field is known count; NaN without any.
+    """
     x0, y0, x1, y1 = drawn.box
     part, known = drawn.frame[y0:y1, x0:x1].astype(float), drawn.known > 0.5
     rows, columns = np.mgrid[y0:y1, x0:x1].astype(float)
@@ -185,7 +188,7 @@ def _field_error(image: np.ndarray, drawn: Drawn) -> float:
 
 
 def _sharpness(head: HeadPortrait, drawn: Drawn) -> float:
-    """Laplacian energy of the face without mouth, over the portrait's own."""
+    """Return (Laplacian energy of the drawn face without mouth) / (that of the portrait)."""
 
     def energy(picture: np.ndarray, mask: np.ndarray) -> float:
         grey = picture.astype(float) @ [0.299, 0.587, 0.114]
@@ -202,7 +205,11 @@ def _sharpness(head: HeadPortrait, drawn: Drawn) -> float:
 
 
 def _slow_turn(subject: Subject) -> dict[str, float]:
-    """Change from frame to frame in a slow turn, over what the field alone says where it is known."""
+    """Measure a slow turn of the head.
+
+    flicker: (mean change of drawn frames) / (mean change of the portrait warped by the field), in pixels
+    where the field is known. flicker where nothing moves: largest change of the far background, 0 to 255.
+    """
     head, far = subject.head, subject.far
     changes, before, moved = [], None, 0.0
     towards = STEP if head.fit.pose[0] < 0 else -STEP
@@ -226,7 +233,7 @@ def _slow_turn(subject: Subject) -> dict[str, float]:
 
 
 def _sentence(head: HeadPortrait) -> dict[str, float]:
-    """How the lips close at each kind of phone, on drawn frames that MediaPipe reads."""
+    """Measure on drawn frames how the lips close at each group of phones (`sentence.closures`)."""
     zero = np.zeros(2)
 
     def frames() -> Iterator[np.ndarray]:
