@@ -78,7 +78,10 @@ def parser() -> ArgumentParser:
 
 
 def run(argv: Sequence[str]) -> int:
-    """Measure, print the table, write the report."""
+    """Run `actalker ablate`: measure a model's clips under many settings, print the table, write the report.
+
+    argv: the words after the command's name. Returns the exit code.
+    """
     options = parse(parser(), argv)
     if options is None:
         return 0

@@ -10,7 +10,12 @@ from .options import new_parser, parse
 
 
 def run(argv: Sequence[str]) -> int:
-    """Print the largest relative error of each mode; the exit code is 1 if one is above the tolerance."""
+    """Run `actalker check-released`: compare our form of ACTalker's released network with its own outputs.
+
+    Prints the largest error of each mode (which signals are open, under which masks), relative to the largest
+    value. argv: the words after the command's name.
+    Returns the exit code, 1 if an error is above the tolerance.
+    """
     p = new_parser(
         "check-released", "Compares our form of ACTalker's released network with a file's outputs."
     )

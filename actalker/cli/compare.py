@@ -8,7 +8,10 @@ from .options import new_parser, parse
 
 
 def run(argv: Sequence[str]) -> int:
-    """Print the paired differences of two runs of `evaluate`."""
+    """Run `actalker compare`: print the differences, clip by clip, of two runs of `actalker evaluate`.
+
+    argv: the words after the command's name. Returns the exit code.
+    """
     p = new_parser("compare", "Paired differences of two runs of evaluate over the same clips.")
     p.add_argument("one", type=str, help="metrics.json of the first")
     p.add_argument("other", type=str, help="metrics.json of the second")

@@ -41,7 +41,10 @@ NAMES = Files(*map(Path, ("portrait.png", "driver.mp4", "demo.mp4", "demo_previe
 
 
 def run(argv: Sequence[str]) -> int:
-    """Write portrait, driving video, `demo.mp4` and `demo_gates.mp4`; print their paths."""
+    """Run `actalker demo`: write a portrait, a driver, `demo.mp4` and `demo_gates.mp4`; print the paths.
+
+    argv: the words after the command's name. Returns the exit code.
+    """
     p = new_parser("demo", "Two videos: the astronaut speaks, and the same with each gate closed.")
     p.add_argument("--out", type=str, default="outputs", help="folder; it is made if missing")
     p.add_argument("--model", type=str, default="tiny", help="tiny, a model folder or a hub id")

@@ -37,7 +37,10 @@ PACKAGES = {  # package: the extra that installs it
 
 
 def run(argv: Sequence[str]) -> int:
-    """Print the report; the exit code is 1 if a backend that is run gives wrong numbers."""
+    """Run `actalker doctor`: print what is installed, what is missing, and what to type.
+
+    argv: the words after the command's name. Returns the exit code, 1 if a scan backend gives wrong numbers.
+    """
     p = new_parser("doctor", "What is there, what is missing, what to type.")
     p.add_argument("--scans", action="store_true", help="run every scan backend against the loop in float64")
     options = parse(p, argv)

@@ -47,7 +47,10 @@ def parser() -> ArgumentParser:
 
 
 def run(argv: Sequence[str]) -> int:
-    """Write metrics.json, .csv and .md; print the table."""
+    """Run `actalker evaluate`: measure videos, write metrics.json, .csv and .md, and print the table.
+
+    argv: the words after the command's name. Returns the exit code.
+    """
     options = parse(parser(), argv)
     if options is None:
         return 0

@@ -10,7 +10,10 @@ from .options import new_parser, parse
 
 
 def run(argv: Sequence[str]) -> int:
-    """Write the model folder; print its path."""
+    """Run `actalker export`: write the model folder of a training checkpoint, and print its path.
+
+    argv: the words after the command's name. Returns the exit code.
+    """
     p = new_parser("export", "A training checkpoint to a model folder that infer, Python and the hub read.")
     p.add_argument("checkpoint", type=str, help="a .ckpt of train.py")
     p.add_argument(

@@ -63,7 +63,10 @@ def parser() -> ArgumentParser:
 
 
 def run(argv: Sequence[str]) -> int:
-    """Draw one picture; print its path."""
+    """Run `actalker face`: draw a portrait with another expression or pose, or a sheet; print the path.
+
+    argv: the words after the command's name. Returns the exit code.
+    """
     options = parse(parser(), argv)
     if options is None:
         return 0

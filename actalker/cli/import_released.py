@@ -8,7 +8,10 @@ from .options import new_parser, parse
 
 
 def run(argv: Sequence[str]) -> int:
-    """Write the model folder; print notes on what is unusual in the files, and its path."""
+    """Run `actalker import-released`: write a model folder of ACTalker's files; print notes, and the path.
+
+    argv: the words after the command's name. Returns the exit code.
+    """
     p = new_parser("import-released", "ACTalker's released files to a model folder of this program.")
     p.add_argument("folder", type=str, help="with unet-N.pth, adapter_module-N.pth and the other four")
     p.add_argument("--svd", type=str, required=True, help="SVD-XT's folder, as diffusers lays it out")

@@ -66,7 +66,10 @@ def parser() -> ArgumentParser:
 
 
 def run(argv: Sequence[str]) -> int:
-    """Generate one video; print the plan, then a progress bar, then the path."""
+    """Run `actalker infer`: generate one video; print the plan, then a progress bar, then the path.
+
+    argv: the words after the command's name. Returns the exit code.
+    """
     reader = parser()
     path = like_of(argv)
     like = None if path is None else Like(path)

@@ -91,7 +91,7 @@ class Like:
 
 
 def like_of(argv: Sequence[str]) -> str | None:
-    """Return the file after `--like` on a command line that is not parsed yet; None without it."""
+    """Return the path after `--like` in the words of a command line, before it is parsed; None without it."""
     for word, following in zip(argv, [*argv[1:], ""], strict=True):
         if word == "--like" or word.startswith("--like="):
             return word.partition("=")[2] or following

@@ -17,7 +17,10 @@ SIZES = {"K": 10, "M": 20, "G": 30, "T": 40}
 
 
 def run(argv: Sequence[str]) -> int:
-    """Prepare the clips that are missing; print a summary, and the path of the manifest."""
+    """Run `actalker prepare`: prepare the clips that are missing; print a summary, and the manifest's path.
+
+    argv: the words after the command's name. Returns the exit code.
+    """
     words = list(argv)
     merging = bool(words) and words[0] == "merge" and not Path("merge").exists()
     parser = _parser()

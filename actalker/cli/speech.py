@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 def run(argv: Sequence[str]) -> int:
-    """Make the speech that the folder lacks; print a table of voices."""
+    """Run `actalker speech`: make the synthetic speech that the folder lacks; print a table of voices.
+
+    argv: the words after the command's name. Returns the exit code.
+    """
     p = new_parser(
         "speech", "Speech of the text-to-speech engines on this machine, with the times of its phones."
     )

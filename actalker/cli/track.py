@@ -19,7 +19,11 @@ DOUBTFUL = 0.5  # confidence, below which a frame is reported
 
 
 def run(argv: Sequence[str]) -> int:
-    """Write one take; print its length, and its path."""
+    """Run `actalker track`: write the motion of the head in a video as a CSV file, as Live Link Face does.
+
+    Prints its length in frames and seconds, and its path.
+    argv: the words after the command's name. Returns the exit code.
+    """
     p = new_parser("track", "Writes the motion of the head in a video as a take of Live Link Face.")
     p.add_argument("video", type=str, help="video of a face; the largest is followed")
     p.add_argument("--out", type=str, required=True, help="the take, .csv")

@@ -12,7 +12,10 @@ from .train_words import SUBCOMMANDS, check_words, usage
 
 
 def run(argv: Sequence[str]) -> int:
-    """Train, validate, test or predict; `actalker train fit --help` lists the options."""
+    """Run `actalker train`: train, validate, test or predict; `actalker train fit --help` lists the options.
+
+    argv: the words after the command's name. Returns the exit code.
+    """
     if argv and argv[0] in ("-h", "--help"):
         print(usage())
         return 0

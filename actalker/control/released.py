@@ -44,7 +44,10 @@ class ReleasedUnit(nn.Module):
         self.Ds = nn.Parameter(torch.ones(2 * width))
 
     def forward(self, steps: Tensor, lengths: Sequence[int]) -> Tensor:
-        """Scan sequences (l, w) that stand one behind the other, of these lengths; same shape out."""
+        """Scan packed sequences: steps (l, w), one sequence behind the other, of width w; same shape out.
+
+        lengths: steps of each sequence, l in all; each begins with a state of zeros.
+        """
         width = steps.shape[1]
         total = torch.zeros_like(steps)
         for k in range(2):

@@ -127,7 +127,7 @@ def _who(path: Path, heads: np.ndarray) -> torch.Tensor:
 
 
 def identity_drift(generated: Clip, reference: Clip | None, weights: Weights) -> float:
-    """1 less the cosine of the mean ArcFace vectors of the first and of the last second."""
+    """1 - cosine of the mean ArcFace vectors of the clip's first and last second; 0: the same person."""
     assert weights.arcface is not None
     vectors = _who(weights.arcface, generated.heads(112))
     second = max(1, round(float(generated.fps)))

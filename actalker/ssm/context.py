@@ -23,7 +23,7 @@ class Context(Protocol):
         """Keep tensors for the backward."""
 
     def mark_non_differentiable(self, *tensors: Tensor) -> None:
-        """Say which results have no gradient."""
+        """Mark results of the operation that have no gradient, as PyTorch's own context does."""
 
     def set_materialize_grads(self, value: bool) -> None:
         """Whether gradients that are absent come as zeros, not as None."""

