@@ -12,6 +12,8 @@ from .errors import InputError
 SLOWEST, FASTEST = 1, 240  # frames a second
 FILM = (24, 30, 48, 60, 120)  # television slows these by 1000/1001: 23.976, 29.97 ...
 LONGEST = Fraction(24 * 3600)  # seconds
+_NUMBER = r"[0-9]{1,20}/[0-9]{1,20}|[0-9]{1,9}(?:\.[0-9]{0,20})?|\.[0-9]{1,20}"
+_INTERVAL = re.compile(rf"\s*(?P<start>{_NUMBER})\s*s?\s*[-\u2013]\s*(?:(?P<stop>{_NUMBER})\s*s?)?\s*")
 _CLOCK = re.compile(r"(?:(?P<h>\d+):)?(?P<m>\d+):(?P<s>\d+(?:\.\d*)?)")
 
 
@@ -59,6 +61,51 @@ def parse_seconds(text: str | int | float | Fraction) -> Fraction:
     if not 0 <= time <= LONGEST:
         raise InputError(f"time {_short(time)} s is outside 0 to 24 hours")
     return time
+
+
+def parse_interval(text: str) -> tuple[Fraction, Fraction | None]:
+    """Read START-STOP, or START- with an open end, in exact seconds: `0-1.2`, `1.2 - 2s`, `1001/240-5`.
+
+    Raises InputError for anything else, for negative times, and for an end that is not after the start.
+
+    >>> parse_interval("0.5-1.2")
+    (Fraction(1, 2), Fraction(6, 5))
+    """
+    shown = text.strip()[:40]
+    match = _INTERVAL.fullmatch(text)
+    if match is None:
+        negative = re.match(r"\s*[-\u2013]\s*[0-9.]", text) or re.search(r"[-\u2013]\s*[-\u2013]", text)
+        what = "is negative" if negative else "cannot be read"
+        raise InputError(f"time '{shown}' {what}; write START-STOP in seconds from 0 on, for example 0-1.2")
+    try:
+        start, stop = (None if word is None else Fraction(word) for word in match.group("start", "stop"))
+    except ZeroDivisionError:
+        raise InputError(f"time '{shown}' divides by zero; write seconds, for example 0-1.2") from None
+    assert start is not None
+    if stop is not None and stop <= start:
+        raise InputError(
+            f"time '{shown}' ends at {format_seconds(stop)} s, not after its start at "
+            f"{format_seconds(start)} s; swap them or move the end"
+        )
+    return start, stop
+
+
+def format_seconds(value: Fraction) -> str:
+    """Write a time exactly: as a decimal number where that is possible, else as a fraction."""
+    rest = value.denominator
+    for prime in (2, 5):
+        while rest % prime == 0:
+            rest //= prime
+    if rest != 1 or value.denominator > 10**9:
+        return str(value)
+    places = next(n for n in range(40) if 10**n % value.denominator == 0)
+    digits = str(value.numerator * 10**places // value.denominator).rjust(places + 1, "0")
+    return f"{digits[:-places]}.{digits[-places:]}" if places else digits
+
+
+def format_interval(start: Fraction, stop: Fraction | None) -> str:
+    """Write an interval as `parse_interval` reads it: `0-1.2`, `1.2-`."""
+    return f"{format_seconds(start)}-{'' if stop is None else format_seconds(stop)}"
 
 
 def frame_time(k: int, fps: Fraction) -> Fraction:

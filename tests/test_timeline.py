@@ -3,12 +3,22 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actalker.errors import InputError
-from actalker.timeline import Interval, frame_count, frame_time, parse_rate, parse_seconds
+from actalker.timeline import (
+    Interval,
+    format_interval,
+    format_seconds,
+    frame_count,
+    frame_time,
+    parse_interval,
+    parse_rate,
+    parse_seconds,
+)
 
+TIME = st.fractions(0, 1000, max_denominator=60_000)
 RATES = [Fraction(24000, 1001), Fraction(24), Fraction(25), Fraction(30000, 1001), Fraction(30), Fraction(60)]
 
 
@@ -121,3 +131,25 @@ def test_interval_holds_its_start_and_not_its_stop():
 def test_interval_that_ends_before_it_starts_is_refused(start, stop):
     with pytest.raises(InputError, match="time"):
         Interval(Fraction(start), None if stop is None else Fraction(stop))
+
+
+@settings(max_examples=60, deadline=None)
+@given(start=TIME, length=TIME.filter(bool), open_end=st.booleans())
+def test_times_are_written_exactly(start, length, open_end):
+    stop = None if open_end else start + length
+    assert parse_interval(format_interval(start, stop)) == (start, stop)
+
+
+@pytest.mark.parametrize(
+    "value, text",
+    [
+        (Fraction(6, 5), "1.2"),
+        (Fraction(0), "0"),
+        (Fraction(30), "30"),
+        (Fraction(1, 3), "1/3"),
+        (Fraction(1, 1024), "0.0009765625"),
+        (Fraction(1001, 240), "1001/240"),
+    ],
+)
+def test_seconds_are_decimals_where_they_can_be(value, text):
+    assert format_seconds(value) == text

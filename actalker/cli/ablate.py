@@ -181,7 +181,7 @@ def _shipped(options: Namespace, command: str) -> int:
         kept = see(models, made, folder, workers, tick)
     shown = shown_of(models, kept, made, acted)
     rows, compared = lines(shown), compare(variants(models), shown)
-    path = write_targets(folder, command, models, made, rows, compared)
+    path = write_targets(folder, command, models, clips=made, rows=rows, compared=compared)
     print(markdown(rows, columns(models)))
     if compared:
         print(f"{VARIANTS}\n\n{compared_table(compared)}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import numpy as np
 
 from ..errors import InputError, one_of
-from ..signals.script import format_interval, format_seconds, parse_interval
+from ..timeline import format_interval, format_seconds, parse_interval
 
 if TYPE_CHECKING:  # gates are read by commands that need no torch
     import torch

@@ -16,9 +16,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from ..errors import InputError, one_of
+from ..timeline import format_interval, parse_interval
 
-_NUMBER = r"[0-9]{1,20}/[0-9]{1,20}|[0-9]{1,9}(?:\.[0-9]{0,20})?|\.[0-9]{1,20}"
-_INTERVAL = re.compile(rf"\s*(?P<start>{_NUMBER})\s*s?\s*[-\u2013]\s*(?:(?P<stop>{_NUMBER})\s*s?)?\s*")
 _THEN = re.compile(r",\s*then\s+", re.IGNORECASE)
 _TIME_LIKE = re.compile(  # meant as a time, even if ill-formed: `-1-2`, `0,5-1`, `0 to 1.2 sec`, `1.2-end`
     r"[\s0-9./\u2013-]*[0-9][\s0-9./s\u2013-]*"
@@ -28,51 +27,6 @@ _TIME_LIKE = re.compile(  # meant as a time, even if ill-formed: `-1-2`, `0,5-1`
 )
 OWNERS = ("the", "their", "her", "his", "its", "my", "your")
 _LIMIT = 1 << 20  # characters: a script is written by hand
-
-
-def parse_interval(text: str) -> tuple[Fraction, Fraction | None]:
-    """Read START-STOP, or START- with an open end, in exact seconds: `0-1.2`, `1.2 - 2s`, `1001/240-5`.
-
-    Raises InputError for anything else, for negative times, and for an end that is not after the start.
-
-    >>> parse_interval("0.5-1.2")
-    (Fraction(1, 2), Fraction(6, 5))
-    """
-    shown = text.strip()[:40]
-    match = _INTERVAL.fullmatch(text)
-    if match is None:
-        negative = re.match(r"\s*[-\u2013]\s*[0-9.]", text) or re.search(r"[-\u2013]\s*[-\u2013]", text)
-        what = "is negative" if negative else "cannot be read"
-        raise InputError(f"time '{shown}' {what}; write START-STOP in seconds from 0 on, for example 0-1.2")
-    try:
-        start, stop = (None if word is None else Fraction(word) for word in match.group("start", "stop"))
-    except ZeroDivisionError:
-        raise InputError(f"time '{shown}' divides by zero; write seconds, for example 0-1.2") from None
-    assert start is not None
-    if stop is not None and stop <= start:
-        raise InputError(
-            f"time '{shown}' ends at {format_seconds(stop)} s, not after its start at "
-            f"{format_seconds(start)} s; swap them or move the end"
-        )
-    return start, stop
-
-
-def format_seconds(value: Fraction) -> str:
-    """Write a time exactly: as a decimal number where that is possible, else as a fraction."""
-    rest = value.denominator
-    for prime in (2, 5):
-        while rest % prime == 0:
-            rest //= prime
-    if rest != 1 or value.denominator > 10**9:
-        return str(value)
-    places = next(n for n in range(40) if 10**n % value.denominator == 0)
-    digits = str(value.numerator * 10**places // value.denominator).rjust(places + 1, "0")
-    return f"{digits[:-places]}.{digits[-places:]}" if places else digits
-
-
-def format_interval(start: Fraction, stop: Fraction | None) -> str:
-    """Write an interval as `parse_interval` reads it: `0-1.2`, `1.2-`."""
-    return f"{format_seconds(start)}-{'' if stop is None else format_seconds(stop)}"
 
 
 @dataclass(frozen=True)

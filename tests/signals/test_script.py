@@ -7,14 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actalker.errors import InputError
-from actalker.signals.script import (
-    Phase,
-    Script,
-    format_interval,
-    format_seconds,
-    parse_interval,
-    parse_script,
-)
+from actalker.signals.script import Phase, Script, parse_script
 
 F = Fraction
 
@@ -182,28 +175,6 @@ def test_a_missing_file_is_named(tmp_path):
         parse_script(tmp_path / "nowhere.yaml")
     with pytest.raises(InputError, match="nowhere.yml: cannot be read"):
         parse_script(f"{tmp_path}/nowhere.yml")
-
-
-@settings(max_examples=60, deadline=None)
-@given(start=TIME, length=TIME.filter(bool), open_end=st.booleans())
-def test_times_are_written_exactly(start, length, open_end):
-    stop = None if open_end else start + length
-    assert parse_interval(format_interval(start, stop)) == (start, stop)
-
-
-@pytest.mark.parametrize(
-    "value, text",
-    [
-        (F(6, 5), "1.2"),
-        (F(0), "0"),
-        (F(30), "30"),
-        (F(1, 3), "1/3"),
-        (F(1, 1024), "0.0009765625"),
-        (F(1001, 240), "1001/240"),
-    ],
-)
-def test_seconds_are_decimals_where_they_can_be(value, text):
-    assert format_seconds(value) == text
 
 
 KNOWN = (("smiles", "is smiling"), ("nods", "nods their head"), ("turns left", "turns their head left"))
