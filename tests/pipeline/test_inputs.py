@@ -58,6 +58,14 @@ def crops(video, fps, limit=None, reach=None):
     return [square.apply(frame, 64) for square, frame in zip(squares, film.read(), strict=True)]
 
 
+def test_durations_are_rounded_to_frames_and_half_a_frame_is_one(made):
+    pipe = TalkingHeadPipeline.from_pretrained(made / "model")
+    for seconds, frames in (("0.02", 1), ("0.03", 1), ("0.06", 2), ("0.07", 2), ("0.099", 2), ("0.1", 3)):
+        assert pipe.prepare(made / "face.png", text="smiles", duration=seconds).frames == frames, seconds
+    with pytest.raises(InputError, match="duration 0.019 s: is less than a frame; give 0.04 s or more"):
+        pipe.prepare(made / "face.png", text="smiles", duration="0.019")
+
+
 def test_a_driving_video_is_read_at_the_clips_rate_and_no_further(made):
     whole = crops(made / "mute.mp4", F25)
     assert len(whole) == 10
