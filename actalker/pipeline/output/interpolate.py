@@ -14,7 +14,6 @@ import torch
 from ...errors import InputError
 from ...provenance import check_readable
 
-MOST_BETWEEN = 4  # frames of the video for each generated one
 Between = Callable[[np.ndarray, np.ndarray, float], np.ndarray]
 """(frame, next frame, place in (0, 1)) -> the frame there; all (h, w, 3) uint8."""
 
